@@ -1,0 +1,1 @@
+"""What people see: each part speaks the control interface only."""

@@ -1,0 +1,1 @@
+"""One file per protocol; each speaks through `ipmasq.core.door` and nothing else."""

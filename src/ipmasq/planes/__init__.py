@@ -1,0 +1,1 @@
+"""What moves packets. A plane knows nothing of NAT."""

@@ -1,0 +1,1 @@
+"""Bytes <-> facts: addresses, headers, checksums. No state, no time."""

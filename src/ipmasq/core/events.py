@@ -1,0 +1,200 @@
+"""What has happened, in the past tense. Every listener (offload, logs, metrics, control) reads these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ipmasq.core.door import Speaker
+from ipmasq.core.side import Side
+from ipmasq.core.why import Why
+from ipmasq.wire.addresses import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class FlowOpened:
+    at: float
+    flow: int
+    protocol: int
+    opened_by: Side
+    inside: Endpoint
+    public: Endpoint
+    remote: Endpoint
+    origin: str
+    """What let it in: `masquerade`, `forward NAME`, `expectation of flow N`, `trigger NAME`, `mapping`, `hairpin`."""
+    master: int | None
+    """The control flow that it is linked to."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSettled:
+    """Both directions were seen (TCP: the handshake is complete) and no helper watches the flow."""
+
+    at: float
+    flow: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowUnsettled:
+    """The flow began to close, or got a helper: its packets are for the engine again."""
+
+    at: float
+    flow: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowClosed:
+    at: float
+    flow: int
+    why: Why
+    packets_out: int
+    bytes_out: int
+    packets_in: int
+    bytes_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class HelperBound:
+    at: float
+    flow: int
+    helper: str
+    port: int
+    by: str
+    """`destination port`, `source port`, `public port` (the port forward's)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelperReleased:
+    at: float
+    flow: int
+    helper: str
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class HelperFailed:
+    """The helper raised. `line` is what it was looking at, `error` the exception in one line."""
+
+    at: float
+    flow: int
+    helper: str
+    speaker: Speaker
+    line: bytes
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """`announced` is what the speaker said, `public` how the other end sees it."""
+
+    at: float
+    flow: int
+    helper: str
+    speaker: Speaker
+    protocol: int
+    announced: Endpoint
+    public: Endpoint
+    peer: bytes
+    """The only address that may open it."""
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationEnded:
+    """`why`: MET (by flow `met_by`), IDLE, REPLACED, MASTER_GONE, ..."""
+
+    at: float
+    flow: int
+    helper: str
+    public: Endpoint
+    why: Why
+    met_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """`position`: bytes that the speaker had said before this line. `before` and `after` are the whole line."""
+
+    at: float
+    flow: int
+    helper: str
+    speaker: Speaker
+    position: int
+    before: bytes
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An announcement or a line was not acted on. `reason`: a short fixed phrase (it is counted by it)."""
+
+    at: float
+    flow: int
+    helper: str
+    speaker: Speaker
+    reason: str
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAlive:
+    """A control flow would have been forgotten now, but a data flow of it lives."""
+
+    at: float
+    flow: int
+    links: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardAdded:
+    at: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardRemoved:
+    at: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class HelperLoaded:
+    """Loaded, or loaded again with newer code."""
+
+    at: float
+    helper: str
+    reloaded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HelperUnloaded:
+    at: float
+    helper: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyApplied:
+    at: float
+    closed: int
+    """Flows that the new policy no longer allows."""
+
+
+Event: TypeAlias = (
+    FlowOpened
+    | FlowSettled
+    | FlowUnsettled
+    | FlowClosed
+    | HelperBound
+    | HelperReleased
+    | HelperFailed
+    | Expected
+    | ExpectationEnded
+    | Rewritten
+    | Refused
+    | KeptAlive
+    | ForwardAdded
+    | ForwardRemoved
+    | HelperLoaded
+    | HelperUnloaded
+    | PolicyApplied
+)

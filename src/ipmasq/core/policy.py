@@ -1,0 +1,177 @@
+"""The compiled policy: what the engine needs to decide, with nothing left to look up.
+
+Configuration is compiled into these values (`ipmasq.config`); the engine never sees a name that must
+be resolved, a default or an optional number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+from ipmasq.core.door import Helper
+from ipmasq.wire.addresses import Address, Network
+
+ANY_PROTOCOL = 0
+
+
+class Behaviour(IntEnum):
+    """How much of the remote endpoint matters, for mapping and for filtering (RFC 4787, 4.1 and 5)."""
+
+    ENDPOINT_INDEPENDENT = 0
+    ADDRESS_DEPENDENT = 1
+    ADDRESS_AND_PORT_DEPENDENT = 2
+
+
+class Action(IntEnum):
+    MASQUERADE = 0
+    PASS = 1
+    DROP = 2
+
+
+class OnFailure(IntEnum):
+    """What becomes of a flow whose helper raised or refused."""
+
+    PASS = 0
+    DROP = 1
+
+
+class PortRange(NamedTuple):
+    """Ports `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def __contains__(self, port: object) -> bool:
+        return isinstance(port, int) and self.low <= port <= self.high
+
+    def __str__(self) -> str:
+        return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
+
+
+ALL_PORTS = PortRange(0, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What becomes of flows that inside hosts open; the first rule that matches decides.
+
+    Empty `source` or `destination` means any. `protocol` is an IP protocol number or ANY_PROTOCOL;
+    ports are only compared for TCP and UDP. `text` is how people see it.
+    """
+
+    action: Action
+    source: tuple[Network, ...] = ()
+    destination: tuple[Network, ...] = ()
+    protocol: int = ANY_PROTOCOL
+    source_ports: tuple[PortRange, ...] = (ALL_PORTS,)
+    destination_ports: tuple[PortRange, ...] = (ALL_PORTS,)
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A published server: `protocol` `public` port p goes to `inside` port `inside_port + (p - ports.low)`.
+
+    `public` is None for every public address of the gateway.
+    """
+
+    name: str
+    protocol: int
+    public: Address | None
+    ports: PortRange
+    inside: Address
+    inside_port: int
+
+    @property
+    def inside_ports(self) -> PortRange:
+        return PortRange(self.inside_port, self.inside_port + self.ports.high - self.ports.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """An inside host that opens a flow to `protocol` `ports` gets `opens_ports` from outside for `life` seconds
+    (counted anew by each flow that matches or uses it)."""
+
+    name: str
+    protocol: int
+    ports: PortRange
+    opens_protocol: int
+    opens_ports: PortRange
+    life: float
+
+
+@dataclass(frozen=True, slots=True)
+class HelperUse:
+    """A helper, and how it is used here."""
+
+    name: str
+    make: Callable[[], Helper]
+    protocol: int
+    ports: frozenset[int]
+    orthogonal: bool
+    on_failure: OnFailure = OnFailure.PASS
+    expectations_per_flow: int = 4
+    """Outstanding at once; the oldest unanswered one is replaced."""
+    expectations_per_host: int = 64
+    """Outstanding at once per inside host, over all its flows; a further one is refused."""
+    expectation_life: float = 60.0
+    """Seconds that a promised flow is waited for (RFC 6384, 12: at least 30)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Idle times in seconds (RFC 5382 REQ-5, RFC 4787 REQ-5, RFC 5508 REQ-2, RFC 7857 2.1)."""
+
+    tcp_established: float = 7440.0
+    tcp_opening: float = 240.0
+    tcp_closing: float = 240.0
+    udp: float = 300.0
+    icmp: float = 60.0
+    fragment: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    flows: int = 1_000_000
+    flows_per_host: int = 65_536
+    fragmented_datagrams: int = 256
+    """Datagrams that are put together at the same time."""
+    stream_bytes: int = 262_144
+    """Bytes kept per direction of a watched stream: unacknowledged, or waiting for a gap to fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    inside: tuple[Network, ...]
+    """Networks whose hosts are masqueraded."""
+    public: tuple[Address, ...]
+    """Addresses that they are masqueraded to; at least one, unless the outside interface has none now."""
+    own: frozenset[Address] = frozenset()
+    """Addresses at which the gateway host itself answers (inside and outside ones)."""
+    ports: PortRange = PortRange(61000, 65095)
+    data_ports: PortRange | None = None
+    """Public ports for flows that helpers promise; None: from `ports`."""
+    mapping: Behaviour = Behaviour.ENDPOINT_INDEPENDENT
+    filtering: Behaviour = Behaviour.ADDRESS_DEPENDENT
+    rules: tuple[Rule, ...] = ()
+    default_action: Action = Action.MASQUERADE
+    forwards: tuple[Forward, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    helpers: tuple[HelperUse, ...] = ()
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    limits: Limits = field(default_factory=Limits)
+    hop: int = -1
+    """What a forwarded packet's time to live changes by: -1 where the engine is the router; +1 on a
+    plane where the kernel counts the hop twice (in and out of a TUN device)."""
+
+
+class Claim(NamedTuple):
+    """Packets that a plane must bring to the engine although they are addressed to the host itself:
+    `protocol` to `address`, ports within `ports` (for ICMP: all)."""
+
+    protocol: int
+    address: Address
+    ports: PortRange

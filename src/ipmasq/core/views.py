@@ -1,0 +1,113 @@
+"""What the engine shows of itself: frozen copies, made when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipmasq.core.side import Side
+from ipmasq.wire.addresses import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far positions of one direction are shifted (2.0.36's Init-seq, Delta, PDelta)."""
+
+    init_seq: int
+    """Original sequence number of the latest rewrite that changed the length; 0 if none."""
+    delta: int
+    """Bytes added so far (negative: removed)."""
+    previous_delta: int
+
+
+NO_SHIFT = Shift(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowView:
+    """Times are on the engine's clock (seconds)."""
+
+    id: int
+    protocol: int
+    opened_by: Side
+    inside: Endpoint
+    public: Endpoint
+    remote: Endpoint
+    state: str
+    """TCP: RFC 7857's states in lower case (`init`, `established`, `c-fin`, `s-fin`, `c+s-fin`, `trans`);
+    else `active`."""
+    origin: str
+    helper: str | None
+    master: int | None
+    links: int
+    """Data flows of this control flow that are alive."""
+    opened: float
+    seen: float
+    expires: float
+    packets_out: int
+    bytes_out: int
+    packets_in: int
+    bytes_in: int
+    shift_out: Shift
+    shift_in: Shift
+
+
+@dataclass(frozen=True, slots=True)
+class MappingView:
+    protocol: int
+    inside: Endpoint
+    public: Endpoint
+    flows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationView:
+    flow: int
+    helper: str
+    protocol: int
+    announced: Endpoint
+    public: Endpoint
+    peer: bytes
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class HelperView:
+    name: str
+    protocol: int
+    ports: tuple[int, ...]
+    orthogonal: bool
+    on_failure: str
+    bound: int
+    """Flows bound since it was loaded; `watching` of them are alive now."""
+    watching: int
+    inspected: int
+    """Complete lines shown to it."""
+    rewritten: int
+    expected: int
+    met: int
+    kept_alive: int
+    failed: int
+    refused: dict[str, int]
+    """Counted by reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelperVerdict:
+    """Why a helper would, or would not, watch a flow."""
+
+    helper: str
+    bound: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What happens to a flow, existing or not."""
+
+    flow: int | None
+    """The live flow that it is, if any."""
+    verdict: str
+    """One sentence: translated to what, by which rule, forward, expectation or trigger; or dropped why."""
+    steps: tuple[str, ...]
+    """How the decision was reached, in order."""
+    helpers: tuple[HelperVerdict, ...]

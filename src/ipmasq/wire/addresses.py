@@ -29,7 +29,9 @@ class Network(NamedTuple):
         if not isinstance(address, bytes) or len(address) != len(self.address):
             return False
         shift = 8 * len(address) - self.length
-        return int.from_bytes(address, "big") >> shift == int.from_bytes(self.address, "big") >> shift
+        return (
+            int.from_bytes(address, "big") >> shift == int.from_bytes(self.address, "big") >> shift
+        )
 
     def __str__(self) -> str:
         return f"{to_text(self.address)}/{self.length}"

@@ -1,0 +1,276 @@
+"""One direction of a watched TCP connection: the bytes as they were said, and as they are passed on.
+
+Theory of operation
+-------------------
+A *position* counts bytes from the first one that the speaker sent. Every byte has an *original* position
+(where the speaker put it) and an *edited* one (where the listener finds it). The stream grows through
+three stages:
+
+        0                    decided            received
+        |---- decided --------|---- undecided ----|      (gap)   waiting: segments that came too early
+        original positions; the edited twin of `decided` is `ready`
+
+* `arrive` takes the payload of a segment and returns what is now known without a gap.
+* `decide` settles the next bytes: as they are, or with replacements. Once decided, never changed.
+* What is sent is always a slice of the decided, edited bytes (`kept`), never the packet that came in. So a
+  retransmission carries the same bytes as the first transmission, whatever its boundaries, and content
+  that contradicts what was decided is never passed on.
+
+Undecided bytes are *withheld*: an incomplete line that may have to be rewritten. Their speaker may wait for
+an acknowledgement before it says the rest (Nagle), so they are acknowledged on the listener's behalf
+(`promised`), but only when the listener has acknowledged everything before them: then the promise covers
+nothing but withheld bytes, which leave together with the rest of their line and are repeated with
+every retransmission of it. See docs/adr/0006.
+
+After `release` the stream is transparent: bytes are no longer kept, only shifted.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+from ipmasq.core.views import NO_SHIFT, Shift
+from ipmasq.wire.tcp import advance, distance
+
+HISTORY = 4096
+"""Edited bytes that stay kept after they were acknowledged, for late retransmissions."""
+
+
+class StreamFullError(Exception):
+    """More bytes than may be kept for one stream."""
+
+
+class Edit(NamedTuple):
+    """Original bytes `start:end` were replaced by edited bytes `edited_start:edited_end`."""
+
+    start: int
+    end: int
+    edited_start: int
+    edited_end: int
+
+
+class Replacement(NamedTuple):
+    """Put `text` in the place of bytes `start:end`, counted from the first byte that is being decided."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+class Stream:
+    """Positions are unbounded; sequence numbers (`sequence`, `position`) are modulo 2**32."""
+
+    def __init__(self, first: int, limit: int) -> None:
+        """`first`: the sequence number of the first byte. `limit`: how many bytes may be kept."""
+        self.first = first
+        self.limit = limit
+        self.received = 0
+        self.ready = 0
+        self.acknowledged = 0
+        """Edited bytes that the listener has acknowledged."""
+        self.promised = 0
+        """Original bytes acknowledged to the speaker on the listener's behalf."""
+        self.undecided = bytearray()
+        self.end: int | None = None
+        """Original position after the last byte, once the speaker has said FIN."""
+        self.transparent: int | None = None
+        """Edited position from which bytes are no longer kept."""
+        self.shift: Shift = NO_SHIFT
+        self._kept = bytearray()
+        self._kept_from = 0
+        self._edits: list[Edit] = []
+        self._waiting: dict[int, bytes] = {}
+        self._waiting_bytes = 0
+
+    # -- positions and sequence numbers
+
+    @property
+    def decided(self) -> int:
+        """Original position of the first undecided byte."""
+        return self.received - len(self.undecided)
+
+    @property
+    def withholds(self) -> bool:
+        return bool(self.undecided)
+
+    @property
+    def ended(self) -> bool:
+        """Everything up to the speaker's FIN has arrived."""
+        return self.end is not None and self.received >= self.end
+
+    def position(self, sequence: int) -> int:
+        """The original position of a sequence number of the speaker's, near what was received."""
+        return self.received + distance(advance(self.first, self.received), sequence)
+
+    def edited_position(self, sequence: int) -> int:
+        """The edited position of a sequence number that the listener acknowledged."""
+        return self.ready + distance(advance(self.first, self.ready), sequence)
+
+    def sequence(self, position: int) -> int:
+        """The sequence number of a position, original or edited: both count from the same first byte."""
+        return advance(self.first, position)
+
+    def edited(self, position: int, round_up: bool = False) -> int:
+        """Where the listener finds original `position`. Inside a replaced range: its start, or its end."""
+        if position >= self.decided and self.transparent is None:
+            return self.ready
+        edit = self._before(position, original=True)
+        if edit is None:
+            return position + self._oldest_delta()
+        if position < edit.end:
+            return edit.edited_end if round_up and position > edit.start else edit.edited_start
+        return edit.edited_end + (position - edit.end)
+
+    def original(self, position: int, round_up: bool = False) -> int:
+        """Which original position the listener means. Inside replaced bytes: their start (so that no
+        byte is acknowledged which has not arrived), or their end."""
+        edit = self._before(position, original=False)
+        if edit is None:
+            return position - self._oldest_delta()
+        if position < edit.edited_end:
+            return edit.end if round_up and position > edit.edited_start else edit.start
+        return edit.end + (position - edit.edited_end)
+
+    def _before(self, position: int, original: bool) -> Edit | None:
+        """The last edit that starts at or before a position."""
+        if not self._edits:
+            return None
+        if original:
+            index = bisect_right(self._edits, position, key=lambda edit: edit.start)
+        else:
+            index = bisect_right(self._edits, position, key=lambda edit: edit.edited_start)
+        return self._edits[index - 1] if index else None
+
+    def _oldest_delta(self) -> int:
+        """The shift before the first edit that is still remembered."""
+        return self._edits[0].edited_start - self._edits[0].start if self._edits else 0
+
+    # -- growth
+
+    def arrive(self, position: int, data: bytes) -> bytes:
+        """The speaker said `data` at original `position`: what is now known without a gap, beyond what
+        was known before. It counts as undecided. Raises StreamFullError; then nothing has changed."""
+        if position + len(data) <= self.received:
+            return b""
+        if position > self.received:
+            self._wait(position, data)
+            return b""
+        fresh = bytearray(data[self.received - position :])
+        self._room_for(len(fresh))
+        self.received += len(fresh)
+        while follows := self._next_waiting():
+            fresh += follows
+            self.received += len(follows)
+        self.undecided += fresh
+        return bytes(fresh)
+
+    def _room_for(self, count: int) -> None:
+        unacknowledged = self.ready - min(self.acknowledged, self.ready)
+        if unacknowledged + len(self.undecided) + count > self.limit:
+            raise StreamFullError
+
+    def _wait(self, position: int, data: bytes) -> None:
+        if len(self._waiting.get(position, b"")) >= len(data):
+            return
+        far = position + len(data) - self.received > self.limit
+        if far or self._waiting_bytes + len(data) > self.limit or len(self._waiting) >= 512:
+            raise StreamFullError
+        self._waiting_bytes += len(data) - len(self._waiting.get(position, b""))
+        self._waiting[position] = data
+
+    def _next_waiting(self) -> bytes:
+        for position in sorted(self._waiting):
+            if position > self.received:
+                break
+            data = self._waiting.pop(position)
+            self._waiting_bytes -= len(data)
+            if position + len(data) > self.received:
+                return data[self.received - position :]
+        return b""
+
+    def decide(self, count: int, replacements: tuple[Replacement, ...] = ()) -> None:
+        """The next `count` undecided bytes will be passed on, with these replacements (in order,
+        not overlapping)."""
+        source = bytes(self.undecided[:count])
+        start, at = self.decided, 0
+        for each in replacements:
+            self._keep(source[at : each.start])
+            edited_start = self.ready
+            self._keep(each.text)
+            edit = Edit(start + each.start, start + each.end, edited_start, self.ready)
+            self._edits.append(edit)
+            self._note_shift(edit)
+            at = each.end
+        self._keep(source[at:])
+        del self.undecided[:count]
+
+    def _keep(self, data: bytes) -> None:
+        self._kept += data
+        self.ready += len(data)
+
+    def _note_shift(self, edit: Edit) -> None:
+        delta = edit.edited_end - edit.end
+        if delta != self.shift.delta:
+            self.shift = Shift(self.sequence(edit.start), delta, self.shift.delta)
+
+    def release(self) -> None:
+        """Look no further: decide everything as it is, and keep nothing of what comes from now on."""
+        self.decide(len(self.undecided))
+        self.transparent = self.ready
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def skip(self, position: int) -> None:
+        """A transparent stream was seen up to original `position`."""
+        if position > self.received:
+            self.ready = self.edited(position)
+            self.received = position
+
+    def retain(self) -> None:
+        """Begin to look again, at what comes from now on: the opposite of `release`. Only when
+        everything was acknowledged, so that nothing unkept can be asked for again."""
+        assert self.acknowledged == self.ready
+        self.transparent = None
+        self._kept.clear()
+        self._kept_from = self.ready
+
+    # -- what has been received by the listener
+
+    def acknowledge(self, position: int) -> None:
+        """The listener has everything before edited `position`."""
+        if self.acknowledged < position <= self.ready + 1:
+            self.acknowledged = min(position, self.ready)
+            self._forget(self.acknowledged - HISTORY)
+
+    def _forget(self, position: int) -> None:
+        if self.transparent is not None:
+            position = min(position, self.transparent)
+        count = position - self._kept_from
+        if count < HISTORY:
+            return
+        del self._kept[:count]
+        self._kept_from = position
+        # The last edit before the history stays: it carries the shift.
+        while len(self._edits) > 1 and self._edits[1].edited_end <= position:
+            del self._edits[0]
+
+    def slice(self, start: int, end: int) -> tuple[int, bytes]:
+        """Kept edited bytes of `start:end`, as far as there are any: `(their first position, bytes)`."""
+        start = max(start, self._kept_from)
+        data = bytes(self._kept[start - self._kept_from : max(0, end - self._kept_from)])
+        return start, data
+
+    def check(self) -> None:
+        """Raise AssertionError unless everything fits together."""
+        assert self._kept_from + len(self._kept) == (
+            self.ready if self.transparent is None else self.transparent
+        )
+        assert self.acknowledged <= self.ready
+        assert self.promised <= self.received
+        assert self._waiting_bytes == sum(map(len, self._waiting.values())) <= self.limit
+        last = Edit(-1, -1, -1, -1)
+        for edit in self._edits:
+            assert last.end <= edit.start < edit.end
+            assert last.edited_end <= edit.edited_start <= edit.edited_end
+            last = edit

@@ -1,0 +1,107 @@
+"""IPv4 (RFC 791).
+
+offset  0        1        2..3          4..5            6..7            8    9         10..11    12..15  16..19
+field   ver|ihl  tos      total length  identification  flags|fragment  ttl  protocol  checksum  source  destination
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from ipmasq.wire.addresses import Address
+from ipmasq.wire.checksum import adjust, finish, fold
+from ipmasq.wire.packet import Buffer
+
+ICMP, TCP, UDP = 1, 6, 17
+HEADER = 20
+DONT_FRAGMENT = 0x4000
+MORE_FRAGMENTS = 0x2000
+OFFSET_MASK = 0x1FFF
+
+_FIXED = struct.Struct("!BBHHHBBH4s4s")
+
+
+class Header(NamedTuple):
+    """`length`, `total` in bytes; `offset` of a fragment in bytes."""
+
+    length: int
+    total: int
+    identification: int
+    dont_fragment: bool
+    more_fragments: bool
+    offset: int
+    ttl: int
+    protocol: int
+    source: Address
+    destination: Address
+
+    @property
+    def is_fragment(self) -> bool:
+        return self.more_fragments or self.offset > 0
+
+
+def read(data: bytes | Buffer) -> Header | None:
+    """The header, or None unless it is a whole IPv4 header whose lengths make sense within `data`.
+
+    The header checksum is left to `is_intact`; bytes beyond the total length (padding of the link)
+    are not an error.
+    """
+    if len(data) < HEADER:
+        return None
+    first, _, total, identification, fragment, ttl, protocol, _, source, destination = (
+        _FIXED.unpack_from(data)
+    )
+    length = (first & 0x0F) * 4
+    if first >> 4 != 4 or length < HEADER or not length <= total <= len(data):
+        return None
+    return Header(
+        length,
+        total,
+        identification,
+        bool(fragment & DONT_FRAGMENT),
+        bool(fragment & MORE_FRAGMENTS),
+        (fragment & OFFSET_MASK) * 8,
+        ttl,
+        protocol,
+        source,
+        destination,
+    )
+
+
+def is_intact(data: bytes | Buffer, header: Header) -> bool:
+    """Whether the header checksum is right."""
+    return fold(data[: header.length]) == 0xFFFF
+
+
+def write(
+    source: Address,
+    destination: Address,
+    protocol: int,
+    payload: bytes | Buffer,
+    ttl: int = 64,
+    identification: int = 0,
+    fragment: int = DONT_FRAGMENT,
+) -> bytearray:
+    """A packet without options, around `payload`; `fragment` is the flags-and-offset field."""
+    data = bytearray(HEADER + len(payload))
+    _FIXED.pack_into(
+        data, 0, 0x45, 0, len(data), identification, fragment, ttl, protocol, 0, source, destination
+    )
+    data[HEADER:] = payload
+    set_checksum(data, HEADER)
+    return data
+
+
+def set_checksum(data: Buffer, length: int) -> None:
+    """Compute the header checksum anew; only for packets that the gateway itself makes."""
+    data[10:12] = b"\0\0"
+    data[10:12] = finish(fold(data[:length])).to_bytes(2, "big")
+
+
+def replace(data: Buffer, offset: int, text: bytes) -> None:
+    """Put `text` (even length, even offset) into the header, updating its checksum incrementally."""
+    before = fold(data[offset : offset + len(text)])
+    data[offset : offset + len(text)] = text
+    checksum = adjust(int.from_bytes(data[10:12], "big"), fold(text, 0xFFFF - before))
+    data[10:12] = checksum.to_bytes(2, "big")

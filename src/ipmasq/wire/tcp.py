@@ -1,0 +1,122 @@
+"""TCP (RFC 9293).
+
+offset  0..1         2..3              4..7      8..11           12           13     14..15  16..17    18..19
+field   source port  destination port  sequence  acknowledgment  data offset  flags  window  checksum  urgent
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ipmasq.wire.packet import Buffer
+
+HEADER = 20
+CHECKSUM = 16
+FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+
+END, NOP, MSS, WINDOW_SCALE, SACK, TIMESTAMPS = 0, 1, 2, 3, 5, 8
+
+_FIXED = struct.Struct("!HHIIBBHHH")
+_SEQ = 0xFFFFFFFF
+
+
+class Segment(NamedTuple):
+    """One TCP header, in host order. `options` are its raw option bytes, padded to a multiple of 4."""
+
+    source_port: int
+    destination_port: int
+    sequence: int
+    acknowledgment: int
+    flags: int
+    window: int
+    checksum: int
+    urgent: int
+    options: bytes
+
+    @property
+    def length(self) -> int:
+        """Header bytes."""
+        return HEADER + len(self.options)
+
+
+def read(data: bytes | Buffer) -> Segment | None:
+    """The header of the segment `data` (header and payload), or None if it is not whole."""
+    if len(data) < HEADER:
+        return None
+    source, destination, sequence, ack, offset, flags, window, checksum, urgent = (
+        _FIXED.unpack_from(data)
+    )
+    length = (offset >> 4) * 4
+    if not HEADER <= length <= len(data):
+        return None
+    options = bytes(data[HEADER:length])
+    return Segment(source, destination, sequence, ack, flags, window, checksum, urgent, options)
+
+
+def write(segment: Segment, payload: bytes | Buffer = b"") -> bytearray:
+    """Header and payload, with the checksum field as given."""
+    data = bytearray(segment.length + len(payload))
+    _FIXED.pack_into(
+        data,
+        0,
+        segment.source_port,
+        segment.destination_port,
+        segment.sequence & _SEQ,
+        segment.acknowledgment & _SEQ,
+        segment.length // 4 << 4,
+        segment.flags,
+        segment.window,
+        segment.checksum,
+        segment.urgent,
+    )
+    data[HEADER : segment.length] = segment.options
+    data[segment.length :] = payload
+    return data
+
+
+def option(options: bytes, kind: int) -> bytes | None:
+    """The value of the first option of this kind, or None."""
+    at = 0
+    while at < len(options) and options[at] != END:
+        if options[at] == NOP:
+            at += 1
+            continue
+        size = options[at + 1] if at + 1 < len(options) else 0
+        if size < 2 or at + size > len(options):
+            return None
+        if options[at] == kind:
+            return options[at + 2 : at + size]
+        at += size
+    return None
+
+
+def map_sack(options: bytes, edge: Callable[[int, bool], int]) -> bytes:
+    """The options with every SACK edge (RFC 2018) put through `edge(sequence, is_left)`.
+
+    A block that becomes empty is left out; the room it took is filled with NOPs, so that the
+    header keeps its length.
+    """
+    value = option(options, SACK)
+    if value is None or len(value) % 8:
+        return options
+    blocks = b""
+    for left, right in struct.iter_unpack("!II", value):
+        new_left, new_right = edge(left, True), edge(right, False)
+        if distance(new_left, new_right) > 0:
+            blocks += struct.pack("!II", new_left, new_right)
+    start = options.index(bytes((SACK, len(value) + 2)) + value)
+    new = bytes((SACK, len(blocks) + 2)) + blocks if blocks else b""
+    new += bytes((NOP,)) * (len(value) + 2 - len(new))
+    return options[:start] + new + options[start + len(new) :]
+
+
+def distance(start: int, end: int) -> int:
+    """Bytes from sequence number `start` to `end`, negative if `end` is before it (modulo 2**32)."""
+    return ((end - start + 0x80000000) & _SEQ) - 0x80000000
+
+
+def advance(sequence: int, count: int) -> int:
+    """The sequence number `count` bytes on."""
+    return (sequence + count) & _SEQ

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from ipmasq.core.door import Speaker
 from ipmasq.core.policy import Timeouts
+from ipmasq.core.ports import PortPool
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.watch import Watch
@@ -57,38 +58,69 @@ def unpack(key: bytes) -> tuple[Endpoint, Endpoint]:
     )
 
 
+def endpoint_key(protocol: int, endpoint: Endpoint) -> bytes:
+    """Protocol, port and address in one small object: there are two of these per mapping."""
+    return bytes((protocol, endpoint.port >> 8, endpoint.port & 0xFF)) + endpoint.address
+
+
+def endpoint_of(key: bytes) -> Endpoint:
+    return Endpoint(key[3:], key[1] << 8 | key[2])
+
+
 class Mapping:
     """An inside endpoint <-> a public one, for one protocol. Lives as long as something uses it."""
 
-    __slots__ = ("inside", "narrow", "peers", "protocol", "public", "uses")
+    __slots__ = ("flows", "key", "narrow", "peers", "pool", "promises", "public_key")
 
-    def __init__(self, protocol: int, inside: Endpoint, public: Endpoint, narrow: bool) -> None:
-        self.protocol = protocol
-        self.inside = inside
-        self.public = public
+    def __init__(self, key: bytes, public_key: bytes, pool: PortPool, narrow: bool) -> None:
+        self.key = key
+        """Its protocol and inside endpoint (see `endpoint_key`), then as much of the remote one as matters."""
+        self.public_key = public_key
+        self.pool = pool
         self.narrow = narrow
         """It was promised to one flow; nothing else may come in by it (RFC 6384, 7.2)."""
-        self.uses = 0
+        self.flows = 0
+        self.promises = 0
+        """Expectations that hold it. It lives while it has flows or promises."""
         self.peers: Address | dict[Address, int] | None = None
         """Remote addresses of its flows. One needs no dictionary, and most have one."""
+
+    @property
+    def protocol(self) -> int:
+        return self.key[0]
+
+    @property
+    def inside(self) -> Endpoint:
+        return endpoint_of(self.key[: len(self.public_key)])
+
+    @property
+    def public(self) -> Endpoint:
+        return endpoint_of(self.public_key)
 
     def has_peer(self, address: Address) -> bool:
         return address in self.peers if isinstance(self.peers, dict) else address == self.peers
 
-    def add_peer(self, address: Address) -> None:
-        if self.peers is None:
-            self.peers = address
-            return
-        if not isinstance(self.peers, dict):
-            self.peers = {self.peers: self.uses}
-        self.peers[address] = self.peers.get(address, 0) + 1
+    def add_flow(self, peer: Address) -> None:
+        if not self.flows:
+            self.peers = peer
+        elif self.peers != peer:
+            if not isinstance(self.peers, dict):
+                self.peers = {self.peers: self.flows} if self.peers else {}
+            self.peers[peer] = self.peers.get(peer, 0) + 1
+        self.flows += 1
 
-    def drop_peer(self, address: Address) -> None:
-        if not isinstance(self.peers, dict):
-            return
-        self.peers[address] -= 1
-        if not self.peers[address]:
-            del self.peers[address]
+    def drop_flow(self, peer: Address) -> None:
+        self.flows -= 1
+        if isinstance(self.peers, dict):
+            self.peers[peer] -= 1
+            if not self.peers[peer]:
+                del self.peers[peer]
+        elif not self.flows:
+            self.peers = None
+
+
+_SHARED = tuple(range(0x10000))
+"""One object per 16-bit number, instead of four per flow."""
 
 
 class Half:
@@ -100,7 +132,6 @@ class Half:
         "bytes",
         "end",
         "flow",
-        "header_difference",
         "key",
         "packets",
         "payload_difference",
@@ -122,10 +153,9 @@ class Half:
         """TCP: the sequence number after the latest segment, as its speaker counts."""
         self.acknowledged = 0
         """TCP: what the listener has acknowledged last, as the speaker counts. A reset stands here, or at `end`."""
-        self.address_difference = difference(key[:-4], wire[:-4])
+        self.address_difference = _SHARED[difference(key[:-4], wire[:-4])]
         """What the addresses add to a checksum's sum; `payload_difference`: addresses and ports."""
-        self.payload_difference = difference(key, wire)
-        self.header_difference = self.address_difference
+        self.payload_difference = _SHARED[difference(key, wire)]
 
     @property
     def remote(self) -> Address:

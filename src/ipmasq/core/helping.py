@@ -1,0 +1,260 @@
+"""Helpers at work: which helper watches which flow, what it is shown, and what becomes of its wishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from ipmasq.core import events
+from ipmasq.core.door import TCP, Door, Helper, Speaker
+from ipmasq.core.flow import End, Flow
+from ipmasq.core.lines import Line
+from ipmasq.core.policy import HelperUse, OnFailure
+from ipmasq.core.promises import Expectation, Refusal
+from ipmasq.core.stream import Replacement
+from ipmasq.core.views import HelperVerdict, HelperView
+from ipmasq.core.watch import NOTHING, Heard
+from ipmasq.wire.addresses import Endpoint
+
+
+class Registered:
+    """A helper in use, and its counters."""
+
+    def __init__(self, use: HelperUse) -> None:
+        self.use = use
+        self.bound = 0
+        self.watching = 0
+        self.inspected = 0
+        self.rewritten = 0
+        self.expected = 0
+        self.met = 0
+        self.kept_alive = 0
+        self.failed = 0
+        self.refused: dict[str, int] = {}
+
+    def view(self) -> HelperView:
+        use = self.use
+        return HelperView(
+            name=use.name,
+            protocol=use.protocol,
+            ports=tuple(sorted(use.ports)),
+            orthogonal=use.orthogonal,
+            on_failure=use.on_failure.name.lower(),
+            bound=self.bound,
+            watching=self.watching,
+            inspected=self.inspected,
+            rewritten=self.rewritten,
+            expected=self.expected,
+            met=self.met,
+            kept_alive=self.kept_alive,
+            failed=self.failed,
+            refused=dict(self.refused),
+        )
+
+
+class Binding(NamedTuple):
+    helper: Registered
+    port: int
+    by: str
+
+
+def bindings(
+    helpers: dict[str, Registered], protocol: int, client: End, server: End
+) -> Iterator[tuple[Binding | None, HelperVerdict]]:
+    """For each helper whether it would watch this flow, and why or why not. At most one is bound:
+    by the destination port (real, then public), failing that by the source port."""
+    places = [(server.real.port, "destination port")]
+    if server.seen.port != server.real.port:
+        places.append((server.seen.port, "public port"))
+    places.append((client.real.port, "source port"))
+    winner: str | None = None
+    for port, by in places:
+        for helper in helpers.values():
+            use = helper.use
+            if use.protocol != protocol or port not in use.ports:
+                continue
+            if winner is not None:
+                if winner != use.name:
+                    yield None, HelperVerdict(use.name, False, f"{winner} was bound before it")
+            elif not use.orthogonal and (server.is_masqueraded or not client.is_masqueraded):
+                reason = "it does not say that it is orthogonal, and the client is not the masqueraded side"
+                yield None, HelperVerdict(use.name, False, reason)
+            else:
+                winner = use.name
+                yield (
+                    Binding(helper, port, by),
+                    HelperVerdict(use.name, True, f"by the {by}, {port}"),
+                )
+    ports = {port for port, _ in places}
+    for helper in helpers.values():
+        if helper.use.protocol != protocol:
+            yield None, HelperVerdict(helper.use.name, False, "it is for another protocol")
+        elif not ports & helper.use.ports:
+            listed = ", ".join(map(str, sorted(helper.use.ports))) or "none"
+            yield None, HelperVerdict(helper.use.name, False, f"its ports are {listed}")
+
+
+class Desk(Protocol):
+    """What attachments need of the engine."""
+
+    now: float
+
+    def tell(self, event: events.Event) -> None: ...
+
+    def promise(
+        self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
+    ) -> Expectation:
+        """Raises Refusal."""
+
+    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None: ...
+
+    def withdraw(self, expectations: list[Expectation]) -> None: ...
+
+    def detached(self, flow: Flow) -> None: ...
+
+
+class Attachment:
+    """One helper instance at its flow: the listener of the flow's `Watch`."""
+
+    def __init__(self, desk: Desk, flow: Flow, registered: Registered) -> None:
+        self.flow = flow
+        self.registered = registered
+        self.condemned = False
+        """The flow's packets are dropped from now on."""
+        self._desk = desk
+        self._helper = registered.use.make()
+
+    @property
+    def terminator(self) -> bytes:
+        return self._helper.terminator
+
+    @property
+    def longest(self) -> int:
+        return self._helper.max_line
+
+    def renew(self, make: Callable[[], Helper]) -> None:
+        """Go on with newer code and the same state."""
+        state = dict(vars(self._helper))
+        self._helper = make()
+        self._helper.resume(state)
+
+    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+        try:
+            return self._helper.awaits(speaker, partial)
+        except Exception as error:
+            self._fail(speaker, partial, error)
+            return False
+
+    def hear(self, speaker: Speaker, line: Line) -> Heard:
+        self.registered.inspected += 1
+        wishes = Wishes(self._desk, self, speaker, line)
+        try:
+            self._helper.on_line(line.text, wishes)
+        except Exception as error:
+            wishes.undo()
+            self._fail(speaker, line.text, error)
+            return NOTHING
+        return wishes.grant()
+
+    def _fail(self, speaker: Speaker, line: bytes, error: Exception) -> None:
+        self.registered.failed += 1
+        self._condemn()
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        self._desk.tell(
+            events.HelperFailed(
+                self._desk.now, self.flow.id, self.registered.use.name, speaker, line, text
+            )
+        )
+
+    def refuse(self, speaker: Speaker, line: bytes, reason: str, by_helper: bool) -> None:
+        """`by_helper`: the helper itself said that this is an attack."""
+        refused = self.registered.refused
+        refused[reason] = refused.get(reason, 0) + 1
+        if by_helper:
+            self._condemn()
+        self._desk.tell(
+            events.Refused(
+                self._desk.now, self.flow.id, self.registered.use.name, speaker, reason, line
+            )
+        )
+
+    def _condemn(self) -> None:
+        self.condemned |= self.registered.use.on_failure is OnFailure.DROP
+
+
+class Wishes(Door):
+    """The door for one line. Nothing happens before `grant`, but ports are held from `expect` on."""
+
+    def __init__(self, desk: Desk, attachment: Attachment, speaker: Speaker, line: Line) -> None:
+        self.speaker = speaker
+        self._desk = desk
+        self._attachment = attachment
+        self._line = line
+        self._replacements: list[Replacement] = []
+        self._expectations: list[Expectation] = []
+        self._refusal: str | None = None
+        self._stop = False
+
+    def endpoint(self, speaker: Speaker) -> Endpoint:
+        return self._attachment.flow.end(speaker).real
+
+    def expect(self, announced: Endpoint, protocol: int = TCP) -> Endpoint | None:
+        try:
+            made = self._desk.promise(self._attachment, self.speaker, announced, protocol)
+        except Refusal as refusal:
+            self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
+            return None
+        self._expectations.append(made)
+        return made.public
+
+    def replace(self, start: int, end: int, text: bytes) -> None:
+        if not 0 <= start < end <= len(self._line.text):
+            raise ValueError(f"{start}:{end} is outside the line of {len(self._line.text)} bytes")
+        if start < self._line.passed:
+            raise ValueError(f"byte {start} of the line has already been forwarded")
+        if any(start < r.end and r.start < end for r in self._replacements):
+            raise ValueError(f"{start}:{end} overlaps another replacement")
+        self._replacements.append(Replacement(start, end, bytes(text)))
+
+    def refuse(self, reason: str) -> None:
+        self._refusal = reason
+
+    def stop(self) -> None:
+        self._stop = True
+
+    def undo(self) -> None:
+        self._desk.withdraw(self._expectations)
+
+    def grant(self) -> Heard:
+        """Make it so."""
+        if self._refusal is not None:
+            self.undo()
+            self._attachment.refuse(self.speaker, self._line.text, self._refusal, by_helper=True)
+            return NOTHING
+        self._desk.confirm(self._expectations, self._attachment)
+        replacements = tuple(sorted(r for r in self._replacements if self._changes(r)))
+        if replacements:
+            self._tell_rewritten(replacements)
+        return Heard(replacements, self._stop)
+
+    def _changes(self, replacement: Replacement) -> bool:
+        return self._line.text[replacement.start : replacement.end] != replacement.text
+
+    def _tell_rewritten(self, replacements: tuple[Replacement, ...]) -> None:
+        self._attachment.registered.rewritten += 1
+        after, at = b"", 0
+        for each in replacements:
+            after += self._line.text[at : each.start] + each.text
+            at = each.end
+        after += self._line.text[at:]
+        self._desk.tell(
+            events.Rewritten(
+                self._desk.now,
+                self._attachment.flow.id,
+                self._attachment.registered.use.name,
+                self.speaker,
+                self._line.position,
+                self._line.text,
+                after,
+            )
+        )

@@ -1,0 +1,222 @@
+"""Expectations: flows that an announcement promised.
+
+One rule covers all cases (DESIGN, section 1). The speaker of the announcement is masqueraded, or it is not:
+
+* masqueraded: the flow will come to a public endpoint, which is opened for it, and the announcement is
+  rewritten to name that endpoint;
+* not masqueraded: the flow will leave towards the announced endpoint, and all there is to do is to know it.
+
+Either way the flow that comes is linked to the control flow. It is admitted once, from the one address
+at the other end of the control flow, for a short time.
+"""
+
+from __future__ import annotations
+
+from ipmasq.core.door import Speaker
+from ipmasq.core.flow import Flow, Mapping, endpoint_key
+from ipmasq.core.policy import Forward, HelperUse
+from ipmasq.core.table import Table
+from ipmasq.core.views import ExpectationView
+from ipmasq.wire.addresses import Address, Endpoint
+
+LEAST_PORT = 1024
+"""Announcements of system ports are refused (RFC 2577, 3)."""
+
+NOT_ITS_OWN = "address is not the speaker's own"
+SYSTEM_PORT = "port below 1024"
+HOST_HAS_TOO_MANY = "host has too many expectations"
+NO_PORT = "no public port is free"
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not an error
+    """Why an announcement is not acted on; the message is one of the phrases above."""
+
+
+class Expectation:
+    __slots__ = (
+        "announced",
+        "due",
+        "flow",
+        "helper",
+        "host",
+        "key",
+        "mapping",
+        "peer",
+        "protocol",
+        "public",
+        "speaker",
+        "target",
+        "until",
+    )
+
+    def __init__(
+        self,
+        flow: Flow,
+        helper: str,
+        speaker: Speaker,
+        protocol: int,
+        announced: Endpoint,
+        target: Endpoint,
+        public: Endpoint,
+        until: float,
+    ) -> None:
+        me, other = flow.end(speaker), flow.end(speaker.other)
+        self.flow = flow
+        self.helper = helper
+        self.speaker = speaker
+        self.protocol = protocol
+        self.announced = announced
+        self.target = target
+        """Where the promised flow really goes."""
+        self.public = public
+        """Where it goes as its opener sees it."""
+        self.peer: Address = other.seen.address if me.is_masqueraded else other.real.address
+        """The only address that may open it, as it appears where the flow comes in."""
+        self.host: Address = (me if me.is_masqueraded else other).real.address
+        self.key = expectation_key(protocol, public, self.peer)
+        self.mapping: Mapping | None = None
+        self.until = until
+        self.due = 0
+
+    def view(self) -> ExpectationView:
+        return ExpectationView(
+            self.flow.id,
+            self.helper,
+            self.protocol,
+            self.announced,
+            self.public,
+            self.peer,
+            self.until,
+        )
+
+
+def expectation_key(protocol: int, public: Endpoint, peer: Address) -> bytes:
+    return endpoint_key(protocol, public) + peer
+
+
+class Promises:
+    """All outstanding expectations."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._by_key: dict[bytes, Expectation] = {}
+        self._by_flow: dict[int, list[Expectation]] = {}
+        self._hosts: dict[Address, int] = {}
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(list(self._by_key.values()))
+
+    def find(self, protocol: int, public: Endpoint, peer: Address) -> Expectation | None:
+        """What was promised to `peer` at `public`."""
+        return self._by_key.get(expectation_key(protocol, public, peer))
+
+    def of(self, flow: Flow) -> tuple[Expectation, ...]:
+        """Oldest first."""
+        return tuple(self._by_flow.get(flow.id, ()))
+
+    def make(
+        self,
+        flow: Flow,
+        use: HelperUse,
+        speaker: Speaker,
+        announced: Endpoint,
+        protocol: int,
+        now: float,
+    ) -> Expectation:
+        """Raises Refusal. What it takes the place of must be removed by the caller (`replaced_by`)."""
+        me = flow.end(speaker)
+        if announced.address not in (me.real.address, me.seen.address):
+            raise Refusal(NOT_ITS_OWN)
+        if announced.port < LEAST_PORT:
+            raise Refusal(SYSTEM_PORT)
+        target, public, mapping = announced, announced, None
+        if me.is_masqueraded:
+            target = Endpoint(me.real.address, announced.port)
+            public, mapping = self._public(flow, speaker, target, protocol)
+        expectation = Expectation(
+            flow,
+            use.name,
+            speaker,
+            protocol,
+            announced,
+            target,
+            public,
+            now + use.expectation_life,
+        )
+        if self._hosts.get(expectation.host, 0) >= use.expectations_per_host:
+            if mapping:
+                self._table.drop_unused(mapping)
+            raise Refusal(HOST_HAS_TOO_MANY)
+        expectation.mapping = mapping
+        return expectation
+
+    def _public(
+        self, flow: Flow, speaker: Speaker, target: Endpoint, protocol: int
+    ) -> tuple[Endpoint, Mapping | None]:
+        """The public endpoint of a masqueraded `target`, as the other end of `flow` will use it."""
+        me, other = flow.end(speaker), flow.end(speaker.other)
+        if target == me.real and protocol == flow.protocol:
+            return me.seen, flow.mapping if speaker is Speaker.CLIENT else flow.server_mapping
+        for forward in self._table.policy.forwards:
+            if _publishes(forward, protocol, target, me.seen.address):
+                port = forward.ports.low + target.port - forward.inside_port
+                return Endpoint(me.seen.address, port), None
+        mapping = self._table.map(protocol, target, other.seen, promised_at=me.seen.address)
+        if mapping is None:
+            raise Refusal(NO_PORT)
+        return mapping.public, mapping
+
+    def replaced_by(self, new: Expectation, most: int) -> list[Expectation]:
+        """What must go before `new` can be added: one at the same endpoint, and the oldest unanswered
+        ones of its flow if that has as many as it may (RFC 6384, 9: each announcement counts)."""
+        same = self._by_key.get(new.key)
+        mine = [e for e in self._by_flow.get(new.flow.id, ()) if e is not same]
+        surplus = mine[: max(0, len(mine) - most + 1)]
+        return surplus + ([same] if same else [])
+
+    def add(self, expectation: Expectation) -> None:
+        self._by_key[expectation.key] = expectation
+        self._by_flow.setdefault(expectation.flow.id, []).append(expectation)
+        self._hosts[expectation.host] = self._hosts.get(expectation.host, 0) + 1
+        if expectation.mapping:
+            expectation.mapping.promises += 1
+
+    def remove(self, expectation: Expectation, keep_mapping: bool = False) -> None:
+        """`keep_mapping`: the caller makes use of it at once."""
+        del self._by_key[expectation.key]
+        mine = self._by_flow[expectation.flow.id]
+        mine.remove(expectation)
+        if not mine:
+            del self._by_flow[expectation.flow.id]
+        self._hosts[expectation.host] -= 1
+        if not self._hosts[expectation.host]:
+            del self._hosts[expectation.host]
+        if expectation.mapping:
+            expectation.mapping.promises -= 1
+            if not keep_mapping:
+                self._table.drop_unused(expectation.mapping)
+
+    def check(self) -> None:
+        """Raise AssertionError unless all indexes and counts agree."""
+        listed = [e for mine in self._by_flow.values() for e in mine]
+        assert len(listed) == len(self._by_key)
+        hosts: dict[Address, int] = {}
+        mappings: dict[int, int] = {}
+        for each in listed:
+            assert self._by_key[each.key] is each
+            assert each.flow.id in self._table.flows
+            hosts[each.host] = hosts.get(each.host, 0) + 1
+            if each.mapping:
+                mappings[id(each.mapping)] = mappings.get(id(each.mapping), 0) + 1
+        assert hosts == self._hosts
+        for mapping in self._table.mappings():
+            assert mapping.promises == mappings.get(id(mapping), 0)
+
+
+def _publishes(forward: Forward, protocol: int, target: Endpoint, public: Address) -> bool:
+    return (
+        forward.protocol == protocol
+        and forward.inside == target.address
+        and target.port in forward.inside_ports
+        and forward.public in (None, public)
+    )

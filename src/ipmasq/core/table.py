@@ -1,0 +1,193 @@
+"""All flows and mappings, with their indexes. Everything that is counted can be recounted (`check`)."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from ipmasq.core.flow import Flow, Half, Mapping, endpoint_key
+from ipmasq.core.policy import Behaviour, Policy, PortRange
+from ipmasq.core.ports import Chance, PortPool
+from ipmasq.core.side import Side
+from ipmasq.wire.addresses import Address, Endpoint
+
+
+class Table:
+    def __init__(self, policy: Policy, chance: Chance) -> None:
+        self.policy = policy
+        self.reserved: frozenset[tuple[int, int]] = frozenset()
+        """`(protocol, port)` that the host itself listens on."""
+        self.flows: dict[int, Flow] = {}
+        none: dict[bytes, Half] = {}
+        self.halves: tuple[list[dict[bytes, Half]], list[dict[bytes, Half]]] = (
+            [none] * 256,
+            [none] * 256,
+        )
+        """By side where a packet comes in, then by protocol, then by key."""
+        for protocol in (1, 6, 17):
+            for side in self.halves:
+                side[protocol] = {}
+        self.hosts: dict[Address, int] = {}
+        """Flows per inside host."""
+        self._chance = chance
+        self._by_inside: dict[bytes, Mapping] = {}
+        self._by_public: dict[bytes, Mapping] = {}
+        self._pools: dict[tuple[int, Address, PortRange], PortPool] = {}
+
+    # -- flows
+
+    def find(self, side: Side, protocol: int, key: bytes) -> Half | None:
+        return self.halves[side][protocol].get(key)
+
+    def is_new(self, flow: Flow) -> bool:
+        """Whether neither direction would take a live flow's place."""
+        return not any(
+            half.key in self.halves[half.side][flow.protocol] for half in (flow.forth, flow.back)
+        )
+
+    def add(self, flow: Flow) -> None:
+        self.flows[flow.id] = flow
+        for half in (flow.forth, flow.back):
+            self.halves[half.side][flow.protocol][half.key] = half
+        self.hosts[flow.host] = self.hosts.get(flow.host, 0) + 1
+        if flow.mapping:
+            flow.mapping.add_flow(flow.back.remote)
+        if flow.server_mapping:
+            flow.server_mapping.add_flow(flow.forth.remote)
+
+    def remove(self, flow: Flow) -> None:
+        """Forget it, and its mappings if nothing else uses them."""
+        del self.flows[flow.id]
+        for half in (flow.forth, flow.back):
+            del self.halves[half.side][flow.protocol][half.key]
+        host = flow.host
+        self.hosts[host] -= 1
+        if not self.hosts[host]:
+            del self.hosts[host]
+        if flow.mapping:
+            flow.mapping.drop_flow(flow.back.remote)
+            self.drop_unused(flow.mapping)
+        if flow.server_mapping:
+            flow.server_mapping.drop_flow(flow.forth.remote)
+            self.drop_unused(flow.server_mapping)
+        # Break the cycle, so that the memory is free at once and no collector need ever run.
+        flow.forth.flow = flow.back.flow = None
+
+    def check(self) -> None:
+        """Raise AssertionError unless every index, count and reference agrees with the flows."""
+        hosts: dict[Address, int] = {}
+        flows: dict[int, int] = {}
+        for flow in self.flows.values():
+            assert flow.forth.flow is flow is flow.back.flow
+            for half in (flow.forth, flow.back):
+                assert self.halves[half.side][flow.protocol][half.key] is half
+            hosts[flow.host] = hosts.get(flow.host, 0) + 1
+            for mapping, half in ((flow.mapping, flow.back), (flow.server_mapping, flow.forth)):
+                if mapping:
+                    flows[id(mapping)] = flows.get(id(mapping), 0) + 1
+                    assert mapping.has_peer(half.remote)
+                    assert self._by_public[mapping.public_key] is mapping
+            linked = sum(other.master is flow for other in self.flows.values())
+            assert flow.links <= linked
+        assert hosts == self.hosts
+        halves = {id(table): len(table) for side in self.halves for table in side}
+        assert sum(halves.values()) == 2 * len(self.flows)
+        for mapping in self._by_public.values():
+            assert mapping.flows == flows.get(id(mapping), 0)
+            assert mapping.flows or mapping.promises
+        for mapping in self._by_inside.values():
+            assert self._by_public[mapping.public_key] is mapping
+
+    # -- mappings
+
+    def _key(self, protocol: int, inside: Endpoint, remote: Endpoint) -> bytes:
+        """What a mapping depends on (RFC 4787, 4.1)."""
+        key = endpoint_key(protocol, inside)
+        if self.policy.mapping is Behaviour.ENDPOINT_INDEPENDENT:
+            return key
+        if self.policy.mapping is Behaviour.ADDRESS_DEPENDENT:
+            return key + remote.address
+        return key + endpoint_key(protocol, remote)
+
+    def mapping_of(self, protocol: int, inside: Endpoint, remote: Endpoint) -> Mapping | None:
+        """By which mapping an inside endpoint reaches a remote one."""
+        return self._by_inside.get(self._key(protocol, inside, remote))
+
+    def mapping_at(self, protocol: int, public: Endpoint) -> Mapping | None:
+        return self._by_public.get(endpoint_key(protocol, public))
+
+    def mappings(self) -> list[Mapping]:
+        return list(self._by_public.values())
+
+    def map(
+        self,
+        protocol: int,
+        inside: Endpoint,
+        remote: Endpoint,
+        promised_at: Address | None = None,
+    ) -> Mapping | None:
+        """The mapping for this endpoint, made if there is none. None if no port is free.
+
+        `promised_at`: it is for a flow that an announcement promised at this public address.
+        """
+        key = self._key(protocol, inside, remote)
+        if mapping := self._by_inside.get(key):
+            return mapping
+        if not self.policy.public:
+            return None
+        narrow = promised_at is not None
+        address = promised_at or self.public_for(inside.address)
+        ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
+        pool = self._pool(protocol, address, ports)
+        port = pool.take(self._chance, _Barred(self, protocol, address))
+        if port is None:
+            return None
+        mapping = Mapping(key, endpoint_key(protocol, Endpoint(address, port)), pool, narrow)
+        self._by_inside[key] = self._by_public[mapping.public_key] = mapping
+        return mapping
+
+    def public_for(self, inside: Address) -> Address:
+        """All flows of one host leave by one address (RFC 4787 REQ-2: paired pooling)."""
+        public = self.policy.public
+        return public[int.from_bytes(inside, "big") % len(public)]
+
+    def drop_unused(self, mapping: Mapping) -> None:
+        if mapping.flows or mapping.promises:
+            return
+        del self._by_public[mapping.public_key]
+        # After a change of policy the endpoint may have got a newer mapping.
+        if self._by_inside.get(mapping.key) is mapping:
+            del self._by_inside[mapping.key]
+        mapping.pool.give(mapping.public.port)
+
+    def retire(self, mapping: Mapping) -> None:
+        """Its flows may go on; new ones get another mapping."""
+        if self._by_inside.get(mapping.key) is mapping:
+            del self._by_inside[mapping.key]
+
+    def _pool(self, protocol: int, address: Address, ports: PortRange) -> PortPool:
+        key = protocol, address, ports
+        if key not in self._pools:
+            self._pools[key] = PortPool(ports)
+        return self._pools[key]
+
+
+class _Barred(Container[int]):
+    """Ports that must not be given out though the pool has them: the host listens there, they are
+    forwarded, or a mapping of an earlier policy or of an overlapping range holds them."""
+
+    def __init__(self, table: Table, protocol: int, address: Address) -> None:
+        self._table, self._protocol, self._address = table, protocol, address
+
+    def __contains__(self, port: object) -> bool:
+        assert isinstance(port, int)
+        table, protocol = self._table, self._protocol
+        return (
+            (protocol, port) in table.reserved
+            or table.mapping_at(protocol, Endpoint(self._address, port)) is not None
+            or any(
+                forward.protocol == protocol
+                and forward.public in (None, self._address)
+                and port in forward.ports
+                for forward in table.policy.forwards
+            )
+        )

@@ -1,0 +1,152 @@
+"""`ipmasq lab`: the lab on the command line. Exit codes: 0 done, 1 could not, 2 wrong usage."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Network
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ipmasq.lab import gateways, processes, record
+from ipmasq.lab.lab import Lab, LabError
+from ipmasq.lab.plan import Layout
+
+app = typer.Typer(
+    name="lab",
+    help="A network of namespaces to try a gateway, a client or a server in.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Prefix = Annotated[str, typer.Option(help="Its name, and what its namespaces' names begin with.")]
+DEFAULT = Layout()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except (LabError, ValueError, OSError) as error:
+        typer.echo(f"ipmasq lab: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _network(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Network = Annotated[IPv4Network, typer.Option(parser=_network, metavar="NETWORK")]
+
+
+@app.command()
+def up(
+    prefix: Prefix = DEFAULT.prefix,
+    gateways_: Annotated[
+        int,
+        typer.Option("--gateways", min=1, max=2, help="2: another private network, behind gw2."),
+    ] = DEFAULT.gateways,
+    inside: Annotated[int, typer.Option(min=0, help="Hosts behind each gateway.")] = DEFAULT.inside,
+    outside: Annotated[int, typer.Option(min=0, help="Hosts out there.")] = DEFAULT.outside,
+    mtu: Annotated[int, typer.Option(min=576, help="Bytes, on every wire.")] = DEFAULT.mtu,
+    transit_mtu: Annotated[
+        int | None, typer.Option(min=576, help="Bytes, between gateways and Internet only.")
+    ] = None,
+    network: Network = DEFAULT.network,
+    second_network: Network = DEFAULT.second_network,
+    run: Annotated[bool, typer.Option("--run", help="Start `ipmasq run` on the gateways.")] = False,
+) -> None:
+    """Build a lab.
+
+    Example: ipmasq lab up --gateways 2 --run && ipmasq lab exec in1 -- ping -c1 198.51.100.1
+    """
+    with _plain_errors():
+        layout = Layout(
+            prefix, gateways_, inside, outside, mtu, transit_mtu, network, second_network
+        )
+        lab = Lab.up(layout)
+        if run:
+            with _down_on_failure(lab):
+                gateways.start(lab)
+        _show(lab)
+
+
+@contextmanager
+def _down_on_failure(lab: Lab) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        lab.down()
+        raise
+
+
+@app.command()
+def down(
+    prefix: Prefix = DEFAULT.prefix,
+    all_: Annotated[bool, typer.Option("--all", help="Every lab that there is.")] = False,
+) -> None:
+    """Remove a lab, whatever state it is in, and end what still runs in it."""
+    with _plain_errors():
+        for name in record.known() if all_ else [prefix]:
+            if record.load(name) is None:
+                typer.echo(f"There is no lab {name!r}; nothing to remove.")
+            else:
+                typer.echo(f"Removed {len(Lab.find(name).down())} namespaces of {name!r}.")
+
+
+@app.command(
+    "exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True}
+)
+def execute(
+    host: Annotated[str, typer.Argument(help="in1, out1, gw1, ...")],
+    command: Annotated[list[str], typer.Argument(help="What to run there, after `--`.")],
+    prefix: Prefix = DEFAULT.prefix,
+) -> None:
+    """Run a command on a host of the lab; its exit code is passed on.
+
+    Example: ipmasq lab exec in1 -- curl -s http://198.51.100.1/
+    """
+    with _plain_errors():
+        lab = Lab.find(prefix)
+        arguments = lab.command(host, command)
+        if gateways.is_started(lab, host):
+            os.environ.setdefault(gateways.SOCKET_VARIABLE, str(gateways.socket_path(lab, host)))
+        os.execvp(arguments[0], arguments)
+
+
+@app.command()
+def status(prefix: Prefix = DEFAULT.prefix) -> None:
+    """Show the hosts of a lab, their addresses, and what runs on them. Exit code 1 if it is not whole."""
+    with _plain_errors():
+        lab = Lab.find(prefix)
+        _show(lab)
+        if not all(each.exists for each in lab.status()):
+            raise LabError(f"not all of {prefix!r} is there; take it down and up again")
+
+
+def _show(lab: Lab) -> None:
+    found = record.load(lab.prefix)
+    since = time.strftime("%F %T", time.localtime(found.created)) if found else "?"
+    table = Table("host", "role", "addresses", "default route", "namespace", "running", box=None)
+    for each in lab.status():
+        interfaces = (f"{i.name} {i.address}" for i in each.host.interfaces)
+        running = (f"{pid} {processes.command_line(pid)[:40]}" for pid in each.processes)
+        table.add_row(
+            each.host.name,
+            each.host.role,
+            "\n".join(interfaces),
+            each.host.default_via or "",
+            each.namespace if each.exists else f"{each.namespace} (gone)",
+            "\n".join(running),
+        )
+    console = Console()
+    console.print(f"Lab {lab.prefix!r}, up since {since}")
+    console.print(table)

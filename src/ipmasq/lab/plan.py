@@ -1,0 +1,173 @@
+"""What a lab consists of, drawn before anything is built: pure values, no system calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from itertools import islice
+
+SWITCH = "wires"
+"""The namespace that holds every segment as a bridge without an address."""
+
+LONGEST_INTERFACE = 15
+"""Characters in an interface's name (IFNAMSIZ - 1)."""
+
+
+PRIVATE = IPv4Network("10.0.0.0/24")
+TRANSIT = IPv4Network("203.0.113.0/24")
+FAR = IPv4Network("198.51.100.0/24")
+"""The last two are for documentation (RFC 5737): no lab can be confused with a real network."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the operator asks for. MTUs are bytes."""
+
+    prefix: str = "ipmasq"
+    gateways: int = 1
+    inside: int = 2
+    """Hosts behind each gateway."""
+    outside: int = 2
+    mtu: int = 1500
+    transit_mtu: int | None = None
+    """Of the segment between the gateways and the Internet; None: `mtu`."""
+    network: IPv4Network = PRIVATE
+    second_network: IPv4Network = PRIVATE
+    transit: IPv4Network = TRANSIT
+    far: IPv4Network = FAR
+
+    def __post_init__(self) -> None:
+        """Raises ValueError with one sentence if no such lab can be built."""
+        if not self.prefix.replace("-", "").isalnum() or not self.prefix[0].isalnum():
+            raise ValueError(f"a prefix is made of letters, digits and '-', not {self.prefix!r}")
+        if self.gateways not in (1, 2):
+            raise ValueError("a lab has 1 or 2 gateways")
+        if not min(self.mtu, self.transit_mtu or self.mtu) >= 576:
+            raise ValueError("an MTU below 576 bytes is no use to IPv4")
+        for network, hosts in ((self.network, self.inside), (self.second_network, self.inside)):
+            if not 0 <= hosts <= network.num_addresses - 3:
+                raise ValueError(f"{network} has no room for {hosts} hosts and a gateway")
+        if not 0 <= self.outside <= self.far.num_addresses - 3:
+            raise ValueError(f"{self.far} has no room for {self.outside} hosts and a router")
+
+
+@dataclass(frozen=True)
+class Interface:
+    name: str
+    segment: str
+    address: str
+    """With its prefix length: `10.0.0.2/24`."""
+    mtu: int
+
+    @property
+    def ip(self) -> str:
+        return self.address.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Host:
+    """One namespace. `role`: inside, gateway, net or outside."""
+
+    name: str
+    role: str
+    interfaces: tuple[Interface, ...]
+    default_via: str | None
+    routes: bool = False
+    """Whether the kernel forwards packets in it."""
+
+    @property
+    def ip(self) -> str:
+        """The address it is known by: its only one, or its outermost."""
+        return self.interfaces[-1].ip
+
+
+@dataclass(frozen=True)
+class Plan:
+    prefix: str
+    hosts: tuple[Host, ...]
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(i.segment for host in self.hosts for i in host.interfaces))
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return tuple(self.namespace(name) for name in (SWITCH, *(host.name for host in self.hosts)))
+
+    def namespace(self, host: str) -> str:
+        return f"{self.prefix}-{host}"
+
+    def host(self, name: str) -> Host:
+        """Raises KeyError."""
+        return {host.name: host for host in self.hosts}[name]
+
+
+def port_name(host: Host, interface: Interface) -> str:
+    """How the switch calls its end of a wire."""
+    name = host.name if len(host.interfaces) == 1 else f"{host.name}-{interface.name}"
+    return name[:LONGEST_INTERFACE]
+
+
+def draw(layout: Layout) -> Plan:
+    """The hosts, addresses and routes of a layout."""
+    hosts = [
+        *_behind("gw1", "in", "lan1", 1, layout.network, layout),
+        *(
+            _behind("gw2", "far", "lan2", 2, layout.second_network, layout)
+            if layout.gateways == 2
+            else ()
+        ),
+        *_internet(layout),
+    ]
+    return Plan(layout.prefix, tuple(hosts))
+
+
+def _behind(
+    gateway: str, stem: str, lan: str, number: int, network: IPv4Network, layout: Layout
+) -> Iterator[Host]:
+    """A gateway and the private network behind it."""
+    first, *others = _addresses(network, layout.inside + 1)
+    public = _addresses(layout.transit, number)[-1]
+    yield Host(
+        gateway,
+        "gateway",
+        (
+            Interface("inside", lan, first, layout.mtu),
+            Interface("outside", "transit", public, _transit_mtu(layout)),
+        ),
+        default_via=_last(layout.transit).partition("/")[0],
+    )
+    for index, address in enumerate(others, 1):
+        interface = Interface("eth0", lan, address, layout.mtu)
+        yield Host(f"{stem}{index}", "inside", (interface,), first.partition("/")[0])
+
+
+def _internet(layout: Layout) -> Iterator[Host]:
+    """The router, and the hosts that are out there."""
+    router = _last(layout.far)
+    yield Host(
+        "net",
+        "net",
+        (
+            Interface("transit", "transit", _last(layout.transit), _transit_mtu(layout)),
+            Interface("far", "far", router, layout.mtu),
+        ),
+        default_via=None,
+        routes=True,
+    )
+    for index, address in enumerate(_addresses(layout.far, layout.outside), 1):
+        interface = Interface("eth0", "far", address, layout.mtu)
+        yield Host(f"out{index}", "outside", (interface,), router.partition("/")[0])
+
+
+def _addresses(network: IPv4Network, count: int) -> list[str]:
+    return [f"{address}/{network.prefixlen}" for address in islice(network.hosts(), count)]
+
+
+def _last(network: IPv4Network) -> str:
+    return f"{network.broadcast_address - 1}/{network.prefixlen}"
+
+
+def _transit_mtu(layout: Layout) -> int:
+    return layout.transit_mtu or layout.mtu

@@ -1,0 +1,65 @@
+"""What a lab has made, or is about to make, on disk: so that it can be removed even after a crash."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ipmasq.lab.plan import Host, Interface, Plan
+
+DIRECTORY = Path("/run/ipmasq/lab")
+
+
+@dataclass(frozen=True)
+class Record:
+    prefix: str
+    created: float
+    """Seconds since the epoch."""
+    plan: Plan
+
+
+def directory(prefix: str) -> Path:
+    """Where a lab keeps its files: the record, and those of gateways started in it."""
+    return DIRECTORY / prefix
+
+
+def claim(plan: Plan) -> None:
+    """Write the record before anything is made. Raises FileExistsError if the lab has one already."""
+    place = directory(plan.prefix)
+    place.mkdir(parents=True, exist_ok=True)
+    with _path(plan.prefix).open("x", encoding="utf-8") as file:
+        json.dump({"created": time.time(), "plan": asdict(plan)}, file, indent=1)
+
+
+def load(prefix: str) -> Record | None:
+    try:
+        raw = json.loads(_path(prefix).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    hosts = (
+        Host(**{**host, "interfaces": tuple(Interface(**i) for i in host["interfaces"])})
+        for host in raw["plan"]["hosts"]
+    )
+    return Record(prefix, raw["created"], Plan(prefix, tuple(hosts)))
+
+
+def known() -> list[str]:
+    """The prefixes of all labs that have a record."""
+    return sorted(path.parent.name for path in DIRECTORY.glob("*/lab.json"))
+
+
+def forget(prefix: str) -> None:
+    """The record goes last, so that an interrupted removal can be repeated."""
+    place = directory(prefix)
+    for path in sorted(place.glob("*")):
+        if path != _path(prefix):
+            path.unlink(missing_ok=True)
+    _path(prefix).unlink(missing_ok=True)
+    if place.is_dir():
+        place.rmdir()
+
+
+def _path(prefix: str) -> Path:
+    return directory(prefix) / "lab.json"

@@ -1,0 +1,56 @@
+# ipmasq. `make help` lists what there is to do.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lint format docs lock setup venv root clean distclean
+MAKEFLAGS += --no-print-directory
+PLANE ?= tun
+PYTHON := .venv/bin/python
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: root setup ## real FTP through the gateway, every case, as a table (root; PLANE=tun)
+	$(PYTHON) -m demo --plane $(PLANE)
+
+test: root setup ## every test, live ones included (root)
+	@tools/test
+
+check: venv lint ## the quick loop: format, lint, types, floors, all tests but the live ones (no root)
+	@$(PYTHON) -m pytest -n auto -m "not live"
+
+bench: root setup ## measure; prints a table and writes build/bench.json (root)
+	@mkdir -p build
+	$(PYTHON) -m tests.bench
+
+lint: venv ## format, lint, types, floors, and whether the generated docs are current
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy --no-error-summary
+	.venv/bin/lint-imports --no-logo --no-timing >build/imports.log || { cat build/imports.log; exit 1; }
+	$(PYTHON) tools/conformance.py --check
+
+format: venv ## let ruff put the code in shape
+	.venv/bin/ruff check --fix --quiet .
+	.venv/bin/ruff format --quiet .
+
+docs: venv ## write docs/conformance.md anew from the tests
+	$(PYTHON) tools/conformance.py
+
+lock: ## renew requirements-dev.lock from pyproject.toml
+	@tools/lock
+
+setup: ## Debian packages (those that are missing) and the virtual environment
+	@tools/debian
+	@tools/venv
+
+venv: ## the virtual environment alone (no root)
+	@tools/venv
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "This makes network namespaces and needs root: use sudo." >&2; exit 1; }
+
+clean: ## remove what was built, not the virtual environment
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests tools demo -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## remove the virtual environment too
+	rm -rf .venv

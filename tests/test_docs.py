@@ -1,0 +1,93 @@
+"""The documentation tells the whole truth about the closed lists: reasons, events, rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from ipmasq.core.events import Event
+from ipmasq.core.why import Why
+
+TOP = Path(__file__).parent.parent
+DOCS = TOP / "docs"
+
+
+def table(page: str) -> list[list[str]]:
+    """The cells of every table row whose first cell is a `name`."""
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:3] == "| `"]
+
+
+def test_every_reason_is_documented_with_its_own_sentence():
+    documented = [(cells[0], cells[1]) for cells in table("reasons.md")]
+    assert documented == [(f"`{why.name.lower()}`", why.sentence) for why in Why]
+
+
+def test_every_reason_is_explained():
+    assert all(len(cells) == 3 and len(cells[2]) > 5 for cells in table("reasons.md"))
+
+
+def test_every_event_is_documented_with_its_fields():
+    documented = {
+        cells[0].strip("`"): re.findall(r"`(\w+)`", cells[1]) for cells in table("events.md")
+    }
+    actual = {
+        event.__name__: [field.name for field in dataclasses.fields(event)]
+        for event in get_args(Event)
+    }
+    assert documented == actual
+
+
+def test_every_event_is_listed_once():
+    names = Counter(cells[0] for cells in table("events.md"))
+    assert set(names.values()) == {1}
+
+
+def rows() -> list[dict[str, object]]:
+    documents = tomllib.loads((DOCS / "rows.toml").read_text(encoding="utf-8"))["document"]
+    return [row for document in documents for row in document["rows"]]
+
+
+def test_no_row_is_listed_twice():
+    assert [row for row, count in Counter(row["id"] for row in rows()).items() if count > 1] == []
+
+
+def test_every_status_of_a_row_is_one_of_three_and_gives_its_reason():
+    known = r"(in part|not in this release|not applicable): \S.*"
+    statuses = [str(row["status"]) for row in rows() if "status" in row]
+    assert [status for status in statuses if not re.fullmatch(known, status)] == []
+
+
+@pytest.mark.parametrize(("row", "accepted"), [("4787-1", True), ("4787-1000", False)])
+def test_a_mark_that_names_an_unknown_row_stops_the_run(tmp_path: Path, row: str, accepted: bool):
+    test = tmp_path / "test_marked.py"
+    test.write_text(
+        f"import pytest\n@pytest.mark.row({row!r})\ndef test_something(): assert True\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(TOP)]
+    command += ["-c", str(TOP / "pyproject.toml"), "--confcutdir", str(TOP), "-p", "conftest"]
+    environment = {**os.environ, "PYTHONPATH": str(TOP / "tests")}
+    done = subprocess.run(
+        [*command, str(test)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode == 0) is accepted, done.stdout + done.stderr
+    assert ("is not in docs/rows.toml" in done.stdout + done.stderr) is not accepted
+
+
+def test_every_link_between_the_documents_leads_somewhere():
+    broken = [
+        f"{page.relative_to(TOP)}: {target}"
+        for page in [*TOP.glob("*.md"), *DOCS.rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []

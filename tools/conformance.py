@@ -102,6 +102,9 @@ def section(document: dict[str, Any], collector: Collector) -> str:
 
 def page(collector: Collector) -> str:
     documents = tomllib.loads(ROWS.read_text(encoding="utf-8"))["document"]
+    unknown = set(collector.tests) - {row["id"] for d in documents for row in d["rows"]}
+    if unknown:
+        sys.exit(f"Tests carry rows that are not in docs/rows.toml: {', '.join(sorted(unknown))}")
     counts = {d["title"]: Counter(state(row, collector) for row in d["rows"]) for d in documents}
     total = sum(counts.values(), Counter[str]())
     lines = [

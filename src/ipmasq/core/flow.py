@@ -141,7 +141,7 @@ class Half:
     )
 
     def __init__(self, flow: Flow, speaker: Speaker, side: Side, key: bytes, wire: bytes) -> None:
-        self.flow: Flow | None = flow
+        self.flow = flow
         self.speaker = speaker
         self.side = side
         """Where its packets come in."""
@@ -181,6 +181,7 @@ class Flow:
         "server_mapping",
         "settled",
         "state",
+        "unheard",
         "watch",
     )
 
@@ -223,6 +224,8 @@ class Flow:
         self.origin = ""
         self.helper: object | None = None
         self.watch: Watch | None = None
+        self.unheard = False
+        """A helper waits for a quiet moment to begin to watch it."""
         self.master: Flow | None = None
         """The control flow that it is linked to."""
         self.links = 0

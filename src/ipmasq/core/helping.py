@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from ipmasq.core import events
-from ipmasq.core.door import TCP, Door, Helper, Speaker
+from ipmasq.core.door import TCP, Door, Speaker
 from ipmasq.core.flow import End, Flow
 from ipmasq.core.lines import Line
 from ipmasq.core.policy import HelperUse, OnFailure
@@ -110,8 +110,6 @@ class Desk(Protocol):
 
     def withdraw(self, expectations: list[Expectation]) -> None: ...
 
-    def detached(self, flow: Flow) -> None: ...
-
 
 class Attachment:
     """One helper instance at its flow: the listener of the flow's `Watch`."""
@@ -121,6 +119,7 @@ class Attachment:
         self.registered = registered
         self.condemned = False
         """The flow's packets are dropped from now on."""
+        self.watching = True
         self._desk = desk
         self._helper = registered.use.make()
 
@@ -132,11 +131,11 @@ class Attachment:
     def longest(self) -> int:
         return self._helper.max_line
 
-    def renew(self, make: Callable[[], Helper]) -> None:
-        """Go on with newer code and the same state."""
-        state = dict(vars(self._helper))
-        self._helper = make()
-        self._helper.resume(state)
+    def renew(self) -> None:
+        """Go on with newer code and the same state. Raises whatever the newer code raises."""
+        helper = self.registered.use.make()
+        helper.resume(dict(vars(self._helper)))
+        self._helper = helper
 
     def awaits(self, speaker: Speaker, partial: bytes) -> bool:
         try:

@@ -70,7 +70,7 @@ class Table:
             flow.server_mapping.drop_flow(flow.forth.remote)
             self.drop_unused(flow.server_mapping)
         # Break the cycle, so that the memory is free at once and no collector need ever run.
-        flow.forth.flow = flow.back.flow = None
+        del flow.forth.flow, flow.back.flow
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and reference agrees with the flows."""

@@ -322,6 +322,19 @@ class Watch:
 
     # -- coming and going of the listener
 
+    @property
+    def is_plain(self) -> bool:
+        """Nobody listens, nothing is shifted and nothing kept is needed: the watch can go."""
+        return self.listener is None and all(
+            stream is None
+            or (
+                stream.shift.delta == 0
+                and stream.acknowledged >= (stream.transparent or 0)
+                and stream.promised <= stream.original(stream.acknowledged)
+            )
+            for stream in self.streams
+        )
+
     def release(self) -> None:
         """Look no further; positions stay shifted."""
         self.listener = None

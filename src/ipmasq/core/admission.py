@@ -1,0 +1,273 @@
+"""What the first packet of a flow opens, if anything.
+
+Deciding changes nothing, so that the same code answers `explain` for flows that do not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ipmasq.core.flow import Mapping
+from ipmasq.core.policy import (
+    ANY_PROTOCOL,
+    Action,
+    Behaviour,
+    Forward,
+    Policy,
+    PortRange,
+    Rule,
+    Trigger,
+)
+from ipmasq.core.promises import Expectation, Promises
+from ipmasq.core.side import Side
+from ipmasq.core.table import Table
+from ipmasq.core.why import Why
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Address, Endpoint, to_text
+
+Note = Callable[[str], object]
+"""Takes one sentence about how a decision is reached."""
+
+
+class Decision(NamedTuple):
+    """A flow that may be opened. `server` is where it really goes."""
+
+    server: Endpoint
+    masquerade: bool
+    """Whether its client needs a mapping."""
+    side: Side
+    """Where the server is."""
+    origin: str
+    expectation: Expectation | None = None
+    server_mapping: Mapping | None = None
+    trigger: Trigger | None = None
+    """It was let in by this trigger, or sets it off."""
+
+
+class Opening:
+    """A trigger that was set off."""
+
+    __slots__ = ("due", "host", "trigger", "until")
+
+    def __init__(self, trigger: Trigger, host: Address, until: float) -> None:
+        self.trigger = trigger
+        self.host = host
+        self.until = until
+        self.due = 0
+
+
+def is_martian(address: Address) -> bool:
+    """Never the address of one host (RFC 6890): this network, loopback, multicast, reserved, broadcast."""
+    return address[0] in (0, 127) or address[0] >= 224
+
+
+def is_inside(policy: Policy, address: Address) -> bool:
+    return any(address in network for network in policy.inside)
+
+
+class Admission:
+    def __init__(self, policy: Policy, table: Table, promises: Promises) -> None:
+        self.policy = policy
+        self.openings: dict[str, Opening] = {}
+        """By trigger name."""
+        self._table = table
+        self._promises = promises
+
+    def decide(
+        self,
+        protocol: int,
+        source: Endpoint,
+        destination: Endpoint,
+        side: Side,
+        note: Note = lambda _: None,
+    ) -> Decision | Why:
+        """What a first packet from `source` to `destination`, come in on `side`, would open.
+
+        `HOST` and `PASSED` as an answer mean that it goes on without a flow, any other reason that it does not.
+        """
+        if is_martian(source.address) or is_martian(destination.address):
+            return Why.MARTIAN
+        if side is Side.INSIDE:
+            return self._from_inside(protocol, source, destination, note)
+        return self._from_outside(protocol, source, destination, note)
+
+    # -- from inside
+
+    def _from_inside(
+        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
+    ) -> Decision | Why:
+        policy = self.policy
+        if not is_inside(policy, source.address):
+            note(f"{to_text(source.address)} is in no inside network")
+            return Why.SPOOFED
+        if expected := self._promises.find(protocol, destination, source.address):
+            note(f"flow {expected.flow.id} expects it")
+            return Decision(
+                expected.target,
+                masquerade=True,
+                side=Side.OUTSIDE,
+                origin=f"expectation of flow {expected.flow.id}",
+                expectation=expected,
+            )
+        if destination.address in policy.public:
+            return self._hairpin(protocol, source, destination, note)
+        if destination.address in policy.own:
+            note(f"{to_text(destination.address)} is the gateway host's own address")
+            return Why.HOST
+        if is_inside(policy, destination.address):
+            note("both ends are inside")
+            return Why.PASSED
+        action, name = self.rule(protocol, source, destination, note)
+        if action is Action.DROP:
+            return Why.RULE_DROP
+        if action is Action.PASS:
+            return Why.PASSED
+        trigger = self._triggered(protocol, destination)
+        if trigger:
+            note(f"it sets off trigger {trigger.name}")
+        return Decision(destination, True, Side.OUTSIDE, name, trigger=trigger)
+
+    def rule(
+        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note = lambda _: None
+    ) -> tuple[Action, str]:
+        """The action of the first rule that matches, and what a flow that it lets through is called."""
+        for number, rule in enumerate(self.policy.rules, 1):
+            if _matches(rule, protocol, source, destination):
+                note(f"rule {number} matches ({rule.text or rule.action.name.lower()})")
+                return rule.action, f"rule {number}"
+            note(f"rule {number} does not match ({rule.text or rule.action.name.lower()})")
+        action = self.policy.default_action
+        note(f"the default action applies: {action.name.lower()}")
+        return action, action.name.lower()
+
+    def _triggered(self, protocol: int, destination: Endpoint) -> Trigger | None:
+        for trigger in self.policy.triggers:
+            if trigger.protocol == protocol and destination.port in trigger.ports:
+                return trigger
+        return None
+
+    def _hairpin(
+        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
+    ) -> Decision | Why:
+        """From inside to a public address of ours (RFC 4787 REQ-9): as the same from outside, by the
+        public address of the sender (REQ-9a)."""
+        seen = self._table.public_for(source.address)
+        note(f"{destination} is a public endpoint: hairpin, as from {to_text(seen)}")
+        answer = self._to_public(protocol, Endpoint(seen, source.port), destination, note)
+        if isinstance(answer, Why):
+            return answer
+        return answer._replace(masquerade=True, origin=f"hairpin, {answer.origin}")
+
+    # -- from outside
+
+    def _from_outside(
+        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
+    ) -> Decision | Why:
+        policy = self.policy
+        if (
+            is_inside(policy, source.address)
+            or source.address in policy.public
+            or source.address in policy.own
+        ):
+            note(f"{to_text(source.address)} cannot come from outside")
+            return Why.SPOOFED
+        if destination.address in policy.public:
+            return self._to_public(protocol, source, destination, note)
+        if destination.address in policy.own:
+            note(f"{to_text(destination.address)} is the gateway host's own address")
+            return Why.HOST
+        if is_inside(policy, destination.address):
+            note(
+                "the inside address is not public: only a pass rule (seen the other way) lets it in"
+            )
+            action, _ = self.rule(protocol, destination, source, note)
+            return Why.PASSED if action is Action.PASS else Why.UNSOLICITED
+        return Why.UNSOLICITED
+
+    def _to_public(
+        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
+    ) -> Decision | Why:
+        """To a public endpoint of ours, from a source as it is seen outside."""
+        if expected := self._promises.find(protocol, destination, source.address):
+            note(f"flow {expected.flow.id} expects it")
+            return Decision(
+                expected.target,
+                masquerade=False,
+                side=Side.INSIDE,
+                origin=f"expectation of flow {expected.flow.id}",
+                expectation=expected,
+                server_mapping=expected.mapping,
+            )
+        for forward in self.policy.forwards:
+            if _covers(forward, protocol, destination):
+                note(f"port forward {forward.name} covers it")
+                port = forward.inside_port + destination.port - forward.ports.low
+                server = Endpoint(forward.inside, port)
+                return Decision(server, False, Side.INSIDE, f"forward {forward.name}")
+        for opening in self.openings.values():
+            trigger = opening.trigger
+            if trigger.opens_protocol == protocol and destination.port in trigger.opens_ports:
+                note(f"trigger {trigger.name} was set off by {to_text(opening.host)}")
+                server = Endpoint(opening.host, destination.port)
+                return Decision(
+                    server, False, Side.INSIDE, f"trigger {trigger.name}", trigger=trigger
+                )
+        return self._to_mapping(protocol, source, destination, note)
+
+    def _to_mapping(
+        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
+    ) -> Decision | Why:
+        mapping = self._table.mapping_at(protocol, destination)
+        if mapping is None:
+            if self._is_ours(protocol, destination):
+                note("the port is of the gateway's range, and nobody uses it")
+                return Why.NO_MAPPING
+            note("nothing of ours: for the gateway host")
+            return Why.HOST
+        filtering = self.policy.filtering
+        admitted = not mapping.narrow and (
+            filtering is Behaviour.ENDPOINT_INDEPENDENT
+            or (filtering is Behaviour.ADDRESS_DEPENDENT and mapping.has_peer(source.address))
+        )
+        note(
+            f"{mapping.inside} is mapped to it; the {_dashed(filtering)} filter "
+            f"{'admits' if admitted else 'does not admit'} {source}"
+        )
+        if not admitted:
+            return Why.FILTERED
+        return Decision(mapping.inside, False, Side.INSIDE, "mapping", server_mapping=mapping)
+
+    def _is_ours(self, protocol: int, destination: Endpoint) -> bool:
+        port = destination.port
+        if destination.address not in self.policy.own:
+            return True
+        if protocol not in (ipv4.TCP, ipv4.UDP) or (protocol, port) in self._table.reserved:
+            return False
+        return port in self.policy.ports or port in (self.policy.data_ports or PortRange(1, 0))
+
+
+def _matches(rule: Rule, protocol: int, source: Endpoint, destination: Endpoint) -> bool:
+    if rule.protocol not in (ANY_PROTOCOL, protocol):
+        return False
+    if rule.source and not any(source.address in network for network in rule.source):
+        return False
+    if rule.destination and not any(destination.address in n for n in rule.destination):
+        return False
+    if protocol not in (ipv4.TCP, ipv4.UDP):
+        return True
+    return any(source.port in ports for ports in rule.source_ports) and any(
+        destination.port in ports for ports in rule.destination_ports
+    )
+
+
+def _covers(forward: Forward, protocol: int, destination: Endpoint) -> bool:
+    return (
+        forward.protocol == protocol
+        and forward.public in (None, destination.address)
+        and destination.port in forward.ports
+    )
+
+
+def _dashed(behaviour: Behaviour) -> str:
+    return behaviour.name.lower().replace("_", "-")

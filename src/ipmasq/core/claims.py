@@ -1,0 +1,23 @@
+"""What must be brought to the engine although it is addressed to the gateway host."""
+
+from __future__ import annotations
+
+from ipmasq.core.policy import ALL_PORTS, Claim, Policy
+from ipmasq.wire import ipv4
+
+
+def claims(policy: Policy) -> tuple[Claim, ...]:
+    """For each public address: the ports given out, the forwarded ones, those that triggers open; and
+    ICMP, which has no ports to tell by."""
+    ranges = [policy.ports] + ([policy.data_ports] if policy.data_ports else [])
+    claimed = []
+    for address in policy.public:
+        claimed.append(Claim(ipv4.ICMP, address, ALL_PORTS))
+        for protocol in (ipv4.TCP, ipv4.UDP):
+            claimed += [Claim(protocol, address, ports) for ports in ranges]
+        for forward in policy.forwards:
+            if forward.public in (None, address):
+                claimed.append(Claim(forward.protocol, address, forward.ports))
+        for trigger in policy.triggers:
+            claimed.append(Claim(trigger.opens_protocol, address, trigger.opens_ports))
+    return tuple(dict.fromkeys(claimed))

@@ -1,0 +1,425 @@
+"""The engine: packets in, packets out, and everything that is decided in between.
+
+`receive` is the way of every packet: an entry that has settled answers at once, everything else goes
+through `_consider`. Deciding what may be opened is in `admission`, the life of flows in `life`, rewriting
+in `translate`, watched connections in `watch`, helpers in `helping`, what the operator does in `operate`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from math import inf
+from typing import NamedTuple
+
+from ipmasq.core import operate
+from ipmasq.core import see as views_of
+from ipmasq.core.admission import Decision
+from ipmasq.core.claims import claims
+from ipmasq.core.door import Speaker
+from ipmasq.core.errors import translate_error
+from ipmasq.core.events import Event
+from ipmasq.core.explain import explain
+from ipmasq.core.flow import Flow, Half
+from ipmasq.core.helping import Attachment
+from ipmasq.core.life import Life
+from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
+from ipmasq.core.ports import Chance
+from ipmasq.core.reassembly import Datagram
+from ipmasq.core.side import Side
+from ipmasq.core.stream import StreamFullError
+from ipmasq.core.tcp_states import OVER, Input, State, following
+from ipmasq.core.translate import answer, dress, is_intact, translate, translate_query
+from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
+from ipmasq.core.watch import Watch
+from ipmasq.core.why import Why
+from ipmasq.wire import icmp, ipv4, tcp
+from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.packet import Packet
+
+_IP = struct.Struct("!BxH2xHBB")
+_TCP = struct.Struct("!IIBB")
+_OPENING_OR_CLOSING = tcp.SYN | tcp.FIN | tcp.RST
+
+
+class Verdict(NamedTuple):
+    """What became of a packet, and what is to be sent now (often the packet itself, rewritten)."""
+
+    why: Why
+    packets: Sequence[Packet] = ()
+
+
+class Engine:
+    """One gateway's NAT. Not to be entered by two threads at a time."""
+
+    def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
+        """`chance(n)`: an unpredictable integer of 0..n-1. `now`: seconds, on a clock that never goes back."""
+        self.life = Life(policy, chance, now)
+        self.table = self.life.table
+        self.counts = self.life.counts
+        """Packets by `Why`."""
+        self._timers = self.life.timers
+        self._hop = policy.hop
+
+    @property
+    def policy(self) -> Policy:
+        return self.life.policy
+
+    # -- the way of a packet
+
+    def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
+        """Decide about one packet that came in on `side`. Its buffer may be rewritten, and is not
+        kept: whatever must stay is copied. Never raises, for any bytes."""
+        if now >= self._timers.next:
+            self.tick(now)
+        data = packet.data
+        size = len(data)
+        if size >= 28:
+            first, total, fragment, ttl, protocol = _IP.unpack_from(data)
+            # Ordinary: no options, no fragment (DF may be set), time to live, and all there.
+            if first == 0x45 and not fragment & 0xBFFF and 1 < ttl < 255 and total == size:
+                half = self.table.halves[side][protocol].get(bytes(data[12:24]))
+                if half is not None and half.flow.settled:
+                    if protocol == 6:
+                        if size < 40:
+                            return self._drop(Why.MALFORMED)
+                        sequence, acknowledged, offset, flags = _TCP.unpack_from(data, 24)
+                        if flags & _OPENING_OR_CLOSING:
+                            return self._consider(packet, side, now)
+                        half.end = (sequence + total - 20 - (offset >> 4 << 2)) & 0xFFFFFFFF
+                        half.acknowledged = acknowledged
+                    translate(data, 20, protocol, half, self._hop, packet.partial)
+                    half.packets += 1
+                    half.bytes += size
+                    half.flow.seen = now
+                    self.counts[0] += 1
+                    return Verdict(Why.TRANSLATED, (packet,))
+        return self._consider(packet, side, now)
+
+    def _drop(self, why: Why) -> Verdict:
+        self.counts[why] += 1
+        return Verdict(why)
+
+    def _consider(self, packet: Packet, side: Side, now: float) -> Verdict:
+        """Any packet that is not simply one of a settled flow."""
+        self.life.now = now
+        verdict = self._checked(packet, side)
+        self.counts[verdict.why] += 1
+        return verdict
+
+    def _checked(self, packet: Packet, side: Side) -> Verdict:
+        header = ipv4.read(packet.data)
+        if header is None:
+            six = len(packet.data) > 0 and packet.data[0] >> 4 == 6
+            return Verdict(Why.UNSUPPORTED if six else Why.MALFORMED)
+        if len(packet.data) > header.total:
+            packet.data = packet.data[: header.total]
+        if not ipv4.is_intact(packet.data, header):
+            return Verdict(Why.BAD_CHECKSUM)
+        if self._hop < 0 and header.ttl + self._hop < 1:
+            return Verdict(Why.TTL_EXPIRED)
+        if header.ttl + self._hop > 255:
+            return Verdict(Why.MALFORMED)
+        if not header.is_fragment:
+            return self._by_protocol(packet, header, side)
+        life = self.life.now + self.policy.timeouts.fragment
+        whole = self.life.reassembly.add(packet, header, side, life)
+        if isinstance(whole, Datagram):
+            self._timers.set(whole, life)
+            return Verdict(Why.HELD)
+        if isinstance(whole, Why):
+            return Verdict(whole)
+        header = ipv4.read(whole.data)
+        assert header is not None
+        return self._by_protocol(whole, header, side)
+
+    def _by_protocol(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+        data, length = packet.data, header.length
+        payload = header.total - length
+        if header.protocol == ipv4.TCP:
+            segment = tcp.read(memoryview(data)[length : header.total])
+            if segment is None:
+                return Verdict(Why.MALFORMED)
+            return self._tcp(packet, header, segment, side)
+        if header.protocol == ipv4.UDP:
+            if (
+                payload < 8
+                or not 8 <= int.from_bytes(data[length + 4 : length + 6], "big") <= payload
+            ):
+                return Verdict(Why.MALFORMED)
+            return self._udp(packet, header, side)
+        if header.protocol == ipv4.ICMP:
+            if payload < icmp.HEADER:
+                return Verdict(Why.MALFORMED)
+            return self._icmp(packet, header, side)
+        return self._without_flow(packet, header, side)
+
+    def _without_flow(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+        """A protocol that cannot be masqueraded may still pass, or be the host's."""
+        source, destination = Endpoint(header.source, 0), Endpoint(header.destination, 0)
+        answer = self.life.admission.decide(header.protocol, source, destination, side)
+        if isinstance(answer, Decision):
+            return Verdict(Why.UNSUPPORTED)
+        return self._onward(packet, answer)
+
+    def _onward(self, packet: Packet, why: Why) -> Verdict:
+        """Without a flow: on its way untouched (but for the hop), or dropped."""
+        if why is Why.PASSED:
+            data = packet.data
+            ipv4.replace(data, 8, bytes((data[8] + self._hop, data[9])))
+        return Verdict(why, () if why.is_drop else (packet,))
+
+    # -- TCP
+
+    def _tcp(
+        self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, side: Side
+    ) -> Verdict:
+        key = (
+            header.source
+            + header.destination
+            + bytes(packet.data[header.length : header.length + 4])
+        )
+        half = self.table.find(side, ipv4.TCP, key)
+        opens = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
+        if half is not None and opens and half.flow.state in OVER:
+            self.life.end(half.flow, Why.REPLACED)
+            half = None
+        if half is None:
+            opened = self._open(
+                ipv4.TCP, header, segment.source_port, segment.destination_port, side, opens
+            )
+            if isinstance(opened, Why):
+                return self._onward(packet, opened)
+            half = opened.forth
+        flow = half.flow
+
+        if flow.watch is not None and flow.helper is not None:
+            return self._watched(packet, header, segment, half, flow.watch)
+        acknowledgment = segment.acknowledgment
+        self._follow(half, segment, header.total - header.length - segment.length, acknowledgment)
+        translate(packet.data, header.length, ipv4.TCP, half, self._hop, packet.partial)
+        self._account(half, header.total)
+        return Verdict(Why.TRANSLATED, (packet,))
+
+    def _watched(
+        self,
+        packet: Packet,
+        header: ipv4.Header,
+        segment: tcp.Segment,
+        half: Half,
+        watch: Watch,
+    ) -> Verdict:
+        """A segment of a connection that a helper watches, or has watched."""
+        flow = half.flow
+
+        attachment = flow.helper
+        assert isinstance(attachment, Attachment)
+        if attachment.condemned:
+            return Verdict(Why.HELPER_DROP)
+        payload = bytes(packet.data[header.length + segment.length : header.total])
+        # What is kept for retransmissions must not be kept corrupt.
+        if payload and not packet.partial and not is_intact(packet.data, header):
+            return Verdict(Why.BAD_CHECKSUM)
+        try:
+            sent = watch.receive(half.speaker, segment, payload, packet.segment)
+        except StreamFullError:
+            return Verdict(Why.STREAM_LIMIT)
+        if sent is None:
+            return Verdict(Why.STREAM_OLD)
+        if attachment.condemned:
+            return Verdict(Why.HELPER_DROP)
+        own = [each for each in sent if each.speaker is half.speaker]
+        self._follow(half, segment, len(payload), own[0].segment.acknowledgment if own else None)
+        self._account(half, header.total)
+        packets = [
+            dress(packet, header, half, self._hop, tcp.write(each.segment, each.payload), nth)
+            for nth, each in enumerate(own)
+        ]
+        packets += [
+            answer(packet, half, tcp.write(each.segment))
+            for each in sent
+            if each.speaker is not half.speaker
+        ]
+        if watch.listener is None:
+            self.life.leave(flow, watch)
+        held = payload and not any(each.payload for each in own)
+        return Verdict(Why.HELD if held else Why.TRANSLATED, packets)
+
+    def _follow(
+        self, half: Half, segment: tcp.Segment, payload: int, acknowledgment: int | None
+    ) -> None:
+        """What a segment means for the state. `acknowledgment` in the space of the other end."""
+        flow = half.flow
+
+        flags = segment.flags
+        before = flow.state
+        twin = flow.back if half is flow.forth else flow.forth
+        client = half.speaker is Speaker.CLIENT
+        if flags & tcp.RST:
+            if self._is_exact(half, twin, segment):
+                flow.state = following(flow.state, Input.RESET)
+        else:
+            if flags & tcp.SYN:
+                flow.state = following(flow.state, Input.CLIENT_SYN if client else Input.SERVER_SYN)
+            if flags & tcp.FIN and self._is_near(half, twin, segment.sequence):
+                flow.state = following(flow.state, Input.CLIENT_FIN if client else Input.SERVER_FIN)
+            elif payload:
+                flow.state = following(flow.state, Input.DATA)
+            length = payload + (1 if flags & tcp.SYN else 0) + (1 if flags & tcp.FIN else 0)
+            half.end = tcp.advance(segment.sequence, length)
+            if flags & tcp.ACK and acknowledgment is not None:
+                half.acknowledged = acknowledgment
+        if flow.state is not before:
+            if flow.state is State.C_S_FIN:
+                self.life.unlink(flow)
+            self.life.set_timer(flow)
+        self.life.settle(flow)
+
+    @staticmethod
+    def _is_exact(half: Half, twin: Half, segment: tcp.Segment) -> bool:
+        """Whether a reset stands where its speaker must be: at the end of what it said, or of what
+        was acknowledged to it (RFC 5961, 3.2); one that answers a SYN acknowledges it."""
+
+        if half.flow.state is State.INIT and segment.flags & tcp.ACK:
+            return segment.acknowledgment == twin.end
+        return segment.sequence in (half.end, twin.acknowledged)
+
+    @staticmethod
+    def _is_near(half: Half, twin: Half, sequence: int) -> bool:
+        return sequence == half.end or 0 <= tcp.distance(twin.acknowledged, sequence) <= 0xFFFF
+
+    # -- UDP and ICMP
+
+    def _udp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+        ports = bytes(packet.data[header.length : header.length + 4])
+        half = self.table.find(side, ipv4.UDP, header.source + header.destination + ports)
+        if half is None:
+            source, destination = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
+            opened = self._open(ipv4.UDP, header, source, destination, side)
+            if isinstance(opened, Why):
+                return self._onward(packet, opened)
+            half = opened.forth
+        translate(packet.data, header.length, ipv4.UDP, half, self._hop, packet.partial)
+        self._account(half, header.total)
+
+        self.life.settle(half.flow)
+        return Verdict(Why.TRANSLATED, (packet,))
+
+    def _icmp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+        kind = packet.data[header.length]
+        if kind in icmp.ERRORS:
+            why = translate_error(packet, header, side, self.table, self._hop)
+            # An error about a flow of the host's own is the host's.
+            if why is Why.ICMP_UNRELATED and header.destination in self.policy.own:
+                why = Why.HOST
+            return Verdict(why, () if why.is_drop else (packet,))
+        if kind not in (icmp.ECHO, icmp.ECHO_REPLY):
+            return self._without_flow(packet, header, side)
+        identifier = bytes(packet.data[header.length + 4 : header.length + 6])
+        ports = identifier + b"\0\0" if kind == icmp.ECHO else b"\0\0" + identifier
+        half = self.table.find(side, ipv4.ICMP, header.source + header.destination + ports)
+        if half is None and kind == icmp.ECHO_REPLY:
+            return self._without_flow(packet, header, side)
+        if half is None:
+            opened = self._open(ipv4.ICMP, header, int.from_bytes(identifier, "big"), 0, side)
+            if isinstance(opened, Why):
+                return self._onward(packet, opened)
+            half = opened.forth
+        translate_query(packet.data, header.length, half, self._hop)
+        self._account(half, header.total)
+        return Verdict(Why.TRANSLATED, (packet,))
+
+    def _account(self, half: Half, size: int) -> None:
+
+        half.packets += 1
+        half.bytes += size
+        half.flow.seen = self.life.now
+
+    def _open(
+        self,
+        protocol: int,
+        header: ipv4.Header,
+        source_port: int,
+        destination_port: int,
+        side: Side,
+        opens: bool = True,
+    ) -> Flow | Why:
+        source = Endpoint(header.source, source_port)
+        destination = Endpoint(header.destination, destination_port)
+        return self.life.open(protocol, source, destination, side, opens)
+
+    # -- time and events
+
+    def tick(self, now: float) -> None:
+        """Let go of everything whose time has come."""
+        self.life.tick(now)
+
+    def deadline(self) -> float | None:
+        """When `tick` will have something to do, on the engine's clock; None if never."""
+        return None if self._timers.next == inf else self._timers.next
+
+    def events(self) -> list[Event]:
+        """What has happened since the last call."""
+        return self.life.drain()
+
+    # -- what the operator does
+
+    def apply(self, policy: Policy, now: float) -> int:
+        """Go on under another policy. Live flows that it still allows stay; how many were closed."""
+        return operate.apply(self.life, policy, now)
+
+    def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
+        """`(protocol, port)` that the host itself listens on: never given out."""
+        self.table.reserved = ports
+
+    def add_forward(self, forward: Forward, now: float) -> None:
+        """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""
+        operate.add_forward(self.life, forward, now)
+
+    def remove_forward(self, name: str, now: float) -> None:
+        """Publish it no longer; its live flows stay. Raises KeyError."""
+        operate.remove_forward(self.life, name, now)
+
+    def close(self, flow: int, now: float) -> bool:
+        """Forget a flow; whether there was one."""
+        return operate.close(self.life, flow, now)
+
+    def load_helper(self, use: HelperUse, now: float) -> None:
+        """Use a helper, or its newer code. Flows that it watches go on with the new code and their
+        state; live flows for it that nobody watches are watched from their next line on."""
+        operate.load_helper(self.life, use, now)
+
+    def unload_helper(self, name: str, now: float) -> None:
+        """Use it no longer; its connections stay, as shifted as they are. Raises KeyError."""
+        operate.unload_helper(self.life, name, now)
+
+    # -- what there is to see
+
+    def flows(self) -> Iterator[FlowView]:
+        return (views_of.flow(self.life, flow) for flow in list(self.table.flows.values()))
+
+    def mappings(self) -> Iterator[MappingView]:
+        return map(views_of.mapping, self.table.mappings())
+
+    def expectations(self) -> Iterator[ExpectationView]:
+        return (expectation.view() for expectation in self.life.promises)
+
+    def forwards(self) -> tuple[Forward, ...]:
+        return self.policy.forwards
+
+    def helpers(self) -> tuple[HelperView, ...]:
+        return tuple(registered.view() for registered in self.life.registered.values())
+
+    def claims(self) -> tuple[Claim, ...]:
+        """What a plane must bring here although the host owns the address; changes with the policy."""
+        return claims(self.policy)
+
+    def explain(
+        self, protocol: int, source: Endpoint, destination: Endpoint, side: Side, now: float
+    ) -> Explanation:
+        """What happens, or would happen, to packets from `source` to `destination` that come in on `side`."""
+        return explain(self.life, protocol, source, destination, side, now)
+
+    def check(self) -> None:
+        """Raise AssertionError unless every index, count and stream is consistent. For tests."""
+        self.life.check()

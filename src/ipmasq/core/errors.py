@@ -1,0 +1,111 @@
+"""ICMP errors about live flows (RFC 5508, 4): the packet that they quote is turned back into what its
+sender knows, type and code stay, and so does the flow (RFC 5382 REQ-10, RFC 4787 REQ-12).
+
+An error comes in where the quoted packet's receiver is, so the quoted packet is one that a half
+of the flow has written: looked at backwards, it has the key of the other half.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ipmasq.core.flow import Half
+from ipmasq.core.side import Side
+from ipmasq.core.table import Table
+from ipmasq.core.why import Why
+from ipmasq.wire import icmp, ipv4
+from ipmasq.wire.packet import Buffer, Packet
+
+LEAST_MTU = 576
+"""A path that claims less is not believed further than this (A-27)."""
+
+
+class Quoted(NamedTuple):
+    """The beginning of the packet that an error is about. `at`: where its L4 header starts, from the
+    start of the packet that carries the error."""
+
+    start: int
+    at: int
+    protocol: int
+    source: bytes
+    destination: bytes
+    ports: bytes
+
+
+def read_quoted(data: Buffer, header: ipv4.Header) -> Quoted | None:
+    """What the ICMP error in `data` is about, if it quotes enough: an IP header, options included
+    (RFC 5508 REQ-3b), and 8 bytes."""
+    start = header.length + icmp.HEADER
+    if header.total < start + ipv4.HEADER or data[start] >> 4 != 4:
+        return None
+    at = start + (data[start] & 0x0F) * 4
+    if at < start + ipv4.HEADER or header.total < at + 8:
+        return None
+    return Quoted(
+        start,
+        at,
+        data[start + 9],
+        bytes(data[start + 12 : start + 16]),
+        bytes(data[start + 16 : start + 20]),
+        bytes(data[at : at + 4]),
+    )
+
+
+def find_half(table: Table, side: Side, quoted: Quoted, data: Buffer) -> Half | None:
+    """The half that would bring an answer to the quoted packet in on `side`."""
+    ports = quoted.ports
+    if quoted.protocol == ipv4.ICMP:
+        if data[quoted.at] not in (icmp.ECHO, icmp.ECHO_REPLY):
+            return None
+        identifier = bytes(data[quoted.at + 4 : quoted.at + 6])
+        ports = identifier + b"\0\0" if data[quoted.at] == icmp.ECHO else b"\0\0" + identifier
+    key = quoted.destination + quoted.source + ports[2:4] + ports[:2]
+    return table.find(side, quoted.protocol, key)
+
+
+def translate_error(packet: Packet, header: ipv4.Header, side: Side, table: Table, hop: int) -> Why:
+    """Rewrite the error in place, or say why not."""
+    data = packet.data
+    message = memoryview(data)[header.length : header.total]
+    if not icmp.is_intact(message):
+        return Why.BAD_CHECKSUM
+    quoted = read_quoted(data, header)
+    half = find_half(table, side, quoted, data) if quoted else None
+    if quoted is None or half is None:
+        return Why.ICMP_UNRELATED
+    flow = half.flow
+    # The quoted packet left as the twin wrote it; its sender knows it as the twin's key.
+    twin = flow.back if half is flow.forth else flow.forth
+    if flow.watch is not None and quoted.protocol == ipv4.TCP:
+        _follow_watch(data, header, quoted, twin)
+    data[quoted.start + 12 : quoted.start + 20] = twin.key[:8]
+    if quoted.protocol == ipv4.ICMP:
+        identifier = twin.key[8:10] if twin.key[8:10] != b"\0\0" else twin.key[10:12]
+        data[quoted.at + 4 : quoted.at + 6] = identifier
+    else:
+        data[quoted.at : quoted.at + 4] = twin.key[8:]
+    inner = memoryview(data)[quoted.start : quoted.at]
+    ipv4.set_checksum(inner, len(inner))
+    icmp.set_checksum(message)
+    # The error itself: to the sender of the quoted packet; from a masqueraded host, or a router next
+    # to it, by the public address (RFC 5508 REQ-5c).
+    source = half.wire[:4] if half.wire[:4] != half.key[:4] else header.source
+    ipv4.replace(data, 12, source + twin.key[:4])
+    ipv4.replace(data, 8, bytes((data[8] + hop, data[9])))
+    return Why.TRANSLATED
+
+
+def _follow_watch(data: Buffer, header: ipv4.Header, quoted: Quoted, twin: Half) -> None:
+    """The quoted sequence number in its sender's space; and the path MTU, for what is sent next."""
+    watch = twin.flow.watch
+    assert watch is not None
+    stream = watch.streams[twin.speaker]
+    if stream is not None:
+        said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
+        original = stream.sequence(stream.original(stream.edited_position(said)))
+        data[quoted.at + 4 : quoted.at + 8] = original.to_bytes(4, "big")
+    kind, code = data[header.length], data[header.length + 1]
+    if (kind, code) == (icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
+        mtu = int.from_bytes(data[header.length + 6 : header.length + 8], "big")
+        mtu = max(mtu, LEAST_MTU)
+        watch.path_mtu = min(watch.path_mtu or mtu, mtu)

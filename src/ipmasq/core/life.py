@@ -1,0 +1,365 @@
+"""The life of flows: opened, settled, linked, forgotten; and the helpers that watch them.
+
+Everything that has a deadline or is told to listeners goes through here. `Engine` brings the packets.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from ipmasq.core import events
+from ipmasq.core.admission import Admission, Decision, Opening
+from ipmasq.core.door import Speaker
+from ipmasq.core.events import Event
+from ipmasq.core.flow import End, Flow, Mapping
+from ipmasq.core.helping import Attachment, Binding, Registered, bindings
+from ipmasq.core.policy import Policy
+from ipmasq.core.ports import Chance
+from ipmasq.core.promises import Expectation, Promises
+from ipmasq.core.reassembly import Datagram, Reassembly
+from ipmasq.core.side import Side
+from ipmasq.core.table import Table
+from ipmasq.core.tcp_states import State
+from ipmasq.core.timers import Timers
+from ipmasq.core.watch import Watch
+from ipmasq.core.why import Why
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Endpoint
+
+MOST_EVENTS = 1 << 17
+"""Events kept for a listener that does not come; the oldest half is lost beyond that, and counted."""
+
+
+class Life:
+    def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
+        self.policy = policy
+        self.now = now
+        self.counts = [0] * (max(Why) + 1)
+        self.lost_events = 0
+        self.table = Table(policy, chance)
+        self.promises = Promises(self.table)
+        self.admission = Admission(policy, self.table, self.promises)
+        self.registered = {use.name: Registered(use) for use in policy.helpers}
+        self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
+        self.timers: Timers[Flow | Expectation | Opening | Datagram] = Timers()
+        self._events: list[Event] = []
+        self._ids = 0
+
+    # -- the life of a flow
+
+    def open(
+        self,
+        protocol: int,
+        source: Endpoint,
+        destination: Endpoint,
+        side: Side,
+        opens: bool = True,
+    ) -> Flow | Why:
+        """The flow that a packet without one opens. `opens`: whether it is one that may."""
+        decision = self.admission.decide(protocol, source, destination, side)
+        if isinstance(decision, Why):
+            return decision
+        if not opens:
+            return Why.NO_FLOW
+        limits = self.policy.limits
+        if len(self.table.flows) >= limits.flows:
+            return Why.TABLE_FULL
+        host = source.address if side is Side.INSIDE else decision.server.address
+        if self.table.hosts.get(host, 0) >= limits.flows_per_host:
+            return Why.HOST_LIMIT
+        mapping = None
+        if decision.masquerade:
+            mapping = self.table.map(protocol, source, destination)
+            if mapping is None:
+                return Why.NO_PORTS
+        return self._enter(protocol, source, destination, side, decision, mapping)
+
+    def _enter(
+        self,
+        protocol: int,
+        source: Endpoint,
+        destination: Endpoint,
+        side: Side,
+        decision: Decision,
+        mapping: Mapping | None,
+    ) -> Flow | Why:
+        client = End(source, mapping.public if mapping else source)
+        server = End(decision.server, destination)
+        flow = Flow(self._ids + 1, protocol, client, server, (side, decision.side), self.now)
+        if not self.table.is_new(flow):
+            if mapping:
+                self.table.drop_unused(mapping)
+            return Why.NO_PORTS
+        self._ids += 1
+        flow.mapping = mapping
+        flow.server_mapping = decision.server_mapping
+        flow.origin = decision.origin
+        self.table.add(flow)
+        if decision.expectation:
+            self._meet(decision.expectation, flow)
+        if decision.trigger:
+            self._set_off(decision.trigger.name, client, server, decision)
+        self.set_timer(flow)
+        inside, public, remote = self.faces(flow)
+        master = flow.master.id if flow.master else None
+        self.tell(
+            events.FlowOpened(
+                self.now, flow.id, protocol, side, inside, public, remote, flow.origin, master
+            )
+        )
+        if not decision.expectation and protocol == ipv4.TCP:
+            self.bind(flow)
+        return flow
+
+    @staticmethod
+    def faces(flow: Flow) -> tuple[Endpoint, Endpoint, Endpoint]:
+        """`(inside, public, remote)` endpoints, whoever opened it."""
+        if flow.forth.side is Side.INSIDE:
+            return flow.client.real, flow.client.seen, flow.server.seen
+        return flow.server.real, flow.server.seen, flow.client.real
+
+    def _set_off(self, name: str, client: End, server: End, decision: Decision) -> None:
+        trigger = decision.trigger
+        assert trigger is not None
+        host = client.real.address if decision.side is Side.OUTSIDE else server.real.address
+        opening = self.admission.openings.get(name)
+        if opening is None:
+            opening = self.admission.openings[name] = Opening(trigger, host, 0)
+        if opening.host == host:
+            opening.until = self.now + trigger.life
+            self.timers.set(opening, opening.until)
+
+    def set_timer(self, flow: Flow) -> None:
+        deadline = flow.deadline(self.policy.timeouts)
+        if deadline == inf:
+            deadline = self.now + self.policy.timeouts.tcp_established
+        self.timers.set(flow, deadline)
+
+    def settle(self, flow: Flow) -> None:
+        """Whether its ordinary packets need no more thought, and say so if that has changed."""
+        if flow.protocol == ipv4.TCP:
+            settled = flow.state is State.ESTABLISHED and flow.watch is None
+        else:
+            settled = bool(flow.forth.packets and flow.back.packets)
+        if settled is not flow.settled:
+            flow.settled = settled
+            kind = events.FlowSettled if settled else events.FlowUnsettled
+            self.tell(kind(self.now, flow.id))
+
+    def end(self, flow: Flow, why: Why) -> None:
+        """Forget a flow."""
+        self.release(flow, Why.MASTER_GONE)
+        for expectation in self.promises.of(flow):
+            self.end_promise(expectation, Why.MASTER_GONE)
+        self.unlink(flow)
+        flow.due = 0
+        self.table.remove(flow)
+        out, back = (
+            (flow.forth, flow.back) if flow.forth.side is Side.INSIDE else (flow.back, flow.forth)
+        )
+        self.tell(
+            events.FlowClosed(
+                self.now, flow.id, why, out.packets, out.bytes, back.packets, back.bytes
+            )
+        )
+
+    def unlink(self, flow: Flow) -> None:
+        """A data flow has ended: its control flow gets its full idle time again."""
+        master, flow.master = flow.master, None
+        if master is None or self.table.flows.get(master.id) is not master:
+            return
+        master.links -= 1
+        master.released = self.now
+        self.set_timer(master)
+
+    # -- time
+
+    def tick(self, now: float) -> None:
+        """Let go of everything whose time has come."""
+        self.now = now
+        for thing in self.timers.due(now):
+            if isinstance(thing, Flow):
+                self._flow_is_due(thing)
+            elif isinstance(thing, Expectation):
+                self.end_promise(thing, Why.IDLE)
+            elif isinstance(thing, Opening):
+                if self.admission.openings.get(thing.trigger.name) is thing:
+                    del self.admission.openings[thing.trigger.name]
+            elif self.reassembly.forget(thing):
+                self.counts[Why.FRAGMENT_TIMEOUT] += 1
+
+    def _flow_is_due(self, flow: Flow) -> None:
+        deadline = flow.deadline(self.policy.timeouts)
+        if deadline > self.now:
+            if deadline == inf:
+                self._keep_alive(flow)
+            self.set_timer(flow)
+            return
+        ended = {State.C_S_FIN: Why.ENDED, State.TRANS: Why.RESET}
+        self.end(flow, ended.get(flow.state, Why.IDLE))
+
+    def _keep_alive(self, flow: Flow) -> None:
+        if isinstance(flow.helper, Attachment):
+            flow.helper.registered.kept_alive += 1
+        self.tell(events.KeptAlive(self.now, flow.id, flow.links))
+
+    # -- helpers and what they wish (the `Desk` of `helping`)
+
+    def bind(self, flow: Flow) -> None:
+        """Give the flow its helper, if there is one for it."""
+        for binding, _ in bindings(self.registered, flow.protocol, flow.client, flow.server):
+            if binding is not None:
+                self._attach(flow, binding)
+
+    def _attach(self, flow: Flow, binding: Binding) -> None:
+        try:
+            attachment = Attachment(self, flow, binding.helper)
+        except Exception as error:
+            binding.helper.failed += 1
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            name = binding.helper.use.name
+            self.tell(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
+            return
+        if flow.watch is None:
+            flow.watch = Watch(
+                attachment,
+                attachment.terminator,
+                attachment.longest,
+                self.policy.limits.stream_bytes,
+            )
+        elif not flow.watch.retain(attachment, attachment.terminator, attachment.longest):
+            flow.unheard = True  # bytes are in flight: tried again with the next segment
+            return
+        flow.unheard = False
+        flow.helper = attachment
+        binding.helper.bound += 1
+        binding.helper.watching += 1
+        self.tell(
+            events.HelperBound(self.now, flow.id, binding.helper.use.name, binding.port, binding.by)
+        )
+        self.settle(flow)
+
+    def release(self, flow: Flow, why: Why) -> None:
+        """The helper looks at the flow no longer; what it has changed stays changed."""
+        flow.unheard = False
+        attachment = flow.helper
+        if not isinstance(attachment, Attachment) or not attachment.watching:
+            return
+        attachment.watching = False
+        attachment.registered.watching -= 1
+        if flow.watch is not None:
+            flow.watch.release()
+        name = attachment.registered.use.name
+        self.tell(events.HelperReleased(self.now, flow.id, name, why))
+
+    def leave(self, flow: Flow, watch: Watch) -> None:
+        """Nobody listens any more. A connection that was never shifted needs no watch either."""
+        self.release(flow, Why.HELPER_STOPPED)
+        if flow.unheard:
+            self.bind(flow)
+        elif watch.is_plain:
+            flow.watch = None
+            flow.helper = None
+            self.settle(flow)
+
+    def renew(self, attachment: Attachment) -> None:
+        """The helper has newer code."""
+        try:
+            attachment.renew()
+        except Exception as error:
+            self.release(attachment.flow, Why.HELPER_UNLOADED)
+            name = attachment.registered.use.name
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            self.tell(
+                events.HelperFailed(self.now, attachment.flow.id, name, Speaker.CLIENT, b"", text)
+            )
+
+    def promise(
+        self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
+    ) -> Expectation:
+        """Hold what an announcement needs. Raises `Refusal`."""
+        use = attachment.registered.use
+        return self.promises.make(attachment.flow, use, speaker, announced, protocol, self.now)
+
+    def withdraw(self, expectations: list[Expectation]) -> None:
+        """Of those, none will be."""
+        for expectation in expectations:
+            if expectation.mapping:
+                self.table.drop_unused(expectation.mapping)
+
+    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
+        """The announcement goes out: from now on the flow may come."""
+        use = attachment.registered.use
+        for new in expectations:
+            for old in self.promises.replaced_by(new, use.expectations_per_flow):
+                self.end_promise(old, Why.REPLACED, keep_mapping=old.mapping is new.mapping)
+            self.promises.add(new)
+            self.timers.set(new, new.until)
+            attachment.registered.expected += 1
+            self.tell(
+                events.Expected(
+                    self.now,
+                    new.flow.id,
+                    new.helper,
+                    new.speaker,
+                    new.protocol,
+                    new.announced,
+                    new.public,
+                    new.peer,
+                    new.until,
+                )
+            )
+
+    def _meet(self, expectation: Expectation, flow: Flow) -> None:
+        """The promised flow has come: once, and linked."""
+        master = expectation.flow
+        flow.master = master
+        master.links += 1
+        if isinstance(master.helper, Attachment):
+            master.helper.registered.met += 1
+        self.end_promise(expectation, Why.MET, met_by=flow.id)
+
+    def end_promise(
+        self,
+        expectation: Expectation,
+        why: Why,
+        met_by: int | None = None,
+        keep_mapping: bool = False,
+    ) -> None:
+        expectation.due = 0
+        self.promises.remove(expectation, keep_mapping)
+        self.tell(
+            events.ExpectationEnded(
+                self.now,
+                expectation.flow.id,
+                expectation.helper,
+                expectation.public,
+                why,
+                met_by,
+            )
+        )
+
+    def check(self) -> None:
+        """Raise AssertionError unless every index, count and stream is consistent."""
+        self.table.check()
+        self.promises.check()
+        for flow in self.table.flows.values():
+            assert not (flow.settled and flow.watch)
+            assert flow.due >= 0
+            for stream in flow.watch.streams if flow.watch else ():
+                if stream is not None:
+                    stream.check()
+
+    # -- events
+
+    def tell(self, event: Event) -> None:
+        """Something has happened."""
+        self._events.append(event)
+        if len(self._events) > MOST_EVENTS:
+            self.lost_events += MOST_EVENTS // 2
+            del self._events[: MOST_EVENTS // 2]
+
+    def drain(self) -> list[Event]:
+        """What has happened since the last call."""
+        happened, self._events = self._events, []
+        return happened

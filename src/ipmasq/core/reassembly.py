@@ -1,0 +1,107 @@
+"""Fragments are put together before anything else looks (RFC 791, 3.2; attacks A-32, A-33).
+
+Bounded in datagrams and bytes; whatever is odd (overlap, holes that cannot be filled, too long) costs the
+whole datagram. What goes out is the whole datagram: the plane cuts it again if it must.
+"""
+
+from __future__ import annotations
+
+from ipmasq.core.side import Side
+from ipmasq.core.why import Why
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Address
+from ipmasq.wire.packet import Packet
+
+Key = tuple[Side, Address, Address, int, int]
+LARGEST = 65535
+MOST_PIECES = 128
+
+
+class Datagram:
+    """One that is being put together. `pieces`: payload by offset in bytes."""
+
+    __slots__ = ("due", "first", "key", "length", "pieces", "until")
+
+    def __init__(self, key: Key, until: float) -> None:
+        self.key = key
+        self.until = until
+        self.due = 0
+        self.first: bytes | None = None
+        """Header of the fragment with offset 0."""
+        self.length: int | None = None
+        """Payload bytes in all, once the last fragment has arrived."""
+        self.pieces: dict[int, bytes] = {}
+
+
+class Reassembly:
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._datagrams: dict[Key, Datagram] = {}
+
+    def __len__(self) -> int:
+        return len(self._datagrams)
+
+    def add(
+        self, packet: Packet, header: ipv4.Header, side: Side, until: float
+    ) -> Packet | Datagram | Why:
+        """The whole packet if this was the last missing fragment; the datagram if it was the first
+        to arrive (so that a timer can be set); HELD, or why it was given up."""
+        key = (side, header.source, header.destination, header.protocol, header.identification)
+        datagram = self._datagrams.get(key)
+        new = datagram is None
+        if datagram is None:
+            if len(self._datagrams) >= self.most:
+                return Why.FRAGMENT_LIMIT
+            datagram = self._datagrams[key] = Datagram(key, until)
+        payload = bytes(packet.data[header.length : header.total])
+        if not _fits(datagram, header, payload):
+            self.forget(datagram)
+            return Why.FRAGMENT_LIMIT
+        datagram.pieces[header.offset] = payload
+        if header.offset == 0:
+            datagram.first = bytes(packet.data[: header.length])
+        if not header.more_fragments:
+            datagram.length = header.offset + len(payload)
+        whole = _join(datagram)
+        if whole is None:
+            return datagram if new else Why.HELD
+        self.forget(datagram)
+        return Packet(whole, note=packet.note)
+
+    def forget(self, datagram: Datagram) -> bool:
+        """Give it up; whether it was still here."""
+        return self._datagrams.pop(datagram.key, None) is not None
+
+    def has(self, datagram: Datagram) -> bool:
+        return self._datagrams.get(datagram.key) is datagram
+
+
+def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:
+    """Whether a fragment agrees with those that came before; an exact repetition does."""
+    start, end = header.offset, header.offset + len(payload)
+    if datagram.pieces.get(start) == payload:
+        return True
+    if not payload or header.length + end > LARGEST or len(datagram.pieces) >= MOST_PIECES:
+        return False
+    if header.more_fragments and len(payload) % 8:
+        return False
+    known = datagram.length
+    if known is not None and (end > known or not header.more_fragments):
+        return False
+    return not any(
+        start < at + len(piece) and at < end for at, piece in datagram.pieces.items()
+    ) and (header.more_fragments or all(at + len(p) <= end for at, p in datagram.pieces.items()))
+
+
+def _join(datagram: Datagram) -> bytearray | None:
+    if datagram.first is None or datagram.length is None:
+        return None
+    if sum(map(len, datagram.pieces.values())) != datagram.length:
+        return None
+    whole = bytearray(datagram.first)
+    for _, piece in sorted(datagram.pieces.items()):
+        whole += piece
+    ipv4.replace(whole, 2, len(whole).to_bytes(2, "big"))
+    fragment = int.from_bytes(whole[6:8], "big") & ipv4.DONT_FRAGMENT
+    ipv4.replace(whole, 6, fragment.to_bytes(2, "big"))
+    return whole

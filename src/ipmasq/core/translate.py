@@ -1,0 +1,108 @@
+"""Writing a flow's other face into a packet. Checksums are updated, never computed anew (RFC 1624):
+a packet that arrived corrupt must leave corrupt."""
+
+from __future__ import annotations
+
+import struct
+
+from ipmasq.core.flow import Half
+from ipmasq.wire import ipv4, tcp
+from ipmasq.wire.checksum import adjust, finish, fold, pseudo_header_sum
+from ipmasq.wire.packet import Buffer, Packet
+
+_SHORT = struct.Struct("!H")
+_get, _put = _SHORT.unpack_from, _SHORT.pack_into
+
+CHECKSUM_AT = {ipv4.UDP: 6, ipv4.TCP: 16, ipv4.ICMP: 2}
+"""Where the checksum stands in the L4 header."""
+
+
+def hop_difference(hop: int) -> int:
+    """What a change of the time to live adds to the sum of the IPv4 header (it is a high byte)."""
+    return (hop << 8) % 0xFFFF
+
+
+def translate(
+    data: Buffer, length: int, protocol: int, half: Half, hop: int, partial: bool = False
+) -> None:
+    """Rewrite a TCP or UDP packet in place; `length` of its IP header in bytes."""
+    wire = half.wire
+    if length == 20:
+        data[12:24] = wire
+    else:
+        data[12:20] = wire[:8]
+        data[length : length + 4] = wire[8:]
+    data[8] += hop
+    difference = half.address_difference
+    # adjust(), written out: this is the path of every packet.
+    total = (~_get(data, 10)[0] & 0xFFFF) + difference + (hop << 8) % 0xFFFF
+    total = (total & 0xFFFF) + (total >> 16)
+    _put(data, 10, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
+    at = length + CHECKSUM_AT[protocol]
+    old = _get(data, at)[0]
+    if partial:
+        # The field is a sum, not complemented, of the pseudo-header, which has no ports.
+        total = old + difference
+        _put(data, at, (total & 0xFFFF) + (total >> 16))
+        return
+    if protocol == ipv4.UDP and not old:
+        return
+    total = (~old & 0xFFFF) + half.payload_difference
+    total = (total & 0xFFFF) + (total >> 16)
+    # UDP must not get 0, which would mean "none"; no sum but 0xFFFF yields it, and 0xFFFF says the same.
+    _put(data, at, ~total & 0xFFFF or (0xFFFF if protocol == ipv4.UDP else 0))
+
+
+def translate_query(data: Buffer, length: int, half: Half, hop: int) -> None:
+    """Rewrite an ICMP echo request or reply in place: the identifier stands for the port."""
+    wire = half.wire
+    asked, answered = wire[8:10], wire[10:12]
+    ipv4.replace(data, 12, wire[:8])
+    ipv4.replace(data, 8, bytes((data[8] + hop, data[9])))
+    identifier = asked if asked != b"\0\0" else answered
+    before = bytes(data[length + 4 : length + 6])
+    data[length + 4 : length + 6] = identifier
+    checksum = adjust(_get(data, length + 2)[0], fold(identifier, 0xFFFF - fold(before)))
+    _put(data, length + 2, checksum)
+
+
+def dress(
+    packet: Packet, header: ipv4.Header, half: Half, hop: int, segment: bytearray, nth: int
+) -> Packet:
+    """A packet that carries `segment` (a TCP header and payload, ports and checksum not yet set)
+    where `packet` came in; `nth` of several made of the same one."""
+    wire = half.wire
+    data = bytearray(packet.data[: header.length]) + segment
+    ipv4.replace(data, 2, len(data).to_bytes(2, "big"))
+    ipv4.replace(data, 12, wire[:8])
+    ipv4.replace(data, 8, bytes((data[8] + hop, data[9])))
+    if nth:
+        ipv4.replace(data, 4, ((header.identification + nth) & 0xFFFF).to_bytes(2, "big"))
+    data[header.length : header.length + 4] = wire[8:12]
+    _finish_tcp(data, header.length)
+    return Packet(data, note=packet.note)
+
+
+def answer(packet: Packet, half: Half, segment: bytearray) -> Packet:
+    """A packet back to the sender of `packet`, in the name of the one that it was sent to."""
+    key = half.key
+    segment[0:4] = key[10:12] + key[8:10]
+    data = ipv4.write(key[4:8], key[:4], ipv4.TCP, segment)
+    _finish_tcp(data, ipv4.HEADER)
+    return Packet(data, note=packet.note)
+
+
+def _finish_tcp(data: bytearray, length: int) -> None:
+    """The checksum of a segment that the gateway itself composed."""
+    at = length + tcp.CHECKSUM
+    data[at : at + 2] = b"\0\0"
+    start = pseudo_header_sum(bytes(data[12:16]), bytes(data[16:20]), ipv4.TCP, len(data) - length)
+    _put(data, at, finish(fold(memoryview(data)[length:], start)))
+
+
+def is_intact(data: Buffer, header: ipv4.Header) -> bool:
+    """Whether the checksum of a TCP packet is right."""
+    start = pseudo_header_sum(
+        header.source, header.destination, header.protocol, header.total - header.length
+    )
+    return fold(data[header.length : header.total], start) == 0xFFFF

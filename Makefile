@@ -25,7 +25,7 @@ lint: venv ## format, lint, types, floors, and whether the generated docs are cu
 	.venv/bin/ruff format --check --quiet .
 	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy --no-error-summary
-	.venv/bin/lint-imports --no-logo >build/imports.log || { cat build/imports.log; exit 1; }
+	@echo .venv/bin/lint-imports; out=$$(.venv/bin/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
 	$(PYTHON) tools/conformance.py --check
 
 format: venv ## let ruff put the code in shape

@@ -46,7 +46,7 @@ venv: ## the virtual environment alone (no root)
 	@tools/venv
 
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "This makes network namespaces and needs root: use sudo." >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "This makes network namespaces and needs root." >&2; exit 1; }
 
 clean: ## remove what was built, not the virtual environment
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

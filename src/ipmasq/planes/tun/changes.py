@@ -1,0 +1,184 @@
+"""What the plane changes about the host, each change a value that can be made, undone and written down.
+
+Undoing is forgiving: a change that was never made, or that somebody has undone already, is no error.
+That is what lets a journal be written *before* the change.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ipmasq.core.policy import PortRange
+from ipmasq.planes.tun.steering import LOCAL_TABLE, RoutingRule
+from ipmasq.wire.addresses import to_address, to_network
+
+IPV4_FAMILY = int(socket.AF_INET)
+IPV6_FAMILY = int(socket.AF_INET6)
+UNREACHABLE_METRIC = 0xFFFF_FFFF
+NTF_PROXY = 0x08
+PROTOCOL_STATIC = 4  # RTPROT_STATIC: an administrator's
+
+GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXIO}
+
+
+class Change(ABC):
+    @abstractmethod
+    def make(self, kernel: IPRoute) -> None:
+        """Raises OSError or NetlinkError."""
+
+    @abstractmethod
+    def undo(self, kernel: IPRoute) -> None:
+        """Put back what was. Does nothing if that is how it is. Raises OSError or NetlinkError."""
+
+    def written(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"change": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAdded(Change):
+    family: int
+    rule: RoutingRule
+
+    def make(self, kernel: IPRoute) -> None:
+        _add_rule(kernel, self.family, self.rule, PROTOCOL_STATIC)
+
+    def undo(self, kernel: IPRoute) -> None:
+        # EINVAL: a rule that the kernel does not understand has never been there.
+        _unless(GONE | {errno.EINVAL}, kernel.rule, "del", **_rule(self.family, self.rule))
+
+    def written(self) -> dict[str, Any]:
+        rule = self.rule._replace(to=self.rule.to and str(self.rule.to))  # type: ignore[arg-type]
+        return {"change": "RuleAdded", "family": self.family, "rule": rule}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRuleRemoved(Change):
+    """`priority: from all lookup local`, as the kernel makes it at boot. Removed only where another
+    rule for the same table stands by now, or the host loses its own addresses."""
+
+    family: int
+    priority: int
+    protocol: int
+
+    def make(self, kernel: IPRoute) -> None:
+        kernel.rule("del", **_rule(self.family, RoutingRule(self.priority, LOCAL_TABLE)))
+
+    def undo(self, kernel: IPRoute) -> None:
+        rule = RoutingRule(self.priority, LOCAL_TABLE)
+        _unless({errno.EEXIST}, _add_rule, kernel, self.family, rule, self.protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachableAdded(Change):
+    """The last resort of a table: if the process dies, packets meant for it are refused instead of
+    leaving untranslated."""
+
+    family: int
+    table: int
+
+    def make(self, kernel: IPRoute) -> None:
+        kernel.route("add", **self._route())
+
+    def undo(self, kernel: IPRoute) -> None:
+        _unless(GONE, kernel.route, "del", **self._route())
+
+    def _route(self) -> dict[str, Any]:
+        return {
+            "family": self.family,
+            "dst": "default",
+            "type": "unreachable",
+            "table": self.table,
+            "priority": UNREACHABLE_METRIC,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyAdded(Change):
+    """`ip neighbour add proxy ADDRESS dev INTERFACE`: its ARP requests are answered. By the interface's
+    index, since the entry is gone when an interface goes, even if another of that name comes."""
+
+    index: int
+    address: str
+
+    def make(self, kernel: IPRoute) -> None:
+        _unless({errno.EEXIST}, kernel.neigh, "add", **self._neighbour())
+
+    def undo(self, kernel: IPRoute) -> None:
+        _unless(GONE, kernel.neigh, "del", **self._neighbour())
+
+    def _neighbour(self) -> dict[str, Any]:
+        family = family_of(to_address(self.address))
+        return {"dst": self.address, "ifindex": self.index, "family": family, "flags": NTF_PROXY}
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChanged(Change):
+    """A file below /proc/sys. `was` and `value` are without the final newline."""
+
+    path: str
+    was: str
+    value: str
+
+    def make(self, kernel: IPRoute) -> None:
+        Path(self.path).write_text(self.value + "\n")
+
+    def undo(self, kernel: IPRoute) -> None:
+        # A setting of an interface that has gone is gone with it.
+        _unless(GONE, Path(self.path).write_text, self.was + "\n")
+
+
+def read(written: Mapping[str, Any]) -> Change:
+    """The change that `written()` gave. Raises KeyError, TypeError or ValueError if it is none."""
+    facts = dict(written)
+    kind = facts.pop("change")
+    if kind == "RuleAdded":
+        priority, table, iif, to, protocol, ports = facts["rule"]
+        rule = RoutingRule(
+            priority, table, iif, to and to_network(to), protocol, ports and PortRange(*ports)
+        )
+        return RuleAdded(facts["family"], rule)
+    kinds = (LocalRuleRemoved, UnreachableAdded, ProxyAdded, SettingChanged)
+    return {each.__name__: each for each in kinds}[kind](**facts)
+
+
+def family_of(address: bytes) -> int:
+    return IPV4_FAMILY if len(address) == 4 else IPV6_FAMILY
+
+
+def _add_rule(kernel: IPRoute, family: int, rule: RoutingRule, protocol: int) -> None:
+    kernel.rule("add", protocol=protocol, **_rule(family, rule))
+
+
+def _rule(family: int, rule: RoutingRule) -> dict[str, Any]:
+    said: dict[str, Any] = {"family": family, "priority": rule.priority, "table": rule.table}
+    if rule.iif:
+        said["iifname"] = rule.iif
+    if rule.to:
+        said["dst"] = str(rule.to)
+    if rule.protocol:
+        said["ip_proto"] = rule.protocol
+    if rule.ports:
+        said["dport_range"] = f"{rule.ports.low}:{rule.ports.high}"
+    return said
+
+
+def _unless(codes: set[int], do: Any, *arguments: Any, **named: Any) -> None:
+    """Do it; errors with these numbers do not count."""
+    try:
+        do(*arguments, **named)
+    except NetlinkError as error:
+        if error.code not in codes:
+            raise
+    except OSError as error:
+        if error.errno not in codes:
+            raise

@@ -1,0 +1,163 @@
+"""What was changed about the host, on record before it is done, so that even a crash can be undone.
+
+One file per network namespace below /run/ipmasq (memory: a reboot forgets the changes and the record
+together), replaced as a whole each time. Beside it a lock file, held while the process lives: the kernel
+lets go of it however the process ends, so a record without a holder is what a crash left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun.changes import Change, SettingChanged, read
+
+DIRECTORY = Path("/run/ipmasq")
+SO_NETNS_COOKIE = 71
+
+
+class Journal:
+    """Raises PlaneError if another process holds the lock, or /run cannot be written."""
+
+    def __init__(self, kernel: IPRoute, directory: Path = DIRECTORY) -> None:
+        self._kernel = kernel
+        self._changes: list[Change] = []
+        namespace = os.stat("/proc/self/ns/net").st_ino
+        self._record = directory / f"tun-{namespace}.json"
+        try:
+            directory.mkdir(mode=0o755, exist_ok=True)
+            self._lock = _lock(directory / f"tun-{namespace}.lock")
+        except OSError as error:
+            raise PlaneError(f"{error.filename or directory}: {error.strerror}") from error
+        try:
+            self.leftovers = self._undo_leftovers()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        """How many changes of an earlier process, which crashed, were found and undone."""
+
+    def make(self, changes: Iterable[Change]) -> None:
+        """Write down, then make. Raises OSError or NetlinkError; what was made until then is on record."""
+        changes = [change for change in changes if change not in self._changes]
+        if not changes:
+            return
+        paths = {change.path for change in changes if isinstance(change, SettingChanged)}
+        self._changes = [
+            change for change in self._changes if getattr(change, "path", None) not in paths
+        ] + changes
+        self._write()
+        for change in changes:
+            change.make(self._kernel)
+
+    def setting(self, path: str, value: str) -> SettingChanged | None:
+        """The change that gives a setting this value; None if it has it. Raises OSError."""
+        if _read_setting(path) == value:
+            return None
+        return SettingChanged(path, self.original(path), value)
+
+    def original(self, path: str) -> str:
+        """What a setting was before we changed it. Raises OSError."""
+        for change in self._changes:
+            if isinstance(change, SettingChanged) and change.path == path:
+                return change.was
+        return _read_setting(path)
+
+    def undo(self, changes: Iterable[Change]) -> None:
+        """Undo these in the order given, then strike them off."""
+        gone = list(changes)
+        for change in gone:
+            change.undo(self._kernel)
+        self._changes = [change for change in self._changes if change not in gone]
+        self._write()
+
+    def close(self) -> None:
+        """Undo all, latest first, and give up the lock. May be called twice."""
+        if self._lock < 0:
+            return
+        _undo(self._kernel, self._changes)
+        self._changes = []
+        self._record.unlink(missing_ok=True)
+        Path(self._record.with_suffix(".lock")).unlink(missing_ok=True)
+        os.close(self._lock)
+        self._lock = -1
+
+    def _undo_leftovers(self) -> int:
+        try:
+            text = json.loads(self._record.read_text())
+            changes = [read(each) for each in text["changes"]]
+        except FileNotFoundError:
+            return 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise PlaneError(
+                f"{self._record} is not a record of changes; look at it, then remove it"
+            ) from error
+        # Numbers of namespaces are used again, cookies never: another namespace's record says
+        # nothing about this one.
+        if text["namespace"] != _cookie():
+            changes = []
+        _undo(self._kernel, changes)
+        self._record.unlink()
+        return len(changes)
+
+    def _write(self) -> None:
+        record = {
+            "process": os.getpid(),
+            "namespace": _cookie(),
+            "changes": [change.written() for change in self._changes],
+        }
+        draft = self._record.with_suffix(".new")
+        draft.write_text(json.dumps(record, indent=1))
+        draft.replace(self._record)
+
+
+def _undo(kernel: IPRoute, changes: list[Change]) -> None:
+    """All of them, even if some cannot be undone; then raises PlaneError about those."""
+    troubles = []
+    for change in reversed(changes):
+        try:
+            change.undo(kernel)
+        except (OSError, NetlinkError) as error:
+            troubles.append(f"{change}: {error}")
+    if troubles:
+        raise PlaneError("could not be undone: " + "; ".join(troubles))
+
+
+def _lock(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 20).decode() or "unknown"
+            os.close(descriptor)
+            raise PlaneError(
+                f"ipmasq is running already in this network namespace (process {holder})"
+            ) from error
+        if os.fstat(descriptor).st_nlink:
+            os.truncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+            return descriptor
+        os.close(descriptor)  # Its holder has just removed it on leaving: take the next one.
+
+
+def _read_setting(path: str) -> str:
+    return Path(path).read_text().rstrip("\n")
+
+
+def _cookie() -> int:
+    """The kernel's own name for this network namespace, never given twice (Linux 5.14; before: 0)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            return int.from_bytes(
+                any_socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), "little"
+            )
+        except OSError:
+            return 0

@@ -1,0 +1,265 @@
+"""The live plane: opens, steers, pumps, and leaves the host as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ipmasq.core.policy import Claim
+from ipmasq.core.side import Side
+from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.tun import changes, settings
+from ipmasq.planes.tun.device import open_tun
+from ipmasq.planes.tun.journal import DIRECTORY, Journal
+from ipmasq.planes.tun.steering import (
+    DEVICE,
+    LOCAL,
+    LOCAL_TABLE,
+    TABLE,
+    RoutingRule,
+    Surroundings,
+    base_rules,
+    claim_rules,
+    proxied,
+    reserved,
+)
+from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
+from ipmasq.wire.addresses import Address, Network, to_address, to_text
+
+LONGEST = 65535
+QUEUE = 1000
+"""Packets that a TUN device holds for us (the kernel's default is 500; a wake-up handles 64)."""
+
+FAMILY = changes.IPV4_FAMILY
+
+
+class TunPlane:
+    """`outside` and `inside` are interface names; `networks` are those of the inside hosts."""
+
+    hop = 1
+
+    def __init__(
+        self,
+        outside: str,
+        inside: Sequence[str],
+        networks: Sequence[Network],
+        directory: Path = DIRECTORY,
+    ) -> None:
+        self._where = Surroundings(outside, tuple(inside), tuple(networks), frozenset())
+        self._directory = directory
+        self._claims: tuple[Claim, ...] = ()
+        self._rules: tuple[RoutingRule, ...] = ()
+        self._proxies: tuple[changes.ProxyAdded, ...] = ()
+        self._sides: dict[int, Side] = {}
+        self._kernel: IPRoute | None = None
+        self._journal: Journal | None = None
+        self._header = bytearray(SIZE)
+        self._data = memoryview(bytearray(LONGEST))
+        self.unsent = 0
+        """Packets that the kernel refused to take back."""
+
+    # -- moving packets ---------------------------------------------------------------------------
+
+    def descriptors(self) -> Sequence[int]:
+        return tuple(self._sides)
+
+    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+        """Raises PlaneError if the device was taken away."""
+        header, data = self._header, self._data
+        side = self._sides[descriptor]
+        buffers = (header, data)
+        for count in range(most):
+            try:
+                size = os.readv(descriptor, buffers)
+            except BlockingIOError:
+                return count
+            except OSError as error:
+                raise PlaneError(f"the device {DEVICE[side]} is gone: {error.strerror}") from error
+            for packet in receive(packet_from(header, data[: size - SIZE]), side):
+                try:
+                    os.writev(descriptor, (header_for(packet), packet.data))
+                except OSError:
+                    self.unsent += 1
+        return most
+
+    # -- the host's routing -----------------------------------------------------------------------
+
+    def open(self) -> None:
+        try:
+            with _explained():
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Raises PlaneError if something could not be undone."""
+        kernel, self._kernel = self._kernel, None
+        journal, self._journal = self._journal, None
+        try:
+            if journal:
+                journal.close()
+        finally:
+            for descriptor in self._sides:
+                os.close(descriptor)
+            self._sides = {}
+            self._rules, self._proxies = (), ()
+            if kernel:
+                kernel.close()
+
+    def claim(self, claims: Sequence[Claim]) -> None:
+        """Raises PlaneError if they leave the host no port for its own connections; then nothing has
+        changed."""
+        with _explained():
+            own = _own_addresses(self._open_kernel)
+            taken = reserved(claims, own)
+            if settings.none_left(_text(settings.EPHEMERAL), taken):
+                raise PlaneError(
+                    "the port range leaves the host no port for its own connections: "
+                    f"keep some of {'-'.join(_text(settings.EPHEMERAL).split())} out of it"
+                )
+            self._claims = tuple(claims)
+            self._steer()
+
+    def rearrange(self, outside: str, inside: Sequence[str], networks: Sequence[Network]) -> None:
+        """Stand between other interfaces, or other networks, from now on. Raises PlaneError."""
+        self._where = Surroundings(outside, tuple(inside), tuple(networks), self._where.own)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Interfaces or addresses have changed: follow. Raises PlaneError."""
+        with _explained():
+            self._follow_mtu()
+            self._set(settings.rp_filters(settings.read_rp_filters()))
+            self._steer()
+
+    @property
+    def _open_kernel(self) -> IPRoute:
+        if self._kernel is None:
+            raise PlaneError("the plane is not open")
+        return self._kernel
+
+    @property
+    def _open_journal(self) -> Journal:
+        if self._journal is None:
+            raise PlaneError("the plane is not open")
+        return self._journal
+
+    def _open(self) -> None:
+        kernel = self._kernel = IPRoute()
+        self._journal = Journal(kernel, self._directory)
+        for name in (self._where.outside, *self._where.inside):
+            if not kernel.link_lookup(ifname=name):
+                raise PlaneError(f"there is no interface {name}")
+        for side, name in DEVICE.items():
+            self._sides[open_tun(name)] = side
+            for path, value in settings.for_own_device(name).items():
+                if Path(path).exists():
+                    Path(path).write_text(value)
+        self._follow_mtu()
+        self._set(settings.rp_filters(settings.read_rp_filters()))
+        for side, name in DEVICE.items():
+            index = kernel.link_lookup(ifname=name)[0]
+            kernel.link("set", index=index, txqlen=QUEUE, state="up")
+            self._open_journal.make([changes.UnreachableAdded(FAMILY, TABLE[side])])
+            # No need to write this down: it goes with the device, and that goes with the process.
+            kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
+        self._make_room_before_local()
+        self._steer()
+
+    def _make_room_before_local(self) -> None:
+        """Move `lookup local` from its place at the very front to after our claims."""
+        for rule in self._open_kernel.get_rules(family=FAMILY):
+            priority = rule.get_attr("FRA_PRIORITY") or 0
+            plain = not any(rule.get_attr(f"FRA_{name}") for name in ("SRC", "DST", "IIFNAME"))
+            if rule.get_attr("FRA_TABLE") == LOCAL_TABLE and plain and priority < LOCAL:
+                protocol = rule.get_attr("FRA_PROTOCOL") or 0
+                later = changes.RuleAdded(FAMILY, RoutingRule(LOCAL, LOCAL_TABLE))
+                moved = changes.LocalRuleRemoved(FAMILY, priority, protocol)
+                self._open_journal.make([later, moved])
+
+    def _steer(self) -> None:
+        """Make routing what interfaces and claims ask for: first add, then remove what is no longer so."""
+        kernel, journal = self._open_kernel, self._open_journal
+        where = self._where = replace(self._where, own=_own_addresses(kernel))
+        rules = (*base_rules(where), *claim_rules(where, self._claims))
+        gone = [rule for rule in reversed(self._rules) if rule not in rules]
+        self._rules = (*self._rules, *rules)  # In case that the kernel refuses one of them.
+        journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)
+        journal.undo(changes.RuleAdded(FAMILY, rule) for rule in gone)
+        self._rules = rules
+        self._answer_for(proxied(where, self._claims))
+        self._set(settings.forwarding((where.outside, *where.inside)))
+        self._reserve()
+
+    def _answer_for(self, addresses: Iterable[Address]) -> None:
+        index = self._open_kernel.link_lookup(ifname=self._where.outside)
+        proxies = tuple(changes.ProxyAdded(i, to_text(a)) for a in addresses for i in index)
+        if proxies:
+            self._set(settings.proxying(self._where.outside))
+        self._open_journal.make(proxies)
+        self._open_journal.undo(each for each in self._proxies if each not in proxies)
+        self._proxies = proxies
+
+    def _reserve(self) -> None:
+        before = self._open_journal.original(settings.RESERVED)
+        taken = reserved(self._claims, self._where.own)
+        self._set({settings.RESERVED: settings.reserved_ports(before, taken)})
+
+    def _set(self, values: Mapping[str, str]) -> None:
+        """Settings of interfaces that are away now are made when they come back."""
+        journal = self._open_journal
+        for path, value in values.items():
+            if Path(path).exists():
+                change = journal.setting(path, value)
+                if change:
+                    journal.make([change])
+
+    def _follow_mtu(self) -> None:
+        """Each TUN device is as narrow as what comes after it, so that the kernel answers a packet
+        that is too big before it is translated, and to the right end."""
+        kernel, where = self._open_kernel, self._where
+        for side, onward in ((Side.INSIDE, (where.outside,)), (Side.OUTSIDE, where.inside)):
+            indices = [i for name in onward for i in kernel.link_lookup(ifname=name)]
+            mtus = [kernel.get_links(i)[0].get_attr("IFLA_MTU") for i in indices]
+            if mtus:
+                index = kernel.link_lookup(ifname=DEVICE[side])[0]
+                kernel.link("set", index=index, mtu=min(*mtus, LONGEST))
+
+
+def undo_leftovers(directory: Path = DIRECTORY) -> int:
+    """Undo what a crashed gateway left behind in this network namespace; returns how many changes.
+
+    Raises PlaneError if a gateway is running here, or something cannot be undone.
+    """
+    with _explained(), IPRoute() as kernel:
+        journal = Journal(kernel, directory)
+        journal.close()
+        return journal.leftovers
+
+
+def _own_addresses(kernel: IPRoute) -> frozenset[Address]:
+    addresses = (each.get_attr("IFA_LOCAL") for each in kernel.get_addr(family=FAMILY))
+    return frozenset(to_address(text) for text in addresses if text)
+
+
+def _text(path: str) -> str:
+    return Path(path).read_text().rstrip("\n")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Trouble with the kernel becomes a PlaneError."""
+    try:
+        yield
+    except NetlinkError as error:
+        raise PlaneError(f"the kernel refuses a routing change: {error}") from error
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise PlaneError(f"{place}{error.strerror or error}") from error

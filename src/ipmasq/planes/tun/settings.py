@@ -1,0 +1,79 @@
+"""Which kernel settings the plane needs: `/proc/sys` paths and values, for one address family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ipmasq.core.policy import PortRange
+from ipmasq.planes.tun.steering import DEVICE, merged
+
+ROOT = Path("/proc/sys/net")
+
+
+def for_own_device(name: str) -> Mapping[str, str]:
+    """What a TUN device needs: translated packets enter by it with a source address that is the
+    host's own. IPv6 is off, or the kernel would send its own router solicitations into the engine."""
+    conf = f"{ROOT}/ipv4/conf/{name}"
+    return {
+        f"{conf}/accept_local": "1",
+        f"{conf}/rp_filter": "0",
+        f"{conf}/forwarding": "1",
+        f"{ROOT}/ipv6/conf/{name}/disable_ipv6": "1",
+    }
+
+
+def forwarding(interfaces: Iterable[str]) -> Mapping[str, str]:
+    return {f"{ROOT}/ipv4/conf/{name}/forwarding": "1" for name in interfaces}
+
+
+def proxying(outside: str) -> Mapping[str, str]:
+    """Answer ARP for pool addresses at once, instead of after up to 0.8 s."""
+    return {f"{ROOT}/ipv4/neigh/{outside}/proxy_delay": "0"}
+
+
+def rp_filters(now: Mapping[str, int]) -> Mapping[str, str]:
+    """`now`: rp_filter by interface, `all` and `default` included.
+
+    The kernel takes the greater of `all` and the interface's, so that with `all` set nothing can be
+    switched off for one interface. Everybody else keeps what held for him.
+    """
+    for_all = now.get("all", 0)
+    if not for_all:
+        return {}
+    path = f"{ROOT}/ipv4/conf/{{}}/rp_filter"
+    raised = {path.format(n): str(for_all) for n, v in now.items() if v < for_all}
+    return {**raised, path.format("all"): "0"}
+
+
+def read_rp_filters() -> Mapping[str, int]:
+    """By interface; our own devices have theirs already (`for_own_device`)."""
+    paths = (ROOT / "ipv4/conf").glob("*/rp_filter")
+    return {
+        path.parent.name: int(path.read_text())
+        for path in paths
+        if path.parent.name not in DEVICE.values()
+    }
+
+
+RESERVED = f"{ROOT}/ipv4/ip_local_reserved_ports"
+EPHEMERAL = f"{ROOT}/ipv4/ip_local_port_range"
+
+
+def reserved_ports(was: str, more: Sequence[PortRange]) -> str:
+    """The kernel's list of ports that it gives to no outgoing connection, extended by `more`."""
+    return ",".join(str(each) for each in merged([*_ranges(was), *more]))
+
+
+def none_left(ephemeral: str, more: Sequence[PortRange]) -> bool:
+    """Whether `more` leaves the host without any port for its own outgoing connections."""
+    low, high = (int(word) for word in ephemeral.split())
+    return any(each.low <= low and high <= each.high for each in merged(more))
+
+
+def _ranges(text: str) -> list[PortRange]:
+    ranges = []
+    for word in text.replace(",", " ").split():
+        low, _, high = word.partition("-")
+        ranges.append(PortRange(int(low), int(high or low)))
+    return ranges

@@ -1,0 +1,120 @@
+"""Which packets go where: routing rules, computed from plain facts.
+
+Theory: what inside hosts send to others is diverted after the kernel's `local` table has been asked (so
+the host keeps what is addressed to it); what remote hosts send to a public address must be diverted
+before, because that address is usually the host's own. So `local` moves down, and before it stand:
+
+    KEEP     to P, TCP or UDP, ports that nobody claims   -> local   (the host's own services)
+    CLAIM    from OUT or IN_i, to P, TCP, UDP or ICMP     -> the engine
+
+Said this way round, rather than as "claimed ports -> engine", because a fragment has no ports: it matches
+no port rule, and must get to the engine, which alone can know whose it is.
+
+What the engine writes comes from `ipmasq-*`, which no CLAIM names: it meets only `local` and `main`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ipmasq.core.policy import Claim, PortRange
+from ipmasq.core.side import Side
+from ipmasq.wire.addresses import Address, Network
+
+DEVICE = {Side.INSIDE: "ipmasq-in", Side.OUTSIDE: "ipmasq-out"}
+TABLE = {Side.INSIDE: 61001, Side.OUTSIDE: 61002}
+LOCAL_TABLE = 255
+
+# As low as can be: between our rules nobody else's should stand, and after them everybody's.
+KEEP, CLAIM, LOCAL, FROM_INSIDE, TO_INSIDE = 1, 2, 3, 4, 5
+
+LAST_PORT = 65534
+TCP = 6
+UDP = 17
+
+
+class RoutingRule(NamedTuple):
+    """`ip rule add priority P [iif IIF] [to TO] [ipproto PROTOCOL] [dport PORTS] lookup TABLE`."""
+
+    priority: int
+    table: int
+    iif: str | None = None
+    to: Network | None = None
+    protocol: int = 0
+    ports: PortRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The interfaces that the gateway stands between, and the host's addresses."""
+
+    outside: str
+    inside: tuple[str, ...]
+    networks: tuple[Network, ...]
+    own: frozenset[Address]
+
+
+def base_rules(where: Surroundings) -> tuple[RoutingRule, ...]:
+    """The rules after `local`, which no claim changes."""
+    inside, outside = TABLE[Side.INSIDE], TABLE[Side.OUTSIDE]
+    return (
+        *(RoutingRule(FROM_INSIDE, inside, iif=name) for name in where.inside),
+        *(RoutingRule(TO_INSIDE, outside, iif=where.outside, to=net) for net in where.networks),
+    )
+
+
+def claim_rules(where: Surroundings, claims: Sequence[Claim]) -> tuple[RoutingRule, ...]:
+    """The rules before `local`, in the order in which to add them."""
+    rules: list[RoutingRule] = []
+    entrances = [(where.outside, TABLE[Side.OUTSIDE])]
+    entrances += [(name, TABLE[Side.INSIDE]) for name in where.inside]
+    for address in sorted({claim.address for claim in claims}):
+        to = Network(address, 8 * len(address))
+        if address not in where.own:
+            rules += [RoutingRule(CLAIM, table, iif, to) for iif, table in entrances]
+            continue
+        for protocol in sorted({claim.protocol for claim in claims if claim.address == address}):
+            if protocol in (TCP, UDP):
+                taken = [c.ports for c in claims if c[:2] == (protocol, address)]
+                rules += [
+                    RoutingRule(KEEP, LOCAL_TABLE, None, to, protocol, ports)
+                    for ports in gaps(taken)
+                ]
+            rules += [RoutingRule(CLAIM, table, iif, to, protocol) for iif, table in entrances]
+    return tuple(rules)
+
+
+def proxied(where: Surroundings, claims: Sequence[Claim]) -> tuple[Address, ...]:
+    """Public addresses that the host does not have, so that somebody must answer ARP for them."""
+    return tuple(sorted({claim.address for claim in claims} - where.own))
+
+
+def reserved(claims: Sequence[Claim], own: Collection[Address]) -> tuple[PortRange, ...]:
+    """Ports that the host's own outgoing connections must not take."""
+    return merged(c.ports for c in claims if c.protocol in (TCP, UDP) and c.address in own)
+
+
+def gaps(taken: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """The ports from 1 to 65534 that are in none of `taken` (the kernel takes no rule about 65535: the
+    engine sees that port, and hands back what is the host's)."""
+    free, start = [], 1
+    for low, high in merged(taken):
+        if low > start:
+            free.append(PortRange(start, min(low - 1, LAST_PORT)))
+        start = max(start, high + 1)
+    if start <= LAST_PORT:
+        free.append(PortRange(start, LAST_PORT))
+    return tuple(free)
+
+
+def merged(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """The same ports in order, ranges that touch made one."""
+    result: list[PortRange] = []
+    for low, high in sorted(ranges):
+        if result and low <= result[-1].high + 1:
+            result[-1] = PortRange(result[-1].low, max(high, result[-1].high))
+        else:
+            result.append(PortRange(low, high))
+    return tuple(result)

@@ -1,0 +1,69 @@
+"""What the gateway needs to know about its host: ports in use, and that something has changed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+TCP = 6
+UDP = 17
+TABLES = (("tcp", TCP), ("tcp6", TCP), ("udp", UDP), ("udp6", UDP))
+
+# <linux/rtnetlink.h>: links and IPv4 addresses.
+RTMGRP_LINK = 0x1
+RTMGRP_IPV4_IFADDR = 0x10
+
+
+def ports_in_use(directory: Path = Path("/proc/net")) -> frozenset[tuple[int, int]]:
+    """(protocol, port) of every TCP and UDP socket of this host that others can reach."""
+    return frozenset(
+        (protocol, port) for name, protocol in TABLES for port in _ports(directory / name) if port
+    )
+
+
+def _ports(table: Path) -> Iterator[int]:
+    with suppress(FileNotFoundError), table.open() as lines:  # no IPv6: no tcp6, udp6
+        next(lines, None)
+        for line in lines:
+            address, _, port = line.split(maxsplit=2)[1].partition(":")
+            if not _is_loopback(address):
+                yield int(port, 16)
+
+
+def _is_loopback(address: str) -> bool:
+    """The kernel prints 32-bit words as it has them: the first byte of 127.0.0.1 comes last."""
+    return address.endswith("7F") if len(address) == 8 else address == "0" * 24 + "01000000"
+
+
+class Changes:
+    """A descriptor that can be read when a link or an address of this host has changed."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+        )
+        self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def drain(self) -> None:
+        """Forget what has changed: whoever cares looks at how things are now. (That is why losing
+        messages, ENOBUFS, does no harm.)"""
+        with suppress(OSError):
+            while self._socket.recv(65536):
+                pass
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def tell_systemd(state: str) -> None:
+    """sd_notify(3): `READY=1`, `STOPPING=1`, ... Does nothing unless systemd asked for it."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if path:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, suppress(OSError):
+            channel.sendto(state.encode(), "\0" + path[1:] if path[0] == "@" else path)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 from scapy.all import (
-    ARP, IP, UDP, CookedLinux, CookedLinuxV2, Dot1AD, Dot1Q, Ether, IPv6, Loopback, Padding,
+    ARP,
+    IP,
+    UDP,
+    CookedLinux,
+    CookedLinuxV2,
+    Dot1AD,
+    Dot1Q,
+    Ether,
+    IPv6,
+    Loopback,
+    Padding,
 )  # fmt: skip
 
 from ipmasq.wire import ethernet

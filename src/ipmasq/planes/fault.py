@@ -1,0 +1,165 @@
+"""Weather: a plane around another plane that loses, repeats, delays and damages packets.
+
+Faults happen to packets as they arrive, before the engine sees them. A delayed packet is copied (the
+plane's buffer is used again) and handed to the engine together with a later packet of either side: a
+plane can send only while it pumps, so on a silent network a delayed packet is as good as lost until
+its sender tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from random import Random
+
+from ipmasq.core.policy import Claim
+from ipmasq.core.side import Side
+from ipmasq.planes.plane import LivePlane, Receive
+from ipmasq.wire import partial
+from ipmasq.wire.packet import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How often each happens to packets of one side: probabilities, 0 to 1, tried in this order.
+
+    A delayed packet comes after 1 to `delay_packets` further packets of its side, or once 0 to
+    `delay_seconds` have passed, whichever is sooner (0 seconds: packets alone count).
+    """
+
+    loss: float = 0.0
+    duplication: float = 0.0
+    delay: float = 0.0
+    corruption: float = 0.0
+    delay_packets: int = 3
+    delay_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been done to packets of one side."""
+
+    seen: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    delayed: int = 0
+    corrupted: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Delayed:
+    packet: Packet
+    side: Side
+    turn: int
+    """It comes with, or after, this packet of its side."""
+    due: float
+    """Or at this time."""
+
+
+NO_FAULTS = Faults()
+
+
+class FaultPlane:
+    """A LivePlane. `clock` gives seconds that never go back; `chance` is seeded by whoever wants the
+    same weather again. `faults` may be replaced at any time."""
+
+    def __init__(
+        self,
+        plane: LivePlane,
+        faults: Mapping[Side, Faults],
+        chance: Random,
+        clock: Callable[[], float],
+    ) -> None:
+        self.hop = plane.hop
+        self.faults = faults
+        self.tallies = {side: Tally() for side in Side}
+        self._plane = plane
+        self._chance = chance
+        self._clock = clock
+        self._delayed: list[_Delayed] = []
+
+    def open(self) -> None:
+        self._plane.open()
+
+    def close(self) -> None:
+        self._delayed.clear()
+        self._plane.close()
+
+    def descriptors(self) -> Sequence[int]:
+        return self._plane.descriptors()
+
+    def claim(self, claims: Sequence[Claim]) -> None:
+        self._plane.claim(claims)
+
+    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+        def through_the_weather(packet: Packet, side: Side) -> Sequence[Packet]:
+            sent: list[Packet] = []
+            for each in self._befall(packet, side):
+                sent += receive(each, side)
+            for late in self._due():
+                sent += receive(late.packet, late.side)
+            return sent
+
+        return self._plane.pump(descriptor, through_the_weather, most)
+
+    def _befall(self, packet: Packet, side: Side) -> list[Packet]:
+        """What of an arriving packet arrives now."""
+        faults, tally = self.faults.get(side, NO_FAULTS), self.tallies[side]
+        tally.seen += 1
+        if self._happens(faults.loss):
+            tally.lost += 1
+            return []
+        packets = [packet]
+        if self._happens(faults.duplication):
+            tally.duplicated += 1
+            packets.append(_copy(packet))
+        if self._happens(faults.delay):
+            tally.delayed += 1
+            self._delay(_copy(packets.pop()), side, faults)
+        if packets and self._happens(faults.corruption):
+            tally.corrupted += 1
+            packets[:1] = self._corrupted(packets[0])
+        return packets
+
+    def _happens(self, probability: float) -> bool:
+        return probability > 0 and self._chance.random() < probability
+
+    def _delay(self, packet: Packet, side: Side, faults: Faults) -> None:
+        turn = self.tallies[side].seen + self._chance.randint(1, max(1, faults.delay_packets))
+        due = inf
+        if faults.delay_seconds:
+            due = self._clock() + self._chance.uniform(0, faults.delay_seconds)
+        self._delayed.append(_Delayed(packet, side, turn, due))
+
+    def _due(self) -> list[_Delayed]:
+        """The delayed packets whose turn or time has come."""
+        if not self._delayed:
+            return []
+        now = self._clock()
+        due = [d for d in self._delayed if d.turn <= self.tallies[d.side].seen or d.due <= now]
+        self._delayed = [d for d in self._delayed if d not in due]
+        return due
+
+    def _corrupted(self, packet: Packet) -> list[Packet]:
+        """The packet with one bit turned over behind its IP header.
+
+        A checksum that is yet to be finished would bless the damage, so it is finished first; a
+        packet that is to be cut into segments is lost instead, as each of them would be.
+        """
+        if packet.segment:
+            return []
+        copy = _copy(packet)
+        if copy.partial:
+            partial.complete(copy.data)
+            copy.partial = False
+        start = (copy.data[0] & 0x0F) * 4 if copy.data else 0
+        if start < len(copy.data):
+            at = self._chance.randrange(start, len(copy.data))
+            copy.data[at] ^= 1 << self._chance.randrange(8)
+        return [copy]
+
+
+def _copy(packet: Packet) -> Packet:
+    """Its buffer is the plane's, and is used again for the next packet."""
+    return Packet(bytearray(packet.data), packet.partial, packet.segment, packet.note)

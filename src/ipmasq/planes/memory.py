@@ -1,0 +1,81 @@
+"""A plane without a network: for tests, each side is a queue."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+
+from ipmasq.core.policy import Claim
+from ipmasq.core.side import Side
+from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.wire.addresses import Network
+from ipmasq.wire.packet import Packet
+
+
+class MemoryPlane:
+    """A LivePlane. Packets are delivered to it as from hosts, and collected from it as by hosts.
+
+    It routes like the kernel: what is for one of the `inside` networks goes there, all else outside.
+    """
+
+    hop = -1
+
+    def __init__(self, inside: Sequence[Network]) -> None:
+        self.claims: tuple[Claim, ...] = ()
+        self._inside = tuple(inside)
+        self._arrived: dict[Side, deque[Packet]] = {side: deque() for side in Side}
+        self._sent: dict[Side, list[Packet]] = {side: [] for side in Side}
+        self._descriptors: dict[int, Side] = {}
+
+    # -- the hosts' end
+
+    def deliver(self, packet: Packet | bytes, side: Side) -> None:
+        """A host of `side` sends `packet`. Raises PlaneError unless open."""
+        if not isinstance(packet, Packet):
+            packet = Packet(bytearray(packet))
+        for descriptor, where in self._descriptors.items():
+            if where is side:
+                self._arrived[side].append(packet)
+                os.eventfd_write(descriptor, 1)
+                return
+        raise PlaneError("the plane is not open")
+
+    def collect(self, side: Side) -> list[Packet]:
+        """What has been sent to hosts of `side` since the last time."""
+        sent, self._sent[side] = self._sent[side], []
+        return sent
+
+    # -- the gateway's end
+
+    def open(self) -> None:
+        for side in Side:
+            self._descriptors[os.eventfd(0, os.EFD_NONBLOCK | os.EFD_SEMAPHORE)] = side
+
+    def close(self) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+
+    def descriptors(self) -> Sequence[int]:
+        return tuple(self._descriptors)
+
+    def claim(self, claims: Sequence[Claim]) -> None:
+        self.claims = tuple(claims)
+
+    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+        side = self._descriptors[descriptor]
+        queue = self._arrived[side]
+        count = min(most, len(queue))
+        for _ in range(count):
+            os.eventfd_read(descriptor)
+            for packet in receive(queue.popleft(), side):
+                self._send(packet)
+        return count
+
+    def _send(self, packet: Packet) -> None:
+        """Copied, because the engine may keep nothing and change everything afterwards."""
+        copy = Packet(bytearray(packet.data), packet.partial, packet.segment, packet.note)
+        destination = bytes(packet.data[16:20])
+        inside = any(destination in network for network in self._inside)
+        self._sent[Side.INSIDE if inside else Side.OUTSIDE].append(copy)

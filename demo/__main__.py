@@ -1,0 +1,77 @@
+"""`python -m demo`: plays everything and shows it. Exit codes: 0 all as it must be, 1 not, 2 wrong
+usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from enum import StrEnum
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from demo import cells, report
+from demo.gateways import Gateway, KernelGateway, Setting
+from demo.runner import Runner
+from demo.session import Place
+from demo.stage import stage
+from ipmasq.lab import LabError
+
+PLAIN_WIDTH = 150
+
+
+class Kind(StrEnum):
+    IPMASQ = "ipmasq"
+    KERNEL = "kernel"
+
+
+def main(
+    plane: Annotated[str, typer.Option(help="What moves the packets of `ipmasq run`.")] = "tun",
+    gateway: Annotated[Kind, typer.Option(help="kernel: netfilter, to compare.")] = Kind.IPMASQ,
+    only: Annotated[str, typer.Option(help="Only cells whose label contains this.")] = "",
+    links: Annotated[bool, typer.Option(help="Show the link as well (15 s).")] = True,
+) -> None:
+    """Real FTP through the gateway, whichever side is masqueraded, with the helper and without it.
+
+    Example: python -m demo --only "server masqueraded" --no-links
+    """
+    console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+
+    def make(place: Place, setting: Setting) -> Gateway:
+        return KernelGateway(place.lab, setting)
+
+    started = time.monotonic()
+    wanted = [cell for cell in (*cells.MATRIX, *cells.MORE) if only in cell.label]
+    with stage() as place:
+        runner = Runner(place, make, console.print)
+        results = runner.matrix(wanted)
+        linked = runner.links(cells.LINKS) if links else []
+    wrong = [(result.cell.label, outcome) for result in results for outcome in result.wrong]
+    wrong += [("the link", outcome) for link in linked for outcome in link.wrong]
+    report.transcripts(console, wrong)
+    if wrong:
+        console.rule("the gateways")
+        console.print(runner.accounts, markup=False, highlight=False)
+    report.show(console, results, linked)
+    sessions = sum(len(result.helped) + len(result.unhelped) for result in results)
+    console.print(
+        f"{len(results) + len(linked)} cells, {sessions} sessions, {len(wrong)} not as they must be; "
+        f"{time.monotonic() - started:.0f} s in all"
+    )
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        typer.run(main)
+    except LabError as error:
+        sys.exit(f"demo: {error}")

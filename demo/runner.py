@@ -1,0 +1,186 @@
+"""Plays the cells: all with the helper, all without it, then the link with idle times of seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TypeVar
+
+from demo import cells, clients
+from demo.cells import Cell, Direction, Linked
+from demo.clients import Client
+from demo.gateways import SETTINGS, Gateway, Setting
+from demo.session import Outcome, Place, Samples, play
+
+AT_ONCE = 6
+"""Sessions that run at the same time where a cell does not say otherwise."""
+
+PATIENCE = 10
+HOPELESS = 3
+"""Seconds that a client waits for what must not happen."""
+
+MakeGateway = Callable[[Place, Setting], Gateway]
+Tell = Callable[[str], None]
+T = TypeVar("T")
+
+
+@dataclass
+class Result:
+    cell: Cell
+    helped: list[Outcome] = field(default_factory=list)
+    unhelped: list[Outcome] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[Outcome]:
+        return [o for o in self.helped if not o.works] + self.wrong_unhelped
+
+    @property
+    def wrong_unhelped(self) -> list[Outcome]:
+        if self.cell.needs_helper:
+            return [o for o in self.unhelped if not o.fails_as_it_must]
+        return [o for o in self.unhelped if not o.works]
+
+
+@dataclass
+class LinkResult:
+    """`unhelped` is None where there would be no data connection to keep anything alive."""
+
+    linked: Linked
+    helped: Outcome
+    unhelped: Outcome | None
+
+    @property
+    def wrong(self) -> list[Outcome]:
+        """Without the link the file arrives, but the end of it is never heard of."""
+        outcomes = [] if self.helped.works else [self.helped]
+        without = self.unhelped
+        if without and (without.works or "download" not in without.through):
+            outcomes.append(without)
+        return outcomes
+
+
+class Runner:
+    def __init__(self, place: Place, make_gateway: MakeGateway, tell: Tell) -> None:
+        self._place = place
+        self._make_gateway = make_gateway
+        self._tell = tell
+        self._numbers = count(1)
+        self._samples: dict[int, tuple[Samples, Samples]] = {}
+        self.accounts = ""
+        """What the gateways said of themselves when last asked."""
+
+    def matrix(self, wanted: Sequence[Cell]) -> list[Result]:
+        results = [Result(cell) for cell in wanted]
+        with self._gateways() as gateways:
+            for result in results:
+                self._prepare(result.cell.size)
+            self._tell(f"{len(results)} cells with the helper ...")
+            self._play_all(results, lambda result: result.helped, PATIENCE)
+            self.accounts = "\n".join(gateway.account() for gateway in gateways)
+            for gateway in gateways:
+                gateway.unload_helper()
+            self._tell("... and again with the helper unloaded, while the gateways run ...")
+            self._play_all(results, lambda result: result.unhelped, HOPELESS)
+        return results
+
+    def links(self, wanted: Sequence[Linked]) -> list[LinkResult]:
+        """All at once: gw1 has the helper, gw2 has lost it."""
+        self._tell(
+            f"... the link: {cells.SLOW_SECONDS} s of transfer, control silent, "
+            f"idle time {cells.IDLE} s ..."
+        )
+        self._samples[0] = (
+            Samples.write(self._place.directory / "note.bin", cells.KIB),
+            Samples.write(self._place.directory / "slow.bin", cells.SLOW_RATE * cells.SLOW_SECONDS),
+        )
+        with self._gateways(idle=cells.IDLE) as (_, second):
+            second.unload_helper()
+            jobs: list[tuple[Linked, Direction]] = []
+            for linked in wanted:
+                jobs.append((linked, linked.helped))
+                if linked.unhelped:
+                    jobs.append((linked, linked.unhelped))
+            outcomes = self._at_once(len(jobs), self._play_link, jobs)
+        by_job = dict(zip(jobs, outcomes, strict=True))
+        return [
+            LinkResult(
+                linked,
+                by_job[linked, linked.helped],
+                by_job[linked, linked.unhelped] if linked.unhelped else None,
+            )
+            for linked in wanted
+        ]
+
+    def _play_link(self, job: tuple[Linked, Direction]) -> Outcome:
+        linked, direction = job
+        client = Client(
+            "ftplib",
+            (linked.announce,),
+            lambda errand: clients.ftplib(errand, True, "--then-wait", "2"),
+        )
+        number = next(self._numbers)
+        samples = self._samples[0]
+        return play(
+            *(self._place, direction, linked.announce, cells.SLOW_PORT, client, samples, number),
+            patience=HOPELESS + 2,
+        )
+
+    def _play_all(
+        self, results: Sequence[Result], kept: Callable[[Result], list[Outcome]], patience: int
+    ) -> None:
+        """Cells with hosts of their own are a crowd each; all others share the workers."""
+        together = [result for result in results if not result.cell.hosts]
+        for crowd in ([together] if together else []) + [[r] for r in results if r.cell.hosts]:
+            jobs = [
+                (result, client, host, patience)
+                for result in crowd
+                for client in clients.able(result.cell.announce, result.cell.clients)
+                for host in result.cell.hosts or (result.cell.direction.client,)
+            ]
+            workers = AT_ONCE if crowd is together else len(jobs)
+            for job, outcome in zip(jobs, self._at_once(workers, self._play, jobs), strict=True):
+                kept(job[0]).append(outcome)
+
+    def _play(self, job: tuple[Result, Client, str, int]) -> Outcome:
+        result, client, host, patience = job
+        cell = result.cell
+        return play(
+            *(self._place, cell.direction, cell.announce, cell.port, client),
+            *(self._samples[cell.size], next(self._numbers)),
+            host=host,
+            server_port=cells.STANDARD_PORT if cell.port == cells.MOVED_PORT else None,
+            patience=patience if cell.needs_helper else PATIENCE,
+        )
+
+    def _prepare(self, size: int) -> None:
+        if size not in self._samples:
+            directory = self._place.directory
+            up, down = (directory / f"{way}-{size}.bin" for way in ("up", "down"))
+            self._samples[size] = (Samples.write(up, size), Samples.write(down, size))
+
+    def _at_once(
+        self, workers: int, work: Callable[[T], Outcome], jobs: Iterable[T]
+    ) -> list[Outcome]:
+        pool = ThreadPoolExecutor(workers)
+        try:
+            return list(pool.map(work, jobs))
+        finally:
+            # If interrupted: what runs ends with the lab, what waits must not begin.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    @contextmanager
+    def _gateways(self, idle: int | None = None) -> Iterator[list[Gateway]]:
+        gateways: list[Gateway] = []
+        try:
+            for setting in SETTINGS:
+                gateway = self._make_gateway(self._place, replace(setting, idle=idle))
+                gateways.append(gateway)
+                gateway.start()
+            yield gateways
+        finally:
+            for gateway in gateways:
+                with suppress(Exception):  # the lab's end undoes what is left of it
+                    gateway.stop()

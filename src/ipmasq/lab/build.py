@@ -5,11 +5,12 @@ Each wire is born between two of the lab's own namespaces, so nothing ever appea
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pyroute2 import NetNS, netns  # type: ignore[import-untyped]
+from pyroute2 import NetNS, netns
 
 from ipmasq.lab.plan import SWITCH, Host, Interface, Plan, port_name
 
@@ -17,7 +18,24 @@ LOOPBACK = 1
 """Every namespace is born with it, as interface 1."""
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals wait until this is over (it takes a fraction of a second).
+
+    Not only to leave nothing half-made: pyroute2 enters namespaces in forked children that it ends
+    with SIGTERM. In a child, a Python signal handler of the caller that raises would unwind the
+    caller's stack a second time, its cleaning up included.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@undisturbed()
 def build(plan: Plan) -> None:
+    """Raises OSError or NetlinkError; what was made until then is there."""
     for namespace in plan.namespaces:
         netns.create(namespace)
         with inside(namespace):
@@ -31,6 +49,7 @@ def build(plan: Plan) -> None:
         _address(plan.namespace(host.name), host)
 
 
+@undisturbed()
 def demolish(namespaces: list[str]) -> list[str]:
     """Remove those that exist; returns them. Their wires go with them."""
     existing = set(netns.listnetns())
@@ -93,4 +112,5 @@ def _address(namespace: str, host: Host) -> None:
 
 
 def _index(netlink: NetNS, name: str) -> int:
-    return int(netlink.link_lookup(ifname=name)[0])
+    # Asked for by name: a listing of all may miss one while others change (NLM_F_DUMP_INTR).
+    return int(netlink.link("get", ifname=name)[0]["index"])

@@ -114,7 +114,8 @@ class Stream:
     def edited(self, position: int, round_up: bool = False) -> int:
         """Where the listener finds original `position`. Inside a replaced range: its start, or its end."""
         if position >= self.decided and self.transparent is None:
-            return self.ready
+            # After the FIN, which takes a number of its own, there is one more position.
+            return self.ready + (1 if self.ended and position > self.received else 0)
         edit = self._before(position, original=True)
         if edit is None:
             return position + self._oldest_delta()

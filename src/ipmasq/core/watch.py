@@ -90,10 +90,14 @@ class Watch:
             return [Sent(speaker, self._at(stream, segment, stream.edited(position)), b"")]
         if segment.flags & FIN and stream.end is None:
             stream.end = position + len(payload)
+        gap = segment.flags & FIN == 0 and not stream.ended
         if stream.transparent is None:
             runs = self._take(speaker, stream, position, payload)
         else:
             runs = list(self._see_through(stream, position, payload))
+        if gap and stream.ended:
+            # The FIN came early and was left out; it belongs to what has just filled the gap.
+            segment = segment._replace(flags=segment.flags | FIN)
         sent = list(self._cut(speaker, stream, segment, position, runs, size or len(payload)))
         if stream.withholds and position + len(payload) > stream.decided:
             sent.extend(self._promise(speaker, stream))
@@ -292,11 +296,8 @@ class Watch:
             last = index == len(pieces) - 1
             flags = segment.flags & ~(FIN | URG | (0 if last else PSH))
             # `edited` of the end is the FIN's own position: everything before it has been decided.
-            if (
-                stream.ended
-                and stream.end is not None
-                and start + len(data) == stream.edited(stream.end)
-            ):
+            at_end = stream.end is not None and start + len(data) == stream.edited(stream.end)
+            if segment.flags & FIN and stream.ended and at_end:
                 flags |= FIN
             pointer = urgent - start if 0 < urgent - start <= 0xFFFF else 0
             flags |= URG if pointer else 0

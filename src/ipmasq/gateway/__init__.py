@@ -1,0 +1,1 @@
+"""The one loop, the one clock, the one source of chance."""

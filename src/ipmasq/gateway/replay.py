@@ -1,0 +1,230 @@
+"""A capture through the engine, on the capture's own clock: what would the gateway have done?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import BinaryIO
+
+from ipmasq.core import events
+from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.events import Event
+from ipmasq.core.policy import Policy
+from ipmasq.core.side import Side
+from ipmasq.core.why import Why
+from ipmasq.gateway.far_end import FarEnd
+from ipmasq.gateway.story import differences, ends, tell
+from ipmasq.planes.pcap import Arrival, ByNetwork, PcapPlane, Sides
+from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.packet import Packet
+from ipmasq.wire.record import NANOSECONDS, CaptureError
+
+EXAMPLE_ADDRESS: Address = bytes((203, 0, 113, 1))
+"""Stands in where the policy has no public address because no interface tells it (RFC 5737)."""
+
+
+@dataclass
+class Summary:
+    """What a replay came to. Times are seconds after the first packet."""
+
+    packets: int = 0
+    reasons: Counter[Why] = field(default_factory=Counter)
+    """Packets that the engine saw, by what became of them."""
+    copied: Counter[str] = field(default_factory=Counter)
+    """Packets that it did not see, by why not."""
+    unfinished: int = 0
+    """Packets whose checksum was unfinished, as captured on the host that sends them."""
+    readdressed: int = 0
+    """Answers that were addressed to an inside host, taken as addressed to its public endpoint."""
+    flows: int = 0
+    rewrites: int = 0
+    expectations: int = 0
+    met: int = 0
+    refused: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    public: tuple[Address, ...] = ()
+    damage: str = ""
+    """Where and why reading stopped early; empty if the capture was whole."""
+
+    def note(self, event: Event) -> None:
+        match event:
+            case events.FlowOpened():
+                self.flows += 1
+            case events.Rewritten():
+                self.rewrites += 1
+            case events.Expected():
+                self.expectations += 1
+            case events.ExpectationEnded(why=Why.MET):
+                self.met += 1
+            case events.Refused():
+                self.refused += 1
+            case events.HelperFailed():
+                self.failed += 1
+
+
+def replay(
+    source: BinaryIO,
+    target: BinaryIO,
+    policy: Policy,
+    sides: Sides | None = None,
+    seed: int = 0,
+) -> Summary:
+    """Write to `target` (pcapng) what would leave, each packet with comments that say why.
+
+    Packets that go nowhere, or are not the gateway's business, are written as they came, with a
+    comment. The same capture, policy and seed give the same bytes. `sides` is by network unless
+    given. Raises CaptureError if not even one packet can be read; what could be read of a damaged
+    capture is done, and the summary says where it ends.
+    """
+    run = _Run(PcapPlane(source, target, sides or ByNetwork(policy.inside)), policy, seed)
+    return run.all()
+
+
+class _Run:
+    def __init__(self, plane: PcapPlane, policy: Policy, seed: int) -> None:
+        self._policy = replace(policy, public=policy.public or (EXAMPLE_ADDRESS,), hop=-1)
+        self._plane = plane
+        self._engine = Engine(self._policy, Random(seed).randrange, 0.0)
+        self._far_end = FarEnd(self._policy)
+        self._names = _Names()
+        self._summary = Summary(public=self._policy.public)
+        self._start: int | None = None
+        self._now = 0.0
+
+    def all(self) -> Summary:
+        summary = self._summary
+        try:
+            for arrival in self._plane.arrivals():
+                summary.packets += 1
+                self._one(arrival)
+        except CaptureError as error:
+            if not summary.packets:
+                raise
+            summary.damage = str(error)
+        summary.seconds = self._now
+        return summary
+
+    def _one(self, arrival: Arrival) -> None:
+        self._names.forget()
+        before = self._let_time_pass(arrival.record.at)
+        packet, side = arrival.packet, arrival.side
+        if packet is None or side is None:
+            self._summary.copied[arrival.reason] += 1
+            self._plane.copy(arrival, (*before, f"not shown to the gateway: it {arrival.reason}"))
+            return
+        before += self._as_arrived(packet, side)
+        came = bytes(packet.data)
+        verdict = self._engine.receive(packet, side, self._now)
+        self._summary.reasons[verdict.why] += 1
+        happened = self._listen()
+        if side is Side.INSIDE:
+            self._far_end.heard(came)
+        self._write(arrival, came, verdict, [*before, *happened])
+
+    def _let_time_pass(self, at: int) -> list[str]:
+        """Let everything happen that is due until then, each at its time; what happened. A capture
+        that steps back in time stands still instead."""
+        if self._start is None:
+            self._start = at
+        now = max(self._now, (at - self._start) / NANOSECONDS)
+        due = self._engine.deadline()
+        while due is not None and due <= now:
+            self._engine.tick(due)
+            following = self._engine.deadline()
+            due = following if following is not None and following > due else None
+        self._engine.tick(now)
+        self._now = now
+        return [f"before this packet: {sentence}" for sentence in self._listen()]
+
+    def _as_arrived(self, packet: Packet, side: Side) -> list[str]:
+        found = []
+        if packet.partial:
+            self._summary.unfinished += 1
+            found.append("checksum was unfinished")
+        if side is Side.OUTSIDE and (public := self._far_end.adopt(packet)):
+            self._summary.readdressed += 1
+            found.append(f"taken as addressed to {public}, as behind this gateway it would be")
+        return found
+
+    def _listen(self) -> list[str]:
+        sentences = []
+        for event in self._engine.events():
+            self._summary.note(event)
+            self._far_end.learn(event)
+            self._names.learn(event)
+            if sentence := tell(event):
+                sentences.append(sentence)
+        return sentences
+
+    def _write(self, arrival: Arrival, came: bytes, verdict: Verdict, happened: list[str]) -> None:
+        why = verdict.why
+        if why.is_drop:
+            self._plane.copy(arrival, [f"dropped: {why.sentence}", *happened])
+        elif not verdict.packets or why is Why.HELD:
+            self._plane.copy(arrival, [f"held: {why.sentence}", *happened])
+            happened = []
+        for packet in verdict.packets:
+            comments = [self._explained(came, packet, why), *happened]
+            self._plane.send(arrival, packet, self._leaves_to(packet), comments)
+            happened = []
+
+    def _explained(self, came: bytes, packet: Packet, why: Why) -> str:
+        if why in (Why.PASSED, Why.HOST):
+            return why.sentence
+        if bytes(packet.data[16:20]) == came[12:16]:
+            return "answered by the gateway itself, which holds back what it acknowledges"
+        changes = differences(came, packet.data) or why.sentence
+        return f"translated: {changes}{self._names.of(came)}"
+
+    def _leaves_to(self, packet: Packet) -> Side:
+        destination = bytes(packet.data[16:20])
+        inside = any(destination in network for network in self._policy.inside)
+        return Side.INSIDE if inside else Side.OUTSIDE
+
+
+class _Names:
+    """Which flow a packet is of, and what let that flow in."""
+
+    def __init__(self) -> None:
+        self._flows: dict[tuple[int, Endpoint, Endpoint], events.FlowOpened] = {}
+        self._opened: dict[int, events.FlowOpened] = {}
+        self._ended: list[events.FlowOpened] = []
+
+    def learn(self, event: Event) -> None:
+        match event:
+            case events.FlowOpened():
+                for key in _keys(event):
+                    self._flows[key] = event
+                self._opened[event.flow] = event
+            case events.FlowClosed() if event.flow in self._opened:
+                self._ended.append(self._opened.pop(event.flow))
+
+    def forget(self) -> None:
+        """The flows that have ended; not at once, as the packet at hand may be of one that it ended."""
+        for flow in self._ended:
+            for key in _keys(flow):
+                if self._flows.get(key) is flow:
+                    del self._flows[key]
+        self._ended.clear()
+
+    def of(self, packet: bytes) -> str:
+        tuple_ = ends(packet)
+        if tuple_ is None:
+            return ""
+        protocol, source, destination = tuple_
+        flow = self._flows.get(tuple_)
+        if flow is None and protocol == 1:
+            out = protocol, source, Endpoint(destination.address, 0)
+            back = protocol, Endpoint(source.address, 0), destination
+            flow = self._flows.get(out) or self._flows.get(back)
+        return f" (flow {flow.flow}, {flow.origin})" if flow else ""
+
+
+def _keys(flow: events.FlowOpened) -> tuple[tuple[int, Endpoint, Endpoint], ...]:
+    """Protocol, source and destination of its packets, as they arrive from either side."""
+    return (
+        (flow.protocol, flow.inside, flow.remote),
+        (flow.protocol, flow.remote, flow.public),
+    )

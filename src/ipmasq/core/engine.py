@@ -398,6 +398,10 @@ class Engine:
     def flows(self) -> Iterator[FlowView]:
         return (views_of.flow(self.life, flow) for flow in list(self.table.flows.values()))
 
+    def flow(self, number: int) -> FlowView | None:
+        flow = self.table.flows.get(number)
+        return views_of.flow(self.life, flow) if flow else None
+
     def mappings(self) -> Iterator[MappingView]:
         return map(views_of.mapping, self.table.mappings())
 

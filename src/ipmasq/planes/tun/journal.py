@@ -46,7 +46,8 @@ class Journal:
 
     def make(self, changes: Iterable[Change]) -> None:
         """Write down, then make. Raises OSError or NetlinkError; what was made until then is on record."""
-        changes = [change for change in changes if change not in self._changes]
+        known = [each for each in self._changes if not isinstance(each, SettingChanged)]
+        changes = [change for change in changes if change not in known]
         if not changes:
             return
         paths = {change.path for change in changes if isinstance(change, SettingChanged)}

@@ -1,0 +1,149 @@
+"""Three network namespaces, in - gw - out, for tests with the real kernel. They vanish with the test.
+
+in 10.0.0.2 --- 10.0.0.1 (gi) gw (go) 203.0.113.1 --- 203.0.113.2 out
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pyroute2 import netns
+
+INSIDE_HOST = "10.0.0.2"
+INSIDE_GATEWAY = "10.0.0.1"
+PUBLIC = "203.0.113.1"
+REMOTE = "203.0.113.2"
+POOL = "203.0.113.50"
+
+_number = itertools.count()
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
+    return done.stdout
+
+
+class Network:
+    def __init__(self) -> None:
+        self.prefix = f"ipmt{os.getpid()}x{next(_number)}"
+        self.names: list[str] = []
+
+    def name(self, host: str) -> str:
+        return f"{self.prefix}-{host}"
+
+    def up(self) -> None:
+        for host in ("in", "gw", "out"):
+            run("ip", "netns", "add", self.name(host))
+            self.names.append(host)
+            self.ip(host, "link set lo up")
+        self.cable("in", INSIDE_HOST, "gi", INSIDE_GATEWAY)
+        self.cable("out", REMOTE, "go", PUBLIC)
+        self.ip("in", f"route add default via {INSIDE_GATEWAY}")
+
+    def cable(self, host: str, address: str, interface: str, gateway: str) -> None:
+        """Connect `eth` of a host with an interface of the gateway, both /24."""
+        peer = self.name(host)
+        self.ip("gw", f"link add {interface} type veth peer name eth netns {peer}")
+        self.ip("gw", f"addr add {gateway}/24 dev {interface}")
+        self.ip("gw", f"link set {interface} up")
+        self.ip(host, f"addr add {address}/24 dev eth")
+        self.ip(host, "link set eth up")
+
+    def ip(self, host: str, command: str) -> str:
+        return run("ip", "-n", self.name(host), *command.split())
+
+    @contextmanager
+    def at(self, host: str) -> Iterator[None]:
+        """What is opened in here (sockets, files below /proc/sys/net) is that host's."""
+        netns.pushns(self.name(host))
+        try:
+            yield
+        finally:
+            netns.popns()
+
+    def start(self, host: str, *command: str, **options: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["ip", "netns", "exec", self.name(host), *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,  # type: ignore[call-overload]
+        )
+
+    def down(self) -> None:
+        for host in self.names:
+            subprocess.run(["ip", "netns", "del", self.name(host)], check=False)
+
+
+def trace(network: Network) -> dict[str, str]:
+    """Everything about the gateway host that a plane might have changed."""
+    state = {
+        "rules": network.ip("gw", "-d rule"),
+        "rules, IPv6": network.ip("gw", "-6 -d rule"),
+        "routes": network.ip("gw", "-4 -d route show table all"),
+        "proxies": network.ip("gw", "neigh show proxy"),
+        "links": "\n".join(
+            line.split("state")[0] for line in network.ip("gw", "-o link").splitlines()
+        ),
+    }
+    with network.at("gw"):
+        for path in Path("/proc/sys/net/ipv4").rglob("*"):
+            if path.is_file() and os.access(path, os.R_OK) and "random" not in path.name:
+                try:
+                    state[str(path)] = path.read_text()
+                except OSError:
+                    continue
+    return state
+
+
+class Running:
+    """A gateway in a process of its own (`tests/live/small_gateway.py`)."""
+
+    def __init__(self, network: Network, **settings: object) -> None:
+        script = Path(__file__).with_name("small_gateway.py")
+        self.process = network.start("gw", sys.executable, str(script), json.dumps(settings))
+        assert self.process.stdout
+        first = self.process.stdout.readline()
+        if first.strip() != "ready":
+            raise AssertionError(first + self.process.stdout.read())
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> str:
+        """What it said; empty if all is well."""
+        self.process.send_signal(how)
+        return self.process.communicate(timeout=10)[0]
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    network = Network()
+    try:
+        network.up()
+        yield network
+    finally:
+        network.down()
+
+
+@pytest.fixture
+def gateway(network: Network, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts gateways; those that still run are ended after the test."""
+    running: list[Running] = []
+
+    def start(**settings: object) -> Running:
+        running.append(Running(network, directory=str(tmp_path), **settings))
+        return running[-1]
+
+    yield start
+    for each in running:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.communicate(timeout=10)

@@ -1,0 +1,206 @@
+"""Nothing that the tun plane does to the host outlives it, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from ipmasq.core.policy import ALL_PORTS, Claim, PortRange
+from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun import changes
+from ipmasq.planes.tun.plane import TunPlane, undo_leftovers
+from ipmasq.wire.addresses import to_address, to_network
+from tests.live.conftest import INSIDE_HOST, POOL, PUBLIC, Network, Running, trace
+
+pytestmark = pytest.mark.live
+
+Start = Callable[..., Running]
+FORWARD = ["web", 6, 80, INSIDE_HOST, 8080]
+RANGE = PortRange(61000, 65095)
+CLAIMS = [
+    Claim(protocol, to_address(address), RANGE if protocol != 1 else ALL_PORTS)
+    for address in (PUBLIC, POOL)
+    for protocol in (1, 6, 17)
+]
+
+
+def plane(directory: Path) -> TunPlane:
+    return TunPlane("go", ["gi"], [to_network("10.0.0.0/24")], directory)
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_a_child(do: Callable[[], None]) -> int:
+    """Run it in a process of its own; returns the wait status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            do()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    return os.waitpid(child, 0)[1]
+
+
+def test_after_an_orderly_end_the_host_is_as_it_was(network: Network, gateway: Start) -> None:
+    before = trace(network)
+    running = gateway(public=POOL, forwards=[FORWARD])
+    during = trace(network)
+    assert during["rules"] != before["rules"]
+    assert POOL in during["proxies"]
+    assert running.stop() == ""
+    assert trace(network) == before
+
+
+def test_after_a_kill_the_next_start_undoes_the_leftovers_first(
+    network: Network, gateway: Start
+) -> None:
+    before = trace(network)
+    gateway(public=POOL, forwards=[FORWARD]).stop(signal.SIGKILL)
+    assert trace(network)["rules"] != before["rules"]
+    second = gateway()
+    assert POOL not in trace(network)["proxies"]
+    assert second.stop() == ""
+    assert trace(network) == before
+
+
+def test_after_a_kill_nothing_leaves_untranslated(network: Network, gateway: Start) -> None:
+    gateway().stop(signal.SIGKILL)
+    with pytest.raises(AssertionError, match="No route to host"):
+        network.ip("gw", f"route get 203.0.113.2 from {INSIDE_HOST} iif gi")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_any_change_can_be_undone(network: Network, tmp_path: Path, when: str) -> None:
+    """Dies at the first, the second, ... change, until it gets through."""
+    network.ip("gw", "addr add 198.51.100.1/24 dev go")
+    with network.at("gw"):
+        Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("1\n")
+    before = trace(network)
+    for number in range(100):
+        left = number
+
+        def dying(change: changes.Change, make: Callable[..., None], kernel: object) -> None:
+            nonlocal left
+            if left == 0 and when == "before":
+                die()
+            make(change, kernel)
+            if left == 0:
+                die()
+            left -= 1
+
+        def run() -> None:
+            for kind in changes.Change.__subclasses__():
+                make = kind.make
+                setattr(kind, "make", lambda self, k, make=make: dying(self, make, k))  # noqa: B010
+            each = plane(tmp_path)
+            each.open()
+            each.claim(CLAIMS)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        with network.at("gw"):
+            status = in_a_child(run)
+            assert os.WIFSIGNALED(status)
+            undo_leftovers(tmp_path)
+        assert trace(network) == before
+        assert not list(tmp_path.iterdir())
+        if os.WTERMSIG(status) == signal.SIGTERM:
+            break
+    assert number > 20
+
+
+def test_a_kill_while_undoing_can_be_undone(network: Network, tmp_path: Path) -> None:
+    before = trace(network)
+
+    def run() -> None:
+        each = plane(tmp_path)
+        each.open()
+        each.claim(CLAIMS)
+        with mock.patch.object(changes.LocalRuleRemoved, "undo", die):
+            each.close()
+
+    with network.at("gw"):
+        assert os.WIFSIGNALED(in_a_child(run))
+        assert undo_leftovers(tmp_path) > 0
+        assert undo_leftovers(tmp_path) == 0
+    assert trace(network) == before
+
+
+def test_claims_that_change_leave_no_rule_behind(network: Network, tmp_path: Path) -> None:
+    before = trace(network)
+    with network.at("gw"):
+        each = plane(tmp_path)
+        each.open()
+        each.claim(CLAIMS[:3])
+        first = network.ip("gw", "rule")
+        each.claim([*CLAIMS, Claim(6, to_address(PUBLIC), PortRange(80, 80))])
+        assert "dport 81-60999" in network.ip("gw", "rule")
+        each.claim(CLAIMS[:3])
+        assert sorted(network.ip("gw", "rule").splitlines()) == sorted(first.splitlines())
+        each.close()
+        each.close()
+    assert trace(network) == before
+
+
+def test_reverse_path_filters_of_others_hold_as_before(network: Network, tmp_path: Path) -> None:
+    with network.at("gw"):
+        Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("2\n")
+        each = plane(tmp_path)
+        each.open()
+        filters = {
+            path.parent.name: int(path.read_text())
+            for path in Path("/proc/sys/net/ipv4/conf").glob("*/rp_filter")
+        }
+        each.close()
+    assert filters["all"] == 0
+    assert filters["gi"] == filters["go"] == filters["default"] == 2
+    assert filters["ipmasq-in"] == filters["ipmasq-out"] == 0
+
+
+def test_a_second_gateway_is_refused_with_one_sentence(network: Network, gateway: Start) -> None:
+    first = gateway()
+    with pytest.raises(AssertionError, match="running already in this network namespace"):
+        gateway()
+    assert first.stop() == ""
+
+
+def test_an_interface_that_does_not_exist_is_named(network: Network, tmp_path: Path) -> None:
+    before = trace(network)
+    with network.at("gw"):
+        nowhere = TunPlane("wan7", ["gi"], [], tmp_path)
+        with pytest.raises(PlaneError, match=r"^there is no interface wan7$"):
+            nowhere.open()
+    assert trace(network) == before
+
+
+def test_a_range_that_leaves_the_host_no_port_is_refused(network: Network, tmp_path: Path) -> None:
+    with network.at("gw"):
+        each = plane(tmp_path)
+        each.open()
+        with pytest.raises(PlaneError, match="no port for its own connections"):
+            each.claim([Claim(6, to_address(PUBLIC), PortRange(1024, 65535))])
+        each.close()
+
+
+def test_an_interface_that_comes_back_is_served_again(network: Network, tmp_path: Path) -> None:
+    with network.at("gw"):
+        each = plane(tmp_path)
+        each.open()
+        each.claim(CLAIMS)
+        network.ip("gw", "link del go")
+        each.refresh()
+        assert POOL not in network.ip("gw", "neigh show proxy")
+        network.cable("out", "203.0.113.2", "go", PUBLIC)
+        each.refresh()
+        assert POOL in network.ip("gw", "neigh show proxy")
+        assert Path("/proc/sys/net/ipv4/conf/go/forwarding").read_text() == "1\n"
+        assert "detached" not in network.ip("gw", "rule")
+        each.close()
+        assert Path("/proc/sys/net/ipv4/conf/go/forwarding").read_text() == "0\n"

@@ -44,4 +44,7 @@ class Timers(Generic[T]):
         while self._order and self._order[0] <= now:
             second = heappop(self._order)
             self.next = self._order[0] if self._order else inf
-            yield from [thing for thing in self._buckets.pop(second) if thing.due == second]
+            # One by one: what is due may end what stands behind it, or stand here twice.
+            for thing in self._buckets.pop(second):
+                if thing.due == second:
+                    yield thing

@@ -1,0 +1,85 @@
+"""Deadlines: nothing is forgotten, nothing comes up twice, idle things cost nothing."""
+
+from __future__ import annotations
+
+from math import inf
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipmasq.core.timers import Timers
+
+
+class Thing:
+    due = 0
+
+
+def test_a_thing_comes_up_in_the_second_after_its_deadline_and_once():
+    timers: Timers[Thing] = Timers()
+    thing = Thing()
+    timers.set(thing, 10.2)
+    assert timers.next == 11
+    assert list(timers.due(10.9)) == []
+    assert list(timers.due(11)) == [thing]
+    assert list(timers.due(100)) == []
+    assert timers.next == inf
+
+
+def test_a_new_deadline_replaces_the_old_one_whether_earlier_or_later():
+    timers: Timers[Thing] = Timers()
+    sooner, later = Thing(), Thing()
+    for thing in (sooner, later):
+        timers.set(thing, 50)
+    timers.set(sooner, 20)
+    timers.set(later, 80)
+    assert list(timers.due(20)) == [sooner]
+    assert list(timers.due(79)) == []
+    assert list(timers.due(80)) == [later]
+
+
+def test_a_deadline_set_twice_for_one_second_comes_up_once():
+    timers: Timers[Thing] = Timers()
+    thing = Thing()
+    timers.set(thing, 4.5)
+    timers.set(thing, 4.9)
+    came = []
+    for each in timers.due(5):
+        each.due = 0
+        came.append(each)
+    assert came == [thing]
+
+
+def test_what_ends_while_its_second_is_worked_on_does_not_come_up():
+    timers: Timers[Thing] = Timers()
+    first, second = Thing(), Thing()
+    timers.set(first, 5)
+    timers.set(second, 5)
+    came = []
+    for each in timers.due(5):
+        came.append(each)
+        second.due = 0
+    assert came == [first]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.floats(0, 60), st.floats(0, 10)), min_size=1, max_size=40
+    )
+)
+def test_every_thing_comes_up_at_its_latest_deadline_whatever_was_set_before(
+    steps: list[tuple[int, float, float]],
+):
+    timers: Timers[Thing] = Timers()
+    things = [Thing() for _ in range(6)]
+    deadlines: dict[int, float] = {}
+    now = 0.0
+    for which, wait, pause in steps:
+        timers.set(things[which], now + wait)
+        deadlines[which] = now + wait
+        now += pause
+        for thing in timers.due(now):
+            thing.due = 0
+            assert deadlines.pop(things.index(thing)) <= now
+        assert all(deadline > int(now) for deadline in deadlines.values())
+        assert timers.next == inf or timers.next > now
+    assert {things.index(thing) for thing in timers.due(inf)} == set(deadlines)

@@ -254,8 +254,9 @@ class Life:
 
     def leave(self, flow: Flow, watch: Watch) -> None:
         """Nobody listens any more. A connection that was never shifted needs no watch either."""
+        unheard = flow.unheard
         self.release(flow, Why.HELPER_STOPPED)
-        if flow.unheard:
+        if unheard:
             self.bind(flow)
         elif watch.is_plain:
             flow.watch = None

@@ -39,8 +39,9 @@ class Table:
         return self.halves[side][protocol].get(key)
 
     def is_new(self, flow: Flow) -> bool:
-        """Whether neither direction would take a live flow's place."""
-        return not any(
+        """Whether neither direction would take a live flow's place, nor each other's (a host that
+        sends to its own public endpoint)."""
+        return (flow.forth.side, flow.forth.key) != (flow.back.side, flow.back.key) and not any(
             half.key in self.halves[half.side][flow.protocol] for half in (flow.forth, flow.back)
         )
 

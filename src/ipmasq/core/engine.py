@@ -277,12 +277,16 @@ class Engine:
 
     @staticmethod
     def _is_exact(half: Half, twin: Half, segment: tcp.Segment) -> bool:
-        """Whether a reset stands where its speaker must be: at the end of what it said, or of what
-        was acknowledged to it (RFC 5961, 3.2); one that answers a SYN acknowledges it."""
-
-        if half.flow.state is State.INIT and segment.flags & tcp.ACK:
-            return segment.acknowledgment == twin.end
-        return segment.sequence in (half.end, twin.acknowledged)
+        """Whether a reset stands where its speaker must be: at the end of what was acknowledged to it
+        (RFC 5961, 3.2), or of what it said, if that is near: what it said may have been said in its
+        name. One that answers a SYN acknowledges it."""
+        if half.flow.state is State.INIT and half is half.flow.back:
+            return bool(segment.flags & tcp.ACK) and segment.acknowledgment == twin.end
+        if segment.sequence == twin.acknowledged or half.flow.state is State.INIT:
+            return segment.sequence in (half.end, twin.acknowledged)
+        return segment.sequence == half.end and (
+            0 <= tcp.distance(twin.acknowledged, half.end) <= NEAR
+        )
 
     @staticmethod
     def _is_near(half: Half, twin: Half, sequence: int) -> bool:
@@ -396,7 +400,11 @@ class Engine:
     # -- what there is to see
 
     def flows(self) -> Iterator[FlowView]:
-        return (views_of.flow(self.life, flow) for flow in list(self.table.flows.values()))
+        """Those that live when it is begun, without those that have ended when it comes to them:
+        packets may be received in between."""
+        for flow in list(self.table.flows.values()):
+            if flow.id in self.table.flows:
+                yield views_of.flow(self.life, flow)
 
     def flow(self, number: int) -> FlowView | None:
         flow = self.table.flows.get(number)

@@ -48,7 +48,9 @@ def main(
     wanted = [cell for cell in (*cells.MATRIX, *cells.MORE) if only in cell.label]
     with stage() as place:
         runner = Runner(place, make, console.print)
-        results = runner.matrix(wanted)
+        results = runner.cells(wanted) if wanted else []
+        if only in cells.STRICT.label:
+            results += runner.cells([cells.STRICT], strict=True)
         linked = runner.links(cells.LINKS) if links else []
     wrong = [(result.cell.label, outcome) for result in results for outcome in result.wrong]
     wrong += [("the link", outcome) for link in linked for outcome in link.wrong]

@@ -58,7 +58,7 @@ CLIENT = Direction(
     client="in1",
     server="out1",
     dials="out1",
-    helped=(Announce.PORT, Announce.EPRT),
+    helped=(Announce.PORT, Announce.EPRT, Announce.NOT),
     otherwise="the client opens the data connection, and masquerading lets it out",
 )
 SERVER = Direction(
@@ -136,11 +136,20 @@ MORE = (
         CLIENT,
         Announce.NOT,
         DEFAULT_DATA_PORT,
-        title="no announcement: the default data port",
+        title="nothing announced: the default data port",
         clients=("plain sockets",),
         unhelped="the control connection's own mapping admits its server",
     ),
 )
+
+STRICT = Cell(
+    CLIENT,
+    Announce.NOT,
+    DEFAULT_DATA_PORT,
+    title="the same where filtering looks at ports too",
+    clients=("plain sockets",),
+)
+"""For gateways that admit only the very endpoint that was written to."""
 
 SLOW_SECONDS = 10
 SLOW_RATE = 100_000

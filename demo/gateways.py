@@ -19,11 +19,16 @@ class Forwarding:
 
 @dataclass(frozen=True)
 class Setting:
-    """How a gateway shall work. `idle`: seconds until an established connection is forgotten."""
+    """How a gateway shall work.
+
+    `idle`: seconds until an established connection is forgotten; None: as is usual. `strict`: a mapping
+    admits only the endpoints that it has written to, not all of their hosts.
+    """
 
     host: str
     forwards: tuple[Forwarding, ...]
     idle: int | None = None
+    strict: bool = False
     helper_ports: tuple[int, ...] = field(default=cells.HELPER_PORTS)
 
 
@@ -56,7 +61,7 @@ class Gateway(Protocol):
 
 
 class KernelGateway:
-    """netfilter: masquerade, dnat, and its connection tracker's ftp helper."""
+    """netfilter: masquerade, dnat, and its connection tracker's ftp helper. Always strict."""
 
     def __init__(self, lab: Lab, setting: Setting) -> None:
         self._lab = lab

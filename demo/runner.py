@@ -72,24 +72,25 @@ class Runner:
         self.accounts = ""
         """What the gateways said of themselves when last asked."""
 
-    def matrix(self, wanted: Sequence[Cell]) -> list[Result]:
+    def cells(self, wanted: Sequence[Cell], strict: bool = False) -> list[Result]:
+        """First with the helper, then without it, with the same gateways."""
         results = [Result(cell) for cell in wanted]
-        with self._gateways() as gateways:
+        with self._gateways(strict=strict) as gateways:
             for result in results:
                 self._prepare(result.cell.size)
-            self._tell(f"{len(results)} cells with the helper ...")
+            self._tell(f"{_counted(len(results), 'cell')} with the helper ...")
             self._play_all(results, lambda result: result.helped, PATIENCE)
             self.accounts = "\n".join(gateway.account() for gateway in gateways)
             for gateway in gateways:
                 gateway.unload_helper()
-            self._tell("... and again with the helper unloaded, while the gateways run ...")
+            self._tell("  ... and without it, unloaded while the gateways run ...")
             self._play_all(results, lambda result: result.unhelped, HOPELESS)
         return results
 
     def links(self, wanted: Sequence[Linked]) -> list[LinkResult]:
         """All at once: gw1 has the helper, gw2 has lost it."""
         self._tell(
-            f"... the link: {cells.SLOW_SECONDS} s of transfer, control silent, "
+            f"the link: {cells.SLOW_SECONDS} s of transfer, control silent, "
             f"idle time {cells.IDLE} s ..."
         )
         self._samples[0] = (
@@ -172,11 +173,13 @@ class Runner:
             pool.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
-    def _gateways(self, idle: int | None = None) -> Iterator[list[Gateway]]:
+    def _gateways(self, idle: int | None = None, strict: bool = False) -> Iterator[list[Gateway]]:
         gateways: list[Gateway] = []
         try:
             for setting in SETTINGS:
-                gateway = self._make_gateway(self._place, replace(setting, idle=idle))
+                gateway = self._make_gateway(
+                    self._place, replace(setting, idle=idle, strict=strict)
+                )
                 gateways.append(gateway)
                 gateway.start()
             yield gateways
@@ -184,3 +187,7 @@ class Runner:
             for gateway in gateways:
                 with suppress(Exception):  # the lab's end undoes what is left of it
                     gateway.stop()
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

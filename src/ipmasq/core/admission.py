@@ -151,10 +151,13 @@ class Admission:
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
     ) -> Decision | Why:
         """From inside to a public address of ours (RFC 4787 REQ-9): as the same from outside, by the
-        public address of the sender (REQ-9a)."""
+        public address of the sender (REQ-9a). The address filter keeps strangers out; two hosts of one
+        inside that both wait for the other to be let in would wait for ever."""
         seen = self._table.public_for(source.address)
         note(f"{destination} is a public endpoint: hairpin, as from {to_text(seen)}")
-        answer = self._to_public(protocol, Endpoint(seen, source.port), destination, note)
+        answer = self._to_public(
+            protocol, Endpoint(seen, source.port), destination, note, hairpin=True
+        )
         if isinstance(answer, Why):
             return answer
         return answer._replace(masquerade=True, origin=f"hairpin, {answer.origin}")
@@ -186,7 +189,12 @@ class Admission:
         return Why.UNSOLICITED
 
     def _to_public(
-        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
+        self,
+        protocol: int,
+        source: Endpoint,
+        destination: Endpoint,
+        note: Note,
+        hairpin: bool = False,
     ) -> Decision | Why:
         """To a public endpoint of ours, from a source as it is seen outside."""
         if expected := self._promises.find(protocol, destination, source.address):
@@ -213,10 +221,10 @@ class Admission:
                 return Decision(
                     server, False, Side.INSIDE, f"trigger {trigger.name}", trigger=trigger
                 )
-        return self._to_mapping(protocol, source, destination, note)
+        return self._to_mapping(protocol, source, destination, note, hairpin)
 
     def _to_mapping(
-        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
+        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note, hairpin: bool
     ) -> Decision | Why:
         mapping = self._table.mapping_at(protocol, destination)
         if mapping is None:
@@ -227,7 +235,8 @@ class Admission:
             return Why.HOST
         filtering = self.policy.filtering
         admitted = not mapping.narrow and (
-            filtering is Behaviour.ENDPOINT_INDEPENDENT
+            hairpin
+            or filtering is Behaviour.ENDPOINT_INDEPENDENT
             or (filtering is Behaviour.ADDRESS_DEPENDENT and mapping.has_peer(source.address))
         )
         note(

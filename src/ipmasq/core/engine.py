@@ -40,6 +40,8 @@ from ipmasq.wire.packet import Packet
 _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _OPENING_OR_CLOSING = tcp.SYN | tcp.FIN | tcp.RST
+NEAR = 0xFFFF
+"""Bytes beyond what was acknowledged within which the end of a stream is believed to be."""
 
 
 class Verdict(NamedTuple):
@@ -280,17 +282,17 @@ class Engine:
         """Whether a reset stands where its speaker must be: at the end of what was acknowledged to it
         (RFC 5961, 3.2), or of what it said, if that is near: what it said may have been said in its
         name. One that answers a SYN acknowledges it."""
-        if half.flow.state is State.INIT and half is half.flow.back:
+        if half.flow.state is State.INIT:
+            if half is half.flow.forth:
+                return segment.sequence == half.end
             return bool(segment.flags & tcp.ACK) and segment.acknowledgment == twin.end
-        if segment.sequence == twin.acknowledged or half.flow.state is State.INIT:
-            return segment.sequence in (half.end, twin.acknowledged)
-        return segment.sequence == half.end and (
-            0 <= tcp.distance(twin.acknowledged, half.end) <= NEAR
-        )
+        if segment.sequence == half.end:
+            return 0 <= tcp.distance(twin.acknowledged, half.end) <= NEAR
+        return segment.sequence == twin.acknowledged
 
     @staticmethod
     def _is_near(half: Half, twin: Half, sequence: int) -> bool:
-        return sequence == half.end or 0 <= tcp.distance(twin.acknowledged, sequence) <= 0xFFFF
+        return sequence == half.end or 0 <= tcp.distance(twin.acknowledged, sequence) <= NEAR
 
     # -- UDP and ICMP
 

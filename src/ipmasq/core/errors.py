@@ -12,10 +12,14 @@ from typing import NamedTuple
 from ipmasq.core.flow import Half
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
+from ipmasq.core.translate import CHECKSUM_AT
 from ipmasq.core.why import Why
-from ipmasq.wire import icmp, ipv4
+from ipmasq.wire import icmp, ipv4, tcp
+from ipmasq.wire.checksum import adjust, difference, fold
 from ipmasq.wire.packet import Buffer, Packet
 
+FARTHEST = 1 << 20
+"""Bytes from the end of the latest segment within which a quoted one is believed."""
 LEAST_MTU = 576
 """A path that claims less is not believed further than this (A-27)."""
 
@@ -71,11 +75,17 @@ def translate_error(packet: Packet, header: ipv4.Header, side: Side, table: Tabl
         return Why.BAD_CHECKSUM
     quoted = read_quoted(data, header)
     half = find_half(table, side, quoted, data) if quoted else None
-    if quoted is None or half is None:
+    if quoted is None or half is None or header.destination != quoted.source:
         return Why.ICMP_UNRELATED
+    inner = memoryview(data)[quoted.start : quoted.at]
+    if fold(inner) != 0xFFFF:
+        return Why.BAD_CHECKSUM
     flow = half.flow
     # The quoted packet left as the twin wrote it; its sender knows it as the twin's key.
     twin = flow.back if half is flow.forth else flow.forth
+    if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
+        return Why.ICMP_UNRELATED
+    before = bytes(data[quoted.at : quoted.at + 8])
     if flow.watch is not None and quoted.protocol == ipv4.TCP:
         _follow_watch(data, header, quoted, twin)
     data[quoted.start + 12 : quoted.start + 20] = twin.key[:8]
@@ -84,7 +94,7 @@ def translate_error(packet: Packet, header: ipv4.Header, side: Side, table: Tabl
         data[quoted.at + 4 : quoted.at + 6] = identifier
     else:
         data[quoted.at : quoted.at + 4] = twin.key[8:]
-    inner = memoryview(data)[quoted.start : quoted.at]
+    _revert_checksum(data, header, quoted, before, twin)
     ipv4.set_checksum(inner, len(inner))
     icmp.set_checksum(message)
     # The error itself: to the sender of the quoted packet; from a masqueraded host, or a router next
@@ -93,6 +103,32 @@ def translate_error(packet: Packet, header: ipv4.Header, side: Side, table: Tabl
     ipv4.replace(data, 12, source + twin.key[:4])
     ipv4.replace(data, 8, bytes((data[8] + hop, data[9])))
     return Why.TRANSLATED
+
+
+def _is_near(data: Buffer, quoted: Quoted, twin: Half) -> bool:
+    """Whether the quoted segment could be under way: one who cannot see the connection does not
+    know where that is (RFC 5927, 4)."""
+    said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
+    return abs(tcp.distance(twin.end, said)) <= FARTHEST
+
+
+def _revert_checksum(
+    data: Buffer, header: ipv4.Header, quoted: Quoted, before: bytes, twin: Half
+) -> None:
+    """The checksum of the quoted packet, if it is in the quote: as right or wrong as it was."""
+    at = quoted.at + CHECKSUM_AT[quoted.protocol]
+    if at + 2 > header.total:
+        return
+    old = int.from_bytes(data[at : at + 2], "big")
+    if quoted.protocol == ipv4.UDP and not old:
+        return
+    changed = difference(before, bytes(data[quoted.at : quoted.at + 8]))
+    if quoted.protocol != ipv4.ICMP:
+        changed += difference(twin.wire[:8], twin.key[:8])
+    new = adjust(old, changed % 0xFFFF)
+    if quoted.protocol == ipv4.UDP:
+        new = new or 0xFFFF
+    data[at : at + 2] = new.to_bytes(2, "big")
 
 
 def _follow_watch(data: Buffer, header: ipv4.Header, quoted: Quoted, twin: Half) -> None:

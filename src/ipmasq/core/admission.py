@@ -92,13 +92,20 @@ class Admission:
             return self._from_inside(protocol, source, destination, note)
         return self._from_outside(protocol, source, destination, note)
 
+    def is_spoofed(self, source: Address, side: Side) -> bool:
+        """Whether nothing from this address can come in there (RFC 2827)."""
+        policy = self.policy
+        if side is Side.INSIDE:
+            return not is_inside(policy, source)
+        return is_inside(policy, source) or source in policy.public or source in policy.own
+
     # -- from inside
 
     def _from_inside(
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
     ) -> Decision | Why:
         policy = self.policy
-        if not is_inside(policy, source.address):
+        if self.is_spoofed(source.address, Side.INSIDE):
             note(f"{to_text(source.address)} is in no inside network")
             return Why.SPOOFED
         if expected := self._promises.find(protocol, destination, source.address):
@@ -168,11 +175,7 @@ class Admission:
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
     ) -> Decision | Why:
         policy = self.policy
-        if (
-            is_inside(policy, source.address)
-            or source.address in policy.public
-            or source.address in policy.own
-        ):
+        if self.is_spoofed(source.address, Side.OUTSIDE):
             note(f"{to_text(source.address)} cannot come from outside")
             return Why.SPOOFED
         if destination.address in policy.public:

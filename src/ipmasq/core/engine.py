@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ipmasq.core import operate
 from ipmasq.core import see as views_of
-from ipmasq.core.admission import Decision
+from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
 from ipmasq.core.door import Speaker
 from ipmasq.core.errors import translate_error
@@ -314,6 +314,8 @@ class Engine:
     def _icmp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
         kind = packet.data[header.length]
         if kind in icmp.ERRORS:
+            if self.life.admission.is_spoofed(header.source, side) or is_martian(header.source):
+                return Verdict(Why.SPOOFED)
             why = translate_error(packet, header, side, self.table, self._hop)
             # An error about a flow of the host's own is the host's.
             if why is Why.ICMP_UNRELATED and header.destination in self.policy.own:

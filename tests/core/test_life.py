@@ -1,0 +1,61 @@
+"""When flows, promises and helpers come and go, in the awkward moments."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipmasq.core.events import ExpectationEnded, FlowClosed, HelperBound
+from ipmasq.core.policy import Behaviour, Timeouts
+from ipmasq.core.why import Why
+from ipmasq.wire.addresses import Endpoint
+from tests.conformance.conversation import CLIENT, SERVER, Conversation
+from tests.conformance.packets import ACK, RST, SYN
+from tests.conformance.world import E1, IN1, OUT1, World
+from tests.core.announcer import announced, here, use
+
+
+def test_a_flow_whose_state_changed_within_its_first_second_ends_once():
+    world = World()
+    syn = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=100).one
+    world.tcp(OUT1, 80, *syn.source, RST | ACK, ack=101).reaches(IN1, 4000)
+    world.later(241)
+    assert [closed.why for closed in world.events(FlowClosed)] == [Why.RESET]
+
+
+def test_a_promise_and_its_control_flow_that_are_due_together_both_end():
+    world = World(helpers=(use(expectation_life=100),), timeouts=Timeouts(tcp_established=100))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
+    talk.say(CLIENT, here(Endpoint(IN1, 5000)))
+    assert world.expectations == 1
+    world.later(101)
+    assert world.flows == []
+    assert [ended.why for ended in world.events(ExpectationEnded)] == [Why.MASTER_GONE]
+
+
+@pytest.mark.row("A-36")
+def test_a_host_that_sends_to_its_own_public_endpoint_opens_nothing():
+    world = World(filtering=Behaviour.ENDPOINT_INDEPENDENT)
+    public = world.udp(IN1, 5000, OUT1, 53).one.source
+    world.udp(IN1, 5000, *public).is_dropped()
+    assert len(world.flows) == 1
+    world.udp(OUT1, 53, *public).reaches(IN1, 5000)
+
+
+def test_a_helper_loaded_again_watches_from_the_next_quiet_moment_on():
+    world = World(helpers=(use(),))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
+    talk.say(CLIENT, here(Endpoint(IN1, 5000)))
+    world.engine.unload_helper("announcer", world.now)
+    talk.say(CLIENT, here(Endpoint(IN1, 5001)))
+    assert talk.heard(SERVER).endswith(here(Endpoint(IN1, 5001)))
+    passage = talk.send(CLIENT, ACK, b"NOOP\r\n")
+    talk.ends[CLIENT].said += 6
+    world.engine.load_helper(use(), world.now)
+    assert len(world.events(HelperBound)) == 1, "bytes are in flight"
+    talk.deliver(CLIENT, passage)
+    talk.say(CLIENT, b"NOOP\r\n")
+    talk.say(CLIENT, here(Endpoint(IN1, 5002)))
+    assert len(world.events(HelperBound)) == 2
+    public = announced(talk.heard(SERVER).splitlines(True)[-1])
+    assert public.address == E1
+    world.tcp(OUT1, 20, *public, SYN).reaches(IN1, 5002)

@@ -228,6 +228,55 @@ def test_unfinished_checksums_leave_finished() -> None:
     assert_checksums(records)
 
 
+def test_an_answer_with_an_unfinished_checksum_is_taken_as_addressed_to_the_public_endpoint() -> (
+    None
+):
+    """A receiving host's card may have merged segments; their checksum is then unfinished too."""
+    tape = Tape()
+    tape.add(IP(src=CLIENT, dst=SERVER) / UDP(sport=5000, dport=53) / b"?")
+    frame = bytearray(raw(Ether() / IP(src=SERVER, dst=CLIENT) / UDP(sport=53, dport=5000) / b"!!"))
+    total = pseudo_header_sum(frame[26:30], frame[30:34], 17, len(frame) - 34)
+    frame[40:42] = total.to_bytes(2, "big")
+    tape.add(bytes(frame))
+    summary, records, _ = tape.replay()
+    assert (summary.unfinished, summary.readdressed) == (1, 1)
+    assert summary.reasons == {Why.TRANSLATED: 2}
+    assert_checksums(records)
+
+
+def test_selective_acknowledgments_from_a_world_without_the_gateway_come_back_as_they_were() -> (
+    None
+):
+    tape = Tape()
+    control = Talk(tape, (CLIENT, 40000), (SERVER, 21))
+    control.client(b"PORT 10,0,0,2,19,137\r\n")
+    seen = len(b"PORT 10,0,0,2,19,137\r\n")
+    noop = TCP(sport=40000, dport=21, flags="PA", seq=1001 + seen + 6, ack=0xFFFFFFF1)
+    tape.add(IP(src=CLIENT, dst=SERVER) / noop / b"NOOP\r\n")
+    edges = (1001 + seen + 6, 1001 + seen + 12)
+    options = [("NOP", None), ("NOP", None), ("SAck", edges)]
+    gap = TCP(sport=21, dport=40000, flags="A", seq=0xFFFFFFF1, ack=1001 + seen, options=options)
+    tape.add(IP(src=SERVER, dst=CLIENT) / gap)
+    _, records, _ = tape.replay()
+    back = packets(records)[-1][TCP]
+    assert (back.ack, dict(back.options)["SAck"]) == (1001 + seen, edges)
+    assert_checksums(records)
+
+
+def test_what_is_due_in_a_long_silence_happens_each_at_its_time() -> None:
+    """The data flow dies two hours into the silence; only then does the control flow's last idle time
+    begin. Let them all be due at once, at the end, and the control flow would still be there."""
+    tape = Tape()
+    control = Talk(tape, (CLIENT, 40000), (SERVER, 21))
+    control.client(b"PORT 10,0,0,2,19,137\r\n")
+    Talk(tape, (SERVER, 20), (CLIENT, 5001)).client(b"part of the file")
+    tape.add(IP(src=CLIENT, dst=SERVER) / UDP(sport=1, dport=53), after=3 * 7440)
+    _, records, _ = tape.replay()
+    comments = said(records[-1])
+    assert "flow 1 is kept alive by 1 linked flow" in comments
+    assert comments.index("flow 2 ended") < comments.index("flow 1 ended")
+
+
 def test_an_echo_captured_inside_comes_back() -> None:
     tape = Tape()
     tape.add(IP(src=CLIENT, dst=SERVER) / ICMP(type=8, id=77) / b"ping")

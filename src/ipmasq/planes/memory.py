@@ -31,9 +31,8 @@ class MemoryPlane:
     # -- the hosts' end
 
     def deliver(self, packet: Packet | bytes, side: Side) -> None:
-        """A host of `side` sends `packet`. Raises PlaneError unless open."""
-        if not isinstance(packet, Packet):
-            packet = Packet(bytearray(packet))
+        """A host of `side` sends `packet`, which is copied. Raises PlaneError unless open."""
+        packet = _copy(packet if isinstance(packet, Packet) else Packet(bytearray(packet)))
         for descriptor, where in self._descriptors.items():
             if where is side:
                 self._arrived[side].append(packet)
@@ -69,13 +68,19 @@ class MemoryPlane:
         count = min(most, len(queue))
         for _ in range(count):
             os.eventfd_read(descriptor)
-            for packet in receive(queue.popleft(), side):
-                self._send(packet)
+            packet = queue.popleft()
+            buffer = packet.data
+            for sent in receive(packet, side):
+                self._send(sent)
+            # Like a real plane's buffer, it is used again: whoever kept it shall notice.
+            buffer[:] = bytes(len(buffer))
         return count
 
     def _send(self, packet: Packet) -> None:
-        """Copied, because the engine may keep nothing and change everything afterwards."""
-        copy = Packet(bytearray(packet.data), packet.partial, packet.segment, packet.note)
         destination = bytes(packet.data[16:20])
         inside = any(destination in network for network in self._inside)
-        self._sent[Side.INSIDE if inside else Side.OUTSIDE].append(copy)
+        self._sent[Side.INSIDE if inside else Side.OUTSIDE].append(_copy(packet))
+
+
+def _copy(packet: Packet) -> Packet:
+    return Packet(bytearray(packet.data), packet.partial, packet.segment, packet.note)

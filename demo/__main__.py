@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from demo import cells, report
-from demo.gateways import Gateway, KernelGateway, Setting
+from demo.gateway_ipmasq import make_ipmasq
+from demo.gateway_kernel import KernelGateway
 from demo.runner import Runner
-from demo.session import Place
 from demo.stage import stage
 from ipmasq.lab import LabError
 
@@ -41,9 +41,7 @@ def main(
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
 
-    def make(place: Place, setting: Setting) -> Gateway:
-        return KernelGateway(place.lab, setting)
-
+    make = KernelGateway if gateway is Kind.KERNEL else make_ipmasq(plane)
     started = time.monotonic()
     wanted = [cell for cell in (*cells.MATRIX, *cells.MORE) if only in cell.label]
     with stage() as place:

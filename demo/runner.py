@@ -12,7 +12,7 @@ from typing import TypeVar
 from demo import cells, clients
 from demo.cells import Cell, Direction, Linked
 from demo.clients import Client
-from demo.gateways import SETTINGS, Gateway, Setting
+from demo.gateways import SETTINGS, Gateway, MakeGateway
 from demo.session import Outcome, Place, Samples, play
 
 AT_ONCE = 6
@@ -22,7 +22,6 @@ PATIENCE = 10
 HOPELESS = 3
 """Seconds that a client waits for what must not happen."""
 
-MakeGateway = Callable[[Place, Setting], Gateway]
 Tell = Callable[[str], None]
 T = TypeVar("T")
 

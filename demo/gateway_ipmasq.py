@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from ipaddress import ip_interface
+from pathlib import Path
 
 from demo.gateways import MakeGateway, Setting
 from demo.session import Place
@@ -83,7 +85,7 @@ class IpmasqGateway:
         return "\n".join(filter(None, lines)) + "\n"
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "ipmasq", *arguments]
+        return [str(Path(sys.executable).with_name("ipmasq")), *arguments]
 
     def _ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         done: subprocess.CompletedProcess[str] = self._lab.run(

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from demo.servers import Servers
@@ -15,17 +15,20 @@ from ipmasq.lab import Lab, LabError, Layout
 from ipmasq.lab.record import known
 
 NAME = "masqdemo"
+"""Begins the names of labs and directories of ours; the process that they belong to ends them."""
+
+TEMPORARY = Path(tempfile.gettempdir())
 
 
 @contextmanager
 def stage() -> Iterator[Place]:
     """All of it is gone afterwards, whatever happened in between."""
     _sweep()
-    directory = Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
-    directory.chmod(0o755)  # the servers drop their rights before they come here
+    name = f"{NAME}{os.getpid()}"
+    directory = TEMPORARY / name
+    directory.mkdir()  # not private: the servers drop their rights before they come here
     try:
-        layout = Layout(prefix=f"{NAME}{os.getpid()}", gateways=2, inside=3, outside=2)
-        with Lab.up(layout) as lab:
+        with Lab.up(Layout(prefix=name, gateways=2, inside=3, outside=2)) as lab:
             servers = Servers(lab, directory)
             servers.start()
             yield Place(lab, servers, directory)
@@ -34,11 +37,16 @@ def stage() -> Iterator[Place]:
 
 
 def _sweep() -> None:
-    """Take down the labs of demos that were killed."""
-    for prefix in known():
-        pid = prefix.removeprefix(NAME)
-        if prefix.startswith(NAME) and not Path("/proc", pid).exists():
-            try:
-                Lab.find(prefix).down()
-            except LabError:  # another demo was quicker
-                continue
+    """Remove what demos that were killed have left."""
+    for prefix in filter(_is_abandoned, known()):
+        with suppress(LabError):  # another demo was quicker
+            Lab.find(prefix).down()
+    for directory in TEMPORARY.glob(f"{NAME}*"):
+        if _is_abandoned(directory.name):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_abandoned(name: str) -> bool:
+    pid = name.removeprefix(NAME)
+    alive = pid != str(os.getpid()) and Path("/proc", pid).exists()
+    return name.startswith(NAME) and pid.isdigit() and not alive

@@ -38,7 +38,7 @@ def configuration(lab: Lab, host: Host) -> str:
     return dedent(
         f"""\
         [gateway]
-        inside = ["{ip_interface(inside.address).network}"]
+        inside = "{ip_interface(inside.address).network}"
         outside = "{outside.name}"
 
         [control]
@@ -63,7 +63,7 @@ def _launch(lab: Lab, host: Host) -> subprocess.Popen[bytes]:
     """It outlives this process: `lab down` ends whatever lives in the lab's namespaces."""
     path = lab.directory / f"{host.name}.toml"
     path.write_text(configuration(lab, host), encoding="utf-8")
-    command = [sys.executable, "-m", "ipmasq", "run", "-c", str(path)]
+    command = [str(Path(sys.executable).with_name("ipmasq")), "run", "-c", str(path)]
     with log_path(lab, host.name).open("wb") as log:
         return lab.spawn(
             host.name,

@@ -109,13 +109,19 @@ def trace(network: Network) -> dict[str, str]:
 class Running:
     """A gateway in a process of its own (`tests/live/small_gateway.py`)."""
 
-    def __init__(self, network: Network, **settings: object) -> None:
+    def __init__(self, network: Network, path: Path, settings: dict[str, object]) -> None:
+        self.path = path
+        self.path.write_text(json.dumps(settings))
         script = Path(__file__).with_name("small_gateway.py")
-        self.process = network.start("gw", sys.executable, str(script), json.dumps(settings))
+        self.process = network.start("gw", sys.executable, str(script), str(path))
         assert self.process.stdout
         first = self.process.stdout.readline()
         if first.strip() != "ready":
             raise AssertionError(first + self.process.stdout.read())
+
+    def reload(self, text: str) -> None:
+        self.path.write_text(text)
+        self.process.send_signal(signal.SIGHUP)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> str:
         """What it said; empty if all is well."""
@@ -139,7 +145,7 @@ def gateway(network: Network, tmp_path: Path) -> Iterator[Callable[..., Running]
     running: list[Running] = []
 
     def start(**settings: object) -> Running:
-        running.append(Running(network, directory=str(tmp_path), **settings))
+        running.append(Running(network, tmp_path / "gateway.json", settings))
         return running[-1]
 
     yield start

@@ -1,54 +1,80 @@
-"""A gateway without configuration file and control socket: policy from JSON, engine, tun plane, loop."""
+"""A gateway without configuration file and control socket: what it is told is JSON, in a file that it
+reads again on SIGHUP."""
 
 from __future__ import annotations
 
 import json
-import signal
+import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from ipmasq.core.engine import Engine
-from ipmasq.core.policy import Behaviour, Forward, Policy, PortRange
-from ipmasq.gateway.drive import Drive, chance
-from ipmasq.gateway.host import ports_in_use
+from pyroute2 import IPRoute
+
+from ipmasq.core.policy import Behaviour, Forward, HelperUse, Policy, PortRange
+from ipmasq.gateway import logs
+from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.setup import Setup, SetupError
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.plane import TunPlane
-from ipmasq.wire.addresses import to_address, to_network
+from ipmasq.wire.addresses import Address, to_address, to_network
 
 
-def main(settings: dict[str, object]) -> None:
-    networks = (to_network("10.0.0.0/24"),)
-    public = to_address(str(settings.get("public", "203.0.113.1")))
-    own = frozenset(map(to_address, ("203.0.113.1", "10.0.0.1")))
-    forwards = tuple(
-        Forward(name, protocol, None, PortRange(port, port), to_address(inside), inside_port)
-        for name, protocol, port, inside, inside_port in settings.get("forwards", ())  # type: ignore[attr-defined]
-    )
-    policy = Policy(
-        inside=networks,
-        public=(public,),
-        own=own,
-        forwards=forwards,
-        filtering=Behaviour(int(str(settings.get("filtering", 1)))),
-        hop=TunPlane.hop,
-    )
+class Json:
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.said: dict[str, object] = {}
+
+    def read(self) -> Setup:
+        try:
+            self.said = json.loads(Path(self.path).read_text())
+        except ValueError as error:
+            raise SetupError([str(error)]) from error
+        return self.adapt()
+
+    def adapt(self) -> Setup:
+        said = self.said
+        outside = addresses("go")
+        public = [to_address(str(said["public"]))] if "public" in said else outside
+        policy = Policy(
+            inside=(to_network("10.0.0.0/24"),),
+            public=tuple(public),
+            own=frozenset([*outside, *addresses("gi")]),
+            ports=PortRange(*said.get("ports", (61000, 65095))),  # type: ignore[misc]
+            filtering=Behaviour(int(str(said.get("filtering", 1)))),
+            forwards=tuple(
+                Forward(name, protocol, None, PortRange(port, port), to_address(host), to)
+                for name, protocol, port, host, to in said.get("forwards", ())  # type: ignore[attr-defined]
+            ),
+        )
+        return Setup(policy, "go", ("gi",))
+
+    def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
+        raise KeyError(name)
+
+    def renewed(self, use: HelperUse) -> HelperUse:
+        return use
+
+
+def addresses(interface: str) -> list[Address]:
+    with IPRoute() as kernel:
+        index = kernel.link_lookup(ifname=interface)
+        found = kernel.get_addr(family=2, index=index[0]) if index else ()
+        return [to_address(each.get_attr("IFA_LOCAL")) for each in found]
+
+
+def main(path: str) -> None:
+    logs.begin(logging.WARNING)
     loop = Loop()
-    engine = Engine(policy, chance, loop.clock())
-    directory = Path(str(settings.get("directory", "/run/ipmasq")))
-    plane = TunPlane("go", ["gi"], networks, directory)
-    drive = Drive(engine, plane, loop)
-    drive.reserve(ports_in_use())
-    loop.on_signal(signal.SIGTERM, loop.stop)
     try:
-        drive.start()
-    except PlaneError as error:
+        gateway = Gateway(Json(path), loop, Path(path).parent)
+        gateway.listeners.append(logs.write)
+        gateway.start()
+    except (PlaneError, SetupError) as error:
         sys.exit(str(error))
-    loop.every(0.1, lambda: drive.reserve(ports_in_use()))
-    loop.every(0.1, plane.refresh)
     print("ready", flush=True)
     loop.run()
-    drive.stop()
+    gateway.stop()
 
 
-main(json.loads(sys.argv[1]))
+main(sys.argv[1])

@@ -229,8 +229,9 @@ class TunPlane:
             indices = [i for name in onward for i in kernel.link_lookup(ifname=name)]
             mtus = [kernel.get_links(i)[0].get_attr("IFLA_MTU") for i in indices]
             if mtus:
-                index = kernel.link_lookup(ifname=DEVICE[side])[0]
-                kernel.link("set", index=index, mtu=min(*mtus, LONGEST))
+                own = kernel.get_links(kernel.link_lookup(ifname=DEVICE[side])[0])[0]
+                if own.get_attr("IFLA_MTU") != min(*mtus, LONGEST):
+                    kernel.link("set", index=own["index"], mtu=min(*mtus, LONGEST))
 
 
 def undo_leftovers(directory: Path = DIRECTORY) -> int:

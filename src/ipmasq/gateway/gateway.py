@@ -1,0 +1,216 @@
+"""The gateway: configuration, engine and plane, and what an operator can do to them while they run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ipmasq.core.engine import Engine
+from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
+from ipmasq.gateway.drive import Drive, Listener, chance
+from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
+from ipmasq.gateway.loop import Loop, Timer
+from ipmasq.gateway.setup import Configuration, Setup, SetupError
+from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun.journal import DIRECTORY
+from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.wire.addresses import to_text
+
+log = logging.getLogger("ipmasq")
+
+PORTS_EVERY = 2.0
+"""Seconds after which the ports that the host uses are looked at again."""
+
+SETTLING = 0.2
+"""Seconds to wait after something about interfaces changed: such changes come in bursts."""
+
+RETRY = 1.0
+
+
+class Gateway:
+    """Made, then `start`ed, then the loop runs, then `stop`ped.
+
+    What an operator changes lasts until the next `reload`: that goes back to what the file says.
+    """
+
+    def __init__(
+        self, configuration: Configuration, loop: Loop, directory: Path = DIRECTORY
+    ) -> None:
+        """Reads the configuration. `directory` is for the record of what is changed about the host.
+
+        Raises SetupError.
+        """
+        self._configuration = configuration
+        self._loop = loop
+        # Before the first look at the host, so that no change after it is missed.
+        self._changes = Changes()
+        self._settling: Timer | None = None
+        self._setup = setup = configuration.read()
+        self._plane = TunPlane(setup.outside, setup.inside, setup.policy.inside, directory)
+        self._helpers = {use.name: use for use in setup.policy.helpers}
+        self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
+        self._drive = Drive(self.engine, self._plane, loop)
+        self._started = loop.clock()
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Told of every event, in the gateway's turn: they must not block."""
+        return self._drive.listeners
+
+    def start(self) -> None:
+        """Raises PlaneError; then nothing is left behind."""
+        self._drive.reserve(ports_in_use())
+        self._drive.start()
+        self._loop.watch(self._changes.fileno(), self._changed)
+        self._loop.every(PORTS_EVERY, self._look_at_ports)
+        self._loop.on_signal(signal.SIGTERM, self._loop.stop)
+        self._loop.on_signal(signal.SIGINT, self._loop.stop)
+        self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
+        log.info("the gateway runs: %s", self._summary())
+        tell_systemd("READY=1")
+
+    def stop(self) -> None:
+        """Raises PlaneError if something could not be undone."""
+        tell_systemd("STOPPING=1")
+        self._loop.unwatch(self._changes.fileno())
+        self._changes.close()
+        self._drive.stop()
+        log.info("the gateway has stopped")
+
+    # -- what an operator does
+
+    def reload(self) -> tuple[int, Sequence[str]]:
+        """Go on under the changed file: how many flows it closed, and warnings.
+
+        Raises SetupError with every mistake; then the running policy stays.
+        """
+        setup = self._configuration.read()
+        before, running = self._setup, self.engine.policy
+        helpers = self._helpers
+        self._helpers = {use.name: use for use in setup.policy.helpers}
+        try:
+            closed = self._go_on(setup, self._fit(setup.policy))
+        except PlaneError as error:
+            self._helpers = helpers
+            self._go_on(before, running)
+            raise SetupError([str(error)]) from error
+        log.info("reloaded: %d flows closed; %s", closed, self._summary())
+        return closed, setup.warnings
+
+    def add_forward(self, forward: Forward) -> None:
+        """Raises ValueError if the name is taken or another forward overlaps."""
+        self.engine.add_forward(forward, self._loop.clock())
+        self._claim()
+
+    def remove_forward(self, name: str) -> None:
+        """Raises KeyError. Its live flows stay."""
+        self.engine.remove_forward(name, self._loop.clock())
+        self._claim()
+
+    def close(self, flow: int) -> bool:
+        return self.engine.close(flow, self._loop.clock())
+
+    def load_helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> str:
+        """By its registered name, or out of a file; its name. Raises KeyError, ValueError."""
+        return self._use(self._configuration.helper(name, file, ports))
+
+    def reload_helper(self, name: str) -> None:
+        """Raises KeyError, ValueError; then the running code stays."""
+        self._use(self._configuration.renewed(self._helpers[name]))
+
+    def unload_helper(self, name: str) -> None:
+        """Raises KeyError. Its connections stay."""
+        self.engine.unload_helper(name, self._loop.clock())
+        del self._helpers[name]
+
+    def set_timeouts(self, timeouts: Timeouts) -> None:
+        policy = replace(self.engine.policy, timeouts=timeouts)
+        self.engine.apply(self._fit(policy), self._loop.clock())
+
+    def status(self) -> Mapping[str, Any]:
+        policy = self.engine.policy
+        return {
+            "version": version("ipmasq"),
+            "process": os.getpid(),
+            "uptime": round(self._loop.clock() - self._started, 3),
+            "config": self._configuration.path,
+            "plane": "tun",
+            "outside": self._setup.outside,
+            "inside": list(self._setup.inside),
+            "networks": [str(network) for network in policy.inside],
+            "public": [to_text(address) for address in policy.public],
+            "ports": str(policy.ports),
+            "unsent": self._plane.unsent,
+        }
+
+    # -- following
+
+    def _fit(self, policy: Policy) -> Policy:
+        """For this plane, with the helpers that are in use (the engine's own policy does not know of
+        those that were loaded since)."""
+        return replace(policy, hop=self._plane.hop, helpers=tuple(self._helpers.values()))
+
+    def _go_on(self, setup: Setup, policy: Policy) -> int:
+        closed = self.engine.apply(policy, self._loop.clock())
+        self._setup = setup
+        self._plane.rearrange(setup.outside, setup.inside, policy.inside)
+        self._drive.claim()
+        return closed
+
+    def _use(self, use: HelperUse) -> str:
+        self.engine.load_helper(use, self._loop.clock())
+        self._helpers[use.name] = use
+        return use.name
+
+    def _claim(self) -> None:
+        try:
+            self._drive.claim()
+        except PlaneError as error:
+            log.error("%s", error)
+
+    def _look_at_ports(self) -> None:
+        try:
+            self._drive.reserve(ports_in_use())
+        except PlaneError as error:
+            log.error("%s", error)
+
+    def _changed(self) -> None:
+        self._changes.drain()
+        if self._settling is None:
+            self._settling = self._loop.later(SETTLING, self._adapt)
+
+    def _adapt(self) -> None:
+        """Interfaces or addresses have changed. Everything else stays as the operator made it."""
+        self._settling = None
+        try:
+            setup = self._configuration.adapt()
+            new, running = setup.policy, self.engine.policy
+            policy = replace(running, inside=new.inside, public=new.public, own=new.own)
+            if policy.public != running.public:
+                log.warning("the public addresses are now: %s", _texts(policy.public))
+            self._go_on(setup, self._fit(policy))
+        except (PlaneError, SetupError) as error:
+            log.error("%s (trying again)", error)
+            self._settling = self._loop.later(RETRY, self._adapt)
+
+    def _reload_on_signal(self) -> None:
+        try:
+            self.reload()
+        except SetupError as error:
+            for mistake in error.mistakes:
+                log.error("not reloaded: %s", mistake)
+
+    def _summary(self) -> str:
+        networks = ", ".join(map(str, self.engine.policy.inside))
+        where = f"{self._setup.outside} ({_texts(self.engine.policy.public)})"
+        return f"{networks} behind {where}, ports {self.engine.policy.ports}"
+
+
+def _texts(addresses: Sequence[bytes]) -> str:
+    return ", ".join(map(to_text, addresses)) or "none"

@@ -1,0 +1,99 @@
+"""The gateway goes on when what is around it changes."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
+from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_socket
+
+pytestmark = pytest.mark.live
+
+Start = Callable[..., Running]
+OTHER = "203.0.113.9"
+
+
+def seen_as(network: Network, client: socket.socket, server: socket.socket) -> str:
+    """The client's address as a remote server sees it; empty if nothing arrives soon."""
+    client.sendto(b"ask", (REMOTE, 5000))
+    server.settimeout(0.3)
+    try:
+        return server.recvfrom(100)[1][0]
+    except TimeoutError:
+        return ""
+
+
+def test_another_outside_address_is_used_from_then_on(network: Network, gateway: Start) -> None:
+    running = gateway()
+    with udp_socket(network, "out", REMOTE, 5000) as server, udp_socket(network, "in") as client:
+        assert seen_as(network, client, server) == PUBLIC
+        network.ip("gw", f"addr add {OTHER}/24 dev go")
+        network.ip("gw", f"addr del {PUBLIC}/24 dev go")
+        network.ip("gw", f"addr replace {OTHER}/24 dev go")
+        assert eventually(lambda: seen_as(network, client, server) == OTHER)
+    assert echo(network, "out", OTHER) == (OTHER, 0)
+    assert PUBLIC not in network.ip("gw", "rule")
+    assert "the public addresses are now: 203.0.113.9" in running.stop()
+    assert OTHER not in network.ip("gw", "rule")
+
+
+def test_an_outside_interface_that_comes_back_is_used_again(
+    network: Network, gateway: Start
+) -> None:
+    gateway()
+    assert echo(network, "in", REMOTE) == (REMOTE, 0)
+    network.ip("gw", "link del go")
+    assert eventually(lambda: PUBLIC not in network.ip("gw", "rule"))
+    network.cable("out", REMOTE, "go", PUBLIC)
+    assert eventually(lambda: PUBLIC in network.ip("gw", "rule"))
+    assert echo(network, "in", REMOTE) == (REMOTE, 0)
+
+
+def test_a_reload_adds_a_forward_and_keeps_what_runs(network: Network, gateway: Start) -> None:
+    running = gateway()
+    with (
+        tcp_server(network, "out", REMOTE, 5000) as server,
+        tcp_server(network, "in", INSIDE_HOST, 8080) as inside,
+    ):
+        with network.at("in"):
+            client = socket.create_connection((REMOTE, 5000), 5)
+        with client, server.accept()[0] as accepted:
+            running.reload(json.dumps({"forwards": [["web", 6, 80, INSIDE_HOST, 8080]]}))
+            assert eventually(lambda: "dport 81-60999" in network.ip("gw", "rule"))
+            assert tcp_talk(network, "out", (PUBLIC, 80), inside) == REMOTE
+            client.sendall(b"still here")
+            assert accepted.recv(10, socket.MSG_WAITALL) == b"still here"
+    assert running.stop() == ""
+
+
+def test_a_bad_file_leaves_the_running_policy_in_place(network: Network, gateway: Start) -> None:
+    running = gateway(forwards=[["web", 6, 80, INSIDE_HOST, 8080]])
+    running.reload("{nonsense")
+    with tcp_server(network, "in", INSIDE_HOST, 8080) as inside:
+        assert tcp_talk(network, "out", (PUBLIC, 80), inside) == REMOTE
+    assert "not reloaded" in running.stop()
+
+
+def test_what_the_plane_refuses_leaves_the_running_policy_in_place(
+    network: Network, gateway: Start
+) -> None:
+    running = gateway(forwards=[["web", 6, 80, INSIDE_HOST, 8080]])
+    before = network.ip("gw", "rule")
+    running.reload(json.dumps({"ports": [1024, 65535]}))
+    with tcp_server(network, "in", INSIDE_HOST, 8080) as inside:
+        assert tcp_talk(network, "out", (PUBLIC, 80), inside) == REMOTE
+    assert sorted(network.ip("gw", "rule").splitlines()) == sorted(before.splitlines())
+    assert "not reloaded: the port range leaves the host no port" in running.stop()
+
+
+def test_a_service_that_the_host_starts_later_inside_the_range_is_left_to_it(
+    network: Network, gateway: Start
+) -> None:
+    gateway()
+    with tcp_server(network, "gw", PUBLIC, 61005) as server:
+        assert eventually(lambda: "dport 61005" in network.ip("gw", "rule"))
+        assert tcp_talk(network, "out", (PUBLIC, 61005), server) == REMOTE

@@ -1,0 +1,254 @@
+"""FTP: RFC 959, RFC 1123 4.1.2, RFC 2428.
+
+A data connection is announced on the control connection, as text, by either end:
+
+    client:  PORT 10,0,0,2,4,1                      server:  227 Entering Passive Mode (10,0,0,2,4,1).
+    client:  EPRT |1|10.0.0.2|1025|                 server:  229 Extended Passive Mode (|||1025|)
+
+or by nobody: then the server connects to the port from which the client's control connection comes.
+Whoever speaks names itself, so one rule covers all cases: expect a flow there, and if the other end must
+see that place differently, write that instead. Anything but a flawless announcement passes as it is.
+
+A PORT or EPRT counts as soon as it is said, because the server may connect as soon as it has read it. A 227
+or 229 counts only as the answer to a PASV or EPSV. Answers come in the order of the commands, so `asked`,
+what the client has said and the server has not yet answered, tells which answer is whose. Weak spot: a
+server that leaves a command unanswered is one answer behind for good, and its later 227s are not followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from ipmasq.core.door import Door, Helper, Speaker
+from ipmasq.wire.addresses import Endpoint, to_address, to_text
+
+PORT, EPRT, PASV, EPSV, EPSV_ALL = b"PORT", b"EPRT", b"PASV", b"EPSV", b"EPSV ALL"
+AUTH, LOGIN, RESTART, TRANSFER, HTTP, OTHER = b"AUTH", b"USER", b"REIN", b"RETR", b"GET", b""
+MEANING = {
+    verb: meaning
+    for meaning, verbs in {
+        PORT: b"PORT",
+        EPRT: b"EPRT",
+        PASV: b"PASV",
+        EPSV: b"EPSV",
+        AUTH: b"AUTH",
+        LOGIN: b"USER",
+        RESTART: b"REIN HOST",  # like a new connection, and answered by a 220
+        TRANSFER: b"RETR STOR STOU APPE LIST NLST MLSD",
+        HTTP: b"GET POST PUT HEAD OPTIONS DELETE PATCH CONNECT",  # a browser: NAT pinning
+    }.items()
+    for verb in verbs.split()
+}
+"""What matters about a command; all others mean OTHER."""
+
+MOST_ASKED = 4096
+"""Unanswered commands. A NOOP every few seconds through a transfer of hours must fit."""
+
+# Telnet commands before a line (RFC 1123 4.1.2.12, RFC 854): servers and clients skip them, so do we.
+# Anywhere else they are left alone; what they are hidden in is then no command that we know.
+TELNET = rb"(?s:\xff(?:[\xf0-\xf9]|[\xfb-\xfe].|\xfa(?:[^\xff]|\xff\xff)*\xff\xf0))*"
+TELNET_BEGUN = rb"(?s:\xff(?:[\xfb-\xfe]?|\xfa(?:[^\xff]|\xff\xff)*\xff?))"
+
+NUMBERS = re.compile(rb"[0-9]{1,3}(?:,[0-9]{1,3}){5}")
+"""h1,h2,h3,h4,p1,p2 in decimal, leading zeros or not."""
+EXTENDED = (
+    rb"(?P<body>(?P<d>[!-~])(?P<family>(?:(?!(?P=d))[!-~]){0,45})(?P=d)"
+    rb"(?P<address>(?:(?!(?P=d))[!-~]){0,45})(?P=d)(?P<port>(?:(?!(?P=d))[0-9]){1,5})(?P=d))"
+)
+"""<d>family<d>address<d>port<d>, where <d> is any one visible character."""
+
+COMMAND = re.compile(TELNET + rb"(?P<verb>[A-Za-z]+)(?: (?P<argument>(?s:.*)))?\r\n")
+REPLY = re.compile(TELNET + rb"(?P<code>[1-5][0-9][0-9])(?P<mark>[ -]|\r\n)")
+NOTHING = re.compile(TELNET + rb"\r\n")
+IN_PORT = re.compile(TELNET + rb"(?i:PORT) (?P<numbers>[0-9,]+)\r\n")
+IN_EPRT = re.compile(TELNET + rb"(?i:EPRT) " + EXTENDED + rb"\r\n")
+IN_227 = re.compile(rb"(?<![0-9])(?P<numbers>[0-9]+(?:,[0-9]+){5,})")
+IN_229 = re.compile(rb"\(" + EXTENDED + rb"\)")
+START = re.compile(TELNET + rb"(?P<start>(?s:.{0,5}))")
+START_BEGUN = re.compile(TELNET + TELNET_BEGUN)
+
+
+class Ftp(Helper):
+    name = "ftp"
+    ports = (21,)
+    orthogonal = True
+    max_line = 8192  # room for a 257 with the longest path: who misses an answer counts wrong
+
+    def __init__(self) -> None:
+        self.asked: deque[bytes] = deque()
+        """Meanings of the commands that have no final reply yet, oldest first."""
+        self.within = b""
+        """The code of the multi-line reply that is being said."""
+        self.default_port = True
+        """No PORT, EPRT, PASV or EPSV was accepted since the login."""
+        self.epsv_only = False
+        """The client has said EPSV ALL, and the server has agreed."""
+
+    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+        if speaker is Speaker.CLIENT:
+            return _could_become(partial, b"PORT ", b"EPRT ")
+        # The line belongs to the oldest command. If there is none, one may come before its end does.
+        passive = not self.asked or self.asked[0] in (PASV, EPSV)
+        text = self.within not in (b"", b"227", b"229")
+        return passive and not text and _could_become(partial, b"227 ", b"229 ")
+
+    def on_line(self, line: bytes, door: Door) -> None:
+        if door.speaker is Speaker.SERVER:
+            self._on_reply(line, door)
+        elif not NOTHING.fullmatch(line):  # to which servers say nothing
+            self._on_command(line, door)
+
+    def _on_command(self, line: bytes, door: Door) -> None:
+        command = COMMAND.fullmatch(line)
+        meaning = MEANING.get(command["verb"].upper(), OTHER) if command else OTHER
+        if command and meaning == EPSV and (command["argument"] or b"").upper() == b"ALL":
+            meaning = EPSV_ALL
+        if meaning == HTTP or len(self.asked) == MOST_ASKED:
+            door.stop()
+        elif meaning in (PORT, EPRT):
+            self._on_announcement(meaning, line, door)
+        elif meaning == TRANSFER:
+            self._on_transfer(door)
+        self.asked.append(meaning)
+
+    def _on_reply(self, line: bytes, door: Door) -> None:
+        reply = REPLY.match(line)
+        if self.within:
+            if not reply or (reply["code"], reply["mark"]) != (self.within, b" "):
+                return  # text, whatever it looks like (RFC 959 4.2)
+            self.within = b""
+        elif reply and reply["mark"] == b"-":
+            self.within = reply["code"]
+            return
+        if reply and not reply["code"].startswith(b"1"):  # 1yz: another reply will follow
+            self._on_answer(reply["code"], line, door)
+
+    def _on_answer(self, code: bytes, line: bytes, door: Door) -> None:
+        if code == b"220" and (not self.asked or self.asked[0] != RESTART):
+            return  # the greeting answers no command
+        asked = self.asked.popleft() if self.asked else OTHER
+        if code in (b"234", b"334") or (asked == AUTH and code < b"4"):
+            door.stop()  # ciphertext from here on, a CCC that would end it included
+        elif code < b"4":
+            self._on_success(asked, code, line, door)
+
+    def _on_success(self, asked: bytes, code: bytes, line: bytes, door: Door) -> None:
+        if asked in (LOGIN, RESTART):
+            self.default_port, self.epsv_only = True, False
+        elif asked == EPSV_ALL:
+            self.epsv_only = True
+        elif asked in (PORT, EPRT, PASV, EPSV):
+            self.default_port = False
+            if (asked, code) in ((PASV, b"227"), (EPSV, b"229")):
+                self._on_announcement(asked, line, door)
+
+    def _on_announcement(self, by: bytes, line: bytes, door: Door) -> None:
+        said = READ[by](line, door.endpoint(door.speaker)) if self._may_open(by) else None
+        seen = door.expect(said.endpoint) if said else None
+        if said and seen and seen != said.endpoint:
+            door.replace(*said.span, said.write(seen))
+
+    def _on_transfer(self, door: Door) -> None:
+        """Without an announcement data goes to the client's control port (RFC 959 3.2): the server
+        knows it already, there is nothing to rewrite."""
+        announcing = any(verb in self.asked for verb in (PORT, EPRT, PASV, EPSV))
+        if self.default_port and not announcing and self._may_open(TRANSFER):
+            door.expect(door.endpoint(Speaker.CLIENT))
+
+    def _may_open(self, by: bytes) -> bool:
+        """Nothing while it is undecided whether AUTH will make all of it ciphertext (RFC 6384 5); after
+        EPSV ALL only what EPSV opens (RFC 2428 4)."""
+        return AUTH not in self.asked and (by == EPSV or not self.epsv_only)
+
+
+def _could_become(partial: bytes, *lines: bytes) -> bool:
+    if START_BEGUN.fullmatch(partial):
+        return True
+    found = START.match(partial)
+    start = found["start"].upper() if found else b""
+    return any(start.startswith(line) or line.startswith(start) for line in lines)
+
+
+class Announcement(NamedTuple):
+    endpoint: Endpoint
+    span: tuple[int, int]
+    """Which bytes of the line `write` makes the text for."""
+    write: Callable[[Endpoint], bytes]
+
+
+def _read_port(line: bytes, speaker: Endpoint) -> Announcement | None:
+    return _read_numbers(IN_PORT.fullmatch(line))
+
+
+def _read_227(line: bytes, speaker: Endpoint) -> Announcement | None:
+    """In any language, with parentheses or not (RFC 1123 4.1.2.6)."""
+    return _read_numbers(_only(IN_227, line))
+
+
+def _read_numbers(found: re.Match[bytes] | None) -> Announcement | None:
+    if not found or not NUMBERS.fullmatch(found["numbers"]):
+        return None
+    *address, high, low = map(int, found["numbers"].split(b","))
+    if max(*address, high, low) > 255 or not high | low:
+        return None
+    endpoint = Endpoint(bytes(address), high << 8 | low)
+    return Announcement(endpoint, found.span("numbers"), _write_numbers)
+
+
+def _write_numbers(seen: Endpoint) -> bytes:
+    return b"%d,%d,%d,%d,%d,%d" % (*seen.address, *divmod(seen.port, 256))
+
+
+def _read_eprt(line: bytes, speaker: Endpoint) -> Announcement | None:
+    """No leading zeros in an IPv4 address here: there are systems that would read them as octal."""
+    found = IN_EPRT.fullmatch(line)
+    port = _port(found)
+    if not found or not port or b"%" in found["address"]:
+        return None
+    try:
+        address = to_address(found["address"].decode("ascii"))
+    except ValueError:
+        return None
+    if found["family"] != FAMILY[len(address)]:
+        return None
+    write = partial(_write_extended, found["d"])
+    return Announcement(Endpoint(address, port), found.span("body"), write)
+
+
+def _write_extended(delimiter: bytes, seen: Endpoint) -> bytes:
+    """With the client's delimiter, unless it could be taken for a part of the fields."""
+    fields = (FAMILY[len(seen.address)], to_text(seen.address).encode(), b"%d" % seen.port)
+    d = b"|" if delimiter.isdigit() or delimiter in b"".join(fields) else delimiter
+    return d + d.join(fields) + d
+
+
+def _read_229(line: bytes, speaker: Endpoint) -> Announcement | None:
+    """Only the port counts (RFC 2428 3): the client knows by which address it has reached the server."""
+    found = _only(IN_229, line)
+    port = _port(found)
+    if not found or not port:
+        return None
+    place, form = ("body", b"|||%d|") if found["d"].isdigit() else ("port", b"%d")
+    return Announcement(
+        Endpoint(speaker.address, port), found.span(place), lambda seen: form % seen.port
+    )
+
+
+def _only(pattern: re.Pattern[bytes], line: bytes) -> re.Match[bytes] | None:
+    """Of two, each client would choose for itself."""
+    found = list(pattern.finditer(line))
+    return found[0] if len(found) == 1 else None
+
+
+def _port(found: re.Match[bytes] | None) -> int:
+    """1..65535, or 0 if there is none."""
+    port = int(found["port"]) if found else 0
+    return port if port <= 65535 else 0
+
+
+FAMILY = {4: b"1", 16: b"2"}
+READ = {PORT: _read_port, EPRT: _read_eprt, PASV: _read_227, EPSV: _read_229}

@@ -4,6 +4,7 @@ usage, 130 interrupted."""
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import time
 from enum import StrEnum
@@ -15,7 +16,7 @@ from rich.console import Console
 from demo import cells, report
 from demo.gateway_ipmasq import make_ipmasq
 from demo.gateway_kernel import KernelGateway
-from demo.runner import Runner
+from demo.runner import Runner, counted
 from demo.stage import stage
 from ipmasq.lab import LabError
 
@@ -42,6 +43,10 @@ def main(
         console.width = PLAIN_WIDTH
 
     make = KernelGateway if gateway is Kind.KERNEL else make_ipmasq(plane)
+    what = (
+        "the kernel's own masquerading" if gateway is Kind.KERNEL else f"ipmasq run, {plane} plane"
+    )
+    console.print(f"The gateways: {what}")
     started = time.monotonic()
     wanted = [cell for cell in (*cells.MATRIX, *cells.MORE) if only in cell.label]
     with stage() as place:
@@ -58,9 +63,10 @@ def main(
         console.print(runner.accounts, markup=False, highlight=False)
     report.show(console, results, linked)
     sessions = sum(len(result.helped) + len(result.unhelped) for result in results)
+    sessions += sum(1 if link.unhelped is None else 2 for link in linked)
     console.print(
-        f"{len(results) + len(linked)} cells, {sessions} sessions, {len(wrong)} not as they must be; "
-        f"{time.monotonic() - started:.0f} s in all"
+        f"{counted(len(results) + len(linked), 'cell')}, {sessions} sessions, "
+        f"{len(wrong)} not as they must be; {time.monotonic() - started:.0f} s in all"
     )
     raise typer.Exit(1 if wrong else 0)
 
@@ -73,5 +79,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         typer.run(main)
-    except LabError as error:
+    except (LabError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         sys.exit(f"demo: {error}")

@@ -77,7 +77,7 @@ class Runner:
         with self._gateways(strict=strict) as gateways:
             for result in results:
                 self._prepare(result.cell.size)
-            self._tell(f"{_counted(len(results), 'cell')} with the helper ...")
+            self._tell(f"{counted(len(results), 'cell')} with the helper ...")
             self._play_all(results, lambda result: result.helped, PATIENCE)
             self.accounts = "\n".join(gateway.account() for gateway in gateways)
             for gateway in gateways:
@@ -188,5 +188,5 @@ class Runner:
                     gateway.stop()
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")

@@ -1,6 +1,6 @@
 """Weather: a plane around another plane that loses, repeats, delays and damages packets.
 
-Faults happen to packets as they arrive, before the engine sees them. A delayed packet is copied (the
+Faults happen to packets as they arrive, before the engine sees them (and one to those that leave). A delayed packet is copied (the
 plane's buffer is used again) and handed to the engine together with a later packet of either side: a
 plane can send only while it pumps, so on a silent network a delayed packet is as good as lost until
 its sender tries again.
@@ -32,6 +32,8 @@ class Faults:
     duplication: float = 0.0
     delay: float = 0.0
     corruption: float = 0.0
+    loss_after: float = 0.0
+    """Of what the engine sends because of such a packet."""
     delay_packets: int = 3
     delay_seconds: float = 0.0
 
@@ -99,7 +101,8 @@ class FaultPlane:
                 sent += receive(each, side)
             for late in self._due():
                 sent += receive(late.packet, late.side)
-            return sent
+            gone = self.faults.get(side, NO_FAULTS).loss_after
+            return [each for each in sent if not self._happens(gone)] if gone else sent
 
         return self._plane.pump(descriptor, through_the_weather, most)
 

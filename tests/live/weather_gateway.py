@@ -1,0 +1,47 @@
+"""A gateway with the FTP helper in bad weather: `weather_gateway.py SEED FAULTS`, FAULTS as JSON for
+`ipmasq.planes.fault.Faults`, for both sides alike."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from random import Random
+
+from ipmasq.core.engine import Engine
+from ipmasq.core.policy import HelperUse, Policy
+from ipmasq.core.side import Side
+from ipmasq.gateway.drive import Drive, chance
+from ipmasq.gateway.loop import Loop
+from ipmasq.helpers.ftp import Ftp
+from ipmasq.planes.fault import FaultPlane, Faults
+from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.wire.addresses import to_address, to_network
+
+
+def main(seed: str, faults: str) -> None:
+    loop = Loop()
+    inside = (to_network("10.0.0.0/24"),)
+    public = to_address("203.0.113.1")
+    policy = Policy(
+        inside,
+        (public,),
+        frozenset((public, to_address("10.0.0.1"))),
+        helpers=(HelperUse("ftp", Ftp, 6, frozenset((21,)), True),),
+        hop=TunPlane.hop,
+    )
+    weather = dict.fromkeys(Side, Faults(**json.loads(faults)))
+    with tempfile.TemporaryDirectory() as directory:
+        tun = TunPlane("go", ("gi",), inside, Path(directory))
+        plane = FaultPlane(tun, weather, Random(int(seed)), loop.clock)
+        drive = Drive(Engine(policy, chance, loop.clock()), plane, loop)
+        signal.signal(signal.SIGTERM, lambda *_: loop.stop())
+        drive.start()
+        print("ready", flush=True)
+        loop.run()
+        drive.stop()
+
+
+main(*sys.argv[1:])

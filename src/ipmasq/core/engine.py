@@ -183,7 +183,9 @@ class Engine:
         )
         half = self.table.find(side, ipv4.TCP, key)
         opens = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
-        if half is not None and opens and half.flow.state in OVER:
+        # Only its client can open it anew (RFC 9293, 3.6.1): anybody can write a SYN.
+        anew = half is not None and half is half.flow.forth and half.flow.state in OVER
+        if half is not None and opens and anew:
             self.life.end(half.flow, Why.REPLACED)
             half = None
         if half is None:
@@ -263,6 +265,10 @@ class Engine:
         else:
             if flags & tcp.SYN:
                 flow.state = following(flow.state, Input.CLIENT_SYN if client else Input.SERVER_SYN)
+                if (
+                    before is State.INIT
+                ):  # nobody has acknowledged it yet; a reset may follow at once
+                    twin.acknowledged = tcp.advance(segment.sequence, 1)
             if flags & tcp.FIN and self._is_near(half, twin, segment.sequence):
                 flow.state = following(flow.state, Input.CLIENT_FIN if client else Input.SERVER_FIN)
             elif payload:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from scapy.layers.inet import ICMP as ScapyIcmp
-from scapy.layers.inet import IP as ScapyIp
-from scapy.layers.inet import TCP as ScapyTcp
-from scapy.layers.inet import UDP as ScapyUdp
+from scapy.layers import inet
 
 from ipmasq.wire.addresses import Address, Endpoint
 
@@ -237,14 +234,14 @@ def _read_icmp(
 
 def agree_with_scapy(data: bytes) -> None:
     """Raise AssertionError unless scapy, computing all checksums anew, writes the same ones."""
-    packet, anew = ScapyIp(data), ScapyIp(data)
+    packet, anew = inet.IP(data), inet.IP(data)
     del anew.chksum
-    for layer in (ScapyTcp, ScapyUdp, ScapyIcmp):
+    for layer in (inet.TCP, inet.UDP, inet.ICMP):
         if layer in packet and packet[layer].chksum:
             del anew[layer].chksum
-    written = ScapyIp(bytes(anew))
+    written = inet.IP(bytes(anew))
     assert written.chksum == packet.chksum
-    for layer in (ScapyTcp, ScapyUdp, ScapyIcmp):
+    for layer in (inet.TCP, inet.UDP, inet.ICMP):
         if layer in packet:
             # 0 and 0xFFFF are the same sum; only in UDP do they differ, and scapy writes 0xFFFF there.
             assert written[layer].chksum % 0xFFFF == packet[layer].chksum % 0xFFFF

@@ -208,10 +208,7 @@ def test_other_icmp_is_dropped_with_a_reason_in_both_directions(kind: int):
 def test_no_icmp_message_ends_a_connection_in_any_state(stage: str, kind: int, code: int):
     world = World()
     talk = Conversation(world, Endpoint(IN1, 5000), Endpoint(OUT1, 80), opened=stage != "opening")
-    if stage == "opening":
-        out = talk.syn()
-    else:
-        out = talk.say(CLIENT, b"data").one
+    out = talk.syn() if stage == "opening" else talk.say(CLIENT, b"data").one
     if stage == "closing":
         out = talk.finish(SERVER) and talk.finish(CLIENT).one
     state = world.flow.state

@@ -8,9 +8,11 @@ import pytest
 
 from ipmasq.core.policy import Behaviour, HelperUse, Limits, PortRange, Timeouts
 from ipmasq.core.why import Why
-from ipmasq.wire.addresses import to_address
+from ipmasq.wire.addresses import Endpoint, to_address
 from tests.conformance import packets
+from tests.conformance.conversation import CLIENT, Conversation
 from tests.conformance.world import E1, E2, IN1, IN2, OFF, OUT1, OUT2, ROUTER, World
+from tests.core.announcer import here, use
 
 EVERYTHING_ICMP_SAYS = [
     *((3, code) for code in range(16)),
@@ -176,7 +178,7 @@ def test_behaviour_is_the_same_in_an_empty_and_in_a_nearly_full_range():
     world = World(ports=PortRange(61000, 61099))
     for load in (0, 90):
         for n in range(load):
-            world.udp(IN2, 10_000 + n, OUT2, 99).one
+            world.udp(IN2, 10_000 + n, OUT2, 99).leaves_from(E1)
         public = world.udp(IN1, 5000 + load, OUT1, 1).one.source
         assert world.udp(IN1, 5000 + load, OUT2, 2).one.source == public
         world.udp(OUT1, 7, *public).reaches(IN1, 5000 + load)
@@ -245,21 +247,15 @@ def test_a_flood_of_fragments_is_bounded_and_hurts_no_whole_packet():
 
 @pytest.mark.row("4787-10a")
 def test_each_helper_is_switched_by_itself():
-    from tests.core.announcer import Announcer, use
-
-    def outcome(helpers: tuple[HelperUse, ...]) -> list[int]:
-        from ipmasq.wire.addresses import Endpoint
-        from tests.conformance.conversation import CLIENT, Conversation
-
+    def expected(*helpers: HelperUse) -> list[int]:
         world = World(helpers=helpers)
         for port in (21, 2021):
             talk = Conversation(world, Endpoint(IN1, port + 4000), Endpoint(OUT1, port))
-            talk.say(CLIENT, b"HERE 10,0,0,2,4,1\r\n")
+            talk.say(CLIENT, here(Endpoint(IN1, 5000)))
         return [view.expected for view in world.engine.helpers()]
 
     one, other = use("one", 21), use("other", 2021)
-    assert issubclass(Announcer, object)
-    assert outcome(()) == []
-    assert outcome((one,)) == [1]
-    assert outcome((other,)) == [1]
-    assert outcome((one, other)) == [1, 1]
+    assert expected() == []
+    assert expected(one) == [1]
+    assert expected(other) == [1]
+    assert expected(one, other) == [1, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import ClassVar
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_every_sequence_of_six_inputs_leads_where_the_figure_says():
 class Ends:
     """Both ends of one connection attempt, which may do anything in any order."""
 
-    IDLE = {"init": 241, "trans": 241, "c+s-fin": 241}
+    IDLE: ClassVar = {"init": 241, "trans": 241, "c+s-fin": 241}
 
     def __init__(self) -> None:
         self.world = World()

@@ -1,0 +1,87 @@
+"""A gateway told by a TOML file, as `ipmasq run` is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipmasq.gateway.file import File
+from ipmasq.gateway.gateway import Gateway
+from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.setup import SetupError
+from ipmasq.wire.addresses import to_address, to_network
+from tests.live.conftest import PUBLIC, Network, trace
+
+pytestmark = pytest.mark.live
+
+TOML = """
+[gateway]
+inside = ["10.0.0.0/24"]
+outside = "go"
+"""
+
+HELPER = '''
+from ipmasq.core.door import Door, Helper
+
+class Finger(Helper):
+    name = "finger"
+    ports = (79,)
+    greeting = "{greeting}"
+
+    def on_line(self, line: bytes, door: Door) -> None:
+        """Only looks."""
+'''
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(TOML)
+    return path
+
+
+def test_interfaces_and_addresses_are_found_on_the_host(network: Network, toml: Path) -> None:
+    with network.at("gw"):
+        setup = File(toml).read()
+    assert (setup.outside, setup.inside) == ("go", ("gi",))
+    assert setup.policy.inside == (to_network("10.0.0.0/24"),)
+    assert setup.policy.public == (to_address(PUBLIC),)
+
+
+def test_every_mistake_in_the_file_is_told(network: Network, toml: Path) -> None:
+    toml.write_text('[gateway]\ninside = ["10.0.0.0/99"]\nports = "70000"\n')
+    with network.at("gw"), pytest.raises(SetupError) as told:
+        File(toml).read()
+    assert len(told.value.mistakes) >= 2
+
+
+def test_what_the_operator_does_takes_effect_and_lasts_until_a_reload(
+    network: Network, toml: Path, tmp_path: Path
+) -> None:
+    before = trace(network)
+    code = tmp_path / "finger.py"
+    code.write_text(HELPER.format(greeting="old"))
+    with network.at("gw"):
+        gateway = Gateway(File(toml), Loop(), tmp_path)
+        gateway.start()
+        try:
+            assert gateway.load_helper(None, str(code), [7979]) == "finger"
+            code.write_text(HELPER.format(greeting="new"))
+            gateway.reload_helper("finger")
+            (finger,) = (each for each in gateway.engine.helpers() if each.name == "finger")
+            assert finger.ports == (7979,)
+            assert gateway._helpers["finger"].make().greeting == "new"  # type: ignore[attr-defined]
+            with pytest.raises(KeyError):
+                gateway.load_helper("nonesuch", None, None)
+            code.write_text("nonsense(")
+            with pytest.raises(ValueError, match=r"finger\.py, line 1"):
+                gateway.reload_helper("finger")
+            gateway._adapt()
+            assert "finger" in {each.name for each in gateway.engine.helpers()}
+            assert gateway.reload()[0] == 0
+            assert {each.name for each in gateway.engine.helpers()} == {"ftp"}
+            assert gateway.status()["public"] == [PUBLIC]
+        finally:
+            gateway.stop()
+    assert trace(network) == before

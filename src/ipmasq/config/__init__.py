@@ -1,0 +1,32 @@
+"""One TOML file -> a checked model -> the policy. Every mistake at once, with its line.
+
+loaded, here = load("gateway.toml"), read_surroundings()
+report = review(loaded, here)                 # what is wrong, or probably wrong, on this machine
+policy = compile(loaded, here)                # what the engine decides by; again when addresses change
+sides = resolve(loaded.config.gateway, here)  # interfaces for a plane
+"""
+
+from ipmasq.config.checking import check, review
+from ipmasq.config.compiled import compile
+from ipmasq.config.loading import Loaded, load
+from ipmasq.config.model import Config
+from ipmasq.config.problems import ConfigError, Problem, Report
+from ipmasq.config.sides import Sides, resolve
+from ipmasq.config.surroundings import HostAddress, Surroundings, read_surroundings
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "HostAddress",
+    "Loaded",
+    "Problem",
+    "Report",
+    "Sides",
+    "Surroundings",
+    "check",
+    "compile",
+    "load",
+    "read_surroundings",
+    "resolve",
+    "review",
+]

@@ -1,0 +1,46 @@
+"""The checked model made into the policy that the engine decides by."""
+
+from __future__ import annotations
+
+from ipmasq.config.loading import Loaded
+from ipmasq.config.problems import ConfigError
+from ipmasq.config.sides import resolve
+from ipmasq.config.surroundings import Surroundings
+from ipmasq.config.tables import forward, rule, trigger
+from ipmasq.core.policy import Limits, Policy, Timeouts
+from ipmasq.wire.addresses import to_text
+
+
+def compile(loaded: Loaded, here: Surroundings) -> Policy:
+    """What the file means on this machine now. Reads nothing and runs no helper's code, so it may be
+    called whenever an address has changed.
+
+    `public` is empty while the outside interface has no address. `hop` is left to the plane.
+    Raises ConfigError if the file has mistakes, or if an inside network holds a public address.
+    """
+    if loaded.problems:
+        raise ConfigError("\n".join(map(str, loaded.problems)))
+    config = loaded.config
+    gateway, sides = config.gateway, resolve(config.gateway, here)
+    for address in sides.public:
+        for network in sides.networks:
+            if address in network:
+                raise ConfigError(
+                    f"the public address {to_text(address)} is in the inside network {network}"
+                )
+    return Policy(
+        inside=sides.networks,
+        public=sides.public,
+        own=here.own,
+        ports=gateway.ports,
+        data_ports=gateway.data_ports,
+        mapping=gateway.mapping,
+        filtering=gateway.filtering,
+        rules=tuple(map(rule, config.rule.values())),
+        default_action=gateway.default_action,
+        forwards=tuple(map(forward, config.forward.values())),
+        triggers=tuple(map(trigger, config.trigger.values())),
+        helpers=tuple(loaded.helpers.values()),
+        timeouts=Timeouts(**dict(config.timeouts)),
+        limits=Limits(**dict(config.limits)),
+    )

@@ -1,0 +1,164 @@
+"""What is legal but probably wrong, whatever the machine. `here.py` has what depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+
+from ipmasq.config.mistakes import WITH_PORTS, Mistake, overlap
+from ipmasq.config.model import Config
+from ipmasq.config.tables import forward, rule, trigger
+from ipmasq.config.values import duration_text, protocol_text
+from ipmasq.core.policy import ANY_PROTOCOL, Action, HelperUse, PortRange, Rule
+from ipmasq.wire.addresses import Network, to_text
+
+MINIMA = {
+    "tcp_established": (7440.0, "RFC 5382 REQ-5", "5382-5"),
+    "tcp_opening": (240.0, "RFC 5382 REQ-5", "5382-5t"),
+    "tcp_closing": (240.0, "RFC 5382 REQ-5", "5382-5t"),
+    "udp": (120.0, "RFC 4787 REQ-5", "4787-5"),
+    "icmp": (60.0, "RFC 5508 REQ-2", "5508-2"),
+}
+"""Shortest idle times in seconds, who says so, and the row of docs/conformance.md."""
+
+EXPECTATION_MINIMUM = 30.0
+"""RFC 6384, 12."""
+
+MASQUERADED = (ANY_PROTOCOL, 1, 6, 17)
+
+
+def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
+    yield from _timeouts(config)
+    yield from _low_ports(config)
+    yield from _rules(config)
+    yield from _triggers(config)
+    yield from _helpers(config, helpers)
+    yield from _forwards_and_helpers(config, helpers)
+    if config.control.mode & 0o007:
+        message = "lets every user of this host command the gateway"
+        yield ("control", "mode"), message
+
+
+def outside_every(config: Config, networks: tuple[Network, ...]) -> Iterator[Mistake]:
+    """Forwards to hosts that are not inside, once it is known what is."""
+    for index, table in config.forward.items():
+        host = table.to.address
+        if not any(host in network for network in networks):
+            message = f"{to_text(host)} is in no inside network, so it is not the gateway that it answers through"
+            yield ("forward", index, "to"), message
+
+
+def _timeouts(config: Config) -> Iterator[Mistake]:
+    for key, (least, rfc, row) in MINIMA.items():
+        value = getattr(config.timeouts, key)
+        if value < least:
+            message = (
+                f"{duration_text(value)} is below the {duration_text(least)} of {rfc} (row {row})"
+            )
+            yield ("timeouts", key), message
+    for name, table in config.helper.items():
+        if table.expectation_life < EXPECTATION_MINIMUM:
+            life = duration_text(table.expectation_life)
+            message = f"{life} is below the {duration_text(EXPECTATION_MINIMUM)} of RFC 6384, 12 (row 6384-12b)"
+            yield ("helper", name, "expectation_life"), message
+
+
+def _low_ports(config: Config) -> Iterator[Mistake]:
+    for key in ("ports", "data_ports"):
+        ports = getattr(config.gateway, key)
+        if ports and ports.low < 1024:
+            message = f"{ports} has ports below 1024, which are for servers; some peers refuse them"
+            yield ("gateway", key), message
+
+
+def _rules(config: Config) -> Iterator[Mistake]:
+    earlier: list[tuple[int, Rule]] = []
+    for index, table in config.rule.items():
+        this = rule(table)
+        if this.protocol == ANY_PROTOCOL and (table.ports or table.from_ports):
+            key = "ports" if table.ports else "from_ports"
+            message = "only TCP and UDP have ports; without a protocol all others match as well"
+            yield ("rule", index, key), message
+        if this.action is Action.MASQUERADE and this.protocol not in MASQUERADED:
+            message = f"{protocol_text(this.protocol)} cannot be masqueraded, so it is dropped"
+            yield ("rule", index, "protocol"), message
+        for number, other in earlier:
+            if _covers(other, this):
+                message = (
+                    f"never decides: rule {number + 1} ({other.text}) matches all of it before"
+                )
+                yield ("rule", index), message
+                break
+        earlier.append((index, this))
+
+
+def _covers(one: Rule, other: Rule) -> bool:
+    """Whether `one` matches whatever `other` matches."""
+    if one.protocol not in (ANY_PROTOCOL, other.protocol):
+        return False
+    ports_matter = other.protocol in WITH_PORTS
+    return (
+        _all_in(other.source, one.source)
+        and _all_in(other.destination, one.destination)
+        and (not ports_matter or _ports_in(other.source_ports, one.source_ports))
+        and (not ports_matter or _ports_in(other.destination_ports, one.destination_ports))
+    )
+
+
+def _all_in(some: tuple[Network, ...], others: tuple[Network, ...]) -> bool:
+    if not others:
+        return True
+    return bool(some) and all(
+        any(net.length >= other.length and net.address in other for other in others) for net in some
+    )
+
+
+def _ports_in(some: tuple[PortRange, ...], others: tuple[PortRange, ...]) -> bool:
+    return all(any(r.low >= o.low and r.high <= o.high for o in others) for r in some)
+
+
+def _triggers(config: Config) -> Iterator[Mistake]:
+    forwards = [forward(table) for table in config.forward.values()]
+    gateway = config.gateway
+    for index, table in config.trigger.items():
+        this = trigger(table)
+        for ports in filter(None, (gateway.ports, gateway.data_ports)):
+            if overlap(ports, this.opens_ports):
+                message = f"overlaps the ports that are given out ({ports}): it may take what another host needs"
+                yield ("trigger", index, "opens"), message
+        for other in forwards:
+            same = other.protocol == this.opens_protocol
+            if same and overlap(other.ports, this.opens_ports):
+                message = f"overlaps forward {other.name} ({other.ports}), which comes first"
+                yield ("trigger", index, "opens"), message
+
+
+def _helpers(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
+    for name, use in helpers.items():
+        protocol = protocol_text(use.protocol)
+        if use.protocol != use.make().protocol:
+            message = f"the helper was not written for {protocol}, so it understands nothing there"
+            yield ("helper", name, "protocol"), message
+        elif use.protocol != 6:
+            message = f"a helper of {protocol}: only TCP connections are watched yet"
+            yield ("helper", name), message
+
+
+def _forwards_and_helpers(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
+    tables = list(config.forward.items())
+    for (index, table), use in product(tables, helpers.values()):
+        this = forward(table)
+        listened = [p for p in sorted(use.ports) if p in this.ports or p in this.inside_ports]
+        if not listened:
+            continue
+        port = listened[0]
+        if use.protocol != this.protocol:
+            spoken, wanted = protocol_text(this.protocol), protocol_text(use.protocol)
+            message = f"{port} is a port of helper {use.name}, which watches {wanted}, not {spoken}"
+            yield ("forward", index, "protocol"), message
+        elif not use.orthogonal:
+            message = (
+                f"{port} is a port of helper {use.name}, which is not orthogonal: it does not"
+                " watch connections to a server inside"
+            )
+            yield ("forward", index, "port"), message

@@ -1,0 +1,146 @@
+"""The file read: a model, and every mistake in it with its place. Looks at no machine."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ipmasq.config import helpers, words
+from ipmasq.config.mistakes import contradictions
+from ipmasq.config.model import LEFT_OUT, Config, HelperTable
+from ipmasq.config.places import Path as Key
+from ipmasq.config.places import line_of, places
+from ipmasq.config.problems import ConfigError, Problem, in_order, key_text
+from ipmasq.core.policy import HelperUse
+
+ON_BY_DEFAULT = "ftp"
+"""RFC 5382 REQ-6: TCP helpers are off by default, except FTP."""
+
+ELEMENTS = ("rule", "forward", "trigger")
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_CLEARER = {
+    "Cannot overwrite a value": "this is given twice",
+    "Invalid value": "there is no value that TOML knows; text must stand in quotes",
+    "Expected newline or end of document after a statement": "the value should end here; text must stand in quotes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """`config` holds what is right; where something is wrong, what was left without it. `helpers` are
+    those that are on, by name."""
+
+    path: Path
+    config: Config
+    helpers: Mapping[str, HelperUse]
+    problems: tuple[Problem, ...]
+    places: Mapping[Key, int] = field(default_factory=dict)
+
+    def problem(self, path: Key, message: str) -> Problem:
+        """At the line of that key, or of the table that should have it."""
+        line = line_of(self.places, path)
+        if isinstance(path[-1], int) and path not in self.places:
+            path = path[:-1]  # one value, where several could stand
+        return Problem(str(self.path), line, key_text(path), message)
+
+
+def load(path: Path | str) -> Loaded:
+    """Read the file and the files of the helpers that it names. Never raises."""
+    path = Path(path)
+    try:
+        text = _text(path)
+        data = _toml(text)
+    except _UnreadableError as error:
+        return Loaded(path, Config(), {}, (Problem(str(path), error.line, "", str(error)),))
+    config, found = _checked(data)
+    uses, failed = _helpers(config, path.parent)
+    mistakes = [*found, *failed, *contradictions(config, uses, {where for where, _ in found})]
+    loaded = Loaded(path, config, uses, (), places(text))
+    problems = in_order(loaded.problem(where, message) for where, message in mistakes)
+    return Loaded(path, config, uses, problems, loaded.places)
+
+
+class _UnreadableError(ConfigError):
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _UnreadableError(f"cannot be read: {reason}") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _UnreadableError("is not UTF-8 text", line) from error
+
+
+def _toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise _UnreadableError("is nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.search(str(error))
+        line = int(place[1]) if place and place[1] else len(text.splitlines())
+        message = _PLACE.sub("", str(error))
+        twice = re.fullmatch(r"Cannot declare \((.*)\) twice", message)
+        if twice:
+            keys = re.findall(r"'([^']*)'", twice[1])
+            message = f"the table [{'.'.join(keys)}] is given twice"
+        raise _UnreadableError(f"not valid TOML: {_CLEARER.get(message, message)}", line) from error
+
+
+def _checked(data: dict[str, Any]) -> tuple[Config, list[tuple[Key, str]]]:
+    """Check, leave out what is wrong, and check again, so that mistakes hide none behind them."""
+    found: list[tuple[Key, str]] = []
+    while True:
+        try:
+            return Config.model_validate(data), found
+        except ValidationError as error:
+            mistakes = words.mistakes(error)
+        found += mistakes
+        for path in {path for path, _ in mistakes}:
+            _leave_out(data, path)
+
+
+def _leave_out(data: dict[str, Any], path: Key) -> None:
+    """The bad value; where others mean nothing without it, the whole element that it is in."""
+    if path[0] in ELEMENTS:
+        path = path[:2]
+    inner: Any = data
+    for depth, following in enumerate(path[1:], 1):
+        value = inner.get(path[depth - 1]) if isinstance(inner, dict) else inner[path[depth - 1]]
+        if not isinstance(value, list if isinstance(following, int) else dict):
+            path = path[:depth]  # one value, where several could stand
+            break
+        inner = value
+    if isinstance(inner, list):
+        inner[int(path[-1])] = LEFT_OUT
+    else:
+        inner.pop(path[-1], None)
+
+
+def _helpers(config: Config, base: Path) -> tuple[dict[str, HelperUse], list[tuple[Key, str]]]:
+    """Those that are on: the configured ones that are not switched off, and FTP."""
+    uses: dict[str, HelperUse] = {}
+    failed: list[tuple[Key, str]] = []
+    for name, table in {ON_BY_DEFAULT: HelperTable(), **config.helper}.items():
+        if not table.enabled:
+            continue
+        try:
+            uses[name] = helpers.configured(name, table, base)
+        except helpers.HelperError as error:
+            failed.append((("helper", name, *(["file"] if table.file else [])), str(error)))
+    return uses, failed

@@ -1,0 +1,138 @@
+"""Settings that are right each by itself, and wrong together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import combinations
+
+from ipmasq.config.model import Config, ForwardTable
+from ipmasq.config.places import Path
+from ipmasq.config.sides import named_networks
+from ipmasq.config.tables import forward, forward_name, trigger_name
+from ipmasq.config.values import protocol_text
+from ipmasq.core.policy import ANY_PROTOCOL, Forward, HelperUse, PortRange
+from ipmasq.wire.addresses import Network, to_text
+
+Mistake = tuple[Path, str]
+
+WITH_PORTS = (ANY_PROTOCOL, 6, 17)
+
+
+def contradictions(
+    config: Config, helpers: Mapping[str, HelperUse], known: Collection[Path]
+) -> Iterator[Mistake]:
+    """`known`: paths at which a mistake was found already; nothing is said to be missing there."""
+    yield from _incomplete(config, known)
+    yield from _sides(config)
+    yield from _rules(config)
+    yield from _forwards(config)
+    yield from _names(config)
+    yield from _classes(config)
+    yield from _conflicting_helpers(helpers)
+
+
+def overlap(one: PortRange, other: PortRange) -> bool:
+    return one.low <= other.high and other.low <= one.high
+
+
+def _incomplete(config: Config, known: Collection[Path]) -> Iterator[Mistake]:
+    gateway = config.gateway
+    broken = {path[:2] for path in known}
+    if ("gateway",) in broken:
+        return
+    if not gateway.inside and ("gateway", "inside") not in broken:
+        message = 'is missing: who is masqueraded? Name interfaces or networks, inside = ["eth1"]'
+        yield ("gateway", "inside"), message
+    missing = not gateway.outside and not gateway.public
+    if missing and not {("gateway", "outside"), ("gateway", "public")} & broken:
+        message = 'is missing: as whom? Name the interface, outside = "eth0"'
+        yield ("gateway", "outside"), message
+
+
+def _sides(config: Config) -> Iterator[Mistake]:
+    gateway = config.gateway
+    for index, entry in gateway.inside.items():
+        if entry == gateway.outside:
+            yield ("gateway", "inside", index), f"{entry} is the outside interface"
+    for index, pool in gateway.public.items():
+        for network in named_networks(gateway) or ():
+            if pool.address in network or network.address in pool:
+                message = f"the public {_plain(pool)} and the inside network {network} overlap"
+                yield ("gateway", "public", index), message
+
+
+def _plain(network: Network) -> str:
+    return to_text(network.address) if network.length == 32 else str(network)
+
+
+def _rules(config: Config) -> Iterator[Mistake]:
+    for index, rule in config.rule.items():
+        for key, ports in (("ports", rule.ports), ("from_ports", rule.from_ports)):
+            if ports and rule.protocol not in WITH_PORTS:
+                yield ("rule", index, key), f"{protocol_text(rule.protocol)} has no ports"
+
+
+def _forwards(config: Config) -> Iterator[Mistake]:
+    whole: list[tuple[int, Forward]] = []
+    pool = config.gateway.public.values()
+    for index, table in config.forward.items():
+        if message := _misfit(table):
+            yield ("forward", index, "to"), message
+        else:
+            whole.append((index, forward(table)))
+        if pool and table.public and not any(table.public in network for network in pool):
+            message = f"{to_text(table.public)} is not among the public addresses of [gateway]"
+            yield ("forward", index, "public"), message
+    for (_, one), (index, other) in combinations(whole, 2):
+        publics = (one.public, other.public)
+        same_address = None in publics or one.public == other.public
+        if same_address and one.protocol == other.protocol and overlap(one.ports, other.ports):
+            yield ("forward", index, "port"), f"overlaps port {one.ports} of forward {one.name}"
+
+
+def _misfit(table: ForwardTable) -> str | None:
+    public, inside = table.port, table.to.ports or table.port
+    count = public.high - public.low + 1
+    if inside.low != inside.high and inside.high - inside.low + 1 != count:
+        return f"{inside} are {inside.high - inside.low + 1} ports, but {public} are {count}"
+    if inside.low + count - 1 > 65535:
+        return f"{count} ports from {inside.low} on end beyond 65535"
+    return None
+
+
+def _names(config: Config) -> Iterator[Mistake]:
+    forwards = {index: forward_name(table) for index, table in config.forward.items()}
+    triggers = {index: trigger_name(table) for index, table in config.trigger.items()}
+    given = {index for index, table in config.forward.items() if table.name is not None}
+    for index, one in _repeated(forwards):
+        if {index, one} & given:  # else they overlap, which is said already
+            yield ("forward", index, "name"), _name_taken(forwards, "forward", one)
+    for index, one in _repeated(triggers):
+        yield ("trigger", index, "name"), _name_taken(triggers, "trigger", one)
+
+
+def _repeated(names: Mapping[int, str]) -> Iterator[tuple[int, int]]:
+    """Which has the same name as which before it."""
+    first: dict[str, int] = {}
+    for index, name in names.items():
+        if first.setdefault(name, index) != index:
+            yield index, first[name]
+
+
+def _name_taken(names: Mapping[int, str], kind: str, index: int) -> str:
+    return f'the name "{names[index]}" is that of {kind} {index + 1} already'
+
+
+def _classes(config: Config) -> Iterator[Mistake]:
+    for name, table in config.helper.items():
+        if table.helper_class and not table.file:
+            yield ("helper", name, "class"), 'means nothing without "file"'
+
+
+def _conflicting_helpers(helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
+    for one, other in combinations(helpers.values(), 2):
+        shared = one.ports & other.ports
+        if shared and one.protocol == other.protocol:
+            ports = ", ".join(map(str, sorted(shared)[:5]))
+            message = f"port {ports} is already that of helper {one.name}"
+            yield ("helper", other.name, "ports"), message

@@ -1,0 +1,190 @@
+"""The configuration file, setting by setting. `docs/configuration.md` says what each is for.
+
+Values are read into what the policy is made of. Lists are kept by position, so that one bad element can be
+left out and the others are still checked, and found again in the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from ipmasq.config import values
+from ipmasq.core.door import TCP
+from ipmasq.core.policy import (
+    ANY_PROTOCOL,
+    Action,
+    Behaviour,
+    HelperUse,
+    Limits,
+    OnFailure,
+    PortRange,
+    Timeouts,
+)
+from ipmasq.wire.addresses import Address, Network
+
+Value = TypeVar("Value")
+
+LEFT_OUT = object()
+"""Stands where a bad element stood."""
+
+
+def _numbered(value: object) -> object:
+    if isinstance(value, list):
+        return {index: item for index, item in enumerate(value) if item is not LEFT_OUT}
+    raise ValueError("begins with double brackets, such as [[rule]]: there can be several")
+
+
+def _one_or_more(value: object) -> object:
+    return _numbered(value if isinstance(value, list) else [value])
+
+
+def _word(kind: type[IntEnum]) -> Callable[[object], IntEnum]:
+    words = {member.name.lower().replace("_", "-"): member for member in kind}
+
+    def read(value: object) -> IntEnum:
+        if isinstance(value, str) and value in words:
+            return words[value]
+        choice = ", ".join(f'"{word}"' for word in words)
+        raise ValueError(f"{values.shown(value)} is none of {choice}")
+
+    return read
+
+
+Items: TypeAlias = Annotated[dict[int, Value], BeforeValidator(_one_or_more)]
+Tables: TypeAlias = Annotated[dict[int, Value], BeforeValidator(_numbered)]
+Duration: TypeAlias = Annotated[float, PlainValidator(values.duration)]
+Ports: TypeAlias = Annotated[PortRange, PlainValidator(values.port_range)]
+Net: TypeAlias = Annotated[Network, PlainValidator(values.network)]
+Pool: TypeAlias = Annotated[Network, PlainValidator(values.pool)]
+Ip: TypeAlias = Annotated[Address, PlainValidator(values.address)]
+Interface: TypeAlias = Annotated[str, PlainValidator(values.interface)]
+Inside: TypeAlias = Annotated[str | Network, PlainValidator(values.interface_or_network)]
+Protocol: TypeAlias = Annotated[int, PlainValidator(values.protocol)]
+Transport: TypeAlias = Annotated[int, PlainValidator(values.transport)]
+Name: TypeAlias = Annotated[str, Field(strict=True, min_length=1, max_length=64)]
+Count: TypeAlias = Annotated[int, Field(strict=True, ge=1)]
+Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
+Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
+Fails: TypeAlias = Annotated[OnFailure, PlainValidator(_word(OnFailure))]
+
+
+_HELPER: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(HelperUse)}
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class GatewayTable(_Table):
+    inside: Items[Inside] = {}
+    outside: Interface | None = None
+    public: Items[Pool] = {}
+    ports: Ports = PortRange(61000, 65095)
+    data_ports: Ports | None = None
+    mapping: Behaves = Behaviour.ENDPOINT_INDEPENDENT
+    filtering: Behaves = Behaviour.ADDRESS_DEPENDENT
+    default_action: Does = Action.MASQUERADE
+    plane: Literal["auto", "tun"] = "auto"
+
+
+class TimeoutsTable(_Table):
+    tcp_established: Duration = Timeouts().tcp_established
+    tcp_opening: Duration = Timeouts().tcp_opening
+    tcp_closing: Duration = Timeouts().tcp_closing
+    udp: Duration = Timeouts().udp
+    icmp: Duration = Timeouts().icmp
+    fragment: Duration = Timeouts().fragment
+
+
+class LimitsTable(_Table):
+    flows: Count = Limits().flows
+    flows_per_host: Count = Limits().flows_per_host
+    fragmented_datagrams: Count = Limits().fragmented_datagrams
+    stream_bytes: Count = Limits().stream_bytes
+
+
+class ControlTable(_Table):
+    socket: Name = "/run/ipmasq/control.sock"
+    mode: Annotated[int, PlainValidator(values.mode)] = 0o600
+    group: Name | None = None
+
+
+class RuleTable(_Table):
+    action: Does
+    source: Items[Net] = Field(default={}, alias="from")
+    to: Items[Net] = {}
+    protocol: Protocol = ANY_PROTOCOL
+    ports: Items[Ports] = {}
+    from_ports: Items[Ports] = {}
+
+
+class ForwardTable(_Table):
+    name: Name | None = None
+    protocol: Transport = TCP
+    public: Ip | None = None
+    port: Ports
+    to: Annotated[values.Target, PlainValidator(values.target)]
+
+
+class TriggerTable(_Table):
+    name: Name | None = None
+    protocol: Transport = TCP
+    ports: Ports
+    opens: Ports
+    opens_protocol: Transport | None = None
+    life: Duration = 600.0
+
+
+class HelperTable(_Table):
+    enabled: Annotated[bool, Field(strict=True)] = True
+    ports: Items[Ports] | None = None
+    protocol: Transport | None = None
+    on_failure: Fails = OnFailure.PASS
+    expectations_per_flow: Count = _HELPER["expectations_per_flow"]
+    expectations_per_host: Count = _HELPER["expectations_per_host"]
+    expectation_life: Duration = _HELPER["expectation_life"]
+    file: Annotated[Path, PlainValidator(values.file)] | None = None
+    helper_class: Name | None = Field(default=None, alias="class")
+
+
+class Config(_Table):
+    """The whole file."""
+
+    gateway: GatewayTable = GatewayTable()
+    timeouts: TimeoutsTable = TimeoutsTable()
+    limits: LimitsTable = LimitsTable()
+    control: ControlTable = ControlTable()
+    rule: Tables[RuleTable] = {}
+    forward: Tables[ForwardTable] = {}
+    trigger: Tables[TriggerTable] = {}
+    helper: dict[str, HelperTable] = {}
+
+
+def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The model of the table at `path`, or None if no table belongs there."""
+    match path:
+        case ():
+            return Config
+        case (("gateway" | "timeouts" | "limits" | "control") as section,):
+            return _SECTIONS[section]
+        case ("rule" | "forward" | "trigger" | "helper") as section, _:
+            return _SECTIONS[section]
+    return None
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "gateway": GatewayTable,
+    "timeouts": TimeoutsTable,
+    "limits": LimitsTable,
+    "control": ControlTable,
+    "rule": RuleTable,
+    "forward": ForwardTable,
+    "trigger": TriggerTable,
+    "helper": HelperTable,
+}

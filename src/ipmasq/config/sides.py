@@ -1,0 +1,75 @@
+"""Which interfaces, networks and addresses the configuration means on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ipmasq.config.model import GatewayTable
+from ipmasq.config.surroundings import Surroundings
+from ipmasq.config.values import addresses_of
+from ipmasq.wire.addresses import Address, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """`outside` is None, and the others are empty, as far as this machine has nothing that fits."""
+
+    outside: str | None
+    inside: tuple[str, ...]
+    networks: tuple[Network, ...]
+    public: tuple[Address, ...]
+
+
+def resolve(gateway: GatewayTable, here: Surroundings) -> Sides:
+    """An interface named inside stands for the networks of its addresses, a network for the interfaces
+    that have an address in it (none, if it is behind another router). Likewise outside: the pool is
+    reached by the interface in whose network it is."""
+    pool = tuple(gateway.public.values())
+    outside = gateway.outside or _reaching(pool, here)
+    networks = tuple(dict.fromkeys(_networks(gateway, here)))
+    inside = tuple(dict.fromkeys(_interfaces(gateway, networks, here)))
+    inside = tuple(name for name in inside if name != outside)
+    return Sides(outside, inside, networks, tuple(dict.fromkeys(_public(pool, outside, here))))
+
+
+def named_networks(gateway: GatewayTable) -> tuple[Network, ...] | None:
+    """The inside networks, if they can be told without looking at any machine."""
+    entries = tuple(gateway.inside.values())
+    networks = tuple(entry for entry in entries if isinstance(entry, Network))
+    return networks if len(networks) == len(entries) else None
+
+
+def _networks(gateway: GatewayTable, here: Surroundings) -> Iterator[Network]:
+    for entry in gateway.inside.values():
+        if isinstance(entry, Network):
+            yield entry
+        else:
+            yield from (address.network for address in here.interfaces.get(entry, ()))
+
+
+def _interfaces(
+    gateway: GatewayTable, networks: tuple[Network, ...], here: Surroundings
+) -> Iterator[str]:
+    yield from (name for name in gateway.inside.values() if isinstance(name, str))
+    for name, addresses in here.interfaces.items():
+        if any(each.address in net for each in addresses for net in networks):
+            yield name
+
+
+def _reaching(pool: Iterable[Network], here: Surroundings) -> str | None:
+    for name, addresses in here.interfaces.items():
+        if any(net.address in a.network or a.address in net for a in addresses for net in pool):
+            return name
+    return None
+
+
+def _public(
+    pool: tuple[Network, ...], outside: str | None, here: Surroundings
+) -> Iterator[Address]:
+    """The pool, or the interface's primary address, if it has one now."""
+    if not pool:
+        yield from (a.address for a in here.interfaces.get(outside or "", ())[:1])
+    for net in pool:
+        first = int.from_bytes(net.address, "big")
+        yield from (number.to_bytes(4, "big") for number in range(first, first + addresses_of(net)))

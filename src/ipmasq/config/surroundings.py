@@ -1,0 +1,65 @@
+"""What the configuration meets on this machine. The only file of this floor that looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from ipmasq.core.policy import PortRange
+from ipmasq.wire.addresses import Address, Network, to_address
+
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+IPV4_FAMILY = 2
+
+
+class HostAddress(NamedTuple):
+    """An address of this host, in a network of `length` bits."""
+
+    address: Address
+    length: int
+
+    @property
+    def network(self) -> Network:
+        shift = 8 * len(self.address) - self.length
+        bits = int.from_bytes(self.address, "big") >> shift << shift
+        return Network(bits.to_bytes(len(self.address), "big"), self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    interfaces: Mapping[str, tuple[HostAddress, ...]]
+    """IPv4 addresses by interface, the primary one first; no longer to be changed."""
+    ephemeral: PortRange | None = None
+    """Ports that the kernel gives to the host's own outgoing connections."""
+    listening: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+    """(protocol, port) on which the host itself serves."""
+
+    @property
+    def own(self) -> frozenset[Address]:
+        """Every address at which the host answers."""
+        return frozenset(a.address for found in self.interfaces.values() for a in found)
+
+
+def read_surroundings(listening: frozenset[tuple[int, int]] = frozenset()) -> Surroundings:
+    """Of this machine (this network namespace) now. `listening` is for the caller to find out."""
+    from pyroute2 import IPRoute  # takes a tenth of a second
+
+    with IPRoute() as kernel:
+        names = {link["index"]: str(link.get("ifname")) for link in kernel.get_links()}
+        found: dict[str, list[HostAddress]] = {name: [] for name in names.values()}
+        for each in kernel.get_addr(family=IPV4_FAMILY):
+            text = each.get("local") or each.get("address")
+            if text and each["index"] in names:
+                found[names[each["index"]]].append(HostAddress(to_address(text), each["prefixlen"]))
+    interfaces = {name: tuple(addresses) for name, addresses in found.items()}
+    return Surroundings(interfaces, _ephemeral(), listening)
+
+
+def _ephemeral() -> PortRange | None:
+    try:
+        low, high = EPHEMERAL.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return PortRange(int(low), int(high))

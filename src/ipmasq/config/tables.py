@@ -1,0 +1,71 @@
+"""One table of the file made into one value of the policy. Each is known to be free of mistakes."""
+
+from __future__ import annotations
+
+from ipmasq.config.model import ForwardTable, RuleTable, TriggerTable
+from ipmasq.config.values import protocol_text
+from ipmasq.core.policy import ALL_PORTS, ANY_PROTOCOL, Forward, Rule, Trigger
+from ipmasq.wire.addresses import to_text
+
+
+def rule(table: RuleTable) -> Rule:
+    return Rule(
+        action=table.action,
+        source=tuple(table.source.values()),
+        destination=tuple(table.to.values()),
+        protocol=table.protocol,
+        source_ports=tuple(table.from_ports.values()) or (ALL_PORTS,),
+        destination_ports=tuple(table.ports.values()) or (ALL_PORTS,),
+        text=_rule_text(table),
+    )
+
+
+def _rule_text(table: RuleTable) -> str:
+    parts = [table.action.name.lower()]
+    if table.protocol != ANY_PROTOCOL:
+        parts.append(protocol_text(table.protocol))
+    for word, values in (
+        ("from", table.source),
+        ("from ports", table.from_ports),
+        ("to", table.to),
+        ("ports", table.ports),
+    ):
+        if values:
+            parts.append(f"{word} {','.join(map(str, values.values()))}")
+    return " ".join(parts)
+
+
+def forward(table: ForwardTable) -> Forward:
+    return Forward(
+        name=forward_name(table),
+        protocol=table.protocol,
+        public=table.public,
+        ports=table.port,
+        inside=table.to.address,
+        inside_port=(table.to.ports or table.port).low,
+    )
+
+
+def forward_name(table: ForwardTable) -> str:
+    """The same after each reload, whatever else stands in the file: `tcp-2121`."""
+    if table.name is not None:
+        return table.name
+    address = [to_text(table.public)] if table.public else []
+    return "-".join([protocol_text(table.protocol), *address, str(table.port)])
+
+
+def trigger(table: TriggerTable) -> Trigger:
+    return Trigger(
+        name=trigger_name(table),
+        protocol=table.protocol,
+        ports=table.ports,
+        opens_protocol=table.opens_protocol or table.protocol,
+        opens_ports=table.opens,
+        life=table.life,
+    )
+
+
+def trigger_name(table: TriggerTable) -> str:
+    return (
+        table.name if table.name is not None else f"{protocol_text(table.protocol)}-{table.ports}"
+    )

@@ -1,0 +1,220 @@
+"""Values as people write them in the file: durations, ports, addresses, networks, protocols.
+
+Each reader takes what TOML made of it and raises ValueError with a sentence for the operator.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from ipmasq.core.policy import ANY_PROTOCOL, PortRange
+from ipmasq.wire.addresses import Address, Network, to_text
+
+PROTOCOLS = {
+    "any": ANY_PROTOCOL, "icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "sctp": 132,
+}  # fmt: skip
+"""Names for what /etc/protocols names; that file is not on every machine."""
+
+LARGEST_POOL = 65536
+"""Addresses that one prefix of the pool may stand for."""
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
+_RANGE = re.compile(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?")
+_INTERFACE = re.compile(r"[^\s/:]{1,15}")  # dev_valid_name() in the kernel's net/core/dev.c
+
+
+def shown(value: object) -> str:
+    """The value as it stands in the file, more or less."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# -- durations
+
+
+def duration(value: object) -> float:
+    """Seconds, more than 0, from "2h4m", "90s" or a number of seconds."""
+    seconds = _seconds(value)
+    if seconds is None:
+        raise ValueError(f'{shown(value)} is not a duration; write "2h4m", "90s" or seconds')
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{shown(value)} is not a duration: it must be more than 0 seconds")
+    return seconds
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or not any(match.groups()):
+        return None
+    return sum(
+        float(n) * unit for n, unit in zip(match.groups(), _UNITS.values(), strict=True) if n
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """The shortest text that `duration` reads back as the same number."""
+    rest, parts = seconds, []
+    for unit, size in _UNITS.items():
+        count = int(rest // size) if unit != "s" else rest
+        if count:
+            parts.append(f"{_plain(count)}{unit}")
+            rest -= count * size
+    return "".join(parts) or "0s"
+
+
+def _plain(number: float) -> str:
+    if number == int(number):
+        return str(int(number))
+    return f"{number:.9f}".rstrip("0")
+
+
+# -- ports
+
+
+def port_range(value: object) -> PortRange:
+    """One port or one range "5000-5010"."""
+    if isinstance(value, list):
+        raise ValueError('one port or one range is meant here, such as "5000-5010", not a list')
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError(f'{shown(value)} is not a port; write 21 or "5000-5010"')
+    match = _RANGE.fullmatch(str(value).strip())
+    if match is None and not isinstance(value, int):
+        raise ValueError(f'{shown(value)} is not a port; write 21 or "5000-5010"')
+    low = int(match[1]) if match else int(value)
+    high = int(match[2]) if match and match[2] else low
+    for port in (low, high):
+        if not 1 <= port <= 65535:
+            raise ValueError(f"there is no port {port}: ports go from 1 to 65535")
+    if low > high:
+        raise ValueError(f'the range {shown(value)} is reversed; write "{high}-{low}"')
+    return PortRange(low, high)
+
+
+# -- addresses
+
+
+def address(value: object) -> Address:
+    """One IPv4 address, as 4 bytes."""
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        found = ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not an IPv4 address") from None
+    if found.version != 4:
+        raise ValueError(f"{shown(value)} is IPv6, which cannot be masqueraded yet")
+    return found.packed
+
+
+def network(value: object) -> Network:
+    """An IPv4 prefix or a single address."""
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        found = ipaddress.ip_interface(value).network
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not an IPv4 address or network") from None
+    if found.version != 4:
+        raise ValueError(f"{shown(value)} is IPv6, which cannot be masqueraded yet")
+    if str(found.network_address) != value.partition("/")[0]:
+        raise ValueError(f'{shown(value)} is a host in a network; write "{found}"')
+    return Network(found.network_address.packed, found.prefixlen)
+
+
+def pool(value: object) -> Network:
+    """An address, or a prefix, of which every address is used."""
+    found = network(value)
+    if addresses_of(found) > LARGEST_POOL:
+        raise ValueError(f"{shown(value)} has more than {LARGEST_POOL:,} addresses")
+    return found
+
+
+def addresses_of(net: Network) -> int:
+    """How many addresses there are in it."""
+    return 1 << (8 * len(net.address) - net.length)
+
+
+def interface(value: object) -> str:
+    if not isinstance(value, str) or not _INTERFACE.fullmatch(value):
+        raise ValueError(f"{shown(value)} is not the name of an interface")
+    return value
+
+
+def interface_or_network(value: object) -> str | Network:
+    """A network if it looks like one (digits, dots, a slash or a colon), else an interface."""
+    looks_numeric = isinstance(value, str) and re.fullmatch(r"[\d.]+|.*[/:].*", value)
+    return network(value) if looks_numeric else interface(value)
+
+
+class Target(NamedTuple):
+    """Where a forward leads: without ports, to the same ones as the public ones."""
+
+    address: Address
+    ports: PortRange | None
+
+    def __str__(self) -> str:
+        return to_text(self.address) + (f":{self.ports}" if self.ports else "")
+
+
+def target(value: object) -> Target:
+    """ "10.0.0.2", "10.0.0.2:21" or "10.0.0.2:5000-5010"."""
+    if not isinstance(value, str):
+        raise ValueError(f'{shown(value)} is not where a server can be; write "10.0.0.2:21"')
+    host, colon, ports = value.partition(":")
+    if ":" in ports:
+        return Target(address(value), None)
+    return Target(address(host), port_range(ports) if colon else None)
+
+
+# -- protocols
+
+
+def protocol(value: object) -> int:
+    """An IP protocol number, of a name or a number; 0 is any."""
+    if isinstance(value, str) and value.lower() in PROTOCOLS:
+        return PROTOCOLS[value.lower()]
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 255:
+        return value
+    names = ", ".join(f'"{name}"' for name in PROTOCOLS)
+    raise ValueError(f"{shown(value)} is not a protocol; write one of {names} or a number to 255")
+
+
+def transport(value: object) -> int:
+    """A protocol with ports that can be masqueraded: TCP or UDP."""
+    number = PROTOCOLS.get(value.lower()) if isinstance(value, str) else value
+    if number in (6, 17) and isinstance(number, int):
+        return number
+    raise ValueError(f'{shown(value)} has no place here; write "tcp" or "udp"')
+
+
+def protocol_text(number: int) -> str:
+    """Its name if it has one, else its number."""
+    names = {value: name for name, value in PROTOCOLS.items()}
+    return names.get(number, str(number))
+
+
+# -- access
+
+
+def mode(value: object) -> int:
+    """Permission bits from "0660"."""
+    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value):
+        return int(value, 8)
+    raise ValueError(f'{shown(value)} is not an access mode; write it as text, such as "0660"')
+
+
+# -- files
+
+
+def file(value: object) -> Path:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise ValueError(f'{shown(value)} is not a file; write "my_helper.py"')
+    return Path(value)

@@ -1,0 +1,78 @@
+"""Says what is wrong with the file in the operator's words instead of the checking library's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ipmasq.config.model import Config, table_at
+from ipmasq.config.places import Path
+from ipmasq.config.values import shown
+
+
+def mistakes(error: ValidationError) -> list[tuple[Path, str]]:
+    """Where, and one sentence, for each of them."""
+    return [(each["loc"], _sentence(each)) for each in error.errors(include_url=False)]
+
+
+def settings(table: type[BaseModel]) -> list[str]:
+    """What its keys are called in the file."""
+    return [field.alias or name for name, field in table.model_fields.items()]
+
+
+def _sentence(error: Any) -> str:
+    path, value, context = error["loc"], error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "missing":
+            return "is missing, and has no default"
+        case "extra_forbidden":
+            return _unknown(path)
+        case "literal_error":
+            return f"{shown(value)} is none of {context['expected'].replace(chr(39), chr(34))}"
+        case "bool_type":
+            return f"{shown(value)} is neither true nor false"
+        case "int_type":
+            return f"{shown(value)} is not a whole number"
+        case "greater_than_equal":
+            return f"{shown(value)} is too small; at least {context['ge']}"
+        case "string_type" | "string_too_short":
+            return f"{shown(value)} is not a name; write it in quotes"
+        case "string_too_long":
+            return f"{shown(value)} is longer than {context['max_length']} characters"
+        case "model_type" | "dict_type":
+            return f"{shown(value)} stands where a table must be"
+    return str(error["msg"])
+
+
+def _unknown(path: Path) -> str:
+    key, table = str(path[-1]), table_at(path[:-1])
+    if table is None:
+        return "there is no such setting"
+    known = settings(table)
+    close = get_close_matches(key.lower().replace("-", "_"), known, n=1)
+    if close:
+        return f'there is no such setting; did you mean "{close[0]}"?'
+    elsewhere = _tables_with(key)
+    if elsewhere:
+        return f"there is no such setting here; did you mean it to be in {' or '.join(elsewhere)}?"
+    return f"there is no such setting; here can stand {_listed(known)}"
+
+
+def _tables_with(key: str) -> list[str]:
+    double = {"rule", "forward", "trigger"}
+    found = []
+    for section in settings(Config):
+        header = f"[[{section}]]" if section in double else f"[{section}]"
+        path = (section,) if table_at((section,)) else (section, 0)
+        if (table := table_at(path)) and key in settings(table):
+            found.append("[helper.NAME]" if section == "helper" else header)
+    return found
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)

@@ -39,6 +39,7 @@ from ipmasq.wire.packet import Packet
 
 _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
+_UDP = struct.Struct("!H")
 _OPENING_OR_CLOSING = tcp.SYN | tcp.FIN | tcp.RST
 NEAR = 0xFFFF
 """Bytes beyond what was acknowledged within which the end of a stream is believed to be."""
@@ -86,10 +87,13 @@ class Engine:
                         if size < 40:
                             return self._drop(Why.MALFORMED)
                         sequence, acknowledged, offset, flags = _TCP.unpack_from(data, 24)
-                        if flags & _OPENING_OR_CLOSING:
+                        length = total - 20 - (offset >> 4 << 2)
+                        if flags & _OPENING_OR_CLOSING or length < 0 or offset < 0x50:
                             return self._consider(packet, side, now)
-                        half.end = (sequence + total - 20 - (offset >> 4 << 2)) & 0xFFFFFFFF
+                        half.end = (sequence + length) & 0xFFFFFFFF
                         half.acknowledged = acknowledged
+                    elif not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
+                        return self._drop(Why.MALFORMED)
                     translate(data, 20, protocol, half, self._hop, packet.partial)
                     half.packets += 1
                     half.bytes += size

@@ -1,0 +1,474 @@
+"""Attacks on the gateway with packets, and with what real FTP ends could say (the helper is the real one)."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange
+from ipmasq.core.side import Side
+from ipmasq.core.why import Why
+from ipmasq.helpers.ftp import Ftp
+from ipmasq.wire.addresses import Endpoint, to_address
+from ipmasq.wire.packet import Packet
+from tests.conformance import packets
+from tests.conformance.conversation import CLIENT, SERVER, Conversation
+from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP
+from tests.conformance.world import E1, GATEWAY, IN1, IN2, OFF, OUT1, OUT2, World
+
+FTP = HelperUse("ftp", Ftp, TCP, frozenset((21,)), Ftp.orthogonal)
+
+
+def ftp(world: World | None = None, client: Endpoint = Endpoint(IN1, 4000)) -> Conversation:  # noqa: B008
+    """A control connection of an inside client, logged in."""
+    talk = Conversation(world or World(helpers=(FTP,)), client, Endpoint(OUT1, 21))
+    talk.say(SERVER, b"220 ready\r\n")
+    talk.say(CLIENT, b"USER a\r\n")
+    talk.say(SERVER, b"230 in\r\n")
+    return talk
+
+
+def numbers(address: bytes, port: int) -> bytes:
+    return b",".join(b"%d" % n for n in (*address, *divmod(port, 256)))
+
+
+def said_last(talk: Conversation, listener: int) -> bytes:
+    return talk.heard(listener).splitlines(keepends=True)[-1]
+
+
+def announced(line: bytes) -> Endpoint:
+    """What a PORT or a 227 says."""
+    fields = [int(n) for n in line.strip(b"PORT()\r\n .").split(b"(")[-1].split(b",")]
+    return Endpoint(bytes(fields[:4]), fields[4] * 256 + fields[5])
+
+
+FOREIGN = [IN2, OUT2, OUT1, GATEWAY]
+
+
+@pytest.mark.row("A-01", "6384-7")
+@pytest.mark.parametrize("victim", FOREIGN)
+@pytest.mark.parametrize("form", ["PORT", "EPRT"])
+@pytest.mark.parametrize("port", [25, 5000])
+def test_a_client_cannot_make_the_server_bounce_to_a_third_host(
+    victim: bytes, form: str, port: int
+):
+    talk = ftp()
+    own, other = (
+        b"PORT " + numbers(address, to) + b"\r\n"
+        if form == "PORT"
+        else b"EPRT |1|%d.%d.%d.%d|%d|\r\n" % (*address, to)
+        for address, to in ((IN1, 5000), (victim, port))
+    )
+    talk.say(CLIENT, other)
+    assert said_last(talk, SERVER) == other
+    assert talk.world.expectations == 0
+    talk.world.tcp(OUT1, 20, IN2, port, SYN).is_dropped(Why.UNSOLICITED)
+    talk.say(SERVER, b"200 fine\r\n")
+    talk.say(CLIENT, own)
+    assert said_last(talk, SERVER) != own
+    assert talk.world.expectations == 1
+
+
+@pytest.mark.row("A-14")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "203.0.113.1",
+        "10.0.0.1",
+        "10.0.0.255",
+    ],
+)
+def test_an_announcement_of_no_host_of_its_own_opens_nothing(address: str):
+    talk = ftp()
+    line = b"PORT " + numbers(to_address(address), 5000) + b"\r\n"
+    talk.say(CLIENT, line)
+    if address == "203.0.113.1":
+        # The client's own public address: it means itself, and nobody else is reached by it.
+        assert all(e.public.address == E1 for e in talk.world.engine.expectations())
+        return
+    assert said_last(talk, SERVER) == line
+    assert talk.world.expectations == 0
+
+
+@pytest.mark.row("A-06", "1123-6b", "6384-6b", "A-05")
+@pytest.mark.parametrize("victim", [OUT2, IN2, E1, GATEWAY])
+def test_a_server_that_names_another_host_in_227_opens_nothing(victim: bytes):
+    for address, expected in ((OUT1, 1), (victim, 0)):
+        talk = ftp()
+        talk.say(CLIENT, b"PASV\r\n")
+        line = b"227 Entering Passive Mode (" + numbers(address, 5000) + b").\r\n"
+        talk.say(SERVER, line)
+        assert said_last(talk, CLIENT) == line
+        assert talk.world.expectations == expected
+    talk.world.tcp(OUT2, 20, E1, 5000, SYN)
+    assert len(talk.world.flows) == 1
+
+
+@pytest.mark.row("A-05")
+def test_a_forged_227_opens_nothing_from_the_wrong_side_or_at_a_system_port():
+    talk = ftp()
+    talk.say(CLIENT, b"PASV\r\n")
+    line = b"227 Entering Passive Mode (" + numbers(IN2, 22) + b").\r\n"
+    forged = talk.ends[SERVER].write(ACK | PSH, line)
+    talk.world.send(forged, Side.INSIDE).is_dropped(Why.SPOOFED)
+    talk.world.send(forged, Side.OUTSIDE)
+    assert talk.world.expectations == 0
+    unasked = ftp()
+    unasked.say(SERVER, b"227 Entering Passive Mode (" + numbers(OUT1, 5000) + b").\r\n")
+    assert unasked.world.expectations == 0
+
+
+@pytest.mark.row("A-12")
+def test_a_flood_of_announcements_is_bounded_per_connection_and_per_host():
+    world = World(helpers=(FTP,))
+    for n in range(30):
+        talk = ftp(world, Endpoint(IN1, 4000 + n))
+        for port in range(5000, 5020):
+            talk.say(CLIENT, b"PORT " + numbers(IN1, port + 100 * n) + b"\r\n")
+        assert sum(e.flow == world.flows[-1].id for e in world.engine.expectations()) <= 4
+    assert world.expectations == FTP.expectations_per_host
+    (view,) = world.engine.helpers()
+    assert view.refused["host has too many expectations"] > 0
+    other = ftp(world, Endpoint(IN2, 4000))
+    other.say(CLIENT, b"PORT " + numbers(IN2, 5000) + b"\r\n")
+    world.tcp(OUT1, 20, *announced(said_last(other, SERVER)), SYN).reaches(IN2, 5000)
+    world.later(61)
+    assert world.expectations == 0
+    assert len(world.engine.table.mappings()) == 32
+
+
+@pytest.mark.row("A-13")
+def test_two_clients_that_announce_one_port_each_get_their_own_data():
+    world = World(helpers=(FTP,))
+    talks = {host: ftp(world, Endpoint(host, 4000)) for host in (IN1, IN2)}
+    public = {}
+    for host, talk in talks.items():
+        talk.say(CLIENT, b"PORT " + numbers(host, 1025) + b"\r\n")
+        public[host] = announced(said_last(talk, SERVER))
+    assert public[IN1] != public[IN2]
+    for host in (IN2, IN1):
+        world.tcp(OUT1, 20, *public[host], SYN).reaches(host, 1025)
+
+
+@pytest.mark.row("2577-4", "6384-7.2b", "2577-3", "3027-2.2")
+def test_a_promise_admits_one_connection_from_the_peer_and_nothing_else():
+    talk = ftp()
+    talk.say(CLIENT, b"PORT " + numbers(IN1, 1023) + b"\r\n")
+    assert talk.world.expectations == 0
+    talk.say(SERVER, b"504 no\r\n")
+    talk.say(CLIENT, b"PORT " + numbers(IN1, 1024) + b"\r\n")
+    public = announced(said_last(talk, SERVER))
+    talk.world.tcp(OFF, 20, *public, SYN).is_dropped(Why.FILTERED)
+    talk.world.udp(OUT1, 20, *public).is_dropped()
+    talk.world.tcp(OUT1, 20, *public, SYN).reaches(IN1, 1024)
+    talk.world.tcp(OUT1, 21, *public, SYN).is_dropped(Why.FILTERED)
+
+
+@pytest.mark.row("A-22")
+@pytest.mark.parametrize("protocol", [UDP, TCP])
+def test_a_port_that_the_host_listens_on_is_never_given_out(protocol: int):
+    service = 61004
+    for reserved in (True, False):
+        world = World(ports=PortRange(61000, 61009), filtering=Behaviour.ENDPOINT_INDEPENDENT)
+        if reserved:
+            world.engine.reserve(frozenset({(protocol, service)}))
+        given = set()
+        for n in range(12):
+            data = (
+                packets.udp(IN1, service + n, OUT1, 53)
+                if protocol == UDP
+                else packets.tcp(IN1, service + n, OUT1, 53, SYN)
+            )
+            given |= {facts.source.port for facts in world.send(data).packets}
+        assert (service in given) is not reserved
+        probe = (
+            packets.udp(OUT2, 1, E1, service)
+            if protocol == UDP
+            else packets.tcp(OUT2, 1, E1, service, SYN)
+        )
+        assert (world.send(probe).why is Why.HOST) is reserved
+
+
+@pytest.mark.row("A-22")
+def test_a_forwarded_port_is_never_given_out():
+    forward = Forward("game", UDP, None, PortRange(61000, 61008), IN2, 61000)
+    world = World(ports=PortRange(61000, 61009), forwards=(forward,))
+    assert world.udp(IN1, 61000, OUT1, 53).leaves_from(E1).port == 61009
+    world.udp(IN1, 61001, OUT1, 53).is_dropped(Why.NO_PORTS)
+    world.udp(OUT1, 53, E1, 61000).reaches(IN2, 61000)
+
+
+@pytest.mark.row("A-23")
+def test_off_path_resets_and_errors_remove_nothing():
+    talk = ftp(World())
+    public = talk.world.flow.public
+    for number in range(3000):
+        guess = (number * 1_431_655) % 2**32
+        data = packets.tcp(OUT1, 21, *public, RST, seq=guess)
+        talk.world.engine.receive(Packet(bytearray(data)), Side.OUTSIDE, talk.world.now)
+    quoted = packets.tcp(*public, OUT1, 21, ACK, seq=99)
+    talk.world.error(OFF, E1, 3, 4, quoted)
+    assert talk.world.flow.state == "established"
+    talk.say(SERVER, b"still here\r\n")
+    assert said_last(talk, CLIENT) == b"still here\r\n"
+
+
+@pytest.mark.row("A-24", "A-31")
+def test_an_inside_host_cannot_take_over_another_ones_mapping():
+    world = World()
+    talk = Conversation(world, Endpoint(IN1, 5000), Endpoint(OUT1, 80))
+    public = world.flow.public
+    talk.reset(CLIENT)
+    theirs = world.tcp(IN2, 5000, OUT1, 80, SYN).leaves_from(E1)
+    assert theirs != public
+    world.tcp(IN2, 5000, OUT1, 80, RST, seq=talk.ends[CLIENT].said)
+    talk.say(SERVER, b"for the first host")
+    assert talk.heard(CLIENT) == b"for the first host"
+
+
+SPOOFS = [
+    *((Side.OUTSIDE, source, why) for source, why in (
+        (IN1, Why.SPOOFED),
+        (IN2, Why.SPOOFED),
+        (E1, Why.SPOOFED),
+        (GATEWAY, Why.SPOOFED),
+        (to_address("127.0.0.1"), Why.MARTIAN),
+        (to_address("0.1.2.3"), Why.MARTIAN),
+        (to_address("224.0.0.5"), Why.MARTIAN),
+        (to_address("240.0.0.1"), Why.MARTIAN),
+        (to_address("255.255.255.255"), Why.MARTIAN),
+    )),
+    *((Side.INSIDE, source, why) for source, why in (
+        (E1, Why.SPOOFED),
+        (OUT1, Why.SPOOFED),
+        (to_address("10.0.1.2"), Why.SPOOFED),
+        (to_address("127.0.0.1"), Why.MARTIAN),
+        (to_address("224.0.0.5"), Why.MARTIAN),
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.row("A-35")
+@pytest.mark.parametrize(("side", "source", "why"), SPOOFS)
+@pytest.mark.parametrize("protocol", [UDP, TCP, ICMP])
+def test_addresses_on_the_wrong_side_open_nothing(
+    side: Side, source: bytes, why: Why, protocol: int
+):
+    world = World(filtering=Behaviour.ENDPOINT_INDEPENDENT)
+    public = world.udp(IN1, 5000, OUT1, 53).one.source
+    tcp = world.tcp(IN1, 5000, OUT1, 53, SYN).one.source
+    good, destination = (IN1, OUT2) if side is Side.INSIDE else (OUT2, E1)
+
+    def packet(source: bytes) -> bytes:
+        if protocol == ICMP:
+            return packets.echo(source, destination, 9)
+        if protocol == UDP:
+            return packets.udp(source, 9, destination, public.port)
+        return packets.tcp(source, 9, destination, tcp.port, SYN)
+
+    before = len(world.flows)
+    world.send(packet(source), side).is_dropped(why)
+    assert len(world.flows) == before
+    assert world.engine.counts[why] == 1
+    if not (protocol == ICMP and side is Side.OUTSIDE):
+        assert world.send(packet(good), side).packets
+
+
+@pytest.mark.row("A-36")
+def test_packets_to_themselves_go_nowhere_and_hairpins_end():
+    world = World(filtering=Behaviour.ENDPOINT_INDEPENDENT)
+    for side in Side:
+        land = packets.udp(E1, 80, E1, 80)
+        world.send(land, side).is_dropped(Why.SPOOFED)
+        world.send(packets.tcp(E1, 80, E1, 80, SYN), side).is_dropped(Why.SPOOFED)
+    one = world.udp(IN1, 5000, OUT1, 53).one.source
+    two = world.udp(IN2, 5000, OUT1, 53).one.source
+    echoed, ttl = world.udp(IN1, 5000, *two, ttl=9).reaches(IN2), 8
+    assert echoed.ttl == ttl
+    while ttl > 1:  # two hosts that send everything back
+        ttl -= 1
+        echoed = world.udp(*echoed.destination, *echoed.source, ttl=echoed.ttl).one
+        assert echoed.ttl == ttl
+    world.udp(*echoed.destination, *echoed.source, ttl=echoed.ttl).is_dropped(Why.TTL_EXPIRED)
+    assert one != two
+
+
+@pytest.mark.row("A-37")
+def test_what_has_lost_its_state_is_not_sent_out_untranslated():
+    """Every packet of every other test is looked at in the same way (`World`)."""
+    talk = ftp()
+    out = talk.say(CLIENT, b"NOOP\r\n").one
+    came = talk.say(SERVER, b"200 ok\r\n").one
+    assert talk.world.engine.close(talk.world.flow.id, talk.world.now)
+    for flags in (ACK, FIN | ACK, RST, RST | ACK, SYN | ACK, 0):
+        talk.send(CLIENT, flags, b"late").is_dropped(Why.NO_FLOW)
+    talk.world.error(IN1, OUT1, 3, 3, came.data).is_dropped(Why.ICMP_UNRELATED)
+    talk.world.reply(IN1, OUT1, 5).is_dropped(Why.UNSUPPORTED)
+    tail = packets.fragments(packets.udp(IN1, 5, OUT1, 53, bytes(100), fragment=0), 48)[1]
+    assert talk.world.send(tail).packets == ()
+    assert out.source.address == E1
+
+
+@pytest.mark.row("A-37")
+def test_an_error_from_inside_shows_no_inside_address_in_its_quote():
+    world = World()
+    public = world.udp(IN1, 5000, OUT1, 53).one.source
+    came = world.udp(OUT1, 53, *public).reaches(IN1, 5000)
+    world.error(IN2, OUT1, 11, 0, came.data).reaches(OUT1)
+    wrong = packets.udp(OUT1, 53, IN2, 5000)
+    world.error(IN1, OUT1, 3, 3, wrong).is_dropped(Why.ICMP_UNRELATED)
+
+
+def settled(protocol: int) -> tuple[World, bytes]:
+    """A world with a flow that needs no more thought, and a packet of it."""
+    world = World()
+    if protocol == UDP:
+        public = world.udp(IN1, 5000, OUT1, 80).one.source
+        world.udp(OUT1, 80, *public)
+        return world, packets.udp(IN1, 5000, OUT1, 80)
+    talk = Conversation(world, Endpoint(IN1, 5000), Endpoint(OUT1, 80))
+    return world, talk.ends[CLIENT].write(ACK, b"hello")
+
+
+def spoilt(data: bytes, at: int, value: bytes) -> bytes:
+    """With other bytes in it, and a right IP checksum."""
+    changed = bytearray(data)
+    changed[at : at + len(value)] = value
+    changed[10:12] = b"\0\0"
+    changed[10:12] = packets.checksum(bytes(changed[: max(20, (changed[0] & 15) * 4)])).to_bytes(
+        2, "big"
+    )
+    return bytes(changed)
+
+
+UDP_LENGTHS = [*range(8), 14, 0xFFFF]
+
+
+@pytest.mark.row("A-39")
+@pytest.mark.parametrize("known", [True, False])
+def test_lengths_that_make_no_sense_go_nowhere(known: bool):
+    for protocol in (UDP, TCP):
+        world, good = settled(protocol)
+        if not known:
+            world = World()
+            good = (
+                packets.udp(IN1, 5000, OUT1, 80)
+                if protocol == UDP
+                else packets.tcp(IN1, 5000, OUT1, 80, SYN)
+            )
+        bad = [good[:size] for size in range(len(good))]
+        bad += [spoilt(good, 0, bytes((0x40 | ihl,))) for ihl in range(5)]
+        bad += [spoilt(good, 0, bytes((0x4F,)))]
+        bad += [
+            spoilt(good, 0, bytes((version << 4 | 5,))) for version in range(16) if version != 4
+        ]
+        bad += [
+            spoilt(good, 2, total.to_bytes(2, "big"))
+            for total in (0, 1, 19, 20, 23, 27, len(good) + 1, 0xFFFF)
+        ]
+        if protocol == UDP:
+            bad += [spoilt(good, 24, length.to_bytes(2, "big")) for length in UDP_LENGTHS]
+        else:
+            bad += [spoilt(good, 32, bytes((offset << 4,))) for offset in (0, 1, 2, 3, 4, 15)]
+        for data in bad:
+            world.send(data, Side.INSIDE).is_dropped()
+        assert world.send(good).packets
+
+
+@pytest.mark.row("A-39")
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("protocol", [UDP, TCP])
+def test_the_padding_of_the_link_is_not_passed_on(protocol: int, known: bool):
+    world, good = settled(protocol)
+    if not known:
+        world = World()
+        good = (
+            packets.udp(IN1, 5000, OUT1, 80)
+            if protocol == UDP
+            else packets.tcp(IN1, 5000, OUT1, 80, SYN)
+        )
+    assert len(world.send(good + b"trailer").one.data) == len(good)
+    reply = packets.echo(IN1, OUT1, 7)
+    assert len(world.send(reply + b"trailer").one.data) == len(reply)
+
+
+@pytest.mark.row("A-39")
+def test_a_corrupt_ip_header_goes_nowhere():
+    world = World()
+    good = packets.udp(IN1, 5000, OUT1, 80)
+    bad = bytearray(good)
+    bad[10] ^= 1
+    world.send(bytes(bad)).is_dropped(Why.BAD_CHECKSUM)
+    world.send(good).leaves_from(E1)
+
+
+@pytest.mark.row("A-21")
+def test_one_host_cannot_fill_the_table_for_others():
+    world = World(limits=Limits(flows=1000, flows_per_host=300), ports=PortRange(1024, 65535))
+    old = world.udp(IN2, 5000, OUT1, 53).one.source
+    for n in range(1500):
+        data = packets.udp(IN1, 1024 + n, OUT1, 53)
+        world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)
+    assert world.engine.counts[Why.HOST_LIMIT] == 1200
+    world.udp(OUT1, 53, *old).reaches(IN2, 5000)
+    world.udp(IN2, 5001, OUT1, 53).leaves_from(E1)
+
+
+@pytest.mark.row("A-21")
+@pytest.mark.parametrize("ports", [PortRange(61000, 61000), PortRange(61001, 61000)])
+def test_a_range_of_one_port_or_none_refuses_quietly(ports: PortRange):
+    world = World(ports=ports)
+    first = world.udp(IN1, 5000, OUT1, 53)
+    assert bool(first.packets) is (ports.low == ports.high)
+    world.udp(IN2, 5000, OUT1, 53).is_dropped(Why.NO_PORTS)
+
+
+@pytest.mark.row("A-21")
+def test_without_any_public_address_nothing_leaves():
+    world = World(public=())
+    world.udp(IN1, 5000, OUT1, 53).is_dropped(Why.NO_PORTS)
+    world.change(public=(E1,))
+    world.udp(IN1, 5000, OUT1, 53).leaves_from(E1)
+
+
+@pytest.mark.row("A-32")
+def test_fragments_that_overlap_or_cannot_be_cost_their_whole_datagram():
+    whole = packets.udp(IN1, 5000, OUT1, 53, bytes(100), fragment=0)
+    first, second = packets.fragments(whole, 64)
+
+    def at(offset: int, size: int, more: bool) -> bytes:
+        flags = packets.MF if more else 0
+        return packets.ip(
+            IN1, OUT1, UDP, bytes(size), fragment=flags | offset // 8, identification=7
+        )
+
+    for odd in (
+        at(56, 16, True),  # overlaps by 8
+        at(0, 8, True),  # overlaps the first
+        at(64, 7, True),  # not a multiple of 8
+        at(65528, 16, False),  # ends beyond 65535
+        at(64, 0, True),
+    ):
+        world = World()
+        assert world.send(first).why is Why.HELD
+        world.send(odd).is_dropped(Why.FRAGMENT_LIMIT)
+        assert world.send(second).packets == ()
+        assert world.flows == []
+    world = World()
+    assert [world.send(piece).why for piece in (first, first)] == [Why.HELD, Why.HELD]
+    world.send(second).leaves_from(E1)
+
+
+@pytest.mark.row("A-33", "A-03")
+def test_a_command_at_the_start_of_a_fragment_is_read_in_its_stream():
+    talk = ftp()
+    line = b"NOOP " + b"x" * 39 + b"PORT " + numbers(IN1, 5000) + b"\r\n"
+    segment = talk.ends[CLIENT].write(ACK | PSH, line, fragment=0)
+    pieces = packets.fragments(segment, 64)
+    assert pieces[1][20:].startswith(b"PORT ")
+    talk.world.send(pieces[0])
+    assert talk.world.send(pieces[1]).one.payload == line
+    assert talk.world.expectations == 0

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from ipmasq.core.policy import Forward, PortRange
 from ipmasq.gateway.file import File
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import SetupError
 from ipmasq.wire.addresses import to_address, to_network
-from tests.live.conftest import PUBLIC, Network, trace
+from tests.live.conftest import INSIDE_HOST, PUBLIC, Network, trace
 
 pytestmark = pytest.mark.live
 
@@ -77,10 +78,19 @@ def test_what_the_operator_does_takes_effect_and_lasts_until_a_reload(
             code.write_text("nonsense(")
             with pytest.raises(ValueError, match=r"finger\.py, line 1"):
                 gateway.reload_helper("finger")
+            web = Forward("web", 6, None, PortRange(80, 80), to_address(INSIDE_HOST), 8080)
+            gateway.add_forward(web)
+            assert "dport 81-60999" in network.ip("gw", "rule")
+            all_ = Forward("all", 6, None, PortRange(1024, 61000), to_address(INSIDE_HOST), 1024)
+            with pytest.raises(ValueError, match="no port for its own connections"):
+                gateway.add_forward(all_)
+            assert gateway.engine.forwards() == (web,)
             gateway._adapt()
+            assert gateway.engine.forwards() == (web,)
             assert "finger" in {each.name for each in gateway.engine.helpers()}
             assert gateway.reload()[0] == 0
             assert {each.name for each in gateway.engine.helpers()} == {"ftp"}
+            assert gateway.engine.forwards() == ()
             assert gateway.status()["public"] == [PUBLIC]
         finally:
             gateway.stop()

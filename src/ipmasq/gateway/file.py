@@ -13,9 +13,9 @@ from ipmasq.config import (
     compile,
     helpers,
     load,
+    read_surroundings,
     resolve,
     review,
-    surroundings,
 )
 from ipmasq.core.policy import HelperUse
 from ipmasq.gateway.host import ports_in_use
@@ -30,7 +30,7 @@ class File:
         """Helpers that the operator loaded: what they are found by, and ports unless the usual ones."""
 
     def read(self) -> Setup:
-        loaded, here = load(self.path), surroundings(ports_in_use())
+        loaded, here = load(self.path), read_surroundings(ports_in_use())
         report = review(loaded, here)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
@@ -39,7 +39,7 @@ class File:
         return replace(setup, warnings=tuple(map(str, report.warnings)))
 
     def adapt(self) -> Setup:
-        return _setup(self._loaded, surroundings()) if self._loaded else self.read()
+        return _setup(self._loaded, read_surroundings()) if self._loaded else self.read()
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         config = self._loaded.config if self._loaded else None

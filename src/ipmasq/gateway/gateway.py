@@ -104,14 +104,22 @@ class Gateway:
         return closed, setup.warnings
 
     def add_forward(self, forward: Forward) -> None:
-        """Raises ValueError if the name is taken or another forward overlaps."""
+        """Raises ValueError if the name is taken, another forward overlaps, or the host cannot do
+        without these ports."""
         self.engine.add_forward(forward, self._loop.clock())
-        self._claim()
+        try:
+            self._drive.claim()
+        except PlaneError as error:
+            self.engine.remove_forward(forward.name, self._loop.clock())
+            raise ValueError(str(error)) from error
 
     def remove_forward(self, name: str) -> None:
         """Raises KeyError. Its live flows stay."""
         self.engine.remove_forward(name, self._loop.clock())
-        self._claim()
+        try:
+            self._drive.claim()
+        except PlaneError as error:
+            log.error("%s", error)
 
     def close(self, flow: int) -> bool:
         return self.engine.close(flow, self._loop.clock())
@@ -146,6 +154,7 @@ class Gateway:
             "networks": [str(network) for network in policy.inside],
             "public": [to_text(address) for address in policy.public],
             "ports": str(policy.ports),
+            "flows": len(self.engine.table.flows),
             "unsent": self._plane.unsent,
         }
 
@@ -167,12 +176,6 @@ class Gateway:
         self.engine.load_helper(use, self._loop.clock())
         self._helpers[use.name] = use
         return use.name
-
-    def _claim(self) -> None:
-        try:
-            self._drive.claim()
-        except PlaneError as error:
-            log.error("%s", error)
 
     def _look_at_ports(self) -> None:
         try:

@@ -85,8 +85,8 @@ class Journal:
             return
         _undo(self._kernel, self._changes)
         self._changes = []
-        self._record.unlink(missing_ok=True)
-        Path(self._record.with_suffix(".lock")).unlink(missing_ok=True)
+        for suffix in (".json", ".new", ".lock"):
+            self._record.with_suffix(suffix).unlink(missing_ok=True)
         os.close(self._lock)
         self._lock = -1
 

@@ -16,7 +16,6 @@ from ipmasq.core import operate
 from ipmasq.core import see as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
-from ipmasq.core.door import Speaker
 from ipmasq.core.errors import translate_error
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
@@ -28,7 +27,8 @@ from ipmasq.core.ports import Chance
 from ipmasq.core.reassembly import Datagram
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
-from ipmasq.core.tcp_states import OVER, Input, State, following
+from ipmasq.core.tcp_states import OVER
+from ipmasq.core.tracking import track
 from ipmasq.core.translate import answer, dress, is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
 from ipmasq.core.watch import Watch
@@ -41,8 +41,6 @@ _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
 _OPENING_OR_CLOSING = tcp.SYN | tcp.FIN | tcp.RST
-NEAR = 0xFFFF
-"""Bytes beyond what was acknowledged within which the end of a stream is believed to be."""
 
 
 class Verdict(NamedTuple):
@@ -200,11 +198,10 @@ class Engine:
                 return self._onward(packet, opened)
             half = opened.forth
         flow = half.flow
-
         if flow.watch is not None and flow.helper is not None:
             return self._watched(packet, header, segment, half, flow.watch)
-        acknowledgment = segment.acknowledgment
-        self._follow(half, segment, header.total - header.length - segment.length, acknowledgment)
+        payload = header.total - header.length - segment.length
+        track(self.life, half, segment, payload, segment.acknowledgment)
         translate(packet.data, header.length, ipv4.TCP, half, self._hop, packet.partial)
         self._account(half, header.total)
         return Verdict(Why.TRANSLATED, (packet,))
@@ -219,7 +216,6 @@ class Engine:
     ) -> Verdict:
         """A segment of a connection that a helper watches, or has watched."""
         flow = half.flow
-
         attachment = flow.helper
         assert isinstance(attachment, Attachment)
         if attachment.condemned:
@@ -237,7 +233,9 @@ class Engine:
         if attachment.condemned:
             return Verdict(Why.HELPER_DROP)
         own = [each for each in sent if each.speaker is half.speaker]
-        self._follow(half, segment, len(payload), own[0].segment.acknowledgment if own else None)
+        track(
+            self.life, half, segment, len(payload), own[0].segment.acknowledgment if own else None
+        )
         self._account(half, header.total)
         packets = [
             dress(packet, header, half, self._hop, tcp.write(each.segment, each.payload), nth)
@@ -253,57 +251,6 @@ class Engine:
         held = payload and not any(each.payload for each in own)
         return Verdict(Why.HELD if held else Why.TRANSLATED, packets)
 
-    def _follow(
-        self, half: Half, segment: tcp.Segment, payload: int, acknowledgment: int | None
-    ) -> None:
-        """What a segment means for the state. `acknowledgment` in the space of the other end."""
-        flow = half.flow
-
-        flags = segment.flags
-        before = flow.state
-        twin = flow.back if half is flow.forth else flow.forth
-        client = half.speaker is Speaker.CLIENT
-        if flags & tcp.RST:
-            if self._is_exact(half, twin, segment):
-                flow.state = following(flow.state, Input.RESET)
-        else:
-            if flags & tcp.SYN:
-                flow.state = following(flow.state, Input.CLIENT_SYN if client else Input.SERVER_SYN)
-                if (
-                    before is State.INIT
-                ):  # nobody has acknowledged it yet; a reset may follow at once
-                    twin.acknowledged = tcp.advance(segment.sequence, 1)
-            if flags & tcp.FIN and self._is_near(half, twin, segment.sequence):
-                flow.state = following(flow.state, Input.CLIENT_FIN if client else Input.SERVER_FIN)
-            elif payload:
-                flow.state = following(flow.state, Input.DATA)
-            length = payload + (1 if flags & tcp.SYN else 0) + (1 if flags & tcp.FIN else 0)
-            half.end = tcp.advance(segment.sequence, length)
-            if flags & tcp.ACK and acknowledgment is not None:
-                half.acknowledged = acknowledgment
-        if flow.state is not before:
-            if flow.state is State.C_S_FIN:
-                self.life.unlink(flow)
-            self.life.set_timer(flow)
-        self.life.settle(flow)
-
-    @staticmethod
-    def _is_exact(half: Half, twin: Half, segment: tcp.Segment) -> bool:
-        """Whether a reset stands where its speaker must be: at the end of what was acknowledged to it
-        (RFC 5961, 3.2), or of what it said, if that is near: what it said may have been said in its
-        name. One that answers a SYN acknowledges it."""
-        if half.flow.state is State.INIT:
-            if half is half.flow.forth:
-                return segment.sequence == half.end
-            return bool(segment.flags & tcp.ACK) and segment.acknowledgment == twin.end
-        if segment.sequence == half.end:
-            return 0 <= tcp.distance(twin.acknowledged, half.end) <= NEAR
-        return segment.sequence == twin.acknowledged
-
-    @staticmethod
-    def _is_near(half: Half, twin: Half, sequence: int) -> bool:
-        return sequence == half.end or 0 <= tcp.distance(twin.acknowledged, sequence) <= NEAR
-
     # -- UDP and ICMP
 
     def _udp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
@@ -317,7 +264,6 @@ class Engine:
             half = opened.forth
         translate(packet.data, header.length, ipv4.UDP, half, self._hop, packet.partial)
         self._account(half, header.total)
-
         self.life.settle(half.flow)
         return Verdict(Why.TRANSLATED, (packet,))
 

@@ -122,10 +122,11 @@ def test_over_ipv6_eprt_and_229_are_rewritten():
 # PORT and EPRT.
 
 
-@pytest.mark.row("959-PORT")
-@pytest.mark.parametrize("verb", ["PORT", "port", "Port", "pOrT"])
-def test_the_case_of_a_verb_does_not_matter_and_is_kept(inside_client, verb):
-    inside_client.client(f"{verb} 10,0,0,2,4,1").becomes(f"{verb} 203,0,113,1,238,72")
+@pytest.mark.row("959-PORT", "2428-EPRT")
+@pytest.mark.parametrize(("port", "eprt"), [("PORT", "EPRT"), ("port", "eprt"), ("pOrT", "ePrT")])
+def test_the_case_of_a_verb_does_not_matter_and_is_kept(inside_client, port, eprt):
+    inside_client.client(f"{port} 10,0,0,2,4,1").becomes(f"{port} 203,0,113,1,238,72")
+    inside_client.client(f"{eprt} |1|10.0.0.2|1025|").becomes(f"{eprt} |1|203.0.113.1|61001|")
 
 
 @pytest.mark.row("959-PORT")
@@ -537,6 +538,8 @@ def test_epsv_all_counts_only_when_the_server_has_agreed(inside_client):
 def test_a_new_login_ends_epsv_all(inside_client):
     inside_client.client("epsv all")
     inside_client.server("200 EPSV ALL ok.")
+    inside_client.client("PORT 10,0,0,2,4,1").passes()
+    inside_client.server("501 Told you.")
     inside_client.client("REIN")
     inside_client.server("220 Ready again.")
     inside_client.client("PORT 10,0,0,2,4,1").opens("10.0.0.2:1025")
@@ -833,10 +836,17 @@ def test_replies_are_not_held_unless_they_could_answer_pasv_or_epsv(inside_serve
 
 
 def test_a_227_that_begins_before_the_pasv_can_still_be_rewritten(inside_server):
-    inside_server.feed(SERVER, b"22")
+    inside_server.feed(SERVER, b"227 Go (10,0,")
     inside_server.client("PASV")
-    (heard,) = inside_server.feed(SERVER, b"7 Go (10,0,0,9,4,1)\r\n")
+    (heard,) = inside_server.feed(SERVER, b"0,9,4,1)\r\n")
     heard.becomes("227 Go (203,0,113,2,238,72)")
+
+
+@pytest.mark.row("A-16")
+def test_a_port_without_end_is_held_only_up_to_a_bound(inside_client):
+    heard = inside_client.client("PORT " + "1" * 20_000).passes()
+    assert heard.held <= Ftp.max_line <= 10_000
+    inside_client.client("PORT 10,0,0,2,4,1").opens("10.0.0.2:1025")
 
 
 # Reload.

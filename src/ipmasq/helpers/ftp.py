@@ -20,7 +20,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from ipmasq.core.door import Door, Helper, Speaker
@@ -29,21 +28,12 @@ from ipmasq.wire.addresses import Endpoint, to_address, to_text
 PORT, EPRT, PASV, EPSV, EPSV_ALL = b"PORT", b"EPRT", b"PASV", b"EPSV", b"EPSV ALL"
 AUTH, LOGIN, RESTART, TRANSFER, HTTP, OTHER = b"AUTH", b"USER", b"REIN", b"RETR", b"GET", b""
 MEANING = {
-    verb: meaning
-    for meaning, verbs in {
-        PORT: b"PORT",
-        EPRT: b"EPRT",
-        PASV: b"PASV",
-        EPSV: b"EPSV",
-        AUTH: b"AUTH",
-        LOGIN: b"USER",
-        RESTART: b"REIN HOST",  # like a new connection, and answered by a 220
-        TRANSFER: b"RETR STOR STOU APPE LIST NLST MLSD",
-        HTTP: b"GET POST PUT HEAD OPTIONS DELETE PATCH CONNECT",  # a browser: NAT pinning
-    }.items()
-    for verb in verbs.split()
+    **{verb: verb for verb in (PORT, EPRT, PASV, EPSV, AUTH, LOGIN)},
+    **dict.fromkeys(b"REIN HOST".split(), RESTART),  # both are answered by a 220, like a connection
+    **dict.fromkeys(b"RETR STOR STOU APPE LIST NLST MLSD".split(), TRANSFER),
+    **dict.fromkeys(b"GET POST PUT HEAD OPTIONS DELETE PATCH CONNECT".split(), HTTP),
 }
-"""What matters about a command; all others mean OTHER."""
+"""What matters about a command; all others mean OTHER. HTTP: a browser that was talked into this."""
 
 MOST_ASKED = 4096
 """Unanswered commands. A NOOP every few seconds through a transfer of hours must fit."""
@@ -215,8 +205,10 @@ def _read_eprt(line: bytes, speaker: Endpoint) -> Announcement | None:
         return None
     if found["family"] != FAMILY[len(address)]:
         return None
-    write = partial(_write_extended, found["d"])
-    return Announcement(Endpoint(address, port), found.span("body"), write)
+    delimiter = found["d"]
+    return Announcement(
+        Endpoint(address, port), found.span("body"), lambda seen: _write_extended(delimiter, seen)
+    )
 
 
 def _write_extended(delimiter: bytes, seen: Endpoint) -> bytes:

@@ -1,0 +1,1 @@
+"""What it costs: `make bench`. Nothing here is collected by pytest."""

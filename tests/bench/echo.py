@@ -1,0 +1,44 @@
+"""Something at the other end: `python -m tests.bench.echo {udp|ftp} ADDRESS PORT...`.
+
+`udp` sends every datagram back; `ftp` answers every line as an FTP server would.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+
+
+def udp(address: str, port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((address, port))
+        print("ready", flush=True)
+        while True:
+            server.sendto(*server.recvfrom(65536))
+
+
+def ftp(address: str, *ports: int) -> None:
+    """A line and its answer at a time."""
+    with selectors.DefaultSelector() as selector:
+        for port in ports:
+            selector.register(socket.create_server((address, port)), selectors.EVENT_READ, "listen")
+        print("ready", flush=True)
+        while True:
+            for key, _ in selector.select():
+                assert isinstance(key.fileobj, socket.socket)
+                if key.data == "listen":
+                    client = key.fileobj.accept()[0]
+                    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    client.sendall(b"220 ready\r\n")
+                    selector.register(client, selectors.EVENT_READ, "serve")
+                elif line := key.fileobj.recv(4096):
+                    done = b"200 PORT command successful.\r\n"
+                    key.fileobj.sendall(done if line.startswith(b"PORT") else b"200 done.\r\n")
+                else:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+
+
+if __name__ == "__main__":
+    {"udp": udp, "ftp": ftp}[sys.argv[1]](sys.argv[2], *map(int, sys.argv[3:]))

@@ -214,8 +214,10 @@ class Watch:
         end = position + len(payload)
         if stream.received > before:
             self._digest(speaker, stream, before)
-        if stream.ended and stream.withholds:
+        reader = self._readers[speaker]
+        if stream.ended and stream.withholds and reader is not None:
             stream.decide(len(stream.undecided))
+            reader.pass_on()  # should more follow a FIN, the line's beginning has left
         start = stream.edited(position)
         if stream.promised > stream.original(stream.acknowledged):
             start = min(start, stream.acknowledged)

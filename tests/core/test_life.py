@@ -9,7 +9,7 @@ from ipmasq.core.policy import Behaviour, Timeouts
 from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
-from tests.conformance.packets import ACK, RST, SYN
+from tests.conformance.packets import ACK, FIN, RST, SYN
 from tests.conformance.world import E1, IN1, OUT1, World
 from tests.core.announcer import announced, here, use
 
@@ -59,3 +59,14 @@ def test_a_helper_loaded_again_watches_from_the_next_quiet_moment_on():
     public = announced(talk.heard(SERVER).splitlines(True)[-1])
     assert public.address == E1
     world.tcp(OUT1, 20, *public, SYN).reaches(IN1, 5002)
+
+
+def test_a_line_that_is_completed_after_a_fin_can_no_longer_be_changed():
+    world = World(helpers=(use(),))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
+    line = here(Endpoint(IN1, 5000))
+    talk.say(CLIENT, line[:-1], FIN | ACK)
+    assert talk.heard(SERVER) == line[:-1]
+    talk.send(CLIENT, ACK, line[-1:] + b"NOOP\r\n", seq=talk.ends[CLIENT].said - 1)
+    assert world.expectations == 0
+    talk.send(SERVER, ACK)

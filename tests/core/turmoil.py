@@ -1,0 +1,378 @@
+"""Everything that can happen to an engine, chosen one thing at a time, and the laws that hold after each.
+
+`choose(n)` gives an integer of 0..n-1: Hypothesis draws it (`test_engine_random`), a fuzzer's bytes give it
+(`fuzz/fuzz_engine.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from typing import NamedTuple
+
+from ipmasq.core.engine import Engine
+from ipmasq.core.policy import (
+    Action,
+    Behaviour,
+    Forward,
+    Limits,
+    OnFailure,
+    Policy,
+    PortRange,
+    Rule,
+    Timeouts,
+    Trigger,
+)
+from ipmasq.core.side import Side
+from ipmasq.core.why import Why
+from ipmasq.wire.addresses import Address, Endpoint, to_address, to_network
+from ipmasq.wire.packet import Packet
+from tests.conformance import packets
+from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG
+from tests.core.announcer import Announcer, NewerAnnouncer, here, use
+
+Choose = Callable[[int], int]
+
+INSIDE = to_network("10.0.0.0/24")
+INNER = tuple(map(to_address, ("10.0.0.2", "10.0.0.3")))
+PUBLIC = tuple(map(to_address, ("203.0.113.1", "203.0.113.2")))
+OUTER = tuple(map(to_address, ("198.51.100.1", "198.51.100.2", "192.0.2.9")))
+ODD = tuple(map(to_address, ("10.0.0.1", "127.0.0.1", "224.0.0.1", "0.0.0.0", "10.0.9.9")))
+PORTS = PortRange(61000, 61011)
+HELPER = use(expectations_per_flow=2, expectations_per_host=5)
+POLICY = Policy(
+    inside=(INSIDE,),
+    public=PUBLIC[:1],
+    own=frozenset((PUBLIC[0], ODD[0])),
+    ports=PORTS,
+    triggers=(Trigger("game", TCP, PortRange(6000, 6000), UDP, PortRange(7000, 7001), 20),),
+    helpers=(HELPER,),
+    limits=Limits(flows=40, flows_per_host=25, fragmented_datagrams=4, stream_bytes=4096),
+)
+FORWARDS = (
+    Forward("web", TCP, None, PortRange(80, 80), INNER[0], 8080),
+    Forward("ftp", TCP, PUBLIC[0], PortRange(2121, 2121), INNER[1], 21),
+    Forward("range", UDP, None, PortRange(61000, 61003), INNER[1], 5000),
+)
+CHANGES: tuple[dict[str, object], ...] = (
+    {},
+    {"filtering": Behaviour.ENDPOINT_INDEPENDENT},
+    {"filtering": Behaviour.ADDRESS_AND_PORT_DEPENDENT},
+    {"mapping": Behaviour.ADDRESS_AND_PORT_DEPENDENT},
+    {"mapping": Behaviour.ADDRESS_DEPENDENT},
+    {"public": PUBLIC},
+    {"public": PUBLIC[1:]},
+    {"public": ()},
+    {"ports": PortRange(61008, 61015)},
+    {"data_ports": PortRange(61004, 61009)},
+    {"timeouts": Timeouts(30, 10, 10, 20, 5, 3)},
+    {"rules": (Rule(Action.DROP, destination_ports=(PortRange(53, 53),)),)},
+    {"forwards": FORWARDS[:2]},
+    {"inside": (to_network("10.0.0.2/32"),)},
+    {"helpers": ()},
+    {"helpers": (replace(HELPER, on_failure=OnFailure.DROP, orthogonal=False),)},
+)
+LINES = (
+    b"NOOP\r\n",
+    b"STOP\r\n",
+    b"EVIL\r\n",
+    b"FAIL\r\n",
+    b"x" * 3000,
+    b"\r\n",
+    b"HERE ",
+    b"HERE 1,2\r\n",
+)
+WAITS = (0.0, 0.3, 1.0, 4.0, 16.0, 61.0, 241.0, 301.0, 7441.0)
+
+
+class Sent(NamedTuple):
+    """What the engine let go on, and where it went."""
+
+    data: bytes
+    came: bytes
+    side: Side
+    intact: bool
+
+
+class Turmoil:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.engine = Engine(POLICY, Random(1).randrange, 0.0)
+        self.received = 0
+        self.sent: list[Sent] = []
+        self.spoilt_fragments = False
+        """What is put together may be of them."""
+
+    # -- what can happen
+
+    def packet(self, choose: Choose) -> None:
+        """Any well-formed packet."""
+        side = Side(choose(2))
+        source = (INNER, OUTER)[side][choose(2)] if choose(8) else ODD[choose(len(ODD))]
+        destination = self._destination(side, choose)
+        self.receive(self._written(source, destination, choose), side)
+
+    def answer(self, choose: Choose) -> None:
+        """To something that has arrived."""
+        if sent := self._recent(choose):
+            data = sent.data
+            protocol, at = data[9], (data[0] & 15) * 4
+            if protocol in (TCP, UDP) and len(data) >= at + 8:
+                sport, dport = data[at + 2 : at + 4], data[at : at + 2]
+                ends = (
+                    data[16:20],
+                    int.from_bytes(sport, "big"),
+                    data[12:16],
+                    int.from_bytes(dport, "big"),
+                )
+                payload = self._payload(choose)
+                if protocol == UDP:
+                    reply = packets.udp(*ends, payload)
+                else:
+                    reply = self._tcp_answer(ends, data, at, payload, choose)
+                self.receive(reply, self._side_of(data))
+            elif protocol == ICMP and len(data) >= at + 8:
+                number = int.from_bytes(data[at + 4 : at + 6], "big")
+                self.receive(
+                    packets.echo(data[16:20], data[12:16], number, reply=True), self._side_of(data)
+                )
+
+    def go_on(self, choose: Choose) -> None:
+        """The sender of a TCP segment says the next thing, or the same again."""
+        segments = [sent for sent in self.sent if sent.came[9] == TCP and len(sent.came) >= 40]
+        if not segments:
+            return
+        came = segments[-1 - choose(min(6, len(segments)))]
+        at = (came.came[0] & 15) * 4
+        sport, dport, seq, ack = (
+            int.from_bytes(came.came[at + start : at + end], "big")
+            for start, end in ((0, 2), (2, 4), (4, 8), (8, 12))
+        )
+        size = len(came.came) - at - 20 + bool(came.came[at + 13] & (SYN | FIN))
+        said = self._payload(choose, came.came[12:16])
+        flags = (ACK, ACK | PSH, FIN | ACK, RST | ACK, ACK | URG)[choose(5)]
+        seq = (seq + (size if choose(4) else choose(1 << 32))) % 2**32
+        self.receive(
+            packets.tcp(
+                came.came[12:16],
+                sport,
+                came.came[16:20],
+                dport,
+                flags,
+                seq,
+                ack,
+                said,
+                urgent=choose(9),
+            ),
+            came.side,
+        )
+
+    def error(self, choose: Choose) -> None:
+        """An ICMP error about something that has arrived, from there or from a router."""
+        if sent := self._recent(choose):
+            side = self._side_of(sent.data)
+            source = sent.data[16:20] if choose(2) else (INNER, OUTER)[side][choose(2)]
+            kind = (3, 3, 11, 12, 4, 5)[choose(6)]
+            quoted = sent.data[: 20 + choose(60)]
+            data = packets.error(source, sent.data[12:16], kind, choose(6), quoted, choose(2000))
+            self.receive(data, side, sent.intact)
+
+    def fragments(self, choose: Choose) -> None:
+        """A datagram in pieces, some of them lost, doubled or out of order."""
+        side = Side(choose(2))
+        source = (INNER, OUTER)[side][choose(2)]
+        whole = packets.udp(
+            source,
+            5000,
+            self._destination(side, choose),
+            53,
+            bytes(60),
+            fragment=0,
+            identification=choose(4),
+        )
+        pieces = packets.fragments(whole, 8 * (1 + choose(3)), 8 * (1 + choose(3)))
+        for _ in range(1 + choose(5)):
+            self.receive(pieces[choose(len(pieces))], side, not self.spoilt_fragments)
+
+    def spoilt(self, choose: Choose) -> None:
+        """Something like a packet that there has been."""
+        data = bytearray(self.sent[-1 - choose(len(self.sent))].came if self.sent else bytes(40))
+        for _ in range(1 + choose(3)):
+            if data:
+                data[choose(len(data))] = choose(256)
+        if choose(3) == 0:
+            del data[choose(len(data) + 1) :]
+        if choose(2) and len(data) >= 20:
+            data[10:12] = b"\0\0"
+            length = max(20, (data[0] & 15) * 4)
+            data[10:12] = packets.checksum(bytes(data[:length])).to_bytes(2, "big")
+        self.receive(bytes(data), Side(choose(2)), intact=False)
+
+    def garbage(self, choose: Choose) -> None:
+        data = bytes(choose(256) for _ in range(choose(48)))
+        self.receive(data, Side(choose(2)), intact=False)
+
+    def wait(self, choose: Choose) -> None:
+        self.now += WAITS[choose(len(WAITS))]
+        if choose(2):
+            self.engine.tick(self.now)
+            deadline = self.engine.deadline()
+            assert deadline is None or deadline > self.now
+
+    def forward(self, choose: Choose) -> None:
+        forward = FORWARDS[choose(len(FORWARDS))]
+        names = [each.name for each in self.engine.forwards()]
+        if forward.name in names:
+            self.engine.remove_forward(forward.name, self.now)
+        else:
+            self.engine.add_forward(forward, self.now)
+
+    def reload(self, choose: Choose) -> None:
+        self.engine.apply(replace(POLICY, **CHANGES[choose(len(CHANGES))]), self.now)  # type: ignore[arg-type]
+
+    def close(self, choose: Choose) -> None:
+        number = choose(50)
+        known = number in {flow.id for flow in self.engine.flows()}
+        assert self.engine.close(number, self.now) is known
+
+    def helper(self, choose: Choose) -> None:
+        if choose(2) and self.engine.helpers():
+            self.engine.unload_helper("announcer", self.now)
+        else:
+            make = (Announcer, NewerAnnouncer)[choose(2)]
+            failure = (OnFailure.PASS, OnFailure.DROP)[choose(2)]
+            self.engine.load_helper(replace(HELPER, make=make, on_failure=failure), self.now)
+
+    def reserve(self, choose: Choose) -> None:
+        self.engine.reserve(frozenset({(TCP, 61000 + choose(4)), (UDP, 61000 + choose(4))}))
+
+    def look(self, choose: Choose) -> None:
+        """Whoever looks changes nothing."""
+        before = list(self.engine.flows()), list(self.engine.mappings())
+        side = Side(choose(2))
+        source = Endpoint((INNER, OUTER)[side][choose(2)], choose(65536))
+        destination = Endpoint(self._destination(side, choose), (21, 53, 61000)[choose(3)])
+        told = self.engine.explain((ICMP, TCP, UDP)[choose(3)], source, destination, side, self.now)
+        assert told.verdict
+        list(self.engine.expectations())
+        assert self.engine.claims() is not None
+        self.engine.events()
+        assert before == (list(self.engine.flows()), list(self.engine.mappings()))
+
+    EVENTS = (
+        packet, answer, go_on, error, fragments, spoilt, garbage, wait,
+        forward, reload, close, helper, reserve, look,
+    )  # fmt: skip
+
+    # -- how it is written
+
+    def _written(self, source: Address, destination: Address, choose: Choose) -> bytes:
+        kind, sport = choose(4), (5000, 5001, 21, 20)[choose(4)]
+        dport = (21, 53, 80, 2121, 6000, 7000, 61000 + choose(16))[choose(7)]
+        if kind == 0:
+            return packets.udp(
+                source, sport, destination, dport, self._payload(choose), summed=choose(4) > 0
+            )
+        if kind == 1:
+            return packets.echo(source, destination, sport, reply=choose(4) == 0)
+        if kind == 2 and choose(4) == 0:
+            return packets.ip(
+                source, destination, choose(256), bytes(choose(30)), ttl=1 + choose(255)
+            )
+        flags = (SYN, SYN, SYN, SYN | ACK, ACK, RST, FIN | ACK, 0)[choose(8)]
+        return packets.tcp(
+            source, sport, destination, dport, flags, choose(1 << 32), choose(1 << 32)
+        )
+
+    def _tcp_answer(
+        self, ends: tuple, data: bytes, at: int, payload: bytes, choose: Choose
+    ) -> bytes:
+        flags = data[at + 13]
+        seq, ack = (int.from_bytes(data[at + start : at + start + 4], "big") for start in (4, 8))
+        size = max(0, len(data) - at - (data[at + 12] >> 4) * 4) + bool(flags & (SYN | FIN))
+        if flags & SYN and not flags & ACK:
+            return packets.tcp(*ends, SYN | ACK, 7000 + choose(4), (seq + 1) % 2**32)
+        reply = (ACK, ACK | PSH, FIN | ACK, RST | ACK)[choose(4)]
+        return packets.tcp(*ends, reply, ack, (seq + size) % 2**32, payload)
+
+    def _payload(self, choose: Choose, speaker: Address = INNER[0]) -> bytes:
+        kind = choose(4)
+        if kind == 0:
+            return b""
+        if kind == 1:
+            return LINES[choose(len(LINES))]
+        if kind == 2:
+            line = here(Endpoint(speaker, 2000 + choose(4)))
+            return line[: choose(len(line))] if choose(3) == 0 else line
+        return here(Endpoint(OUTER[0], 2000 + choose(2))) + b"NOOP\r\n"
+
+    @staticmethod
+    def _destination(side: Side, choose: Choose) -> Address:
+        kind = choose(8)
+        if kind == 0:
+            return ODD[choose(len(ODD))]
+        if kind < 3 or side is Side.OUTSIDE:
+            return PUBLIC[choose(2)] if kind < 7 else INNER[choose(2)]
+        return OUTER[choose(2)]
+
+    def _recent(self, choose: Choose) -> Sent | None:
+        return self.sent[-1 - choose(min(12, len(self.sent)))] if self.sent else None
+
+    @staticmethod
+    def _side_of(data: bytes) -> Side:
+        """Where an answer to a packet comes in."""
+        return Side.INSIDE if data[16:20] in INSIDE else Side.OUTSIDE
+
+    # -- the laws
+
+    def receive(self, data: bytes, side: Side, intact: bool = True) -> None:
+        verdict = self.engine.receive(Packet(bytearray(data)), side, self.now)
+        self.received += 1
+        self.spoilt_fragments |= verdict.why is Why.HELD and not intact
+        assert isinstance(verdict.why, Why)
+        assert verdict.why < Why.IDLE
+        assert not (verdict.why.is_drop and verdict.packets)
+        for packet in verdict.packets:
+            out = bytes(packet.data)
+            if verdict.why is Why.HOST:
+                is_fragment = int.from_bytes(data[6:8], "big") & 0x3FFF
+                assert is_fragment or out == data[: len(out)]
+                continue
+            self._is_well_formed(out, intact)
+            if verdict.why is not Why.PASSED:
+                self._shows_no_inside_address(out)
+            self.sent = [*self.sent[-40:], Sent(out, data, side, intact)]
+
+    @staticmethod
+    def _is_well_formed(out: bytes, intact: bool) -> None:
+        if intact:
+            packets.read(out)
+            return
+        assert out[0] >> 4 == 4
+        assert (out[0] & 15) >= 5
+        assert int.from_bytes(out[2:4], "big") == len(out)
+
+    @staticmethod
+    def _shows_no_inside_address(out: bytes) -> None:
+        if out[16:20] in INSIDE:
+            return
+        assert out[12:16] not in INSIDE, "an inside address leaves"
+        at = (out[0] & 15) * 4
+        if out[9] == ICMP and out[at] in (3, 11, 12):
+            assert out[at + 20 : at + 24] not in INSIDE, "a quote shows an inside address"
+            assert out[at + 24 : at + 28] not in INSIDE, "a quote shows an inside address"
+
+    def check(self) -> None:
+        engine = self.engine
+        engine.check()
+        # Datagrams that were given up are counted beside the fragments that were held for them.
+        assert sum(engine.counts) - engine.counts[Why.FRAGMENT_TIMEOUT] == self.received
+        assert len(list(engine.flows())) <= engine.policy.limits.flows
+        assert len(engine.life.reassembly) <= engine.policy.limits.fragmented_datagrams
+        expected = list(engine.expectations())
+        assert len(expected) <= 2 * HELPER.expectations_per_host
+        for flow in {view.flow for view in expected}:
+            assert sum(view.flow == flow for view in expected) <= HELPER.expectations_per_flow
+        publics = [(view.protocol, view.public) for view in engine.mappings()]
+        assert len(publics) == len(set(publics))

@@ -162,6 +162,8 @@ class Life:
                 self.now, flow.id, why, out.packets, out.bytes, back.packets, back.bytes
             )
         )
+        # Like the table, break cycles: nobody need look for them.
+        flow.helper = flow.watch = None
 
     def unlink(self, flow: Flow) -> None:
         """A data flow has ended: its control flow gets its full idle time again."""

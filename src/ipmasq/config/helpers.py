@@ -5,12 +5,13 @@ The code runs with the gateway's rights while it is loaded; it is the operator w
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -126,15 +127,16 @@ def in_file(file: Path, class_name: str | None = None) -> type[Helper]:
 
 
 def _origin(entry: EntryPoint) -> Path | None:
-    spec = importlib.util.find_spec(entry.module)
+    spec = find_spec(entry.module)
     return Path(spec.origin) if spec and spec.has_location and spec.origin else None
 
 
 def _run(file: Path, name: str) -> ModuleType:
     """The module that this file is now. What an earlier one left behind goes on with its own code."""
     code = _explained(file, lambda: compile(file.read_bytes(), str(file), "exec"))
-    module = ModuleType(name)
-    module.__file__ = str(file)
+    spec = spec_from_file_location(name, file, loader=SourceFileLoader(name, str(file)))
+    assert spec is not None  # as there is a loader
+    module = module_from_spec(spec)
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and typing look there
     try:

@@ -37,7 +37,7 @@ LEFT_OUT = object()
 def _numbered(value: object) -> object:
     if isinstance(value, list):
         return {index: item for index, item in enumerate(value) if item is not LEFT_OUT}
-    raise ValueError("begins with double brackets, such as [[rule]]: there can be several")
+    raise ValueError("must begin with double brackets, as in [[rule]]: there can be several")
 
 
 def _one_or_more(value: object) -> object:

@@ -35,6 +35,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def printable(text: str) -> str:
+    """One line that does nothing to a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 # -- durations
 
 
@@ -73,7 +78,7 @@ def duration_text(seconds: float) -> str:
 def _plain(number: float) -> str:
     if number == int(number):
         return str(int(number))
-    return f"{number:.9f}".rstrip("0")
+    return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 # -- ports

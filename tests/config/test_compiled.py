@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipmasq.config import ConfigError, compile, load
+from ipmasq.core.policy import (
+    Action,
+    Behaviour,
+    Forward,
+    Limits,
+    OnFailure,
+    Policy,
+    PortRange,
+    Rule,
+    Timeouts,
+    Trigger,
+)
+from ipmasq.helpers.ftp import Ftp
+from ipmasq.wire.addresses import to_address, to_network
+from tests.config.marked import GATEWAY, HERE, host
+
+
+def compiled(tmp_path: Path, text: str) -> Policy:
+    file = tmp_path / "gateway.toml"
+    file.write_text(text)
+    return compile(load(file), HERE)
+
+
+def test_a_short_file_means_the_defaults_of_the_policy(tmp_path: Path):
+    policy = compiled(tmp_path, GATEWAY)
+    own = frozenset(map(to_address, ("127.0.0.1", "203.0.113.1", "203.0.113.2", "10.0.0.1")))
+    defaults = Policy(
+        inside=(to_network("10.0.0.0/24"),), public=(to_address("203.0.113.1"),), own=own
+    )
+    assert replace(policy, helpers=()) == defaults
+    (ftp,) = policy.helpers
+    assert (ftp.name, ftp.make, ftp.protocol, ftp.ports) == ("ftp", Ftp, 6, {21})
+    assert (ftp.orthogonal, ftp.on_failure) == (True, OnFailure.PASS)
+    assert (ftp.expectations_per_flow, ftp.expectations_per_host, ftp.expectation_life) == (
+        4,
+        64,
+        60,
+    )
+
+
+@pytest.mark.row("4787-8a", "5382-3a", "4787-5b", "5382-5a", "5508-2a", "6888-4")
+def test_every_setting_arrives_in_the_policy(tmp_path: Path):
+    policy = compiled(
+        tmp_path,
+        """
+[gateway]
+inside = ["10.0.0.0/24"]
+outside = "eth0"
+ports = "1024-65535"
+data_ports = "50000-50999"
+mapping = "address-dependent"
+filtering = "address-and-port-dependent"
+default_action = "drop"
+[timeouts]
+tcp_established = "3h"
+tcp_opening = "5m"
+tcp_closing = "6m"
+udp = 301
+icmp = "61s"
+fragment = 0.5
+[limits]
+flows = 1
+flows_per_host = 2
+fragmented_datagrams = 3
+stream_bytes = 4
+[[trigger]]
+name = "irc"
+ports = "6660-6669"
+opens = 113
+life = "1m"
+[[trigger]]
+protocol = "udp"
+ports = 5
+opens = "7-9"
+opens_protocol = "tcp"
+[helper.ftp]
+ports = [21, "2121-2123"]
+on_failure = "drop"
+expectations_per_flow = 5
+expectations_per_host = 6
+expectation_life = "30s"
+""",
+    )
+    assert policy.ports == PortRange(1024, 65535)
+    assert policy.data_ports == PortRange(50000, 50999)
+    assert policy.mapping is Behaviour.ADDRESS_DEPENDENT
+    assert policy.filtering is Behaviour.ADDRESS_AND_PORT_DEPENDENT
+    assert policy.default_action is Action.DROP
+    assert policy.timeouts == Timeouts(10800, 300, 360, 301, 61, 0.5)
+    assert policy.limits == Limits(1, 2, 3, 4)
+    assert policy.triggers == (
+        Trigger("irc", 6, PortRange(6660, 6669), 6, PortRange(113, 113), 60.0),
+        Trigger("udp-5", 17, PortRange(5, 5), 6, PortRange(7, 9), 600.0),
+    )
+    (ftp,) = policy.helpers
+    assert ftp.ports == {21, 2121, 2122, 2123}
+    assert ftp.on_failure is OnFailure.DROP
+    assert (ftp.expectations_per_flow, ftp.expectations_per_host, ftp.expectation_life) == (
+        5,
+        6,
+        30,
+    )
+
+
+@pytest.mark.row("6888-6")
+def test_rules_keep_their_order_and_say_what_they_are(tmp_path: Path):
+    rules = """
+[[rule]]
+action = "pass"
+to = "198.51.100.128/25"
+[[rule]]
+action = "drop"
+from = ["10.0.0.64/26", "10.0.0.9"]
+protocol = "tcp"
+ports = [25, "6000-6063"]
+from_ports = "1024-65535"
+"""
+    assert compiled(tmp_path, GATEWAY + rules).rules == (
+        Rule(
+            Action.PASS,
+            destination=(to_network("198.51.100.128/25"),),
+            text="pass to 198.51.100.128/25",
+        ),
+        Rule(
+            Action.DROP,
+            source=(to_network("10.0.0.64/26"), to_network("10.0.0.9")),
+            protocol=6,
+            source_ports=(PortRange(1024, 65535),),
+            destination_ports=(PortRange(25, 25), PortRange(6000, 6063)),
+            text="drop tcp from 10.0.0.64/26,10.0.0.9/32 from ports 1024-65535 ports 25,6000-6063",
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "forward"),
+    [
+        (
+            'port = 21\nto = "10.0.0.2"',
+            Forward("tcp-21", 6, None, PortRange(21, 21), to_address("10.0.0.2"), 21),
+        ),
+        (
+            'name = "web"\nprotocol = "udp"\nport = "80-81"\nto = "10.0.0.2:8080"',
+            Forward("web", 17, None, PortRange(80, 81), to_address("10.0.0.2"), 8080),
+        ),
+        (
+            'public = "203.0.113.1"\nport = "80-81"\nto = "10.0.0.2:8080-8081"',
+            Forward(
+                "tcp-203.0.113.1-80-81", 6, to_address("203.0.113.1"), PortRange(80, 81),
+                to_address("10.0.0.2"), 8080,
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_a_forward_leads_from_the_first_port_to_the_first(
+    tmp_path: Path, text: str, forward: Forward
+):
+    assert compiled(tmp_path, f"{GATEWAY}[[forward]]\n{text}\n").forwards == (forward,)
+
+
+def test_a_changed_address_is_followed_without_reading_any_file_again(tmp_path: Path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(GATEWAY)
+    loaded = load(file)
+    file.unlink()
+    before = compile(loaded, HERE)
+    moved = replace(HERE, interfaces={**HERE.interfaces, "eth0": (host("198.51.100.7/24"),)})
+    after = compile(loaded, moved)
+    assert after.public == (to_address("198.51.100.7"),)
+    assert before.helpers == after.helpers
+    gone = replace(HERE, interfaces={**HERE.interfaces, "eth0": ()})
+    assert compile(loaded, gone).public == ()
+
+
+@pytest.mark.row("4787-7")
+def test_an_address_that_moves_into_the_inside_network_is_refused_loudly(tmp_path: Path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(GATEWAY)
+    moved = replace(HERE, interfaces={"eth0": (host("10.0.0.9/24"),)})
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.9 is in the inside network 10\.0\.0\.0/24"):
+        compile(load(file), moved)
+
+
+def test_a_file_with_mistakes_is_never_compiled(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"gateway\.toml:4: gateway\.ports: there is no port 0"):
+        compiled(tmp_path, GATEWAY + "ports = 0\n")

@@ -1,0 +1,90 @@
+"""What only shows on a certain machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipmasq.config import Report, check
+from tests.config.marked import GATEWAY, HERE, assert_found_as_marked, host
+
+
+def gateway(inside: str, outside: str, more: str = "") -> str:
+    return f"[gateway]\ninside = {inside}\noutside = {outside}\n{more}\n"
+
+
+def test_a_file_that_fits_the_machine_has_nothing_to_be_said(tmp_path: Path):
+    assert_found_as_marked(tmp_path, GATEWAY, HERE)
+    assert_found_as_marked(tmp_path, gateway('"eth1"', '"eth0"'), HERE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        gateway('["eth7"]  #? this machine has no interface eth7', '"eth0"'),
+        gateway('["eth1"]', '"eth7"  #? this machine has no interface eth7'),
+        gateway('["bare"]  #? bare has no IPv4 address', '"eth0"'),
+        gateway('["eth1"]', '"bare"  #? bare has no IPv4 address now; nobody is masqueraded'),
+        gateway('["10.7.0.0/24"]  #? no interface of this machine has an address in it', '"eth0"'),
+        gateway('["10.7.0.0/24", "eth1"]', '"eth0"'),
+        '[gateway]\ninside = "eth1"\npublic = "192.0.2.7"  #? no interface of this machine is in reach',
+        '[gateway]\ninside = "eth1"\npublic = "203.0.113.7"',
+    ],
+)
+def test_a_name_or_network_that_the_machine_lacks_is_doubtful_not_wrong(tmp_path: Path, text: str):
+    """And without the machine there is nothing to be said, as the file may be for another one."""
+    assert_found_as_marked(tmp_path, text, HERE)
+    assert check(tmp_path / "gateway.toml") == Report()
+
+
+@pytest.mark.row("4787-7")
+def test_an_outside_address_in_an_inside_network_is_a_mistake(tmp_path: Path):
+    here = replace(HERE, interfaces={**HERE.interfaces, "eth0": (host("10.0.0.77/28"),)})
+    mark = "#! eth0's address 10.0.0.77 is in the inside network 10.0.0.0/24"
+    assert_found_as_marked(tmp_path, gateway(f'["10.0.0.0/24"]  {mark}', '"eth0"'), here)
+    assert_found_as_marked(tmp_path, gateway(f'["eth1"]  {mark}', '"eth0"'), here)
+    elsewhere = gateway('["eth1"]', '"eth0"', 'public = "203.0.113.9"')
+    assert_found_as_marked(tmp_path, elsewhere, here)
+
+
+def test_a_pool_in_the_network_of_an_inside_interface_is_a_mistake_once(tmp_path: Path):
+    mark = "#! the public address 10.0.0.9 is in the inside network 10.0.0.0/24"
+    text = gateway(f'["eth1"]  {mark}', '"eth0"', 'public = "10.0.0.9"')
+    assert_found_as_marked(tmp_path, text, HERE)
+    mark = "#! the public 10.0.0.9 and the inside network 10.0.0.0/24 overlap"
+    text = gateway('["10.0.0.0/24"]', '"eth0"', f'public = "10.0.0.9"  {mark}')
+    assert_found_as_marked(tmp_path, text, HERE)
+
+
+@pytest.mark.parametrize("key", ["ports", "data_ports"])
+def test_ports_that_the_host_takes_for_itself_are_doubtful(tmp_path: Path, key: str):
+    mark = "#? overlaps 32768-60999, from which this host takes the ports of its own connections"
+    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "60999-61005"  {mark}\n', HERE)
+    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "61000-61005"\n', HERE)
+    unknown = replace(HERE, ephemeral=None)
+    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "60999-61005"\n', unknown)
+
+
+def test_a_forward_of_a_port_that_the_host_serves_is_doubtful(tmp_path: Path):
+    mark = "#? this host serves port 22 itself; from outside it can no longer be reached"
+    forward = '[[forward]]\nport = "20-25"  {}\nto = "10.0.0.2"\n{}\n'
+    assert_found_as_marked(tmp_path, GATEWAY + forward.format(mark, ""), HERE)
+    own, udp = 'public = "203.0.113.2"', 'protocol = "udp"  #? 21 is a port of helper ftp'
+    assert_found_as_marked(tmp_path, GATEWAY + forward.format(mark, own), HERE)
+    assert_found_as_marked(tmp_path, GATEWAY + forward.format("", udp), HERE)
+    pool = 'public = ["203.0.113.0/28"]\n'
+    other = 'public = "203.0.113.9"'
+    assert_found_as_marked(tmp_path, GATEWAY + pool + forward.format("", other), HERE)
+
+
+def test_a_forward_is_compared_with_the_networks_of_inside_interfaces(tmp_path: Path):
+    forward = '[[forward]]\nport = 80\nto = "10.0.9.2"  #? 10.0.9.2 is in no inside network\n'
+    assert_found_as_marked(tmp_path, gateway('"eth1"', '"eth0"') + forward, HERE)
+
+
+def test_a_file_that_cannot_be_read_says_only_that(tmp_path: Path):
+    report = check(tmp_path / "missing.toml", HERE)
+    assert report == Report(report.errors)
+    assert len(report.errors) == 1

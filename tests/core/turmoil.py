@@ -30,6 +30,7 @@ from ipmasq.wire.addresses import Address, Endpoint, to_address, to_network
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG
+from tests.conformance.conversation import End
 from tests.core.announcer import Announcer, NewerAnnouncer, here, use
 
 Choose = Callable[[int], int]
@@ -101,6 +102,8 @@ class Turmoil:
         self.engine = Engine(POLICY, Random(1).randrange, 0.0)
         self.received = 0
         self.sent: list[Sent] = []
+        self.talks: list[tuple[End, End]] = []
+        """Control connections whose ends count properly: client and server."""
         self.spoilt_fragments = False
         """What is put together may be of them."""
 
@@ -167,6 +170,70 @@ class Turmoil:
             ),
             came.side,
         )
+
+    def connect(self, choose: Choose) -> None:
+        """A control connection, opened as it should be, from either side."""
+        client, server = End(choose(1 << 32)), End(choose(1 << 32))
+        client.me, client.other = (
+            Endpoint(INNER[choose(2)], 5000 + choose(3)),
+            Endpoint(OUTER[choose(2)], 21),
+        )
+        if choose(3) == 0:
+            client.me, client.other = (
+                Endpoint(OUTER[choose(2)], 5000),
+                Endpoint(PUBLIC[choose(2)], 2121),
+            )
+        syn = self.receive(client.write(SYN, options=b"\2\4\5\xb4"), self._side_from(client))
+        if syn and syn[0][9] == TCP:
+            facts = packets.read(syn[0])
+            client.said += 1
+            server.me, server.other, server.awaited = facts.destination, facts.source, client.said
+            self.receive(server.write(SYN | ACK, options=b"\2\4\5\xb4"), self._side_from(server))
+            server.said += 1
+            client.awaited = server.said
+            self.receive(client.write(ACK), self._side_from(client))
+            self.talks = [*self.talks[-3:], (client, server)]
+
+    def say(self, choose: Choose) -> None:
+        """The next line on one of them, perhaps in two segments, perhaps lost or not acknowledged."""
+        if not self.talks:
+            return
+        ends = self.talks[choose(len(self.talks))]
+        who = choose(2)
+        speaker, listener = ends[who], ends[1 - who]
+        line = (
+            here(Endpoint(speaker.me.address, 2000 + choose(6)))
+            if choose(3)
+            else self._payload(choose)
+        )
+        cut = choose(len(line) + 1) if choose(2) else len(line)
+        for piece in (line[:cut], line[cut:]):
+            if not piece:
+                continue
+            flags = ACK | PSH | (FIN if choose(30) == 0 else 0)
+            out = self.receive(speaker.write(flags, piece), self._side_from(speaker))
+            if choose(6) == 0:
+                return  # nobody has heard it, and something else may be said in its place
+            speaker.said += len(piece) + bool(flags & FIN)
+            for data in out:
+                facts = packets.read(data)
+                if (facts.destination, facts.source) == (listener.me, listener.other):
+                    listener.take(facts)
+            if choose(6):
+                self.receive(listener.write(ACK), self._side_from(listener))
+
+    def keep_promise(self, choose: Choose) -> None:
+        """Somebody comes to where a promise was made: the one that it was made to, or another."""
+        promised = list(self.engine.expectations())
+        if promised:
+            promise = promised[choose(len(promised))]
+            peer = promise.peer if choose(4) else OUTER[choose(2)]
+            side = Side.INSIDE if peer in INSIDE else Side.OUTSIDE
+            self.receive(packets.tcp(peer, 20, *promise.public, SYN, choose(1 << 32)), side)
+
+    @staticmethod
+    def _side_from(end: End) -> Side:
+        return Side.INSIDE if end.me.address in INSIDE else Side.OUTSIDE
 
     def error(self, choose: Choose) -> None:
         """An ICMP error about something that has arrived, from there or from a router."""
@@ -261,7 +328,7 @@ class Turmoil:
         assert before == (list(self.engine.flows()), list(self.engine.mappings()))
 
     EVENTS = (
-        packet, answer, go_on, error, fragments, spoilt, garbage, wait,
+        packet, answer, go_on, connect, say, keep_promise, error, fragments, spoilt, garbage, wait,
         forward, reload, close, helper, reserve, look,
     )  # fmt: skip
 
@@ -326,7 +393,7 @@ class Turmoil:
 
     # -- the laws
 
-    def receive(self, data: bytes, side: Side, intact: bool = True) -> None:
+    def receive(self, data: bytes, side: Side, intact: bool = True) -> list[bytes]:
         verdict = self.engine.receive(Packet(bytearray(data)), side, self.now)
         self.received += 1
         self.spoilt_fragments |= verdict.why is Why.HELD and not intact
@@ -343,6 +410,7 @@ class Turmoil:
             if verdict.why is not Why.PASSED:
                 self._shows_no_inside_address(out)
             self.sent = [*self.sent[-40:], Sent(out, data, side, intact)]
+        return [] if verdict.why is Why.HOST else [bytes(packet.data) for packet in verdict.packets]
 
     @staticmethod
     def _is_well_formed(out: bytes, intact: bool) -> None:

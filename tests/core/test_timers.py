@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.timers import Timers
+from ipmasq.core.timers import Bucket, Timers
 
 
 class Thing:
-    due = 0
+    due: Bucket[Any] | None = None
 
 
 def test_a_thing_comes_up_in_the_second_after_its_deadline_and_once():
@@ -44,7 +45,6 @@ def test_a_deadline_set_twice_for_one_second_comes_up_once():
     timers.set(thing, 4.9)
     came = []
     for each in timers.due(5):
-        each.due = 0
         came.append(each)
     assert came == [thing]
 
@@ -57,8 +57,34 @@ def test_what_ends_while_its_second_is_worked_on_does_not_come_up():
     came = []
     for each in timers.due(5):
         came.append(each)
-        second.due = 0
+        timers.cancel(second)
     assert came == [first]
+
+
+def test_what_has_left_a_second_is_not_kept_until_then():
+    timers: Timers[Thing] = Timers()
+    bucket = None
+    for _ in range(1000):
+        thing = Thing()
+        timers.set(thing, 7440)
+        bucket = thing.due
+        timers.set(thing, 240)
+        timers.cancel(thing)
+    assert bucket is not None
+    assert len(bucket.things) <= 1
+
+
+def test_going_to_and_fro_between_two_seconds_fills_neither():
+    timers: Timers[Thing] = Timers()
+    thing, other = Thing(), Thing()
+    timers.set(other, 10)
+    timers.set(thing, 10)
+    for _ in range(1000):
+        timers.set(thing, 20)
+        timers.set(thing, 10)
+    assert other.due is not None
+    assert len(other.due.things) < 10
+    assert list(timers.due(20)) == [other, thing]
 
 
 @given(
@@ -78,7 +104,6 @@ def test_every_thing_comes_up_at_its_latest_deadline_whatever_was_set_before(
         deadlines[which] = now + wait
         now += pause
         for thing in timers.due(now):
-            thing.due = 0
             assert deadlines.pop(things.index(thing)) <= now
         assert all(deadline > int(now) for deadline in deadlines.values())
         assert timers.next == inf or timers.next > now

@@ -6,7 +6,7 @@ Deciding changes nothing, so that the same code answers `explain` for flows that
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ipmasq.core.flow import Mapping
 from ipmasq.core.policy import (
@@ -22,6 +22,7 @@ from ipmasq.core.policy import (
 from ipmasq.core.promises import Expectation, Promises
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
+from ipmasq.core.timers import Bucket
 from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint, to_text
@@ -54,7 +55,7 @@ class Opening:
         self.trigger = trigger
         self.host = host
         self.until = until
-        self.due = 0
+        self.due: Bucket[Any] | None = None
 
 
 def is_martian(address: Address) -> bool:

@@ -17,13 +17,14 @@ They differ for an end that is masqueraded.
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ipmasq.core.door import Speaker
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import PortPool
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import State, timeout
+from ipmasq.core.timers import Bucket
 from ipmasq.core.watch import Watch
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
@@ -217,7 +218,7 @@ class Flow:
         self.state = State.INIT if protocol == ipv4.TCP else State.ACTIVE
         self.settled = False
         """Ordinary packets of it need no more thought: both directions were seen, nobody watches."""
-        self.due = 0
+        self.due: Bucket[Any] | None = None
         self.mapping: Mapping | None = None
         self.server_mapping: Mapping | None = None
         """The mapping by which the server is reached, if the server is masqueraded by one."""

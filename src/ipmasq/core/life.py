@@ -152,7 +152,7 @@ class Life:
         for expectation in self.promises.of(flow):
             self.end_promise(expectation, Why.MASTER_GONE)
         self.unlink(flow)
-        flow.due = 0
+        self.timers.cancel(flow)
         self.table.remove(flow)
         out, back = (
             (flow.forth, flow.back) if flow.forth.side is Side.INSIDE else (flow.back, flow.forth)
@@ -329,7 +329,7 @@ class Life:
         met_by: int | None = None,
         keep_mapping: bool = False,
     ) -> None:
-        expectation.due = 0
+        self.timers.cancel(expectation)
         self.promises.remove(expectation, keep_mapping)
         self.tell(
             events.ExpectationEnded(
@@ -348,7 +348,8 @@ class Life:
         self.promises.check()
         for flow in self.table.flows.values():
             assert not (flow.settled and flow.watch)
-            assert flow.due >= 0
+            assert flow.due is not None
+            assert flow in flow.due.things
             for stream in flow.watch.streams if flow.watch else ():
                 if stream is not None:
                     stream.check()

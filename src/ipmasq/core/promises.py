@@ -12,10 +12,13 @@ at the other end of the control flow, for a short time.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ipmasq.core.door import Speaker
 from ipmasq.core.flow import Flow, Mapping, endpoint_key
 from ipmasq.core.policy import Forward, HelperUse
 from ipmasq.core.table import Table
+from ipmasq.core.timers import Bucket
 from ipmasq.core.views import ExpectationView
 from ipmasq.wire.addresses import Address, Endpoint
 
@@ -76,7 +79,7 @@ class Expectation:
         self.key = expectation_key(protocol, public, self.peer)
         self.mapping: Mapping | None = None
         self.until = until
-        self.due = 0
+        self.due: Bucket[Any] | None = None
 
     def view(self) -> ExpectationView:
         return ExpectationView(

@@ -6,7 +6,10 @@ whole datagram. What goes out is the whole datagram: the plane cuts it again if 
 
 from __future__ import annotations
 
+from typing import Any
+
 from ipmasq.core.side import Side
+from ipmasq.core.timers import Bucket
 from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
@@ -25,7 +28,7 @@ class Datagram:
     def __init__(self, key: Key, until: float) -> None:
         self.key = key
         self.until = until
-        self.due = 0
+        self.due: Bucket[Any] | None = None
         self.first: bytes | None = None
         """Header of the fragment with offset 0."""
         self.length: int | None = None
@@ -70,6 +73,7 @@ class Reassembly:
 
     def forget(self, datagram: Datagram) -> bool:
         """Give it up; whether it was still here."""
+        datagram.pieces.clear()  # its timer keeps the rest of it
         return self._datagrams.pop(datagram.key, None) is not None
 
     def has(self, datagram: Datagram) -> bool:

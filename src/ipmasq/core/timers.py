@@ -2,6 +2,10 @@
 
 Each thing stands in one bucket, a whole second. When the bucket comes up, its owner recomputes the
 deadline from the facts and puts the thing back if it has lived on; a packet never touches a timer.
+
+What leaves a bucket before its second is only forgotten there; once most of a bucket has left, it is
+cleared of them. So a connection that has ended does not stay in memory for the two hours that it might
+have lasted.
 """
 
 from __future__ import annotations
@@ -9,20 +13,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from math import ceil, inf
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class Timed(Protocol):
-    due: int
-    """The bucket in which the thing stands; an entry in any other bucket is stale."""
+    due: Bucket[Any] | None
+    """Where the thing stands; an entry in any other bucket is stale. None: nowhere."""
 
 
 T = TypeVar("T", bound=Timed)
 
 
+class Bucket(Generic[T]):
+    """What is to be looked at in one second."""
+
+    __slots__ = ("left", "things")
+
+    def __init__(self) -> None:
+        self.things: list[T] = []
+        self.left = 0
+        """How many of the entries are stale."""
+
+    def clear_out(self) -> None:
+        """Without stale entries; and once only what has left and come again."""
+        self.things = list(dict.fromkeys(thing for thing in self.things if thing.due is self))
+        self.left = 0
+
+
 class Timers(Generic[T]):
     def __init__(self) -> None:
-        self._buckets: dict[int, list[T]] = {}
+        self._buckets: dict[int, Bucket[T]] = {}
         self._order: list[int] = []
         self.next: float = inf
         """When something could be due, on the engine's clock; infinite if nothing ever will."""
@@ -30,21 +50,33 @@ class Timers(Generic[T]):
     def set(self, thing: T, deadline: float) -> None:
         """Look at `thing` at `deadline` (seconds); replaces what was set for it before."""
         second = ceil(deadline)
-        thing.due = second
         bucket = self._buckets.get(second)
         if bucket is None:
-            self._buckets[second] = [thing]
+            bucket = self._buckets[second] = Bucket()
             heappush(self._order, second)
             self.next = self._order[0]
-        else:
-            bucket.append(thing)
+        elif thing.due is bucket:
+            return
+        self.cancel(thing)
+        thing.due = bucket
+        bucket.things.append(thing)
+
+    def cancel(self, thing: T) -> None:
+        """It need not be looked at."""
+        bucket, thing.due = thing.due, None
+        if bucket is not None:
+            bucket.left += 1
+            if bucket.left * 2 > len(bucket.things):
+                bucket.clear_out()
 
     def due(self, now: float) -> Iterator[T]:
         """Take out everything that is due."""
         while self._order and self._order[0] <= now:
             second = heappop(self._order)
             self.next = self._order[0] if self._order else inf
+            bucket = self._buckets.pop(second)
             # One by one: what is due may end what stands behind it, or stand here twice.
-            for thing in self._buckets.pop(second):
-                if thing.due == second:
+            for thing in bucket.things:
+                if thing.due is bucket:
+                    thing.due = None
                     yield thing

@@ -1,0 +1,195 @@
+"""Views and events as JSON objects (docs/control.md lists the fields).
+
+Endpoints are objects, addresses text, protocols names where they have one. Times are seconds: `age`,
+`idle` and `expires_in` count from now, so that nobody has to know the gateway's clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from enum import Enum
+from math import isfinite
+from typing import Any
+
+from ipmasq.control.protocol import Row
+from ipmasq.control.sentences import sentence
+from ipmasq.core.door import Speaker
+from ipmasq.core.events import Event
+from ipmasq.core.policy import Forward, Timeouts
+from ipmasq.core.side import Side
+from ipmasq.core.views import (
+    ExpectationView,
+    Explanation,
+    FlowView,
+    HelperView,
+    MappingView,
+    Shift,
+)
+from ipmasq.core.why import Why
+from ipmasq.wire.addresses import Endpoint, to_text
+
+PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
+
+
+def protocol(number: int) -> str:
+    """`tcp`, `udp`, `icmp`, or the number as text."""
+    return PROTOCOLS.get(number, str(number))
+
+
+def endpoint(endpoint: Endpoint) -> Row:
+    return {"address": to_text(endpoint.address), "port": endpoint.port}
+
+
+def seconds(value: float) -> float | None:
+    """To the millisecond; None for never."""
+    return round(value, 3) if isfinite(value) else None
+
+
+def flow(view: FlowView, now: float) -> Row:
+    return {
+        "id": view.id,
+        "protocol": protocol(view.protocol),
+        "opened_by": view.opened_by.name.lower(),
+        "inside": endpoint(view.inside),
+        "public": endpoint(view.public),
+        "remote": endpoint(view.remote),
+        "state": view.state,
+        "origin": view.origin,
+        "helper": view.helper,
+        "master": view.master,
+        "links": view.links,
+        "age": seconds(now - view.opened),
+        "idle": seconds(now - view.seen),
+        "expires_in": seconds(max(0.0, view.expires - now)),
+        "packets_out": view.packets_out,
+        "bytes_out": view.bytes_out,
+        "packets_in": view.packets_in,
+        "bytes_in": view.bytes_in,
+        "shift_out": _shift(view.shift_out),
+        "shift_in": _shift(view.shift_in),
+    }
+
+
+def _shift(shift: Shift) -> Row:
+    return {
+        "init_seq": shift.init_seq,
+        "delta": shift.delta,
+        "previous_delta": shift.previous_delta,
+    }
+
+
+def mapping(view: MappingView) -> Row:
+    return {
+        "protocol": protocol(view.protocol),
+        "inside": endpoint(view.inside),
+        "public": endpoint(view.public),
+        "flows": view.flows,
+    }
+
+
+def forward(forward: Forward) -> Row:
+    return {
+        "name": forward.name,
+        "protocol": protocol(forward.protocol),
+        "public": to_text(forward.public) if forward.public else None,
+        "ports": str(forward.ports),
+        "inside": to_text(forward.inside),
+        "inside_ports": str(forward.inside_ports),
+    }
+
+
+def expectation(view: ExpectationView, now: float) -> Row:
+    return {
+        "flow": view.flow,
+        "helper": view.helper,
+        "protocol": protocol(view.protocol),
+        "announced": endpoint(view.announced),
+        "public": endpoint(view.public),
+        "peer": to_text(view.peer),
+        "expires_in": seconds(max(0.0, view.expires - now)),
+    }
+
+
+def helper(view: HelperView) -> Row:
+    return {
+        "name": view.name,
+        "protocol": protocol(view.protocol),
+        "ports": sorted(view.ports),
+        "orthogonal": view.orthogonal,
+        "on_failure": view.on_failure,
+        "bound": view.bound,
+        "watching": view.watching,
+        "inspected": view.inspected,
+        "rewritten": view.rewritten,
+        "expected": view.expected,
+        "met": view.met,
+        "kept_alive": view.kept_alive,
+        "failed": view.failed,
+        "refused": view.refused,
+    }
+
+
+def reason(why: Why, packets: int) -> Row:
+    return {
+        "reason": why.name.lower(),
+        "packets": packets,
+        "drop": why.is_drop,
+        "sentence": why.sentence,
+    }
+
+
+def timeouts(timeouts: Timeouts) -> Row:
+    return {field.name: getattr(timeouts, field.name) for field in fields(timeouts)}
+
+
+def explanation(found: Explanation) -> Row:
+    return {
+        "flow": found.flow,
+        "verdict": found.verdict,
+        "steps": list(found.steps),
+        "helpers": [
+            {"helper": each.helper, "bound": each.bound, "reason": each.reason}
+            for each in found.helpers
+        ],
+    }
+
+
+def name_of(event: type[Event]) -> str:
+    """`FlowOpened` is `flow_opened`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
+
+
+def event(event: Event, epoch: float) -> Row:
+    """`epoch`: what to add to the gateway's clock to get seconds since 1970."""
+    row: Row = {"event": name_of(type(event)), "time": round(event.at + epoch, 6)}
+    for field in fields(event):
+        if field.name != "at":
+            row[field.name] = _value(field.name, getattr(event, field.name))
+    if "until" in row:
+        row["until"] = round(row["until"] + epoch, 3)
+    row["text"] = sentence(event)
+    return row
+
+
+def lost(count: int) -> Row:
+    """Stands among events where some are missing."""
+    return {
+        "event": "events_lost",
+        "count": count,
+        "text": f"{count} events were lost: this watcher was too slow",
+    }
+
+
+def _value(name: str, value: Any) -> Any:
+    if name == "protocol":
+        return protocol(value)
+    if isinstance(value, Endpoint):
+        return endpoint(value)
+    if isinstance(value, bytes):  # lines are latin-1, so that every byte has a character
+        return to_text(value) if name == "peer" else value.decode("latin-1")
+    if isinstance(value, (Side, Speaker, Why)):
+        return value.name.lower()
+    assert not isinstance(value, (Enum, Sequence)) or isinstance(value, str)
+    return value

@@ -1,0 +1,155 @@
+"""What requests can be told. Checked here, once; every mistake is named with its place."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ipmasq.control.protocol import Kind, RequestError
+from ipmasq.core.policy import PortRange
+from ipmasq.wire.addresses import Address, Endpoint, to_address
+
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
+
+
+def _address(value: object) -> Address:
+    try:
+        return to_address(str(value))
+    except ValueError:
+        raise ValueError(f"{value} is not an address") from None
+
+
+def _protocol(value: object) -> object:
+    number = PROTOCOLS.get(value.lower(), value) if isinstance(value, str) else value
+    if not str(number).isdigit() or not 1 <= int(str(number)) <= 255:
+        raise ValueError(f"{value} is not tcp, udp, icmp or the number of a protocol")
+    return int(str(number))
+
+
+def _number(text: str) -> int:
+    """A port. Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise ValueError(f"{text} is not a port")
+    return int(text)
+
+
+def _port(value: object) -> int:
+    return _number(str(value))
+
+
+def _endpoint(value: object) -> Endpoint:
+    """`10.0.0.2:40000`, `[2001:db8::1]:21`, or an address alone, whose port is 0."""
+    address, colon, port = str(value).rpartition(":")
+    if not colon or (":" in address and not address.endswith("]")):
+        address, port = str(value), "0"
+    return Endpoint(_address(address.strip("[]")), _number(port))
+
+
+def _ports(value: object) -> PortRange:
+    """`2121`, `"2121"` or `"6000-6010"`."""
+    low, _, high = str(value).partition("-")
+    found = PortRange(_number(low), _number(high or low))
+    if not 0 < found.low <= found.high:
+        raise ValueError(f"{value} is not a range of ports")
+    return found
+
+
+AddressText: TypeAlias = Annotated[Address, BeforeValidator(_address)]
+ProtocolText: TypeAlias = Annotated[int, BeforeValidator(_protocol)]
+Port: TypeAlias = Annotated[int, BeforeValidator(_port)]
+RealPort: TypeAlias = Annotated[int, BeforeValidator(_port), Field(ge=1)]
+EndpointText: TypeAlias = Annotated[Endpoint, BeforeValidator(_endpoint)]
+PortsText: TypeAlias = Annotated[PortRange, BeforeValidator(_ports)]
+Seconds: TypeAlias = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
+"""An idle time: more than none, at most a year."""
+
+
+class Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Nothing(Arguments):
+    pass
+
+
+class Which(Arguments):
+    """Which flows or mappings: all that is given must hold."""
+
+    host: AddressText | None = None
+    port: Port | None = None
+    protocol: ProtocolText | None = None
+    helper: str | None = None
+    state: str | None = None
+
+
+class WhichMapping(Arguments):
+    host: AddressText | None = None
+    port: Port | None = None
+    protocol: ProtocolText | None = None
+
+
+class WhichFlow(Arguments):
+    flow: int
+
+
+class Named(Arguments):
+    name: str
+
+
+class NewForward(Arguments):
+    protocol: ProtocolText = 6
+    ports: PortsText
+    inside: AddressText
+    inside_port: RealPort | None = None
+    public: AddressText | None = None
+    name: str | None = None
+
+
+class WouldBe(Arguments):
+    flow: int | None = None
+    protocol: ProtocolText | None = None
+    source: EndpointText | None = None
+    destination: EndpointText | None = None
+    side: Literal["inside", "outside"] | None = None
+
+
+class WhichEvents(Arguments):
+    events: tuple[str, ...] = ()
+    flow: int | None = None
+    host: AddressText | None = None
+    helper: str | None = None
+    last: Annotated[int, Field(ge=0)] = 0
+
+
+class NewHelper(Arguments):
+    name: str | None = None
+    file: str | None = None
+    ports: tuple[RealPort, ...] | None = None
+
+
+class NewTimeouts(Arguments):
+    tcp_established: Seconds | None = None
+    tcp_opening: Seconds | None = None
+    tcp_closing: Seconds | None = None
+    udp: Seconds | None = None
+    icmp: Seconds | None = None
+    fragment: Seconds | None = None
+
+
+def check(model: type[Arguments], given: dict[str, object]) -> Any:
+    """The checked arguments. Raises RequestError with every mistake."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        mistakes = [_mistake(each["loc"], each["msg"]) for each in error.errors()]
+    raise RequestError(Kind.BAD_ARGUMENT, "; ".join(dict.fromkeys(mistakes)))
+
+
+def _mistake(place: tuple[int | str, ...], message: str) -> str:
+    name = str(place[0]) if place else ""
+    if message == "Extra inputs are not permitted":
+        message = "there is no such argument"
+    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    text = text.removeprefix("value is ")
+    return f"{name}: {text[:1].lower()}{text[1:]}"

@@ -1,0 +1,114 @@
+"""Requests that change something. Each is one step of the gateway's, done when it is answered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from ipmasq.control import answers, arguments
+from ipmasq.control.gateway import Context
+from ipmasq.control.protocol import Kind, RequestError, Row
+from ipmasq.core.policy import Forward
+from ipmasq.gateway.setup import SetupError
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """`what` is named in the sentence if it does not exist."""
+    try:
+        yield
+    except KeyError:
+        raise RequestError(Kind.NOT_FOUND, f"there is no {what}") from None
+    except ValueError as error:
+        raise RequestError(Kind.REFUSED, str(error)) from None
+
+
+def reload(context: Context, _: arguments.Nothing) -> Row:
+    """Read the configuration file again and go on under it."""
+    try:
+        closed, warnings = context.gateway.reload()
+    except SetupError as error:
+        text = "the configuration has mistakes; the running one stays in force"
+        raise RequestError(Kind.CONFIG, text, tuple(error.mistakes)) from None
+    return {"closed": closed, "warnings": list(warnings)}
+
+
+def forward_add(context: Context, new: arguments.NewForward) -> Row:
+    """Publish a server until the next restart or reload."""
+    protocol, first = answers.protocol(new.protocol), new.inside_port or new.ports.low
+    if new.protocol not in (6, 17):
+        raise RequestError(Kind.BAD_ARGUMENT, "protocol: only tcp and udp have ports to forward")
+    if first + new.ports.high - new.ports.low > 65535:
+        raise RequestError(Kind.BAD_ARGUMENT, "inside_port: the range goes beyond port 65535")
+    if not any(new.inside in network for network in context.gateway.engine.policy.inside):
+        raise RequestError(Kind.REFUSED, "inside: the address is in no inside network")
+    name = new.name or f"{protocol}-{new.ports}"
+    forward = Forward(name, new.protocol, new.public, new.ports, new.inside, first)
+    with _reported(name):
+        context.gateway.add_forward(forward)
+    return answers.forward(forward)
+
+
+def forward_remove(context: Context, which: arguments.Named) -> Row:
+    """Publish it no longer. Its live flows stay."""
+    with _reported(f"forward {which.name}"):
+        context.gateway.remove_forward(which.name)
+    return {"name": which.name}
+
+
+def close(context: Context, which: arguments.WhichFlow) -> Row:
+    """Forget a flow."""
+    if not context.gateway.close(which.flow):
+        raise RequestError(Kind.NOT_FOUND, f"there is no flow {which.flow}")
+    return {"flow": which.flow}
+
+
+def helper_load(context: Context, new: arguments.NewHelper) -> Row:
+    """Load a helper by its registered name, or out of a file."""
+    if (new.name is None) == (new.file is None):
+        raise RequestError(Kind.BAD_ARGUMENT, "say either the name of a helper or a file")
+    if new.file is not None and context.peer.user not in (0, os.geteuid()):
+        # Code from a file runs as the gateway: that would be more than the socket's group has.
+        raise RequestError(Kind.FORBIDDEN, "only root may load a helper from a file")
+    with _reported(f"helper {new.name or new.file}"):
+        name = context.gateway.load_helper(new.name, new.file, new.ports)
+    return {"name": name}
+
+
+def helper_reload(context: Context, which: arguments.Named) -> Row:
+    """Load a helper's code again. Its connections go on with the new code."""
+    with _reported(f"helper {which.name}"):
+        context.gateway.reload_helper(which.name)
+    return {"name": which.name}
+
+
+def helper_unload(context: Context, which: arguments.Named) -> Row:
+    """Use a helper no longer. Its connections stay."""
+    with _reported(f"helper {which.name}"):
+        context.gateway.unload_helper(which.name)
+    return {"name": which.name}
+
+
+def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
+    """Change idle times until the next restart or reload. Live flows follow them at once."""
+    changed = new.model_dump(exclude_none=True)
+    if not changed:
+        raise RequestError(Kind.BAD_ARGUMENT, "say which idle time to set")
+    timeouts = replace(context.gateway.engine.policy.timeouts, **changed)
+    context.gateway.set_timeouts(timeouts)
+    return answers.timeouts(timeouts)
+
+
+REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Row]]] = {
+    "reload": (arguments.Nothing, reload),
+    "forward_add": (arguments.NewForward, forward_add),
+    "forward_remove": (arguments.Named, forward_remove),
+    "close": (arguments.WhichFlow, close),
+    "helper_load": (arguments.NewHelper, helper_load),
+    "helper_reload": (arguments.Named, helper_reload),
+    "helper_unload": (arguments.Named, helper_unload),
+    "timeouts_set": (arguments.NewTimeouts, timeouts_set),
+}

@@ -1,0 +1,164 @@
+"""Asking a running gateway. Needs nothing but the standard library and the socket.
+
+with Client() as gateway:
+    for flow in gateway.rows("flows", helper="ftp"):
+        print(flow["inside"]["address"])
+    gateway.ask("close", flow=17)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Generator, Iterator
+from types import TracebackType
+from typing import Any
+
+from ipmasq.control.protocol import (
+    DEFAULT_SOCKET,
+    SOCKET_VARIABLE,
+    VERSION,
+    Kind,
+    RequestError,
+    Row,
+    line,
+)
+
+CHUNK = 1 << 16
+
+PATIENCE = 60.0
+"""Seconds that a gateway may take for its next row; `watch` waits for ever."""
+
+
+class UnreachableError(Exception):
+    """No gateway answers at the socket; the message is one sentence for the operator."""
+
+
+def default_socket() -> str:
+    """Where the gateway is, unless said otherwise: the environment's `IPMASQ_SOCKET`, or the usual place."""
+    return os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET
+
+
+class Client:
+    """One connection. Every method raises UnreachableError and RequestError."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = path or default_socket()
+        self._connect()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _connect(self) -> None:
+        self._link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._link.settimeout(PATIENCE)
+        try:
+            self._link.connect(self.path)
+        except (OSError, ValueError) as error:
+            self._link.close()
+            raise UnreachableError(_unreachable(self.path, error)) from None
+        self._lines = self._read_lines()
+        self._in_an_answer = False
+
+    def ask(self, request: str, **arguments: object) -> Row:
+        """What `done` says; rows, if there are any, are let go."""
+        answer = self.answer(request, **arguments)
+        while True:
+            try:
+                next(answer)
+            except StopIteration as end:
+                return dict(end.value)
+
+    def rows(self, request: str, **arguments: object) -> Iterator[Row]:
+        """The rows as they come; the rest is let go by whoever asks something else."""
+        return self.answer(request, **arguments)
+
+    def watch(self, **arguments: object) -> Iterator[Row]:
+        """Events as they happen, for ever. Ends when the gateway stops."""
+        answer = self.answer("watch", **arguments)
+        self._link.settimeout(None)
+        return _until_it_stops(answer)
+
+    def answer(self, request: str, **arguments: object) -> Generator[Row, None, Row]:
+        """A generator of the rows that returns what `done` says. Asked at once; arguments that are None
+        are left out."""
+        if self._in_an_answer:
+            self.close()
+            self._connect()
+        self._in_an_answer = True
+        given = {name: value for name, value in arguments.items() if value is not None}
+        self._send(line({"ipmasq": VERSION, "request": request, "arguments": given}))
+        return self._messages()
+
+    def _messages(self) -> Generator[Row, None, Row]:
+        for text in self._lines:
+            message = json.loads(text)
+            if "row" in message:
+                yield message["row"]
+                continue
+            self._in_an_answer = False
+            if "error" in message:
+                raise _error(message["error"])
+            return dict(message.get("done", {}))
+        raise UnreachableError(f"the gateway at {self.path} closed the connection")
+
+    def _send(self, request: bytes) -> None:
+        try:
+            self._link.sendall(request)
+        except BrokenPipeError:
+            return  # it may have said why: read that
+        except OSError as error:
+            raise UnreachableError(_unreachable(self.path, error)) from None
+
+    def _read_lines(self) -> Iterator[bytes]:
+        rest = b""
+        while True:
+            try:
+                chunk = self._link.recv(CHUNK)
+            except TimeoutError:
+                text = f"the gateway at {self.path} does not answer"
+                raise UnreachableError(text) from None
+            except OSError as error:
+                raise UnreachableError(_unreachable(self.path, error)) from None
+            if not chunk:
+                return
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+
+
+def _until_it_stops(answer: Iterator[Row]) -> Iterator[Row]:
+    try:
+        yield from answer
+    except UnreachableError:
+        return
+
+
+def _error(said: dict[str, Any]) -> RequestError:
+    kind = str(said.get("kind"))
+    known = Kind(kind) if kind in list(Kind) else Kind.FAILED
+    return RequestError(known, str(said.get("message")), tuple(said.get("details", ())))
+
+
+def _unreachable(path: str, error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return f"no gateway runs here: there is no control socket {path}"
+        case ConnectionRefusedError():
+            return f"no gateway runs here: nobody serves the control socket {path}"
+        case PermissionError():
+            return f"you may not use the control socket {path}: ask as root, or as one of its group"
+        case OSError(strerror=str(reason)):
+            return f"cannot use the control socket {path}: {reason}"
+    return f"cannot use the control socket {path}: {error}"

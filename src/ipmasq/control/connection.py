@@ -1,0 +1,194 @@
+"""One client of the socket. Everything about it is bounded, whatever it does."""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import struct
+from contextlib import suppress
+
+from ipmasq.control.answer import Answer, Answerer, Pause, Peer
+from ipmasq.control.protocol import (
+    MAX_REQUEST,
+    Kind,
+    RequestError,
+    error_line,
+    line,
+    read_request,
+)
+
+SLICE = 32
+"""Steps of an answer at a time, then it is the packets' turn (25 us each)."""
+
+ENOUGH = 1 << 16
+"""Bytes that wait for the client; no more is made until it has read some."""
+
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """Reads requests, answers them one after the other in slices. Never blocks."""
+
+    def __init__(self, link: socket.socket, answerer: Answerer, now: float) -> None:
+        link.setblocking(False)
+        self.link = link
+        self.number = link.fileno()
+        self.peer = Peer(*_CREDENTIALS.unpack(_credentials(link)))
+        self.moved = now
+        """When the client last did something: sent, or took what waits for it."""
+        self.waiting = False
+        """Its answer goes on when something happens."""
+        self.gone = False
+        self.watched = False, False
+        """For reading, for writing: what the server has the loop do."""
+        self._answerer = answerer
+        self._answer: Answer | None = None
+        self._rows = 0
+        self._in = bytearray()
+        self._out = bytearray()
+        self._said_all = False
+        """The client will say no more; it may still listen (`printf ... | socat - UNIX:...`)."""
+        self._last = False
+        """Close when the rest is sent."""
+
+    # -- what the server asks
+
+    @property
+    def wants_to_read(self) -> bool:
+        return not (self.gone or self._said_all or self._last) and len(self._in) <= MAX_REQUEST
+
+    @property
+    def wants_to_write(self) -> bool:
+        return not self.gone and len(self._out) > 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` would get on now."""
+        if self.gone or self._last or len(self._out) >= ENOUGH:
+            return False
+        if self._answer is not None:
+            return not self.waiting
+        return b"\n" in self._in or len(self._in) > MAX_REQUEST
+
+    @property
+    def owes_a_move(self) -> bool:
+        """Whether it owes the next move: a request, or to read what it asked for."""
+        return self.wants_to_write or self._answer is None
+
+    def hung_up(self) -> bool:
+        """Whether the client has closed its end for both directions."""
+        poll = select.poll()
+        poll.register(self.link, 0)
+        return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
+
+    # -- moves
+
+    def read(self, now: float) -> None:
+        try:
+            chunk = self.link.recv(MAX_REQUEST)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.close()
+            return
+        self.moved = now
+        if chunk:
+            self._in += chunk
+        elif self.hung_up():
+            self.close()
+        else:
+            self._said_all = True
+            self._close_if_done()
+
+    def write(self, now: float) -> None:
+        """Send what waits, as far as the client takes it."""
+        try:
+            sent = self.link.send(self._out)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.close()
+            return
+        self.moved = now
+        del self._out[:sent]
+        self._close_if_done()
+
+    def work(self, now: float) -> None:
+        """One slice: begin to answer, or go on; then send what there is."""
+        try:
+            if self._answer is None:
+                self._begin()
+            else:
+                self._go_on(self._answer)
+        except RequestError as error:
+            self._end(error_line(error))
+            self._last = self._last or error.kind in (Kind.MALFORMED, Kind.BUSY)
+        except Exception:
+            log.exception("a control request failed")
+            self._end(error_line(RequestError(Kind.FAILED, "the gateway failed to answer")))
+        if self._out:
+            self.write(now)
+        self._close_if_done()
+
+    def refuse(self, error: RequestError) -> None:
+        """Say this and nothing else; it is not waited for."""
+        with suppress(OSError):
+            self.link.send(error_line(error))
+        self.close()
+
+    def close(self) -> None:
+        if self.gone:
+            return
+        self.gone = True
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+        self.link.close()
+
+    # -- detail
+
+    def _begin(self) -> None:
+        end = self._in.find(b"\n", 0, MAX_REQUEST)
+        if end < 0:
+            raise RequestError(Kind.MALFORMED, f"a request has at most {MAX_REQUEST} bytes")
+        request = bytes(self._in[:end])
+        del self._in[: end + 1]
+        if request.strip():
+            name, arguments = read_request(request)
+            self._rows = 0
+            self._answer = self._answerer(name, arguments, self.peer)
+
+    def _go_on(self, answer: Answer) -> None:
+        for _ in range(SLICE):
+            try:
+                step = next(answer)
+            except StopIteration as end:
+                done = end.value if end.value is not None else {"rows": self._rows}
+                self._end(line({"done": done}))
+                return
+            if step is Pause.WAITING:
+                self.waiting = True
+                return
+            if not isinstance(step, Pause):
+                self._rows += 1
+                self._out += line({"row": step})
+                if len(self._out) >= ENOUGH:
+                    return
+
+    def _end(self, last: bytes) -> None:
+        self._answer = None
+        self._out += last
+
+    def _close_if_done(self) -> None:
+        if self._out or self._answer is not None or self.gone:
+            return
+        if self._last or (self._said_all and not self.has_work):
+            self.close()
+
+
+_CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7): pid, uid, gid
+
+
+def _credentials(link: socket.socket) -> bytes:
+    return link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

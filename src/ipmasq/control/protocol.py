@@ -1,0 +1,94 @@
+"""The control protocol: JSON objects, one a line, both ways (docs/control.md).
+
+    -> {"ipmasq": 1, "request": "flows", "arguments": {"host": "10.0.0.2"}}
+    <- {"row": {...}}
+    <- {"row": {...}}
+    <- {"done": {"rows": 2}}
+
+A request is answered by any number of rows and then by `done` or by `error`. Requests on one connection
+are answered one after the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+VERSION = 1
+"""Changes when an old client would misunderstand a new gateway; new requests and fields do not count."""
+
+DEFAULT_SOCKET = "/run/ipmasq/control.sock"
+
+SOCKET_VARIABLE = "IPMASQ_SOCKET"
+"""Environment variable that names another socket to clients."""
+
+MAX_REQUEST = 1 << 16
+"""Bytes of a request, newline included."""
+
+Row: TypeAlias = dict[str, Any]
+"""One JSON object of an answer."""
+
+
+class Kind(StrEnum):
+    """What is wrong, for programs; the message that comes along is for people."""
+
+    MALFORMED = "malformed"
+    """Not a request: no JSON, not an object, too long. The connection is closed."""
+    VERSION = "version"
+    """The gateway speaks another version of the protocol."""
+    UNKNOWN_REQUEST = "unknown_request"
+    BAD_ARGUMENT = "bad_argument"
+    NOT_FOUND = "not_found"
+    """The flow, forward or helper that was named does not exist."""
+    REFUSED = "refused"
+    """It would contradict what is there, such as a forward that overlaps another one."""
+    FORBIDDEN = "forbidden"
+    """The peer's user may not do this."""
+    CONFIG = "config"
+    """The configuration has mistakes: all of them in `details`."""
+    BUSY = "busy"
+    """Too many connections or watchers. The connection is closed."""
+    FAILED = "failed"
+    """The gateway's own fault; its log says more."""
+
+
+class RequestError(Exception):
+    """Why a request was not fulfilled. `details`: one sentence each."""
+
+    def __init__(self, kind: Kind, message: str, details: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.details = details
+
+
+def line(message: Mapping[str, object]) -> bytes:
+    """A message as it goes over the socket. Only ASCII, and never a newline within."""
+    text = json.dumps(message, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def error_line(error: RequestError) -> bytes:
+    return line({"error": {"kind": error.kind, "message": error.message, "details": error.details}})
+
+
+def read_request(text: bytes) -> tuple[str, dict[str, object]]:
+    """`(name, arguments)` of a request line. Raises RequestError, for any bytes."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RequestError(Kind.MALFORMED, "a request is one JSON object on one line") from None
+    if not isinstance(message, dict):
+        raise RequestError(Kind.MALFORMED, "a request is a JSON object")
+    if message.get("ipmasq") != VERSION:
+        raise RequestError(
+            Kind.VERSION,
+            f"this gateway speaks version {VERSION} of the protocol; "
+            f'say {{"ipmasq": {VERSION}, "request": ...}}',
+        )
+    name, arguments = message.get("request"), message.get("arguments", {})
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise RequestError(Kind.MALFORMED, "`request` is a name and `arguments` an object")
+    return name, arguments

@@ -1,0 +1,240 @@
+"""The Unix socket. Served from the gateway's loop, in slices, so that no client stalls packets.
+
+One slice of one answer at a time, the clients in turn; between two slices the loop moves packets. What
+is kept for a client is bounded, as is the number of clients. When there are too many, the one that has
+made no move for longest has to go, so that nobody can lock the operator out.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import socket
+import stat
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipmasq.control.answer import Answerer
+from ipmasq.control.connection import Connection
+from ipmasq.control.protocol import DEFAULT_SOCKET, Kind, RequestError
+from ipmasq.gateway.loop import Loop
+
+MOST_CLIENTS = 64
+
+KEPT_FREE = 8
+"""Of these, for the gateway's own user alone (root)."""
+
+PATIENCE = 5.0
+"""Seconds that a client may owe the next move when another one wants its place."""
+
+SWEEP = 1.0
+"""Seconds between two looks for clients that have gone."""
+
+
+class SocketError(Exception):
+    """The socket cannot be served; the message is for the operator."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the socket is and who may use it: by default root alone."""
+
+    path: Path = Path(DEFAULT_SOCKET)
+    mode: int = 0o600
+    group: str | None = None
+    """Name or number of the group that owns it, if not root's; give it a `mode` such as 0o660."""
+
+
+class Server:
+    def __init__(self, loop: Loop, answerer: Answerer, access: Access) -> None:
+        self._loop = loop
+        self._answerer = answerer
+        self._access = access
+        self._listener: socket.socket | None = None
+        self._inode: tuple[int, int] | None = None
+        self._clients: dict[int, Connection] = {}
+        self._ready: deque[Connection] = deque()
+        """Those that have work, each once."""
+        self._is_turn_due = False
+
+    @property
+    def clients(self) -> int:
+        return len(self._clients)
+
+    def open(self) -> None:
+        """Raises SocketError with one sentence."""
+        path = self._access.path
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _clear(path)
+            _bind(listener, self._access)
+        except (OSError, KeyError) as error:
+            listener.close()
+            reason = f"there is no group {error}"
+            if isinstance(error, OSError):
+                reason = error.strerror or str(error)
+            raise SocketError(f"cannot serve the control socket {path}: {reason}") from None
+        listener.listen(MOST_CLIENTS)
+        listener.setblocking(False)
+        self._listener = listener
+        self._inode = _identity(path)
+        self._loop.watch(listener.fileno(), self._accept)
+        self._loop.later(SWEEP, self._sweep)
+
+    def close(self) -> None:
+        """Close every connection and remove the socket, if it is still ours. May be called twice."""
+        if self._listener is None:
+            return
+        self._loop.unwatch(self._listener.fileno())
+        self._listener.close()
+        self._listener = None
+        for client in list(self._clients.values()):
+            self._drop(client)
+        if _identity(self._access.path) == self._inode:
+            with suppress(OSError):
+                self._access.path.unlink()
+
+    def wake(self) -> None:
+        """Something has happened: answers that wait for it go on."""
+        for client in self._clients.values():
+            if client.waiting:
+                client.waiting = False
+                self._settle(client)
+
+    # -- the loop's callbacks
+
+    def _accept(self) -> None:
+        """One a round."""
+        assert self._listener is not None
+        try:
+            link, _ = self._listener.accept()
+        except OSError:  # nobody any more, or no descriptor free
+            return
+        client = Connection(link, self._answerer, self._loop.clock())
+        most = MOST_CLIENTS - (KEPT_FREE if client.peer.user != os.geteuid() else 0)
+        if len(self._clients) >= most and not self._make_room():
+            client.refuse(RequestError(Kind.BUSY, "too many clients are connected already"))
+            return
+        self._clients[client.number] = client
+        self._settle(client)
+
+    def _read(self, client: Connection) -> None:
+        client.read(self._loop.clock())
+        self._settle(client)
+
+    def _write(self, client: Connection) -> None:
+        client.write(self._loop.clock())
+        self._settle(client)
+
+    def _turn(self) -> None:
+        """One slice for one client, the next one's slice after the packets."""
+        self._is_turn_due = False
+        client = self._ready.popleft()
+        if not client.gone:
+            client.work(self._loop.clock())
+            self._settle(client)
+        self._plan_turn()
+
+    def _plan_turn(self) -> None:
+        if self._ready and not self._is_turn_due:
+            self._is_turn_due = True
+            self._loop.later(0, self._turn)
+
+    def _sweep(self) -> None:
+        if self._listener is None:
+            return
+        self._loop.later(SWEEP, self._sweep)
+        for client in list(self._clients.values()):
+            if client.hung_up():
+                self._drop(client)
+
+    # -- detail
+
+    def _make_room(self) -> bool:
+        late = self._loop.clock() - PATIENCE
+        owing = [each for each in self._clients.values() if each.owes_a_move and each.moved < late]
+        if owing:
+            self._drop(min(owing, key=lambda client: client.moved))
+        return bool(owing)
+
+    def _settle(self, client: Connection) -> None:
+        """Wait for what the client needs now."""
+        if client.gone:
+            self._drop(client)
+            return
+        wanted = client.wants_to_read, client.wants_to_write
+        if wanted != client.watched:
+            self._watch(client, *wanted)
+        if client.has_work and client not in self._ready:
+            self._ready.append(client)
+            self._plan_turn()
+
+    def _watch(self, client: Connection, reading: bool, writing: bool) -> None:
+        client.watched = reading, writing
+        if not reading:
+            self._loop.unwatch(client.number)
+        else:
+            self._loop.watch(client.number, lambda: self._read(client))
+            self._loop.unwatch_write(client.number)
+        if writing:
+            self._loop.watch_write(client.number, lambda: self._write(client))
+
+    def _drop(self, client: Connection) -> None:
+        if self._clients.get(client.number) is client:
+            del self._clients[client.number]
+            self._loop.unwatch(client.number)
+        client.close()
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that a crash left behind. Raises OSError if somebody serves it, or it is none."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise OSError(errno.EEXIST, "there is something else of that name")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise OSError(errno.EADDRINUSE, "another gateway serves it")
+
+
+def _bind(listener: socket.socket, access: Access) -> None:
+    """Nobody but root can connect at any moment before the mode is right."""
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(access.path))
+    finally:
+        os.umask(before)
+    try:
+        if access.group is not None:
+            os.chown(access.path, -1, _group(access.group))
+        os.chmod(access.path, access.mode)
+    except (OSError, KeyError):
+        access.path.unlink()
+        raise
+
+
+def _group(name: str) -> int:
+    """Raises KeyError."""
+    if name.isdigit():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise KeyError(name) from None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

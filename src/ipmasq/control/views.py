@@ -1,0 +1,123 @@
+"""Requests that show what is there. A row at a time, so that a million rows stall nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ipmasq.control import answers, arguments
+from ipmasq.control.answer import Pause, Rows
+from ipmasq.control.gateway import Context
+from ipmasq.control.protocol import Kind, RequestError
+from ipmasq.core.side import Side
+from ipmasq.core.views import FlowView
+from ipmasq.core.why import Why
+from ipmasq.wire.addresses import Endpoint
+
+
+def status(context: Context, _: arguments.Nothing) -> Rows:
+    """What runs, since when, with what."""
+    yield dict(context.gateway.status())
+
+
+def flows(context: Context, which: arguments.Which) -> Rows:
+    """Live flows."""
+    for view in context.gateway.engine.flows():
+        yield answers.flow(view, context.now) if _is_wanted(view, which) else Pause.LOOKED
+
+
+def mappings(context: Context, which: arguments.WhichMapping) -> Rows:
+    """Inside endpoints and the public ones that stand for them."""
+    for view in context.gateway.engine.mappings():
+        wanted = _has(which, view.protocol, (view.inside, view.public))
+        yield answers.mapping(view) if wanted else Pause.LOOKED
+
+
+def forwards(context: Context, _: arguments.Nothing) -> Rows:
+    """Published servers."""
+    yield from map(answers.forward, context.gateway.engine.forwards())
+
+
+def expectations(context: Context, _: arguments.Nothing) -> Rows:
+    """Flows that announcements have promised."""
+    for view in context.gateway.engine.expectations():
+        yield answers.expectation(view, context.now)
+
+
+def helpers(context: Context, _: arguments.Nothing) -> Rows:
+    """Loaded helpers, with what they have done."""
+    yield from map(answers.helper, context.gateway.engine.helpers())
+
+
+def stats(context: Context, _: arguments.Nothing) -> Rows:
+    """Packets by what became of them, since the start."""
+    counts = context.gateway.engine.counts
+    for why in Why:
+        if why < Why.IDLE:
+            yield answers.reason(why, counts[why])
+
+
+def timeouts(context: Context, _: arguments.Nothing) -> Rows:
+    """Idle times in seconds."""
+    yield answers.timeouts(context.gateway.engine.policy.timeouts)
+
+
+def explain(context: Context, about: arguments.WouldBe) -> Rows:
+    """Why a flow, live or not, has or has not its rule and its helper."""
+    if about.flow is not None:
+        view = context.gateway.engine.flow(about.flow)
+        if view is None:
+            raise RequestError(Kind.NOT_FOUND, f"there is no flow {about.flow}")
+        protocol, source, destination, side = _packet_of(view)
+    elif about.protocol and about.source and about.destination:
+        protocol, source, destination = about.protocol, about.source, about.destination
+        side = Side[about.side.upper()] if about.side else _side_of(context, source)
+    else:
+        raise RequestError(Kind.BAD_ARGUMENT, "name a flow, or protocol, source and destination")
+    found = context.gateway.engine.explain(protocol, source, destination, side, context.now)
+    yield {**answers.explanation(found), "side": side.name.lower()}
+
+
+def _is_wanted(view: FlowView, which: arguments.Which) -> bool:
+    return (
+        which.helper in (None, view.helper)
+        and which.state in (None, view.state)
+        and _has(which, view.protocol, (view.inside, view.public, view.remote))
+    )
+
+
+def _has(
+    which: arguments.Which | arguments.WhichMapping, protocol: int, ends: tuple[Endpoint, ...]
+) -> bool:
+    """Host and port may be those of different ends: a client's address and the server's port."""
+    return (
+        which.protocol in (None, protocol)
+        and (which.host is None or any(which.host == end.address for end in ends))
+        and (which.port is None or any(which.port == end.port for end in ends))
+    )
+
+
+def _packet_of(view: FlowView) -> tuple[int, Endpoint, Endpoint, Side]:
+    """The packet that opened it, as it came in."""
+    if view.opened_by is Side.INSIDE:
+        return view.protocol, view.inside, view.remote, Side.INSIDE
+    return view.protocol, view.remote, view.public, Side.OUTSIDE
+
+
+def _side_of(context: Context, source: Endpoint) -> Side:
+    networks = context.gateway.engine.policy.inside
+    inside = any(source.address in network for network in networks)
+    return Side.INSIDE if inside else Side.OUTSIDE
+
+
+REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {
+    "status": (arguments.Nothing, status),
+    "flows": (arguments.Which, flows),
+    "mappings": (arguments.WhichMapping, mappings),
+    "forwards": (arguments.Nothing, forwards),
+    "expectations": (arguments.Nothing, expectations),
+    "helpers": (arguments.Nothing, helpers),
+    "stats": (arguments.Nothing, stats),
+    "timeouts": (arguments.Nothing, timeouts),
+    "explain": (arguments.WouldBe, explain),
+}

@@ -1,0 +1,88 @@
+"""The request `watch`: events as they happen, of everything or of some flows only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, get_args
+
+from ipmasq.control import answers, arguments
+from ipmasq.control.answer import Pause, Rows
+from ipmasq.control.gateway import Context
+from ipmasq.control.journal import Reader
+from ipmasq.control.protocol import Kind, RequestError
+from ipmasq.core import events
+from ipmasq.core.events import Event
+
+BATCH = 64
+"""Events taken out of the journal at a time."""
+
+NAMES = {answers.name_of(kind): kind for kind in get_args(Event)}
+"""Every event by its name in snake case."""
+
+
+def watch(context: Context, which: arguments.WhichEvents) -> Rows:
+    """Events as they happen; never ends by itself."""
+    wanted = _Wanted(which)
+    reader = Reader(context.journal, which.last)
+    yield from wanted.know_live_flows(context)
+    while True:
+        lost, found = reader.take(BATCH)
+        if lost:
+            yield answers.lost(lost)
+        for event in found:
+            yield answers.event(event, context.epoch) if wanted.has(event) else Pause.LOOKED
+        if not found:
+            yield Pause.WAITING
+
+
+class _Wanted:
+    """Which events a watcher wants. By flow means: of it and of its data flows."""
+
+    def __init__(self, which: arguments.WhichEvents) -> None:
+        unknown = [name for name in which.events if name not in NAMES]
+        if unknown:
+            text = f"there is no event {', '.join(unknown)}; there are {', '.join(NAMES)}"
+            raise RequestError(Kind.BAD_ARGUMENT, text)
+        self._kinds = tuple(NAMES[name] for name in which.events)
+        self._helper = which.helper
+        self._flow = which.flow
+        self._host = which.host
+        self._flows: set[int] | None = None
+        """Numbers of the flows to follow; None: whatever flow, and what belongs to none."""
+        if which.flow is not None or which.host is not None:
+            self._flows = set() if which.flow is None else {which.flow}
+
+    def know_live_flows(self, context: Context) -> Generator[Pause, None, None]:
+        """Those of the host have been opened before anybody watched."""
+        if self._host is not None:
+            for view in context.gateway.engine.flows():
+                if self._host in (view.inside.address, view.remote.address):
+                    self._follow(view.id)
+                yield Pause.LOOKED
+
+    def has(self, event: Event) -> bool:
+        if self._flows is not None and not self._is_followed(event, self._flows):
+            return False
+        if self._kinds and not isinstance(event, self._kinds):
+            return False
+        return self._helper is None or getattr(event, "helper", None) == self._helper
+
+    def _is_followed(self, event: Event, flows: set[int]) -> bool:
+        number = getattr(event, "flow", None)
+        if isinstance(event, events.FlowOpened):
+            ends = event.inside.address, event.remote.address
+            if self._host in ends or (event.master is not None and event.master == self._flow):
+                self._follow(event.flow)
+        followed = number in flows
+        if isinstance(event, events.FlowClosed):
+            flows.discard(event.flow)
+        return followed
+
+    def _follow(self, number: int) -> None:
+        assert self._flows is not None
+        self._flows.add(number)
+
+
+REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {
+    "watch": (arguments.WhichEvents, watch)
+}

@@ -1,0 +1,134 @@
+"""Events over the socket, and what becomes of them when nobody reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+
+from ipmasq.control import answers, watching
+from ipmasq.control.client import Client
+from ipmasq.control.journal import Journal, Reader
+from ipmasq.control.protocol import Kind, RequestError, line
+from ipmasq.core import events
+from ipmasq.core.door import Speaker
+from ipmasq.core.events import Event, ForwardAdded
+from ipmasq.core.side import Side
+from ipmasq.core.why import Why
+from ipmasq.wire.addresses import Endpoint
+from tests.control.running import IN1, IN2, Running, conversation
+
+VALUES: dict[str, Any] = {
+    "int": 3,
+    "float": 1.5,
+    "str": "text",
+    "bool": True,
+    "bytes": b"\x7f\0\0\xff",
+    "int | None": None,
+    "Why": Why.MET,
+    "Side": Side.INSIDE,
+    "Speaker": Speaker.SERVER,
+    "Endpoint": Endpoint(IN1, 5),
+}
+
+
+def until(rows: Iterator[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    seen = []
+    for row in rows:
+        seen.append(row)
+        if row["event"] == name:
+            return seen
+    raise AssertionError(f"no {name}: {seen}")
+
+
+@pytest.mark.parametrize("kind", get_args(Event))
+def test_every_event_becomes_json_with_its_name_and_a_sentence(kind: type[Event]):
+    event = kind(**{field.name: VALUES[str(field.type)] for field in dataclasses.fields(kind)})
+    row = answers.event(event, 1000.0)
+    assert line(row)
+    assert row["event"] in watching.NAMES
+    assert row["time"] == 1001.5
+    assert row["text"]
+    assert set(row) == {f.name for f in dataclasses.fields(kind)} - {"at"} | {
+        "event",
+        "time",
+        "text",
+    }
+
+
+def test_every_byte_of_a_line_survives_the_way():
+    every = bytes(range(256))
+    row = answers.event(events.Refused(0.0, 1, "ftp", Speaker.CLIENT, "no", every), 0.0)
+    assert row["line"].encode("latin-1") == every
+
+
+def test_a_rewrite_is_told_with_before_and_after(gateway: Running, client: Client):
+    watch = client.watch(last=1000)
+    number = conversation(gateway, [b"ask me\r\n", b"refuse me\r\n", b"raise hell\r\n"])
+    seen = {row["event"]: row for row in until(watch, "helper_failed")}
+    assert seen["rewritten"]["before"] == "ask me\r\n"
+    assert seen["rewritten"]["after"] == "query\x1b me\r\n"
+    assert seen["rewritten"]["flow"] == number
+    assert seen["rewritten"]["speaker"] == "client"
+    assert seen["refused"]["reason"] == "asked for it"
+    assert seen["helper_failed"]["error"] == "RuntimeError: no such luck"
+    assert seen["flow_opened"]["public"]["address"] == "203.0.113.1"
+
+
+def test_a_watcher_hears_only_what_it_asked_for(gateway: Running, client: Client):
+    gateway.open_udp(IN1, 5000)
+    followed = gateway.open_udp(IN2, 5000)
+    watch = client.watch(host="10.0.0.3", events=["flow_opened", "flow_closed"])
+    with Client(gateway.path) as other:
+        list(other.rows("forwards"))  # the watch stood before this in the gateway's queue
+    gateway.open_udp(IN1, 5001)
+    opened = gateway.open_udp(IN2, 5001)
+    gateway.do(lambda: gateway.engine.close(followed, gateway.loop.clock()))
+    told = until(watch, "flow_closed")
+    assert [(row["event"], row["flow"]) for row in told] == [
+        ("flow_opened", opened),
+        ("flow_closed", followed),
+    ]
+
+
+def test_a_watcher_of_an_unknown_event_is_told_which_there_are(client: Client):
+    with pytest.raises(RequestError) as caught:
+        list(client.watch(events=["flow_open"]))
+    assert caught.value.kind is Kind.BAD_ARGUMENT
+    assert "flow_opened" in caught.value.message
+
+
+def test_a_slow_reader_loses_the_oldest_events_and_learns_how_many():
+    journal = Journal(kept=10)
+    slow, quick = Reader(journal), Reader(journal)
+    for at in range(25):
+        journal.tell([ForwardAdded(at, "x")])
+        assert quick.take(5) == (0, [ForwardAdded(at, "x")])
+    assert slow.take(4) == (15, [ForwardAdded(at, "x") for at in range(15, 19)])
+    assert slow.take(100) == (0, [ForwardAdded(at, "x") for at in range(19, 25)])
+    assert slow.take(100) == (0, [])
+
+
+def test_a_reader_may_begin_with_what_has_happened_already():
+    journal = Journal(kept=3)
+    journal.tell([ForwardAdded(at, "x") for at in range(5)])
+    assert Reader(journal, 2).take(9)[1] == [ForwardAdded(at, "x") for at in (3, 4)]
+    assert Reader(journal, 99).take(9) == (0, [ForwardAdded(at, "x") for at in (2, 3, 4)])
+
+
+def test_a_watcher_that_reads_late_is_told_how_many_events_it_missed(gateway: Running):
+    with Client(gateway.path) as client:
+        watch = client.watch(last=1)
+        gateway.do(lambda: gateway.control.tell([ForwardAdded(0.0, "first")]))
+        assert next(watch)["name"] == "first"
+        names = [[ForwardAdded(0.0, f"{'n' * 500}{turn}")] * 100 for turn in range(200)]
+        for some in names:
+            gateway.do(lambda some=some: gateway.control.tell(some))
+        gateway.do(lambda: gateway.control.tell([events.ForwardRemoved(0.0, "last")]))
+        told = until(watch, "forward_removed")
+    lost = sum(row["count"] for row in told if row["event"] == "events_lost")
+    added = sum(row["event"] == "forward_added" for row in told)
+    assert lost > 0
+    assert lost + added == 20_000

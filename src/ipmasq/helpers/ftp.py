@@ -46,8 +46,8 @@ TELNET_BEGUN = rb"(?s:\xff(?:[\xfb-\xfe]?|\xfa(?:[^\xff]|\xff\xff)*\xff?))"
 NUMBERS = re.compile(rb"[0-9]{1,3}(?:,[0-9]{1,3}){5}")
 """h1,h2,h3,h4,p1,p2 in decimal, leading zeros or not."""
 EXTENDED = (
-    rb"(?P<body>(?P<d>[!-~])(?P<family>(?:(?!(?P=d))[!-~]){0,45})(?P=d)"
-    rb"(?P<address>(?:(?!(?P=d))[!-~]){0,45})(?P=d)(?P<port>(?:(?!(?P=d))[0-9]){1,5})(?P=d))"
+    rb"(?P<body>(?P<d>[!-~])(?P<family>(?:(?!(?P=d))[^\r\n]){0,45})(?P=d)"
+    rb"(?P<address>(?:(?!(?P=d))[^\r\n]){0,45})(?P=d)(?P<port>(?:(?!(?P=d))[0-9]){1,5})(?P=d))"
 )
 """<d>family<d>address<d>port<d>, where <d> is any one visible character."""
 

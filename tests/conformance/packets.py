@@ -203,7 +203,7 @@ def read(data: bytes, is_quote: bool = False) -> Facts:
             ends = Endpoint(source, sport), Endpoint(destination, dport)
             return Facts(data, TCP, *ends, data[8], b"", seq=seq)
         ack, offset, flags = struct.unpack_from("!IBB", body, 8)
-        assert 20 <= offset // 16 * 4
+        assert offset // 16 * 4 >= 20
         assert is_quote or offset // 16 * 4 <= len(body)
         ends = Endpoint(source, sport), Endpoint(destination, dport)
         return Facts(data, TCP, *ends, data[8], body[offset // 16 * 4 :], flags, seq, ack)

@@ -29,8 +29,8 @@ from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint, to_address, to_network
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
-from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG
 from tests.conformance.conversation import End
+from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG
 from tests.core.announcer import Announcer, NewerAnnouncer, here, use
 
 Choose = Callable[[int], int]

@@ -1,0 +1,68 @@
+"""The free ports of one protocol at one address."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipmasq.core.policy import PortRange
+from ipmasq.core.ports import PortPool
+from ipmasq.wire.addresses import to_address
+
+
+def pool_of(low: int, high: int) -> PortPool[str]:
+    return PortPool(17, to_address("203.0.113.1"), PortRange(low, high))
+
+
+def test_every_port_is_given_once_and_then_none():
+    pool = pool_of(61000, 61099)
+    taken = [pool.take(Random(1).randrange, ()) for _ in range(100)]
+    assert sorted(taken) == list(range(61000, 61100))
+    assert pool.take(Random(1).randrange, ()) is None
+    assert len(pool) == 0
+
+
+def test_a_port_that_was_given_back_is_given_again():
+    pool = pool_of(5, 5)
+    assert pool.take(Random(1).randrange, ()) == 5
+    pool.give(5)
+    assert pool.take(Random(1).randrange, ()) == 5
+
+
+def test_barred_ports_are_passed_over_and_stay_free():
+    pool = pool_of(1, 10)
+    barred = set(range(1, 10))
+    assert pool.take(Random(3).randrange, barred) == 10
+    assert pool.take(Random(3).randrange, barred) is None
+    assert len(pool) == 9
+    assert pool.take(Random(3).randrange, ()) in barred
+
+
+def test_a_pool_knows_who_holds_what_and_nothing_of_other_ports():
+    pool = pool_of(10, 12)
+    port = pool.take(Random(1).randrange, {10, 12})
+    assert port == 11
+    assert pool.at(11) is None
+    pool.hold(11, "somebody")
+    assert [pool.at(port) for port in range(9, 14)] == [None, None, "somebody", None, None]
+    assert list(pool) == ["somebody"]
+    pool.give(11)
+    assert list(pool) == []
+
+
+@given(st.integers(0, 2**32), st.lists(st.booleans(), max_size=200), st.sets(st.integers(1, 20)))
+def test_a_pool_holds_exactly_what_is_not_taken(seed: int, steps: list[bool], barred: set[int]):
+    pool, chance, taken = pool_of(1, 20), Random(seed), []
+    for take in steps:
+        if take:
+            port = pool.take(chance.randrange, barred)
+            assert (port is None) == (not set(range(1, 21)) - set(taken) - barred)
+            if port is not None:
+                assert port not in taken
+                assert port not in barred
+                taken.append(port)
+        elif taken:
+            pool.give(taken.pop(chance.randrange(len(taken))))
+        assert len(pool) == 20 - len(taken)

@@ -1,0 +1,92 @@
+"""Datagrams from fragments, however they come."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipmasq.core.reassembly import MOST_PIECES, Datagram, Reassembly
+from ipmasq.core.side import Side
+from ipmasq.core.why import Why
+from ipmasq.wire import ipv4
+from ipmasq.wire.packet import Packet
+from tests.conformance import packets
+from tests.conformance.packets import DF, MF, UDP
+from tests.conformance.world import IN1, IN2, OUT1
+
+
+def add(reassembly: Reassembly, data: bytes, side: Side = Side.INSIDE, note: object = None):
+    header = ipv4.read(data)
+    assert header is not None
+    return reassembly.add(Packet(bytearray(data), note=note), header, side, 15.0)
+
+
+@given(
+    payload=st.binary(min_size=9, max_size=400),
+    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    data=st.data(),
+)
+def test_fragments_in_any_order_with_repetitions_become_the_datagram(payload, sizes, data):
+    whole = packets.udp(IN1, 5, OUT1, 53, payload, fragment=0)
+    pieces = packets.fragments(whole, *(8 * size for size in sizes))
+    order = data.draw(st.permutations(pieces))
+    again = (
+        data.draw(st.lists(st.sampled_from(order[:-1] or order), max_size=4)) if order[1:] else []
+    )
+    reassembly = Reassembly(8)
+    if len(pieces) == 1:
+        return
+    for piece in [*order[:-1], *again]:
+        assert not isinstance(add(reassembly, piece), Packet)
+    last = add(reassembly, order[-1], note="last")
+    assert isinstance(last, Packet)
+    assert bytes(last.data) == whole
+    assert last.note == "last"
+    assert len(reassembly) == 0
+
+
+def test_datagrams_of_other_sources_sides_protocols_and_identifications_stay_apart():
+    reassembly = Reassembly(8)
+    first, second = packets.fragments(packets.udp(IN1, 5, OUT1, 53, bytes(64), fragment=0), 16)
+    assert isinstance(add(reassembly, first), Datagram)
+    for odd in (
+        packets.ip(IN2, OUT1, UDP, second[20:], fragment=2),
+        packets.ip(IN1, OUT1, 6, second[20:], fragment=2),
+        packets.ip(IN1, OUT1, UDP, second[20:], fragment=2, identification=8),
+    ):
+        assert isinstance(add(reassembly, odd), Datagram)
+    assert isinstance(add(reassembly, second, Side.OUTSIDE), Datagram)
+    assert len(reassembly) == 5
+    assert isinstance(add(reassembly, second), Packet)
+
+
+def test_no_more_datagrams_and_pieces_are_kept_than_may_be():
+    reassembly = Reassembly(2)
+    for number in range(2):
+        add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF, identification=number))
+    surplus = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF, identification=9)
+    assert add(reassembly, surplus) is Why.FRAGMENT_LIMIT
+    for piece in range(1, MOST_PIECES + 1):
+        more = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF | 2 * piece, identification=0)
+        answer = add(reassembly, more)
+    assert answer is Why.FRAGMENT_LIMIT
+    assert len(reassembly) == 1
+
+
+def test_flags_of_the_first_fragment_are_kept_but_for_those_of_fragments():
+    reassembly = Reassembly(2)
+    add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF | DF, tos=4))
+    whole = add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=1))
+    assert isinstance(whole, Packet)
+    assert bytes(whole.data[6:8]) == DF.to_bytes(2, "big")
+    assert whole.data[1] == 4
+
+
+def test_a_datagram_that_was_given_up_is_forgotten_once():
+    reassembly = Reassembly(2)
+    datagram = add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF))
+    assert isinstance(datagram, Datagram)
+    assert reassembly.has(datagram)
+    assert reassembly.forget(datagram)
+    assert not reassembly.has(datagram)
+    assert not reassembly.forget(datagram)

@@ -1,0 +1,113 @@
+"""Why a flow has, or has not, this rule and this helper; for flows that exist and for those that could."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipmasq.core.policy import Action, Forward, PortRange, Rule
+from ipmasq.core.side import Side
+from ipmasq.core.views import Explanation
+from ipmasq.wire.addresses import Endpoint
+from tests.conformance.conversation import CLIENT, Conversation
+from tests.conformance.packets import SYN, TCP, UDP
+from tests.conformance.world import E1, IN1, IN2, OUT1, OUT2, World
+from tests.core.announcer import here, use
+
+
+def told(world: World, protocol: int, source: tuple, destination: tuple, side: Side) -> Explanation:
+    before = world.flows, list(world.engine.mappings())
+    answer = world.engine.explain(
+        protocol, Endpoint(*source), Endpoint(*destination), side, world.now
+    )
+    assert (world.flows, list(world.engine.mappings())) == before
+    return answer
+
+
+def test_the_rule_that_would_decide_is_named_and_those_before_it():
+    rules = (
+        Rule(Action.DROP, protocol=UDP, text="no udp"),
+        Rule(Action.MASQUERADE, destination_ports=(PortRange(80, 80),), text="web"),
+    )
+    world = World(rules=rules)
+    answer = told(world, TCP, (IN1, 5000), (OUT1, 80), Side.INSIDE)
+    assert answer.flow is None
+    assert answer.steps[-2:] == ("rule 1 does not match (no udp)", "rule 2 matches (web)")
+    assert "rule 2" in answer.verdict
+    assert "203.0.113.1 and a port of 61000-65095" in answer.verdict
+    dropped = told(world, UDP, (IN1, 5000), (OUT1, 80), Side.INSIDE)
+    assert dropped.verdict == "a rule, or the default action, says drop"
+
+
+def test_a_live_flow_is_found_from_either_side():
+    world = World()
+    public = world.tcp(IN1, 5000, OUT1, 80, SYN).one.source
+    for ends, side in (
+        (((IN1, 5000), (OUT1, 80)), Side.INSIDE),
+        (((OUT1, 80), tuple(public)), Side.OUTSIDE),
+    ):
+        answer = told(world, TCP, *ends, side)
+        assert answer.flow == world.flow.id
+        assert answer.verdict == f"10.0.0.2:5000 <-> {public}, with 198.51.100.1:80"
+        assert "state init" in answer.steps
+
+
+def test_filters_forwards_and_expectations_explain_themselves():
+    forward = Forward("web", TCP, None, PortRange(80, 80), IN2, 8080)
+    world = World(forwards=(forward,), helpers=(use(),))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
+    talk.say(CLIENT, here(Endpoint(IN1, 5000)))
+    (promise,) = world.engine.expectations()
+    control = world.flow.public
+    assert "address-dependent filter does not admit" in " ".join(
+        told(world, TCP, (OUT2, 9), tuple(control), Side.OUTSIDE).steps
+    )
+    assert "address-dependent filter admits" in " ".join(
+        told(world, TCP, (OUT1, 9), tuple(control), Side.OUTSIDE).steps
+    )
+    assert "port forward web covers it" in told(world, TCP, (OUT2, 9), (E1, 80), Side.OUTSIDE).steps
+    data = told(world, TCP, (OUT1, 20), tuple(promise.public), Side.OUTSIDE)
+    assert f"expectation of flow {world.flow.id}" in data.verdict
+    assert [helper.bound for helper in data.helpers] == [False]
+
+
+def test_each_helper_says_why_it_is_bound_or_not():
+    helpers = (
+        use("first", 21),
+        use("second", 21, 4000),
+        use("third", 99),
+        use("fourth", 4000),
+        use("inside", 8021, orthogonal=False),
+    )
+    forward = Forward("files", TCP, None, PortRange(2121, 2121), IN2, 8021)
+    world = World(helpers=helpers, forwards=(forward,))
+    verdicts = {
+        verdict.helper: verdict
+        for verdict in told(world, TCP, (IN1, 4000), (OUT1, 21), Side.INSIDE).helpers
+    }
+    assert verdicts["first"].bound
+    assert verdicts["first"].reason == "by the destination port, 21"
+    assert verdicts["second"].reason == verdicts["fourth"].reason == "first was bound before it"
+    assert verdicts["third"].reason == "its ports are 99"
+    published = told(world, TCP, (OUT1, 5), (E1, 2121), Side.OUTSIDE).helpers
+    assert [v.reason for v in published if v.helper == "inside"] == [
+        "it does not say that it is orthogonal, and the client is not the masqueraded side"
+    ]
+    by_source = told(world, TCP, (IN1, 4000), (OUT1, 5), Side.INSIDE).helpers
+    assert [v.helper for v in by_source if v.bound] == ["second"]
+    assert [v.reason for v in by_source if v.bound] == ["by the source port, 4000"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_told_of_a_flow_that_would_be_is_what_happens(known: bool):
+    world = World(helpers=(use(),))
+    if known:
+        world.tcp(IN1, 4000, OUT2, 80, SYN)
+    answer = told(world, TCP, (IN1, 4000), (OUT1, 21), Side.INSIDE)
+    assert ("which 10.0.0.2:4000 has already" in answer.verdict) is known
+    world.tcp(IN1, 4000, OUT1, 21, SYN)
+    flow = world.flows[-1]
+    assert flow.helper == "announcer"
+    assert answer.helpers[0].bound
+    live = told(world, TCP, (IN1, 4000), (OUT1, 21), Side.INSIDE)
+    assert live.flow == flow.id
+    assert live.helpers[0].bound

@@ -1,0 +1,5 @@
+"""`python -m ipmasq` is `ipmasq`."""
+
+from ipmasq.front.cli import main
+
+main()

@@ -1,0 +1,35 @@
+"""How commands reach a running gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from ipmasq.control.client import Client
+from ipmasq.control.protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
+
+Socket: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--socket", envvar=SOCKET_VARIABLE, metavar="PATH", help="The gateway's control socket."
+    ),
+]
+SOCKET = DEFAULT_SOCKET
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
+Host: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Only with this address at any end.")
+]
+Port: TypeAlias = Annotated[int | None, typer.Option(help="Only with this port at any end.")]
+Protocol: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="tcp|udp|icmp", help="Only of this protocol.")
+]
+Helper: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only what this helper watches.")
+]
+
+
+def ask(path: str) -> Client:
+    """Raises UnreachableError, which `exits.Group` turns into a sentence."""
+    return Client(path)

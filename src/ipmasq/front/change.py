@@ -1,0 +1,212 @@
+"""Commands that change a running gateway: until its next restart or reload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ipmasq.front import output
+from ipmasq.front.asking import SOCKET, Json, Socket, ask
+from ipmasq.front.exits import Code, give_up
+
+forward = typer.Typer(
+    help="Publish servers that are inside.", no_args_is_help=True, rich_markup_mode=None
+)
+helper = typer.Typer(
+    help="Load and unload helpers; connections stay.", no_args_is_help=True, rich_markup_mode=None
+)
+timeouts = typer.Typer(help="Show or set idle times.", no_args_is_help=True, rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+
+
+@forward.command("add")
+def forward_add(
+    protocol: Annotated[str, typer.Argument(metavar="tcp|udp")],
+    ports: Annotated[str, typer.Argument(metavar="PORT[-PORT]", help="Public port or range.")],
+    to: Annotated[
+        str, typer.Argument(metavar="ADDRESS[:PORT]", help="Inside; without port: the same one.")
+    ],
+    name: Annotated[str | None, typer.Option(help="How to call it.")] = None,
+    public: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="At this public address only.")
+    ] = None,
+    as_json: Json = False,
+    socket: Socket = SOCKET,
+) -> None:
+    """Publish a server. Live flows are not touched.
+
+    \b
+    Examples:
+      ipmasq forward add tcp 2121 10.0.0.2:21 --name ftp
+      ipmasq forward add udp 5000-5010 10.0.0.3
+    """
+    inside, _, port = to.partition(":")
+    with ask(socket) as gateway:
+        added = gateway.ask(
+            "forward_add",
+            protocol=protocol,
+            ports=ports,
+            inside=inside,
+            inside_port=port or None,
+            public=public,
+            name=name,
+        )
+    if as_json:
+        output.say_json(added)
+    else:
+        where = f"{added['public'] or '*'}:{added['ports']}"
+        to = f"{added['inside']}:{added['inside_ports']}"
+        output.say(f"forward {added['name']}: {added['protocol']} {where} -> {to}")
+
+
+@forward.command("del")
+def forward_del(name: Name, socket: Socket = SOCKET) -> None:
+    """Publish a server no longer. Its live flows stay.
+
+    \b
+    Example:
+      ipmasq forward del ftp
+    """
+    _change(socket, f"forward {name} is removed; its live flows stay", "forward_remove", name=name)
+
+
+@helper.command("load")
+def helper_load(
+    wanted: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="An installed helper, or a Python file.")
+    ],
+    port: Annotated[
+        list[int] | None,
+        typer.Option("--port", help="Instead of the usual ports; may be repeated."),
+    ] = None,
+    socket: Socket = SOCKET,
+) -> None:
+    """Use a helper. A file runs with the gateway's rights: only root may load one.
+
+    \b
+    Examples:
+      ipmasq helper load ftp --port 21 --port 2121
+      ipmasq helper load ./finger.py
+    """
+    file = None
+    if wanted.endswith(".py") or "/" in wanted:
+        file = str(Path(wanted).resolve())  # the gateway's working directory is another one
+        if not Path(file).is_file():
+            raise give_up(f"there is no file {wanted}")
+    with ask(socket) as gateway:
+        name = None if file else wanted
+        loaded = gateway.ask("helper_load", name=name, file=file, ports=port or None)
+    output.say(f"helper {loaded['name']} is loaded")
+
+
+@helper.command("unload")
+def helper_unload(name: Name, socket: Socket = SOCKET) -> None:
+    """Use a helper no longer. Its connections stay.
+
+    \b
+    Example:
+      ipmasq helper unload ftp
+    """
+    _change(socket, f"helper {name} is unloaded; its connections stay", "helper_unload", name=name)
+
+
+@helper.command("reload")
+def helper_reload(name: Name, socket: Socket = SOCKET) -> None:
+    """Load a helper's changed code. Its connections go on with it.
+
+    \b
+    Example:
+      ipmasq helper reload ftp
+    """
+    _change(socket, f"helper {name} is loaded again", "helper_reload", name=name)
+
+
+@timeouts.command("show")
+def timeouts_show(as_json: Json = False, socket: Socket = SOCKET) -> None:
+    """Idle times after which flows are forgotten.
+
+    \b
+    Example:
+      ipmasq timeouts show
+    """
+    with ask(socket) as gateway:
+        _say_timeouts(next(gateway.rows("timeouts")), as_json)
+
+
+@timeouts.command("set")
+def timeouts_set(
+    settings: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=TIME...", help='Time: seconds, or "90s", "2h4m".'),
+    ],
+    as_json: Json = False,
+    socket: Socket = SOCKET,
+) -> None:
+    """Change idle times; live flows follow at once.
+
+    \b
+    Example:
+      ipmasq timeouts set udp=30s tcp_established=2h4m
+    """
+    from ipmasq.config.values import duration
+
+    wanted: dict[str, float] = {}
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        try:
+            wanted[name] = duration(float(text) if text.isdigit() else text)
+        except ValueError as error:
+            raise give_up(f"{name}: {error}", Code.USAGE) from None
+    with ask(socket) as gateway:
+        _say_timeouts(gateway.ask("timeouts_set", **wanted), as_json)
+
+
+def _say_timeouts(found: dict[str, Any], as_json: bool) -> None:
+    from ipmasq.config.values import duration_text
+
+    if as_json:
+        output.say_json(found)
+    else:
+        for name, seconds in found.items():
+            output.say(f"{name:<16} {duration_text(seconds)}")
+
+
+def close(
+    flows: Annotated[list[int], typer.Argument(metavar="FLOW...", help="As `show flows` says.")],
+    socket: Socket = SOCKET,
+) -> None:
+    """Forget flows. What comes after is dropped, or opens a new one.
+
+    \b
+    Example:
+      ipmasq close 17
+    """
+    with ask(socket) as gateway:
+        for flow in flows:
+            gateway.ask("close", flow=flow)
+            output.say(f"flow {flow} is closed")
+
+
+def reload(socket: Socket = SOCKET) -> None:
+    """Apply the changed configuration file. Flows that it still allows go on.
+
+    A file with mistakes changes nothing: they are shown, and the exit code is 3.
+
+    \b
+    Example:
+      ipmasq check gateway.toml && ipmasq reload
+    """
+    with ask(socket) as gateway:
+        done = gateway.ask("reload")
+    for warning in done["warnings"]:
+        output.complain(f"warning: {warning}")
+    output.say(f"reloaded; {done['closed']} flows were no longer allowed")
+
+
+def _change(socket: str, done: str, request: str, **arguments: object) -> None:
+    with ask(socket) as gateway:
+        gateway.ask(request, **arguments)
+    output.say(done)

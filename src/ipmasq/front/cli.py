@@ -1,0 +1,71 @@
+"""The command line. What a command needs beyond the control interface is imported when it is run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ipmasq.front import change, inspect, offline, run, show, watch
+from ipmasq.front.exits import Group
+from ipmasq.front.output import say
+
+app = typer.Typer(
+    name="ipmasq",
+    cls=Group,
+    help=(
+        "An IP-masquerading gateway whose helpers keep protocols working that carry addresses.\n\n"
+        "Begin with: ipmasq config example > gateway.toml; ipmasq check gateway.toml; "
+        "ipmasq run -c gateway.toml"
+    ),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 done, 1 not so or failed, 2 wrong usage, 3 configuration, 4 no gateway.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"ipmasq {version('ipmasq')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="And nothing else.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _add_lab() -> None:
+    """Elsewhere than on Linux there is none."""
+    try:
+        from ipmasq.lab.cli import app as lab
+    except ImportError:
+        return
+    app.add_typer(lab, name="lab")
+
+
+app.command()(run.run)
+app.command()(offline.check)
+app.command()(change.reload)
+app.command()(inspect.status)
+app.add_typer(show.app, name="show")
+app.command()(inspect.explain)
+app.command()(watch.watch)
+app.add_typer(change.forward, name="forward")
+app.add_typer(change.helper, name="helper")
+app.add_typer(change.timeouts, name="timeouts")
+app.command()(change.close)
+app.command()(offline.replay)
+app.add_typer(offline.config, name="config")
+_add_lab()
+
+
+def main() -> None:
+    app(prog_name="ipmasq")

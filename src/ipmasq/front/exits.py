@@ -1,0 +1,82 @@
+"""Exit codes (docs/command-line.md says the same), and how every mistake becomes one of them and a sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ipmasq.control.client import UnreachableError
+from ipmasq.control.protocol import Kind, RequestError
+from ipmasq.front.output import complain
+
+DEBUG_VARIABLE = "IPMASQ_DEBUG"
+"""Environment variable: if set, a fault of ipmasq itself shows its traceback."""
+
+
+class Code(IntEnum):
+    OK = 0
+    FAILED = 1
+    """What was asked for is not so, does not exist, or could not be done."""
+    USAGE = 2
+    CONFIG = 3
+    """The configuration has mistakes."""
+    UNREACHABLE = 4
+    """No gateway answers, or it may not be asked, or it speaks another version."""
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+CODES = {
+    Kind.CONFIG: Code.CONFIG,
+    Kind.BAD_ARGUMENT: Code.USAGE,
+    Kind.VERSION: Code.UNREACHABLE,
+    Kind.UNKNOWN_REQUEST: Code.UNREACHABLE,
+    Kind.BUSY: Code.UNREACHABLE,
+}
+
+
+def give_up(message: str, code: Code = Code.FAILED) -> typer.Exit:
+    """Say why, and what to raise: `raise give_up("...")`."""
+    complain(message)
+    return typer.Exit(code)
+
+
+class Group(TyperGroup):
+    """Ends with a sentence and a code, whatever a command raised."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except RequestError as error:
+            for detail in error.details:
+                complain(detail)
+            raise give_up(error.message, CODES.get(error.kind, Code.FAILED)) from None
+        except UnreachableError as error:
+            raise give_up(str(error), Code.UNREACHABLE) from None
+        except BrokenPipeError:
+            _hush()
+            raise typer.Exit(Code.BROKEN_PIPE) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(Code.INTERRUPTED) from None
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            raise give_up(f"{name}{error.strerror or error}") from None
+        except Exception as error:
+            meant = isinstance(error, typer.Abort) or hasattr(error, "exit_code")
+            if meant or os.environ.get(DEBUG_VARIABLE):
+                raise
+            text = f"a fault of ipmasq itself: {type(error).__name__}: {error}"
+            raise give_up(f"{text} ({DEBUG_VARIABLE}=1 shows where)") from None
+
+
+def _hush() -> None:
+    """Whoever read our output has gone; let the interpreter's last flush hit nothing."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())

@@ -1,0 +1,82 @@
+"""`ipmasq status` and `ipmasq explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ipmasq.front import output
+from ipmasq.front.asking import SOCKET, Json, Socket, ask
+from ipmasq.front.exits import Code, give_up
+
+
+def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
+    """Whether a gateway runs, since when, and with what. Exit code 4 if none does.
+
+    \b
+    Example:
+      ipmasq status
+    """
+    with ask(socket) as gateway:
+        found = next(gateway.rows("status"))
+    if as_json:
+        output.say_json(found)
+        return
+    for name, value in found.items():
+        output.say(f"{name.replace('_', ' '):<10} {_text(name, value)}")
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "uptime":
+        from ipmasq.front.tables import duration
+
+        return duration(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
+
+
+def explain(
+    what: Annotated[
+        list[str], typer.Argument(metavar="FLOW | PROTOCOL SOURCE DESTINATION", show_default=False)
+    ],
+    side: Annotated[
+        str | None,
+        typer.Option(metavar="inside|outside", help="Where it comes from, if it is not plain."),
+    ] = None,
+    as_json: Json = False,
+    socket: Socket = SOCKET,
+) -> None:
+    """Why a flow has, or has not, its rule and its helper. It need not exist.
+
+    \b
+    Examples:
+      ipmasq explain 17
+      ipmasq explain tcp 10.0.0.2:40000 198.51.100.1:21
+      ipmasq explain tcp 198.51.100.1:40000 203.0.113.1:2121
+    """
+    match what:
+        case [flow] if flow.isdigit():
+            asked: dict[str, object] = {"flow": int(flow)}
+        case [protocol, source, destination]:
+            asked = {"protocol": protocol, "source": source, "destination": destination}
+        case _:
+            text = "name a flow by its number, or say: PROTOCOL SOURCE DESTINATION"
+            raise give_up(text, Code.USAGE)
+    with ask(socket) as gateway:
+        found = next(gateway.rows("explain", side=side, **asked))
+    if as_json:
+        output.say_json(found)
+    else:
+        _say(found)
+
+
+def _say(found: dict[str, Any]) -> None:
+    flow = f"flow {found['flow']}" if found["flow"] is not None else f"from {found['side']}"
+    output.say(f"{flow}: {found['verdict']}")
+    for step in found["steps"]:
+        output.say(f"  - {step}")
+    for each in found["helpers"]:
+        bound = "watches" if each["bound"] else "does not watch"
+        output.say(f"helper {each['helper']} {bound}: {each['reason']}")

@@ -1,0 +1,193 @@
+"""Commands that need no gateway: `check`, `config example`, `replay`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ipmasq.front import output
+from ipmasq.front.asking import Json
+from ipmasq.front.exits import Code, give_up
+from ipmasq.front.run import CONFIG
+
+if TYPE_CHECKING:
+    from ipmasq.core.policy import Policy
+    from ipmasq.planes.pcap import Sides
+
+config = typer.Typer(help="About configuration files.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE")] = CONFIG,
+    elsewhere: Annotated[
+        bool,
+        typer.Option("--elsewhere", help="It is for another machine: ask nothing of this one."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Every mistake in a configuration file at once, with its line; and what is probably wrong.
+
+    Exit code 3 if there are mistakes; warnings alone give 0.
+
+    \b
+    Examples:
+      ipmasq check gateway.toml
+      ipmasq check gateway.toml --elsewhere --json
+    """
+    from ipmasq.config import check as check_file
+
+    report = check_file(file, None if elsewhere else _here())
+    if as_json:
+        kinds = {"error": report.errors, "warning": report.warnings}
+        output.say_json_list(
+            {"kind": kind, **asdict(each)} for kind, found in kinds.items() for each in found
+        )
+    else:
+        output.say(report.text())
+    if not report.is_good:
+        raise typer.Exit(Code.CONFIG)
+
+
+@config.command("example")
+def example() -> None:
+    """Print an example with every setting, to begin with.
+
+    \b
+    Example:
+      ipmasq config example > gateway.toml
+    """
+    from importlib.resources import files
+
+    sys.stdout.write((files("ipmasq.config") / "example.toml").read_text(encoding="utf-8"))
+
+
+Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="May be repeated.")]
+
+
+def replay(
+    capture: Annotated[Path, typer.Argument(metavar="IN", help="pcap or pcapng.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="pcapng to write.")],
+    config: Annotated[
+        str, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")
+    ] = CONFIG,
+    inside_interface: Names = None,
+    outside_interface: Names = None,
+    inside_mac: Annotated[
+        list[str] | None, typer.Option(metavar="MAC", help="May be repeated.")
+    ] = None,
+    inside_network: Annotated[
+        list[str] | None, typer.Option(metavar="NETWORK", help="May be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What the gateway would have done with a capture: offline, without root.
+
+    Each packet of OUT carries comments that say what was done and why. Which side a packet came from is
+    told by interface, hardware address or network; without any, by the inside networks of the
+    configuration.
+
+    \b
+    Examples:
+      ipmasq replay in.pcapng -c gateway.toml -o out.pcapng
+      ipmasq replay in.pcapng -c gateway.toml -o out.pcapng --inside-interface eth1 --outside-interface eth0
+    """
+    from ipmasq.gateway.replay import replay as play
+    from ipmasq.wire.record import CaptureError
+
+    sides = _sides(inside_interface, outside_interface, inside_mac, inside_network)
+    policy = _policy(config)
+    if out.exists() and capture.exists() and out.samefile(capture):
+        raise give_up("IN and OUT are the same file", Code.USAGE)
+    try:
+        with capture.open("rb") as source, out.open("wb") as target:
+            summary = play(source, target, policy, sides)
+    except CaptureError as error:
+        out.unlink(missing_ok=True)
+        raise give_up(f"{capture}: {error}") from None
+    facts = _facts(summary)
+    if as_json:
+        output.say_json(facts)
+    else:
+        for name, value in facts.items():
+            output.say(f"{name.replace('_', ' '):<12} {_text(value)}")
+    if summary.damage:
+        raise give_up(f"{capture} was read up to its damage: {summary.damage}")
+
+
+def _here() -> Any:
+    from ipmasq.config import read_surroundings
+    from ipmasq.gateway.host import ports_in_use
+
+    return read_surroundings(ports_in_use())
+
+
+def _policy(path: str) -> Policy:
+    from ipmasq.config import ConfigError, compile, load
+
+    loaded = load(path)
+    for problem in loaded.problems:
+        output.complain(str(problem))
+    if loaded.problems:
+        raise typer.Exit(Code.CONFIG)
+    try:
+        return compile(loaded, _here())
+    except ConfigError as error:
+        raise give_up(str(error), Code.CONFIG) from None
+
+
+def _sides(
+    interfaces: list[str] | None,
+    outside: list[str] | None,
+    macs: list[str] | None,
+    networks: list[str] | None,
+) -> Sides | None:
+    from ipmasq.planes.pcap import ByInterface, ByMac, ByNetwork
+    from ipmasq.wire.addresses import to_network
+
+    if sum(map(bool, (interfaces or outside, macs, networks))) > 1:
+        raise give_up(
+            "tell the sides by interface, by MAC or by network, not by several", Code.USAGE
+        )
+    if bool(interfaces) != bool(outside):
+        text = "name both: --inside-interface and --outside-interface"
+        raise give_up(text, Code.USAGE)
+    try:
+        if interfaces and outside:
+            return ByInterface(tuple(interfaces), tuple(outside))
+        if macs:
+            return ByMac(frozenset(map(_mac, macs)))
+        return ByNetwork(tuple(map(to_network, networks))) if networks else None
+    except ValueError as error:
+        raise give_up(str(error), Code.USAGE) from None
+
+
+def _mac(text: str) -> bytes:
+    try:
+        address = bytes.fromhex(text.replace(":", "").replace("-", ""))
+    except ValueError:
+        address = b""
+    if len(address) != 6:
+        raise ValueError(f"{text} is not a hardware address such as 02:00:00:00:00:01")
+    return address
+
+
+def _facts(summary: Any) -> dict[str, Any]:
+    from ipmasq.wire.addresses import to_text
+
+    names = ("packets", "flows", "rewrites", "expectations", "met", "refused", "failed", "seconds")
+    return {
+        **{name: getattr(summary, name) for name in names},
+        "public": [to_text(address) for address in summary.public],
+        "reasons": {why.name.lower(): count for why, count in summary.reasons.items()},
+        "not_shown": dict(summary.copied),
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items()) or "none"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,84 @@
+"""`ipmasq run`: the gateway itself. What it needs is imported when it is run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ipmasq.front.exits import Code, give_up
+from ipmasq.front.output import complain
+
+CONFIG = "/etc/ipmasq/gateway.toml"
+
+
+class Plane(StrEnum):
+    AUTO = "auto"
+    TUN = "tun"
+
+
+class Log(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+def run(
+    config: Annotated[
+        str, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")
+    ] = CONFIG,
+    plane: Annotated[Plane, typer.Option(help="What moves the packets.")] = Plane.AUTO,
+    log: Annotated[Log, typer.Option(help="How to log, to the standard error output.")] = Log.TEXT,
+    debug: Annotated[bool, typer.Option("--debug", help="Log each flow, too.")] = False,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reloads. Everything it changed is undone.
+
+    \b
+    Examples:
+      ipmasq run -c gateway.toml
+      ipmasq run -c gateway.toml --log json 2>>/var/log/ipmasq.json
+    """
+    import logging
+
+    from ipmasq.control.server import SocketError
+    from ipmasq.gateway import logs
+    from ipmasq.gateway.setup import SetupError
+    from ipmasq.planes.plane import PlaneError
+
+    logs.begin(logging.DEBUG if debug else logging.INFO, log is Log.JSON)
+    try:
+        _run(config)
+    except SetupError as error:
+        for mistake in error.mistakes:
+            complain(mistake)
+        raise typer.Exit(Code.CONFIG) from None
+    except (PlaneError, SocketError) as error:
+        raise give_up(str(error)) from None
+
+
+def _run(config: str) -> None:
+    """Raises SetupError, PlaneError and SocketError; then nothing is left behind."""
+    from ipmasq.config import load
+    from ipmasq.control.control import Control
+    from ipmasq.control.server import Access
+    from ipmasq.gateway import logs
+    from ipmasq.gateway.file import File
+    from ipmasq.gateway.gateway import Gateway
+    from ipmasq.gateway.loop import Loop
+
+    loop, file = Loop(), File(config)
+    for warning in file.read().warnings:
+        logs.log.warning("%s", warning)
+    gateway = Gateway(file, loop)
+    table = load(config).config.control
+    control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
+    gateway.listeners.extend((control.tell, logs.write))
+    gateway.start()
+    try:
+        # Last: whoever finds the socket finds a gateway that works.
+        control.open()
+        loop.run()
+    finally:
+        control.close()
+        gateway.stop()

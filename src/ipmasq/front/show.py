@@ -1,0 +1,215 @@
+"""`ipmasq show ...`: what is there now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import islice
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from ipmasq.control.client import Client
+from ipmasq.front import classic, output
+from ipmasq.front.asking import SOCKET, Helper, Host, Json, Port, Protocol, Socket, ask
+
+app = typer.Typer(
+    help="Show flows, mappings, forwards, expectations, helpers, stats.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Row: TypeAlias = dict[str, Any]
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    IPFWADM = "ipfwadm"
+    IP_MASQUERADE = "ip_masquerade"
+
+
+@app.command()
+def flows(
+    host: Host = None,
+    port: Port = None,
+    protocol: Protocol = None,
+    helper: Helper = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="STATE", help="Only in this state, e.g. established.")
+    ] = None,
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="ipfwadm, ip_masquerade: the listings of Linux 2.0."),
+    ] = Format.TABLE,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --format ipfwadm: sequence shifts, too.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=0, help="Rows of a table; 0 for all.", show_default=True)
+    ] = 1000,
+    as_json: Json = False,
+    socket: Socket = SOCKET,
+) -> None:
+    """Live flows: who is masqueraded to whom, and for how long still.
+
+    \b
+    Examples:
+      ipmasq show flows --host 10.0.0.2
+      ipmasq show flows --helper ftp --json
+      ipmasq show flows --format ipfwadm
+    """
+    chosen = Format.JSON if as_json else format_
+    with ask(socket) as gateway:
+        if chosen in (Format.IPFWADM, Format.IP_MASQUERADE):
+            # Asked before the flows: one connection gives one answer at a time.
+            whole_time = next(gateway.rows("timeouts"))["tcp_established"]
+            free = _free(gateway) if chosen is Format.IP_MASQUERADE else (0, 0, 0)
+        rows = gateway.rows(
+            "flows", host=host, port=port, protocol=protocol, helper=helper, state=state
+        )
+        match chosen:
+            case Format.JSON:
+                output.say_json_list(rows)
+            case Format.IPFWADM:
+                _lines(classic.ipfwadm(rows, whole_time, verbose))
+            case Format.IP_MASQUERADE:
+                _lines(classic.ip_masquerade(rows, free, whole_time))
+            case Format.TABLE:
+                from ipmasq.front import columns
+
+                _table(rows, columns.FLOWS, "No flow lives.", limit)
+
+
+@app.command()
+def mappings(
+    host: Host = None,
+    port: Port = None,
+    protocol: Protocol = None,
+    limit: Annotated[int, typer.Option(min=0, help="Rows of a table; 0 for all.")] = 1000,
+    as_json: Json = False,
+    socket: Socket = SOCKET,
+) -> None:
+    """Inside endpoints, and the public endpoints that stand for them.
+
+    \b
+    Example:
+      ipmasq show mappings --host 10.0.0.2
+    """
+    from ipmasq.front import columns
+
+    filters = {"host": host, "port": port, "protocol": protocol}
+    _show(socket, "mappings", columns.MAPPINGS, "No mapping lives.", as_json, limit, **filters)
+
+
+@app.command()
+def forwards(as_json: Json = False, socket: Socket = SOCKET) -> None:
+    """Published servers.
+
+    \b
+    Example:
+      ipmasq show forwards --json
+    """
+    from ipmasq.front import columns
+
+    _show(socket, "forwards", columns.FORWARDS, "No server is published.", as_json)
+
+
+@app.command()
+def expectations(as_json: Json = False, socket: Socket = SOCKET) -> None:
+    """Flows that an announcement has promised and that have not come yet.
+
+    \b
+    Example:
+      ipmasq show expectations
+    """
+    from ipmasq.front import columns
+
+    _show(socket, "expectations", columns.EXPECTATIONS, "No flow is expected.", as_json)
+
+
+@app.command()
+def helpers(as_json: Json = False, socket: Socket = SOCKET) -> None:
+    """Loaded helpers, their ports, and what they have done.
+
+    \b
+    Example:
+      ipmasq show helpers
+    """
+    from ipmasq.front import columns
+
+    with ask(socket) as gateway:
+        rows = list(gateway.rows("helpers"))
+    if as_json:
+        output.say_json_list(rows)
+        return
+    _table(iter(rows), columns.HELPERS, "No helper is loaded.")
+    for row in rows:
+        for reason, count in row["refused"].items():
+            output.say(f"{row['name']} refused {count}: {reason}")
+
+
+@app.command()
+def stats(
+    every: Annotated[bool, typer.Option("--all", help="Reasons that never occurred, too.")] = False,
+    as_json: Json = False,
+    socket: Socket = SOCKET,
+) -> None:
+    """Packets since the start, by what became of them (docs/reasons.md explains each reason).
+
+    \b
+    Example:
+      ipmasq show stats --all
+    """
+    from ipmasq.front import columns
+
+    with ask(socket) as gateway:
+        rows = gateway.rows("stats")
+        if as_json:
+            output.say_json_list(rows)
+            return
+        seen = (row for row in rows if every or row["packets"])
+        _table(seen, columns.STATS, "No packet has come yet.")
+
+
+def _show(
+    socket: str,
+    request: str,
+    columns: Any,
+    empty: str,
+    as_json: bool,
+    limit: int = 0,
+    **filters: object,
+) -> None:
+    with ask(socket) as gateway:
+        rows = gateway.rows(request, **filters)
+        if as_json:
+            output.say_json_list(rows)
+        else:
+            _table(rows, columns, empty, limit)
+
+
+def _table(rows: Iterator[Row], columns: Any, empty: str, limit: int = 0) -> None:
+    from ipmasq.front import tables
+
+    tables.show(islice(rows, limit or None), columns, empty)
+    if limit and next(rows, None) is not None:
+        output.complain(f"there are more than these {limit}; --limit 0 shows all")
+
+
+def _lines(lines: Iterator[str]) -> None:
+    for line in lines:
+        output.say(line)
+
+
+def _free(gateway: Client) -> tuple[int, int, int]:
+    """Ports left for UDP, TCP and ICMP over all public addresses, in the order of that time."""
+    status = next(gateway.rows("status"))
+    low, _, high = status["ports"].partition("-")
+    ports = range(int(low), int(high or low) + 1)
+    taken = Counter(
+        row["protocol"] for row in gateway.rows("mappings") if row["public"]["port"] in ports
+    )
+    whole = len(ports) * len(status["public"])
+    return whole - taken["udp"], whole - taken["tcp"], whole - taken["icmp"]

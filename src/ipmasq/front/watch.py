@@ -1,0 +1,81 @@
+"""`ipmasq watch`: events as they happen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from ipmasq.front import output
+from ipmasq.front.asking import SOCKET, Helper, Host, Json, Socket, ask
+
+EMPHASIS = {"rewritten": "36", "refused": "33", "helper_failed": "31", "events_lost": "31"}
+"""Colours (ECMA-48) of what one looks for."""
+
+
+def watch(
+    event: Annotated[
+        list[str] | None,
+        typer.Option("--event", metavar="NAME", help="Only such events; may be repeated."),
+    ] = None,
+    flow: Annotated[
+        int | None, typer.Option(help="Only of this flow, and of its data flows.")
+    ] = None,
+    host: Host = None,
+    helper: Helper = None,
+    last: Annotated[int, typer.Option(min=0, help="Begin with the latest N events.")] = 0,
+    as_json: Json = False,
+    socket: Socket = SOCKET,
+) -> None:
+    """Show events as they happen; each rewrite with the line before and after.
+
+    Ends with Ctrl-C, or when the gateway stops. A watcher that is too slow is told how many it lost.
+
+    \b
+    Examples:
+      ipmasq watch --helper ftp
+      ipmasq watch --event rewritten --event refused --json
+      ipmasq watch --host 10.0.0.2 --last 50
+    """
+    with ask(socket) as gateway:
+        events = gateway.watch(events=event, flow=flow, host=host, helper=helper, last=last)
+        for row in events:
+            if as_json:
+                output.say_json(row)
+            else:
+                _say(row)
+            sys.stdout.flush()
+
+
+def _say(row: dict[str, Any]) -> None:
+    text = row["text"]
+    if row["event"] == "rewritten":
+        text = f"flow {row['flow']}: helper {row['helper']} rewrote what the {row['speaker']} said"
+    elif "flow" in row and f"flow {row['flow']}" not in text:
+        text = f"flow {row['flow']}: {text}"
+    _print(f"{_clock(row)} {text}", EMPHASIS.get(row["event"]))
+    if row["event"] == "rewritten":
+        _print(f"             - {_line(row['before'])}", "31")
+        _print(f"             + {_line(row['after'])}", "32")
+
+
+def _clock(row: dict[str, Any]) -> str:
+    if "time" not in row:
+        return " " * 12
+    milliseconds = int(row["time"] * 1000)
+    clock = time.strftime("%H:%M:%S", time.localtime(milliseconds // 1000))
+    return f"{clock}.{milliseconds % 1000:03d}"
+
+
+def _line(text: str) -> str:
+    """A line of payload as one line, its terminator shown."""
+    return text.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _print(text: str, colour: str | None) -> None:
+    text = output.plain(text)
+    if colour and sys.stdout.isatty():
+        text = f"\x1b[{colour}m{text}\x1b[0m"
+    sys.stdout.write(text + "\n")

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ipmasq.core.door import Speaker
 from ipmasq.core.policy import Timeouts
-from ipmasq.core.ports import PortPool
+from ipmasq.core.ports import SHARED, PortPool
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
@@ -60,7 +60,7 @@ def unpack(key: bytes) -> tuple[Endpoint, Endpoint]:
 
 
 def endpoint_key(protocol: int, endpoint: Endpoint) -> bytes:
-    """Protocol, port and address in one small object: there are two of these per mapping."""
+    """Protocol, port and address in one small object: every mapping has one of these."""
     return bytes((protocol, endpoint.port >> 8, endpoint.port & 0xFF)) + endpoint.address
 
 
@@ -71,20 +71,23 @@ def endpoint_of(key: bytes) -> Endpoint:
 class Mapping:
     """An inside endpoint <-> a public one, for one protocol. Lives as long as something uses it."""
 
-    __slots__ = ("flows", "key", "narrow", "peers", "pool", "promises", "public_key")
+    __slots__ = ("flows", "key", "peers", "pool", "port", "promises")
 
-    def __init__(self, key: bytes, public_key: bytes, pool: PortPool, narrow: bool) -> None:
+    narrow = False
+    """Whether it was promised to one flow, so that nothing else may come in by it."""
+
+    def __init__(self, key: bytes, pool: PortPool[Mapping], port: int) -> None:
         self.key = key
         """Its protocol and inside endpoint (see `endpoint_key`), then as much of the remote one as matters."""
-        self.public_key = public_key
         self.pool = pool
-        self.narrow = narrow
-        """It was promised to one flow; nothing else may come in by it (RFC 6384, 7.2)."""
+        self.port = port
+        """It holds this one of the pool."""
         self.flows = 0
         self.promises = 0
         """Expectations that hold it. It lives while it has flows or promises."""
-        self.peers: Address | dict[Address, int] | None = None
-        """Remote addresses of its flows. One needs no dictionary, and most have one."""
+        self.peers: bytes | dict[Address, int] | None = None
+        """Remote addresses of its flows, with how many. Most have one: then the `wire` of such a flow,
+        which begins with it, says it in no memory at all."""
 
     @property
     def protocol(self) -> int:
@@ -92,25 +95,31 @@ class Mapping:
 
     @property
     def inside(self) -> Endpoint:
-        return endpoint_of(self.key[: len(self.public_key)])
+        return endpoint_of(self.key[: 3 + len(self.pool.address)])
 
     @property
     def public(self) -> Endpoint:
-        return endpoint_of(self.public_key)
+        return Endpoint(self.pool.address, self.port)
 
     def has_peer(self, address: Address) -> bool:
-        return address in self.peers if isinstance(self.peers, dict) else address == self.peers
+        peers = self.peers
+        if isinstance(peers, bytes):
+            return peers.startswith(address)
+        return peers is not None and address in peers
 
-    def add_flow(self, peer: Address) -> None:
-        if not self.flows:
-            self.peers = peer
-        elif self.peers != peer:
-            if not isinstance(self.peers, dict):
-                self.peers = {self.peers: self.flows} if self.peers else {}
+    def add_flow(self, half: Half) -> None:
+        """`half`: the direction of a flow that comes in by this mapping."""
+        peer = half.remote
+        if self.peers is None:
+            self.peers = half.wire
+        elif isinstance(self.peers, dict):
             self.peers[peer] = self.peers.get(peer, 0) + 1
+        elif not self.has_peer(peer):
+            self.peers = {self.peers[: len(peer)]: self.flows, peer: 1}
         self.flows += 1
 
-    def drop_flow(self, peer: Address) -> None:
+    def drop_flow(self, half: Half) -> None:
+        peer = half.remote
         self.flows -= 1
         if isinstance(self.peers, dict):
             self.peers[peer] -= 1
@@ -120,8 +129,11 @@ class Mapping:
             self.peers = None
 
 
-_SHARED = tuple(range(0x10000))
-"""One object per 16-bit number, instead of four per flow."""
+class NarrowMapping(Mapping):
+    """RFC 6384, 7.2."""
+
+    __slots__ = ()
+    narrow = True
 
 
 class Half:
@@ -137,13 +149,11 @@ class Half:
         "packets",
         "payload_difference",
         "side",
-        "speaker",
         "wire",
     )
 
-    def __init__(self, flow: Flow, speaker: Speaker, side: Side, key: bytes, wire: bytes) -> None:
+    def __init__(self, flow: Flow, side: Side, key: bytes, wire: bytes) -> None:
         self.flow = flow
-        self.speaker = speaker
         self.side = side
         """Where its packets come in."""
         self.key = key
@@ -154,9 +164,13 @@ class Half:
         """TCP: the sequence number after the latest segment, as its speaker counts."""
         self.acknowledged = 0
         """TCP: what the listener has acknowledged last, as the speaker counts. A reset stands here, or at `end`."""
-        self.address_difference = _SHARED[difference(key[:-4], wire[:-4])]
+        self.address_difference = SHARED[difference(key[:-4], wire[:-4])]
         """What the addresses add to a checksum's sum; `payload_difference`: addresses and ports."""
-        self.payload_difference = _SHARED[difference(key, wire)]
+        self.payload_difference = SHARED[difference(key, wire)]
+
+    @property
+    def speaker(self) -> Speaker:
+        return Speaker.CLIENT if self is self.flow.forth else Speaker.SERVER
 
     @property
     def remote(self) -> Address:
@@ -200,14 +214,12 @@ class Flow:
         self.protocol = protocol
         self.forth = Half(
             self,
-            Speaker.CLIENT,
             sides[0],
             pack(client.real, server.seen),
             pack(client.seen, server.real),
         )
         self.back = Half(
             self,
-            Speaker.SERVER,
             sides[1],
             pack(server.real, client.seen),
             pack(server.seen, client.real),

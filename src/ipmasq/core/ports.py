@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from array import array
+from collections.abc import Callable, Container, Iterator
+from typing import Generic, TypeVar
 
 from ipmasq.core.policy import PortRange
+from ipmasq.wire.addresses import Address
 
 Chance = Callable[[int], int]
 """`chance(n)`: an integer of 0..n-1, uniform and unpredictable."""
 
+SHARED = tuple(range(0x10000))
+"""One object per 16-bit number, instead of several per flow."""
 
-class PortPool:
-    """The free ports of one protocol at one public address.
+Holder = TypeVar("Holder")
 
-    Every free port is equally likely, and taking one costs the same however few are left.
+
+class PortPool(Generic[Holder]):
+    """The ports of one protocol at one public address: which are free, and who holds the others.
+
+    Every free port is equally likely, and taking one costs the same however few are left. A list finds
+    a holder as fast as a dictionary does, in a sixth of the memory.
     """
 
-    def __init__(self, ports: PortRange) -> None:
+    def __init__(self, protocol: int, address: Address, ports: PortRange) -> None:
+        self.protocol = protocol
+        self.address = address
         self.ports = ports
-        self._free = list(range(ports.low, ports.high + 1))
+        self._free = array("H", range(ports.low, ports.high + 1))
+        self._holders: list[Holder | None] = [None] * len(self._free)
 
     def __len__(self) -> int:
+        """How many are free."""
         return len(self._free)
 
+    def __iter__(self) -> Iterator[Holder]:
+        """Those who hold a port, in the order of the ports."""
+        return (holder for holder in self._holders if holder is not None)
+
+    def at(self, port: int) -> Holder | None:
+        """Who holds it."""
+        low, high = self.ports
+        return self._holders[port - low] if low <= port <= high else None
+
     def take(self, chance: Chance, barred: Container[int]) -> int | None:
-        """A free port that is not barred; None if there is none."""
+        """A free port that is not barred, for somebody who then holds it; None if there is none."""
         free = self._free
         aside = []
         while free:
             index = chance(len(free))
-            port = free[index]
+            port = SHARED[free[index]]
             free[index] = free[-1]
             free.pop()
             if port not in barred:
@@ -40,7 +62,11 @@ class PortPool:
         free.extend(aside)
         return port
 
+    def hold(self, port: int, holder: Holder) -> None:
+        """Whose it is, once it is taken."""
+        self._holders[port - self.ports.low] = holder
+
     def give(self, port: int) -> None:
         """The port is free again."""
-        if port in self.ports:
-            self._free.append(port)
+        self._holders[port - self.ports.low] = None
+        self._free.append(port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from ipmasq.core.flow import Flow, Half, Mapping, endpoint_key
+from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
 from ipmasq.core.policy import Behaviour, Policy, PortRange
 from ipmasq.core.ports import Chance, PortPool
 from ipmasq.core.side import Side
@@ -30,8 +30,8 @@ class Table:
         """Flows per inside host."""
         self._chance = chance
         self._by_inside: dict[bytes, Mapping] = {}
-        self._by_public: dict[bytes, Mapping] = {}
-        self._pools: dict[tuple[int, Address, PortRange], PortPool] = {}
+        self._pools: dict[tuple[int, Address], list[PortPool[Mapping]]] = {}
+        """By protocol and public address; one for each range that was ever configured."""
 
     # -- flows
 
@@ -51,9 +51,9 @@ class Table:
             self.halves[half.side][flow.protocol][half.key] = half
         self.hosts[flow.host] = self.hosts.get(flow.host, 0) + 1
         if flow.mapping:
-            flow.mapping.add_flow(flow.back.remote)
+            flow.mapping.add_flow(flow.back)
         if flow.server_mapping:
-            flow.server_mapping.add_flow(flow.forth.remote)
+            flow.server_mapping.add_flow(flow.forth)
 
     def remove(self, flow: Flow) -> None:
         """Forget it, and its mappings if nothing else uses them."""
@@ -65,10 +65,10 @@ class Table:
         if not self.hosts[host]:
             del self.hosts[host]
         if flow.mapping:
-            flow.mapping.drop_flow(flow.back.remote)
+            flow.mapping.drop_flow(flow.back)
             self.drop_unused(flow.mapping)
         if flow.server_mapping:
-            flow.server_mapping.drop_flow(flow.forth.remote)
+            flow.server_mapping.drop_flow(flow.forth)
             self.drop_unused(flow.server_mapping)
         # Break the cycle, so that the memory is free at once and no collector need ever run.
         del flow.forth.flow, flow.back.flow
@@ -86,17 +86,17 @@ class Table:
                 if mapping:
                     flows[id(mapping)] = flows.get(id(mapping), 0) + 1
                     assert mapping.has_peer(half.remote)
-                    assert self._by_public[mapping.public_key] is mapping
+                    assert self.mapping_at(flow.protocol, mapping.public) is mapping
             linked = sum(other.master is flow for other in self.flows.values())
             assert flow.links <= linked
         assert hosts == self.hosts
         halves = {id(table): len(table) for side in self.halves for table in side}
         assert sum(halves.values()) == 2 * len(self.flows)
-        for mapping in self._by_public.values():
+        for mapping in self.mappings():
             assert mapping.flows == flows.get(id(mapping), 0)
             assert mapping.flows or mapping.promises
         for mapping in self._by_inside.values():
-            assert self._by_public[mapping.public_key] is mapping
+            assert self.mapping_at(mapping.protocol, mapping.public) is mapping
 
     # -- mappings
 
@@ -114,10 +114,13 @@ class Table:
         return self._by_inside.get(self._key(protocol, inside, remote))
 
     def mapping_at(self, protocol: int, public: Endpoint) -> Mapping | None:
-        return self._by_public.get(endpoint_key(protocol, public))
+        for pool in self._pools.get((protocol, public.address), ()):
+            if mapping := pool.at(public.port):
+                return mapping
+        return None
 
     def mappings(self) -> list[Mapping]:
-        return list(self._by_public.values())
+        return [mapping for pools in self._pools.values() for pool in pools for mapping in pool]
 
     def map(
         self,
@@ -142,8 +145,9 @@ class Table:
         port = pool.take(self._chance, _Barred(self, protocol, address))
         if port is None:
             return None
-        mapping = Mapping(key, endpoint_key(protocol, Endpoint(address, port)), pool, narrow)
-        self._by_inside[key] = self._by_public[mapping.public_key] = mapping
+        kind = NarrowMapping if narrow else Mapping
+        mapping = self._by_inside[key] = kind(key, pool, port)
+        pool.hold(port, mapping)
         return mapping
 
     def public_for(self, inside: Address) -> Address:
@@ -154,22 +158,23 @@ class Table:
     def drop_unused(self, mapping: Mapping) -> None:
         if mapping.flows or mapping.promises:
             return
-        del self._by_public[mapping.public_key]
+        mapping.pool.give(mapping.port)
         # After a change of policy the endpoint may have got a newer mapping.
         if self._by_inside.get(mapping.key) is mapping:
             del self._by_inside[mapping.key]
-        mapping.pool.give(mapping.public.port)
 
     def retire(self, mapping: Mapping) -> None:
         """Its flows may go on; new ones get another mapping."""
         if self._by_inside.get(mapping.key) is mapping:
             del self._by_inside[mapping.key]
 
-    def _pool(self, protocol: int, address: Address, ports: PortRange) -> PortPool:
-        key = protocol, address, ports
-        if key not in self._pools:
-            self._pools[key] = PortPool(ports)
-        return self._pools[key]
+    def _pool(self, protocol: int, address: Address, ports: PortRange) -> PortPool[Mapping]:
+        pools = self._pools.setdefault((protocol, address), [])
+        for pool in pools:
+            if pool.ports == ports:
+                return pool
+        pools.append(PortPool(protocol, address, ports))
+        return pools[-1]
 
 
 class _Barred(Container[int]):

@@ -417,6 +417,22 @@ def test_one_host_cannot_fill_the_table_for_others():
     world.udp(IN2, 5001, OUT1, 53).leaves_from(E1)
 
 
+@pytest.mark.row("A-29")
+def test_a_flood_of_syns_is_its_senders_own_trouble_and_over_in_four_minutes():
+    world = World(limits=Limits(flows_per_host=100))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 80))
+    for n in range(2000):
+        data = packets.tcp(IN2, 1024 + n, OUT1, 80, SYN)
+        world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)
+    assert world.engine.counts[Why.HOST_LIMIT] == 1900
+    talk.say(SERVER, b"still here")
+    assert talk.heard(CLIENT) == b"still here"
+    world.tcp(IN1, 4001, OUT1, 80, SYN).leaves_from(E1)
+    world.later(241)
+    assert len(world.flows) == 1
+    world.tcp(IN2, 1024, OUT1, 80, SYN).leaves_from(E1)
+
+
 @pytest.mark.row("A-21")
 @pytest.mark.parametrize("ports", [PortRange(61000, 61000), PortRange(61001, 61000)])
 def test_a_range_of_one_port_or_none_refuses_quietly(ports: PortRange):

@@ -32,7 +32,7 @@ def test_a_query_id_maps_to_one_public_id_for_all_destinations():
     world.reply(OUT2, *public).reaches(IN1, 77)
 
 
-@pytest.mark.row("5508-2")
+@pytest.mark.row("5508-2", "7857-11")
 def test_a_late_reply_passes_within_a_minute():
     world = World()
     public = world.echo(IN1, OUT1, 77).one.source
@@ -40,6 +40,7 @@ def test_a_late_reply_passes_within_a_minute():
     world.reply(OUT1, *public).reaches(IN1, 77)
     world.later(62)
     assert world.flows == []
+    assert list(world.engine.mappings()) == []
 
 
 @pytest.mark.row("5508-2a")

@@ -138,6 +138,17 @@ def test_nothing_is_answered_to_what_is_not_let_in():
     world.tcp(IN1, 5001, OUT2, 80, ACK, seq=1).is_dropped(Why.NO_FLOW)
 
 
+@pytest.mark.row("5382-4")
+def test_an_unsolicited_syn_is_never_answered_and_welcome_once_one_has_gone_out():
+    world = World()
+    public = world.tcp(IN1, 5000, OUT1, 80, SYN).one.source
+    for _ in range(4):
+        world.tcp(OUT2, 80, *public, SYN, seq=900).is_dropped(Why.FILTERED)
+        world.later(2)
+    assert world.tcp(IN1, 5000, OUT2, 80, SYN, seq=100).one.source == public
+    world.tcp(OUT2, 80, *public, SYN, seq=900).reaches(IN1, 5000)
+
+
 @pytest.mark.row("5382-5")
 @both_ways
 def test_an_established_connection_may_be_idle_for_two_hours_and_four_minutes(opener: str):

@@ -41,7 +41,7 @@ PUBLIC = tuple(map(to_address, ("203.0.113.1", "203.0.113.2")))
 OUTER = tuple(map(to_address, ("198.51.100.1", "198.51.100.2", "192.0.2.9")))
 ODD = tuple(map(to_address, ("10.0.0.1", "127.0.0.1", "224.0.0.1", "0.0.0.0", "10.0.9.9")))
 PORTS = PortRange(61000, 61011)
-HELPER = use(expectations_per_flow=2, expectations_per_host=5)
+HELPER = use(expectations_per_flow=2, expectations_per_host=3)
 POLICY = Policy(
     inside=(INSIDE,),
     public=PUBLIC[:1],
@@ -436,10 +436,12 @@ class Turmoil:
         engine.check()
         # Datagrams that were given up are counted beside the fragments that were held for them.
         assert sum(engine.counts) - engine.counts[Why.FRAGMENT_TIMEOUT] == self.received
-        assert len(list(engine.flows())) <= engine.policy.limits.flows
+        flows = list(engine.flows())
+        assert len(flows) <= engine.policy.limits.flows
+        assert {flow.public.address for flow in flows} <= set(engine.policy.public)
         assert len(engine.life.reassembly) <= engine.policy.limits.fragmented_datagrams
         expected = list(engine.expectations())
-        assert len(expected) <= 2 * HELPER.expectations_per_host
+        assert len(expected) <= len(INNER) * HELPER.expectations_per_host
         for flow in {view.flow for view in expected}:
             assert sum(view.flow == flow for view in expected) <= HELPER.expectations_per_flow
         publics = [(view.protocol, view.public) for view in engine.mappings()]

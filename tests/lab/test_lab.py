@@ -186,6 +186,23 @@ def test_the_command_line_builds_shows_enters_and_removes_a_lab() -> None:
     assert lab("status").returncode == 1
 
 
+def test_a_lab_with_gateways_that_run_connects_both_private_networks_with_the_outside() -> None:
+    ipmasq = str(Path(sys.executable).with_name("ipmasq"))
+
+    def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([ipmasq, "lab", *arguments], capture_output=True, text=True)
+
+    up = lab("up", "--prefix", PREFIX, "--gateways", "2", "--run")
+    assert up.returncode == 0, up.stderr
+    found = Lab.find(PREFIX)
+    assert reaches(found, "in1", "out1")
+    assert reaches(found, "far1", "out1")
+    assert not reaches(found, "out1", "in1")
+    flows = lab("exec", "--prefix", PREFIX, "gw2", "--", "ipmasq", "show", "flows", "--json")
+    assert "10.0.0.2" in flows.stdout, flows.stderr
+    assert lab("down", "--prefix", PREFIX).returncode == 0
+
+
 def _mtu(lab: Lab, host: str, interface: str) -> int:
     command = ["ip", "-j", "link", "show", interface]
     shown = lab.run(host, command, capture_output=True, check=True)

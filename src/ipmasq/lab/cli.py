@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -119,6 +121,8 @@ def execute(
         arguments = lab.command(host, command)
         if gateways.is_started(lab, host):
             os.environ.setdefault(gateways.SOCKET_VARIABLE, str(gateways.socket_path(lab, host)))
+        # `ipmasq` is found there even if it is in a virtual environment that was not activated.
+        os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{Path(sys.executable).parent}"
         os.execvp(arguments[0], arguments)
 
 
@@ -136,9 +140,11 @@ def _show(lab: Lab) -> None:
     found = record.load(lab.prefix)
     since = time.strftime("%F %T", time.localtime(found.created)) if found else "?"
     table = Table("host", "role", "addresses", "default route", "namespace", "running", box=None)
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for each in lab.status():
         interfaces = (f"{i.name} {i.address}" for i in each.host.interfaces)
-        running = (f"{pid} {processes.command_line(pid)[:40]}" for pid in each.processes)
+        running = (f"{pid} {processes.command_line(pid)}" for pid in each.processes)
         table.add_row(
             each.host.name,
             each.host.role,

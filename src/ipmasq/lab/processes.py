@@ -41,9 +41,11 @@ def evict(namespaces: Iterable[str], grace: float = GRACE) -> int:
 
 
 def command_line(pid: int) -> str:
+    """What it was started as, without directories; empty if it is gone."""
     with suppress(OSError):
         raw = Path("/proc", str(pid), "cmdline").read_bytes()
-        return raw.replace(b"\0", b" ").decode(errors="replace").strip()
+        words = raw.decode(errors="replace").rstrip("\0").split("\0")
+        return " ".join(Path(word).name if "/" in word else word for word in words)
     return ""
 
 

@@ -58,6 +58,8 @@ SHADOWED = [
     ('protocol = "tcp"', "", False),
     ('protocol = "icmp"', 'protocol = "icmp"', True),
     ("", 'protocol = "icmp"', True),
+    ('to = "10.0.0.0/16"', 'to = "10.0.0.0/8"', False),
+    ("ports = 25  #? all others match as well", 'protocol = "icmp"', True),
 ]
 
 

@@ -70,6 +70,10 @@ def test_the_public_addresses_are_the_pool_or_the_primary_one_of_the_interface(
     assert (found.outside, found.public) == (interface, tuple(map(to_address, public)))
 
 
+def test_a_pool_that_is_wider_than_the_network_of_the_interface_is_reached_by_it(tmp_path: Path):
+    assert sides(tmp_path, 'inside = "eth1"\npublic = "203.0.0.0/16"').outside == "eth0"
+
+
 @pytest.mark.row("6888-3")
 def test_a_pool_is_scattered_and_every_address_of_a_prefix_is_used_once(tmp_path: Path):
     pool = '["203.0.113.1", "203.0.113.7", "192.0.2.0/30", "192.0.2.2"]'

@@ -45,7 +45,7 @@ def _matrix(results: Sequence[Result]) -> Table:
     rows: dict[tuple[str, int], dict[str, str]] = {}
     for result in results:
         row = rows.setdefault((result.cell.direction.name, result.cell.port), {})
-        row[result.cell.announce] = f"{_helped(result.helped)}\n{_unhelped(result)}"
+        row[result.cell.announce] = f"{_helped(result.helped)}\nwithout: {_unhelped(result)}"
     for (name, port), row in rows.items():
         table.add_row(name, str(port), *(row.get(announce, "") for announce in ALL))
     return table
@@ -55,12 +55,12 @@ def _more(results: Sequence[Result]) -> Table:
     table = Table("also", "masqueraded", "with the helper", "without it", title="More of it")
     for result in results:
         cell = result.cell
-        remark = "" if cell.needs_helper else f": {cell.reason}"
+        explain = not cell.needs_helper and not result.wrong_unhelped
         table.add_row(
             f"{cell.title} ({cell.announce})" if cell.announce in ALL else cell.title,
             cell.direction.name,
             _helped(result.helped),
-            _unhelped(result).removeprefix("without: ") + remark,
+            _unhelped(result) + (f": {cell.reason}" if explain else ""),
         )
     return table
 
@@ -72,7 +72,11 @@ def _links(links: Sequence[LinkResult]) -> Table:
         without = "no data connection at all (above)"
         if link.unhelped:
             failed = link.unhelped not in link.wrong
-            without = "control forgotten, fails as it must" if failed else _bad("DOES NOT FAIL")
+            without = (
+                "control forgotten, fails as it must"
+                if failed
+                else _bad("DOES NOT FAIL AS IT MUST")
+            )
         spared = link.helped.works
         table.add_row(
             link.linked.helped.name,
@@ -94,12 +98,12 @@ def _unhelped(result: Result) -> str:
     wrong = [outcome.client for outcome in result.wrong_unhelped]
     if result.cell.needs_helper:
         if wrong:
-            return _bad(f"without: DOES NOT FAIL AS IT MUST: {', '.join(wrong)}")
-        return "without: fails as it must"
+            return _bad(f"DOES NOT FAIL AS IT MUST: {', '.join(wrong)}")
+        return "fails as it must"
     if wrong:
-        return _bad(f"without: FAILS: {', '.join(wrong)}")
+        return _bad(f"FAILS: {', '.join(wrong)}")
     note = NOTES.get(result.cell.reason)
-    return f"without: not needed{MARKS[note] if note else ''}"
+    return f"not needed{MARKS[note] if note else ''}"
 
 
 def _bad(text: str) -> str:

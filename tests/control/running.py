@@ -18,7 +18,7 @@ from ipmasq.core.policy import Action, Forward, HelperUse, Policy, PortRange, Ru
 from ipmasq.core.side import Side
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import SetupError
-from ipmasq.wire.addresses import Address, to_address, to_network
+from ipmasq.wire.addresses import Address, to_address, to_network, to_text
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 
@@ -61,7 +61,13 @@ class StandIn:
         self.mistakes: tuple[str, ...] = ()
 
     def status(self) -> Mapping[str, Any]:
-        return {"version": "test", "flows": len(self.engine.table.flows)}
+        policy = self.engine.policy
+        return {
+            "version": "test",
+            "flows": len(self.engine.table.flows),
+            "ports": str(policy.ports),
+            "public": [to_text(address) for address in policy.public],
+        }
 
     def reload(self) -> tuple[int, Sequence[str]]:
         if self.mistakes:
@@ -123,6 +129,14 @@ class Running:
         """The number of a new flow."""
         self.send(packets.udp(source, port, OUT1, to))
         return max(self.engine.table.flows)
+
+    def open_many(self, count: int) -> None:
+        def open_all() -> None:
+            for port in range(1024, 1024 + count):
+                packet = Packet(bytearray(packets.udp(IN1, port, OUT1, 53)))
+                self.engine.receive(packet, Side.INSIDE, self.loop.clock())
+
+        self.do(open_all)
 
     def turn(self) -> None:
         while not self._stop.is_set():

@@ -55,6 +55,9 @@ def run(
         raise typer.Exit(Code.CONFIG) from None
     except (PlaneError, SocketError) as error:
         raise give_up(str(error)) from None
+    except PermissionError as error:
+        text = f"the gateway needs root: {error.filename or error.strerror}"
+        raise give_up(text) from None
 
 
 def _run(config: str) -> None:

@@ -31,8 +31,14 @@ class Column:
     justify: Literal["left", "right"] = "left"
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """As everywhere in the command line: `exits.Group` knows what it means."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
-    made = Console(highlight=False, soft_wrap=False)
+    made = _Console(highlight=False, soft_wrap=False)
     if not made.is_terminal and "COLUMNS" not in made._environ:
         made.width = UNBOUNDED_WIDTH
     return made

@@ -1,0 +1,183 @@
+"""What people type, and what they then see."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.control.running import IN2, Running, conversation
+from tests.front.conftest import Ipmasq
+
+WIDE = "255.255.255.255"
+
+
+def test_a_table_of_flows_fits_eighty_columns(gateway: Running, ipmasq: Ipmasq):
+    conversation(gateway, [])
+    gateway.open_udp(IN2, 54321, 12345)
+    shown = ipmasq("show", "flows").stdout
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert re.search(
+        r"^ +1 tcp +10\.0\.0\.2:4000 +203\.0\.113\.1:\d+ +198\.51\.100\.1:79", shown, re.M
+    )
+    assert "10.0.0.3:54321" in shown
+
+
+@pytest.mark.parametrize("columns", [30, 80, 200])
+@pytest.mark.parametrize("what", ["flows", "mappings", "forwards", "helpers", "stats"])
+def test_tables_keep_to_the_terminal(gateway: Running, ipmasq: Ipmasq, what: str, columns: int):
+    conversation(gateway, [b"refuse this\r\n"])
+    done = ipmasq("show", what, columns=columns)
+    assert done.returncode == 0
+    assert done.stdout.strip()
+    if what != "helpers":  # below its table, sentences
+        assert max(map(len, done.stdout.splitlines())) <= columns
+
+
+def test_json_is_one_document_with_a_row_a_line(gateway: Running, ipmasq: Ipmasq):
+    assert json.loads(ipmasq("show", "flows", "--json").stdout) == []
+    for port in (5000, 5001, 5002):
+        gateway.open_udp(port=port)
+    out = ipmasq("show", "flows", "--json").stdout
+    assert [flow["inside"]["port"] for flow in json.loads(out)] == [5000, 5001, 5002]
+    assert len(out.splitlines()) == 5
+    for what in ("mappings", "forwards", "expectations", "helpers", "stats"):
+        assert isinstance(json.loads(ipmasq("show", what, "--json").stdout), list)
+
+
+def test_filters_reach_the_gateway(gateway: Running, ipmasq: Ipmasq):
+    conversation(gateway, [])
+    gateway.open_udp(IN2)
+    assert len(json.loads(ipmasq("show", "flows", "--json", "--host", "10.0.0.3").stdout)) == 1
+    assert len(json.loads(ipmasq("show", "flows", "--json", "--helper", "finger").stdout)) == 1
+    assert "No flow lives" in ipmasq("show", "flows", "--protocol", "icmp").stdout
+    assert ipmasq("show", "flows", "--host", "nobody").returncode == 2
+
+
+def test_a_long_table_stops_and_says_so(gateway: Running, ipmasq: Ipmasq):
+    for port in range(5000, 5010):
+        gateway.open_udp(port=port)
+    done = ipmasq("show", "flows", "--limit", 4)
+    assert len(done.stdout.splitlines()) == 5
+    assert "--limit 0" in done.stderr
+    assert len(ipmasq("show", "flows", "--limit", 0).stdout.splitlines()) == 11
+    assert ipmasq("show", "flows", "--limit", 10).stderr == ""
+
+
+def test_status_is_shown(gateway: Running, ipmasq: Ipmasq):
+    assert "version    test" in ipmasq("status").stdout
+    assert json.loads(ipmasq("status", "--json").stdout)["version"] == "test"
+
+
+def test_explain_takes_a_number_or_the_ends_of_a_flow(gateway: Running, ipmasq: Ipmasq):
+    number = conversation(gateway, [])
+    by_number = ipmasq("explain", number).stdout
+    assert by_number.startswith(f"flow {number}: 10.0.0.2:4000")
+    assert "helper finger watches: " in by_number
+    would_be = ipmasq("explain", "tcp", "10.0.0.9:1", "198.51.100.1:80").stdout
+    assert would_be.startswith("from inside: would be opened by masquerade")
+    assert "helper finger does not watch: its ports are 79" in would_be
+    assert json.loads(ipmasq("explain", number, "--json").stdout)["flow"] == number
+    assert ipmasq("explain", 999).returncode == 1
+    assert ipmasq("explain", "tcp", "10.0.0.9:1").returncode == 2
+    assert ipmasq("explain", "tcp", "ten", "198.51.100.1:80").returncode == 2
+
+
+def test_a_server_is_published_and_withdrawn(gateway: Running, ipmasq: Ipmasq):
+    added = ipmasq("forward", "add", "tcp", "2121", "10.0.0.2:21", "--name", "ftp")
+    assert added.stdout == "forward ftp: tcp *:2121 -> 10.0.0.2:21\n"
+    assert "ftp" in ipmasq("show", "forwards").stdout
+    again = ipmasq("forward", "add", "tcp", "2121", "10.0.0.2:21")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr == "ipmasq: it overlaps forward ftp (2121)\n"
+    assert ipmasq("forward", "del", "ftp").returncode == 0
+    assert ipmasq("forward", "del", "ftp").returncode == 1
+    assert ipmasq("forward", "add", "tcp", "no", "10.0.0.2").returncode == 2
+
+
+def test_flows_are_closed(gateway: Running, ipmasq: Ipmasq):
+    numbers = gateway.open_udp(port=5000), gateway.open_udp(port=5001)
+    assert ipmasq("close", *numbers).returncode == 0
+    assert ipmasq("close", numbers[0]).returncode == 1
+    assert not gateway.engine.table.flows
+
+
+def test_helpers_come_and_go(gateway: Running, ipmasq: Ipmasq, tmp_path: Path):
+    assert ipmasq("helper", "unload", "finger").returncode == 0
+    assert ipmasq("show", "helpers").stdout == "No helper is loaded.\n"
+    assert ipmasq("helper", "load", "finger", "--port", 7979).stdout == "helper finger is loaded\n"
+    assert "7979" in ipmasq("show", "helpers").stdout
+    assert ipmasq("helper", "reload", "finger").returncode == 0
+    assert ipmasq("helper", "reload", "gopher").returncode == 1
+    missing = ipmasq("helper", "load", tmp_path / "none.py")
+    assert missing.returncode == 1
+    assert "there is no file" in missing.stderr
+
+
+def test_what_helpers_refused_is_told_by_reason(gateway: Running, ipmasq: Ipmasq):
+    conversation(gateway, [b"refuse this\r\n"])
+    assert "finger refused 1: asked for it" in ipmasq("show", "helpers").stdout
+
+
+def test_idle_times_are_set_and_shown(gateway: Running, ipmasq: Ipmasq):
+    shown = ipmasq("timeouts", "set", "udp=30s", "icmp=5").stdout
+    assert "udp              30s\n" in shown
+    assert shown == ipmasq("timeouts", "show").stdout
+    assert json.loads(ipmasq("timeouts", "show", "--json").stdout)["icmp"] == 5
+    for wrong in ("udp=soon", "udp", "colour=3", "udp=0"):
+        assert ipmasq("timeouts", "set", wrong).returncode == 2
+
+
+def test_a_reload_shows_every_mistake_and_has_its_own_exit_code(gateway: Running, ipmasq: Ipmasq):
+    done = ipmasq("reload")
+    assert (done.returncode, done.stderr) == (0, "ipmasq: warning: a warning\n")
+    gateway.gateway.mistakes = ("gateway.toml:3: no", "gateway.toml:9: no")
+    done = ipmasq("reload")
+    assert done.returncode == 3
+    assert "gateway.toml:3: no" in done.stderr
+    assert "gateway.toml:9: no" in done.stderr
+
+
+def test_the_example_is_a_configuration_without_mistakes(ipmasq: Ipmasq, tmp_path: Path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(ipmasq("config", "example").stdout)
+    assert ipmasq("check", file, "--elsewhere").returncode == 0
+
+
+def test_check_shows_mistakes_with_their_lines(ipmasq: Ipmasq, tmp_path: Path):
+    file = tmp_path / "gateway.toml"
+    file.write_text('[gateway]\ninside = ["10.0.0.0/33"]\noutside = 7\n')
+    done = ipmasq("check", file)
+    assert done.returncode == 3
+    assert f"{file}:2: " in done.stdout
+    assert f"{file}:3: " in done.stdout
+    found = json.loads(ipmasq("check", file, "--json").stdout)
+    assert {each["line"] for each in found if each["kind"] == "error"} == {2, 3}
+
+
+@pytest.mark.parametrize("command", [("check",), ("run", "-c")])
+def test_a_file_that_is_not_there_is_a_mistake_of_configuration(
+    ipmasq: Ipmasq, tmp_path: Path, command: tuple[str, ...]
+):
+    done = ipmasq(*command, tmp_path / "none.toml")
+    assert done.returncode == 3
+    assert "cannot be read" in done.stdout + done.stderr
+
+
+def test_a_replay_that_cannot_be_is_one_sentence(ipmasq: Ipmasq, tmp_path: Path):
+    file, junk, out = tmp_path / "gateway.toml", tmp_path / "in.pcap", tmp_path / "out.pcapng"
+    file.write_text('[gateway]\ninside = ["10.0.0.0/24"]\noutside = "eth0"\n')
+    junk.write_bytes(b"this is no capture")
+    arguments = ("replay", junk, "-c", file, "-o", out)
+    done = ipmasq(*arguments)
+    assert (done.returncode, out.exists()) == (1, False)
+    assert ipmasq(*arguments, "--inside-mac", "xx").returncode == 2
+    assert ipmasq(*arguments, "--inside-network", "10.0.0.0/99").returncode == 2
+    assert ipmasq(*arguments, "--inside-interface", "eth1").returncode == 2
+    assert ipmasq("replay", tmp_path / "none", "-c", file, "-o", out).returncode == 1
+    assert ipmasq("replay", junk, "-c", file, "-o", junk).returncode == 2
+    assert junk.read_bytes() == b"this is no capture"
+    file.write_text("[gateway\n")
+    assert ipmasq(*arguments).returncode == 3

@@ -1,0 +1,128 @@
+"""Exit codes and output of real processes: no traceback for anything that a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from tests.control.running import Running, conversation
+
+Start: TypeAlias = Callable[..., subprocess.Popen[str]]
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+ASKING = [
+    ("status",),
+    ("reload",),
+    ("watch",),
+    ("close", "1"),
+    ("explain", "1"),
+    ("timeouts", "show"),
+    ("timeouts", "set", "udp=3"),
+    ("forward", "add", "tcp", "80", "10.0.0.2"),
+    ("forward", "del", "web"),
+    ("helper", "unload", "ftp"),
+    *(
+        ("show", what)
+        for what in ("flows", "mappings", "forwards", "expectations", "helpers", "stats")
+    ),
+]
+
+
+def test_without_a_gateway_every_question_ends_with_code_4(program: Start):
+    started = [(command, program(*command)) for command in ASKING]
+    for command, process in started:
+        code, out, err = end(process)
+        assert (command, code, out) == (command, 4, "")
+        assert err.startswith("ipmasq: no gateway runs here: there is no control socket ")
+        assert len(err.splitlines()) == 1
+
+
+def test_wrong_usage_ends_with_code_2(program: Start):
+    for wrong in (["shwo"], ["show", "flows", "--what"], ["close", "x"], ["run", "--plane", "jet"]):
+        code, _, err = end(program(*wrong))
+        assert code == 2
+        assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_who_may_not_use_the_socket_is_told_so(gateway: Running, tmp_path: Path):
+    path = tmp_path
+    while path != Path("/tmp") and path != path.parent:
+        path.chmod(0o755)
+        path = path.parent
+    command = ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-m", "ipmasq"]
+    done = subprocess.run(
+        [*command, "status", "--socket", gateway.path], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 4
+    assert "you may not use the control socket" in done.stderr
+
+
+def test_watch_shows_a_rewrite_and_ends_with_the_gateway(gateway: Running, program: Start):
+    process = program("watch", "--last", "100", "--event", "rewritten")
+    conversation(gateway, [b"ask me\r\n"])
+    assert process.stdout
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert "helper finger rewrote what the client said" in lines[0]
+    assert lines[1].split() == ["-", "ask", "me\\r\\n"]
+    assert lines[2].split() == ["+", "query\\x1b", "me\\r\\n"]  # no control character gets through
+    gateway.do(gateway.control.close)
+    assert end(process)[0] == 0
+
+
+def test_watch_writes_json_lines_at_once_and_ends_at_ctrl_c(gateway: Running, program: Start):
+    process = program("watch", "--json", "--last", "10")
+    number = gateway.open_udp()
+    assert process.stdout
+    assert json.loads(process.stdout.readline())["flow"] == number
+    process.send_signal(signal.SIGINT)
+    code, _, err = end(process)
+    assert (code, err.strip()) == (130, "")
+
+
+def test_who_stops_reading_gets_no_traceback(gateway: Running, program: Start):
+    gateway.open_many(3000)
+    for command in (["show", "flows", "--json"], ["show", "flows", "--limit", "0"]):
+        process = program(*command)
+        assert process.stdout
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr
+        err = process.stderr.read()
+        assert (process.wait(30), err) == (141, "")
+        process.stderr.close()
+
+
+def test_help_starts_without_what_only_some_commands_need():
+    heavy = "'ipmasq.gateway', 'ipmasq.config', 'ipmasq.core', 'pydantic', 'scapy'"
+    code = (
+        "import sys; from ipmasq.front.cli import app\n"
+        f"print([name for name in ({heavy}) if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_shells_can_complete(program: Start):
+    environment = {**os.environ, "_IPMASQ_COMPLETE": "complete_bash", "COMP_WORDS": "ipmasq sh"}
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ipmasq")],
+        env={**environment, "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout.split() == ["show"]

@@ -70,9 +70,20 @@ def as_markdown(figures: Sequence[Figure], page: str) -> str:
 
 def _rows(figures: Sequence[Figure]) -> Iterator[tuple[str, ...]]:
     for each in entries(figures):
-        ratio = f"{each['ratio']:.2f} x {each['ratio_to']}" if each["ratio"] is not None else ""
+        ratio = (
+            f"{each['ratio']:.2f} x {_common(each['name'], each['ratio_to'])}"
+            if each["ratio"] is not None
+            else ""
+        )
         numbers = (_short(each[key]) for key in ("median", "min", "max"))
         yield (each["name"], each["unit"], *numbers, ratio, _target(each["name"], each["median"]))
+
+
+def _common(name: str, other: str) -> str:
+    """The other's name, without what both end with."""
+    _, _, rest = name.partition(".")
+    beginning, _, end = other.partition(".")
+    return beginning if rest == end else other
 
 
 def _target(name: str, value: float) -> str:
@@ -98,5 +109,5 @@ def _machine() -> str:
     model = found[1] if found else platform.machine()
     return (
         f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, "
-        f"Python {platform.python_version()}"
+        f"Python {platform.python_version()}, load average {os.getloadavg()[1]:.1f}"
     )

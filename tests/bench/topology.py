@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,6 +14,18 @@ from pathlib import Path
 PREFIX = "ipmbench"
 INSIDE, GATEWAY_IN, GATEWAY_OUT, OUTSIDE = "10.0.0.2", "10.0.0.1", "203.0.113.1", "203.0.113.2"
 MASQUERADE = 'table ip bench { chain out { type nat hook postrouting priority srcnat; oifname "go" masquerade; }; }'
+
+CONFIGURATION = """
+[gateway]
+inside = "gi"
+outside = "go"
+plane = "tun"
+
+[helper.ftp]
+
+[control]
+socket = "{socket}"
+"""
 
 
 class Network:
@@ -41,14 +54,17 @@ class Network:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        assert process.stdout
+        # What it says later must not fill the pipe.
+        rest = threading.Thread(target=process.stdout.read, daemon=True)
         try:
-            assert process.stdout
             said = ""
             while ready not in said:
                 line = process.stdout.readline()
                 if not line:
                     raise RuntimeError(f"{' '.join(command)} does not run: {said}")
                 said += line
+            rest.start()
             yield
         finally:
             process.terminate()
@@ -56,7 +72,10 @@ class Network:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-            process.communicate()
+                process.wait()
+            if rest.ident:
+                rest.join()
+            process.stdout.close()
 
     def up(self) -> None:
         for host in ("in", "gw", "out"):
@@ -120,10 +139,12 @@ def masquerading(network: Network) -> Iterator[None]:
 
 @contextmanager
 def ipmasq(network: Network) -> Iterator[None]:
-    """`ipmasq`, by its tun plane."""
+    """`ipmasq run` on its tun plane, with the FTP helper."""
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
-        command = (sys.executable, "-m", "tests.bench.gateway_process", directory)
-        with network.running("gw", *command, ready="ready"):
+        file = Path(directory, "gateway.toml")
+        file.write_text(CONFIGURATION.format(socket=Path(directory, "control.sock")))
+        program = str(Path(sys.executable).with_name("ipmasq"))
+        with network.running("gw", program, "run", "-c", str(file), ready="the gateway runs"):
             yield
 
 

@@ -32,7 +32,7 @@ POLICY = Policy(
 """Room for a million flows with a mapping each."""
 
 REMOTE = to_address("198.51.100.7")
-PAYLOAD = bytes(range(64))
+PAYLOAD = bytes(range(256))
 
 
 class Sent(NamedTuple):

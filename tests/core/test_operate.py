@@ -299,3 +299,12 @@ def test_a_reload_with_other_ports_or_without_a_helper_takes_effect():
     world.change(helpers=())
     assert world.expectations == 0
     assert world.engine.helpers() == ()
+
+
+def test_a_helper_for_udp_is_kept_away_from_flows_it_cannot_watch():
+    world = World()
+    world.udp(IN1, 5000, OUT1, 53)
+    world.engine.load_helper(replace(use("dns", 53), protocol=UDP), world.now)
+    world.udp(IN1, 5001, OUT1, 53).leaves_from(E1)
+    world.engine.check()
+    assert all(flow.helper is None for flow in world.flows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,7 +87,24 @@ def test_a_datagram_that_was_given_up_is_forgotten_once():
     reassembly = Reassembly(2)
     datagram = add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF))
     assert isinstance(datagram, Datagram)
-    assert reassembly.has(datagram)
+    assert len(reassembly) == 1
     assert reassembly.forget(datagram)
-    assert not reassembly.has(datagram)
+    assert len(reassembly) == 0
     assert not reassembly.forget(datagram)
+
+
+@pytest.mark.row("4787-14a")
+def test_a_flood_of_one_side_leaves_the_datagrams_of_the_other_alone():
+    reassembly = Reassembly(2)
+    floods = [
+        add(
+            reassembly,
+            packets.ip(OUT1, IN1, UDP, bytes(8), fragment=2, identification=number),
+            Side.OUTSIDE,
+        )
+        for number in range(3)
+    ]
+    assert floods[2] is Why.FRAGMENT_LIMIT
+    first, second = packets.fragments(packets.udp(IN1, 5, OUT1, 53, bytes(64), fragment=0), 16)
+    add(reassembly, first)
+    assert isinstance(add(reassembly, second), Packet)

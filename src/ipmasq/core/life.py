@@ -107,7 +107,7 @@ class Life:
                 self.now, flow.id, protocol, side, inside, public, remote, flow.origin, master
             )
         )
-        if not decision.expectation and protocol == ipv4.TCP:
+        if not decision.expectation:
             self.bind(flow)
         return flow
 
@@ -208,7 +208,9 @@ class Life:
     # -- helpers and what they wish (the `Desk` of `helping`)
 
     def bind(self, flow: Flow) -> None:
-        """Give the flow its helper, if there is one for it."""
+        """Give the flow its helper, if there is one for it. Only streams can be watched so far."""
+        if flow.protocol != ipv4.TCP:
+            return
         for binding, _ in bindings(self.registered, flow.protocol, flow.client, flow.server):
             if binding is not None:
                 self._attach(flow, binding)

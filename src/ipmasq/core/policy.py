@@ -138,7 +138,7 @@ class Limits:
     flows: int = 1_000_000
     flows_per_host: int = 65_536
     fragmented_datagrams: int = 256
-    """Datagrams that are put together at the same time."""
+    """Datagrams of one side that are put together at the same time."""
     stream_bytes: int = 262_144
     """Bytes kept per direction of a watched stream: unacknowledged, or waiting for a gap to fill."""
 

@@ -39,7 +39,9 @@ class Datagram:
 class Reassembly:
     def __init__(self, most: int) -> None:
         self.most = most
+        """Datagrams of one side at a time: a flood from outside leaves those from inside alone."""
         self._datagrams: dict[Key, Datagram] = {}
+        self._sides = [0, 0]
 
     def __len__(self) -> int:
         return len(self._datagrams)
@@ -53,8 +55,9 @@ class Reassembly:
         datagram = self._datagrams.get(key)
         new = datagram is None
         if datagram is None:
-            if len(self._datagrams) >= self.most:
+            if self._sides[side] >= self.most:
                 return Why.FRAGMENT_LIMIT
+            self._sides[side] += 1
             datagram = self._datagrams[key] = Datagram(key, until)
         payload = bytes(packet.data[header.length : header.total])
         if not _fits(datagram, header, payload):
@@ -75,9 +78,6 @@ class Reassembly:
         """Give it up; whether it was still here."""
         datagram.pieces.clear()  # its timer keeps the rest of it
         return self._datagrams.pop(datagram.key, None) is not None
-
-    def has(self, datagram: Datagram) -> bool:
-        return self._datagrams.get(datagram.key) is datagram
 
 
 def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:

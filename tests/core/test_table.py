@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from ipmasq.core.flow import End, Flow, pack, unpack
+from ipmasq.core.flow import End, Flow, pack, source_of
 from ipmasq.core.policy import Behaviour, Policy, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
@@ -45,7 +45,7 @@ def flow_to(table: Table, remote: Endpoint, number: int = 1) -> Flow:
 def test_a_key_is_the_fields_of_the_packet_in_either_family(address: str, size: int):
     ends = Endpoint(to_address(address), 5000), Endpoint(to_address(address), 53)
     assert len(pack(*ends)) == size
-    assert unpack(pack(*ends)) == ends
+    assert source_of(pack(*ends)) == ends[0]
 
 
 @pytest.mark.parametrize(

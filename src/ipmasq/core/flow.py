@@ -50,13 +50,9 @@ def pack(source: Endpoint, destination: Endpoint) -> bytes:
     )
 
 
-def unpack(key: bytes) -> tuple[Endpoint, Endpoint]:
-    """`(source, destination)` of a key."""
-    size = (len(key) - 4) // 2
-    return (
-        Endpoint(key[:size], int.from_bytes(key[-4:-2], "big")),
-        Endpoint(key[size:-4], int.from_bytes(key[-2:], "big")),
-    )
+def source_of(key: bytes) -> Endpoint:
+    """Where packets with this key come from."""
+    return Endpoint(key[: (len(key) - 4) // 2], key[-4] << 8 | key[-3])
 
 
 def endpoint_key(protocol: int, endpoint: Endpoint) -> bytes:
@@ -248,11 +244,11 @@ class Flow:
 
     @property
     def client(self) -> End:
-        return End(unpack(self.forth.key)[0], unpack(self.forth.wire)[0])
+        return End(source_of(self.forth.key), source_of(self.forth.wire))
 
     @property
     def server(self) -> End:
-        return End(unpack(self.forth.wire)[1], unpack(self.forth.key)[1])
+        return End(source_of(self.back.key), source_of(self.back.wire))
 
     def end(self, speaker: Speaker) -> End:
         return self.client if speaker is Speaker.CLIENT else self.server
@@ -267,8 +263,8 @@ class Flow:
     @property
     def host(self) -> Address:
         """The inside host that it is counted for: the one that opened it, else the published one."""
-        end = self.client if self.forth.side is Side.INSIDE else self.server
-        return end.real.address
+        key = (self.forth if self.forth.side is Side.INSIDE else self.back).key
+        return key[: (len(key) - 4) // 2]
 
     def deadline(self, timeouts: Timeouts) -> float:
         """When it will be forgotten, as far as is known now."""

@@ -255,6 +255,7 @@ def test_an_answer_that_fails_says_so_and_the_connection_goes_on(tmp_path: Path)
 # -- the socket itself
 
 
+@pytest.mark.row("A-40")
 def test_the_socket_is_roots_alone_unless_the_operator_says_otherwise(tmp_path: Path):
     with running(tmp_path / "a"), running(tmp_path / "b", mode=0o660, group=str(os.getegid())):
         assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600

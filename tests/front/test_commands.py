@@ -7,11 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from scapy.utils import rdpcap, wrpcap
 
 from tests.control.running import IN2, Running, conversation
 from tests.front.conftest import Ipmasq
 
-WIDE = "255.255.255.255"
+MAC = "02:00:00:00:00:01"
 
 
 def test_a_table_of_flows_fits_eighty_columns(gateway: Running, ipmasq: Ipmasq):
@@ -181,3 +184,21 @@ def test_a_replay_that_cannot_be_is_one_sentence(ipmasq: Ipmasq, tmp_path: Path)
     assert junk.read_bytes() == b"this is no capture"
     file.write_text("[gateway\n")
     assert ipmasq(*arguments).returncode == 3
+
+
+@pytest.mark.parametrize("side", [(), ("--inside-network", "10.0.0.0/24"), ("--inside-mac", MAC)])
+def test_a_capture_is_replayed_into_one_with_comments(
+    ipmasq: Ipmasq, tmp_path: Path, side: tuple[str, ...]
+):
+    file, capture, out = tmp_path / "gateway.toml", tmp_path / "in.pcap", tmp_path / "out.pcapng"
+    file.write_text('[gateway]\ninside = ["10.0.0.0/24"]\noutside = "none0"\n')
+    frame = Ether(src=MAC, dst="02:00:00:00:00:02") / IP(src="10.0.0.2", dst="198.51.100.1")
+    wrpcap(str(capture), [frame / UDP(sport=5000, dport=53) / b"hello"])
+    done = ipmasq("replay", capture, "-c", file, "-o", out, *side, "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["packets"], summary["flows"], summary["reasons"]) == (1, 1, {"translated": 1})
+    (packet,) = rdpcap(str(out))
+    assert packet[IP].src == summary["public"][0]
+    assert b"opened flow 1 by masquerade" in out.read_bytes()
+    assert "packets      1\n" in ipmasq("replay", capture, "-c", file, "-o", out, *side).stdout

@@ -55,6 +55,7 @@ def test_telnet_commands_hidden_in_a_verb_open_nothing_and_pass() -> None:
 
 
 @pytest.mark.row("6384-5auth")
+@pytest.mark.row("3027-4.1c")
 def test_after_auth_tls_ciphertext_passes_untouched_and_positions_stay_shifted() -> None:
     talk = Conversation().open()
     grown = len(talk.client(PORT).payload) - len(PORT)

@@ -180,6 +180,7 @@ def test_a_forwarded_port_reaches_the_inside_server_from_outside_and_from_inside
         assert tcp_talk(network, "in", (PUBLIC, 80), server) == PUBLIC
 
 
+@pytest.mark.row("3022-6.2")
 def test_a_pool_address_is_answered_for_by_arp_at_once(network: Network, gateway: Start) -> None:
     gateway(public=POOL, forwards=[["web", 6, 80, INSIDE_HOST, 8080]])
     with tcp_server(network, "in", INSIDE_HOST, 8080) as server:
@@ -223,10 +224,24 @@ def learned_mtu(network: Network, host: str, to: tuple[str, int]) -> int:
         return sender.getsockopt(socket.IPPROTO_IP, 14)  # IP_MTU
 
 
+@pytest.mark.row("4787-13")
 def test_inside_hosts_learn_of_a_narrow_outside(network: Network, gateway: Start) -> None:
     network.ip("gw", "link set go mtu 1300")
     gateway()
     assert learned_mtu(network, "in", (REMOTE, 5000)) == 1300
+
+
+@pytest.mark.row("4787-13a")
+def test_datagrams_that_may_be_fragmented_pass_a_narrow_outside(
+    network: Network, gateway: Start
+) -> None:
+    network.ip("gw", "link set go mtu 1300")
+    network.ip("out", "link set eth mtu 1300")
+    gateway()
+    with udp_socket(network, "out", REMOTE, 5000) as server, udp_socket(network, "in") as sender:
+        sender.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT
+        sender.sendto(b"x" * 1400, (REMOTE, 5000))
+        assert server.recv(2000) == b"x" * 1400
 
 
 def test_remote_hosts_learn_of_a_narrow_inside(network: Network, gateway: Start) -> None:

@@ -24,8 +24,26 @@ from tests.conformance import packets
 from tests.control.running import IN1, OUT1, POLICY, StandIn
 
 TEXTS = st.sampled_from(
-    "10.0.0.2 10.0.0.2:5000 198.51.100.1:53 ::1 [::1]:9 tcp udp icmp gre web finger 1-65535 65535-1 "
-    "0 -1 inside outside flow_opened".split()
+    [
+        "10.0.0.2",
+        "10.0.0.2:5000",
+        "198.51.100.1:53",
+        "::1",
+        "[::1]:9",
+        "tcp",
+        "udp",
+        "icmp",
+        "gre",
+        "web",
+        "finger",
+        "1-65535",
+        "65535-1",
+        "0",
+        "-1",
+        "inside",
+        "outside",
+        "flow_opened",
+    ]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.text(max_size=9)
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner))

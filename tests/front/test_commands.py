@@ -160,7 +160,7 @@ def test_check_shows_mistakes_with_their_lines(ipmasq: Ipmasq, tmp_path: Path):
     assert {each["line"] for each in found if each["kind"] == "error"} == {2, 3}
 
 
-@pytest.mark.parametrize("command", [("check",), ("run", "-c")])
+@pytest.mark.parametrize("command", [("check",), ("check", "-c"), ("run", "-c")])
 def test_a_file_that_is_not_there_is_a_mistake_of_configuration(
     ipmasq: Ipmasq, tmp_path: Path, command: tuple[str, ...]
 ):

@@ -63,7 +63,7 @@ app.add_typer(change.helper, name="helper")
 app.add_typer(change.timeouts, name="timeouts")
 app.command()(change.close)
 app.command()(offline.replay)
-app.add_typer(offline.config, name="config")
+app.add_typer(offline.configuration, name="config")
 _add_lab()
 
 

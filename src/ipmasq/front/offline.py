@@ -18,11 +18,18 @@ if TYPE_CHECKING:
     from ipmasq.core.policy import Policy
     from ipmasq.planes.pcap import Sides
 
-config = typer.Typer(help="About configuration files.", no_args_is_help=True, rich_markup_mode=None)
+configuration = typer.Typer(
+    help="About configuration files.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def check(
-    file: Annotated[str, typer.Argument(metavar="FILE")] = CONFIG,
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help=f"Without: {CONFIG}", show_default=False)
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("-c", "--config", metavar="FILE", help="The same, as for `run`.")
+    ] = None,
     elsewhere: Annotated[
         bool,
         typer.Option("--elsewhere", help="It is for another machine: ask nothing of this one."),
@@ -40,7 +47,9 @@ def check(
     """
     from ipmasq.config import check as check_file
 
-    report = check_file(file, None if elsewhere else _here())
+    if file and config:
+        raise give_up("one file at a time", Code.USAGE)
+    report = check_file(file or config or CONFIG, None if elsewhere else _here())
     if as_json:
         kinds = {"error": report.errors, "warning": report.warnings}
         output.say_json_list(
@@ -52,7 +61,7 @@ def check(
         raise typer.Exit(Code.CONFIG)
 
 
-@config.command("example")
+@configuration.command("example")
 def example() -> None:
     """Print an example with every setting, to begin with.
 

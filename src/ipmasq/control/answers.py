@@ -14,7 +14,6 @@ from math import isfinite
 from typing import Any
 
 from ipmasq.control.protocol import Row
-from ipmasq.control.sentences import sentence
 from ipmasq.core.door import Speaker
 from ipmasq.core.events import Event
 from ipmasq.core.policy import Forward, Timeouts
@@ -28,6 +27,7 @@ from ipmasq.core.views import (
     Shift,
 )
 from ipmasq.core.why import Why
+from ipmasq.gateway.sentences import sentence
 from ipmasq.wire.addresses import Endpoint, to_text
 
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}

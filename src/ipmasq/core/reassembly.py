@@ -76,8 +76,12 @@ class Reassembly:
 
     def forget(self, datagram: Datagram) -> bool:
         """Give it up; whether it was still here."""
+        if self._datagrams.get(datagram.key) is not datagram:
+            return False
+        del self._datagrams[datagram.key]
+        self._sides[datagram.key[0]] -= 1
         datagram.pieces.clear()  # its timer keeps the rest of it
-        return self._datagrams.pop(datagram.key, None) is not None
+        return True
 
 
 def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:

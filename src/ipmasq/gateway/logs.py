@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ipmasq.core import events
 from ipmasq.core.events import Event
-from ipmasq.gateway.story import tell
+from ipmasq.gateway.sentences import sentence
 
 log = logging.getLogger("ipmasq")
 
@@ -32,7 +32,7 @@ def write(happened: Sequence[Event]) -> None:
     for event in happened:
         level = LEVELS.get(type(event), logging.DEBUG)
         if log.isEnabledFor(level):
-            log.log(level, "%s", tell(event) or event, extra={"event": type(event).__name__})
+            log.log(level, "%s", sentence(event), extra={"event": type(event).__name__})
 
 
 class Json(logging.Formatter):

@@ -439,7 +439,7 @@ class Turmoil:
         flows = list(engine.flows())
         assert len(flows) <= engine.policy.limits.flows
         assert {flow.public.address for flow in flows} <= set(engine.policy.public)
-        assert len(engine.life.reassembly) <= engine.policy.limits.fragmented_datagrams
+        assert len(engine.life.reassembly) <= 2 * engine.policy.limits.fragmented_datagrams
         expected = list(engine.expectations())
         assert len(expected) <= len(INNER) * HELPER.expectations_per_host
         for flow in {view.flow for view in expected}:

@@ -46,6 +46,10 @@ class Reassembly:
     def __len__(self) -> int:
         return len(self._datagrams)
 
+    def count(self, side: Side) -> int:
+        """Datagrams that came in there and are being put together."""
+        return self._sides[side]
+
     def add(
         self, packet: Packet, header: ipv4.Header, side: Side, until: float
     ) -> Packet | Datagram | Why:

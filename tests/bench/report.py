@@ -83,7 +83,7 @@ def _common(name: str, other: str) -> str:
     """The other's name, without what both end with."""
     _, _, rest = name.partition(".")
     beginning, _, end = other.partition(".")
-    return beginning if rest == end else other
+    return beginning if rest == end and name != other else other
 
 
 def _target(name: str, value: float) -> str:

@@ -93,6 +93,28 @@ def test_a_datagram_that_was_given_up_is_forgotten_once():
     assert not reassembly.forget(datagram)
 
 
+def test_what_is_whole_or_given_up_leaves_room_for_others():
+    reassembly = Reassembly(1)
+    for number in range(5):
+        first = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF, identification=number)
+        last = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=1, identification=number)
+        assert isinstance(add(reassembly, first), Datagram)
+        assert isinstance(add(reassembly, last), Packet)
+        given_up = add(reassembly, first)
+        assert isinstance(given_up, Datagram)
+        assert reassembly.forget(given_up)
+
+
+def test_the_timer_of_an_earlier_datagram_does_not_touch_a_later_one_of_the_same_name():
+    reassembly = Reassembly(1)
+    first = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF)
+    earlier = add(reassembly, first)
+    assert isinstance(add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=1)), Packet)
+    add(reassembly, first)
+    assert not reassembly.forget(earlier)
+    assert len(reassembly) == 1
+
+
 @pytest.mark.row("4787-14a")
 def test_a_flood_of_one_side_leaves_the_datagrams_of_the_other_alone():
     reassembly = Reassembly(2)

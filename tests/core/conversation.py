@@ -117,6 +117,7 @@ class Conversation:
         server_first: int = 900_000,
         mss: int = 1460,
         options: bytes = b"",
+        permits: bytes = b"",
         seed: int = 1,
     ) -> None:
         self.engine = Engine(settings or policy(), Random(seed).randrange, 0.0)
@@ -126,6 +127,7 @@ class Conversation:
         self.heard = {Side.INSIDE: 0, Side.OUTSIDE: 0}
         self.mss = mss
         self.options = options
+        self.permits = permits
         self.public = Endpoint(PUBLIC, 0)
         self.events: list[Event] = []
 
@@ -138,7 +140,7 @@ class Conversation:
 
     def open(self) -> Conversation:
         """The handshake."""
-        mss = b"\x02\x04" + self.mss.to_bytes(2, "big")
+        mss = b"\x02\x04" + self.mss.to_bytes(2, "big") + self.permits
         syn = self.send(Side.INSIDE, b"", -1, flags=SYN, options=mss)
         self.public = syn.one.source
         self.send(Side.OUTSIDE, b"", -1, flags=SYN | ACK, options=mss)

@@ -10,7 +10,20 @@ from ipmasq.core import events
 from ipmasq.core.why import Why
 from ipmasq.wire import tcp
 from ipmasq.wire.addresses import to_address
-from tests.core.conversation import ACK, FIN, PSH, RST, URG, Conversation, Side, policy
+from ipmasq.wire.tcp import Segment
+from tests.core.conversation import (
+    ACK,
+    FIN,
+    INSIDE,
+    OUTSIDE,
+    PSH,
+    RST,
+    URG,
+    Conversation,
+    Side,
+    build,
+    policy,
+)
 
 PORT = b"PORT 10,0,0,2,4,1\r\n"
 
@@ -221,6 +234,21 @@ def test_what_comes_early_is_kept_until_the_rewritten_line_has_come() -> None:
     assert late.payload.endswith(b"\r\nLIST\r\n")
 
 
+@pytest.mark.row("SEQ-10", "SEQ-4")
+def test_of_what_comes_early_its_speaker_is_told_in_the_listeners_name() -> None:
+    talk = Conversation(permits=b"\x04\x02\x01\x01").open()
+    talk.client(b"NOOP\r\n", at=100)
+    (told,) = talk.client(b"LIST\r\n", at=50).answers
+    assert talk.acked(told, Side.INSIDE) == 0
+    value = tcp.option(told.segment.options, tcp.SACK)
+    assert value is not None
+    edges = [int.from_bytes(value[n : n + 4], "big") - 1000 for n in range(0, len(value), 4)]
+    assert edges == [50, 56, 100, 106]
+    without = Conversation().open()
+    (told,) = without.client(b"LIST\r\n", at=50).answers
+    assert tcp.option(told.segment.options, tcp.SACK) is None
+
+
 @pytest.mark.row("1123-10", "6384-5str")
 def test_a_command_split_at_every_byte_is_rewritten_once() -> None:
     for cut in range(1, len(PORT)):
@@ -305,13 +333,12 @@ def test_a_line_that_is_awaited_and_never_ends_is_bounded_and_passes() -> None:
     assert heard == line
 
 
-def test_a_corrupt_segment_is_not_kept() -> None:
+@pytest.mark.row("3022-4.2")
+@pytest.mark.parametrize("text", [PORT, b""], ids=["with data", "without"])
+def test_a_corrupt_segment_is_neither_kept_nor_blessed(text: bytes) -> None:
     talk = Conversation().open()
-    from ipmasq.wire.tcp import Segment
-    from tests.core.conversation import INSIDE, OUTSIDE, build
-
     segment = Segment(0, 0, 1000, 900_000, ACK | PSH, 60000, 0, 0, b"")
-    packet = build(INSIDE, OUTSIDE, segment, PORT)
-    packet.data[-4] ^= 1
+    packet = build(INSIDE, OUTSIDE, segment, text)
+    packet.data[30] ^= 1  # the acknowledgment
     assert talk.engine.receive(packet, Side.INSIDE, 0.0).why is Why.BAD_CHECKSUM
     rewritten(talk)

@@ -221,8 +221,8 @@ class Engine:
         if attachment.condemned:
             return Verdict(Why.HELPER_DROP)
         payload = bytes(packet.data[header.length + segment.length : header.total])
-        # What is kept for retransmissions must not be kept corrupt.
-        if payload and not packet.partial and not is_intact(packet.data, header):
+        # What leaves gets a checksum of its own, which must not bless what came in corrupt.
+        if not packet.partial and not is_intact(packet.data, header):
             return Verdict(Why.BAD_CHECKSUM)
         try:
             sent = watch.receive(half.speaker, segment, payload, packet.segment)

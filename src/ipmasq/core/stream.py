@@ -180,6 +180,16 @@ class Stream:
         self._waiting_bytes += len(data) - len(self._waiting.get(position, b""))
         self._waiting[position] = data
 
+    def early(self) -> list[tuple[int, int]]:
+        """Ranges of original positions, in order, that have come before what precedes them."""
+        ranges: list[tuple[int, int]] = []
+        for start, data in sorted(self._waiting.items()):
+            if ranges and start <= ranges[-1][1]:
+                ranges[-1] = ranges[-1][0], max(ranges[-1][1], start + len(data))
+            else:
+                ranges.append((start, start + len(data)))
+        return ranges
+
     def _next_waiting(self) -> bytes:
         for position in sorted(self._waiting):
             if position > self.received:

@@ -18,6 +18,8 @@ from ipmasq.wire.tcp import ACK, FIN, PSH, RST, SYN, URG, Segment
 
 FARTHEST = 1 << 26
 """Bytes from the expected position beyond which a segment cannot belong to its stream."""
+MOST_BLOCKS = 3
+"""SACK blocks that have room beside timestamps."""
 LEAST_MSS = 536
 """What every host takes (RFC 9293, 3.7.1)."""
 
@@ -53,10 +55,11 @@ class Sent(NamedTuple):
 class End:
     """What must be remembered of one speaker's headers."""
 
-    __slots__ = ("mss", "scale", "timestamp", "window")
+    __slots__ = ("mss", "scale", "takes_sack", "timestamp", "window")
 
     def __init__(self) -> None:
         self.mss: int | None = None
+        self.takes_sack = False
         self.scale = 0
         self.window = 0
         self.timestamp: bytes | None = None
@@ -101,6 +104,8 @@ class Watch:
         sent = list(self._cut(speaker, stream, segment, position, runs, size or len(payload)))
         if stream.withholds and position + len(payload) > stream.decided:
             sent.extend(self._promise(speaker, stream))
+        elif payload and position > stream.received:
+            sent.extend(self._report_gap(speaker, stream, position))
         return sent
 
     # -- opening
@@ -118,6 +123,7 @@ class Watch:
             self._start(speaker, first, at_start=True)
             end.mss = int.from_bytes(mss, "big") if mss and len(mss) == 2 else LEAST_MSS
             end.scale = min(scale[0], 14) if scale else 0
+            end.takes_sack = tcp.option(segment.options, tcp.SACK_PERMITTED) is not None
         if segment.flags & ACK:
             if tcp.option(segment.options, tcp.WINDOW_SCALE) is None:
                 self._ends[speaker.other].scale = 0
@@ -179,26 +185,45 @@ class Watch:
 
     def _promise(self, speaker: Speaker, stream: Stream) -> Iterator[Sent]:
         """Acknowledge withheld bytes to their speaker, so that it goes on; see `stream`."""
+        if stream.acknowledged == stream.ready:
+            stream.promised = stream.received
+            yield from self._answer(speaker, stream, b"")
+
+    def _report_gap(self, speaker: Speaker, stream: Stream, position: int) -> Iterator[Sent]:
+        """What came early is kept here, so its listener cannot speak of it: say it in the listener's
+        name (RFC 2018), or the speaker would learn of the gap by its timer only."""
+        blocks = b""
+        if all(end.takes_sack for end in self._ends):
+            early = sorted(stream.early(), key=lambda block: not block[0] <= position < block[1])
+            for start, end in early[:MOST_BLOCKS]:
+                blocks += stream.sequence(start).to_bytes(4, "big")
+                blocks += stream.sequence(end).to_bytes(4, "big")
+            blocks = bytes((tcp.NOP, tcp.NOP, tcp.SACK, 2 + len(blocks))) + blocks
+        yield from self._answer(speaker, stream, blocks)
+
+    def _answer(self, speaker: Speaker, stream: Stream, sack: bytes) -> Iterator[Sent]:
+        """An acknowledgment to `speaker` in the name of the one that listens."""
         listener = speaker.other
         answers = self.streams[listener]
-        if stream.acknowledged < stream.ready or answers is None:
+        if answers is None:
             return
-        stream.promised = stream.received
+        heard = stream.original(stream.acknowledged)
+        acknowledged = max(heard, stream.promised)
         said = answers.ready + (1 if answers.ended else 0)
         mine, theirs = self._ends[listener].timestamp, self._ends[speaker].timestamp
-        options = b"\x01\x01\x08\x0a" + mine + theirs if mine and theirs else b""
+        stamps = b"\x01\x01\x08\x0a" + mine + theirs if mine and theirs else b""
         yield Sent(
             listener,
             Segment(
                 source_port=0,
                 destination_port=0,
                 sequence=answers.sequence(said),
-                acknowledgment=stream.sequence(stream.received),
+                acknowledgment=stream.sequence(acknowledged),
                 flags=ACK,
-                window=self._window(listener, ACK, len(stream.undecided)),
+                window=self._window(listener, ACK, acknowledged - heard),
                 checksum=0,
                 urgent=0,
-                options=options,
+                options=stamps + sack,
             ),
             b"",
         )
@@ -209,7 +234,7 @@ class Watch:
         self, speaker: Speaker, stream: Stream, position: int, payload: bytes
     ) -> list[tuple[int, bytes]]:
         """Hear what is new; then what to send, as runs of edited bytes at edited positions."""
-        before = stream.received
+        before, sent = stream.received, stream.ready
         stream.arrive(position, payload)
         end = position + len(payload)
         if stream.received > before:
@@ -220,7 +245,8 @@ class Watch:
             reader.pass_on()  # should more follow a FIN, the line's beginning has left
         start = stream.edited(position)
         if stream.promised > stream.original(stream.acknowledged):
-            start = min(start, stream.acknowledged)
+            # Withheld bytes leave with what decides them, and again with each repetition of that.
+            start = min(start, sent if position >= before else stream.acknowledged)
         fresh = stream.received > before
         to = stream.ready if fresh else stream.edited(end, round_up=True)
         if not payload:

@@ -55,7 +55,10 @@ def test_filters_reach_the_gateway(gateway: Running, ipmasq: Ipmasq):
     gateway.open_udp(IN2)
     assert len(json.loads(ipmasq("show", "flows", "--json", "--host", "10.0.0.3").stdout)) == 1
     assert len(json.loads(ipmasq("show", "flows", "--json", "--helper", "finger").stdout)) == 1
-    assert "No flow lives" in ipmasq("show", "flows", "--protocol", "icmp").stdout
+    assert "No such flow lives" in ipmasq("show", "flows", "--protocol", "icmp").stdout
+    wrong = ipmasq("show", "flows", "--state", "bogus")
+    assert wrong.returncode == 2
+    assert "c+s-fin" in wrong.stderr, "those that there are"
     assert ipmasq("show", "flows", "--host", "nobody").returncode == 2
 
 
@@ -104,6 +107,15 @@ def test_flows_are_closed(gateway: Running, ipmasq: Ipmasq):
     numbers = gateway.open_udp(port=5000), gateway.open_udp(port=5001)
     assert ipmasq("close", *numbers).returncode == 0
     assert ipmasq("close", numbers[0]).returncode == 1
+
+
+def test_a_flow_that_has_gone_keeps_no_other_from_being_closed(gateway: Running, ipmasq: Ipmasq):
+    gateway.open_udp()
+    (flow,) = json.loads(ipmasq("show", "flows", "--json").stdout)
+    done = ipmasq("close", flow["id"] + 7, flow["id"])
+    assert done.returncode == 1
+    assert f"there is no flow {flow['id'] + 7}" in done.stderr
+    assert "No flow lives." in ipmasq("show", "flows").stdout
     assert not gateway.engine.table.flows
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.policy import PortRange
+from ipmasq.core.tcp_states import State
 from ipmasq.wire.addresses import Address, Endpoint, to_address
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
@@ -55,11 +56,19 @@ def _ports(value: object) -> PortRange:
     return found
 
 
+def _state(value: object) -> str:
+    states = [str(state) for state in State]
+    if value not in states:
+        raise ValueError(f"{value} is none of {', '.join(states)}")
+    return str(value)
+
+
 AddressText: TypeAlias = Annotated[Address, BeforeValidator(_address)]
 ProtocolText: TypeAlias = Annotated[int, BeforeValidator(_protocol)]
 Port: TypeAlias = Annotated[int, BeforeValidator(_port)]
 RealPort: TypeAlias = Annotated[int, BeforeValidator(_port), Field(ge=1)]
 EndpointText: TypeAlias = Annotated[Endpoint, BeforeValidator(_endpoint)]
+StateText: TypeAlias = Annotated[str, BeforeValidator(_state)]
 PortsText: TypeAlias = Annotated[PortRange, BeforeValidator(_ports)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 """An idle time: more than none, at most a year."""
@@ -80,7 +89,7 @@ class Which(Arguments):
     port: Port | None = None
     protocol: ProtocolText | None = None
     helper: str | None = None
-    state: str | None = None
+    state: StateText | None = None
 
 
 class WhichMapping(Arguments):

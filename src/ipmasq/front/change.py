@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.front import output
 from ipmasq.front.asking import SOCKET, Json, Socket, ask
 from ipmasq.front.exits import Code, give_up
@@ -184,10 +185,20 @@ def close(
     Example:
       ipmasq close 17
     """
+    missing = False
     with ask(socket) as gateway:
         for flow in flows:
-            gateway.ask("close", flow=flow)
-            output.say(f"flow {flow} is closed")
+            try:
+                gateway.ask("close", flow=flow)
+                output.say(f"flow {flow} is closed")
+            except RequestError as error:
+                # It may have ended by itself just now: no reason to leave the others open.
+                if error.kind is not Kind.NOT_FOUND:
+                    raise
+                output.complain(error.message)
+                missing = True
+    if missing:
+        raise typer.Exit(Code.FAILED)
 
 
 def reload(socket: Socket = SOCKET) -> None:

@@ -37,7 +37,8 @@ def flows(
     protocol: Protocol = None,
     helper: Helper = None,
     state: Annotated[
-        str | None, typer.Option(metavar="STATE", help="Only in this state, e.g. established.")
+        str | None,
+        typer.Option(metavar="STATE", help="Only in this state: established, trans, ..."),
     ] = None,
     format_: Annotated[
         Format,
@@ -79,7 +80,11 @@ def flows(
             case Format.TABLE:
                 from ipmasq.front import columns
 
-                _table(rows, columns.FLOWS, "No flow lives.", limit)
+                chosen_ones = any(
+                    each is not None for each in (host, port, protocol, helper, state)
+                )
+                empty = "No such flow lives." if chosen_ones else "No flow lives."
+                _table(rows, columns.FLOWS, empty, limit)
 
 
 @app.command()

@@ -85,7 +85,9 @@ def test_what_the_operator_does_takes_effect_and_lasts_until_a_reload(
             with pytest.raises(ValueError, match="no port for its own connections"):
                 gateway.add_forward(all_)
             assert gateway.engine.forwards() == (web,)
+            gateway.engine.events()
             gateway._adapt()
+            assert gateway.engine.events() == [], "nothing changed, nobody is told of a change"
             assert gateway.engine.forwards() == (web,)
             assert "finger" in {each.name for each in gateway.engine.helpers()}
             assert gateway.reload()[0] == 0

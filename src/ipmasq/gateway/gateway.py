@@ -167,10 +167,13 @@ class Gateway:
 
     def _go_on(self, setup: Setup, policy: Policy) -> int:
         closed = self.engine.apply(policy, self._loop.clock())
+        self._arrange(setup, policy)
+        return closed
+
+    def _arrange(self, setup: Setup, policy: Policy) -> None:
         self._setup = setup
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
         self._drive.claim()
-        return closed
 
     def _use(self, use: HelperUse) -> str:
         self.engine.load_helper(use, self._loop.clock())
@@ -197,7 +200,11 @@ class Gateway:
             policy = replace(running, inside=new.inside, public=new.public, own=new.own)
             if policy.public != running.public:
                 log.warning("the public addresses are now: %s", _texts(policy.public))
-            self._go_on(setup, self._fit(policy))
+            if policy == running:
+                # Such as our own devices coming up: interfaces changed, and nothing that the engine knows.
+                self._arrange(setup, policy)
+            else:
+                self._go_on(setup, self._fit(policy))
         except (PlaneError, SetupError) as error:
             log.error("%s (trying again)", error)
             self._settling = self._loop.later(RETRY, self._adapt)

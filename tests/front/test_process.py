@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -69,6 +70,21 @@ def test_who_may_not_use_the_socket_is_told_so(gateway: Running, tmp_path: Path)
     )
     assert done.returncode == 4
     assert "you may not use the control socket" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+def test_who_may_not_run_a_gateway_is_told_what_it_needs():
+    command = ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-m", "ipmasq"]
+    with tempfile.TemporaryDirectory() as readable:
+        Path(readable).chmod(0o755)
+        config = Path(readable, "gateway.toml")
+        config.write_text('[gateway]\ninside = "10.0.0.0/24"\noutside = "none0"\n')
+        done = subprocess.run(
+            [*command, "run", "-c", config], capture_output=True, text=True, timeout=30
+        )
+    assert done.returncode == 1
+    assert "the gateway needs root" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_watch_shows_a_rewrite_and_ends_with_the_gateway(gateway: Running, program: Start):

@@ -35,6 +35,10 @@ class Journal:
         try:
             directory.mkdir(mode=0o755, exist_ok=True)
             self._lock = _lock(directory / f"tun-{namespace}.lock")
+        except PermissionError as error:
+            raise PlaneError(
+                f"the gateway needs root: {error.filename}: {error.strerror}"
+            ) from error
         except OSError as error:
             raise PlaneError(f"{error.filename or directory}: {error.strerror}") from error
         try:

@@ -88,8 +88,7 @@ class Engine:
                         length = total - 20 - (offset >> 4 << 2)
                         if flags & _OPENING_OR_CLOSING or length < 0 or offset < 0x50:
                             return self._consider(packet, side, now)
-                        half.end = (sequence + length) & 0xFFFFFFFF
-                        half.acknowledged = acknowledged
+                        half.place = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
                     elif not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
                         return self._drop(Why.MALFORMED)
                     translate(data, 20, protocol, half, self._hop, packet.partial)

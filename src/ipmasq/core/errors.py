@@ -82,7 +82,7 @@ def translate_error(packet: Packet, header: ipv4.Header, side: Side, table: Tabl
         return Why.BAD_CHECKSUM
     flow = half.flow
     # The quoted packet left as the twin wrote it; its sender knows it as the twin's key.
-    twin = flow.back if half is flow.forth else flow.forth
+    twin = half.twin
     if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
         return Why.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])

@@ -42,6 +42,8 @@ class Life:
         self.registered = {use.name: Registered(use) for use in policy.helpers}
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
         self.timers: Timers[Flow | Expectation | Opening | Datagram] = Timers()
+        self.unheard: set[int] = set()
+        """Flows that a helper waits for a quiet moment to begin to watch."""
         self._events: list[Event] = []
         self._ids = 0
 
@@ -114,7 +116,7 @@ class Life:
     @staticmethod
     def faces(flow: Flow) -> tuple[Endpoint, Endpoint, Endpoint]:
         """`(inside, public, remote)` endpoints, whoever opened it."""
-        if flow.forth.side is Side.INSIDE:
+        if flow.opened_by is Side.INSIDE:
             return flow.client.real, flow.client.seen, flow.server.seen
         return flow.server.real, flow.server.seen, flow.client.real
 
@@ -155,7 +157,7 @@ class Life:
         self.timers.cancel(flow)
         self.table.remove(flow)
         out, back = (
-            (flow.forth, flow.back) if flow.forth.side is Side.INSIDE else (flow.back, flow.forth)
+            (flow.forth, flow.back) if flow.opened_by is Side.INSIDE else (flow.back, flow.forth)
         )
         self.tell(
             events.FlowClosed(
@@ -164,6 +166,7 @@ class Life:
         )
         # Like the table, break cycles: nobody need look for them.
         flow.helper = flow.watch = None
+        self.unheard.discard(flow.id)
 
     def unlink(self, flow: Flow) -> None:
         """A data flow has ended: its control flow gets its full idle time again."""
@@ -171,7 +174,7 @@ class Life:
         if master is None or self.table.flows.get(master.id) is not master:
             return
         master.links -= 1
-        master.released = self.now
+        master.seen = self.now
         self.set_timer(master)
 
     # -- time
@@ -232,9 +235,9 @@ class Life:
                 self.policy.limits.stream_bytes,
             )
         elif not flow.watch.retain(attachment, attachment.terminator, attachment.longest):
-            flow.unheard = True  # bytes are in flight: tried again with the next segment
+            self.unheard.add(flow.id)  # bytes are in flight: tried again with the next segment
             return
-        flow.unheard = False
+        self.unheard.discard(flow.id)
         flow.helper = attachment
         binding.helper.bound += 1
         binding.helper.watching += 1
@@ -245,7 +248,7 @@ class Life:
 
     def release(self, flow: Flow, why: Why) -> None:
         """The helper looks at the flow no longer; what it has changed stays changed."""
-        flow.unheard = False
+        self.unheard.discard(flow.id)
         attachment = flow.helper
         if not isinstance(attachment, Attachment) or not attachment.watching:
             return
@@ -258,7 +261,7 @@ class Life:
 
     def leave(self, flow: Flow, watch: Watch) -> None:
         """Nobody listens any more. A connection that was never shifted needs no watch either."""
-        unheard = flow.unheard
+        unheard = flow.id in self.unheard
         self.release(flow, Why.HELPER_STOPPED)
         if unheard:
             self.bind(flow)

@@ -47,7 +47,7 @@ def _objection(life: Life, flow: Flow) -> Why | None:
         return Why.ADDRESS_GONE
     if not is_inside(policy, inside.address):
         return Why.POLICY
-    if flow.forth.side is Side.INSIDE and flow.back.side is Side.OUTSIDE and flow.master is None:
+    if flow.sides == (Side.INSIDE, Side.OUTSIDE) and flow.master is None:
         action, _ = life.admission.rule(flow.protocol, inside, remote)
         return None if action is Action.MASQUERADE else Why.POLICY
     return None

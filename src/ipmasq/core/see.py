@@ -12,7 +12,7 @@ from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 
 def flow(life: Life, flow: Flow) -> FlowView:
     inside, public, remote = life.faces(flow)
-    outward = Speaker.CLIENT if flow.forth.side is Side.INSIDE else Speaker.SERVER
+    outward = Speaker.CLIENT if flow.opened_by is Side.INSIDE else Speaker.SERVER
     out, back = flow.half(outward), flow.half(outward.other)
     attachment = flow.helper
     helper = None

@@ -21,7 +21,7 @@ def track(
 ) -> None:
     """`payload` in bytes; `acknowledgment` as the other end counts (None: it says nothing new)."""
     flow = half.flow
-    twin = flow.back if half is flow.forth else flow.forth
+    twin = half.twin
     before = flow.state
     flow.state = _following(half, twin, segment, payload)
     if not segment.flags & tcp.RST:

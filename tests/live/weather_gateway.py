@@ -1,5 +1,8 @@
 """A gateway with the FTP helper in bad weather: `weather_gateway.py SEED FAULTS`, FAULTS as JSON for
-`ipmasq.planes.fault.Faults`, for both sides alike."""
+`ipmasq.planes.fault.Faults`, for both sides alike, from SIGUSR1 on.
+
+Connections are opened in fair weather: an end that has lost SYNs measures round trips of many
+seconds, and waits as long before each repetition."""
 
 from __future__ import annotations
 
@@ -35,13 +38,21 @@ def main(seed: str, faults: str) -> None:
     weather = dict.fromkeys(Side, Faults(**json.loads(faults)))
     with tempfile.TemporaryDirectory() as directory:
         tun = TunPlane("go", ("gi",), inside, Path(directory))
-        plane = FaultPlane(tun, weather, Random(int(seed)), loop.clock)
+        plane = FaultPlane(tun, {}, Random(int(seed)), loop.clock)
+
+        def storm(*_: object) -> None:
+            plane.faults = weather
+            print("storm", flush=True)
+
+        signal.signal(signal.SIGUSR1, storm)
         drive = Drive(Engine(policy, chance, loop.clock()), plane, loop)
         signal.signal(signal.SIGTERM, lambda *_: loop.stop())
         drive.start()
         print("ready", flush=True)
         loop.run()
         drive.stop()
+        done = plane.tallies.values()
+        print(sum(each.lost + each.duplicated + each.delayed + each.corrupted for each in done))
 
 
 main(*sys.argv[1:])

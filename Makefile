@@ -41,9 +41,11 @@ lock: ## renew requirements-dev.lock from pyproject.toml
 setup: ## Debian packages (those that are missing) and the virtual environment
 	@tools/debian
 	@tools/venv
+	@$(PYTHON) tools/build_bpf.py >/dev/null
 
-venv: ## the virtual environment alone (no root)
+venv: ## the virtual environment alone (no root), and the fast path if bpf/ has changed
 	@tools/venv
+	@$(PYTHON) tools/build_bpf.py >/dev/null
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "This makes network namespaces and needs root." >&2; exit 1; }

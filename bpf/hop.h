@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The next hop, from the kernel's own rules, routes and neighbours: the same that it would choose for
+ * this packet out of the engine's device. It is kept with the flow for an epoch, which ends when the
+ * gateway hears of a change, and every half minute in any case.
+ */
+#ifndef IPMASQ_HOP_H
+#define IPMASQ_HOP_H
+
+#include "kernel.h"
+#include "layout.h"
+#include "maps.h"
+#include "parse.h"
+
+#define AF_INET 2
+
+static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, struct facts *facts,
+				     struct bpf_redir_neigh *onward)
+{
+	__u32 epoch = state.epoch;
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.l4_protocol = facts->key.protocol,
+		.sport = half->wire.source_port,
+		.dport = half->wire.destination_port,
+		.tot_len = 1, /* any but 0, to be told the MTU */
+		.tos = facts->tos,
+		.ipv4_src = half->wire.source,
+		.ipv4_dst = half->wire.destination,
+		.ifindex = state.via[facts->key.side & 1],
+	};
+	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+
+	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
+		return NO_NEIGHBOUR;
+	if (answer != BPF_FIB_LKUP_RET_SUCCESS || fib.family != AF_INET)
+		return NO_ROUTE;
+	half->device = fib.ifindex;
+	__builtin_memcpy(half->destination, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(half->source, fib.smac, ETH_ALEN);
+	half->mtu = fib.mtu_result;
+	half->epoch = epoch;
+	onward->nh_family = AF_INET;
+	onward->ipv4_nh = fib.ipv4_dst;
+	return FORWARDED;
+}
+
+#endif

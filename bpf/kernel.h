@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The kernel's stable interface, as far as it is used: no libbpf headers are needed to compile.
+ */
+#ifndef IPMASQ_KERNEL_H
+#define IPMASQ_KERNEL_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/in.h>
+
+#define SEC(name) __attribute__((section(name), used))
+#define always_inline inline __attribute__((always_inline))
+#define noinline __attribute__((noinline))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* BTF-defined maps (libbpf). */
+#define number(name, value) int (*name)[value]
+#define kind(name, type) typeof(type) *name
+
+#define swap16(x) __builtin_bswap16(x)
+#define swap32(x) __builtin_bswap32(x)
+
+static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static long (*const bpf_l4_csum_replace)(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to,
+					 __u64 flags) = (void *)11;
+static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
+static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, __u32 length) = (void *)39;
+static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
+static long (*const bpf_fib_lookup)(void *context, struct bpf_fib_lookup *params, int size,
+				    __u32 flags) = (void *)69;
+static long (*const bpf_redirect_neigh)(__u32 ifindex, struct bpf_redir_neigh *params, int size,
+					__u64 flags) = (void *)152;
+static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
+
+#endif

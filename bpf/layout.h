@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the kernel's half of the gateway and the other half (src/ipmasq/planes/ebpf/layout.py) both
+ * know. A test compares sizes, offsets and names.
+ */
+#ifndef IPMASQ_LAYOUT_H
+#define IPMASQ_LAYOUT_H
+
+#include <linux/types.h>
+
+/* Source and destination address, source and destination port, as they stand side by side in an
+ * IPv4 packet without options (bytes 12 to 24). */
+struct slice {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+};
+
+/* 16 bytes: four words to hash, and with `half` an element of the map is 128 bytes, two cache lines.
+ * IPv6 gets a map of its own: a key of 40 bytes would cost IPv4 a third line and more to hash. */
+struct key {
+	struct slice slice;
+	__u8 protocol;
+	__u8 side; /* where the packet comes in */
+	__u16 zero;
+};
+
+/* One direction of a flow: what to write, how to send it, and what to report. */
+struct half {
+	struct slice wire;
+	/* The next hop, good while `epoch` is the gateway's. */
+	__u32 device;
+	__u8 destination[6];
+	__u8 source[6];
+	__u16 mtu;
+	__u16 zero;
+	__u32 epoch;
+	/* The report. */
+	__u32 seen;	     /* CLOCK_MONOTONIC in units of 2^20 ns, modulo 2^32 */
+	__u64 traffic;	     /* packets << TRAFFIC_SHIFT | bytes: one addition counts both */
+	__u32 end;	     /* TCP: sequence number after the latest segment */
+	__u32 acknowledged;  /* TCP: latest acknowledgment number */
+};
+
+#define TIME_SHIFT 20
+#define TRAFFIC_SHIFT 38 /* 256 GB and 67 million packets between two looks */
+
+/* What the gateway tells the programs. */
+struct state {
+	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
+	__u32 beat;   /* when the gateway was last heard of, as `half.seen` */
+	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
+};
+
+/* The gateway's silence, in units of 2^20 ns, after which nothing is repeated any more. */
+#define LEASE 9536 /* 10 s */
+
+/* Why a packet was left to the engine. */
+enum reason {
+	FORWARDED,
+	NOT_IPV4,
+	SHORT,
+	OPTIONS,
+	FRAGMENT,
+	HOP_LIMIT,
+	PROTOCOL,
+	FLAGS,
+	NO_ENTRY,
+	SILENT,
+	NO_ROUTE,
+	NO_NEIGHBOUR,
+	STALE_HOP,
+	NO_TARGET,
+	TOO_BIG,
+	UNWRITABLE,
+	REASONS,
+};
+
+enum side { INSIDE, OUTSIDE };
+enum hook { TC, XDP, HOOKS };
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Is the packet ordinary? IPv4 without options, no fragment, time to live left, a whole TCP or UDP
+ * header, and nothing that opens or closes a connection.
+ */
+#ifndef IPMASQ_PARSE_H
+#define IPMASQ_PARSE_H
+
+#include "kernel.h"
+#include "layout.h"
+
+#define DONT_FRAGMENT 0x4000
+#define FIN_SYN_RST 0x07
+
+struct tcp {
+	__be16 source, destination;
+	__be32 sequence, acknowledgment;
+	__u8 offset, flags;
+	__be16 window, checksum, urgent;
+};
+
+struct facts {
+	struct key key;
+	__u32 total;   /* bytes from the IP header on */
+	__u32 headers; /* bytes of the IP and TCP or UDP header */
+	__u32 end;
+	__u32 acknowledged;
+	__u8 tos;
+};
+
+static always_inline enum reason parse_tcp(struct iphdr *ip, void *limit, struct facts *facts)
+{
+	struct tcp *tcp = (void *)(ip + 1);
+	__u32 length;
+
+	if ((void *)(tcp + 1) > limit)
+		return SHORT;
+	if (tcp->flags & FIN_SYN_RST)
+		return FLAGS;
+	length = (tcp->offset >> 4) * 4;
+	facts->headers = sizeof(*ip) + length;
+	if (length < sizeof(*tcp) || facts->headers > facts->total)
+		return SHORT;
+	facts->end = swap32(tcp->sequence) + facts->total - facts->headers;
+	facts->acknowledged = swap32(tcp->acknowledgment);
+	return FORWARDED;
+}
+
+/* `link`: bytes of the link layer's header. */
+static always_inline enum reason parse(void *data, void *limit, __u32 link, enum side side,
+				       struct facts *facts)
+{
+	struct iphdr *ip = data + link;
+	__be32 *words = (void *)ip;
+	__u32 *slice = (void *)&facts->key.slice;
+
+	if (data + link + sizeof(*ip) + 8 > limit)
+		return SHORT;
+	if (link && ((struct ethhdr *)data)->h_proto != swap16(ETH_P_IP))
+		return NOT_IPV4;
+	if (*(__u8 *)ip != 0x45)
+		return ip->version == 4 ? OPTIONS : NOT_IPV4;
+	if (ip->frag_off & ~swap16(DONT_FRAGMENT))
+		return FRAGMENT;
+	if (ip->ttl <= 1)
+		return HOP_LIMIT;
+	slice[0] = words[3];
+	slice[1] = words[4];
+	slice[2] = words[5];
+	facts->key.protocol = ip->protocol;
+	facts->key.side = side;
+	facts->key.zero = 0;
+	facts->total = swap16(ip->tot_len);
+	facts->tos = ip->tos;
+	if (ip->protocol == IPPROTO_TCP)
+		return parse_tcp(ip, limit, facts);
+	facts->headers = sizeof(*ip) + 8;
+	facts->end = facts->acknowledged = 0;
+	if (ip->protocol != IPPROTO_UDP)
+		return PROTOCOL;
+	return facts->total < facts->headers ? SHORT : FORWARDED;
+}
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#ifndef IPMASQ_REWRITE_H
+#define IPMASQ_REWRITE_H
+
+#include "checksum.h"
+#include "kernel.h"
+#include "layout.h"
+#include "parse.h"
+
+#define ONE_HOP_LESS ((__u16)~swap16(0x0100)) /* a difference: the time to live is a high byte */
+
+/* The IP header, and the ports behind it. */
+static always_inline void rewrite_ip(struct iphdr *ip, const struct half *half, __u16 difference)
+{
+	const __u32 *wire = (const void *)&half->wire;
+	__be32 *words = (void *)ip;
+
+	words[3] = wire[0];
+	words[4] = wire[1];
+	words[5] = wire[2];
+	ip->ttl -= 1;
+	ip->check = adjust(ip->check, (__u64)difference + ONE_HOP_LESS);
+}
+
+static always_inline void rewrite_ethernet(struct ethhdr *ethernet, const struct half *half)
+{
+	__builtin_memcpy(ethernet->h_dest, half->destination, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_source, half->source, ETH_ALEN);
+}
+
+static always_inline void report(struct half *half, const struct facts *facts, __u32 now)
+{
+	half->seen = now;
+	if (facts->key.protocol == IPPROTO_TCP) {
+		half->end = facts->end;
+		half->acknowledged = facts->acknowledged;
+	}
+	__sync_fetch_and_add(&half->traffic, (1ULL << TRAFFIC_SHIFT) + facts->total);
+}
+
+static always_inline __u32 time_now(void)
+{
+	return bpf_ktime_get_coarse_ns() >> TIME_SHIFT;
+}
+
+#endif

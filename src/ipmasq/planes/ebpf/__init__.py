@@ -1,0 +1,1 @@
+"""The fast path: programs on the interfaces repeat what the engine has decided."""

@@ -1,0 +1,86 @@
+"""What the kernel's half of the gateway and this one both know: bpf/layout.h, said in Python.
+
+`tests/planes/ebpf/test_layout.py` compares the two, names, offsets and sizes.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+SLICE = "12s"
+
+KEY = (("slice", SLICE), ("protocol", "B"), ("side", "B"), ("zero", "H"))
+HALF = (
+    ("wire", SLICE),
+    ("device", "I"),
+    ("destination", "6s"),
+    ("source", "6s"),
+    ("mtu", "H"),
+    ("zero", "H"),
+    ("epoch", "I"),
+    ("seen", "I"),
+    ("traffic", "Q"),
+    ("end", "I"),
+    ("acknowledged", "I"),
+)
+STATE = (("epoch", "I"), ("beat", "I"), ("via", "2I"))
+
+Fields = tuple[tuple[str, str], ...]
+
+
+def packed(fields: Fields) -> struct.Struct:
+    """Host byte order, no padding: the structures have none."""
+    return struct.Struct("=" + "".join(form for _, form in fields))
+
+
+def offsets(fields: Fields) -> dict[str, int]:
+    found, at = {}, 0
+    for name, form in fields:
+        found[name] = at
+        at += struct.calcsize("=" + form)
+    return found
+
+
+Key, Half, State = packed(KEY), packed(HALF), packed(STATE)
+REPORT = struct.Struct("=IQII")
+"""`seen`, `traffic`, `end`, `acknowledged` at the end of a half."""
+REPORT_AT = offsets(HALF)["seen"]
+
+TIME_SHIFT = 20
+TRAFFIC_SHIFT = 38
+LEASE = 9536
+
+
+class Reason(IntEnum):
+    """Why a packet was left to the engine. The sentence is for people."""
+
+    sentence: str
+
+    def __new__(cls, value: int, sentence: str) -> Reason:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    FORWARDED = 0, "forwarded"
+    NOT_IPV4 = 1, "not IPv4"
+    SHORT = 2, "headers that are not whole"
+    OPTIONS = 3, "IP options"
+    FRAGMENT = 4, "a fragment"
+    HOP_LIMIT = 5, "time to live runs out"
+    PROTOCOL = 6, "neither TCP nor UDP"
+    FLAGS = 7, "opens or closes a connection"
+    NO_ENTRY = 8, "no entry"
+    SILENT = 9, "the gateway has been silent for too long"
+    NO_ROUTE = 10, "no route"
+    NO_NEIGHBOUR = 11, "the next hop's address is not known"
+    STALE_HOP = 12, "the next hop must be looked up again"
+    NO_TARGET = 13, "the device takes no packets from XDP"
+    TOO_BIG = 14, "larger than the next hop takes"
+    UNWRITABLE = 15, "no memory to change it"
+
+
+class Hook(IntEnum):
+    TC = 0
+    XDP = 1

@@ -1,0 +1,70 @@
+"""bpf/layout.h and its counterpart in Python say the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ipmasq.planes.ebpf import layout
+from ipmasq.planes.ebpf.layout import Fields, Hook, Reason
+
+ROOT = Path(__file__).parents[3]
+
+
+def builder() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_bpf", ROOT / "tools/build_bpf.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def compiles(assertions: list[str]) -> str:
+    """What the compiler objects to."""
+    command = builder().compiler()
+    source = '#include "layout.h"\n#include <stddef.h>\n' + "\n".join(
+        f'_Static_assert({each}, "{each}");' for each in assertions
+    )
+    done = subprocess.run(
+        [*command, "-target", "bpfel", "-fsyntax-only", f"-I{ROOT / 'bpf'}", "-x", "c", "-"],
+        input=source.replace("#include <stddef.h>", "#define offsetof __builtin_offsetof"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "size"),
+    [
+        ("key", layout.KEY, layout.Key.size),
+        ("half", layout.HALF, layout.Half.size),
+        ("state", layout.STATE, layout.State.size),
+    ],
+)
+def test_structures_have_the_same_fields_at_the_same_places(
+    name: str, fields: Fields, size: int
+) -> None:
+    said = [f"sizeof(struct {name}) == {size}"]
+    said += [f"offsetof(struct {name}, {f}) == {at}" for f, at in layout.offsets(fields).items()]
+    assert compiles(said) == ""
+
+
+def test_reasons_hooks_and_constants_have_the_same_numbers() -> None:
+    said = [f"{each.name} == {each.value}" for each in (*Reason, *Hook)]
+    said += [f"REASONS == {len(Reason)}", f"HOOKS == {len(Hook)}", f"LEASE == {layout.LEASE}"]
+    said += [f"TIME_SHIFT == {layout.TIME_SHIFT}", f"TRAFFIC_SHIFT == {layout.TRAFFIC_SHIFT}"]
+    assert compiles(said) == ""
+
+
+def test_a_difference_would_be_noticed() -> None:
+    assert "static" in compiles(["sizeof(struct half) == 57"]).lower()
+
+
+def test_the_report_stands_at_the_end_of_a_half() -> None:
+    assert layout.REPORT_AT + layout.REPORT.size == layout.Half.size

@@ -25,7 +25,8 @@ static always_inline enum reason look_up(struct facts *facts, __u32 now, struct 
 	*half = bpf_map_lookup_elem(&halves, &facts->key);
 	if (!*half)
 		return NO_ENTRY;
-	return now - state.beat > LEASE ? SILENT : FORWARDED;
+	/* Signed: this clock may be a tick behind the gateway's. */
+	return (__s32)(now - state.beat) > LEASE ? SILENT : FORWARDED;
 }
 
 static always_inline enum reason correct_checksum(struct __sk_buff *skb, __u32 link,

@@ -19,6 +19,10 @@ struct tcp {
 	__be16 window, checksum, urgent;
 };
 
+struct udp {
+	__be16 source, destination, length, checksum;
+};
+
 struct facts {
 	struct key key;
 	__u32 total;   /* bytes from the IP header on */
@@ -53,8 +57,9 @@ static always_inline enum reason parse(void *data, void *limit, __u32 link, enum
 	struct iphdr *ip = data + link;
 	__be32 *words = (void *)ip;
 	__u32 *slice = (void *)&facts->key.slice;
+	__u32 length;
 
-	if (data + link + sizeof(*ip) + 8 > limit)
+	if (data + link + sizeof(*ip) + sizeof(struct udp) > limit)
 		return SHORT;
 	if (link && ((struct ethhdr *)data)->h_proto != swap16(ETH_P_IP))
 		return NOT_IPV4;
@@ -74,11 +79,14 @@ static always_inline enum reason parse(void *data, void *limit, __u32 link, enum
 	facts->tos = ip->tos;
 	if (ip->protocol == IPPROTO_TCP)
 		return parse_tcp(ip, limit, facts);
-	facts->headers = sizeof(*ip) + 8;
-	facts->end = facts->acknowledged = 0;
 	if (ip->protocol != IPPROTO_UDP)
 		return PROTOCOL;
-	return facts->total < facts->headers ? SHORT : FORWARDED;
+	facts->headers = sizeof(*ip) + sizeof(struct udp);
+	facts->end = facts->acknowledged = 0;
+	length = swap16(((struct udp *)(ip + 1))->length);
+	if (length < sizeof(struct udp) || sizeof(*ip) + length > facts->total)
+		return SHORT;
+	return FORWARDED;
 }
 
 #endif

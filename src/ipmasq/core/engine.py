@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import NamedTuple
 
-from ipmasq.core import operate
+from ipmasq.core import operate, repeat
 from ipmasq.core import see as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
@@ -25,6 +25,7 @@ from ipmasq.core.life import Life
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reassembly import Datagram
+from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
 from ipmasq.core.tcp_states import OVER
@@ -88,6 +89,8 @@ class Engine:
                         length = total - 20 - (offset >> 4 << 2)
                         if flags & _OPENING_OR_CLOSING or length < 0 or offset < 0x50:
                             return self._consider(packet, side, now)
+                        if self.life.ask is not None:
+                            self.life.ask(half.flow.id)
                         half.place = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
                     elif not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
                         return self._drop(Why.MALFORMED)
@@ -197,6 +200,8 @@ class Engine:
                 return self._onward(packet, opened)
             half = opened.forth
         flow = half.flow
+        if self.life.ask is not None:
+            self.life.ask(flow.id)
         if flow.watch is not None and flow.helper is not None:
             return self._watched(packet, header, segment, half, flow.watch)
         payload = header.total - header.length - segment.length
@@ -271,7 +276,7 @@ class Engine:
         if kind in icmp.ERRORS:
             if self.life.admission.is_spoofed(header.source, side) or is_martian(header.source):
                 return Verdict(Why.SPOOFED)
-            why = translate_error(packet, header, side, self.table, self._hop)
+            why = translate_error(packet, header, side, self.table, self._hop, self.life.ask)
             # An error about a flow of the host's own is the host's.
             if why is Why.ICMP_UNRELATED and header.destination in self.policy.own:
                 why = Why.HOST
@@ -324,6 +329,34 @@ class Engine:
     def events(self) -> list[Event]:
         """What has happened since the last call."""
         return self.life.drain()
+
+    # -- what a fast path repeats (see `ipmasq.core.repeat`)
+
+    def halves(self, flow: int) -> tuple[Repeated, Repeated] | None:
+        """What packets of a flow become, in the direction of who opened it and back; None unless it
+        has settled."""
+        return repeat.halves(self.table.flows.get(flow))
+
+    def report(self, flow: int, forth: Traffic | None, back: Traffic | None) -> None:
+        """Packets of a flow went by elsewhere."""
+        known = self.table.flows.get(flow)
+        if known is not None:
+            repeat.report(known, forth, back)
+
+    def consult(self, ask: Ask | None) -> None:
+        """Whom to ask before judging by what was seen of a flow."""
+        self.life.ask = ask
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether events wait by which a fast path must forget something, before the packets of the
+        last verdict leave: their answers may come faster than anything else."""
+        return self.life.pressing
+
+    @property
+    def lost_events(self) -> int:
+        """Events that nobody came for in time."""
+        return self.life.lost_events
 
     # -- what the operator does
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ipmasq.core.flow import Half
+from ipmasq.core.repeat import Ask
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.translate import CHECKSUM_AT
@@ -67,8 +68,15 @@ def find_half(table: Table, side: Side, quoted: Quoted, data: Buffer) -> Half | 
     return table.find(side, quoted.protocol, key)
 
 
-def translate_error(packet: Packet, header: ipv4.Header, side: Side, table: Table, hop: int) -> Why:
-    """Rewrite the error in place, or say why not."""
+def translate_error(
+    packet: Packet,
+    header: ipv4.Header,
+    side: Side,
+    table: Table,
+    hop: int,
+    ask: Ask | None = None,
+) -> Why:
+    """Rewrite the error in place, or say why not. `ask`: see `ipmasq.core.repeat`."""
     data = packet.data
     message = memoryview(data)[header.length : header.total]
     if not icmp.is_intact(message):
@@ -83,6 +91,8 @@ def translate_error(packet: Packet, header: ipv4.Header, side: Side, table: Tabl
     flow = half.flow
     # The quoted packet left as the twin wrote it; its sender knows it as the twin's key.
     twin = half.twin
+    if ask is not None:
+        ask(flow.id)
     if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
         return Why.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])

@@ -17,6 +17,7 @@ from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.promises import Expectation, Promises
 from ipmasq.core.reassembly import Datagram, Reassembly
+from ipmasq.core.repeat import Ask
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.tcp_states import State
@@ -44,6 +45,9 @@ class Life:
         self.timers: Timers[Flow | Expectation | Opening | Datagram] = Timers()
         self.unheard: set[int] = set()
         """Flows that a helper waits for a quiet moment to begin to watch."""
+        self.ask: Ask | None = None
+        """Brings what a fast path has seen of a flow (see `ipmasq.core.repeat`)."""
+        self.pressing = False
         self._events: list[Event] = []
         self._ids = 0
 
@@ -150,6 +154,8 @@ class Life:
 
     def end(self, flow: Flow, why: Why) -> None:
         """Forget a flow."""
+        if self.ask is not None:
+            self.ask(flow.id)
         self.release(flow, Why.MASTER_GONE)
         for expectation in self.promises.of(flow):
             self.end_promise(expectation, Why.MASTER_GONE)
@@ -194,6 +200,8 @@ class Life:
                 self.counts[Why.FRAGMENT_TIMEOUT] += 1
 
     def _flow_is_due(self, flow: Flow) -> None:
+        if self.ask is not None:
+            self.ask(flow.id)
         deadline = flow.deadline(self.policy.timeouts)
         if deadline > self.now:
             if deadline == inf:
@@ -364,6 +372,8 @@ class Life:
     def tell(self, event: Event) -> None:
         """Something has happened."""
         self._events.append(event)
+        if isinstance(event, events.FlowUnsettled | events.FlowClosed):
+            self.pressing = True
         if len(self._events) > MOST_EVENTS:
             self.lost_events += MOST_EVENTS // 2
             del self._events[: MOST_EVENTS // 2]
@@ -371,4 +381,5 @@ class Life:
     def drain(self) -> list[Event]:
         """What has happened since the last call."""
         happened, self._events = self._events, []
+        self.pressing = False
         return happened

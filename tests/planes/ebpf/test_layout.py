@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[3]
 
 def builder() -> ModuleType:
     spec = importlib.util.spec_from_file_location("build_bpf", ROOT / "tools/build_bpf.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import struct
+import sys
 from enum import IntEnum
+from typing import Literal
 
 SLICE = "12s"
+ORDER: Literal["little", "big"] = sys.byteorder
 
 KEY = (("slice", SLICE), ("protocol", "B"), ("side", "B"), ("zero", "H"))
 HALF = (
@@ -84,3 +87,25 @@ class Reason(IntEnum):
 class Hook(IntEnum):
     TC = 0
     XDP = 1
+
+
+_BYTES = (1 << TRAFFIC_SHIFT) - 1
+_UNIT = (1 << TIME_SHIFT) / 1e9
+_WORD = 0xFFFFFFFF
+
+
+def units(now: float) -> int:
+    """A time on the monotonic clock (seconds) as the programs have it."""
+    return int(now * 1e9) >> TIME_SHIFT & _WORD
+
+
+def seconds(seen: int, now: float) -> float:
+    """When `seen` was, on the clock that says `now`; never later than that."""
+    age = (units(now) - seen) & _WORD
+    return now - age * _UNIT if age < 1 << 31 else now
+
+
+def counted(traffic: int, before: int) -> tuple[int, int]:
+    """`(packets, bytes)` by which the counter has grown; it may have wrapped round."""
+    grown = (traffic - before) & 0xFFFFFFFFFFFFFFFF
+    return grown >> TRAFFIC_SHIFT, grown & _BYTES

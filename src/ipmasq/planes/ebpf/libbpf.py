@@ -85,7 +85,7 @@ def library() -> Any:
     return lib
 
 
-@_Print
+@_Print  # type: ignore[untyped-decorator]
 def _say_nothing(_level: int, _format: bytes, _arguments: int) -> int:
     return 0
 
@@ -143,7 +143,7 @@ def link(program: int, device: int, kind: int, flags: int = 0) -> int:
     return descriptor
 
 
-def test_run(
+def run_once(
     program: int, data: bytes, context: bytes = b"", repeat: int = 1, flags: int = 0, batch: int = 0
 ) -> tuple[int, bytes, int]:
     """`(verdict, packet, nanoseconds)` of the program run on a packet (BPF_PROG_TEST_RUN). Raises OSError."""

@@ -1,0 +1,129 @@
+"""Engine alone = fast path + engine, whatever happens; and the ways in which it would not be so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from ipmasq.core.events import Event, FlowClosed, FlowUnsettled
+from ipmasq.offload.offload import Offload
+from tests.conformance.packets import RST, SYN
+from tests.offload.two import EVENTS, Doubled, Two, live
+from tests.planes.ebpf.model import Model
+
+
+class Anything(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.turmoil = Doubled(Two(Model(), Random(2)))
+
+    @invariant()
+    def both_know_the_same(self) -> None:
+        self.turmoil.check()
+
+    @rule(data=st.data(), event=st.sampled_from(EVENTS))
+    def something_happens(self, data: st.DataObject, event) -> None:
+        event(self.turmoil, lambda n: data.draw(st.integers(0, n - 1)))
+
+
+class TestAnything(Anything.TestCase):
+    settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_long_life_is_the_same_with_a_fast_path(seed: int) -> None:
+    two = Two(Model(), Random(seed))
+    live(two, seed, 2500)
+    assert two.forwarded > 100
+
+
+def test_a_fast_path_with_little_room_refuses_and_breaks_no_law() -> None:
+    two = Two(Model(capacity=3), Random(1))
+    live(two, 1, 2500)
+    assert two.offload.refused
+    assert len(two.fast.halves) <= 2  # type: ignore[attr-defined]
+
+
+# -- planted mistakes
+
+
+class SwallowsFin(Model):
+    closing = SYN | RST
+
+
+class SwallowsReset(Model):
+    closing = SYN
+
+
+class CountsNothing(Model):
+    def _count(self, *_: object) -> None:
+        pass
+
+
+class FinishesPartialChecksums(Model):
+    def _checksum(self, data: bytearray, before: bytes, wire: bytes, partial: bool) -> None:
+        super()._checksum(data, before, wire, False)
+
+
+class SumsWhatHadNoSum(Model):
+    def _checksum(self, data: bytearray, before: bytes, wire: bytes, partial: bool) -> None:
+        if data[9] == 17 and data[26:28] == b"\0\0":
+            data[26:28] = b"\0\1"
+        super()._checksum(data, before, wire, partial)
+
+
+class IgnoresClosing(Offload):
+    def listen(self, happened: Sequence[Event]) -> None:
+        super().listen([e for e in happened if not isinstance(e, FlowUnsettled)])
+
+
+class LeavesStaleEntries(Offload):
+    def listen(self, happened: Sequence[Event]) -> None:
+        super().listen([e for e in happened if not isinstance(e, FlowClosed | FlowUnsettled)])
+
+
+class AnswersNobody(Offload):
+    def ask(self, flow: int) -> None:
+        pass
+
+
+class SwapsTheReply(Offload):
+    def _enter(self, flows: Sequence[int]) -> None:
+        inner = self._engine.halves
+
+        def swapped(flow: int):
+            halves = inner(flow)
+            return halves and (halves[0], halves[1]._replace(wire=halves[0].wire))
+
+        self._engine.halves = swapped  # type: ignore[method-assign]
+        super()._enter(flows)
+        self._engine.halves = inner  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("model", "offload"),
+    [
+        (SwallowsFin, Offload),
+        (SwallowsReset, Offload),
+        (CountsNothing, Offload),
+        (FinishesPartialChecksums, Offload),
+        (SumsWhatHadNoSum, Offload),
+        (Model, IgnoresClosing),
+        (Model, LeavesStaleEntries),
+        (Model, AnswersNobody),
+        (Model, SwapsTheReply),
+    ],
+    ids=lambda each: each.__name__,
+)
+def test_a_planted_mistake_is_caught(model: type[Model], offload: type[Offload]) -> None:
+    def lives() -> None:
+        for seed in range(8):
+            live(Two(model(), Random(seed), offload), seed, 2500)
+
+    with pytest.raises((AssertionError, KeyError)):
+        lives()

@@ -1,0 +1,219 @@
+"""The law (DESIGN, 5): the same packets through the engine alone, and through a fast path with an engine
+behind it, give the same bytes; and afterwards both engines know the same.
+
+`Two` stands where `Turmoil` expects an engine: all that happens, happens to both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isclose
+from random import Random
+from typing import Any, Protocol
+
+from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.flow import unpack
+from ipmasq.core.side import Side
+from ipmasq.offload.offload import Offload
+from ipmasq.planes.ebpf.table import Repeater
+from ipmasq.wire import ipv4
+from ipmasq.wire.checksum import pseudo_header_sum
+from ipmasq.wire.packet import Packet
+from tests.conformance import packets
+from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, UDP, URG
+from tests.core.turmoil import POLICY, Choose, Turmoil
+
+UNIT = 2 * 2**20 / 1e9
+"""How exactly the fast path knows when."""
+
+
+class FastPath(Repeater, Protocol):
+    def forward(
+        self, data: bytes, side: int, now: float, partial: bool = False
+    ) -> bytes | None: ...
+
+
+class Two:
+    def __init__(self, fast: FastPath, whim: Random, make: type[Offload] = Offload) -> None:
+        """`whim` decides when events are passed on, reports come, and what is forgotten."""
+        self.now = 0.0
+        self.alone = Engine(POLICY, Random(1).randrange, 0.0)
+        self.helped = Engine(POLICY, Random(1).randrange, 0.0)
+        self.fast = fast
+        self.offload = make(self.helped, fast, lambda: self.now)
+        self.whim = whim
+        self.forwarded = 0
+        self.make_partial = False
+        self.offload.tick()
+
+    def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
+        self._later(now)
+        data = bytes(packet.data)
+        packet.partial = self._made_partial(packet)
+        alone = self.alone.receive(Packet(bytearray(packet.data), packet.partial), side, now)
+        sent = self._helped(bytes(packet.data), packet.partial, side, now)
+        expected = [bytes(each.data) for each in alone.packets]
+        assert sent == expected, f"{data.hex()}: {sent} instead of {expected}"
+        if not packet.partial:
+            return alone
+        return Verdict(alone.why, ())  # its checksum is not finished: nobody shall look at it
+
+    def _helped(self, data: bytes, partial: bool, side: Side, now: float) -> list[bytes]:
+        # A corrupt header is the receiving kernel's to drop; here, it is the engine's.
+        header = ipv4.read(data)
+        if header is not None and ipv4.is_intact(data, header):
+            fast = self.fast.forward(data, side, now, partial)
+            if fast is not None:
+                self.forwarded += 1
+                return [fast[: header.total]]
+        verdict = self.helped.receive(Packet(bytearray(data), partial), side, now)
+        self._pass_on()
+        return [bytes(each.data) for each in verdict.packets]
+
+    def _made_partial(self, packet: Packet) -> bool:
+        """Leave its checksum unfinished, if that is asked for and can be."""
+        header = ipv4.read(packet.data)
+        place = {6: 16, 17: 6}.get(header.protocol) if header else None
+        if header is None or place is None or header.is_fragment or not self.make_partial:
+            return False
+        if header.total < header.length + place + 2 or header.total != len(packet.data):
+            return False
+        size = header.total - header.length
+        pseudo = pseudo_header_sum(header.source, header.destination, header.protocol, size)
+        at = header.length + place
+        packet.data[at : at + 2] = pseudo.to_bytes(2, "big")
+        return True
+
+    def _later(self, now: float) -> None:
+        self.now = now
+        deadline = self.helped.deadline()
+        if deadline is not None and deadline <= now:  # as the loop does, before anything else
+            self.helped.tick(now)
+            self._pass_on()
+        self.offload.tick()
+        if not self.whim.randrange(20):
+            self.offload.refresh()
+        if not self.whim.randrange(200) and len(self.offload):
+            self.offload.remove(self.whim.choice(sorted(self.offload.numbers())))
+
+    def _pass_on(self) -> None:
+        if self.helped.is_pressing or self.whim.randrange(3):
+            self.offload.listen(self.helped.events())
+
+    def tick(self, now: float) -> None:
+        self._later(now)
+        self.alone.tick(now)
+        self.helped.tick(now)
+        self._pass_on()
+
+    def deadline(self) -> float | None:
+        return self.alone.deadline()
+
+    def events(self) -> None:
+        self.alone.events()
+        self._pass_on()
+
+    def check(self) -> None:
+        self.alone.check()
+        self.helped.check()
+        self.offload.refresh()
+        for flow in self.offload.numbers():
+            assert self.helped.flow(flow) is not None
+        seen = {view.id: view for view in self.helped.flows()}
+        for view in self.alone.flows():
+            other = seen.pop(view.id)
+            assert isclose(view.seen, other.seen, abs_tol=UNIT), f"{view} and {other}"
+            assert isclose(view.expires, other.expires, abs_tol=UNIT), f"{view} and {other}"
+            assert _facts(view) == _facts(other)
+        assert not seen
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is done to both, with the same answer."""
+        mine, other = getattr(self.alone, name), getattr(self.helped, name)
+        if not isinstance(mine, Callable):  # type: ignore[arg-type]
+            return mine
+        if name in (
+            "flows",
+            "mappings",
+            "expectations",
+            "helpers",
+            "explain",
+            "forwards",
+            "claims",
+        ):
+            return mine
+
+        def both(*arguments: Any) -> Any:
+            answer = mine(*arguments)
+            assert repr(other(*arguments)) == repr(answer)
+            self._pass_on()
+            return answer
+
+        return both
+
+
+def _facts(view: Any) -> tuple[Any, ...]:
+    names = ("protocol", "inside", "public", "remote", "state", "origin", "helper", "links")
+    names += ("packets_out", "bytes_out", "packets_in", "bytes_in", "shift_out", "shift_in")
+    return tuple(getattr(view, name) for name in names)
+
+
+class Doubled(Turmoil):
+    def __init__(self, two: Two) -> None:
+        super().__init__()
+        self.two = two
+        self.engine = two  # type: ignore[assignment]
+
+    def traffic(self, choose: Choose) -> None:
+        """A packet of a settled flow, most of them ordinary ones."""
+        settled = [flow for flow in self.two.alone.table.flows.values() if flow.settled]
+        if not settled:
+            return
+        flow = settled[choose(len(settled))]
+        half = (flow.forth, flow.back)[choose(2)]
+        ends = [part for end in unpack(half.key) for part in end]
+        odd = (
+            {},
+            {"ttl": 1 + choose(255)},
+            {"options": b"\1\1\1\0"},
+            {"fragment": 0x2000 + choose(3)},
+            {"tos": choose(256)},
+        )[choose(5) if choose(3) == 0 else 0]
+        if flow.protocol == UDP:
+            data = packets.udp(*ends, bytes(choose(90)), summed=choose(3) > 0, **odd)
+        else:
+            flags = (ACK, ACK | PSH, 0, ACK | URG, FIN | ACK, RST | ACK, SYN)[
+                choose(7) % (4 + (choose(8) == 0) * 3)
+            ]
+            near = half.end + choose(3) - 1 if choose(4) else choose(1 << 32)
+            options = (b"", bytes((1, 1, 8, 10)) + bytes(8))[choose(2)]
+            odd.pop("options", None)
+            where = near % 2**32, choose(1 << 32) if choose(2) else half.acknowledged
+            data = packets.tcp(*ends, flags, *where, bytes(choose(90)), options, **odd)
+        self.receive(data + bytes(choose(3) if choose(9) == 0 else 0), half.side)
+
+    def partial_traffic(self, choose: Choose) -> None:
+        """One whose checksum the sender has left to its network card."""
+        self.two.make_partial = True
+        self.traffic(choose)
+        self.two.make_partial = False
+
+
+EVENTS = (*Turmoil.EVENTS, Doubled.traffic, Doubled.partial_traffic)
+
+
+def live(two: Two, seed: int, steps: int) -> Doubled:
+    """A life in which mostly packets happen. Raises AssertionError if the law is broken."""
+    turmoil, chance = Doubled(two), Random(seed)
+    for step in range(steps):
+        kind = chance.randrange(300)
+        if kind < len(EVENTS):
+            event = EVENTS[kind]
+        elif kind % 2:
+            event = EVENTS[kind // 2 % 8]
+        else:
+            event = EVENTS[-1 - (kind % 8 == 0)]
+        event(turmoil, chance.randrange)
+        if step % 10 == 0:
+            turmoil.check()
+    return turmoil

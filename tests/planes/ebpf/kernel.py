@@ -1,0 +1,144 @@
+"""The real programs, run on packets one by one (BPF_PROG_TEST_RUN), in a network of this test's own."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyroute2 import IPRoute, netns
+
+from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.layout import Hook, Reason
+from ipmasq.planes.ebpf.table import Report, Table
+
+OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
+MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+IPV4 = b"\x08\x00"
+TC_ACT_REDIRECT, TC_ACT_UNSPEC = 7, 0xFFFFFFFF
+XDP_PASS, XDP_REDIRECT = 2, 4
+GSO_SIZE_AT, CONTEXT = 176, 192
+"""Of struct __sk_buff."""
+
+
+@contextmanager
+def network() -> Iterator[dict[str, int]]:
+    """Interfaces `in0` and `out0` by name, with a neighbour for everybody, in a namespace."""
+    name = f"ipmk{os.getpid()}"
+    netns.create(name)
+    try:
+        netns.pushns(name)
+        try:
+            with IPRoute() as kernel:
+                yield _build(kernel)
+        finally:
+            netns.popns()
+    finally:
+        netns.remove(name)
+
+
+def _build(kernel: IPRoute) -> dict[str, int]:
+    found = {}
+    for name, address in (("in0", "10.0.0.1/24"), ("out0", "203.0.113.1/24")):
+        kernel.link("add", ifname=name, kind="veth", peer={"ifname": f"{name}-far"})
+        index = found[name] = kernel.link_lookup(ifname=name)[0]
+        host, length = address.split("/")
+        kernel.addr("add", index=index, address=host, prefixlen=int(length))
+        for each in (index, kernel.link_lookup(ifname=f"{name}-far")[0]):
+            kernel.link("set", index=each, state="up")
+        Path(f"/proc/sys/net/ipv4/conf/{name}/forwarding").write_text("1")
+        net = host.rpartition(".")[0]
+        for last in (*range(2, 10), 254):
+            kernel.neigh(
+                "add", dst=f"{net}.{last}", lladdr="02:00:00:00:00:09", ifindex=index, state=0x80
+            )
+    kernel.route("add", dst="default", gateway="203.0.113.254")
+    kernel.link("set", index=kernel.link_lookup(ifname="lo")[0], state="up")
+    return found
+
+
+class Kernel:
+    """A fast path like `tests.planes.ebpf.model.Model`, but the real one."""
+
+    def __init__(self, devices: dict[str, int], hook: Hook, capacity: int = 1000) -> None:
+        self.hook = hook
+        self.loaded = libbpf.Object(OBJECT.read_bytes(), {"halves": capacity})
+        self.table = Table(self.loaded, capacity)
+        self.capacity = capacity
+        self.table.via(devices["in0"], devices["out0"])
+        self.devices = devices
+        lib = libbpf.library()
+        for device in devices.values():
+            index = struct.pack("=I", device)
+            entry = struct.pack("=Ii", device, 0)
+            assert lib.bpf_map_update_elem(self.loaded.map("targets"), index, entry, 0) == 0
+        self.programs = [
+            self.loaded.program(f"{hook.name.lower()}_{s}") for s in ("inside", "outside")
+        ]
+        self.warm_up = [self.loaded.program(f"tc_{s}") for s in ("inside", "outside")]
+        self._seen: dict[bytes, int] = {}
+
+    def close(self) -> None:
+        self.table.close()
+        self.loaded.close()
+
+    # -- Repeater; `now` is the test's clock, which the kernel does not know
+
+    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
+        return self.table.insert(entries, now)
+
+    def read(self, key: bytes) -> Report | None:
+        return self._on_our_clock(key, self.table.read(key))
+
+    def remove(self, key: bytes) -> Report | None:
+        return self._on_our_clock(key, self.table.remove(key))
+
+    def dump(self) -> Iterator[tuple[bytes, Report]]:
+        for key, report in self.table.dump():
+            ours = self._on_our_clock(key, report)
+            assert ours
+            yield key, ours
+
+    def beat(self, now: float) -> None:
+        self.table.beat(time.monotonic())
+
+    def _on_our_clock(self, key: bytes, report: Report | None) -> Report | None:
+        if report is None:
+            return None
+        if report.traffic:
+            age = (layout.units(time.monotonic()) - report.seen) & 0xFFFFFFFF
+            assert age < 60_000, "it does not say when"
+        return report._replace(seen=self._seen.get(key, 0))
+
+    # -- packets
+
+    def forward(self, data: bytes, side: int, now: float, partial: bool = False) -> bytes | None:
+        if partial or len(data) < 28:  # cannot be said to BPF_PROG_TEST_RUN
+            return None
+        frame = MACS[0] + MACS[1] + IPV4 + data
+        verdict, out = self.run(frame, side)
+        if self.hook is Hook.XDP and verdict == XDP_PASS:
+            # TC stands behind it, and looks up the next hop for both.
+            assert out == frame
+            verdict, out = self.run(frame, side, Hook.TC)
+            passed = verdict != TC_ACT_REDIRECT
+        else:
+            passed = verdict not in (TC_ACT_REDIRECT, XDP_REDIRECT)
+        if passed:
+            assert out == frame, "a packet that is left to the engine is as it was"
+            return None
+        self._seen[layout.Key.pack(data[12:24], data[9], side, 0)] = layout.units(now)
+        return out[14:]
+
+    def run(self, frame: bytes, side: int, hook: Hook | None = None) -> tuple[int, bytes]:
+        hook = self.hook if hook is None else hook
+        if hook is Hook.XDP:
+            return libbpf.run_once(self.programs[side], frame)[:2]
+        program = self.warm_up[side]
+        return libbpf.run_once(program, frame)[:2]
+
+    def reasons(self) -> dict[tuple[Hook, Reason], int]:
+        return self.table.reasons()

@@ -1,0 +1,119 @@
+"""The fast path as a few lines of Python: what bpf/ does to an IP packet, and no more."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+
+from ipmasq.planes.ebpf import layout
+from ipmasq.planes.ebpf.table import Report, entry
+from tests.conformance.packets import FIN, RST, SYN, TCP, UDP
+
+
+def summed(*words: bytes) -> int:
+    return sum(word for (word,) in struct.iter_unpack("!H", b"".join(words)))
+
+
+def moved(checksum: int, before: bytes, after: bytes) -> int:
+    """RFC 1624, equation 3, as it stands there."""
+    total = (~checksum & 0xFFFF) + summed(after) + summed(bytes(~byte & 0xFF for byte in before))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+class Model:
+    """A Repeater in memory."""
+
+    closing = SYN | FIN | RST
+
+    def __init__(self, capacity: int = 1000) -> None:
+        self.capacity = capacity
+        self.halves: dict[bytes, bytearray] = {}
+        self.beaten = -1e9
+
+    # -- what the gateway does to it
+
+    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
+        for done, (key, wire) in enumerate(entries):
+            if len(self.halves) >= self.capacity:
+                return done
+            self.halves[key] = bytearray(entry(wire, now))
+        return len(entries)
+
+    def read(self, key: bytes) -> Report | None:
+        half = self.halves.get(key)
+        return self._report(half) if half is not None else None
+
+    def remove(self, key: bytes) -> Report | None:
+        half = self.halves.pop(key, None)
+        return self._report(half) if half is not None else None
+
+    def dump(self) -> Iterator[tuple[bytes, Report]]:
+        return ((key, self._report(half)) for key, half in list(self.halves.items()))
+
+    def beat(self, now: float) -> None:
+        self.beaten = now
+
+    @staticmethod
+    def _report(half: bytearray) -> Report:
+        return Report(*layout.REPORT.unpack_from(half, layout.REPORT_AT))
+
+    # -- what it does to packets
+
+    def forward(self, data: bytes, side: int, now: float, partial: bool = False) -> bytes | None:
+        """What the packet becomes; None if it is left to the engine."""
+        if len(data) < 28 or data[0] != 0x45 or data[8] <= 1:
+            return None
+        if int.from_bytes(data[6:8], "big") & 0xBFFF:
+            return None
+        total, protocol = int.from_bytes(data[2:4], "big"), data[9]
+        if protocol == TCP:
+            if len(data) < 40 or data[33] & self.closing:
+                return None
+            length = (data[32] >> 4) * 4
+            if length < 20 or 20 + length > total:
+                return None
+            sequence, acknowledged = struct.unpack_from("!II", data, 24)
+            position = (sequence + total - 20 - length) & 0xFFFFFFFF, acknowledged
+        elif protocol == UDP and 8 <= int.from_bytes(data[24:26], "big") <= total - 20:
+            position = 0, 0
+        else:
+            return None
+        if total > len(data):
+            return None
+        key = layout.Key.pack(data[12:24], protocol, side, 0)
+        half = self.halves.get(key)
+        if half is None or now - self.beaten > 10:
+            return None
+        self._count(half, total, now, position)
+        return self._rewrite(bytearray(data), bytes(half[:12]), partial)
+
+    def _count(self, half: bytearray, total: int, now: float, position: tuple[int, int]) -> None:
+        traffic = self._report(half).traffic + (1 << layout.TRAFFIC_SHIFT) + total
+        traffic &= (1 << 64) - 1
+        layout.REPORT.pack_into(half, layout.REPORT_AT, layout.units(now), traffic, *position)
+
+    def _rewrite(self, data: bytearray, wire: bytes, partial: bool) -> bytes:
+        before = bytes(data[12:24])
+        data[12:24] = wire
+        self._checksum(data, before, wire, partial)
+        hop = bytes(data[8:10])
+        data[8] -= 1
+        check = int.from_bytes(data[10:12], "big")
+        check = moved(check, before[:8] + hop, wire[:8] + bytes(data[8:10]))
+        data[10:12] = check.to_bytes(2, "big")
+        return bytes(data)
+
+    def _checksum(self, data: bytearray, before: bytes, wire: bytes, partial: bool) -> None:
+        at = 20 + (16 if data[9] == TCP else 6)
+        check = int.from_bytes(data[at : at + 2], "big")
+        if partial:
+            check = ~moved(~check & 0xFFFF, before[:8], wire[:8]) & 0xFFFF
+        elif data[9] == UDP and not check:
+            return
+        else:
+            check = moved(check, before, wire)
+            if data[9] == UDP:
+                check = check or 0xFFFF
+        data[at : at + 2] = check.to_bytes(2, "big")

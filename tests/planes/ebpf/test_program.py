@@ -1,0 +1,152 @@
+"""The real programs keep the law, and say why they leave a packet to the engine."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.layout import Hook, Reason
+from tests.conformance import packets
+from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, TCP, UDP
+from tests.core.turmoil import INNER, OUTER, PUBLIC
+from tests.offload.two import Two, live
+from tests.planes.ebpf.kernel import (
+    CONTEXT,
+    GSO_SIZE_AT,
+    IPV4,
+    MACS,
+    TC_ACT_REDIRECT,
+    Kernel,
+    network,
+)
+
+pytestmark = pytest.mark.live
+ENDS = (INNER[0], 5000, OUTER[0], 80)
+
+
+@pytest.fixture(scope="module")
+def devices() -> Iterator[dict[str, int]]:
+    with network() as found:
+        yield found
+
+
+@pytest.fixture(params=list(Hook), ids=lambda hook: hook.name)
+def kernel(devices: dict[str, int], request: pytest.FixtureRequest) -> Iterator[Kernel]:
+    kernel = Kernel(devices, request.param)
+    kernel.beat(0)
+    yield kernel
+    kernel.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_life_is_the_same_with_the_real_program(kernel: Kernel, seed: int) -> None:
+    two = Two(kernel, Random(seed))
+    live(two, seed, 2500)
+    assert two.forwarded > 100
+    reasons = kernel.reasons()
+    assert reasons[kernel.hook, Reason.FLAGS]
+    assert reasons[kernel.hook, Reason.NO_ENTRY]
+
+
+def enter(kernel: Kernel, protocol: int = TCP) -> None:
+    """One flow outwards."""
+    key = packets.udp(*ENDS)[12:24]
+    wire = PUBLIC[0] + OUTER[0] + struct.pack("!HH", 61000, 80)
+    assert kernel.insert([(layout.Key.pack(key, protocol, 0, 0), wire)], 0) == 1
+
+
+def why(kernel: Kernel, data: bytes, hook: Hook | None = None) -> str:
+    before = kernel.reasons()
+    kernel.run(MACS[0] + MACS[1] + IPV4 + data, 0, hook)
+    after = kernel.reasons()
+    return " ".join(
+        reason.name
+        for (where, reason), count in after.items()
+        if where is (kernel.hook if hook is None else hook) and count > before[where, reason]
+    )
+
+
+def test_each_extraordinary_packet_is_left_to_the_engine_and_counted(kernel: Kernel) -> None:
+    enter(kernel, TCP)
+    enter(kernel, UDP)
+    if kernel.hook is Hook.XDP:
+        assert why(kernel, packets.tcp(*ENDS, ACK)) == "STALE_HOP"
+        for packet in (packets.tcp(*ENDS, ACK), packets.udp(*ENDS)):
+            assert kernel.forward(packet, 0, 0)
+    ordinary = packets.tcp(*ENDS, ACK | PSH, 1, 1, b"x" * 30)
+    assert why(kernel, ordinary) == ""
+    assert why(kernel, packets.tcp(*ENDS, SYN)) == "FLAGS"
+    assert why(kernel, packets.tcp(*ENDS, FIN | ACK)) == "FLAGS"
+    assert why(kernel, packets.tcp(*ENDS, RST)) == "FLAGS"
+    assert why(kernel, packets.tcp(*ENDS, ACK, ttl=1)) == "HOP_LIMIT"
+    assert why(kernel, packets.udp(*ENDS, fragment=0x2000)) == "FRAGMENT"
+    assert why(kernel, packets.udp(*ENDS, fragment=3)) == "FRAGMENT"
+    assert why(kernel, packets.udp(*ENDS, options=b"\1\1\1\0")) == "OPTIONS"
+    assert why(kernel, packets.ip(ENDS[0], ENDS[2], 47, bytes(20))) == "PROTOCOL"
+    assert why(kernel, packets.tcp(INNER[0], 5001, OUTER[0], 80, ACK)) == "NO_ENTRY"
+    assert why(kernel, packets.udp(*ENDS, bytes(1500))) == "TOO_BIG"
+    assert why(kernel, ordinary[:2] + b"\1\0" + ordinary[4:]) == "SHORT"
+    assert why(kernel, b"\x60" + bytes(47)) == "NOT_IPV4"
+
+
+def test_a_segmentation_offload_packet_may_be_larger_than_the_next_hop_takes(
+    devices: dict[str, int],
+) -> None:
+    kernel = Kernel(devices, Hook.TC)
+    kernel.beat(0)
+    enter(kernel)
+    frame = MACS[0] + MACS[1] + IPV4 + packets.tcp(*ENDS, ACK, 1, 1, bytes(3000))
+    context = bytearray(CONTEXT)
+    struct.pack_into("=I", context, GSO_SIZE_AT, 1400)
+    verdict, out, _ = libbpf.run_once(kernel.programs[0], frame, bytes(context))
+    assert verdict == TC_ACT_REDIRECT
+    assert packets.read(out[14:]).source.address == PUBLIC[0]
+    struct.pack_into("=I", context, GSO_SIZE_AT, 1480)
+    assert libbpf.run_once(kernel.programs[0], frame, bytes(context))[0] != TC_ACT_REDIRECT
+    kernel.close()
+
+
+def test_nothing_is_repeated_for_a_gateway_that_has_fallen_silent(kernel: Kernel) -> None:
+    enter(kernel)
+    kernel.table.beat(time.monotonic() - 11)
+    assert why(kernel, packets.tcp(*ENDS, ACK)) == "SILENT"
+    kernel.table.beat(time.monotonic() - 8)
+    assert why(kernel, packets.tcp(*ENDS, ACK), Hook.TC) == ""
+
+
+def test_the_next_hop_is_followed_when_it_has_changed(devices: dict[str, int]) -> None:
+    from pyroute2 import IPRoute
+
+    kernel = Kernel(devices, Hook.TC)
+    kernel.beat(0)
+    enter(kernel)
+
+    def sent_to() -> bytes:
+        kernel.run(MACS[0] + MACS[1] + IPV4 + packets.tcp(*ENDS, ACK), 0)  # finds the next hop
+        return kernel.run(MACS[0] + MACS[1] + IPV4 + packets.tcp(*ENDS, ACK), 0)[1][:6]
+
+    neighbour = {"dst": "203.0.113.254", "ifindex": devices["out0"], "state": 0x80}
+    assert sent_to().hex() == "020000000009"
+    with IPRoute() as route:
+        route.neigh("replace", lladdr="02:00:00:00:00:0a", **neighbour)
+        kernel.table.forget_hops()
+        assert sent_to().hex() == "02000000000a"
+        route.neigh("del", **neighbour)
+        kernel.table.forget_hops()
+        assert why(kernel, packets.tcp(*ENDS, ACK)) == "NO_NEIGHBOUR"
+        route.neigh("replace", lladdr="02:00:00:00:00:09", **neighbour)
+    assert sent_to().hex() == "020000000009"
+    kernel.close()
+
+
+def test_a_full_table_takes_no_more_and_loses_nothing(devices: dict[str, int]) -> None:
+    kernel = Kernel(devices, Hook.TC, capacity=4)
+    entries = [(bytes((n,)) * 16, bytes(12)) for n in range(6)]
+    assert kernel.insert(entries, 0) == 4
+    assert sorted(key for key, _ in kernel.dump()) == [key for key, _ in entries[:4]]
+    kernel.close()

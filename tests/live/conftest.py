@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyroute2 import netns
@@ -122,6 +123,14 @@ class Running:
     def reload(self, text: str) -> None:
         self.path.write_text(text)
         self.process.send_signal(signal.SIGHUP)
+
+    def ask(self) -> dict[str, Any]:
+        """See `small_gateway.facts`."""
+        self.process.send_signal(signal.SIGUSR1)
+        assert self.process.stdout
+        while not (line := self.process.stdout.readline()).startswith("{"):
+            assert line, "it has ended"
+        return json.loads(line)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> str:
         """What it said; empty if all is well."""

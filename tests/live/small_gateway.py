@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from ipmasq.core.policy import Behaviour, Forward, HelperUse, Policy, PortRange
+from ipmasq.core.policy import Behaviour, Forward, HelperUse, Policy, PortRange, Timeouts
 from ipmasq.gateway import logs
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
@@ -41,13 +42,14 @@ class Json:
             public=tuple(public),
             own=frozenset([*outside, *addresses("gi")]),
             ports=PortRange(*said.get("ports", (61000, 65095))),  # type: ignore[misc]
+            timeouts=Timeouts(**said.get("timeouts", {})),  # type: ignore[arg-type]
             filtering=Behaviour(int(str(said.get("filtering", 1)))),
             forwards=tuple(
                 Forward(name, protocol, None, PortRange(port, port), to_address(host), to)
                 for name, protocol, port, host, to in said.get("forwards", ())  # type: ignore[attr-defined]
             ),
         )
-        return Setup(policy, "go", ("gi",))
+        return Setup(policy, "go", ("gi",), plane=str(said.get("plane", "tun")))
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         raise KeyError(name)
@@ -63,6 +65,23 @@ def addresses(interface: str) -> list[Address]:
         return [to_address(each.get_attr("IFA_LOCAL")) for each in found]
 
 
+def facts(gateway: Gateway) -> dict[str, object]:
+    """What a test wants to know in between."""
+    offload = gateway.offload
+    if offload is not None:
+        offload.refresh()
+    return {
+        "plane": gateway.status()["plane"],
+        "entered": len(offload) if offload is not None else 0,
+        "fast": offload.packets if offload is not None else 0,
+        "slow": gateway.engine.counts[0],
+        "flows": [
+            [str(view.state), view.helper, view.packets_out, view.packets_in]
+            for view in gateway.engine.flows()
+        ],
+    }
+
+
 def main(path: str) -> None:
     logs.begin(logging.WARNING)
     loop = Loop()
@@ -72,6 +91,7 @@ def main(path: str) -> None:
         gateway.start()
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))
+    loop.on_signal(signal.SIGUSR1, lambda: print(json.dumps(facts(gateway)), flush=True))
     print("ready", flush=True)
     loop.run()
     gateway.stop()

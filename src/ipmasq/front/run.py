@@ -17,6 +17,9 @@ CONFIG = "/etc/ipmasq/gateway.toml"
 class Plane(StrEnum):
     AUTO = "auto"
     TUN = "tun"
+    EBPF = "ebpf"
+    EBPF_TC = "ebpf-tc"
+    EBPF_XDP = "ebpf-xdp"
 
 
 class Log(StrEnum):
@@ -28,7 +31,9 @@ def run(
     config: Annotated[
         str, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")
     ] = CONFIG,
-    plane: Annotated[Plane, typer.Option(help="What moves the packets.")] = Plane.AUTO,
+    plane: Annotated[
+        Plane | None, typer.Option(help="What moves the packets, whatever the file says.")
+    ] = None,
     log: Annotated[Log, typer.Option(help="How to log, to the standard error output.")] = Log.TEXT,
     debug: Annotated[bool, typer.Option("--debug", help="Log each flow, too.")] = False,
 ) -> None:
@@ -48,7 +53,7 @@ def run(
 
     logs.begin(logging.DEBUG if debug else logging.INFO, log is Log.JSON)
     try:
-        _run(config)
+        _run(config, plane.value if plane else None)
     except SetupError as error:
         for mistake in error.mistakes:
             complain(mistake)
@@ -60,7 +65,7 @@ def run(
         raise give_up(text) from None
 
 
-def _run(config: str) -> None:
+def _run(config: str, plane: str | None) -> None:
     """Raises SetupError, PlaneError and SocketError; then nothing is left behind."""
     from ipmasq.config import load
     from ipmasq.control.control import Control
@@ -73,7 +78,7 @@ def _run(config: str) -> None:
     loop, file = Loop(), File(config)
     for warning in file.read().warnings:
         logs.log.warning("%s", warning)
-    gateway = Gateway(file, loop)
+    gateway = Gateway(file, loop, plane=plane)
     table = load(config).config.control
     control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
     gateway.listeners.extend((control.tell, logs.write))

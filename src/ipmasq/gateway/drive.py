@@ -106,7 +106,10 @@ class Drive:
         engine_receive, now = self.engine.receive, self.loop.clock()
 
         def receive(packet: Packet, side: Side) -> Sequence[Packet]:
-            return engine_receive(packet, side, now).packets
+            packets = engine_receive(packet, side, now).packets
+            if self.engine.is_pressing:
+                self.tell()
+            return packets
 
         self.plane.pump(descriptor, receive, BATCH)
 

@@ -73,4 +73,4 @@ def _setup(loaded: Loaded, here: Surroundings) -> Setup:
         raise SetupError(
             [f"{loaded.path}: no interface here is in the network of the public addresses"]
         )
-    return Setup(policy, sides.outside, sides.inside)
+    return Setup(policy, sides.outside, sides.inside, plane=loaded.config.gateway.plane)

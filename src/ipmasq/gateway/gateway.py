@@ -16,10 +16,12 @@ from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.loop import Loop, Timer
+from ipmasq.gateway.planes import describe, make_plane
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
+from ipmasq.offload.offload import Offload
+from ipmasq.planes.ebpf.plane import EbpfPlane
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
-from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.wire.addresses import to_text
 
 log = logging.getLogger("ipmasq")
@@ -32,6 +34,9 @@ SETTLING = 0.2
 
 RETRY = 1.0
 
+OFFLOAD_EVERY = 1.0
+"""Seconds between two reports of the fast path."""
+
 
 class Gateway:
     """Made, then `start`ed, then the loop runs, then `stop`ped.
@@ -40,9 +45,14 @@ class Gateway:
     """
 
     def __init__(
-        self, configuration: Configuration, loop: Loop, directory: Path = DIRECTORY
+        self,
+        configuration: Configuration,
+        loop: Loop,
+        directory: Path = DIRECTORY,
+        plane: str | None = None,
     ) -> None:
-        """Reads the configuration. `directory` is for the record of what is changed about the host.
+        """Reads the configuration. `directory` is for the record of what is changed about the host,
+        `plane` the name of another one than the configuration's.
 
         Raises SetupError.
         """
@@ -52,10 +62,11 @@ class Gateway:
         self._changes = Changes()
         self._settling: Timer | None = None
         self._setup = setup = configuration.read()
-        self._plane = TunPlane(setup.outside, setup.inside, setup.policy.inside, directory)
+        self._plane = make_plane(plane or setup.plane, setup, directory)
         self._helpers = {use.name: use for use in setup.policy.helpers}
         self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
         self._drive = Drive(self.engine, self._plane, loop)
+        self.offload: Offload | None = None
         self._started = loop.clock()
 
     @property
@@ -67,6 +78,7 @@ class Gateway:
         """Raises PlaneError; then nothing is left behind."""
         self._drive.reserve(ports_in_use())
         self._drive.start()
+        self._begin_to_offload()
         self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
@@ -80,8 +92,24 @@ class Gateway:
         tell_systemd("STOPPING=1")
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
+        if self.offload is not None:
+            self._drive.tell()
+            self._drive.listeners.remove(self.offload.listen)
+            self.offload.stop()
+            self.offload = None
         self._drive.stop()
         log.info("the gateway has stopped")
+
+    def _begin_to_offload(self) -> None:
+        if isinstance(self._plane, EbpfPlane) and self._plane.table is not None:
+            self.offload = Offload(self.engine, self._plane.table, self._loop.clock)
+            self._drive.listeners.insert(0, self.offload.listen)
+            self.offload.tick()
+            self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
+
+    def _look_at_fast_path(self) -> None:
+        if self.offload is not None:
+            self.offload.tick()
 
     # -- what an operator does
 
@@ -148,7 +176,7 @@ class Gateway:
             "process": os.getpid(),
             "uptime": round(self._loop.clock() - self._started, 3),
             "config": self._configuration.path,
-            "plane": "tun",
+            "plane": describe(self._plane),
             "outside": self._setup.outside,
             "inside": list(self._setup.inside),
             "networks": [str(network) for network in policy.inside],

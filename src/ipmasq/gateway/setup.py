@@ -17,6 +17,8 @@ class Setup:
     inside: tuple[str, ...]
     """Names of the interfaces behind which the inside networks are."""
     warnings: tuple[str, ...] = ()
+    plane: str = "auto"
+    """What moves the packets: one of `ipmasq.gateway.planes.PLANES`."""
 
 
 class SetupError(Exception):

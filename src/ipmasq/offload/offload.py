@@ -117,6 +117,11 @@ class Offload:
         for flow in list(self._entries):
             self.remove(flow)
 
+    def stop(self) -> None:
+        """Bring back all that was counted, for the last time."""
+        self.refresh()
+        self._engine.consult(None)
+
     def _make_up(self) -> None:
         """Events were lost: look at every flow."""
         self._lost = self._engine.lost_events

@@ -13,6 +13,8 @@ from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.layout import Hook, Reason
 
 BATCH = 16384
+RENEW = 30.0
+"""Seconds after which next hops are looked up again, so that the kernel confirms its neighbours."""
 
 
 class Report(NamedTuple):
@@ -59,6 +61,7 @@ class Table:
         self._reasons = loaded.map("reasons")
         self._state = mmap.mmap(loaded.map(".bss"), mmap.PAGESIZE)
         self._epoch = 1
+        self._renewed = 0.0
         self._one = ctypes.create_string_buffer(layout.Half.size)
         self._keys = ctypes.create_string_buffer(BATCH * layout.Key.size)
         self._values = ctypes.create_string_buffer(BATCH * layout.Half.size)
@@ -110,6 +113,9 @@ class Table:
 
     def beat(self, now: float) -> None:
         self._set("beat", layout.units(now))
+        if now - self._renewed >= RENEW:
+            self._renewed = now
+            self.forget_hops()
 
     def via(self, inside: int, outside: int) -> None:
         """The devices (their indices) by which the engine's packets enter the kernel, by side."""

@@ -1,0 +1,37 @@
+"""Which plane it is to be, by the names that the configuration has for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ipmasq.gateway.setup import Setup
+from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.tun.plane import TunPlane
+
+PLANES = ("auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp")
+XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True}
+"""Whether there is to be XDP; None: where it suits."""
+
+
+def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
+    inside, networks = setup.inside, setup.policy.inside
+    if name == "tun":
+        return TunPlane(setup.outside, inside, networks, directory)
+    return EbpfPlane(
+        setup.outside,
+        inside,
+        networks,
+        directory,
+        flows=setup.policy.limits.flows,
+        xdp=XDP[name],
+        required=name != "auto",
+    )
+
+
+def describe(plane: TunPlane) -> str:
+    """The plane, and where its programs are."""
+    if not isinstance(plane, EbpfPlane):
+        return "tun"
+    if plane.table is None:
+        return f"tun ({plane.trouble})" if plane.trouble else "tun"
+    return f"ebpf ({plane.described()})"

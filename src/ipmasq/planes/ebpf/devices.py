@@ -1,0 +1,75 @@
+"""What must be known of an interface before a program is put on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink import genlmsg
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.generic import GenericNetlinkSocket
+
+ETHERNET = 1  # ARPHRD_ETHER
+
+# <linux/netdev.h> (Linux 6.3)
+NETDEV_CMD_DEV_GET = 1
+REDIRECT = 1 << 1
+TARGET = 1 << 2
+
+UNFIT = frozenset({"veth"})
+"""Kinds whose packets may come with unfinished checksums, of which XDP is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    name: str
+    index: int
+    ethernet: bool
+    kind: str
+    """`veth`, `vlan`, ...; empty for hardware."""
+    features: int | None
+    """What its driver does with XDP; None if the kernel does not say."""
+
+    @property
+    def suits_xdp(self) -> bool:
+        """Whether `auto` should put XDP there."""
+        return self.ethernet and self.kind not in UNFIT and bool((self.features or 0) & REDIRECT)
+
+    @property
+    def takes_redirected(self) -> bool:
+        """To others, a redirect from XDP would lose the packet."""
+        return self.ethernet and (self.features is None or bool(self.features & TARGET))
+
+
+def look_up(kernel: IPRoute, name: str) -> Device | None:
+    for index in kernel.link_lookup(ifname=name):
+        link = kernel.get_links(index)[0]
+        info: Any = link.get_attr("IFLA_LINKINFO")
+        kind = info.get_attr("IFLA_INFO_KIND") if info else ""
+        return Device(name, index, link["ifi_type"] == ETHERNET, kind or "", features(index))
+    return None
+
+
+class _Message(genlmsg):  # type: ignore[misc]
+    nla_map = (
+        ("NETDEV_A_DEV_UNSPEC", "none"),
+        ("NETDEV_A_DEV_IFINDEX", "uint32"),
+        ("NETDEV_A_DEV_PAD", "hex"),
+        ("NETDEV_A_DEV_XDP_FEATURES", "uint64"),
+    )
+
+
+def features(index: int) -> int | None:
+    with GenericNetlinkSocket() as netdev:
+        try:
+            netdev.bind("netdev", _Message)
+            ask = _Message()
+            ask["cmd"], ask["version"] = NETDEV_CMD_DEV_GET, 1
+            ask["attrs"] = [("NETDEV_A_DEV_IFINDEX", index)]
+            for answer in netdev.nlm_request(ask, msg_type=netdev.prid, msg_flags=1):
+                found: int | None = answer.get_attr("NETDEV_A_DEV_XDP_FEATURES")
+                return found
+        except (NetlinkError, OSError, RuntimeError):
+            return None
+    return None

@@ -1,0 +1,194 @@
+"""The tun plane, and before it programs that repeat what the engine has decided.
+
+    inside host -> IN_i --program--> OUT -> remote            settled flows, ordinary packets
+                        \\--rules--> ipmasq-in -> engine ...   everything else, as without programs
+
+What a program leaves alone simply goes on into the kernel, so the tun plane's rules bring it to the
+engine with its side known.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import struct
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ipmasq.core.side import Side
+from ipmasq.planes.ebpf import libbpf
+from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
+from ipmasq.planes.ebpf.changes import HopChanges
+from ipmasq.planes.ebpf.devices import Device, look_up
+from ipmasq.planes.ebpf.layout import Hook
+from ipmasq.planes.ebpf.table import Table
+from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.tun.journal import DIRECTORY
+from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.steering import DEVICE
+from ipmasq.wire.addresses import Network
+
+log = logging.getLogger("ipmasq")
+
+OBJECT = "ipmasq.bpf.o"
+
+TROUBLES = {
+    errno.EPERM: "loading programs needs root, or CAP_BPF and CAP_NET_ADMIN",
+    errno.EACCES: "this kernel's verifier refuses the programs",
+    errno.EINVAL: "this kernel is too old for the programs",
+    errno.ENOSYS: "this kernel has no eBPF",
+    errno.E2BIG: "the table is larger than this kernel allows",
+    errno.ENOMEM: "there is not enough memory for the table",
+}
+
+
+class EbpfPlane(TunPlane):
+    def __init__(
+        self,
+        outside: str,
+        inside: Sequence[str],
+        networks: Sequence[Network],
+        directory: Path = DIRECTORY,
+        *,
+        flows: int = 1_000_000,
+        xdp: bool | None = None,
+        required: bool = True,
+        tcx: bool = True,
+    ) -> None:
+        """`flows`: room for so many. `xdp`: on every interface, or none, or (None) where it suits.
+        `required`: otherwise the tun plane does alone what must do without programs."""
+        super().__init__(outside, inside, networks, directory)
+        self._capacity = 2 * flows
+        self._xdp, self._required, self._tcx = xdp, required, tcx
+        self._loaded: libbpf.Object | None = None
+        self._changes: HopChanges | None = None
+        self._attached: dict[tuple[Hook, int], Attached] = {}
+        self.table: Table | None = None
+        self.trouble = ""
+        """Why there is no fast path, in one sentence."""
+
+    def open(self) -> None:
+        super().open()
+        try:
+            self._begin()
+        except PlaneError as error:
+            self._end()
+            if self._required:
+                super().close()
+                raise
+            self.trouble = str(error)
+            log.warning("without the eBPF fast path: %s", error)
+
+    def close(self) -> None:
+        self._end()
+        super().close()
+
+    def refresh(self) -> None:
+        super().refresh()
+        if self.table is not None:
+            self._follow()
+
+    def descriptors(self) -> Sequence[int]:
+        own = (self._changes.fileno(),) if self._changes else ()
+        return (*super().descriptors(), *own)
+
+    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+        if self._changes is None or descriptor != self._changes.fileno():
+            return super().pump(descriptor, receive, most)
+        if self._changes.have_come() and self.table is not None:
+            self.table.forget_hops()
+        return 0
+
+    @property
+    def hooks(self) -> dict[str, str]:
+        """Where programs are, by interface: `tc` or `tc+xdp`."""
+        found: dict[str, list[str]] = {}
+        for hook, _ in sorted(self._attached):
+            for (each, _), attached in self._attached.items():
+                if each is hook and hook.name.lower() not in found.get(attached.device.name, []):
+                    found.setdefault(attached.device.name, []).append(hook.name.lower())
+        return {name: "+".join(hooks) for name, hooks in found.items()}
+
+    # -- programs
+
+    def _begin(self) -> None:
+        """Raises PlaneError."""
+        self._changes = HopChanges()  # before anything is looked up, so that no change is missed
+        try:
+            image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
+        except FileNotFoundError:
+            raise PlaneError("this package was built without the programs") from None
+        try:
+            self._loaded = libbpf.Object(image, {"halves": self._capacity})
+            self.table = Table(self._loaded, self._capacity)
+        except OSError as error:
+            if error.errno is None:
+                raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
+            what = TROUBLES.get(error.errno, error.strerror)
+            raise PlaneError(f"the programs cannot be loaded: {what}") from error
+        self._follow()
+        log.info("the eBPF fast path: %s", self.described())
+
+    def described(self) -> str:
+        return ", ".join(f"{hooks} on {name}" for name, hooks in self.hooks.items()) or "nowhere"
+
+    def _end(self) -> None:
+        attached, self._attached = self._attached, {}
+        for each in attached.values():
+            each.detach(self._open_kernel)
+        for part in (self.table, self._loaded, self._changes):
+            if part is not None:
+                part.close()
+        self.table = self._loaded = self._changes = None
+
+    def _follow(self) -> None:
+        """Have programs on the interfaces that there are now. Raises PlaneError."""
+        table = self.table
+        assert table is not None
+        kernel = self._open_kernel
+        via = [kernel.link_lookup(ifname=DEVICE[side])[0] for side in Side]
+        table.via(*via)
+        sides = {self._where.outside: Side.OUTSIDE}
+        sides |= dict.fromkeys(self._where.inside, Side.INSIDE)
+        found = {name: look_up(kernel, name) for name in sides}
+        wanted: dict[tuple[Hook, int], tuple[Device, Side]] = {}
+        for name, side in sides.items():
+            device = found[name]
+            if device is not None:
+                wanted[Hook.TC, device.index] = device, side
+                if self._xdp or (self._xdp is None and device.suits_xdp):
+                    wanted[Hook.XDP, device.index] = device, side
+        for key in [key for key in self._attached if key not in wanted]:
+            self._attached.pop(key).detach(kernel)
+        for key, (device, side) in wanted.items():
+            if key not in self._attached:
+                self._attach(key, device, side)
+        self._name_targets([device for device, _ in wanted.values()])
+        table.forget_hops()
+
+    def _attach(self, key: tuple[Hook, int], device: Device, side: Side) -> None:
+        assert self._loaded is not None
+        try:
+            if key[0] is Hook.TC:
+                made = attach_tc(self._open_kernel, self._loaded, device, side, self._tcx)
+            else:
+                made = attach_xdp(self._loaded, device, side)
+        except (OSError, NetlinkError) as error:
+            if key[0] is Hook.XDP and self._xdp is None:
+                log.info("no XDP on %s: %s", device.name, error)
+                return
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise PlaneError(f"no program on {device.name}: {key[0].name}: {why}") from error
+        self._attached[key] = made
+
+    def _name_targets(self, devices: Sequence[Device]) -> None:
+        assert self._loaded is not None
+        targets = self._loaded.map("targets")
+        for device in devices:
+            if device.takes_redirected:
+                index = struct.pack("=I", device.index)
+                value = struct.pack("=Ii", device.index, 0)
+                libbpf.library().bpf_map_update_elem(targets, index, value, 0)

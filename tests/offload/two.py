@@ -12,7 +12,6 @@ from random import Random
 from typing import Any, Protocol
 
 from ipmasq.core.engine import Engine, Verdict
-from ipmasq.core.flow import unpack
 from ipmasq.core.side import Side
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.ebpf.table import Repeater
@@ -171,7 +170,9 @@ class Doubled(Turmoil):
             return
         flow = settled[choose(len(settled))]
         half = (flow.forth, flow.back)[choose(2)]
-        ends = [part for end in unpack(half.key) for part in end]
+        key = half.key
+        sport, dport = int.from_bytes(key[8:10], "big"), int.from_bytes(key[10:], "big")
+        ends = key[:4], sport, key[4:8], dport
         odd = (
             {},
             {"ttl": 1 + choose(255)},

@@ -96,6 +96,9 @@ class StandIn:
     def unload_helper(self, name: str) -> None:
         self.engine.unload_helper(name, self.loop.clock())
 
+    def fast_path(self) -> tuple[tuple[str, int, str], ...]:
+        return ()
+
     def set_timeouts(self, timeouts: Timeouts) -> None:
         self.engine.apply(replace(self.engine.policy, timeouts=timeouts), self.loop.clock())
 

@@ -75,6 +75,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
         "entered": len(offload) if offload is not None else 0,
         "fast": offload.packets if offload is not None else 0,
         "slow": gateway.engine.counts[0],
+        "left": {name: packets for name, packets, _ in gateway.fast_path() if packets},
         "flows": [
             [str(view.state), view.helper, view.packets_out, view.packets_in]
             for view in gateway.engine.flows()

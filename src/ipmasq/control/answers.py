@@ -140,6 +140,10 @@ def reason(why: Why, packets: int) -> Row:
     }
 
 
+def fast_path(name: str, packets: int, sentence: str) -> Row:
+    return {"reason": name, "packets": packets, "drop": False, "sentence": sentence}
+
+
 def timeouts(timeouts: Timeouts) -> Row:
     return {field.name: getattr(timeouts, field.name) for field in fields(timeouts)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +21,10 @@ class RunningGateway(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """Facts for people and programs, as JSON can say them."""
+
+    def fast_path(self) -> Iterable[tuple[str, int, str]]:
+        """Packets that the fast path forwarded, and those that it left to the engine: a name for
+        machines, how many, a sentence for people. Nothing if there is none."""
 
     def reload(self) -> tuple[int, Sequence[str]]:
         """Go on under the changed configuration: how many flows it closed, and warnings.

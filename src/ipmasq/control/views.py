@@ -55,6 +55,8 @@ def stats(context: Context, _: arguments.Nothing) -> Rows:
     for why in Why:
         if why < Why.IDLE:
             yield answers.reason(why, counts[why])
+    for name, packets, sentence in context.gateway.fast_path():
+        yield answers.fast_path(name, packets, sentence)
 
 
 def timeouts(context: Context, _: arguments.Nothing) -> Rows:

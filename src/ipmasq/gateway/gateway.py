@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -185,6 +185,16 @@ class Gateway:
             "flows": len(self.engine.table.flows),
             "unsent": self._plane.unsent,
         }
+
+    def fast_path(self) -> Iterable[tuple[str, int, str]]:
+        """What it counted: see `ipmasq.control.gateway.RunningGateway`."""
+        if self.offload is None or not isinstance(self._plane, EbpfPlane):
+            return
+        yield "repeated", self.offload.packets, "forwarded by the fast path, as the engine decided"
+        yield "refused", self.offload.refused, "flows for which the fast path had no room"
+        for (hook, reason), packets in self._plane.left().items():
+            name = f"{hook.name.lower()}.{reason.name.lower()}"
+            yield name, packets, f"left to the engine by {hook.name}: {reason.sentence}"
 
     # -- following
 

@@ -23,7 +23,7 @@ from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import Device, look_up
-from ipmasq.planes.ebpf.layout import Hook
+from ipmasq.planes.ebpf.layout import Hook, Reason
 from ipmasq.planes.ebpf.table import Table
 from ipmasq.planes.plane import PlaneError, Receive
 from ipmasq.planes.tun.journal import DIRECTORY
@@ -111,6 +111,11 @@ class EbpfPlane(TunPlane):
                 if each is hook and hook.name.lower() not in found.get(attached.device.name, []):
                     found.setdefault(attached.device.name, []).append(hook.name.lower())
         return {name: "+".join(hooks) for name, hooks in found.items()}
+
+    def left(self) -> dict[tuple[Hook, Reason], int]:
+        """Packets that the programs have left to the engine, by why."""
+        counts = self.table.reasons() if self.table is not None else {}
+        return {(hook, why): n for (hook, why), n in counts.items() if why}
 
     # -- programs
 

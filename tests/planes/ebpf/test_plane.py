@@ -1,0 +1,115 @@
+"""Programs come to interfaces and leave them, on new kernels and on old ones."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyroute2 import IPRoute
+
+from ipmasq.core.side import Side
+from ipmasq.planes.ebpf import libbpf
+from ipmasq.planes.ebpf.attach import attach_tc
+from ipmasq.planes.ebpf.devices import look_up
+from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.plane import PlaneError
+from ipmasq.wire.addresses import to_network
+from tests.planes.ebpf.kernel import OBJECT, network
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def devices() -> Iterator[dict[str, int]]:
+    with network() as found:
+        yield found
+
+
+def plane(directory: Path, **options: object) -> EbpfPlane:
+    inside = [to_network("10.0.0.0/24")]
+    return EbpfPlane("out0", ["in0"], inside, directory, flows=10, **options)  # type: ignore[arg-type]
+
+
+def filters(name: str) -> str:
+    command = ("tc", "filter", "show", "dev", name, "ingress")
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def xdp(name: str) -> bool:
+    command = ("ip", "-d", "link", "show", name)
+    return "prog/xdp" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_kernel_without_tcx_gets_filters_which_leave_with_the_plane(
+    devices: dict[str, int], tmp_path: Path
+) -> None:
+    made = plane(tmp_path, tcx=False, xdp=False)
+    made.open()
+    assert made.hooks == {"out0": "tc", "in0": "tc"}
+    assert "ipmasq" in filters("in0")
+    assert "ipmasq" in filters("out0")
+    made.close()
+    assert filters("in0") == filters("out0") == ""
+
+
+def test_a_filter_that_a_crash_has_left_is_removed(devices: dict[str, int], tmp_path: Path) -> None:
+    loaded = libbpf.Object(OBJECT.read_bytes(), {"halves": 4})
+    with IPRoute() as kernel:
+        device = look_up(kernel, "in0")
+        assert device
+        attach_tc(kernel, loaded, device, Side.INSIDE, tcx=False)
+    loaded.close()
+    assert "ipmasq" in filters("in0")
+    made = plane(tmp_path, xdp=False)
+    made.open()
+    assert filters("in0") == ""
+    made.close()
+
+
+def test_xdp_stands_before_tc_and_leaves_with_the_plane(
+    devices: dict[str, int], tmp_path: Path
+) -> None:
+    made = plane(tmp_path, xdp=True)
+    made.open()
+    assert made.hooks == {"out0": "tc+xdp", "in0": "tc+xdp"}
+    assert xdp("in0")
+    assert xdp("out0")
+    made.close()
+    assert not xdp("in0")
+
+
+def test_auto_puts_no_xdp_on_a_veth(devices: dict[str, int], tmp_path: Path) -> None:
+    made = plane(tmp_path)
+    made.open()
+    assert made.hooks == {"out0": "tc", "in0": "tc"}
+    made.close()
+
+
+def test_without_the_library_auto_goes_on_and_says_why(
+    devices: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libbpf, "LIBRARY", "libbpf.so.none")
+    libbpf.library.cache_clear()
+    made = plane(tmp_path, required=False)
+    made.open()
+    assert made.table is None
+    assert "there is no libbpf" in made.trouble
+    made.close()
+    with pytest.raises(PlaneError, match="there is no libbpf"):
+        plane(tmp_path).open()
+    libbpf.library.cache_clear()
+
+
+def test_what_a_kernel_says_of_xdp_is_understood(devices: dict[str, int]) -> None:
+    """A veth takes redirected packets only when its other end is ready for them."""
+    with IPRoute() as kernel:
+        before = look_up(kernel, "out0")
+        subprocess.run(("ethtool", "-K", "out0-far", "gro", "on"), check=True)
+        after = look_up(kernel, "out0")
+    assert before
+    assert after
+    assert (before.features, after.features) != (None, None)
+    assert not before.takes_redirected
+    assert after.takes_redirected

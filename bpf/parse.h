@@ -10,7 +10,8 @@
 #include "layout.h"
 
 #define DONT_FRAGMENT 0x4000
-#define FIN_SYN_RST 0x07
+#define FIN_SYN_RST_ACK 0x17
+#define ACK 0x10
 
 struct tcp {
 	__be16 source, destination;
@@ -39,7 +40,7 @@ static always_inline enum reason parse_tcp(struct iphdr *ip, void *limit, struct
 
 	if ((void *)(tcp + 1) > limit)
 		return SHORT;
-	if (tcp->flags & FIN_SYN_RST)
+	if ((tcp->flags & FIN_SYN_RST_ACK) != ACK)
 		return FLAGS;
 	length = (tcp->offset >> 4) * 4;
 	facts->headers = sizeof(*ip) + length;

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.table import Report, entry
-from tests.conformance.packets import FIN, RST, SYN, TCP, UDP
+from tests.conformance.packets import ACK, FIN, RST, SYN, TCP, UDP
 
 
 def summed(*words: bytes) -> int:
@@ -69,7 +69,7 @@ class Model:
             return None
         total, protocol = int.from_bytes(data[2:4], "big"), data[9]
         if protocol == TCP:
-            if len(data) < 40 or data[33] & self.closing:
+            if len(data) < 40 or data[33] & self.closing or not data[33] & ACK:
                 return None
             length = (data[32] >> 4) * 4
             if length < 20 or 20 + length > total:

@@ -200,3 +200,15 @@ def test_whatever_the_bytes_are_there_is_a_report(content: bytes):
         os.close(read)
     assert report.errors
     assert report.text()
+
+
+def test_what_is_wrong_together_is_said_beside_another_mistake_of_the_same_rule(tmp_path):
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        '[gateway]\ninside = "eth1"\noutside = "eth0"\n'
+        '[[rule]]\naction = "drop"\nfrom = "10.0.0.1/24"\nprotocol = "icmp"\nports = 80\n'
+    )
+    assert [(problem.line, problem.key) for problem in load(file).problems] == [
+        (6, "rule 1, from"),
+        (8, "rule 1, ports"),
+    ]

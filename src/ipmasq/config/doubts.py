@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import product
 
-from ipmasq.config.mistakes import WITH_PORTS, Mistake, overlap
-from ipmasq.config.model import Config
+from ipmasq.config.mistakes import Mistake, overlap
+from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
 from ipmasq.config.values import duration_text, protocol_text
 from ipmasq.core.policy import ANY_PROTOCOL, Action, HelperUse, PortRange, Rule

@@ -9,13 +9,10 @@ from ipmasq.config.model import Config, ForwardTable
 from ipmasq.config.places import Path
 from ipmasq.config.sides import named_networks
 from ipmasq.config.tables import forward, forward_name, trigger_name
-from ipmasq.config.values import protocol_text
-from ipmasq.core.policy import ANY_PROTOCOL, Forward, HelperUse, PortRange
+from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.wire.addresses import Network, to_text
 
 Mistake = tuple[Path, str]
-
-WITH_PORTS = (ANY_PROTOCOL, 6, 17)
 
 
 def contradictions(
@@ -24,7 +21,6 @@ def contradictions(
     """`known`: paths at which a mistake was found already; nothing is said to be missing there."""
     yield from _incomplete(config, known)
     yield from _sides(config)
-    yield from _rules(config)
     yield from _forwards(config)
     yield from _names(config)
     yield from _classes(config)
@@ -63,13 +59,6 @@ def _sides(config: Config) -> Iterator[Mistake]:
 
 def _plain(network: Network) -> str:
     return to_text(network.address) if network.length == 32 else str(network)
-
-
-def _rules(config: Config) -> Iterator[Mistake]:
-    for index, rule in config.rule.items():
-        for key, ports in (("ports", rule.ports), ("from_ports", rule.from_ports)):
-            if ports and rule.protocol not in WITH_PORTS:
-                yield ("rule", index, key), f"{protocol_text(rule.protocol)} has no ports"
 
 
 def _forwards(config: Config) -> Iterator[Mistake]:

@@ -12,7 +12,15 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+)
 
 from ipmasq.config import values
 from ipmasq.core.door import TCP
@@ -29,6 +37,8 @@ from ipmasq.core.policy import (
 from ipmasq.wire.addresses import Address, Network
 
 Value = TypeVar("Value")
+
+WITH_PORTS = (ANY_PROTOCOL, 6, 17)
 
 LEFT_OUT = object()
 """Stands where a bad element stood."""
@@ -122,6 +132,15 @@ class RuleTable(_Table):
     protocol: Protocol = ANY_PROTOCOL
     ports: Items[Ports] = {}
     from_ports: Items[Ports] = {}
+
+    @field_validator("ports", "from_ports")
+    @classmethod
+    def _has_ports(cls, ports: dict[int, PortRange], known: ValidationInfo) -> dict[int, PortRange]:
+        """Said here, so that it is said whatever else is wrong with the rule."""
+        protocol = known.data.get("protocol", ANY_PROTOCOL)
+        if ports and protocol not in WITH_PORTS:
+            raise ValueError(f"{values.protocol_text(protocol)} has no ports")
+        return ports
 
 
 class ForwardTable(_Table):

@@ -20,8 +20,15 @@
 #define number(name, value) int (*name)[value]
 #define kind(name, type) typeof(type) *name
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define swap16(x) __builtin_bswap16(x)
 #define swap32(x) __builtin_bswap32(x)
+#define in_memory(first, second) ((__u64)(second) << 32 | (first))
+#else
+#define swap16(x) (x)
+#define swap32(x) (x)
+#define in_memory(first, second) ((__u64)(first) << 32 | (second))
+#endif
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*const bpf_l4_csum_replace)(struct __sk_buff *skb, __u32 offset, __u64 from, __u64 to,

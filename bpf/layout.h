@@ -24,7 +24,7 @@ struct key {
 	__u8 protocol;
 	__u8 side; /* where the packet comes in */
 	__u16 zero;
-};
+} __attribute__((aligned(8)));
 
 /* One direction of a flow: what to write, how to send it, and what to report. */
 struct half {

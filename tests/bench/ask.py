@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from tests.bench.echo import datagram_socket
+
 Ask = Callable[[int], object]
 
 
 def udp(address: str, port: int, count: int) -> list[list[float]]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    with datagram_socket(port) as client:
         client.settimeout(5)
         client.connect((address, port))
 
@@ -60,5 +62,7 @@ def _timed(asks: list[Ask], count: int) -> list[list[float]]:
     return taken
 
 
+CLIENTS: dict[str, Callable[..., list[list[float]]]] = {"udp": udp, "ftp": ftp}
+
 if __name__ == "__main__":
-    print(json.dumps({"udp": udp, "ftp": ftp}[sys.argv[1]](sys.argv[2], *map(int, sys.argv[3:]))))
+    print(json.dumps(CLIENTS[sys.argv[1]](sys.argv[2], *map(int, sys.argv[3:]))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ def buckets(count: int) -> AbstractContextManager[None]:
 
 def usual_buckets() -> int:
     """As many as there are now: unless somebody has set them, those that the kernel gave itself."""
+    if not BUCKETS.exists():
+        subprocess.run(["modprobe", "nf_conntrack"], check=True)
     return int(BUCKETS.read_text())
 
 

@@ -8,10 +8,23 @@ from __future__ import annotations
 import selectors
 import socket
 import sys
+from collections.abc import Callable
+
+WITH_OPTIONS = "8"
+"""Datagrams to this port and from it carry IP options: nothing but padding (RFC 791, 3.1)."""
+PADDING = b"\x01\x01\x01\x00"
+
+
+def datagram_socket(port: int) -> socket.socket:
+    """For datagrams to or from this server port."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if port == int(WITH_OPTIONS):
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, PADDING)
+    return made
 
 
 def udp(address: str, port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    with datagram_socket(port) as server:
         server.bind((address, port))
         print("ready", flush=True)
         while True:
@@ -40,5 +53,7 @@ def ftp(address: str, *ports: int) -> None:
                     key.fileobj.close()
 
 
+SERVERS: dict[str, Callable[..., None]] = {"udp": udp, "ftp": ftp}
+
 if __name__ == "__main__":
-    {"udp": udp, "ftp": ftp}[sys.argv[1]](sys.argv[2], *map(int, sys.argv[3:]))
+    SERVERS[sys.argv[1]](sys.argv[2], *map(int, sys.argv[3:]))

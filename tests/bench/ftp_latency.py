@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from statistics import median, quantiles
 
 from tests.bench.figures import Figure, bench
-from tests.bench.topology import OUTSIDE, ipmasq, network
+from tests.bench.topology import OUTSIDE, network
+from tests.bench.ways import ipmasq
 
 LINES = "1000"
 WITH, WITHOUT = "21", "2121"

@@ -16,6 +16,7 @@ from tests.bench import conntrack
 from tests.bench.figures import Figure, bench
 from tests.bench.path_ways import MOST, WAYS
 from tests.bench.path_wires import Kind, Wires, wires
+from tests.bench.ways import MASQUERADE
 
 FLOWS = (1, 1_000, 100_000, MOST)
 KINDS = (
@@ -23,7 +24,6 @@ KINDS = (
     (Kind("tcp64", ipv4.TCP, 50),),
 )
 """Those of one protocol have the same flows."""
-MASQUERADE = "kernel-masquerade"
 AS_IT_COMES = f"{MASQUERADE}-default"
 """With room for as many connections, in the buckets that the kernel gave itself: so most leave it."""
 LIMITS = {"xdp": "xdp-redirect", "tc": "tc-redirect"}

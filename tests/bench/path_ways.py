@@ -18,7 +18,8 @@ from ipmasq.planes.ebpf.table import Table
 from ipmasq.wire.addresses import to_address, to_network
 from tests.bench import conntrack
 from tests.bench.path_wires import FAR, NEAR_PORT, Kind, Wires
-from tests.bench.topology import GATEWAY_OUT, INSIDE, PREFIX, forwarding, masquerading
+from tests.bench.topology import GATEWAY_OUT, INSIDE, PREFIX
+from tests.bench.ways import MASQUERADE, forwarding, masquerading
 
 MOST = 1_000_000
 CHUNK = 8192
@@ -114,7 +115,7 @@ WAYS: Mapping[str, Way] = {
     "xdp-redirect": Way(bare("bare_xdp", libbpf.BPF_XDP), translates=False),
     "tc-redirect": Way(bare("bare_tc", libbpf.BPF_TCX_INGRESS), translates=False),
     "kernel-forward": Way(kernel_forward, translates=False),
-    "kernel-masquerade": Way(kernel_masquerade, translates=True),
+    MASQUERADE: Way(kernel_masquerade, translates=True),
     "xdp": Way(ours(xdp=True), translates=True),
     "tc": Way(ours(xdp=False), translates=True),
 }

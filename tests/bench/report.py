@@ -92,6 +92,8 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
 
 def _common(name: str, other: str) -> str:
     """The one word in which the other's name differs, or else all of it."""
+    if other == name:
+        return "itself"
     words = [(a, b) for a, b in zip_longest(name.split("."), other.split(".")) if a != b]
     return words[0][1] if len(words) == 1 and not words[0][1].isdecimal() else other
 

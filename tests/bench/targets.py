@@ -37,6 +37,8 @@ TARGETS: Mapping[str, Target] = {
     "engine.flow.bytes": Target(most=1.2 * 1024),
     "tun.tcp.gbps": Target(least=8),
     "helper.ftp.latency_ms": Target(most=1),
+    "bulk.ebpf.tcp1.gbps": times(1),
+    "bulk.ebpf.tcp8.gbps": times(1),
     **dict.fromkeys(paths("xdp", 1), times(5)),
     **dict.fromkeys(paths("xdp", 1_000_000), times(6)),
     **dict.fromkeys(paths("xdp", 1, "limit"), times(0.8)),

@@ -1,14 +1,12 @@
-"""Three network namespaces, inside - gateway - outside, and who forwards between them."""
+"""Three network namespaces, inside - gateway - outside, and programs in them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -16,19 +14,11 @@ PREFIX = "ipmbench"
 NUMBERS = count()
 """Of the networks of this process."""
 INSIDE, GATEWAY_IN, GATEWAY_OUT, OUTSIDE = "10.0.0.2", "10.0.0.1", "203.0.113.1", "203.0.113.2"
-MASQUERADE = 'table ip bench { chain out { type nat hook postrouting priority srcnat; oifname "go" masquerade; }; }'
 
-CONFIGURATION = """
-[gateway]
-inside = "gi"
-outside = "go"
-plane = "tun"
 
-[helper.ftp]
-
-[control]
-socket = "{socket}"
-"""
+def on_one_processor(*command: str) -> tuple[str, ...]:
+    """All hosts on the same one. Waking another one up takes longer than any gateway does."""
+    return "taskset", "-c", str(max(os.sched_getaffinity(0))), *command
 
 
 class Network:
@@ -117,43 +107,6 @@ def network() -> Iterator[Network]:
         yield made
     finally:
         made.down()
-
-
-@contextmanager
-def forwarding(network: Network) -> Iterator[None]:
-    """The kernel forwards, nothing more."""
-    network.run("gw", "sysctl", "-qw", "net.ipv4.ip_forward=1")
-    try:
-        yield
-    finally:
-        network.run("gw", "sysctl", "-qw", "net.ipv4.ip_forward=0")
-
-
-@contextmanager
-def masquerading(network: Network) -> Iterator[None]:
-    """The kernel masquerades, by nftables."""
-    with forwarding(network):
-        network.run("gw", "nft", "-f", "-", given=MASQUERADE)
-        try:
-            yield
-        finally:
-            network.run("gw", "nft", "delete", "table", "ip", "bench")
-
-
-@contextmanager
-def ipmasq(network: Network) -> Iterator[None]:
-    """`ipmasq run` on its tun plane, with the FTP helper."""
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
-        file = Path(directory, "gateway.toml")
-        file.write_text(CONFIGURATION.format(socket=Path(directory, "control.sock")))
-        program = str(Path(sys.executable).with_name("ipmasq"))
-        with network.running("gw", program, "run", "-c", str(file), ready="the gateway runs"):
-            yield
-
-
-Ways = Mapping[str, Callable[[Network], AbstractContextManager[None]]]
-WAYS: Ways = {"kernel-forward": forwarding, "kernel-masquerade": masquerading, "tun": ipmasq}
-"""By the first part of their figures' names."""
 
 
 def _run(*command: str, given: str | None = None) -> str:

@@ -17,6 +17,7 @@ from tests.bench import (
     engine_scale,
     engine_speed,
     flow_memory,
+    ftp_bulk,
     ftp_latency,
     path,
     tun,
@@ -26,7 +27,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
-    *(path, bulk, tun, ftp_latency),
+    *(path, bulk, ftp_bulk, tun, ftp_latency),
 )
 """Whatever is imported here has entered its benches."""
 

@@ -39,6 +39,7 @@ TARGETS: Mapping[str, Target] = {
     "helper.ftp.latency_ms": Target(most=1),
     "bulk.ebpf.tcp1.gbps": times(1),
     "bulk.ebpf.tcp8.gbps": times(1),
+    "bulk.ftp.data.gbps": times(0.95),
     **dict.fromkeys(paths("xdp", 1), times(5)),
     **dict.fromkeys(paths("xdp", 1_000_000), times(6)),
     **dict.fromkeys(paths("xdp", 1, "limit"), times(0.8)),

@@ -19,6 +19,7 @@ from tests.bench import (
     flow_memory,
     ftp_bulk,
     ftp_latency,
+    latency,
     path,
     tun,
 )
@@ -27,7 +28,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
-    *(path, bulk, ftp_bulk, tun, ftp_latency),
+    *(path, bulk, ftp_bulk, tun, ftp_latency, latency),
 )
 """Whatever is imported here has entered its benches."""
 

@@ -20,6 +20,7 @@ from tests.bench import (
     ftp_bulk,
     ftp_latency,
     latency,
+    new,
     path,
     tun,
 )
@@ -28,7 +29,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
-    *(path, bulk, ftp_bulk, tun, ftp_latency, latency),
+    *(path, bulk, ftp_bulk, tun, ftp_latency, latency, new),
 )
 """Whatever is imported here has entered its benches."""
 

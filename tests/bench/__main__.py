@@ -16,6 +16,8 @@ from tests.bench import (
     engine_new,
     engine_scale,
     engine_speed,
+    fast_flows,
+    fast_memory,
     flow_memory,
     ftp_bulk,
     ftp_latency,
@@ -29,7 +31,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
-    *(path, bulk, ftp_bulk, tun, ftp_latency, latency, new),
+    *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new),
 )
 """Whatever is imported here has entered its benches."""
 

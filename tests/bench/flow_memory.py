@@ -34,11 +34,11 @@ def memory(runs: int) -> Iterator[Figure]:
 
 
 def tcp() -> float:
-    return _grown(tcp_flow, _resident)
+    return _grown(tcp_flow, resident)
 
 
 def udp() -> float:
-    return _grown(udp_flow, _resident)
+    return _grown(udp_flow, resident)
 
 
 def traced() -> float:
@@ -59,6 +59,6 @@ def _grown(make: Make, used: Callable[[], int], flows: int = FLOWS) -> float:
     return grown / flows
 
 
-def _resident() -> int:
+def resident() -> int:
     """Bytes of this process that are in memory (proc(5))."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +16,10 @@ from ipmasq.offload.offload import key
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.plane import EbpfPlane
 from ipmasq.planes.ebpf.table import Table
-from ipmasq.wire.addresses import to_address, to_network
+from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.bench import conntrack
-from tests.bench.path_wires import FAR, NEAR_PORT, Kind, Wires
-from tests.bench.topology import GATEWAY_OUT, INSIDE, PREFIX
+from tests.bench.path_wires import Kind, Wires, client_and_server
+from tests.bench.topology import GATEWAY_OUT, PREFIX
 from tests.bench.ways import MASQUERADE, forwarding, masquerading
 
 MOST = 1_000_000
@@ -74,22 +75,28 @@ def ours(xdp: bool) -> Forwards:
 
     @contextmanager
     def forwards(wires: Wires, kind: Kind, flows: int) -> Iterator[None]:
-        with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
-            networks = [to_network("10.0.0.0/24")]
-            plane = EbpfPlane("go", ["gi"], networks, Path(directory), flows=MOST, xdp=xdp)
-            with wires.at("gw"):
-                plane.open()
-            try:
-                assert plane.table is not None
-                enter(plane.table, kind.protocol, flows)
-                # The gateway would do it every second.
-                plane.table.beat(time.monotonic() + HOUR)
-                yield
-            finally:
-                with wires.at("gw"):
-                    plane.close()
+        with opened(wires, xdp) as table:
+            enter(table, kind.protocol, flows)
+            yield
 
     return forwards
+
+
+@contextmanager
+def opened(wires: Wires, xdp: bool) -> Iterator[Table]:
+    """The plane with nothing in its table, and nobody who has to say every second that he lives."""
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
+        networks = [to_network("10.0.0.0/24")]
+        plane = EbpfPlane("go", ["gi"], networks, Path(directory), flows=MOST, xdp=xdp)
+        with wires.at("gw"):
+            plane.open()
+        try:
+            assert plane.table is not None
+            plane.table.beat(time.monotonic() + HOUR)
+            yield plane.table
+        finally:
+            with wires.at("gw"):
+                plane.close()
 
 
 def enter(table: Table, protocol: int, flows: int) -> None:
@@ -99,16 +106,22 @@ def enter(table: Table, protocol: int, flows: int) -> None:
         assert table.insert(entries, time.monotonic()) == len(entries)
 
 
-def halves(i: int, protocol: int) -> Iterator[tuple[bytes, bytes]]:
-    """Key and what to write of flow i, for either direction."""
-    far = FAR.address[:2] + (i & 0xFFFF).to_bytes(2, "big")
-    near_port, far_port = (NEAR_PORT + (i >> 16)).to_bytes(2, "big"), FAR.port.to_bytes(2, "big")
-    inside, public = to_address(INSIDE), to_address(GATEWAY_OUT)
-    for side, before, after in (
-        (Side.INSIDE, inside + far + near_port + far_port, public + far + near_port + far_port),
-        (Side.OUTSIDE, far + public + far_port + near_port, far + inside + far_port + near_port),
+def halves(flow: int, protocol: int) -> Iterator[tuple[bytes, bytes]]:
+    """Key and what to write, for either direction."""
+    client, server = client_and_server(flow)
+    public = Endpoint(to_address(GATEWAY_OUT), client.port)
+    for side, key_ends, wire_ends in (
+        (Side.INSIDE, (client, server), (public, server)),
+        (Side.OUTSIDE, (server, public), (server, client)),
     ):
-        yield key(Repeated(side, protocol, before, after)), after
+        wire = _slice(*wire_ends)
+        yield key(Repeated(side, protocol, _slice(*key_ends), wire)), wire
+
+
+def _slice(source: Endpoint, destination: Endpoint) -> bytes:
+    """As it stands in a packet, see bpf/layout.h."""
+    ends = source.address, destination.address, source.port, destination.port
+    return struct.pack("!4s4sHH", *ends)
 
 
 WAYS: Mapping[str, Way] = {

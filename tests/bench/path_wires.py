@@ -36,6 +36,12 @@ NEAR_PORT = 1024
 SETTINGS = struct.Struct("=Q64sIIII4s6sH")
 
 
+def client_and_server(flow: int) -> tuple[Endpoint, Endpoint]:
+    """The near and the far end of the flow with this number."""
+    far = FAR.address[:2] + (flow & 0xFFFF).to_bytes(2, "big")
+    return Endpoint(to_address(INSIDE), NEAR_PORT + (flow >> 16)), Endpoint(far, FAR.port)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Packets of `size` bytes, IP header included (50 make a frame of 64, as Ethernet counts)."""
@@ -116,13 +122,18 @@ class Wires:
         return self._send(int(pace * SECONDS), kind, back)
 
     def fill(self, kind: Kind, flows: int, translated: bool) -> None:
-        """One packet of each flow, then one back: afterwards whatever forwards knows them all."""
+        """Afterwards whatever forwards knows them all, in both directions. Raises RuntimeError if it does not."""
         for back in (False, True):
-            self._aim(kind, flows, translated, back)
-            self._send(flows, kind, back)
-            if self._arrived() < flows:
+            arrived = self.once(kind, flows, translated, back)
+            if arrived < flows:
                 way = "back" if back else "out"
-                raise RuntimeError(f"{self._arrived():,} of {flows:,} packets arrived {way}")
+                raise RuntimeError(f"{arrived:,} of {flows:,} packets arrived {way}")
+
+    def once(self, kind: Kind, flows: int, translated: bool, back: bool) -> int:
+        """Send one packet of each flow. How many arrive as they must."""
+        self._aim(kind, flows, translated, back)
+        self._send(flows, kind, back)
+        return self._arrived()
 
     def _aim(self, kind: Kind, flows: int, translated: bool, back: bool) -> None:
         inside, public = to_address(INSIDE), to_address(GATEWAY_OUT if translated else INSIDE)

@@ -1,0 +1,99 @@
+"""As many flows as the fast path holds, through the real engine into the real table, and back."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ipmasq.core.engine import Engine
+from ipmasq.core.side import Side
+from ipmasq.offload.offload import Offload
+from ipmasq.planes.ebpf.table import Table
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import to_address
+from tests.bench.figures import Figure, bench
+from tests.bench.fresh import fresh
+from tests.bench.path_ways import MOST, opened
+from tests.bench.path_wires import Kind, client_and_server, wires
+from tests.bench.topology import GATEWAY_OUT
+from tests.bench.traffic import POLICY, datagram, engine, pass_through, public_of
+
+TOGETHER = 64
+SMALL = Kind("udp64", ipv4.UDP, 50)
+
+
+@bench("fast.flow.full")
+def fast_flows(runs: int) -> Iterator[Figure]:
+    """Once, however many runs are asked for: it takes a minute and hardly varies."""
+    for name, unit, value in fresh(filled):
+        yield Figure(f"fast.{name}", unit, [value])
+
+
+def filled() -> list[tuple[str, str, float]]:
+    """Enter all flows, find that a further one is refused, and have a packet of each counted."""
+    gateway = engine(replace(POLICY, public=(to_address(GATEWAY_OUT),)), time.monotonic())
+    with wires() as made:
+        before = grown()
+        with opened(made, xdp=False) as table:
+            offload = Offload(gateway, table, time.monotonic)
+            entering = sum(settle(gateway, offload, start) for start in range(0, MOST, TOGETHER))
+            used = locked(), grown() - before
+            refuse_one_more(gateway, offload, table)
+            idle = timed(offload.refresh)
+            made.once(SMALL, MOST, translated=True, back=False)
+            busy = timed(offload.refresh)
+            assert offload.packets == MOST, "a packet of each flow"
+    return [
+        ("flow.kernel.bytes", "bytes/flow", used[0] / MOST),
+        ("flow.kernel.grown.bytes", "bytes/flow", used[1] / MOST),
+        ("flow.enter.us", "us/flow", entering / MOST * 1e6),
+        ("refresh.idle.s", f"s, {MOST:,} flows", idle),
+        ("refresh.busy.s", f"s, {MOST:,} flows", busy),
+    ]
+
+
+def settle(gateway: Engine, offload: Offload, start: int, count: int = TOGETHER) -> float:
+    """Some flows by a datagram each way. How many seconds the listener takes."""
+    for number in range(start, start + count):
+        client, server = client_and_server(number)
+        out = pass_through(gateway, datagram(client, server, b""), Side.INSIDE, time.monotonic())
+        back = datagram(server, public_of(out), b"")
+        pass_through(gateway, back, Side.OUTSIDE, time.monotonic())
+    return timed(lambda: offload.listen(gateway.events()))
+
+
+def refuse_one_more(gateway: Engine, offload: Offload, table: Table) -> None:
+    """Whoever is in stays in."""
+    entered = {key for key, _ in table.dump()}
+    assert len(entered) == 2 * len(offload) == 2 * MOST
+    settle(gateway, offload, MOST, 1)
+    assert (len(offload), offload.refused) == (MOST, 1)
+    assert {key for key, _ in table.dump()} == entered
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def locked() -> int:
+    """Bytes of the maps of this process, as the kernel accounts for them (proc(5), bpf(2))."""
+    maps = {}
+    for descriptor in os.listdir("/proc/self/fdinfo"):
+        with suppress(FileNotFoundError):  # the one that listed them
+            told = Path("/proc/self/fdinfo", descriptor).read_text()
+            if "map_id" in told:
+                facts = dict(line.split(":", 1) for line in told.splitlines())
+                maps[facts["map_id"]] = int(facts["memlock"])
+    return sum(maps.values())
+
+
+def grown() -> int:
+    """Bytes of all that the kernel has taken for itself, piece by piece or in large pieces."""
+    found = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return sum(int(found[name].split()[0]) * 1024 for name in ("Slab", "VmallocUsed"))

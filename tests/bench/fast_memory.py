@@ -1,0 +1,41 @@
+"""Bytes of the gateway's own memory per flow that the fast path has, beside what the engine needs anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.resources import files
+
+from ipmasq.core.events import FlowSettled
+from ipmasq.offload.offload import Offload
+from ipmasq.planes.ebpf import libbpf
+from ipmasq.planes.ebpf.plane import OBJECT
+from ipmasq.planes.ebpf.table import Table
+from tests.bench.figures import Figure, bench
+from tests.bench.flow_memory import FLOWS, resident
+from tests.bench.fresh import fresh
+from tests.bench.traffic import POLICY, PUBLIC, engine, tcp_flow
+
+
+@bench("fast.flow.python")
+def fast_memory(runs: int) -> Iterator[Figure]:
+    """It hardly varies."""
+    yield Figure(
+        "fast.flow.python.bytes", "bytes/flow", [fresh(added) for _ in range(min(runs, 2))]
+    )
+
+
+def added() -> float:
+    """What the process grows by when the listener is told of flows that have settled."""
+    gateway = engine(replace(POLICY, public=PUBLIC[:2]))
+    for number in range(FLOWS):
+        tcp_flow(gateway, number, 1 + number * 1e-5)
+        gateway.events()
+    image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
+    loaded = libbpf.Object(image, {"halves": 2 * FLOWS})
+    offload = Offload(gateway, Table(loaded, 2 * FLOWS), lambda: 1.0)
+    before = resident()
+    for flow in gateway.table.flows:
+        offload.listen([FlowSettled(1.0, flow)])
+    assert len(offload) == FLOWS
+    return (resident() - before) / FLOWS

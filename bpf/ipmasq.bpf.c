@@ -5,7 +5,8 @@
  * into the kernel, whose routing brings it to the engine.
  *
  * Two hooks. TC takes packets of any device and any size, finds next hops and lets the kernel confirm
- * its neighbours. XDP, before it, repeats in turn what TC has found.
+ * its neighbours. XDP, before it, repeats in turn what TC has found. A third, on the way up, keeps
+ * floods from the engine.
  */
 #include "checksum.h"
 #include "hop.h"
@@ -13,6 +14,7 @@
 #include "layout.h"
 #include "maps.h"
 #include "parse.h"
+#include "police.h"
 #include "rewrite.h"
 
 #define TC_ACT_UNSPEC -1
@@ -25,6 +27,8 @@ static always_inline enum reason look_up(struct facts *facts, __u32 now, struct 
 	*half = bpf_map_lookup_elem(&halves, &facts->key);
 	if (!*half)
 		return NO_ENTRY;
+	if (!(*half)->repeated)
+		return ATTENDED;
 	/* Signed: this clock may be a tick behind the gateway's. */
 	return (__s32)(now - state.beat) > LEASE ? SILENT : FORWARDED;
 }
@@ -184,6 +188,11 @@ static always_inline int xdp(struct xdp_md *context, enum side side)
 	return verdict;
 }
 
+static always_inline int up(struct __sk_buff *skb, enum side side)
+{
+	return may_go_up(skb, side) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
 SEC("tc") int tc_inside(struct __sk_buff *skb) { return tc(skb, ETH_HLEN, INSIDE); }
 SEC("tc") int tc_outside(struct __sk_buff *skb) { return tc(skb, ETH_HLEN, OUTSIDE); }
 
@@ -193,6 +202,10 @@ SEC("tc") int tc_outside_bare(struct __sk_buff *skb) { return tc(skb, 0, OUTSIDE
 
 SEC("xdp") int xdp_inside(struct xdp_md *context) { return xdp(context, INSIDE); }
 SEC("xdp") int xdp_outside(struct xdp_md *context) { return xdp(context, OUTSIDE); }
+
+/* Where packets leave the kernel for the engine. */
+SEC("tc") int up_inside(struct __sk_buff *skb) { return up(skb, INSIDE); }
+SEC("tc") int up_outside(struct __sk_buff *skb) { return up(skb, OUTSIDE); }
 
 /* On the far end of a veth pair, which takes redirected packets only if it has a program. */
 SEC("xdp") int xdp_pass(void *context) { (void)context; return XDP_PASS; }

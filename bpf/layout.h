@@ -34,7 +34,7 @@ struct half {
 	__u8 destination[6];
 	__u8 source[6];
 	__u16 mtu;
-	__u16 zero;
+	__u16 repeated; /* or it is only known that the engine has such a flow */
 	__u32 epoch;
 	/* The report. */
 	__u32 seen;	     /* CLOCK_MONOTONIC in units of 2^20 ns, modulo 2^32 */
@@ -51,6 +51,20 @@ struct state {
 	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
 	__u32 beat;   /* when the gateway was last heard of, as `half.seen` */
 	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
+};
+
+/* Who pays for a packet that goes up to the engine (police.h). */
+enum account { FLOWS, OPENINGS, STRANGERS, ACCOUNTS };
+
+struct payer {
+	__be32 host; /* 0: all of that side */
+	__u16 side;
+	__u16 kind;
+};
+
+struct account_state {
+	__u64 spent_until; /* CLOCK_MONOTONIC, nanoseconds */
+	__u64 dropped;	   /* packets that it could not pay */
 };
 
 /* The gateway's silence, in units of 2^20 ns, after which nothing is repeated any more. */
@@ -74,10 +88,11 @@ enum reason {
 	NO_TARGET,
 	TOO_BIG,
 	UNWRITABLE,
+	ATTENDED,
 	REASONS,
 };
 
-enum side { INSIDE, OUTSIDE };
+enum side { INSIDE, OUTSIDE, SIDES };
 enum hook { TC, XDP, HOOKS };
 
 #endif

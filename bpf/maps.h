@@ -23,6 +23,31 @@ struct {
 	kind(value, __u64);
 } reasons SEC(".maps");
 
+/* What a packet costs: [account], nanoseconds. */
+struct {
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(max_entries, ACCOUNTS);
+	kind(key, __u32);
+	kind(value, __u64);
+} prices SEC(".maps");
+
+/* Who has sent how much up to the engine. The one who sent nothing for longest gives way: he loses no
+ * more than what he owed. */
+struct {
+	number(type, BPF_MAP_TYPE_LRU_HASH);
+	number(max_entries, 16384);
+	kind(key, struct payer);
+	kind(value, struct account_state);
+} accounts SEC(".maps");
+
+/* Packets dropped because they were not paid for: [side][account], per CPU. */
+struct {
+	number(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	number(max_entries, SIDES * ACCOUNTS);
+	kind(key, __u32);
+	kind(value, __u64);
+} dropped SEC(".maps");
+
 /* Devices that take packets from XDP: to any other a redirect would lose them. */
 struct {
 	number(type, BPF_MAP_TYPE_DEVMAP_HASH);
@@ -33,13 +58,22 @@ struct {
 
 volatile struct state state;
 
-static always_inline void count(enum hook hook, enum reason reason)
+static always_inline void add_one(void *map, __u32 at)
 {
-	__u32 at = hook * REASONS + reason;
-	__u64 *counter = bpf_map_lookup_elem(&reasons, &at);
+	__u64 *counter = bpf_map_lookup_elem(map, &at);
 
 	if (counter)
 		*counter += 1;
+}
+
+static always_inline void count(enum hook hook, enum reason reason)
+{
+	add_one(&reasons, hook * REASONS + reason);
+}
+
+static always_inline void count_dropped(enum side side, enum account account)
+{
+	add_one(&dropped, side * ACCOUNTS + account);
 }
 
 #endif

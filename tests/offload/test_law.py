@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 import pytest
@@ -77,6 +77,11 @@ class SumsWhatHadNoSum(Model):
         super()._checksum(data, before, wire, partial)
 
 
+class RepeatsWhatIsOnlyKnown(Model):
+    def insert(self, entries, now: float, repeated: bool = True) -> int:
+        return super().insert(entries, now)
+
+
 class IgnoresClosing(Offload):
     def listen(self, happened: Sequence[Event]) -> None:
         super().listen([e for e in happened if not isinstance(e, FlowUnsettled)])
@@ -93,16 +98,16 @@ class AnswersNobody(Offload):
 
 
 class SwapsTheReply(Offload):
-    def _enter(self, flows: Sequence[int]) -> None:
-        inner = self._engine.halves
+    def _enter(self, flows: Iterable[int]) -> None:
+        inner = self._engine.answers
 
         def swapped(flow: int):
-            halves = inner(flow)
-            return halves and (halves[0], halves[1]._replace(wire=halves[0].wire))
+            answers = inner(flow)
+            return answers and answers._replace(back=answers.back._replace(wire=answers.forth.wire))
 
-        self._engine.halves = swapped  # type: ignore[method-assign]
+        self._engine.answers = swapped  # type: ignore[method-assign]
         super()._enter(flows)
-        self._engine.halves = inner  # type: ignore[method-assign]
+        self._engine.answers = inner  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,7 @@ class SwapsTheReply(Offload):
         (CountsNothing, Offload),
         (FinishesPartialChecksums, Offload),
         (SumsWhatHadNoSum, Offload),
+        (RepeatsWhatIsOnlyKnown, Offload),
         (Model, IgnoresClosing),
         (Model, LeavesStaleEntries),
         (Model, AnswersNobody),

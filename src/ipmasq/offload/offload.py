@@ -1,5 +1,6 @@
-"""What has settled is entered into the fast path, what no longer is leaves it, and what the fast path
-has counted comes back to the engine before anything is judged by it.
+"""Every flow is entered into the fast path: what has settled to be repeated, the others as known, so that
+a flood of strangers is told from them. What no longer is leaves it, and what the fast path has counted
+comes back to the engine before anything is judged by it.
 
 An order matters: an entry must be gone before any packet leaves that could bring about one which it
 would answer wrongly. So whoever drives the engine passes events on before the packets of a verdict,
@@ -8,11 +9,11 @@ whenever `Engine.is_pressing`. Entering may take its time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ipmasq.core.engine import Engine
-from ipmasq.core.events import Event, FlowClosed, FlowSettled, FlowUnsettled
-from ipmasq.core.repeat import Repeated, Traffic
+from ipmasq.core.events import Event, FlowClosed, FlowOpened, FlowSettled, FlowUnsettled
+from ipmasq.core.repeat import Answers, Repeated, Traffic
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.table import Repeater, Report
 from ipmasq.wire import ipv4
@@ -24,14 +25,16 @@ SHARE = 20
 
 
 class Entry:
-    """A flow in the fast path: its keys there, and the counters as they were last read."""
+    """A flow in the fast path: its keys there, whether it is repeated or only known to be the engine's,
+    and the counters as they were last read."""
 
-    __slots__ = ("back", "back_before", "flow", "forth", "forth_before")
+    __slots__ = ("back", "back_before", "flow", "forth", "forth_before", "repeated")
 
     def __init__(self, flow: int, forth: bytes, back: bytes) -> None:
         self.flow = flow
         self.forth, self.back = forth, back
         self.forth_before = self.back_before = 0
+        self.repeated = False
 
 
 def key(half: Repeated) -> bytes:
@@ -51,67 +54,83 @@ class Offload:
         self._pause = 1.0
         self.refused = 0
         """Flows for which the table had no room."""
-        self.entered = 0
         self.packets = 0
         """Packets that went by there, as far as is known; `bytes` of them."""
         self.bytes = 0
         engine.consult(self.ask)
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def numbers(self) -> list[int]:
         """The flows that are repeated."""
-        return list(self._entries)
+        return [entry.flow for entry in self._entries.values() if entry.repeated]
 
     # -- from the engine to the fast path
 
     def listen(self, happened: Sequence[Event]) -> None:
         """Follow events; what they call for has been done when this returns."""
-        new: dict[int, None] = {}
+        changed: dict[int, None] = {}
         for event in happened:
-            if isinstance(event, FlowSettled):
-                new[event.flow] = None
-            elif isinstance(event, FlowUnsettled | FlowClosed):
-                new.pop(event.flow, None)
+            if isinstance(event, FlowOpened | FlowSettled):
+                changed[event.flow] = None
+            elif isinstance(event, FlowUnsettled):
+                self.remove(event.flow)
+                changed[event.flow] = None
+            elif isinstance(event, FlowClosed):
+                changed.pop(event.flow, None)
                 self.remove(event.flow)
         if self._lost != self._engine.lost_events:
-            self._make_up()
-        if new:
-            self._enter(list(new))
+            self._make_up(changed)
+        if changed:
+            self._enter(changed)
 
-    def _enter(self, flows: Sequence[int]) -> None:
-        entries: list[Entry] = []
-        values: list[tuple[bytes, bytes]] = []
+    def _enter(self, flows: Iterable[int]) -> None:
+        """As what they are now."""
+        settled: list[tuple[Entry, Answers]] = []
+        others: list[tuple[Entry, Answers]] = []
         for flow in flows:
-            halves = self._engine.halves(flow)
-            if halves is None or flow in self._entries or not _can_be_repeated(halves[0]):
+            answers = self._engine.answers(flow)
+            if answers is None or not _can_be_repeated(answers.forth):
                 continue
-            if 2 * (len(self._entries) + len(entries) + 1) > self._table.capacity:
+            entry = self._entries.get(flow)
+            if entry is not None and entry.repeated is answers.settled:
+                continue
+            entry = entry or self._make(flow, answers)
+            if entry is None:
                 self.refused += 1
-                continue
-            forth, back = halves
-            entry = Entry(flow, key(forth), key(back))
-            entries.append(entry)
-            values += [(entry.forth, forth.wire), (entry.back, back.wire)]
-        taken = self._table.insert(values, self._clock()) // 2 if values else 0
-        for entry in entries[:taken]:
-            self._entries[entry.flow] = entry
-            self._by_key[entry.forth] = self._by_key[entry.back] = entry
-        self.entered += taken
-        if taken < len(entries):
-            # The first that was not taken may have left one half behind.
-            self._table.remove(entries[taken].forth)
-            self.refused += len(entries) - taken
+            elif answers.settled:
+                settled.append((entry, answers))
+            else:
+                others.append((entry, answers))
+        self._insert(others, False)
+        self._insert(settled, True)
+
+    def _make(self, flow: int, answers: Answers) -> Entry | None:
+        """None if there is no room."""
+        if 2 * (len(self._entries) + 1) > self._table.capacity:
+            return None
+        entry = Entry(flow, key(answers.forth), key(answers.back))
+        self._entries[flow] = self._by_key[entry.forth] = self._by_key[entry.back] = entry
+        return entry
+
+    def _insert(self, entries: Sequence[tuple[Entry, Answers]], repeated: bool) -> None:
+        values: list[tuple[bytes, bytes]] = []
+        for entry, answers in entries:
+            values += [(entry.forth, answers.forth.wire), (entry.back, answers.back.wire)]
+            entry.repeated = repeated
+            entry.forth_before = entry.back_before = 0
+        taken = self._table.insert(values, self._clock(), repeated) // 2 if values else 0
+        for entry, _ in entries[taken:]:
+            self.remove(entry.flow)
+            self.refused += 1
 
     def remove(self, flow: int) -> None:
-        """Repeat it no longer; what was counted comes back first."""
+        """Forget it; what was counted comes back first."""
         entry = self._entries.pop(flow, None)
         if entry is None:
             return
         del self._by_key[entry.forth], self._by_key[entry.back]
         forth, back = self._table.remove(entry.forth), self._table.remove(entry.back)
-        self._report(entry, forth, back, self._clock())
+        if entry.repeated:
+            self._report(entry, forth, back, self._clock())
 
     def clear(self) -> None:
         for flow in list(self._entries):
@@ -122,19 +141,22 @@ class Offload:
         self.refresh()
         self._engine.consult(None)
 
-    def _make_up(self) -> None:
+    def _make_up(self, changed: dict[int, None]) -> None:
         """Events were lost: look at every flow."""
         self._lost = self._engine.lost_events
-        for flow in list(self._entries):
-            if self._engine.halves(flow) is None:
-                self.remove(flow)
+        for entry in list(self._entries.values()):
+            answers = self._engine.answers(entry.flow)
+            if answers is None or (entry.repeated and not answers.settled):
+                self.remove(entry.flow)
+            if answers is not None:
+                changed[entry.flow] = None
 
     # -- from the fast path to the engine
 
     def ask(self, flow: int) -> None:
         """Bring the engine what has been seen of a flow."""
         entry = self._entries.get(flow)
-        if entry is not None:
+        if entry is not None and entry.repeated:
             forth, back = self._table.read(entry.forth), self._table.read(entry.back)
             self._report(entry, forth, back, self._clock())
 

@@ -18,7 +18,7 @@ from ipmasq.planes.ebpf.table import Report, Table
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
 MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 IPV4 = b"\x08\x00"
-TC_ACT_REDIRECT, TC_ACT_UNSPEC = 7, 0xFFFFFFFF
+TC_ACT_SHOT, TC_ACT_REDIRECT, TC_ACT_UNSPEC = 2, 7, 0xFFFFFFFF
 XDP_PASS, XDP_REDIRECT = 2, 4
 GSO_SIZE_AT, CONTEXT = 176, 192
 """Of struct __sk_buff."""
@@ -87,8 +87,10 @@ class Kernel:
 
     # -- Repeater; `now` is the test's clock, which the kernel does not know
 
-    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
-        return self.table.insert(entries, now)
+    def insert(
+        self, entries: Sequence[tuple[bytes, bytes]], now: float, repeated: bool = True
+    ) -> int:
+        return self.table.insert(entries, now, repeated)
 
     def read(self, key: bytes) -> Report | None:
         return self._on_our_clock(key, self.table.read(key))

@@ -9,6 +9,8 @@ from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.table import Report, entry
 from tests.conformance.packets import ACK, FIN, RST, SYN, TCP, UDP
 
+REPEATED = [name for name, _ in layout.HALF].index("repeated")
+
 
 def summed(*words: bytes) -> int:
     return sum(word for (word,) in struct.iter_unpack("!H", b"".join(words)))
@@ -34,11 +36,13 @@ class Model:
 
     # -- what the gateway does to it
 
-    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
+    def insert(
+        self, entries: Sequence[tuple[bytes, bytes]], now: float, repeated: bool = True
+    ) -> int:
         for done, (key, wire) in enumerate(entries):
-            if len(self.halves) >= self.capacity:
+            if len(self.halves) >= self.capacity and key not in self.halves:
                 return done
-            self.halves[key] = bytearray(entry(wire, now))
+            self.halves[key] = bytearray(entry(wire, now, repeated))
         return len(entries)
 
     def read(self, key: bytes) -> Report | None:
@@ -84,7 +88,7 @@ class Model:
             return None
         key = layout.Key.pack(data[12:24], protocol, side, 0)
         half = self.halves.get(key)
-        if half is None or now - self.beaten > 10:
+        if half is None or not layout.Half.unpack(half)[REPEATED] or now - self.beaten > 10:
             return None
         self._count(half, total, now, position)
         return self._rewrite(bytearray(data), bytes(half[:12]), partial)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, Self
 
 SLICE = "12s"
 ORDER: Literal["little", "big"] = sys.byteorder
@@ -20,7 +20,7 @@ HALF = (
     ("destination", "6s"),
     ("source", "6s"),
     ("mtu", "H"),
-    ("zero", "H"),
+    ("repeated", "H"),
     ("epoch", "I"),
     ("seen", "I"),
     ("traffic", "Q"),
@@ -28,6 +28,9 @@ HALF = (
     ("acknowledged", "I"),
 )
 STATE = (("epoch", "I"), ("beat", "I"), ("via", "2I"))
+
+PAYER = (("host", "4s"), ("side", "H"), ("kind", "H"))
+ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -46,6 +49,7 @@ def offsets(fields: Fields) -> dict[str, int]:
 
 
 Key, Half, State = packed(KEY), packed(HALF), packed(STATE)
+Payer, AccountState = packed(PAYER), packed(ACCOUNT_STATE)
 REPORT = struct.Struct("=IQII")
 """`seen`, `traffic`, `end`, `acknowledged` at the end of a half."""
 REPORT_AT = offsets(HALF)["seen"]
@@ -55,16 +59,20 @@ TRAFFIC_SHIFT = 38
 LEASE = 9536
 
 
-class Reason(IntEnum):
-    """Why a packet was left to the engine. The sentence is for people."""
+class _Said(IntEnum):
+    """Numbers with a sentence for people."""
 
     sentence: str
 
-    def __new__(cls, value: int, sentence: str) -> Reason:
+    def __new__(cls, value: int, sentence: str) -> Self:
         member = int.__new__(cls, value)
         member._value_ = value
         member.sentence = sentence
         return member
+
+
+class Reason(_Said):
+    """Why a packet was left to the engine."""
 
     FORWARDED = 0, "forwarded"
     NOT_IPV4 = 1, "not IPv4"
@@ -82,6 +90,15 @@ class Reason(IntEnum):
     NO_TARGET = 13, "the device takes no packets from XDP"
     TOO_BIG = 14, "larger than the next hop takes"
     UNWRITABLE = 15, "no memory to change it"
+    ATTENDED = 16, "a flow that the engine attends to itself"
+
+
+class Account(_Said):
+    """What a packet that is left to the engine is paid from."""
+
+    FLOWS = 0, "more packets of an inside host's flows than limits.flow_packets_per_host"
+    OPENINGS = 1, "more packets without a flow from an inside host than limits.openings_per_host"
+    STRANGERS = 2, "more packets without a flow than limits.openings_per_side"
 
 
 class Hook(IntEnum):

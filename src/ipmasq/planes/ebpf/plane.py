@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import logging
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import Device, look_up
-from ipmasq.planes.ebpf.layout import Hook, Reason
+from ipmasq.planes.ebpf.layout import Account, Hook, Reason
+from ipmasq.planes.ebpf.police import Debtor, Police, Rates
 from ipmasq.planes.ebpf.table import Table
 from ipmasq.planes.plane import PlaneError, Receive
 from ipmasq.planes.tun.journal import DIRECTORY
@@ -57,14 +58,17 @@ class EbpfPlane(TunPlane):
         xdp: bool | None = None,
         required: bool = True,
         tcx: bool = True,
+        rates: Rates | None = None,
     ) -> None:
         """`flows`: room for so many. `xdp`: on every interface, or none, or (None) where it suits.
-        `required`: otherwise the tun plane does alone what must do without programs."""
+        `required`: otherwise the tun plane does alone what must do without programs. `rates`: see `charge`."""
         super().__init__(outside, inside, networks, directory)
         self._capacity = 2 * flows
         self._xdp, self._required, self._tcx = xdp, required, tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
+        self._police: Police | None = None
+        self._rates: Rates = rates or {}
         self._attached: dict[tuple[Hook, int], Attached] = {}
         self.table: Table | None = None
         self.trouble = ""
@@ -117,6 +121,22 @@ class EbpfPlane(TunPlane):
         counts = self.table.reasons() if self.table is not None else {}
         return {(hook, why): n for (hook, why), n in counts.items() if why}
 
+    # -- floods
+
+    def charge(self, rates: Rates) -> None:
+        """How many packets per second may be left to the engine."""
+        self._rates = rates
+        if self._police is not None:
+            self._police.charge(rates)
+
+    def dropped(self) -> Mapping[tuple[Side, Account], int]:
+        """Packets that were more than that."""
+        return self._police.dropped() if self._police is not None else {}
+
+    def debtors(self) -> Iterator[Debtor]:
+        """Whose packets they were."""
+        return self._police.debtors() if self._police is not None else iter(())
+
     # -- programs
 
     def _begin(self) -> None:
@@ -134,8 +154,19 @@ class EbpfPlane(TunPlane):
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
             what = TROUBLES.get(error.errno, error.strerror)
             raise PlaneError(f"the programs cannot be loaded: {what}") from error
+        self._begin_to_police(self._loaded)
         self._follow()
         log.info("the eBPF fast path: %s", self.described())
+
+    def _begin_to_police(self, loaded: libbpf.Object) -> None:
+        self._police = Police(loaded)
+        self._police.charge(self._rates)
+        kernel = self._open_kernel
+        devices = [look_up(kernel, DEVICE[side]) for side in Side]
+        try:
+            self._police.attach(kernel, [each for each in devices if each], self._tcx)
+        except (OSError, NetlinkError) as error:
+            raise PlaneError(f"no program on the way up: {_reason(error)}") from error
 
     def described(self) -> str:
         return ", ".join(f"{hooks} on {name}" for name, hooks in self.hooks.items()) or "nowhere"
@@ -144,10 +175,12 @@ class EbpfPlane(TunPlane):
         attached, self._attached = self._attached, {}
         for each in attached.values():
             each.detach(self._open_kernel)
+        if self._police is not None:
+            self._police.detach(self._open_kernel)
         for part in (self.table, self._loaded, self._changes):
             if part is not None:
                 part.close()
-        self.table = self._loaded = self._changes = None
+        self.table = self._loaded = self._changes = self._police = None
 
     def _follow(self) -> None:
         """Have programs on the interfaces that there are now. Raises PlaneError."""
@@ -185,8 +218,8 @@ class EbpfPlane(TunPlane):
             if key[0] is Hook.XDP and self._xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)
                 return
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise PlaneError(f"no program on {device.name}: {key[0].name}: {why}") from error
+            what = f"no program on {device.name}: {key[0].name}: {_reason(error)}"
+            raise PlaneError(what) from error
         self._attached[key] = made
 
     def _name_targets(self, devices: Sequence[Device]) -> None:
@@ -197,3 +230,7 @@ class EbpfPlane(TunPlane):
                 index = struct.pack("=I", device.index)
                 value = struct.pack("=Ii", device.index, 0)
                 libbpf.library().bpf_map_update_elem(targets, index, value, 0)
+
+
+def _reason(error: OSError | NetlinkError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)

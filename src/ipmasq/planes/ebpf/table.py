@@ -32,8 +32,11 @@ class Repeater(Protocol):
     capacity: int
     """Entries that it can hold."""
 
-    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
-        """Keys and what to write. How many were taken, from the first on."""
+    def insert(
+        self, entries: Sequence[tuple[bytes, bytes]], now: float, repeated: bool = True
+    ) -> int:
+        """Keys and what to write; how many were taken, from the first on. What is there already under
+        a key is replaced. Unless it is to be `repeated`, an entry only says that there is such a flow."""
 
     def read(self, key: bytes) -> Report | None: ...
 
@@ -46,9 +49,9 @@ class Repeater(Protocol):
         """The gateway lives."""
 
 
-def entry(wire: bytes, now: float) -> bytes:
+def entry(wire: bytes, now: float, repeated: bool = True) -> bytes:
     """A new entry, whose next hop is not known yet."""
-    return layout.Half.pack(wire, 0, b"", b"", 0, 0, 0, layout.units(now), 0, 0, 0)
+    return layout.Half.pack(wire, 0, b"", b"", 0, repeated, 0, layout.units(now), 0, 0, 0)
 
 
 class Table:
@@ -67,13 +70,15 @@ class Table:
         self._values = ctypes.create_string_buffer(BATCH * layout.Half.size)
         self._set("epoch", self._epoch)
 
-    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
+    def insert(
+        self, entries: Sequence[tuple[bytes, bytes]], now: float, repeated: bool = True
+    ) -> int:
         done = 0
         while done < len(entries):
             part = entries[done : done + BATCH]
             count = c_uint32(len(part))
             keys = b"".join(key for key, _ in part)
-            values = b"".join(entry(wire, now) for _, wire in part)
+            values = b"".join(entry(wire, now, repeated) for _, wire in part)
             failed = self._lib.bpf_map_update_batch(self._halves, keys, values, byref(count), None)
             done += count.value if failed else len(part)
             if failed:
@@ -136,15 +141,12 @@ class Table:
 
     def reasons(self) -> dict[tuple[Hook, Reason], int]:
         """Packets left to the engine."""
-        cpus = self._lib.libbpf_num_possible_cpus()
-        values = (ctypes.c_uint64 * cpus)()
-        counts = {}
-        for hook in Hook:
-            for reason in Reason:
-                at = c_uint32(hook * len(Reason) + reason)
-                self._lib.bpf_map_lookup_elem(self._reasons, byref(at), values)
-                counts[hook, reason] = sum(values)
-        return counts
+        counts = libbpf.counts(self._reasons, len(Hook) * len(Reason))
+        return {
+            (hook, reason): counts[hook * len(Reason) + reason]
+            for hook in Hook
+            for reason in Reason
+        }
 
     def close(self) -> None:
         self._state.close()

@@ -16,6 +16,7 @@
 #include "parse.h"
 #include "police.h"
 #include "rewrite.h"
+#include "table.h"
 
 #define TC_ACT_UNSPEC -1
 #define TC_ACT_SHOT 2
@@ -24,10 +25,12 @@
 /* The flow's entry, if the gateway lives and so vouches for it. */
 static always_inline enum reason look_up(struct facts *facts, __u32 now, struct half **half)
 {
-	*half = bpf_map_lookup_elem(&halves, &facts->key);
-	if (!*half)
+	struct slot *slot = find(&facts->key);
+
+	if (!slot)
 		return NO_ENTRY;
-	if (!(*half)->repeated)
+	*half = &slot->half;
+	if (slot->key.use != REPEATED)
 		return ATTENDED;
 	/* Signed: this clock may be a tick behind the gateway's. */
 	return (__s32)(now - state.beat) > LEASE ? SILENT : FORWARDED;
@@ -77,9 +80,9 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	struct bpf_redir_neigh onward = {};
 	struct facts facts = {};
 	struct half *half;
-	__u32 now = time_now(), size;
+	__u32 now = time_now(), size, place, leaves_by = 0;
+	struct device *device;
 	__u16 addresses;
-	int found = 0;
 	void *data;
 
 	*why = tc_parse(skb, link, side, &facts);
@@ -89,10 +92,9 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	if (*why)
 		return TC_ACT_UNSPEC;
 	if (half->epoch != state.epoch) {
-		*why = find_hop(skb, half, &facts, &onward);
+		*why = find_hop(skb, half, &facts, &onward, &leaves_by);
 		if (*why)
 			return TC_ACT_UNSPEC;
-		found = 1;
 	}
 	size = skb->gso_size ? facts.headers + skb->gso_size : facts.total;
 	if (size > half->mtu) {
@@ -110,12 +112,16 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	rewrite_ip(data + link, half, addresses);
 	report(half, &facts, now);
 	/* Once per epoch by the kernel's neighbour, which thereby notices that it is in use. */
-	if (found)
-		return bpf_redirect_neigh(half->device, &onward, sizeof(onward), 0);
+	if (leaves_by)
+		return bpf_redirect_neigh(leaves_by, &onward, sizeof(onward), 0);
+	place = half->device;
+	device = bpf_map_lookup_elem(&devices, &place);
+	if (!device)
+		return TC_ACT_SHOT;
 	if (!link)
-		return bpf_redirect_neigh(half->device, 0, 0, 0);
-	rewrite_ethernet(data, half);
-	return bpf_redirect(half->device, 0);
+		return bpf_redirect_neigh(device->index, 0, 0, 0);
+	rewrite_ethernet(data, half, device);
+	return bpf_redirect(device->index, 0);
 }
 
 static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum reason *why)
@@ -124,8 +130,10 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 	__u32 now = time_now();
 	struct facts facts = {};
 	struct half *half;
+	struct device *device;
 	struct iphdr *ip = data + ETH_HLEN;
 	__u16 addresses, *checksum;
+	__u32 place;
 
 	*why = parse(data, limit, ETH_HLEN, side, &facts);
 	if (!*why && ETH_HLEN + facts.total > limit - data)
@@ -139,7 +147,9 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 		*why = TOO_BIG;
 	if (*why)
 		return XDP_PASS;
-	if (bpf_redirect_map(&targets, half->device, XDP_PASS) != XDP_REDIRECT) {
+	place = half->device;
+	device = bpf_map_lookup_elem(&devices, &place);
+	if (!device || bpf_redirect_map(&targets, place, XDP_PASS) != XDP_REDIRECT) {
 		*why = NO_TARGET;
 		return XDP_PASS;
 	}
@@ -163,7 +173,7 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 		*checksum = new;
 	}
 	rewrite_ip(ip, half, addresses);
-	rewrite_ethernet(data, half);
+	rewrite_ethernet(data, half, device);
 	report(half, &facts, now);
 	return XDP_REDIRECT;
 }

@@ -5,15 +5,15 @@
 #include "kernel.h"
 #include "layout.h"
 
-/* Two entries per flow, written and removed by the gateway alone. Never an LRU map: a table that is
- * full refuses. Memory comes with the entries (see docs/adr/0009). The gateway sets its size. */
+/* Two slots per flow, written by the gateway alone, through its memory (table.h). Its size is the
+ * gateway's to set. */
 struct {
-	number(type, BPF_MAP_TYPE_HASH);
-	number(map_flags, BPF_F_NO_PREALLOC);
-	number(max_entries, 2);
-	kind(key, struct key);
-	kind(value, struct half);
-} halves SEC(".maps");
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(map_flags, BPF_F_MMAPABLE);
+	number(max_entries, WINDOW + 1);
+	kind(key, __u32);
+	kind(value, struct slot);
+} slots SEC(".maps");
 
 /* Packets left to the engine: [hook][reason], per CPU. Those forwarded are counted in their flows. */
 struct {
@@ -48,10 +48,18 @@ struct {
 	kind(value, __u64);
 } dropped SEC(".maps");
 
-/* Devices that take packets from XDP: to any other a redirect would lose them. */
+/* Devices that packets leave by. The gateway names them; their addresses are filled in with hops. */
 struct {
-	number(type, BPF_MAP_TYPE_DEVMAP_HASH);
-	number(max_entries, 256);
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(max_entries, DEVICES);
+	kind(key, __u32);
+	kind(value, struct device);
+} devices SEC(".maps");
+
+/* Those of them that take packets from XDP: to any other a redirect would lose them. */
+struct {
+	number(type, BPF_MAP_TYPE_DEVMAP);
+	number(max_entries, DEVICES);
 	kind(key, __u32);
 	kind(value, struct bpf_devmap_val);
 } targets SEC(".maps");

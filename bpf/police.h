@@ -20,6 +20,7 @@
 #include "layout.h"
 #include "maps.h"
 #include "parse.h"
+#include "table.h"
 
 #define BURST 250000000 /* ns: a quarter of a second's packets at once */
 
@@ -60,15 +61,15 @@ static always_inline int pay(enum account kind, enum side side, __be32 host, __u
 static always_inline __be32 owner(const struct iphdr *ip, enum side side)
 {
 	struct key key;
-	struct half *half;
+	struct slot *slot;
 
 	if (*(__u8 *)ip != 0x45 || ip->frag_off & ~swap16(DONT_FRAGMENT))
 		return 0;
 	write_key(&key, (const void *)&ip->saddr, ip->protocol, side);
-	half = bpf_map_lookup_elem(&halves, &key);
-	if (!half)
+	slot = find(&key);
+	if (!slot)
 		return 0;
-	return side == INSIDE ? ip->saddr : half->wire.destination;
+	return side == INSIDE ? ip->saddr : slot->half.wire.destination;
 }
 
 static always_inline int may_go_up(struct __sk_buff *skb, enum side side)

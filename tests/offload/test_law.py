@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ipmasq.core.events import Event, FlowClosed, FlowUnsettled
+from ipmasq.core.repeat import Answers
 from ipmasq.offload.offload import Offload
 from tests.conformance.packets import RST, SYN
 from tests.offload.two import EVENTS, Doubled, Two, live
@@ -78,8 +79,8 @@ class SumsWhatHadNoSum(Model):
 
 
 class RepeatsWhatIsOnlyKnown(Model):
-    def insert(self, entries, now: float, repeated: bool = True) -> int:
-        return super().insert(entries, now)
+    def repeat(self, place: int, repeated: bool) -> None:
+        super().repeat(place, True)
 
 
 class IgnoresClosing(Offload):
@@ -98,16 +99,9 @@ class AnswersNobody(Offload):
 
 
 class SwapsTheReply(Offload):
-    def _enter(self, flows: Iterable[int]) -> None:
-        inner = self._engine.answers
-
-        def swapped(flow: int):
-            answers = inner(flow)
-            return answers and answers._replace(back=answers.back._replace(wire=answers.forth.wire))
-
-        self._engine.answers = swapped  # type: ignore[method-assign]
-        super()._enter(flows)
-        self._engine.answers = inner  # type: ignore[method-assign]
+    def _enter(self, flow: int, answers: Answers) -> None:
+        swapped = answers.back._replace(wire=answers.forth.wire)
+        super()._enter(flow, answers._replace(back=swapped))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ whenever `Engine.is_pressing`. Entering may take its time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event, FlowClosed, FlowOpened, FlowSettled, FlowUnsettled
@@ -25,20 +25,16 @@ SHARE = 20
 
 
 class Entry:
-    """A flow in the fast path: its keys there, whether it is repeated or only known to be the engine's,
-    and the counters as they were last read."""
+    """A flow in the fast path: the places of its halves, whether they are repeated or only known to be
+    the engine's, and the counters as they were last read."""
 
     __slots__ = ("back", "back_before", "flow", "forth", "forth_before", "repeated")
 
-    def __init__(self, flow: int, forth: bytes, back: bytes) -> None:
+    def __init__(self, flow: int, forth: int, back: int, repeated: bool) -> None:
         self.flow = flow
         self.forth, self.back = forth, back
         self.forth_before = self.back_before = 0
-        self.repeated = False
-
-
-def key(half: Repeated) -> bytes:
-    return layout.Key.pack(half.key, half.protocol, half.side, 0)
+        self.repeated = repeated
 
 
 class Offload:
@@ -48,7 +44,6 @@ class Offload:
         self._table = table
         self._clock = clock
         self._entries: dict[int, Entry] = {}
-        self._by_key: dict[bytes, Entry] = {}
         self._lost = engine.lost_events
         self._refreshed = clock()
         self._pause = 1.0
@@ -67,70 +62,50 @@ class Offload:
 
     def listen(self, happened: Sequence[Event]) -> None:
         """Follow events; what they call for has been done when this returns."""
-        changed: dict[int, None] = {}
         for event in happened:
-            if isinstance(event, FlowOpened | FlowSettled):
-                changed[event.flow] = None
-            elif isinstance(event, FlowUnsettled):
+            if isinstance(event, FlowClosed):
                 self.remove(event.flow)
-                changed[event.flow] = None
-            elif isinstance(event, FlowClosed):
-                changed.pop(event.flow, None)
-                self.remove(event.flow)
+            elif isinstance(event, FlowOpened | FlowSettled | FlowUnsettled):
+                self._follow(event.flow)
         if self._lost != self._engine.lost_events:
-            self._make_up(changed)
-        if changed:
-            self._enter(changed)
+            self._lost = self._engine.lost_events
+            for flow in list(self._entries):
+                self._follow(flow)
 
-    def _enter(self, flows: Iterable[int]) -> None:
-        """As what they are now."""
-        settled: list[tuple[Entry, Answers]] = []
-        others: list[tuple[Entry, Answers]] = []
-        for flow in flows:
-            answers = self._engine.answers(flow)
-            if answers is None or not _can_be_repeated(answers.forth):
-                continue
-            entry = self._entries.get(flow)
-            if entry is not None and entry.repeated is answers.settled:
-                continue
-            entry = entry or self._make(flow, answers)
-            if entry is None:
-                self.refused += 1
-            elif answers.settled:
-                settled.append((entry, answers))
-            else:
-                others.append((entry, answers))
-        self._insert(others, False)
-        self._insert(settled, True)
+    def _follow(self, flow: int) -> None:
+        """Have it as it is now."""
+        answers, entry = self._engine.answers(flow), self._entries.get(flow)
+        if answers is None:
+            self.remove(flow)
+        elif entry is None:
+            self._enter(flow, answers)
+        elif entry.repeated is not answers.settled:
+            entry.repeated = answers.settled
+            for place in (entry.forth, entry.back):
+                self._table.repeat(place, entry.repeated)
+            self._report(entry)
 
-    def _make(self, flow: int, answers: Answers) -> Entry | None:
-        """None if there is no room."""
-        if 2 * (len(self._entries) + 1) > self._table.capacity:
-            return None
-        entry = Entry(flow, key(answers.forth), key(answers.back))
-        self._entries[flow] = self._by_key[entry.forth] = self._by_key[entry.back] = entry
-        return entry
+    def _enter(self, flow: int, answers: Answers) -> None:
+        if not _can_be_repeated(answers.forth):
+            return
+        forth = self._insert(answers.forth, answers.settled)
+        back = self._insert(answers.back, answers.settled) if forth is not None else None
+        if forth is not None and back is not None:
+            self._entries[flow] = Entry(flow, forth, back, answers.settled)
+            return
+        self.refused += 1
+        if forth is not None:
+            self._table.remove(forth)
 
-    def _insert(self, entries: Sequence[tuple[Entry, Answers]], repeated: bool) -> None:
-        values: list[tuple[bytes, bytes]] = []
-        for entry, answers in entries:
-            values += [(entry.forth, answers.forth.wire), (entry.back, answers.back.wire)]
-            entry.repeated = repeated
-            entry.forth_before = entry.back_before = 0
-        taken = self._table.insert(values, self._clock(), repeated) // 2 if values else 0
-        for entry, _ in entries[taken:]:
-            self.remove(entry.flow)
-            self.refused += 1
+    def _insert(self, half: Repeated, repeated: bool) -> int | None:
+        key = layout.key(half.key, half.protocol, half.side)
+        return self._table.insert(key, half.wire, self._clock(), repeated)
 
     def remove(self, flow: int) -> None:
         """Forget it; what was counted comes back first."""
         entry = self._entries.pop(flow, None)
-        if entry is None:
-            return
-        del self._by_key[entry.forth], self._by_key[entry.back]
-        forth, back = self._table.remove(entry.forth), self._table.remove(entry.back)
-        if entry.repeated:
-            self._report(entry, forth, back, self._clock())
+        if entry is not None:
+            self._report(entry, self._table.remove(entry.forth), self._table.remove(entry.back))
 
     def clear(self) -> None:
         for flow in list(self._entries):
@@ -141,24 +116,13 @@ class Offload:
         self.refresh()
         self._engine.consult(None)
 
-    def _make_up(self, changed: dict[int, None]) -> None:
-        """Events were lost: look at every flow."""
-        self._lost = self._engine.lost_events
-        for entry in list(self._entries.values()):
-            answers = self._engine.answers(entry.flow)
-            if answers is None or (entry.repeated and not answers.settled):
-                self.remove(entry.flow)
-            if answers is not None:
-                changed[entry.flow] = None
-
     # -- from the fast path to the engine
 
     def ask(self, flow: int) -> None:
         """Bring the engine what has been seen of a flow."""
         entry = self._entries.get(flow)
         if entry is not None and entry.repeated:
-            forth, back = self._table.read(entry.forth), self._table.read(entry.back)
-            self._report(entry, forth, back, self._clock())
+            self._report(entry)
 
     def tick(self) -> None:
         """To be called about once a second."""
@@ -171,25 +135,23 @@ class Offload:
 
     def refresh(self) -> None:
         """Bring the engine all that has been seen of any flow."""
-        self._refreshed = now = self._clock()
-        for at, report in self._table.dump():
-            entry = self._by_key.get(at)
-            if entry is None:
-                continue
-            if at == entry.forth:
-                if report.traffic != entry.forth_before:
-                    self._report(entry, report, None, now)
-            elif report.traffic != entry.back_before:
-                self._report(entry, None, report, now)
+        self._refreshed = self._clock()
+        for entry in self._entries.values():
+            if entry.repeated:
+                self._report(entry)
 
-    def _report(self, entry: Entry, forth: Report | None, back: Report | None, now: float) -> None:
-        there = here = None
-        if forth is not None:
-            there = self._traffic(forth, entry.forth_before, now)
-            entry.forth_before = forth.traffic
-        if back is not None:
-            here = self._traffic(back, entry.back_before, now)
-            entry.back_before = back.traffic
+    def _report(
+        self, entry: Entry, forth: Report | None = None, back: Report | None = None
+    ) -> None:
+        """What is new of it; read now, unless it was read already."""
+        forth = forth or self._table.read(entry.forth)
+        back = back or self._table.read(entry.back)
+        if forth.traffic == entry.forth_before and back.traffic == entry.back_before:
+            return
+        now = self._clock()
+        there = self._traffic(forth, entry.forth_before, now)
+        here = self._traffic(back, entry.back_before, now)
+        entry.forth_before, entry.back_before = forth.traffic, back.traffic
         self._engine.report(entry.flow, there, here)
 
     def _traffic(self, report: Report, before: int, now: float) -> Traffic:

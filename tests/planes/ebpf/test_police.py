@@ -56,11 +56,9 @@ def know(kernel: Kernel, host: bytes, port: int) -> tuple[bytes, bytes]:
     """The engine has a flow from there; packets of it, from inside and from outside."""
     out = packets.tcp(host, port, *SERVER, ACK)
     back = packets.tcp(*SERVER, PUBLIC[0], port, ACK)
-    forth = layout.Key.pack(out[12:24], TCP, Side.INSIDE, 0)
-    answer = layout.Key.pack(back[12:24], TCP, Side.OUTSIDE, 0)
     wires = back[16:20] + back[12:16] + out[20:24], back[12:16] + host + back[20:24]
-    entries = [(forth, wires[0]), (answer, wires[1])]
-    assert kernel.insert(entries, 0, repeated=False) == 2
+    for side, data, wire in zip(Side, (out, back), wires, strict=True):
+        assert kernel.insert(layout.key(data[12:24], TCP, side), wire, 0, False) is not None
     return out, back
 
 

@@ -13,22 +13,28 @@ from typing import Literal, Self
 SLICE = "12s"
 ORDER: Literal["little", "big"] = sys.byteorder
 
-KEY = (("slice", SLICE), ("protocol", "B"), ("side", "B"), ("zero", "H"))
+KEY = (("slice", SLICE), ("protocol", "B"), ("side", "B"), ("use", "B"), ("reach", "B"))
 HALF = (
     ("wire", SLICE),
-    ("device", "I"),
     ("destination", "6s"),
-    ("source", "6s"),
+    ("device", "H"),
     ("mtu", "H"),
-    ("repeated", "H"),
+    ("zero", "H"),
     ("epoch", "I"),
     ("seen", "I"),
     ("traffic", "Q"),
     ("end", "I"),
     ("acknowledged", "I"),
 )
-STATE = (("epoch", "I"), ("beat", "I"), ("via", "2I"))
-
+DEVICE = (("index", "I"), ("source", "6s"), ("zero", "H"))
+STATE = (
+    ("epoch", "I"),
+    ("beat", "I"),
+    ("via", "2I"),
+    ("seed", "Q"),
+    ("homes", "I"),
+    ("zero", "I"),
+)
 PAYER = (("host", "4s"), ("side", "H"), ("kind", "H"))
 ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
 
@@ -48,7 +54,7 @@ def offsets(fields: Fields) -> dict[str, int]:
     return found
 
 
-Key, Half, State = packed(KEY), packed(HALF), packed(STATE)
+Key, Half, Device, State = packed(KEY), packed(HALF), packed(DEVICE), packed(STATE)
 Payer, AccountState = packed(PAYER), packed(ACCOUNT_STATE)
 REPORT = struct.Struct("=IQII")
 """`seen`, `traffic`, `end`, `acknowledged` at the end of a half."""
@@ -57,6 +63,17 @@ REPORT_AT = offsets(HALF)["seen"]
 TIME_SHIFT = 20
 TRAFFIC_SHIFT = 38
 LEASE = 9536
+WINDOW = 32
+DEVICES = 64
+
+
+class Use(IntEnum):
+    """What a slot is used for."""
+
+    EMPTY = 0
+    RESTING = 1
+    KNOWN = 2
+    REPEATED = 3
 
 
 class _Said(IntEnum):
@@ -104,6 +121,11 @@ class Account(_Said):
 class Hook(IntEnum):
     TC = 0
     XDP = 1
+
+
+def key(slice_: bytes, protocol: int, side: int) -> bytes:
+    """That of packets with this slice."""
+    return Key.pack(slice_, protocol, side, 0, 0)
 
 
 _BYTES = (1 << TRAFFIC_SHIFT) - 1

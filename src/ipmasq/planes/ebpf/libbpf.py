@@ -32,10 +32,6 @@ class LinkOptions(ctypes.Structure):
     )
 
 
-class BatchOptions(ctypes.Structure):
-    _fields_ = (("size", c_size_t), ("elem_flags", c_uint64), ("flags", c_uint64))
-
-
 class TestRunOptions(ctypes.Structure):
     _fields_ = (
         ("size", c_size_t),
@@ -73,10 +69,7 @@ def library() -> Any:
         ("bpf_map_lookup_elem", c_int, (c_int, c_void_p, c_void_p)),
         ("bpf_map_update_elem", c_int, (c_int, c_void_p, c_void_p, c_uint64)),
         ("bpf_map_delete_elem", c_int, (c_int, c_void_p)),
-        ("bpf_map_lookup_and_delete_elem", c_int, (c_int, c_void_p, c_void_p)),
         ("bpf_map_get_next_key", c_int, (c_int, c_void_p, c_void_p)),
-        ("bpf_map_update_batch", c_int, (c_int, c_void_p, c_void_p, c_void_p, c_void_p)),
-        ("bpf_map_lookup_batch", c_int, (c_int,) + (c_void_p,) * 6),
         ("bpf_prog_test_run_opts", c_int, (c_int, POINTER(TestRunOptions))),
         ("libbpf_set_print", c_void_p, (_Print,)),
         ("libbpf_num_possible_cpus", c_int, ()),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -23,9 +22,10 @@ from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import Device, look_up
+from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Account, Hook, Reason
 from ipmasq.planes.ebpf.police import Debtor, Police, Rates
-from ipmasq.planes.ebpf.table import Table
+from ipmasq.planes.ebpf.table import Table, affordable, sizes
 from ipmasq.planes.plane import PlaneError, Receive
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
@@ -63,7 +63,7 @@ class EbpfPlane(TunPlane):
         """`flows`: room for so many. `xdp`: on every interface, or none, or (None) where it suits.
         `required`: otherwise the tun plane does alone what must do without programs. `rates`: see `charge`."""
         super().__init__(outside, inside, networks, directory)
-        self._capacity = 2 * flows
+        self._capacity = 2 * min(flows, affordable())
         self._xdp, self._required, self._tcx = xdp, required, tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
@@ -147,8 +147,9 @@ class EbpfPlane(TunPlane):
         except FileNotFoundError:
             raise PlaneError("this package was built without the programs") from None
         try:
-            self._loaded = libbpf.Object(image, {"halves": self._capacity})
+            self._loaded = libbpf.Object(image, sizes(self._capacity))
             self.table = Table(self._loaded, self._capacity)
+            self._exits = Exits(self._loaded)
         except OSError as error:
             if error.errno is None:
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
@@ -204,7 +205,7 @@ class EbpfPlane(TunPlane):
         for key, (device, side) in wanted.items():
             if key not in self._attached:
                 self._attach(key, device, side)
-        self._name_targets([device for device, _ in wanted.values()])
+        self._exits.name([device for device, _ in wanted.values()])
         table.forget_hops()
 
     def _attach(self, key: tuple[Hook, int], device: Device, side: Side) -> None:
@@ -221,15 +222,6 @@ class EbpfPlane(TunPlane):
             what = f"no program on {device.name}: {key[0].name}: {_reason(error)}"
             raise PlaneError(what) from error
         self._attached[key] = made
-
-    def _name_targets(self, devices: Sequence[Device]) -> None:
-        assert self._loaded is not None
-        targets = self._loaded.map("targets")
-        for device in devices:
-            if device.takes_redirected:
-                index = struct.pack("=I", device.index)
-                value = struct.pack("=Ii", device.index, 0)
-                libbpf.library().bpf_map_update_elem(targets, index, value, 0)
 
 
 def _reason(error: OSError | NetlinkError) -> str:

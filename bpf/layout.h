@@ -117,6 +117,7 @@ enum reason {
 	TOO_BIG,
 	UNWRITABLE,
 	ATTENDED,
+	NOT_FOR_US,
 	REASONS,
 };
 

@@ -13,6 +13,7 @@
 #include "kernel.h"
 #include "layout.h"
 #include "maps.h"
+#include "parse.h"
 
 #define WITHOUT_USE_AND_REACH in_memory(0xffffffffU, swap32(0xffff0000U))
 
@@ -42,6 +43,20 @@ static always_inline struct slot *find(const struct key *key)
 		slot = bpf_map_lookup_elem(&slots, &at);
 	}
 	return 0;
+}
+
+/* The flow's entry, if the gateway lives and so vouches for it. */
+static always_inline enum reason look_up(struct facts *facts, __u32 now, struct half **half)
+{
+	struct slot *slot = find(&facts->key);
+
+	if (!slot)
+		return NO_ENTRY;
+	*half = &slot->half;
+	if (slot->key.use != REPEATED)
+		return ATTENDED;
+	/* Signed: this clock may be a tick behind the gateway's. */
+	return (__s32)(now - state.beat) > LEASE ? SILENT : FORWARDED;
 }
 
 #endif

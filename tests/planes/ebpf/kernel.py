@@ -17,7 +17,8 @@ from ipmasq.planes.ebpf.layout import Hook, Reason
 from ipmasq.planes.ebpf.table import Report, Table, sizes
 
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
-MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+MACS = bytes(6), bytes.fromhex("020000000002")
+"""To and from: in a test run, a frame comes in by the loopback interface, whose address is all zero."""
 IPV4 = b"\x08\x00"
 TC_ACT_SHOT, TC_ACT_REDIRECT, TC_ACT_UNSPEC = 2, 7, 0xFFFFFFFF
 XDP_PASS, XDP_REDIRECT = 2, 4

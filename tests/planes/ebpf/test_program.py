@@ -60,9 +60,9 @@ def enter(kernel: Kernel, protocol: int = TCP) -> None:
     assert kernel.insert(layout.key(key, protocol, 0), wire, 0, True) is not None
 
 
-def why(kernel: Kernel, data: bytes, hook: Hook | None = None) -> str:
+def why(kernel: Kernel, data: bytes, hook: Hook | None = None, to: bytes = MACS[0]) -> str:
     before = kernel.reasons()
-    kernel.run(MACS[0] + MACS[1] + IPV4 + data, 0, hook)
+    kernel.run(to + MACS[1] + IPV4 + data, 0, hook)
     after = kernel.reasons()
     return " ".join(
         reason.name
@@ -92,6 +92,17 @@ def test_each_extraordinary_packet_is_left_to_the_engine_and_counted(kernel: Ker
     assert why(kernel, packets.udp(*ENDS, bytes(1500))) == "TOO_BIG"
     assert why(kernel, ordinary[:2] + b"\1\0" + ordinary[4:]) == "SHORT"
     assert why(kernel, b"\x60" + bytes(47)) == "NOT_IPV4"
+
+
+def test_a_frame_to_another_station_or_to_a_group_is_not_forwarded(kernel: Kernel) -> None:
+    enter(kernel)
+    packet = packets.tcp(*ENDS, ACK)
+    stations = ["010000000001", "ffffffffffff", "333300000001"]
+    if kernel.hook is Hook.TC:
+        stations.append("020000000001")
+    for station in stations:
+        assert why(kernel, packet, to=bytes.fromhex(station)) == "NOT_FOR_US"
+    assert why(kernel, packet, Hook.TC) == ""
 
 
 def test_a_segmentation_offload_packet_may_be_larger_than_the_next_hop_takes(

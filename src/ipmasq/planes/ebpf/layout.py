@@ -108,6 +108,7 @@ class Reason(_Said):
     TOO_BIG = 14, "larger than the next hop takes"
     UNWRITABLE = 15, "no memory to change it"
     ATTENDED = 16, "a flow that the engine attends to itself"
+    NOT_FOR_US = 17, "a frame to another station, or to a group"
 
 
 class Account(_Said):

@@ -95,21 +95,26 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 		*why = TOO_BIG;
 		return TC_ACT_UNSPEC;
 	}
-	addresses = address_difference(&facts.key.slice, &half->wire);
-	*why = correct_checksum(skb, link, &facts, half, addresses);
-	if (*why)
+	/* The helpers that redirect want a link layer's header. Devices without one take it off. */
+	if (!link && bpf_skb_change_head(skb, ETH_HLEN, 0)) {
+		*why = UNWRITABLE;
 		return TC_ACT_UNSPEC;
+	}
+	addresses = address_difference(&facts.key.slice, &half->wire);
+	*why = correct_checksum(skb, ETH_HLEN, &facts, half, addresses);
+	if (*why)
+		return link ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 
 	data = (void *)(long)skb->data;
-	if (data + link + sizeof(struct iphdr) + 8 > (void *)(long)skb->data_end)
+	if (data + ETH_HLEN + sizeof(struct iphdr) + 8 > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
-	rewrite_ip(data + link, half, addresses);
+	if (!link)
+		((struct ethhdr *)data)->h_proto = swap16(ETH_P_IP);
+	rewrite_ip(data + ETH_HLEN, half, addresses);
 	report(half, &facts, now);
 	/* Once per epoch by the kernel's neighbour, which thereby notices that it is in use. */
 	if (found)
 		return bpf_redirect_neigh(half->device, &onward, sizeof(onward), 0);
-	if (!link)
-		return bpf_redirect_neigh(half->device, 0, 0, 0);
 	rewrite_ethernet(data, half);
 	return bpf_redirect(half->device, 0);
 }

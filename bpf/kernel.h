@@ -35,6 +35,8 @@ static long (*const bpf_l4_csum_replace)(struct __sk_buff *skb, __u32 offset, __
 					 __u64 flags) = (void *)11;
 static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, __u32 length) = (void *)39;
+static long (*const bpf_skb_change_head)(struct __sk_buff *skb, __u32 length,
+					 __u64 flags) = (void *)43;
 static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
 static long (*const bpf_fib_lookup)(void *context, struct bpf_fib_lookup *params, int size,
 				    __u32 flags) = (void *)69;

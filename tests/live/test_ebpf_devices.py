@@ -12,8 +12,8 @@ import pytest
 
 from ipmasq.planes.tun.device import open_tun
 from tests.live.conftest import INSIDE_GATEWAY, INSIDE_HOST, PUBLIC, REMOTE, Network, Running
-from tests.live.settled import settled
-from tests.live.test_ebpf import transfer
+from tests.live.settled import by_xdp, settled
+from tests.live.test_ebpf import transfer, without_checksum_offload
 from tests.live.test_tun import tcp_server
 
 pytestmark = pytest.mark.live
@@ -73,3 +73,30 @@ def test_a_wire_without_link_layer_is_used_by_the_kernel(
             transfer(network, server, 1 << 22)
         assert running.ask()["fast"] > 140
         assert running.stop() == ""
+
+
+def bridged(network: Network) -> None:
+    """`go` is a bridge, and the wire a port of it."""
+    network.ip("gw", "link set go down")
+    network.ip("gw", "link set go name wire")
+    network.ip("gw", "addr flush dev wire")
+    network.ip("gw", "link add go type bridge")
+    network.ip("gw", "link set wire master go up")
+    network.ip("gw", f"addr add {PUBLIC}/24 dev go")
+    network.ip("gw", "link set go up")
+
+
+def test_generic_xdp_forwards_between_devices_whose_driver_has_none(
+    network: Network, gateway: Start
+) -> None:
+    bridged(network)
+    for host in ("in", "out"):
+        without_checksum_offload(network, host, "eth")
+    running = gateway(plane="ebpf-xdp-generic")
+    assert "tc+xdp-generic on go" in running.ask()["plane"]
+    with settled(network, running) as flow:
+        assert flow.by_kernel(20) == 40
+    with tcp_server(network, "out", REMOTE, 5000) as server:
+        transfer(network, server, 1 << 22)
+    assert by_xdp(running.ask()["left"]) > 100
+    assert running.stop() == ""

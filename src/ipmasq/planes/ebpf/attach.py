@@ -15,7 +15,6 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.devices import Device
-from ipmasq.planes.ebpf.layout import Hook
 
 CLSACT_INGRESS = 0xFFFFFFF2
 FILTER = "ipmasq"
@@ -24,11 +23,11 @@ NO_TCX = {errno.EINVAL, errno.EOPNOTSUPP, 524}
 
 
 class Attached:
-    """One program on one device."""
+    """One program on one device. `where`: the hook, for people."""
 
-    def __init__(self, hook: Hook, device: Device, link: int | None) -> None:
+    def __init__(self, where: str, device: Device, link: int | None) -> None:
         """`link`: None if it is a TC filter."""
-        self.hook, self.device = hook, device
+        self.where, self.device = where, device
         self._link = link
 
     def detach(self, kernel: IPRoute) -> None:
@@ -48,9 +47,8 @@ def attach_tc(
     remove_filters(kernel, device.index)
     if tcx:
         try:
-            return Attached(
-                Hook.TC, device, libbpf.link(program, device.index, libbpf.BPF_TCX_INGRESS)
-            )
+            link = libbpf.link(program, device.index, libbpf.BPF_TCX_INGRESS)
+            return Attached("tc", device, link)
         except OSError as error:
             if error.errno not in NO_TCX:
                 raise
@@ -68,14 +66,17 @@ def attach_tc(
         classid=1,
         direct_action=True,
     )
-    return Attached(Hook.TC, device, None)
+    return Attached("tc", device, None)
 
 
-def attach_xdp(loaded: libbpf.Object, device: Device, side: Side) -> Attached:
-    """Native. Raises OSError."""
+def attach_xdp(
+    loaded: libbpf.Object, device: Device, side: Side, generic: bool = False
+) -> Attached:
+    """In the driver, or (`generic`) behind it, which works with all of them. Raises OSError."""
     program = loaded.program(f"xdp_{side.name.lower()}")
-    link = libbpf.link(program, device.index, libbpf.BPF_XDP, libbpf.XDP_FLAGS_DRV_MODE)
-    return Attached(Hook.XDP, device, link)
+    mode = libbpf.XDP_FLAGS_SKB_MODE if generic else libbpf.XDP_FLAGS_DRV_MODE
+    link = libbpf.link(program, device.index, libbpf.BPF_XDP, mode)
+    return Attached("xdp-generic" if generic else "xdp", device, link)
 
 
 def remove_filters(kernel: IPRoute, index: int) -> None:

@@ -44,6 +44,12 @@ TROUBLES = {
     errno.ENOMEM: "there is not enough memory for the table",
 }
 
+XDP_TROUBLES = {
+    errno.EOPNOTSUPP: "its driver has none; plane ebpf-xdp-generic does without",
+    errno.EBUSY: "another program is there already",
+    errno.ERANGE: "its MTU, or that of its other end, is too large for it",
+}
+
 
 class EbpfPlane(TunPlane):
     def __init__(
@@ -55,14 +61,15 @@ class EbpfPlane(TunPlane):
         *,
         flows: int = 1_000_000,
         xdp: bool | None = None,
+        generic: bool = False,
         required: bool = True,
         tcx: bool = True,
     ) -> None:
         """`flows`: room for so many. `xdp`: on every interface, or none, or (None) where it suits.
-        `required`: otherwise the tun plane does alone what must do without programs."""
+        `generic`: XDP behind the driver. `required`: otherwise the tun plane does alone what must do without programs."""
         super().__init__(outside, inside, networks, directory)
         self._capacity = 2 * flows
-        self._xdp, self._required, self._tcx = xdp, required, tcx
+        self._xdp, self._generic, self._required, self._tcx = xdp, generic, required, tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
         self._attached: dict[tuple[Hook, int], Attached] = {}
@@ -104,13 +111,12 @@ class EbpfPlane(TunPlane):
 
     @property
     def hooks(self) -> dict[str, str]:
-        """Where programs are, by interface: `tc` or `tc+xdp`."""
-        found: dict[str, list[str]] = {}
-        for hook, _ in sorted(self._attached):
-            for (each, _), attached in self._attached.items():
-                if each is hook and hook.name.lower() not in found.get(attached.device.name, []):
-                    found.setdefault(attached.device.name, []).append(hook.name.lower())
-        return {name: "+".join(hooks) for name, hooks in found.items()}
+        """Where programs are, by interface: `tc`, `tc+xdp` or `tc+xdp-generic`."""
+        found: dict[str, str] = {}
+        for each in self._attached.values():
+            name = each.device.name
+            found[name] = f"{found[name]}+{each.where}" if name in found else each.where
+        return found
 
     def left(self) -> dict[tuple[Hook, Reason], int]:
         """Packets that the programs have left to the engine, by why."""
@@ -164,7 +170,7 @@ class EbpfPlane(TunPlane):
             device = found[name]
             if device is not None:
                 wanted[Hook.TC, device.index] = device, side
-                if self._xdp or (self._xdp is None and device.suits_xdp):
+                if device.suits_xdp if self._xdp is None else self._xdp and device.ethernet:
                     wanted[Hook.XDP, device.index] = device, side
         for key in [key for key in self._attached if key not in wanted]:
             self._attached.pop(key).detach(kernel)
@@ -180,20 +186,28 @@ class EbpfPlane(TunPlane):
             if key[0] is Hook.TC:
                 made = attach_tc(self._open_kernel, self._loaded, device, side, self._tcx)
             else:
-                made = attach_xdp(self._loaded, device, side)
+                made = attach_xdp(self._loaded, device, side, self._generic)
         except (OSError, NetlinkError) as error:
             if key[0] is Hook.XDP and self._xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)
                 return
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise PlaneError(f"no program on {device.name}: {key[0].name}: {why}") from error
+            raise PlaneError(
+                f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
+            ) from error
         self._attached[key] = made
 
     def _name_targets(self, devices: Sequence[Device]) -> None:
         assert self._loaded is not None
         targets = self._loaded.map("targets")
         for device in devices:
-            if device.takes_redirected:
+            if device.takes_redirected or (self._generic and device.ethernet):
                 index = struct.pack("=I", device.index)
                 value = struct.pack("=Ii", device.index, 0)
                 libbpf.library().bpf_map_update_elem(targets, index, value, 0)
+
+
+def _why(hook: Hook, error: OSError | NetlinkError) -> str:
+    if isinstance(error, NetlinkError):
+        return str(error)
+    known = XDP_TROUBLES if hook is Hook.XDP else {}
+    return known.get(error.errno or 0) or error.strerror or str(error)

@@ -39,6 +39,8 @@ static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
 static long (*const bpf_skb_load_bytes)(const void *skb, __u32 offset, void *to,
 					__u32 length) = (void *)26;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, __u32 length) = (void *)39;
+static long (*const bpf_skb_change_head)(struct __sk_buff *skb, __u32 length,
+					 __u64 flags) = (void *)43;
 static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
 static long (*const bpf_fib_lookup)(void *context, struct bpf_fib_lookup *params, int size,
 				    __u32 flags) = (void *)69;

@@ -23,13 +23,12 @@
 #define PACKET_HOST 0
 #define MOST_HEADERS 40 /* IP and TCP, without options */
 
-static always_inline enum reason correct_checksum(struct __sk_buff *skb, __u32 link,
-						  struct facts *facts, const struct half *half,
-						  __u16 addresses)
+static always_inline enum reason correct_checksum(struct __sk_buff *skb, struct facts *facts,
+						  const struct half *half, __u16 addresses)
 {
 	const struct slice *from = &facts->key.slice, *to = &half->wire;
 	int udp = facts->key.protocol == IPPROTO_UDP;
-	__u32 at = link + sizeof(struct iphdr) + (udp ? 6 : 16);
+	__u32 at = ETH_HLEN + sizeof(struct iphdr) + (udp ? 6 : 16);
 	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
 
 	if (bpf_l4_csum_replace(skb, at, 0, addresses, flags | BPF_F_PSEUDO_HDR))
@@ -61,16 +60,14 @@ static always_inline enum reason tc_parse(struct __sk_buff *skb, __u32 link, enu
 	return why;
 }
 
-/* By the hop that was found before: the frame is addressed here, unless it has to be made first. */
-static always_inline int tc_leave(void *data, __u32 link, const struct half *half)
+/* By the hop that was found before. */
+static always_inline int tc_leave(void *data, const struct half *half)
 {
 	__u32 place = half->device;
 	struct device *device = bpf_map_lookup_elem(&devices, &place);
 
 	if (!device)
 		return TC_ACT_SHOT;
-	if (!link)
-		return bpf_redirect_neigh(device->index, 0, 0, 0);
 	rewrite_ethernet(data, half, device);
 	return bpf_redirect(device->index, 0);
 }
@@ -101,19 +98,26 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 		*why = TOO_BIG;
 		return TC_ACT_UNSPEC;
 	}
-	addresses = address_difference(&facts.key.slice, &half->wire);
-	*why = correct_checksum(skb, link, &facts, half, addresses);
-	if (*why)
+	/* The helpers that redirect want a link layer's header. Devices without one take it off. */
+	if (!link && bpf_skb_change_head(skb, ETH_HLEN, 0)) {
+		*why = UNWRITABLE;
 		return TC_ACT_UNSPEC;
+	}
+	addresses = address_difference(&facts.key.slice, &half->wire);
+	*why = correct_checksum(skb, &facts, half, addresses);
+	if (*why)
+		return link ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 
 	data = (void *)(long)skb->data;
-	if (data + link + sizeof(struct iphdr) + 8 > (void *)(long)skb->data_end)
+	if (data + ETH_HLEN + sizeof(struct iphdr) + 8 > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
-	rewrite_ip(data + link, half, addresses);
+	if (!link)
+		((struct ethhdr *)data)->h_proto = swap16(ETH_P_IP);
+	rewrite_ip(data + ETH_HLEN, half, addresses);
 	report(half, &facts, now);
 	if (leaves_by)
 		return bpf_redirect_neigh(leaves_by, &onward, sizeof(onward), 0);
-	return tc_leave(data, link, half);
+	return tc_leave(data, half);
 }
 
 static always_inline int tc(struct __sk_buff *skb, __u32 link, enum side side)

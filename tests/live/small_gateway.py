@@ -98,7 +98,7 @@ def main(path: str) -> None:
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))
     loop.on_signal(signal.SIGUSR1, lambda: print(json.dumps(facts(gateway)), flush=True))
-    print("ready", flush=True)
+    loop.later(0, lambda: print("ready", flush=True))  # when signals are handled
     loop.run()
     gateway.stop()
 

@@ -100,7 +100,7 @@ class GatewayTable(_Table):
     mapping: Behaves = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaves = Behaviour.ADDRESS_DEPENDENT
     default_action: Does = Action.MASQUERADE
-    plane: Literal["auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp"] = "auto"
+    plane: Literal["auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp", "ebpf-xdp-generic"] = "auto"
 
 
 class TimeoutsTable(_Table):

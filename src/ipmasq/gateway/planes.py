@@ -11,9 +11,11 @@ from ipmasq.planes.ebpf.plane import EbpfPlane
 from ipmasq.planes.ebpf.police import Rates
 from ipmasq.planes.tun.plane import TunPlane
 
-PLANES = ("auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp")
-XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True}
+GENERIC = "ebpf-xdp-generic"
+XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: True}
 """Whether there is to be XDP; None: where it suits."""
+
+PLANES = ("tun", *XDP)
 
 
 def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
@@ -27,6 +29,7 @@ def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
         directory,
         flows=setup.policy.limits.flows,
         xdp=XDP[name],
+        generic=name == GENERIC,
         required=name != "auto",
         rates=rates(setup.policy.limits),
     )

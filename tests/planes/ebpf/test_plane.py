@@ -38,9 +38,13 @@ def filters(name: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def xdp(name: str) -> bool:
+def link(name: str) -> str:
     command = ("ip", "-d", "link", "show", name)
-    return "prog/xdp" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def xdp(name: str) -> bool:
+    return "prog/xdp" in link(name)
 
 
 def test_a_kernel_without_tcx_gets_filters_which_leave_with_the_plane(
@@ -79,6 +83,23 @@ def test_xdp_stands_before_tc_and_leaves_with_the_plane(
     assert xdp("out0")
     made.close()
     assert not xdp("in0")
+
+
+def test_xdp_behind_the_driver_stands_where_no_driver_has_it(
+    devices: dict[str, int], tmp_path: Path
+) -> None:
+    with IPRoute() as kernel:
+        kernel.link("add", ifname="br0", kind="bridge")
+    native = EbpfPlane("br0", ["in0"], [], tmp_path, flows=10, xdp=True)
+    with pytest.raises(PlaneError, match=r"^no program on br0: XDP: .* ebpf-xdp-generic"):
+        native.open()
+    assert not xdp("in0")
+    generic = EbpfPlane("br0", ["in0"], [], tmp_path, flows=10, xdp=True, generic=True)
+    generic.open()
+    assert generic.described() == "tc+xdp-generic on br0, tc+xdp-generic on in0"
+    assert "xdpgeneric" in link("br0")
+    generic.close()
+    assert "xdp" not in link("br0")
 
 
 def test_auto_puts_no_xdp_on_a_veth(devices: dict[str, int], tmp_path: Path) -> None:

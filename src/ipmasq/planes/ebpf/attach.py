@@ -16,7 +16,6 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.devices import Device
-from ipmasq.planes.ebpf.layout import Hook
 
 
 class Direction(NamedTuple):
@@ -35,18 +34,18 @@ NO_TCX = {errno.EINVAL, errno.EOPNOTSUPP, 524}
 
 
 class Attached:
-    """One program on one device."""
+    """One program on one device. `where`: the hook, for people."""
 
     def __init__(
-        self, hook: Hook, device: Device, link: int | None, where: Direction = INGRESS
+        self, where: str, device: Device, link: int | None, direction: Direction = INGRESS
     ) -> None:
         """`link`: None if it is a TC filter."""
-        self.hook, self.device = hook, device
-        self._link, self._where = link, where
+        self.where, self.device = where, device
+        self._link, self._direction = link, direction
 
     def detach(self, kernel: IPRoute) -> None:
         if self._link is None:
-            remove_filters(kernel, self.device.index, self._where)
+            remove_filters(kernel, self.device.index, self._direction)
         else:
             os.close(self._link)
             self._link = None
@@ -69,13 +68,13 @@ def attach_up(
 
 
 def _attach_tc(
-    kernel: IPRoute, program: int, device: Device, where: Direction, tcx: bool
+    kernel: IPRoute, program: int, device: Device, direction: Direction, tcx: bool
 ) -> Attached:
-    remove_filters(kernel, device.index, where)
+    remove_filters(kernel, device.index, direction)
     if tcx:
         try:
-            link = libbpf.link(program, device.index, where.link)
-            return Attached(Hook.TC, device, link, where)
+            link = libbpf.link(program, device.index, direction.link)
+            return Attached("tc", device, link, direction)
         except OSError as error:
             if error.errno not in NO_TCX:
                 raise
@@ -89,24 +88,27 @@ def _attach_tc(
         prio=PRIORITY,
         fd=program,
         name=FILTER,
-        parent=where.parent,
+        parent=direction.parent,
         classid=1,
         direct_action=True,
     )
-    return Attached(Hook.TC, device, None, where)
+    return Attached("tc", device, None, direction)
 
 
-def attach_xdp(loaded: libbpf.Object, device: Device, side: Side) -> Attached:
-    """Native. Raises OSError."""
+def attach_xdp(
+    loaded: libbpf.Object, device: Device, side: Side, generic: bool = False
+) -> Attached:
+    """In the driver, or (`generic`) behind it, which works with all of them. Raises OSError."""
     program = loaded.program(f"xdp_{side.name.lower()}")
-    link = libbpf.link(program, device.index, libbpf.BPF_XDP, libbpf.XDP_FLAGS_DRV_MODE)
-    return Attached(Hook.XDP, device, link)
+    mode = libbpf.XDP_FLAGS_SKB_MODE if generic else libbpf.XDP_FLAGS_DRV_MODE
+    link = libbpf.link(program, device.index, libbpf.BPF_XDP, mode)
+    return Attached("xdp-generic" if generic else "xdp", device, link)
 
 
-def remove_filters(kernel: IPRoute, index: int, where: Direction) -> None:
+def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> None:
     """Our filters on a device, if there are any."""
     with suppress(NetlinkError):
-        for each in list(kernel.get_filters(index=index, parent=where.parent)):
+        for each in list(kernel.get_filters(index=index, parent=direction.parent)):
             options = each.get_attr("TCA_OPTIONS")
             name = options.get_attr("TCA_BPF_NAME") if options is not None else None
             if name == FILTER:
@@ -116,5 +118,5 @@ def remove_filters(kernel: IPRoute, index: int, where: Direction) -> None:
                     index,
                     handle=each["handle"],
                     prio=each["info"] >> 16,
-                    parent=where.parent,
+                    parent=direction.parent,
                 )

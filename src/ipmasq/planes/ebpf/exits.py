@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.devices import Device
@@ -24,28 +24,31 @@ class Exits:
         self._places: dict[int, int] = {}
         self._free = deque(range(layout.DEVICES))
 
-    def name(self, devices: Sequence[Device]) -> None:
-        """These and no others. By one that has no place, packets leave all the same, but more slowly.
-        An epoch must end after this."""
-        named = {device.index: device for device in devices}
+    def name(self, devices: Mapping[Device, bool]) -> None:
+        """These and no others, and whether they take packets from XDP. By one that has no place, packets
+        leave all the same, but more slowly. An epoch must end after this."""
+        named = {device.index: takes for device, takes in devices.items()}
         for index in self._places.keys() - named.keys():
             place = self._places.pop(index)
-            self._set(place, 0, False)
+            self._write(place, 0)
+            self._aim(place, 0)
             self._free.append(place)
-        for index, device in named.items():
-            known = self._places.get(index)
-            if known is not None or self._free:
-                place = self._places[index] = self._free.popleft() if known is None else known
-                self._set(place, index if known is None else None, device.takes_redirected)
+        for index in named.keys() - self._places.keys():
+            if self._free:
+                place = self._places[index] = self._free.popleft()
+                self._write(place, index)
+        for index, place in self._places.items():
+            self._aim(place, index if named[index] else 0)
 
-    def _set(self, place: int, index: int | None, target: bool) -> None:
-        """`index`: None to leave it, and the address that the programs have found, as they are."""
+    def _write(self, place: int, index: int) -> None:
+        """The address is filled in by the programs."""
+        device = layout.Device.pack(index, b"", 0)
+        self._lib.bpf_map_update_elem(self._devices, _NUMBER.pack(place), device, 0)
+
+    def _aim(self, place: int, index: int) -> None:
+        """What XDP redirects to this place goes there; 0: is not redirected."""
         at = _NUMBER.pack(place)
-        if index is not None:
-            value = layout.Device.pack(index, b"", 0)
-            self._lib.bpf_map_update_elem(self._devices, at, value, 0)
-        if target:
-            index = next(each for each, where in self._places.items() if where == place)
+        if index:
             self._lib.bpf_map_update_elem(self._targets, at, _TARGET.pack(index, 0), 0)
         else:
             self._lib.bpf_map_delete_elem(self._targets, at)

@@ -45,6 +45,12 @@ TROUBLES = {
     errno.ENOMEM: "there is not enough memory for the table",
 }
 
+XDP_TROUBLES = {
+    errno.EOPNOTSUPP: "its driver has none; plane ebpf-xdp-generic does without",
+    errno.EBUSY: "another program is there already",
+    errno.ERANGE: "its MTU, or that of its other end, is too large for it",
+}
+
 
 class EbpfPlane(TunPlane):
     def __init__(
@@ -56,15 +62,17 @@ class EbpfPlane(TunPlane):
         *,
         flows: int = 1_000_000,
         xdp: bool | None = None,
+        generic: bool = False,
         required: bool = True,
         tcx: bool = True,
         rates: Rates | None = None,
     ) -> None:
         """`flows`: room for so many. `xdp`: on every interface, or none, or (None) where it suits.
-        `required`: otherwise the tun plane does alone what must do without programs. `rates`: see `charge`."""
+        `generic`: XDP behind the driver. `required`: otherwise the tun plane does alone what must do without
+        programs. `rates`: see `charge`."""
         super().__init__(outside, inside, networks, directory)
         self._capacity = 2 * min(flows, affordable())
-        self._xdp, self._required, self._tcx = xdp, required, tcx
+        self._xdp, self._generic, self._required, self._tcx = xdp, generic, required, tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
         self._police: Police | None = None
@@ -108,13 +116,12 @@ class EbpfPlane(TunPlane):
 
     @property
     def hooks(self) -> dict[str, str]:
-        """Where programs are, by interface: `tc` or `tc+xdp`."""
-        found: dict[str, list[str]] = {}
-        for hook, _ in sorted(self._attached):
-            for (each, _), attached in self._attached.items():
-                if each is hook and hook.name.lower() not in found.get(attached.device.name, []):
-                    found.setdefault(attached.device.name, []).append(hook.name.lower())
-        return {name: "+".join(hooks) for name, hooks in found.items()}
+        """Where programs are, by interface: `tc`, `tc+xdp` or `tc+xdp-generic`."""
+        found: dict[str, str] = {}
+        for each in self._attached.values():
+            name = each.device.name
+            found[name] = f"{found[name]}+{each.where}" if name in found else each.where
+        return found
 
     def left(self) -> dict[tuple[Hook, Reason], int]:
         """Packets that the programs have left to the engine, by why."""
@@ -167,7 +174,7 @@ class EbpfPlane(TunPlane):
         try:
             self._police.attach(kernel, [each for each in devices if each], self._tcx)
         except (OSError, NetlinkError) as error:
-            raise PlaneError(f"no program on the way up: {_reason(error)}") from error
+            raise PlaneError(f"no program on the way up: {_why(Hook.TC, error)}") from error
 
     def described(self) -> str:
         return ", ".join(f"{hooks} on {name}" for name, hooks in self.hooks.items()) or "nowhere"
@@ -198,15 +205,19 @@ class EbpfPlane(TunPlane):
             device = found[name]
             if device is not None:
                 wanted[Hook.TC, device.index] = device, side
-                if self._xdp or (self._xdp is None and device.suits_xdp):
+                if device.suits_xdp if self._xdp is None else self._xdp and device.ethernet:
                     wanted[Hook.XDP, device.index] = device, side
         for key in [key for key in self._attached if key not in wanted]:
             self._attached.pop(key).detach(kernel)
         for key, (device, side) in wanted.items():
             if key not in self._attached:
                 self._attach(key, device, side)
-        self._exits.name([device for device, _ in wanted.values()])
+        self._exits.name({device: self._takes(device) for device, _ in wanted.values()})
         table.forget_hops()
+
+    def _takes(self, device: Device) -> bool:
+        """Packets that XDP redirects."""
+        return device.takes_redirected or (self._generic and device.ethernet)
 
     def _attach(self, key: tuple[Hook, int], device: Device, side: Side) -> None:
         assert self._loaded is not None
@@ -214,15 +225,18 @@ class EbpfPlane(TunPlane):
             if key[0] is Hook.TC:
                 made = attach_tc(self._open_kernel, self._loaded, device, side, self._tcx)
             else:
-                made = attach_xdp(self._loaded, device, side)
+                made = attach_xdp(self._loaded, device, side, self._generic)
         except (OSError, NetlinkError) as error:
             if key[0] is Hook.XDP and self._xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)
                 return
-            what = f"no program on {device.name}: {key[0].name}: {_reason(error)}"
+            what = f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
             raise PlaneError(what) from error
         self._attached[key] = made
 
 
-def _reason(error: OSError | NetlinkError) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+def _why(hook: Hook, error: OSError | NetlinkError) -> str:
+    if isinstance(error, NetlinkError):
+        return str(error)
+    known = XDP_TROUBLES if hook is Hook.XDP else {}
+    return known.get(error.errno or 0) or error.strerror or str(error)

@@ -17,6 +17,7 @@ from ipmasq.gateway import logs
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import Setup, SetupError
+from ipmasq.planes.ebpf.plane import EbpfPlane
 from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import Address, to_address, to_network
 
@@ -87,8 +88,11 @@ def main(path: str) -> None:
     logs.begin(logging.WARNING)
     loop = Loop()
     try:
-        gateway = Gateway(Json(path), loop, Path(path).parent)
+        file = Json(path)
+        gateway = Gateway(file, loop, Path(path).parent)
         gateway.listeners.append(logs.write)
+        if isinstance(gateway._plane, EbpfPlane) and not file.said.get("tcx", True):
+            gateway._plane._tcx = False  # as on a kernel before 6.6
         gateway.start()
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))

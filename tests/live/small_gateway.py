@@ -12,14 +12,17 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from ipmasq.core.policy import Behaviour, Forward, HelperUse, Policy, PortRange, Timeouts
+from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, Policy, PortRange, Timeouts
 from ipmasq.gateway import logs
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import Setup, SetupError
+from ipmasq.helpers.ftp import Ftp
 from ipmasq.planes.ebpf.plane import EbpfPlane
 from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import Address, to_address, to_network
+
+FTP = HelperUse("ftp", Ftp, 6, frozenset((21,)), orthogonal=True)
 
 
 class Json:
@@ -44,6 +47,8 @@ class Json:
             own=frozenset([*outside, *addresses("gi")]),
             ports=PortRange(*said.get("ports", (61000, 65095))),  # type: ignore[misc]
             timeouts=Timeouts(**said.get("timeouts", {})),  # type: ignore[arg-type]
+            limits=Limits(**said.get("limits", {})),  # type: ignore[arg-type]
+            helpers=(FTP,) if said.get("ftp") else (),
             filtering=Behaviour(int(str(said.get("filtering", 1)))),
             forwards=tuple(
                 Forward(name, protocol, None, PortRange(port, port), to_address(host), to)
@@ -73,7 +78,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
         offload.refresh()
     return {
         "plane": gateway.status()["plane"],
-        "entered": len(offload) if offload is not None else 0,
+        "entered": len(offload.numbers()) if offload is not None else 0,
         "fast": offload.packets if offload is not None else 0,
         "slow": gateway.engine.counts[0],
         "left": {name: packets for name, packets, _ in gateway.fast_path() if packets},

@@ -117,6 +117,9 @@ class LimitsTable(_Table):
     flows_per_host: Count = Limits().flows_per_host
     fragmented_datagrams: Count = Limits().fragmented_datagrams
     stream_bytes: Count = Limits().stream_bytes
+    flow_packets_per_host: Count = Limits().flow_packets_per_host
+    openings_per_host: Count = Limits().openings_per_host
+    openings_per_side: Count = Limits().openings_per_side
 
 
 class ControlTable(_Table):

@@ -14,9 +14,10 @@ from typing import Any
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway.drive import Drive, Listener, chance
+from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.loop import Loop, Timer
-from ipmasq.gateway.planes import describe, make_plane
+from ipmasq.gateway.planes import describe, make_plane, rates
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.ebpf.plane import EbpfPlane
@@ -67,6 +68,7 @@ class Gateway:
         self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
+        self._floods: Floods | None = None
         self._started = loop.clock()
 
     @property
@@ -105,11 +107,14 @@ class Gateway:
             self.offload = Offload(self.engine, self._plane.table, self._loop.clock)
             self._drive.listeners.insert(0, self.offload.listen)
             self.offload.tick()
+            self._floods = Floods(self._plane)
             self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
 
     def _look_at_fast_path(self) -> None:
         if self.offload is not None:
             self.offload.tick()
+        if self._floods is not None:
+            self._floods.look(self._loop.clock())
 
     # -- what an operator does
 
@@ -195,6 +200,13 @@ class Gateway:
         for (hook, reason), packets in self._plane.left().items():
             name = f"{hook.name.lower()}.{reason.name.lower()}"
             yield name, packets, f"left to the engine by {hook.name}: {reason.sentence}"
+        for (side, account), packets in self._plane.dropped().items():
+            name = f"dropped.{side.name.lower()}.{account.name.lower()}"
+            yield (
+                name,
+                packets,
+                f"{side.name.lower()}, dropped before the engine: {account.sentence}",
+            )
 
     # -- following
 
@@ -211,6 +223,8 @@ class Gateway:
     def _arrange(self, setup: Setup, policy: Policy) -> None:
         self._setup = setup
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
+        if isinstance(self._plane, EbpfPlane):
+            self._plane.charge(rates(policy.limits))
         self._drive.claim()
 
     def _use(self, use: HelperUse) -> str:

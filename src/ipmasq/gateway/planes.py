@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ipmasq.core.policy import Limits
 from ipmasq.gateway.setup import Setup
+from ipmasq.planes.ebpf.layout import Account
 from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf.police import Rates
 from ipmasq.planes.tun.plane import TunPlane
 
 GENERIC = "ebpf-xdp-generic"
@@ -28,7 +31,17 @@ def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
         xdp=XDP[name],
         generic=name == GENERIC,
         required=name != "auto",
+        rates=rates(setup.policy.limits),
     )
+
+
+def rates(limits: Limits) -> Rates:
+    """What a fast path may leave to the engine."""
+    return {
+        Account.FLOWS: limits.flow_packets_per_host,
+        Account.OPENINGS: limits.openings_per_host,
+        Account.STRANGERS: limits.openings_per_side,
+    }
 
 
 def describe(plane: TunPlane) -> str:

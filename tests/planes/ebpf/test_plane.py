@@ -14,6 +14,7 @@ from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import attach_tc
 from ipmasq.planes.ebpf.devices import look_up
 from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf.table import sizes
 from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import to_network
 from tests.planes.ebpf.kernel import OBJECT, network
@@ -59,7 +60,7 @@ def test_a_kernel_without_tcx_gets_filters_which_leave_with_the_plane(
 
 
 def test_a_filter_that_a_crash_has_left_is_removed(devices: dict[str, int], tmp_path: Path) -> None:
-    loaded = libbpf.Object(OBJECT.read_bytes(), {"halves": 4})
+    loaded = libbpf.Object(OBJECT.read_bytes(), sizes(4))
     with IPRoute() as kernel:
         device = look_up(kernel, "in0")
         assert device

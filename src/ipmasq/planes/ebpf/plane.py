@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import errno
 import logging
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,8 +22,10 @@ from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import Device, look_up
-from ipmasq.planes.ebpf.layout import Hook, Reason
-from ipmasq.planes.ebpf.table import Table
+from ipmasq.planes.ebpf.exits import Exits
+from ipmasq.planes.ebpf.layout import Account, Hook, Reason
+from ipmasq.planes.ebpf.police import Debtor, Police, Rates
+from ipmasq.planes.ebpf.table import Table, affordable, sizes
 from ipmasq.planes.plane import PlaneError, Receive
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
@@ -64,14 +65,18 @@ class EbpfPlane(TunPlane):
         generic: bool = False,
         required: bool = True,
         tcx: bool = True,
+        rates: Rates | None = None,
     ) -> None:
         """`flows`: room for so many. `xdp`: on every interface, or none, or (None) where it suits.
-        `generic`: XDP behind the driver. `required`: otherwise the tun plane does alone what must do without programs."""
+        `generic`: XDP behind the driver. `required`: otherwise the tun plane does alone what must do without
+        programs. `rates`: see `charge`."""
         super().__init__(outside, inside, networks, directory)
-        self._capacity = 2 * flows
+        self._capacity = 2 * min(flows, affordable())
         self._xdp, self._generic, self._required, self._tcx = xdp, generic, required, tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
+        self._police: Police | None = None
+        self._rates: Rates = rates or {}
         self._attached: dict[tuple[Hook, int], Attached] = {}
         self.table: Table | None = None
         self.trouble = ""
@@ -123,6 +128,22 @@ class EbpfPlane(TunPlane):
         counts = self.table.reasons() if self.table is not None else {}
         return {(hook, why): n for (hook, why), n in counts.items() if why}
 
+    # -- floods
+
+    def charge(self, rates: Rates) -> None:
+        """How many packets per second may be left to the engine."""
+        self._rates = rates
+        if self._police is not None:
+            self._police.charge(rates)
+
+    def dropped(self) -> Mapping[tuple[Side, Account], int]:
+        """Packets that were more than that."""
+        return self._police.dropped() if self._police is not None else {}
+
+    def debtors(self) -> Iterator[Debtor]:
+        """Whose packets they were."""
+        return self._police.debtors() if self._police is not None else iter(())
+
     # -- programs
 
     def _begin(self) -> None:
@@ -133,15 +154,27 @@ class EbpfPlane(TunPlane):
         except FileNotFoundError:
             raise PlaneError("this package was built without the programs") from None
         try:
-            self._loaded = libbpf.Object(image, {"halves": self._capacity})
+            self._loaded = libbpf.Object(image, sizes(self._capacity))
             self.table = Table(self._loaded, self._capacity)
+            self._exits = Exits(self._loaded)
         except OSError as error:
             if error.errno is None:
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
             what = TROUBLES.get(error.errno, error.strerror)
             raise PlaneError(f"the programs cannot be loaded: {what}") from error
+        self._begin_to_police(self._loaded)
         self._follow()
         log.info("the eBPF fast path: %s", self.described())
+
+    def _begin_to_police(self, loaded: libbpf.Object) -> None:
+        self._police = Police(loaded)
+        self._police.charge(self._rates)
+        kernel = self._open_kernel
+        devices = [look_up(kernel, DEVICE[side]) for side in Side]
+        try:
+            self._police.attach(kernel, [each for each in devices if each], self._tcx)
+        except (OSError, NetlinkError) as error:
+            raise PlaneError(f"no program on the way up: {_why(Hook.TC, error)}") from error
 
     def described(self) -> str:
         return ", ".join(f"{hooks} on {name}" for name, hooks in self.hooks.items()) or "nowhere"
@@ -150,10 +183,12 @@ class EbpfPlane(TunPlane):
         attached, self._attached = self._attached, {}
         for each in attached.values():
             each.detach(self._open_kernel)
+        if self._police is not None:
+            self._police.detach(self._open_kernel)
         for part in (self.table, self._loaded, self._changes):
             if part is not None:
                 part.close()
-        self.table = self._loaded = self._changes = None
+        self.table = self._loaded = self._changes = self._police = None
 
     def _follow(self) -> None:
         """Have programs on the interfaces that there are now. Raises PlaneError."""
@@ -177,8 +212,12 @@ class EbpfPlane(TunPlane):
         for key, (device, side) in wanted.items():
             if key not in self._attached:
                 self._attach(key, device, side)
-        self._name_targets([device for device, _ in wanted.values()])
+        self._exits.name({device: self._takes(device) for device, _ in wanted.values()})
         table.forget_hops()
+
+    def _takes(self, device: Device) -> bool:
+        """Packets that XDP redirects."""
+        return device.takes_redirected or (self._generic and device.ethernet)
 
     def _attach(self, key: tuple[Hook, int], device: Device, side: Side) -> None:
         assert self._loaded is not None
@@ -191,19 +230,9 @@ class EbpfPlane(TunPlane):
             if key[0] is Hook.XDP and self._xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)
                 return
-            raise PlaneError(
-                f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
-            ) from error
+            what = f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
+            raise PlaneError(what) from error
         self._attached[key] = made
-
-    def _name_targets(self, devices: Sequence[Device]) -> None:
-        assert self._loaded is not None
-        targets = self._loaded.map("targets")
-        for device in devices:
-            if device.takes_redirected or (self._generic and device.ethernet):
-                index = struct.pack("=I", device.index)
-                value = struct.pack("=Ii", device.index, 0)
-                libbpf.library().bpf_map_update_elem(targets, index, value, 0)
 
 
 def _why(hook: Hook, error: OSError | NetlinkError) -> str:

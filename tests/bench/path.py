@@ -20,7 +20,7 @@ from typing import Any
 from pyroute2 import IPRoute, netns
 
 from ipmasq.planes.ebpf import layout, libbpf
-from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
 from ipmasq.wire.addresses import to_address, to_network
 from tests.bench.figures import Figure, bench
 from tests.bench.topology import (
@@ -141,7 +141,7 @@ def ours(xdp: bool) -> Way:
         directory = tempfile.TemporaryDirectory(prefix="ipmbench-")
         inside = [to_network("10.0.0.0/24")]
         with directory as name, wires.at("gw"):
-            plane = EbpfPlane("go", ["gi"], inside, Path(name), flows=1_000_000, xdp=xdp)
+            plane = EbpfPlane("go", ["gi"], inside, Path(name), Programs(xdp=xdp))
             plane.open()
             assert plane.table is not None
             plane.table.beat(time.monotonic() + 60)

@@ -121,6 +121,7 @@ class Running:
         script = Path(__file__).with_name("small_gateway.py")
         self.process = network.start("gw", sys.executable, str(script), str(path))
         assert self.process.stdout
+        self._said = ""
         first = self.process.stdout.readline()
         if first.strip() != "ready":
             raise AssertionError(first + self.process.stdout.read())
@@ -135,12 +136,13 @@ class Running:
         assert self.process.stdout
         while not (line := self.process.stdout.readline()).startswith("{"):
             assert line, "it has ended"
+            self._said += line
         return json.loads(line)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> str:
         """What it said; empty if all is well."""
         self.process.send_signal(how)
-        return self.process.communicate(timeout=10)[0]
+        return self._said + str(self.process.communicate(timeout=10)[0])
 
 
 @pytest.fixture

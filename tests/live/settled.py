@@ -20,12 +20,12 @@ class Settled:
     def __init__(self, client: socket.socket, server: socket.socket, running: Running) -> None:
         self.client, self.server = client, server
         self._running = running
-        self._number = 0
+        self.asked = 0
 
     def ask(self, size: int = 8) -> bool:
         """Whether a datagram is heard and its answer comes back."""
-        self._number += 1
-        said = self._number.to_bytes(8, "big").ljust(size, b"?")
+        self.asked += 1
+        said = self.asked.to_bytes(8, "big").ljust(size, b"?")
         try:
             self.client.send(said)
             while (heard := self.server.recvfrom(65535))[0] != said:

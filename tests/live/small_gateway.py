@@ -18,7 +18,6 @@ from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import Setup, SetupError
 from ipmasq.helpers.ftp import Ftp
-from ipmasq.planes.ebpf.plane import EbpfPlane
 from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import Address, to_address, to_network
 
@@ -80,6 +79,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
         "plane": gateway.status()["plane"],
         "entered": len(offload.numbers()) if offload is not None else 0,
         "fast": offload.packets if offload is not None else 0,
+        "room": gateway._plane.table.capacity // 2 if gateway._plane.table is not None else 0,
         "slow": gateway.engine.counts[0],
         "left": {name: packets for name, packets, _ in gateway.fast_path() if packets},
         "flows": [
@@ -96,8 +96,7 @@ def main(path: str) -> None:
         file = Json(path)
         gateway = Gateway(file, loop, Path(path).parent)
         gateway.listeners.append(logs.write)
-        if isinstance(gateway._plane, EbpfPlane) and not file.said.get("tcx", True):
-            gateway._plane._tcx = False  # as on a kernel before 6.6
+        gateway._plane._tcx = bool(file.said.get("tcx", True))  # False: a kernel before 6.6
         gateway.start()
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))

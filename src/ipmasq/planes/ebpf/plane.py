@@ -38,8 +38,9 @@ log = logging.getLogger("ipmasq")
 OBJECT = "ipmasq.bpf.o"
 
 TROUBLES = {
-    errno.EPERM: "loading programs needs root, or CAP_BPF and CAP_NET_ADMIN",
+    errno.EPERM: "loading programs needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
     errno.EACCES: "this kernel's verifier refuses the programs",
+    errno.EFAULT: "this kernel's verifier refuses the programs, as it does without CAP_PERFMON",
     errno.EINVAL: "this kernel is too old for the programs",
     errno.ENOSYS: "this kernel has no eBPF",
     errno.E2BIG: "the table is larger than this kernel allows",
@@ -197,7 +198,8 @@ class EbpfPlane(TunPlane):
         except OSError as error:
             if error.errno is None:
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
-            what = TROUBLES.get(error.errno, error.strerror)
+            damaged = "their file is damaged" if error.errno >= libbpf.NO_OBJECT else error.strerror
+            what = TROUBLES.get(error.errno, damaged)
             raise PlaneError(f"the programs cannot be loaded: {what}") from error
         self._begin_to_police(self._loaded)
         self._follow(programs)

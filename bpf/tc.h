@@ -44,6 +44,9 @@ static always_inline enum reason tc_parse(struct __sk_buff *skb, __u32 link, enu
 	void *data = (void *)(long)skb->data, *limit = (void *)(long)skb->data_end;
 	enum reason why = parse(data, limit, link, side, facts);
 
+	/* The kernel has taken the tag off, and has yet to hand the packet to the VLAN's device. */
+	if (skb->vlan_present)
+		return NOT_IPV4;
 	if (why == SHORT && data + link + MOST_HEADERS > limit &&
 	    skb->len >= link + sizeof(struct iphdr) + 8) {
 		/* Not all of it lies in one piece. */

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout, libbpf
-from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
 from ipmasq.planes.ebpf.table import Table
 from ipmasq.wire.addresses import to_address, to_network
 from tests.bench import conntrack
@@ -71,7 +71,8 @@ def ours(xdp: bool) -> Forwards:
     def forwards(wires: Wires, kind: Kind, flows: int) -> Iterator[None]:
         with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
             networks = [to_network("10.0.0.0/24")]
-            plane = EbpfPlane("go", ["gi"], networks, Path(directory), flows=MOST, xdp=xdp)
+            programs = Programs(flows=MOST, xdp=xdp)
+            plane = EbpfPlane("go", ["gi"], networks, Path(directory), programs)
             with wires.at("gw"):
                 plane.open()
             try:

@@ -10,6 +10,8 @@ from tests.live.conftest import REMOTE, Network, Running
 from tests.live.test_tun import eventually, udp_socket
 
 PORT = 5000
+LOST = 1.0
+"""Seconds after which a datagram counts as lost."""
 
 
 class Settled:
@@ -18,13 +20,14 @@ class Settled:
     def __init__(self, client: socket.socket, server: socket.socket, running: Running) -> None:
         self.client, self.server = client, server
         self._running = running
+        self.asked = 0
 
     def ask(self, size: int = 8) -> bool:
         """Whether a datagram is heard and its answer comes back."""
-        number = self._number = getattr(self, "_number", 0) + 1
-        said = number.to_bytes(8, "big").ljust(size, b"?")
+        self.asked += 1
+        said = self.asked.to_bytes(8, "big").ljust(size, b"?")
         try:
-            self.client.sendto(said, (REMOTE, PORT))
+            self.client.send(said)
             while (heard := self.server.recvfrom(65535))[0] != said:
                 pass
             self.server.sendto(said, heard[1])
@@ -48,12 +51,12 @@ class Settled:
 
 
 @contextmanager
-def settled(network: Network, running: Running, patience: float = 1.0) -> Iterator[Settled]:
-    """`patience`: seconds after which a datagram counts as lost."""
-    with udp_socket(network, "out", REMOTE, PORT) as server, udp_socket(network, "in") as client:
+def settled(network: Network, running: Running, remote: str = REMOTE) -> Iterator[Settled]:
+    with udp_socket(network, "out", remote, PORT) as server, udp_socket(network, "in") as client:
         flow = Settled(client, server, running)
-        client.settimeout(patience)
-        server.settimeout(patience)
+        client.connect((remote, PORT))
+        for each in (client, server):
+            each.settimeout(LOST)
         assert flow.goes_by()
         yield flow
 

@@ -79,6 +79,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
         "plane": gateway.status()["plane"],
         "entered": len(offload.numbers()) if offload is not None else 0,
         "fast": offload.packets if offload is not None else 0,
+        "room": gateway._plane.table.capacity // 2 if gateway._plane.table is not None else 0,
         "slow": gateway.engine.counts[0],
         "left": {name: packets for name, packets, _ in gateway.fast_path() if packets},
         "flows": [
@@ -92,8 +93,10 @@ def main(path: str) -> None:
     logs.begin(logging.WARNING)
     loop = Loop()
     try:
-        gateway = Gateway(Json(path), loop, Path(path).parent)
+        file = Json(path)
+        gateway = Gateway(file, loop, Path(path).parent)
         gateway.listeners.append(logs.write)
+        gateway._plane._tcx = bool(file.said.get("tcx", True))  # False: a kernel before 6.6
         gateway.start()
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))

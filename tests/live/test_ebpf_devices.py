@@ -13,7 +13,7 @@ import pytest
 from ipmasq.planes.tun.device import open_tun
 from tests.live.conftest import INSIDE_GATEWAY, INSIDE_HOST, PUBLIC, REMOTE, Network, Running
 from tests.live.settled import by_xdp, settled
-from tests.live.test_ebpf import transfer, without_checksum_offload
+from tests.live.test_ebpf import transfer
 from tests.live.test_tun import tcp_server
 
 pytestmark = pytest.mark.live
@@ -91,7 +91,7 @@ def test_generic_xdp_forwards_between_devices_whose_driver_has_none(
 ) -> None:
     bridged(network)
     for host in ("in", "out"):
-        without_checksum_offload(network, host, "eth")
+        network.features(host, "eth", "tx", "off")
     running = gateway(plane="ebpf-xdp-generic")
     assert "tc+xdp-generic on go" in running.ask()["plane"]
     with settled(network, running) as flow:

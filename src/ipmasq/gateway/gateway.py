@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,9 @@ from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.loop import Loop, Timer
-from ipmasq.gateway.planes import describe, make_plane, rates
+from ipmasq.gateway.planes import describe, make_plane, programs, rates
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
 from ipmasq.offload.offload import Offload
-from ipmasq.planes.ebpf.plane import EbpfPlane
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.wire.addresses import to_text
@@ -40,6 +41,9 @@ OFFLOAD_EVERY = 1.0
 
 READ_PAUSE = 0.02
 """Seconds between two parts of a round."""
+
+AT_ONCE = 200
+"""Flows that are entered into a new fast path between two looks at packets: about 2 ms."""
 
 
 class Gateway:
@@ -66,6 +70,7 @@ class Gateway:
         self._changes = Changes()
         self._settling: Timer | None = None
         self._setup = setup = configuration.read()
+        self._chosen = plane
         self._plane = make_plane(plane or setup.plane, setup, directory)
         self._helpers = {use.name: use for use in setup.policy.helpers}
         self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
@@ -87,9 +92,14 @@ class Gateway:
         self._begin_to_offload()
         self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
+        self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
+        self._loop.later(0, self._say_so)
+
+    def _say_so(self) -> None:
+        """Only now: who hears that it runs may send a signal, and the loop heeds them."""
         log.info("the gateway runs: %s", self._summary())
         tell_systemd("READY=1")
 
@@ -98,21 +108,32 @@ class Gateway:
         tell_systemd("STOPPING=1")
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
-        if self.offload is not None:
-            self._drive.tell()
-            self._drive.listeners.remove(self.offload.listen)
-            self.offload.stop()
-            self.offload = None
+        self._end_offloading()
         self._drive.stop()
         log.info("the gateway has stopped")
 
     def _begin_to_offload(self) -> None:
-        if isinstance(self._plane, EbpfPlane) and self._plane.table is not None:
+        if self._plane.table is not None:
             self.offload = Offload(self.engine, self._plane.table, self._loop.clock)
             self._drive.listeners.insert(0, self.offload.listen)
             self.offload.tick()
             self._floods = Floods(self._plane)
-            self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
+            self._catch_up(iter(list(self.engine.table.flows)))
+
+    def _catch_up(self, flows: Iterator[int]) -> None:
+        """Enter flows that are older than the fast path; so few at a time that no packet waits long."""
+        some = list(islice(flows, AT_ONCE))
+        if some and self.offload is not None:
+            for flow in some:
+                self.offload.follow(flow)
+            self._loop.later(0, partial(self._catch_up, flows))
+
+    def _end_offloading(self) -> None:
+        offload, self.offload, self._floods = self.offload, None, None
+        if offload is not None:
+            self._drive.tell()
+            self._drive.listeners.remove(offload.listen)
+            offload.stop()
 
     def _look_at_fast_path(self) -> None:
         if self.offload is not None:
@@ -139,9 +160,11 @@ class Gateway:
         helpers = self._helpers
         self._helpers = {use.name: use for use in setup.policy.helpers}
         try:
+            self._change_programs(setup)
             closed = self._go_on(setup, self._fit(setup.policy))
         except PlaneError as error:
             self._helpers = helpers
+            self._change_programs(before)
             self._go_on(before, running)
             raise SetupError([str(error)]) from error
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
@@ -204,7 +227,7 @@ class Gateway:
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
         """What it counted: see `ipmasq.control.gateway.RunningGateway`."""
-        if self.offload is None or not isinstance(self._plane, EbpfPlane):
+        if self.offload is None:
             return
         yield "repeated", self.offload.packets, "forwarded by the fast path, as the engine decided"
         yield "refused", self.offload.refused, "flows for which the fast path had no room"
@@ -221,6 +244,19 @@ class Gateway:
 
     # -- following
 
+    def _change_programs(self, setup: Setup) -> None:
+        """Have the fast path that is asked for. Raises PlaneError; then it is as before."""
+        wanted = programs(self._chosen or setup.plane, setup.policy.limits)
+        if wanted == self._plane.programs and not self._plane.trouble:
+            return
+        self._end_offloading()
+        self._drive.unwatch()
+        try:
+            self._plane.change(wanted)
+        finally:
+            self._drive.watch()
+            self._begin_to_offload()
+
     def _fit(self, policy: Policy) -> Policy:
         """For this plane, with the helpers that are in use (the engine's own policy does not know of
         those that were loaded since)."""
@@ -234,8 +270,7 @@ class Gateway:
     def _arrange(self, setup: Setup, policy: Policy) -> None:
         self._setup = setup
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
-        if isinstance(self._plane, EbpfPlane):
-            self._plane.charge(rates(policy.limits))
+        self._plane.charge(rates(policy.limits))
         self._drive.claim()
 
     def _use(self, use: HelperUse) -> str:

@@ -7,9 +7,8 @@ from pathlib import Path
 from ipmasq.core.policy import Limits
 from ipmasq.gateway.setup import Setup
 from ipmasq.planes.ebpf.layout import Account
-from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
 from ipmasq.planes.ebpf.police import Rates
-from ipmasq.planes.tun.plane import TunPlane
 
 GENERIC = "ebpf-xdp-generic"
 XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: True}
@@ -18,21 +17,23 @@ XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: 
 PLANES = ("tun", *XDP)
 
 
-def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
-    inside, networks = setup.inside, setup.policy.inside
-    if name == "tun":
-        return TunPlane(setup.outside, inside, networks, directory)
+def make_plane(name: str, setup: Setup, directory: Path) -> EbpfPlane:
+    limits = setup.policy.limits
     return EbpfPlane(
         setup.outside,
-        inside,
-        networks,
+        setup.inside,
+        setup.policy.inside,
         directory,
-        flows=setup.policy.limits.flows,
-        xdp=XDP[name],
-        generic=name == GENERIC,
-        required=name != "auto",
-        rates=rates(setup.policy.limits),
+        programs(name, limits),
+        rates=rates(limits),
     )
+
+
+def programs(name: str, limits: Limits) -> Programs | None:
+    """Which the plane of this name has."""
+    if name == "tun":
+        return None
+    return Programs(limits.flows, XDP[name], name == GENERIC, name != "auto")
 
 
 def rates(limits: Limits) -> Rates:
@@ -44,10 +45,8 @@ def rates(limits: Limits) -> Rates:
     }
 
 
-def describe(plane: TunPlane) -> str:
+def describe(plane: EbpfPlane) -> str:
     """The plane, and where its programs are."""
-    if not isinstance(plane, EbpfPlane):
-        return "tun"
     if plane.table is None:
         return f"tun ({plane.trouble})" if plane.trouble else "tun"
     return f"ebpf ({plane.described()})"

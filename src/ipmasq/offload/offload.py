@@ -65,13 +65,13 @@ class Offload:
             if isinstance(event, FlowClosed):
                 self.remove(event.flow)
             elif isinstance(event, FlowOpened | FlowSettled | FlowUnsettled):
-                self._follow(event.flow)
+                self.follow(event.flow)
         if self._lost != self._engine.lost_events:
             self._lost = self._engine.lost_events
             for flow in list(self._entries):
-                self._follow(flow)
+                self.follow(flow)
 
-    def _follow(self, flow: int) -> None:
+    def follow(self, flow: int) -> None:
         """Have it as it is now."""
         answers, entry = self._engine.answers(flow), self._entries.get(flow)
         if answers is None:

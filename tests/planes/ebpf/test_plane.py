@@ -13,7 +13,7 @@ from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import attach_tc
 from ipmasq.planes.ebpf.devices import look_up
-from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
 from ipmasq.planes.ebpf.table import sizes
 from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import to_network
@@ -28,9 +28,9 @@ def devices() -> Iterator[dict[str, int]]:
         yield found
 
 
-def plane(directory: Path, **options: object) -> EbpfPlane:
+def plane(directory: Path, tcx: bool = True, **options: bool) -> EbpfPlane:
     inside = [to_network("10.0.0.0/24")]
-    return EbpfPlane("out0", ["in0"], inside, directory, flows=10, **options)  # type: ignore[arg-type]
+    return EbpfPlane("out0", ["in0"], inside, directory, Programs(10, **options), tcx=tcx)
 
 
 def filters(name: str) -> str:
@@ -90,11 +90,11 @@ def test_xdp_behind_the_driver_stands_where_no_driver_has_it(
 ) -> None:
     with IPRoute() as kernel:
         kernel.link("add", ifname="br0", kind="bridge")
-    native = EbpfPlane("br0", ["in0"], [], tmp_path, flows=10, xdp=True)
+    native = EbpfPlane("br0", ["in0"], [], tmp_path, Programs(10, xdp=True))
     with pytest.raises(PlaneError, match=r"^no program on br0: XDP: .* ebpf-xdp-generic"):
         native.open()
     assert not xdp("in0")
-    generic = EbpfPlane("br0", ["in0"], [], tmp_path, flows=10, xdp=True, generic=True)
+    generic = EbpfPlane("br0", ["in0"], [], tmp_path, Programs(10, xdp=True, generic=True))
     generic.open()
     assert generic.described() == "tc+xdp-generic on br0, tc+xdp-generic on in0"
     assert "xdpgeneric" in link("br0")

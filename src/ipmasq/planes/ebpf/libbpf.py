@@ -18,6 +18,9 @@ BPF_F_TEST_XDP_LIVE_FRAMES = 2
 XDP_FLAGS_SKB_MODE = 2
 XDP_FLAGS_DRV_MODE = 4
 
+NO_OBJECT = 4000
+"""Errors of the library's own, about files, are numbered from here on (<bpf/libbpf_legacy.h>)."""
+
 _Print = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -37,8 +38,9 @@ log = logging.getLogger("ipmasq")
 OBJECT = "ipmasq.bpf.o"
 
 TROUBLES = {
-    errno.EPERM: "loading programs needs root, or CAP_BPF and CAP_NET_ADMIN",
+    errno.EPERM: "loading programs needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
     errno.EACCES: "this kernel's verifier refuses the programs",
+    errno.EFAULT: "this kernel's verifier refuses the programs, as it does without CAP_PERFMON",
     errno.EINVAL: "this kernel is too old for the programs",
     errno.ENOSYS: "this kernel has no eBPF",
     errno.E2BIG: "the table is larger than this kernel allows",
@@ -52,6 +54,23 @@ XDP_TROUBLES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Which there shall be, and for how much."""
+
+    flows: int = 1_000_000
+    """Room for so many."""
+    xdp: bool | None = None
+    """On every interface, or none, or (None) where it suits."""
+    generic: bool = False
+    """XDP behind the driver."""
+    required: bool = True
+    """Otherwise the tun plane does alone what must do without programs."""
+
+
+USUAL = Programs()
+
+
 class EbpfPlane(TunPlane):
     def __init__(
         self,
@@ -59,20 +78,15 @@ class EbpfPlane(TunPlane):
         inside: Sequence[str],
         networks: Sequence[Network],
         directory: Path = DIRECTORY,
+        programs: Programs | None = USUAL,
         *,
-        flows: int = 1_000_000,
-        xdp: bool | None = None,
-        generic: bool = False,
-        required: bool = True,
         tcx: bool = True,
         rates: Rates | None = None,
     ) -> None:
-        """`flows`: room for so many. `xdp`: on every interface, or none, or (None) where it suits.
-        `generic`: XDP behind the driver. `required`: otherwise the tun plane does alone what must do without
-        programs. `rates`: see `charge`."""
+        """`programs`: None for none. `rates`: see `charge`."""
         super().__init__(outside, inside, networks, directory)
-        self._capacity = 2 * min(flows, affordable())
-        self._xdp, self._generic, self._required, self._tcx = xdp, generic, required, tcx
+        self.programs = programs
+        self._tcx = tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
         self._police: Police | None = None
@@ -86,13 +100,22 @@ class EbpfPlane(TunPlane):
         super().open()
         try:
             self._begin()
-        except PlaneError as error:
-            self._end()
-            if self._required:
-                super().close()
-                raise
-            self.trouble = str(error)
-            log.warning("without the eBPF fast path: %s", error)
+        except PlaneError:
+            super().close()
+            raise
+
+    def change(self, programs: Programs | None) -> None:
+        """Have others from now on; in between, every packet comes to the engine. Their counts begin anew.
+
+        Raises PlaneError; then all is as before."""
+        before, self.programs = self.programs, programs
+        self._end()
+        try:
+            self._begin()
+        except PlaneError:
+            self.programs = before
+            self._begin()
+            raise
 
     def close(self) -> None:
         self._end()
@@ -100,8 +123,8 @@ class EbpfPlane(TunPlane):
 
     def refresh(self) -> None:
         super().refresh()
-        if self.table is not None:
-            self._follow()
+        if self.table is not None and self.programs is not None:
+            self._follow(self.programs)
 
     def descriptors(self) -> Sequence[int]:
         own = (self._changes.fileno(),) if self._changes else ()
@@ -147,23 +170,39 @@ class EbpfPlane(TunPlane):
     # -- programs
 
     def _begin(self) -> None:
+        """Raises PlaneError if they are required; then there are none."""
+        self.trouble = ""
+        if self.programs is None:
+            return
+        try:
+            self._load(self.programs)
+        except PlaneError as error:
+            self._end()
+            if self.programs.required:
+                raise
+            self.trouble = str(error)
+            log.warning("without the eBPF fast path: %s", error)
+
+    def _load(self, programs: Programs) -> None:
         """Raises PlaneError."""
+        capacity = 2 * min(programs.flows, affordable())
         self._changes = HopChanges()  # before anything is looked up, so that no change is missed
         try:
             image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
         except FileNotFoundError:
             raise PlaneError("this package was built without the programs") from None
         try:
-            self._loaded = libbpf.Object(image, sizes(self._capacity))
-            self.table = Table(self._loaded, self._capacity)
+            self._loaded = libbpf.Object(image, sizes(capacity))
+            self.table = Table(self._loaded, capacity)
             self._exits = Exits(self._loaded)
         except OSError as error:
             if error.errno is None:
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
-            what = TROUBLES.get(error.errno, error.strerror)
+            damaged = "their file is damaged" if error.errno >= libbpf.NO_OBJECT else error.strerror
+            what = TROUBLES.get(error.errno, damaged)
             raise PlaneError(f"the programs cannot be loaded: {what}") from error
         self._begin_to_police(self._loaded)
-        self._follow()
+        self._follow(programs)
         log.info("the eBPF fast path: %s", self.described())
 
     def _begin_to_police(self, loaded: libbpf.Object) -> None:
@@ -190,7 +229,7 @@ class EbpfPlane(TunPlane):
                 part.close()
         self.table = self._loaded = self._changes = self._police = None
 
-    def _follow(self) -> None:
+    def _follow(self, programs: Programs) -> None:
         """Have programs on the interfaces that there are now. Raises PlaneError."""
         table = self.table
         assert table is not None
@@ -205,34 +244,37 @@ class EbpfPlane(TunPlane):
             device = found[name]
             if device is not None:
                 wanted[Hook.TC, device.index] = device, side
-                if device.suits_xdp if self._xdp is None else self._xdp and device.ethernet:
+                if device.suits_xdp if programs.xdp is None else programs.xdp and device.ethernet:
                     wanted[Hook.XDP, device.index] = device, side
         for key in [key for key in self._attached if key not in wanted]:
             self._attached.pop(key).detach(kernel)
         for key, (device, side) in wanted.items():
             if key not in self._attached:
-                self._attach(key, device, side)
-        self._exits.name({device: self._takes(device) for device, _ in wanted.values()})
+                self._attach(programs, key, device, side)
+        takes = {device: _takes_redirected(programs, device) for device, _ in wanted.values()}
+        self._exits.name(takes)
         table.forget_hops()
 
-    def _takes(self, device: Device) -> bool:
-        """Packets that XDP redirects."""
-        return device.takes_redirected or (self._generic and device.ethernet)
-
-    def _attach(self, key: tuple[Hook, int], device: Device, side: Side) -> None:
+    def _attach(
+        self, programs: Programs, key: tuple[Hook, int], device: Device, side: Side
+    ) -> None:
         assert self._loaded is not None
         try:
             if key[0] is Hook.TC:
                 made = attach_tc(self._open_kernel, self._loaded, device, side, self._tcx)
             else:
-                made = attach_xdp(self._loaded, device, side, self._generic)
+                made = attach_xdp(self._loaded, device, side, programs.generic)
         except (OSError, NetlinkError) as error:
-            if key[0] is Hook.XDP and self._xdp is None:
+            if key[0] is Hook.XDP and programs.xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)
                 return
             what = f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
             raise PlaneError(what) from error
         self._attached[key] = made
+
+
+def _takes_redirected(programs: Programs, device: Device) -> bool:
+    return device.takes_redirected or (programs.generic and device.ethernet)
 
 
 def _why(hook: Hook, error: OSError | NetlinkError) -> str:

@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: root setup ## real FTP through the gateway, every case, as a table (root; PLANE=tun)
+demo: root setup ## real FTP through the gateway, every case, as a table (root; PLANE=tun, ebpf-tc, ebpf-xdp)
 	$(PYTHON) -m demo --plane $(PLANE)
 
 test: root setup ## every test, live ones included (root)

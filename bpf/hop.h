@@ -14,8 +14,23 @@
 
 #define AF_INET 2
 
+/* Its place among the devices; DEVICES if the gateway has not named it. */
+static always_inline __u32 place_of(__u32 index, const __u8 *source)
+{
+	for (__u32 n = 0; n < DEVICES; n++) {
+		__u32 place = n;
+		struct device *device = bpf_map_lookup_elem(&devices, &place);
+
+		if (device && device->index == index) {
+			__builtin_memcpy(device->source, source, ETH_ALEN);
+			return n;
+		}
+	}
+	return DEVICES;
+}
+
 static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, struct facts *facts,
-				     struct bpf_redir_neigh *onward)
+				     struct bpf_redir_neigh *onward, __u32 *device)
 {
 	__u32 epoch = state.epoch;
 	struct bpf_fib_lookup fib = {
@@ -30,16 +45,20 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 		.ifindex = state.via[facts->key.side & 1],
 	};
 	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	__u32 place;
 
 	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return NO_NEIGHBOUR;
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS || fib.family != AF_INET)
 		return NO_ROUTE;
-	half->device = fib.ifindex;
-	__builtin_memcpy(half->destination, fib.dmac, ETH_ALEN);
-	__builtin_memcpy(half->source, fib.smac, ETH_ALEN);
 	half->mtu = fib.mtu_result;
-	half->epoch = epoch;
+	place = place_of(fib.ifindex, fib.smac);
+	if (place < DEVICES) {
+		half->device = place;
+		__builtin_memcpy(half->destination, fib.dmac, ETH_ALEN);
+		half->epoch = epoch;
+	}
+	*device = fib.ifindex;
 	onward->nh_family = AF_INET;
 	onward->ipv4_nh = fib.ipv4_dst;
 	return FORWARDED;

@@ -17,22 +17,29 @@ struct slice {
 	__be16 destination_port;
 };
 
-/* 16 bytes: four words to hash, and with `half` an element of the map is 128 bytes, two cache lines.
- * IPv6 gets a map of its own: a key of 40 bytes would cost IPv4 a third line and more to hash. */
+/* What a slot is used for. */
+enum use {
+	EMPTY,
+	RESTING,  /* emptied, and not to be used yet */
+	KNOWN,	  /* the engine has such a flow, and attends to it itself */
+	REPEATED, /* what it has decided is repeated */
+};
+
+/* By what a half is found. The last two bytes are a slot's own, and 0 in the key of a packet. */
 struct key {
 	struct slice slice;
 	__u8 protocol;
-	__u8 side; /* where the packet comes in */
-	__u16 zero;
+	__u8 side;  /* where the packet comes in */
+	__u8 use;   /* enum use */
+	__u8 reach; /* of those at home in this slot, the farthest one stands so many slots behind it */
 } __attribute__((aligned(8)));
 
 /* One direction of a flow: what to write, how to send it, and what to report. */
 struct half {
 	struct slice wire;
 	/* The next hop, good while `epoch` is the gateway's. */
-	__u32 device;
 	__u8 destination[6];
-	__u8 source[6];
+	__u16 device; /* its place in `devices` */
 	__u16 mtu;
 	__u16 zero;
 	__u32 epoch;
@@ -43,6 +50,24 @@ struct half {
 	__u32 acknowledged;  /* TCP: latest acknowledgment number */
 };
 
+/* A place in the table: one line of the processor's cache, and no more is touched for a packet. IPv6
+ * gets a table of its own: its keys would cost IPv4 a second line. */
+struct slot {
+	struct key key;
+	struct half half;
+};
+
+#define WINDOW 64 /* slots behind its home that a half may stand in */
+
+/* A device that packets leave by. */
+struct device {
+	__u32 index; /* 0: none */
+	__u8 source[6];
+	__u16 zero;
+};
+
+#define DEVICES 64
+
 #define TIME_SHIFT 20
 #define TRAFFIC_SHIFT 38 /* 256 GB and 67 million packets between two looks */
 
@@ -51,6 +76,23 @@ struct state {
 	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
 	__u32 beat;   /* when the gateway was last heard of, as `half.seen` */
 	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
+	__u64 seed;   /* of the hash, so that nobody can choose flows that are all at home in one place */
+	__u32 homes;  /* slots that can be a home; WINDOW more stand behind them */
+	__u32 zero;
+};
+
+/* Who pays for a packet that goes up to the engine (police.h). */
+enum account { FLOWS, OPENINGS, STRANGERS, ACCOUNTS };
+
+struct payer {
+	__be32 host; /* 0: all of that side */
+	__u16 side;
+	__u16 kind;
+};
+
+struct account_state {
+	__u64 spent_until; /* CLOCK_MONOTONIC, nanoseconds */
+	__u64 dropped;	   /* packets that it could not pay */
 };
 
 /* The gateway's silence, in units of 2^20 ns, after which nothing is repeated any more. */
@@ -74,10 +116,12 @@ enum reason {
 	NO_TARGET,
 	TOO_BIG,
 	UNWRITABLE,
+	ATTENDED,
+	NOT_FOR_US,
 	REASONS,
 };
 
-enum side { INSIDE, OUTSIDE };
+enum side { INSIDE, OUTSIDE, SIDES };
 enum hook { TC, XDP, HOOKS };
 
 #endif

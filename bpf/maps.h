@@ -5,15 +5,15 @@
 #include "kernel.h"
 #include "layout.h"
 
-/* Two entries per flow, written and removed by the gateway alone. Never an LRU map: a table that is
- * full refuses. Memory comes with the entries (see docs/adr/0009). The gateway sets its size. */
+/* Two slots per flow, written by the gateway alone, through its memory (table.h). Its size is the
+ * gateway's to set. */
 struct {
-	number(type, BPF_MAP_TYPE_HASH);
-	number(map_flags, BPF_F_NO_PREALLOC);
-	number(max_entries, 2);
-	kind(key, struct key);
-	kind(value, struct half);
-} halves SEC(".maps");
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(map_flags, BPF_F_MMAPABLE);
+	number(max_entries, WINDOW + 1);
+	kind(key, __u32);
+	kind(value, struct slot);
+} slots SEC(".maps");
 
 /* Packets left to the engine: [hook][reason], per CPU. Those forwarded are counted in their flows. */
 struct {
@@ -23,23 +23,65 @@ struct {
 	kind(value, __u64);
 } reasons SEC(".maps");
 
-/* Devices that take packets from XDP: to any other a redirect would lose them. */
+/* What a packet costs: [account], nanoseconds. */
 struct {
-	number(type, BPF_MAP_TYPE_DEVMAP_HASH);
-	number(max_entries, 256);
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(max_entries, ACCOUNTS);
+	kind(key, __u32);
+	kind(value, __u64);
+} prices SEC(".maps");
+
+/* Who has sent how much up to the engine. The one who sent nothing for longest gives way: he loses no
+ * more than what he owed. */
+struct {
+	number(type, BPF_MAP_TYPE_LRU_HASH);
+	number(max_entries, 16384);
+	kind(key, struct payer);
+	kind(value, struct account_state);
+} accounts SEC(".maps");
+
+/* Packets dropped because they were not paid for: [side][account], per CPU. */
+struct {
+	number(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	number(max_entries, SIDES * ACCOUNTS);
+	kind(key, __u32);
+	kind(value, __u64);
+} dropped SEC(".maps");
+
+/* Devices that packets leave by. The gateway names them; their addresses are filled in with hops. */
+struct {
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(max_entries, DEVICES);
+	kind(key, __u32);
+	kind(value, struct device);
+} devices SEC(".maps");
+
+/* Those of them that take packets from XDP: to any other a redirect would lose them. */
+struct {
+	number(type, BPF_MAP_TYPE_DEVMAP);
+	number(max_entries, DEVICES);
 	kind(key, __u32);
 	kind(value, struct bpf_devmap_val);
 } targets SEC(".maps");
 
 volatile struct state state;
 
-static always_inline void count(enum hook hook, enum reason reason)
+static always_inline void add_one(void *map, __u32 at)
 {
-	__u32 at = hook * REASONS + reason;
-	__u64 *counter = bpf_map_lookup_elem(&reasons, &at);
+	__u64 *counter = bpf_map_lookup_elem(map, &at);
 
 	if (counter)
 		*counter += 1;
+}
+
+static always_inline void count(enum hook hook, enum reason reason)
+{
+	add_one(&reasons, hook * REASONS + reason);
+}
+
+static always_inline void count_dropped(enum side side, enum account account)
+{
+	add_one(&dropped, side * ACCOUNTS + account);
 }
 
 #endif

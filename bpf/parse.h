@@ -41,7 +41,7 @@ static always_inline void write_key(struct key *key, const __u32 *slice, __u8 pr
 	__u64 *words = (void *)key;
 
 	words[0] = *(const __u64 *)slice;
-	words[1] = in_memory(slice[2], swap32(protocol << 24 | side << 16));
+	words[1] = in_memory(slice[2], swap32((__u32)protocol << 24 | side << 16));
 }
 
 static always_inline enum reason parse_tcp(struct iphdr *ip, void *limit, struct facts *facts)

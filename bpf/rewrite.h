@@ -22,10 +22,11 @@ static always_inline void rewrite_ip(struct iphdr *ip, const struct half *half, 
 	ip->check = adjust(ip->check, (__u64)difference + ONE_HOP_LESS);
 }
 
-static always_inline void rewrite_ethernet(struct ethhdr *ethernet, const struct half *half)
+static always_inline void rewrite_ethernet(struct ethhdr *ethernet, const struct half *half,
+					   const struct device *device)
 {
 	__builtin_memcpy(ethernet->h_dest, half->destination, ETH_ALEN);
-	__builtin_memcpy(ethernet->h_source, half->source, ETH_ALEN);
+	__builtin_memcpy(ethernet->h_source, device->source, ETH_ALEN);
 }
 
 static always_inline void report(struct half *half, const struct facts *facts, __u32 now)

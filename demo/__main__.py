@@ -16,6 +16,7 @@ from rich.console import Console
 from demo import cells, report
 from demo.gateway_ipmasq import make_ipmasq
 from demo.gateway_kernel import KernelGateway
+from demo.gateways import FastPath
 from demo.runner import Runner, counted
 from demo.stage import stage
 from ipmasq.lab import LabError
@@ -49,7 +50,7 @@ def main(
     console.print(f"The gateways: {what}")
     started = time.monotonic()
     wanted = [cell for cell in (*cells.MATRIX, *cells.MORE) if only in cell.label]
-    with stage() as place:
+    with stage(xdp="xdp" in plane) as place:
         runner = Runner(place, make, console.print)
         results = runner.cells(wanted) if wanted else []
         if only in cells.STRICT.label:
@@ -57,18 +58,28 @@ def main(
         linked = runner.links(cells.LINKS) if links else []
     wrong = [(result.cell.label, outcome) for result in results for outcome in result.wrong]
     wrong += [("the link", outcome) for link in linked for outcome in link.wrong]
+    paths = runner.fast_paths
+    idle = [host for host, path in paths.items() if not only and _is_unused(plane, path)]
     report.transcripts(console, wrong)
     if wrong:
         console.rule("the gateways")
         console.print(runner.accounts, markup=False, highlight=False)
     report.show(console, results, linked)
+    report.fast_paths(console, paths)
     sessions = sum(len(result.helped) + len(result.unhelped) for result in results)
     sessions += sum(1 if link.unhelped is None else 2 for link in linked)
+    for host in idle:
+        console.print(f"{host} did not forward as plane {plane} should", style="bold red")
     console.print(
         f"{counted(len(results) + len(linked), 'cell')}, {sessions} sessions, "
-        f"{len(wrong)} not as they must be; {time.monotonic() - started:.0f} s in all"
+        f"{len(wrong) + len(idle)} not as they must be; {time.monotonic() - started:.0f} s in all"
     )
-    raise typer.Exit(1 if wrong else 0)
+    raise typer.Exit(1 if wrong or idle else 0)
+
+
+def _is_unused(plane: str, path: FastPath) -> bool:
+    """The programs must have forwarded something, and XDP most of it where it was asked for."""
+    return not path.repeated or ("xdp" in plane and path.by_xdp <= path.repeated / 2)
 
 
 def _interrupt(*_: object) -> NoReturn:

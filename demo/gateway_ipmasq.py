@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from ipaddress import ip_interface
 from pathlib import Path
 
-from demo.gateways import MakeGateway, Setting
+from demo.gateways import FastPath, MakeGateway, Setting
 from demo.session import Place
 
 PATIENCE = 20.0
@@ -23,6 +24,7 @@ class IpmasqGateway:
     def __init__(self, place: Place, setting: Setting, plane: str) -> None:
         self._lab = place.lab
         self._setting = setting
+        self.host = setting.host
         self._plane = plane
         stem = place.directory / setting.host
         self._file = stem.with_suffix(".toml")
@@ -55,6 +57,21 @@ class IpmasqGateway:
     def account(self) -> str:
         shown = (self._ask("show", what).stdout for what in ("helpers", "stats"))
         return "\n".join((*shown, self._log.read_text()))
+
+    def fast_path(self) -> FastPath | None:
+        rows = json.loads(self._ask("show", "stats", "--json").stdout)
+        counts = {row["reason"]: row["packets"] for row in rows}
+        if "repeated" not in counts:
+            return None
+        by_xdp = 0
+        left, passed = (
+            sum(packets for reason, packets in counts.items() if reason.startswith(hook))
+            for hook in ("tc.", "xdp.")
+        )
+        if passed:
+            # Only what XDP has passed and TC has not left was forwarded by TC.
+            by_xdp = counts["repeated"] - (passed - left)
+        return FastPath(counts["repeated"], by_xdp, left)
 
     def stop(self) -> None:
         if self._process:

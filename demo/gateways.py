@@ -45,8 +45,24 @@ SETTINGS = (
 )
 
 
+@dataclass(frozen=True)
+class FastPath:
+    """Packets that a gateway's programs forwarded, those of them that XDP did, and those left alone."""
+
+    repeated: int = 0
+    by_xdp: int = 0
+    left: int = 0
+
+    def __add__(self, other: FastPath) -> FastPath:
+        return FastPath(
+            self.repeated + other.repeated, self.by_xdp + other.by_xdp, self.left + other.left
+        )
+
+
 class Gateway(Protocol):
     """A gateway on one host of the lab."""
+
+    host: str
 
     def start(self) -> None:
         """Returns when it works."""
@@ -56,6 +72,9 @@ class Gateway(Protocol):
 
     def account(self) -> str:
         """What it says of itself, for the report of a failure."""
+
+    def fast_path(self) -> FastPath | None:
+        """What it has done so far; None if it has none."""
 
     def stop(self) -> None: ...
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from demo.cells import ALL, CLIENT, SERVER, SLOW_SECONDS
 from demo.clients import able
+from demo.gateways import FastPath
 from demo.runner import LinkResult, Result
 from demo.session import Outcome
 
@@ -31,6 +32,16 @@ def show(console: Console, results: Sequence[Result], links: Sequence[LinkResult
         console.print(_more(more))
     if links:
         console.print(_links(links))
+
+
+def fast_paths(console: Console, paths: Mapping[str, FastPath]) -> None:
+    for host, path in sorted(paths.items()):
+        by_xdp = f" ({path.by_xdp:,} by XDP)" if path.by_xdp else ""
+        console.print(
+            f"{host}: {path.repeated:,} packets forwarded in the kernel{by_xdp}, "
+            f"{path.left:,} left to the engine",
+            highlight=False,
+        )
 
 
 def transcripts(console: Console, wrong: Sequence[tuple[str, Outcome]]) -> None:

@@ -21,14 +21,14 @@ TEMPORARY = Path(tempfile.gettempdir())
 
 
 @contextmanager
-def stage() -> Iterator[Place]:
-    """All of it is gone afterwards, whatever happened in between."""
+def stage(xdp: bool = False) -> Iterator[Place]:
+    """All of it is gone afterwards, whatever happened in between. `xdp`: see `ipmasq.lab.Layout`."""
     _sweep()
     name = f"{NAME}{os.getpid()}"
     directory = TEMPORARY / name
     directory.mkdir()  # not private: the servers drop their rights before they come here
     try:
-        with Lab.up(Layout(prefix=name, gateways=2, inside=3, outside=2)) as lab:
+        with Lab.up(Layout(prefix=name, gateways=2, inside=3, outside=2, xdp=xdp)) as lab:
             servers = Servers(lab, directory)
             servers.start()
             yield Place(lab, servers, directory)

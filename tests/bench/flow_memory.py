@@ -34,11 +34,11 @@ def memory(runs: int) -> Iterator[Figure]:
 
 
 def tcp() -> float:
-    return _grown(tcp_flow, resident)
+    return _grown(tcp_flow, _resident)
 
 
 def udp() -> float:
-    return _grown(udp_flow, resident)
+    return _grown(udp_flow, _resident)
 
 
 def traced() -> float:
@@ -59,6 +59,6 @@ def _grown(make: Make, used: Callable[[], int], flows: int = FLOWS) -> float:
     return grown / flows
 
 
-def resident() -> int:
+def _resident() -> int:
     """Bytes of this process that are in memory (proc(5))."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -10,11 +10,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from ipmasq.core.repeat import Repeated
 from ipmasq.core.side import Side
-from ipmasq.offload.offload import key
-from ipmasq.planes.ebpf import libbpf
-from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
 from ipmasq.planes.ebpf.table import Table
 from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.bench import conntrack
@@ -23,8 +21,6 @@ from tests.bench.topology import GATEWAY_OUT, PREFIX
 from tests.bench.ways import MASQUERADE, forwarding, masquerading
 
 MOST = 1_000_000
-CHUNK = 8192
-"""Flows that are entered at a time."""
 HOUR = 3600.0
 KEPT = ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream")
 
@@ -87,7 +83,8 @@ def opened(wires: Wires, xdp: bool) -> Iterator[Table]:
     """The plane with nothing in its table, and nobody who has to say every second that he lives."""
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
         networks = [to_network("10.0.0.0/24")]
-        plane = EbpfPlane("go", ["gi"], networks, Path(directory), flows=MOST, xdp=xdp)
+        programs = Programs(flows=MOST, xdp=xdp)
+        plane = EbpfPlane("go", ["gi"], networks, Path(directory), programs)
         with wires.at("gw"):
             plane.open()
         try:
@@ -100,10 +97,10 @@ def opened(wires: Wires, xdp: bool) -> Iterator[Table]:
 
 
 def enter(table: Table, protocol: int, flows: int) -> None:
-    for start in range(0, flows, CHUNK):
-        some = range(start, min(start + CHUNK, flows))
-        entries = [entry for i in some for entry in halves(i, protocol)]
-        assert table.insert(entries, time.monotonic()) == len(entries)
+    now = time.monotonic()
+    for number in range(flows):
+        for key, wire in halves(number, protocol):
+            assert table.insert(key, wire, now, repeated=True) is not None
 
 
 def halves(flow: int, protocol: int) -> Iterator[tuple[bytes, bytes]]:
@@ -115,7 +112,7 @@ def halves(flow: int, protocol: int) -> Iterator[tuple[bytes, bytes]]:
         (Side.OUTSIDE, (server, public), (server, client)),
     ):
         wire = _slice(*wire_ends)
-        yield key(Repeated(side, protocol, _slice(*key_ends), wire)), wire
+        yield layout.key(_slice(*key_ends), protocol, side), wire
 
 
 def _slice(source: Endpoint, destination: Endpoint) -> bytes:

@@ -22,6 +22,11 @@ outside = "go"
 plane = "{plane}"
 ports = "33000-65535"  # it leaves some to the gateway itself
 
+[limits]  # one host is all hosts here
+flow_packets_per_host = 1_000_000
+openings_per_host = 1_000_000
+openings_per_side = 1_000_000
+
 [helper.ftp]
 
 [control]

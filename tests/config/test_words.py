@@ -33,7 +33,7 @@ TRIGGER = "[[trigger]]\nports = 1\nopens = 2\n"
         'mapping = "any"  #! "any" is none of "endpoint-independent", "address-dependent", "addr',
         'filtering = "none"  #! "none" is none of "endpoint-independent"',
         'default_action = "accept"  #! "accept" is none of "masquerade", "pass", "drop"',
-        'plane = "dpdk"  #! "dpdk" is none of "auto", "tun", "ebpf", "ebpf-tc" or "ebpf-xdp"',
+        'plane = "dpdk"  #! "dpdk" is none of "auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp" or "ebpf-xdp-generic"',
     ],
 )
 def test_a_mistake_in_gateway_is_named_with_its_line(tmp_path: Path, line: str):

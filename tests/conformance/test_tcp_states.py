@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 
+from ipmasq.core.policy import Forward, PortRange
 from ipmasq.core.tcp_states import Input, State, following
 from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint
@@ -134,3 +135,26 @@ def test_a_syn_from_the_server_does_not_end_a_connection_that_is_over():
     again = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=5005)
     assert again.why is Why.TRANSLATED
     assert world.flow.state == "init"
+
+
+@pytest.mark.parametrize("over", [True, False], ids=["over", "alive"])
+def test_a_client_port_is_used_again_for_another_public_port_of_the_same_server_once_it_is_over(
+    over: bool,
+):
+    """To the server, both connections have the same two ends."""
+    forwards = tuple(
+        Forward(str(port), packets.TCP, None, PortRange(port, port), IN1, 21) for port in (21, 8021)
+    )
+    world = World(forwards=forwards)
+    world.tcp(OUT1, 4000, E1, 21, SYN, seq=5)
+    world.tcp(IN1, 21, OUT1, 4000, SYN | ACK, seq=9, ack=6)
+    world.tcp(IN1, 21, OUT1, 4000, FIN | ACK, seq=10, ack=6)
+    if over:
+        world.tcp(OUT1, 4000, E1, 21, FIN | ACK, seq=6, ack=11)
+    again = world.tcp(OUT1, 4000, E1, 8021, SYN, seq=5005)
+    if over:
+        again.reaches(IN1, 21)
+        assert world.flow.public.port == 8021
+    else:
+        again.is_dropped(Why.NO_PORTS)
+        assert world.flow.public.port == 21

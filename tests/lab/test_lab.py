@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from ipmasq.lab import Lab, LabError, Layout
 from ipmasq.lab.cli import app
+from ipmasq.lab.plan import SWITCH
 from ipmasq.lab.processes import NETNS
 from ipmasq.lab.record import directory, known
 
@@ -159,6 +160,12 @@ def test_the_mtu_of_the_transit_can_be_another_one() -> None:
         assert _mtu(lab, "gw1", "outside") == 1280
 
 
+def test_wires_for_xdp_finish_checksums_towards_the_gateways_and_take_frames() -> None:
+    with Lab.up(Layout(prefix=PREFIX, xdp=True)) as lab:
+        assert _features(lab, "gw1-inside") == _features(lab, "gw1-outside") == ("off", "on")
+        assert _features(lab, "in1")[0] == "on"
+
+
 def test_the_command_line_builds_shows_enters_and_removes_a_lab() -> None:
     def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
         program = "from ipmasq.lab.cli import app; app()"
@@ -186,13 +193,18 @@ def test_the_command_line_builds_shows_enters_and_removes_a_lab() -> None:
     assert lab("status").returncode == 1
 
 
-def test_a_lab_with_gateways_that_run_connects_both_private_networks_with_the_outside() -> None:
+@pytest.mark.parametrize(
+    ("more", "plane"), [((), "tc on inside"), (("--xdp",), "tc+xdp on inside")]
+)
+def test_a_lab_with_gateways_that_run_connects_both_private_networks_with_the_outside(
+    more: tuple[str, ...], plane: str
+) -> None:
     ipmasq = str(Path(sys.executable).with_name("ipmasq"))
 
     def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([ipmasq, "lab", *arguments], capture_output=True, text=True)
 
-    up = lab("up", "--prefix", PREFIX, "--gateways", "2", "--run")
+    up = lab("up", "--prefix", PREFIX, "--gateways", "2", "--run", *more)
     assert up.returncode == 0, up.stderr
     found = Lab.find(PREFIX)
     assert reaches(found, "in1", "out1")
@@ -200,7 +212,18 @@ def test_a_lab_with_gateways_that_run_connects_both_private_networks_with_the_ou
     assert not reaches(found, "out1", "in1")
     flows = lab("exec", "--prefix", PREFIX, "gw2", "--", "ipmasq", "show", "flows", "--json")
     assert "10.0.0.2" in flows.stdout, flows.stderr
+    status = lab("exec", "--prefix", PREFIX, "gw2", "--", "ipmasq", "status", "--json")
+    assert plane in json.loads(status.stdout)["plane"]
     assert lab("down", "--prefix", PREFIX).returncode == 0
+
+
+def _features(lab: Lab, port: str) -> tuple[str, ...]:
+    """Of a port of the switch: whether it leaves checksums unfinished, and receives in bundles."""
+    switch = NETNS / lab.plan.namespace(SWITCH)
+    command = ["nsenter", f"--net={switch}", "ethtool", "-k", port]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    values = dict(line.strip().split(": ", 1) for line in shown.splitlines() if ": " in line)
+    return values["tx-checksumming"], values["generic-receive-offload"]
 
 
 def _mtu(lab: Lab, host: str, interface: str) -> int:

@@ -12,13 +12,16 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from ipmasq.core.policy import Behaviour, Forward, HelperUse, Policy, PortRange, Timeouts
+from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, Policy, PortRange, Timeouts
 from ipmasq.gateway import logs
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import Setup, SetupError
+from ipmasq.helpers.ftp import Ftp
 from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import Address, to_address, to_network
+
+FTP = HelperUse("ftp", Ftp, 6, frozenset((21,)), orthogonal=True)
 
 
 class Json:
@@ -43,6 +46,8 @@ class Json:
             own=frozenset([*outside, *addresses("gi")]),
             ports=PortRange(*said.get("ports", (61000, 65095))),  # type: ignore[misc]
             timeouts=Timeouts(**said.get("timeouts", {})),  # type: ignore[arg-type]
+            limits=Limits(**said.get("limits", {})),  # type: ignore[arg-type]
+            helpers=(FTP,) if said.get("ftp") else (),
             filtering=Behaviour(int(str(said.get("filtering", 1)))),
             forwards=tuple(
                 Forward(name, protocol, None, PortRange(port, port), to_address(host), to)
@@ -72,8 +77,9 @@ def facts(gateway: Gateway) -> dict[str, object]:
         offload.refresh()
     return {
         "plane": gateway.status()["plane"],
-        "entered": len(offload) if offload is not None else 0,
+        "entered": len(offload.numbers()) if offload is not None else 0,
         "fast": offload.packets if offload is not None else 0,
+        "room": gateway._plane.table.capacity // 2 if gateway._plane.table is not None else 0,
         "slow": gateway.engine.counts[0],
         "left": {name: packets for name, packets, _ in gateway.fast_path() if packets},
         "flows": [
@@ -87,13 +93,15 @@ def main(path: str) -> None:
     logs.begin(logging.WARNING)
     loop = Loop()
     try:
-        gateway = Gateway(Json(path), loop, Path(path).parent)
+        file = Json(path)
+        gateway = Gateway(file, loop, Path(path).parent)
         gateway.listeners.append(logs.write)
+        gateway._plane._tcx = bool(file.said.get("tcx", True))  # False: a kernel before 6.6
         gateway.start()
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))
     loop.on_signal(signal.SIGUSR1, lambda: print(json.dumps(facts(gateway)), flush=True))
-    print("ready", flush=True)
+    loop.later(0, lambda: print("ready", flush=True))  # when signals are handled
     loop.run()
     gateway.stop()
 

@@ -16,23 +16,6 @@ from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_sock
 pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
-PLANES = ("ebpf-tc", "ebpf-xdp")
-
-
-@pytest.fixture(params=PLANES)
-def fast(request: pytest.FixtureRequest, network: Network, gateway: Start) -> Running:
-    """A gateway on each plane. A veth hands unfinished checksums to XDP, as no hardware does."""
-    if request.param == "ebpf-xdp":
-        for host in ("in", "out"):
-            without_checksum_offload(network, host, "eth")
-            with network.at(host):
-                run("ethtool", "-K", "eth", "gro", "on")
-    return gateway(plane=request.param)
-
-
-def without_checksum_offload(network: Network, host: str, interface: str) -> None:
-    with network.at(host):
-        run("ethtool", "-K", interface, "tx", "off")
 
 
 def transfer(network: Network, server: socket.socket, size: int) -> None:
@@ -106,7 +89,7 @@ def test_checksums_that_the_sender_left_unfinished_arrive_right(
 ) -> None:
     """Without offload on the way out, the kernel finishes them there, and the receiver checks."""
     for interface in ("go", "gi"):
-        without_checksum_offload(network, "gw", interface)
+        network.features("gw", interface, "tx", "off")
     running = gateway(plane="ebpf-tc")
     with tcp_server(network, "out", REMOTE, 5000) as server:
         transfer(network, server, 1 << 20)

@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ipmasq.core.events import Event, FlowClosed, FlowUnsettled
+from ipmasq.core.repeat import Answers
 from ipmasq.offload.offload import Offload
 from tests.conformance.packets import RST, SYN
-from tests.offload.two import EVENTS, Doubled, Two, live
+from tests.offload.two import EVENTS, Doubled, FastPath, Two, live
 from tests.planes.ebpf.model import Model
 
 
 class Anything(RuleBasedStateMachine):
-    def __init__(self) -> None:
+    def __init__(self, fast: FastPath | None = None) -> None:
         super().__init__()
-        self.turmoil = Doubled(Two(Model(), Random(2)))
+        self.turmoil = Doubled(Two(fast or Model(), Random(2)))
 
     @invariant()
     def both_know_the_same(self) -> None:
@@ -77,6 +78,11 @@ class SumsWhatHadNoSum(Model):
         super()._checksum(data, before, wire, partial)
 
 
+class RepeatsWhatIsOnlyKnown(Model):
+    def repeat(self, place: int, repeated: bool) -> None:
+        super().repeat(place, True)
+
+
 class IgnoresClosing(Offload):
     def listen(self, happened: Sequence[Event]) -> None:
         super().listen([e for e in happened if not isinstance(e, FlowUnsettled)])
@@ -93,16 +99,9 @@ class AnswersNobody(Offload):
 
 
 class SwapsTheReply(Offload):
-    def _enter(self, flows: Sequence[int]) -> None:
-        inner = self._engine.halves
-
-        def swapped(flow: int):
-            halves = inner(flow)
-            return halves and (halves[0], halves[1]._replace(wire=halves[0].wire))
-
-        self._engine.halves = swapped  # type: ignore[method-assign]
-        super()._enter(flows)
-        self._engine.halves = inner  # type: ignore[method-assign]
+    def _enter(self, flow: int, answers: Answers) -> None:
+        swapped = answers.back._replace(wire=answers.forth.wire)
+        super()._enter(flow, answers._replace(back=swapped))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +112,7 @@ class SwapsTheReply(Offload):
         (CountsNothing, Offload),
         (FinishesPartialChecksums, Offload),
         (SumsWhatHadNoSum, Offload),
+        (RepeatsWhatIsOnlyKnown, Offload),
         (Model, IgnoresClosing),
         (Model, LeavesStaleEntries),
         (Model, AnswersNobody),

@@ -91,8 +91,8 @@ class Two:
             self._pass_on()
         self.offload.tick()
         if not self.whim.randrange(20):
-            self.offload.refresh()
-        if not self.whim.randrange(200) and len(self.offload):
+            self.offload.read_on()
+        if not self.whim.randrange(200) and self.offload.numbers():
             self.offload.remove(self.whim.choice(sorted(self.offload.numbers())))
 
     def _pass_on(self) -> None:

@@ -100,7 +100,7 @@ class GatewayTable(_Table):
     mapping: Behaves = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaves = Behaviour.ADDRESS_DEPENDENT
     default_action: Does = Action.MASQUERADE
-    plane: Literal["auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp"] = "auto"
+    plane: Literal["auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp", "ebpf-xdp-generic"] = "auto"
 
 
 class TimeoutsTable(_Table):
@@ -117,6 +117,9 @@ class LimitsTable(_Table):
     flows_per_host: Count = Limits().flows_per_host
     fragmented_datagrams: Count = Limits().fragmented_datagrams
     stream_bytes: Count = Limits().stream_bytes
+    flow_packets_per_host: Count = Limits().flow_packets_per_host
+    openings_per_host: Count = Limits().openings_per_host
+    openings_per_side: Count = Limits().openings_per_side
 
 
 class ControlTable(_Table):

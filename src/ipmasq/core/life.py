@@ -20,7 +20,7 @@ from ipmasq.core.reassembly import Datagram, Reassembly
 from ipmasq.core.repeat import Ask
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
-from ipmasq.core.tcp_states import State
+from ipmasq.core.tcp_states import OVER, State
 from ipmasq.core.timers import Timers
 from ipmasq.core.watch import Watch
 from ipmasq.core.why import Why
@@ -92,6 +92,8 @@ class Life:
         client = End(source, mapping.public if mapping else source)
         server = End(decision.server, destination)
         flow = Flow(self._ids + 1, protocol, client, server, (side, decision.side), self.now)
+        if mapping is None:
+            self._make_way(flow)
         if not self.table.is_new(flow):
             if mapping:
                 self.table.drop_unused(mapping)
@@ -116,6 +118,13 @@ class Life:
         if not decision.expectation:
             self.bind(flow)
         return flow
+
+    def _make_way(self, flow: Flow) -> None:
+        """A client may use its port again for another public port that leads to the same server; the
+        connection that it has ended by the first one would be in the way."""
+        before = self.table.find(flow.back.side, flow.protocol, flow.back.key)
+        if before is not None and before is before.flow.back and before.flow.state in OVER:
+            self.end(before.flow, Why.REPLACED)
 
     @staticmethod
     def faces(flow: Flow) -> tuple[Endpoint, Endpoint, Endpoint]:

@@ -141,6 +141,13 @@ class Limits:
     """Datagrams of one side that are put together at the same time."""
     stream_bytes: int = 262_144
     """Bytes kept per direction of a watched stream: unacknowledged, or waiting for a gap to fill."""
+    # Packets per second that a fast path leaves to the engine:
+    flow_packets_per_host: int = 20_000
+    """Of the flows of an inside host, in each direction."""
+    openings_per_host: int = 5_000
+    """That belong to no flow, from an inside host."""
+    openings_per_side: int = 10_000
+    """That belong to no flow, from all of one side."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a fast path needs to repeat the engine's decision about a settled flow, and what it reports.
+"""What a fast path needs to know of flows to repeat the engine's decisions, and what it reports.
 
 The engine never learns whether there is a fast path. It says what has settled (events), answers what
 its packets become (`Engine.halves`), is told what went by elsewhere (`Engine.report`), and calls `ask`
@@ -29,6 +29,15 @@ class Repeated(NamedTuple):
     wire: bytes
 
 
+class Answers(NamedTuple):
+    """What packets of a flow become, in the direction of who opened it and back."""
+
+    settled: bool
+    """Whether its ordinary packets can be repeated."""
+    forth: Repeated
+    back: Repeated
+
+
 class Traffic(NamedTuple):
     """What went by in one direction since the last report. `seen`: when the latest packet did, on the
     engine's clock; `end` and `acknowledged`: where it stood in the stream (TCP)."""
@@ -40,11 +49,8 @@ class Traffic(NamedTuple):
     acknowledged: int = 0
 
 
-def halves(flow: Flow | None) -> tuple[Repeated, Repeated] | None:
-    """None unless its ordinary packets can be repeated."""
-    if flow is None or not flow.settled:
-        return None
-    return _half(flow, flow.forth), _half(flow, flow.back)
+def answers(flow: Flow) -> Answers:
+    return Answers(flow.settled, _half(flow, flow.forth), _half(flow, flow.back))
 
 
 def _half(flow: Flow, half: Half) -> Repeated:

@@ -20,6 +20,7 @@ class Plane(StrEnum):
     EBPF = "ebpf"
     EBPF_TC = "ebpf-tc"
     EBPF_XDP = "ebpf-xdp"
+    EBPF_XDP_GENERIC = "ebpf-xdp-generic"
 
 
 class Log(StrEnum):

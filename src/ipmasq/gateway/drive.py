@@ -68,16 +68,24 @@ class Drive:
         except BaseException:
             self.plane.close()
             raise
-        for descriptor in self.plane.descriptors():
-            self.loop.watch(descriptor, partial(self._pump, descriptor))
+        self.watch()
         self.loop.between(self._between)
 
     def stop(self) -> None:
         """Raises PlaneError if something could not be undone."""
-        for descriptor in self.plane.descriptors():
-            self.loop.unwatch(descriptor)
+        self.unwatch()
         self.plane.close()
         self.tell()
+
+    def watch(self) -> None:
+        """Take packets; also after the plane has changed its descriptors."""
+        for descriptor in self.plane.descriptors():
+            self.loop.watch(descriptor, partial(self._pump, descriptor))
+
+    def unwatch(self) -> None:
+        """Let packets wait, before the plane changes its descriptors."""
+        for descriptor in self.plane.descriptors():
+            self.loop.unwatch(descriptor)
 
     def reserve(self, in_use: InUse) -> None:
         """What the host itself uses by now. Raises PlaneError."""

@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway.drive import Drive, Listener, chance
+from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.loop import Loop, Timer
-from ipmasq.gateway.planes import describe, make_plane
+from ipmasq.gateway.planes import describe, make_plane, programs, rates
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
 from ipmasq.offload.offload import Offload
-from ipmasq.planes.ebpf.plane import EbpfPlane
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.wire.addresses import to_text
@@ -35,7 +37,13 @@ SETTLING = 0.2
 RETRY = 1.0
 
 OFFLOAD_EVERY = 1.0
-"""Seconds between two reports of the fast path."""
+"""Seconds between two rounds of reports of the fast path, unless one takes longer."""
+
+READ_PAUSE = 0.02
+"""Seconds between two parts of a round."""
+
+AT_ONCE = 200
+"""Flows that are entered into a new fast path between two looks at packets: about 2 ms."""
 
 
 class Gateway:
@@ -62,11 +70,14 @@ class Gateway:
         self._changes = Changes()
         self._settling: Timer | None = None
         self._setup = setup = configuration.read()
+        self._chosen = plane
         self._plane = make_plane(plane or setup.plane, setup, directory)
         self._helpers = {use.name: use for use in setup.policy.helpers}
         self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
+        self._floods: Floods | None = None
+        self._reading = False
         self._started = loop.clock()
 
     @property
@@ -81,9 +92,14 @@ class Gateway:
         self._begin_to_offload()
         self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
+        self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
+        self._loop.later(0, self._say_so)
+
+    def _say_so(self) -> None:
+        """Only now: who hears that it runs may send a signal, and the loop heeds them."""
         log.info("the gateway runs: %s", self._summary())
         tell_systemd("READY=1")
 
@@ -92,24 +108,45 @@ class Gateway:
         tell_systemd("STOPPING=1")
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
-        if self.offload is not None:
-            self._drive.tell()
-            self._drive.listeners.remove(self.offload.listen)
-            self.offload.stop()
-            self.offload = None
+        self._end_offloading()
         self._drive.stop()
         log.info("the gateway has stopped")
 
     def _begin_to_offload(self) -> None:
-        if isinstance(self._plane, EbpfPlane) and self._plane.table is not None:
+        if self._plane.table is not None:
             self.offload = Offload(self.engine, self._plane.table, self._loop.clock)
             self._drive.listeners.insert(0, self.offload.listen)
             self.offload.tick()
-            self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
+            self._floods = Floods(self._plane)
+            self._catch_up(iter(list(self.engine.table.flows)))
+
+    def _catch_up(self, flows: Iterator[int]) -> None:
+        """Enter flows that are older than the fast path; so few at a time that no packet waits long."""
+        some = list(islice(flows, AT_ONCE))
+        if some and self.offload is not None:
+            for flow in some:
+                self.offload.follow(flow)
+            self._loop.later(0, partial(self._catch_up, flows))
+
+    def _end_offloading(self) -> None:
+        offload, self.offload, self._floods = self.offload, None, None
+        if offload is not None:
+            self._drive.tell()
+            self._drive.listeners.remove(offload.listen)
+            offload.stop()
 
     def _look_at_fast_path(self) -> None:
         if self.offload is not None:
             self.offload.tick()
+            if not self._reading:
+                self._read_on()
+        if self._floods is not None:
+            self._floods.look(self._loop.clock())
+
+    def _read_on(self) -> None:
+        self._reading = self.offload is not None and self.offload.read_on()
+        if self._reading:
+            self._loop.later(READ_PAUSE, self._read_on)
 
     # -- what an operator does
 
@@ -123,9 +160,11 @@ class Gateway:
         helpers = self._helpers
         self._helpers = {use.name: use for use in setup.policy.helpers}
         try:
+            self._change_programs(setup)
             closed = self._go_on(setup, self._fit(setup.policy))
         except PlaneError as error:
             self._helpers = helpers
+            self._change_programs(before)
             self._go_on(before, running)
             raise SetupError([str(error)]) from error
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
@@ -188,15 +227,35 @@ class Gateway:
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
         """What it counted: see `ipmasq.control.gateway.RunningGateway`."""
-        if self.offload is None or not isinstance(self._plane, EbpfPlane):
+        if self.offload is None:
             return
         yield "repeated", self.offload.packets, "forwarded by the fast path, as the engine decided"
         yield "refused", self.offload.refused, "flows for which the fast path had no room"
         for (hook, reason), packets in self._plane.left().items():
             name = f"{hook.name.lower()}.{reason.name.lower()}"
             yield name, packets, f"left to the engine by {hook.name}: {reason.sentence}"
+        for (side, account), packets in self._plane.dropped().items():
+            name = f"dropped.{side.name.lower()}.{account.name.lower()}"
+            yield (
+                name,
+                packets,
+                f"{side.name.lower()}, dropped before the engine: {account.sentence}",
+            )
 
     # -- following
+
+    def _change_programs(self, setup: Setup) -> None:
+        """Have the fast path that is asked for. Raises PlaneError; then it is as before."""
+        wanted = programs(self._chosen or setup.plane, setup.policy.limits)
+        if wanted == self._plane.programs and not self._plane.trouble:
+            return
+        self._end_offloading()
+        self._drive.unwatch()
+        try:
+            self._plane.change(wanted)
+        finally:
+            self._drive.watch()
+            self._begin_to_offload()
 
     def _fit(self, policy: Policy) -> Policy:
         """For this plane, with the helpers that are in use (the engine's own policy does not know of
@@ -211,6 +270,7 @@ class Gateway:
     def _arrange(self, setup: Setup, policy: Policy) -> None:
         self._setup = setup
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
+        self._plane.charge(rates(policy.limits))
         self._drive.claim()
 
     def _use(self, use: HelperUse) -> str:

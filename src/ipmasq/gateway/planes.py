@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ipmasq.core.policy import Limits
 from ipmasq.gateway.setup import Setup
-from ipmasq.planes.ebpf.plane import EbpfPlane
-from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.ebpf.layout import Account
+from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
+from ipmasq.planes.ebpf.police import Rates
 
-PLANES = ("auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp")
-XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True}
+GENERIC = "ebpf-xdp-generic"
+XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: True}
 """Whether there is to be XDP; None: where it suits."""
 
+PLANES = ("tun", *XDP)
 
-def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
-    inside, networks = setup.inside, setup.policy.inside
-    if name == "tun":
-        return TunPlane(setup.outside, inside, networks, directory)
+
+def make_plane(name: str, setup: Setup, directory: Path) -> EbpfPlane:
+    limits = setup.policy.limits
     return EbpfPlane(
         setup.outside,
-        inside,
-        networks,
+        setup.inside,
+        setup.policy.inside,
         directory,
-        flows=setup.policy.limits.flows,
-        xdp=XDP[name],
-        required=name != "auto",
+        programs(name, limits),
+        rates=rates(limits),
     )
 
 
-def describe(plane: TunPlane) -> str:
+def programs(name: str, limits: Limits) -> Programs | None:
+    """Which the plane of this name has."""
+    if name == "tun":
+        return None
+    return Programs(limits.flows, XDP[name], name == GENERIC, name != "auto")
+
+
+def rates(limits: Limits) -> Rates:
+    """What a fast path may leave to the engine."""
+    return {
+        Account.FLOWS: limits.flow_packets_per_host,
+        Account.OPENINGS: limits.openings_per_host,
+        Account.STRANGERS: limits.openings_per_side,
+    }
+
+
+def describe(plane: EbpfPlane) -> str:
     """The plane, and where its programs are."""
-    if not isinstance(plane, EbpfPlane):
-        return "tun"
     if plane.table is None:
         return f"tun ({plane.trouble})" if plane.trouble else "tun"
     return f"ebpf ({plane.described()})"

@@ -5,7 +5,11 @@ Each wire is born between two of the lab's own namespaces, so nothing ever appea
 
 from __future__ import annotations
 
+import array
+import fcntl
 import signal
+import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +17,11 @@ from pathlib import Path
 from pyroute2 import NetNS, netns
 
 from ipmasq.lab.plan import SWITCH, Host, Interface, Plan, port_name
+
+# <linux/sockios.h>, <linux/ethtool.h>
+SIOCETHTOOL = 0x8946
+ETHTOOL_STXCSUM = 0x17
+ETHTOOL_SGRO = 0x2C
 
 LOOPBACK = 1
 """Every namespace is born with it, as interface 1."""
@@ -45,6 +54,11 @@ def build(plan: Plan) -> None:
         for host in plan.hosts:
             for interface in host.interfaces:
                 _wire(switch, bridges[interface.segment], plan, host, interface)
+    with inside(plan.namespace(SWITCH)):
+        for host in plan.hosts:
+            for interface in host.interfaces:
+                if interface.xdp:
+                    _suit_xdp(port_name(host, interface))
     for host in plan.hosts:
         _address(plan.namespace(host.name), host)
 
@@ -94,6 +108,16 @@ def _wire(switch: NetNS, bridge: int, plan: Plan, host: Host, interface: Interfa
     }
     switch.link("add", ifname=port, kind="veth", mtu=interface.mtu, peer=peer)
     switch.link("set", index=_index(switch, port), master=bridge, state="up")
+
+
+def _suit_xdp(port: str) -> None:
+    """The switch finishes checksums before it sends (and so cuts into segments, too); receiving
+    in bundles (GRO) makes it ready for frames that XDP redirects. As `ethtool -K PORT tx off gro on`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for command, value in ((ETHTOOL_STXCSUM, 0), (ETHTOOL_SGRO, 1)):
+            said = array.array("I", (command, value))
+            request = struct.pack("16sP16x", port.encode(), said.buffer_info()[0])
+            fcntl.ioctl(any_socket, SIOCETHTOOL, request)
 
 
 def _address(namespace: str, host: Host) -> None:

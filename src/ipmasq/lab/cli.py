@@ -64,6 +64,9 @@ def up(
     ] = None,
     network: Network = DEFAULT.network,
     second_network: Network = DEFAULT.second_network,
+    xdp: Annotated[
+        bool, typer.Option("--xdp", help="Wires that suit XDP, and gateways that use it (--run).")
+    ] = False,
     run: Annotated[bool, typer.Option("--run", help="Start `ipmasq run` on the gateways.")] = False,
 ) -> None:
     """Build a lab.
@@ -72,7 +75,7 @@ def up(
     """
     with _plain_errors():
         layout = Layout(
-            prefix, gateways_, inside, outside, mtu, transit_mtu, network, second_network
+            prefix, gateways_, inside, outside, mtu, transit_mtu, network, second_network, xdp=xdp
         )
         lab = Lab.up(layout)
         if run:

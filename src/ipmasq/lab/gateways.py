@@ -40,6 +40,7 @@ def configuration(lab: Lab, host: Host) -> str:
         [gateway]
         inside = "{ip_interface(inside.address).network}"
         outside = "{outside.name}"
+        plane = "{"ebpf-xdp" if outside.xdp else "auto"}"
 
         [control]
         socket = "{socket_path(lab, host.name)}"

@@ -36,6 +36,8 @@ class Layout:
     second_network: IPv4Network = PRIVATE
     transit: IPv4Network = TRANSIT
     far: IPv4Network = FAR
+    xdp: bool = False
+    """Whether the gateways' wires suit XDP; see `Interface`."""
 
     def __post_init__(self) -> None:
         """Raises ValueError with one sentence if no such lab can be built."""
@@ -59,6 +61,9 @@ class Interface:
     address: str
     """With its prefix length: `10.0.0.2/24`."""
     mtu: int
+    xdp: bool = False
+    """Whether packets arrive here as from a real wire, checksums filled in and no longer than the wire
+    takes, and the wire takes what XDP redirects to it. A plain veth does neither."""
 
     @property
     def ip(self) -> str:
@@ -133,8 +138,8 @@ def _behind(
         gateway,
         "gateway",
         (
-            Interface("inside", lan, first, layout.mtu),
-            Interface("outside", "transit", public, _transit_mtu(layout)),
+            Interface("inside", lan, first, layout.mtu, layout.xdp),
+            Interface("outside", "transit", public, _transit_mtu(layout), layout.xdp),
         ),
         default_via=_last(layout.transit).partition("/")[0],
     )

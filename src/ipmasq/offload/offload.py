@@ -1,5 +1,6 @@
-"""What has settled is entered into the fast path, what no longer is leaves it, and what the fast path
-has counted comes back to the engine before anything is judged by it.
+"""Every flow is entered into the fast path: what has settled to be repeated, the others as known, so that
+a flood of strangers is told from them. What no longer is leaves it, and what the fast path has counted
+comes back to the engine before anything is judged by it.
 
 An order matters: an entry must be gone before any packet leaves that could bring about one which it
 would answer wrongly. So whoever drives the engine passes events on before the packets of a verdict,
@@ -11,31 +12,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipmasq.core.engine import Engine
-from ipmasq.core.events import Event, FlowClosed, FlowSettled, FlowUnsettled
-from ipmasq.core.repeat import Repeated, Traffic
+from ipmasq.core.events import Event, FlowClosed, FlowOpened, FlowSettled, FlowUnsettled
+from ipmasq.core.repeat import Answers, Repeated, Traffic
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.table import Repeater, Report
 from ipmasq.wire import ipv4
 
 REPEATABLE = (ipv4.TCP, ipv4.UDP)
 IPV4_KEY = 12
-SHARE = 20
-"""Reading the whole table may take one part in so many of the time."""
+SLICE = 1000
+"""Flows that are read at a time: a millisecond."""
 
 
 class Entry:
-    """A flow in the fast path: its keys there, and the counters as they were last read."""
+    """A flow in the fast path: the places of its halves, whether they are repeated or only known to be
+    the engine's, and the counters as they were last read."""
 
-    __slots__ = ("back", "back_before", "flow", "forth", "forth_before")
+    __slots__ = ("back", "back_before", "flow", "forth", "forth_before", "repeated")
 
-    def __init__(self, flow: int, forth: bytes, back: bytes) -> None:
+    def __init__(self, flow: int, forth: int, back: int, repeated: bool) -> None:
         self.flow = flow
         self.forth, self.back = forth, back
         self.forth_before = self.back_before = 0
-
-
-def key(half: Repeated) -> bytes:
-    return layout.Key.pack(half.key, half.protocol, half.side, 0)
+        self.repeated = repeated
 
 
 class Offload:
@@ -45,73 +44,67 @@ class Offload:
         self._table = table
         self._clock = clock
         self._entries: dict[int, Entry] = {}
-        self._by_key: dict[bytes, Entry] = {}
         self._lost = engine.lost_events
-        self._refreshed = clock()
-        self._pause = 1.0
+        self._unread: list[Entry] = []
         self.refused = 0
         """Flows for which the table had no room."""
-        self.entered = 0
         self.packets = 0
         """Packets that went by there, as far as is known; `bytes` of them."""
         self.bytes = 0
         engine.consult(self.ask)
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def numbers(self) -> list[int]:
         """The flows that are repeated."""
-        return list(self._entries)
+        return [entry.flow for entry in self._entries.values() if entry.repeated]
 
     # -- from the engine to the fast path
 
     def listen(self, happened: Sequence[Event]) -> None:
         """Follow events; what they call for has been done when this returns."""
-        new: dict[int, None] = {}
         for event in happened:
-            if isinstance(event, FlowSettled):
-                new[event.flow] = None
-            elif isinstance(event, FlowUnsettled | FlowClosed):
-                new.pop(event.flow, None)
+            if isinstance(event, FlowClosed):
                 self.remove(event.flow)
+            elif isinstance(event, FlowOpened | FlowSettled | FlowUnsettled):
+                self.follow(event.flow)
         if self._lost != self._engine.lost_events:
-            self._make_up()
-        if new:
-            self._enter(list(new))
+            self._lost = self._engine.lost_events
+            for flow in list(self._entries):
+                self.follow(flow)
 
-    def _enter(self, flows: Sequence[int]) -> None:
-        entries: list[Entry] = []
-        values: list[tuple[bytes, bytes]] = []
-        for flow in flows:
-            halves = self._engine.halves(flow)
-            if halves is None or flow in self._entries or not _can_be_repeated(halves[0]):
-                continue
-            if 2 * (len(self._entries) + len(entries) + 1) > self._table.capacity:
-                self.refused += 1
-                continue
-            forth, back = halves
-            entry = Entry(flow, key(forth), key(back))
-            entries.append(entry)
-            values += [(entry.forth, forth.wire), (entry.back, back.wire)]
-        taken = self._table.insert(values, self._clock()) // 2 if values else 0
-        for entry in entries[:taken]:
-            self._entries[entry.flow] = entry
-            self._by_key[entry.forth] = self._by_key[entry.back] = entry
-        self.entered += taken
-        if taken < len(entries):
-            # The first that was not taken may have left one half behind.
-            self._table.remove(entries[taken].forth)
-            self.refused += len(entries) - taken
+    def follow(self, flow: int) -> None:
+        """Have it as it is now."""
+        answers, entry = self._engine.answers(flow), self._entries.get(flow)
+        if answers is None:
+            self.remove(flow)
+        elif entry is None:
+            self._enter(flow, answers)
+        elif entry.repeated is not answers.settled:
+            entry.repeated = answers.settled
+            for place in (entry.forth, entry.back):
+                self._table.repeat(place, entry.repeated)
+            self._report(entry)
+
+    def _enter(self, flow: int, answers: Answers) -> None:
+        if not _can_be_repeated(answers.forth):
+            return
+        forth = self._insert(answers.forth, answers.settled)
+        back = self._insert(answers.back, answers.settled) if forth is not None else None
+        if forth is not None and back is not None:
+            self._entries[flow] = Entry(flow, forth, back, answers.settled)
+            return
+        self.refused += 1
+        if forth is not None:
+            self._table.remove(forth)
+
+    def _insert(self, half: Repeated, repeated: bool) -> int | None:
+        key = layout.key(half.key, half.protocol, half.side)
+        return self._table.insert(key, half.wire, self._clock(), repeated)
 
     def remove(self, flow: int) -> None:
-        """Repeat it no longer; what was counted comes back first."""
+        """Forget it; what was counted comes back first."""
         entry = self._entries.pop(flow, None)
-        if entry is None:
-            return
-        del self._by_key[entry.forth], self._by_key[entry.back]
-        forth, back = self._table.remove(entry.forth), self._table.remove(entry.back)
-        self._report(entry, forth, back, self._clock())
+        if entry is not None:
+            self._report(entry, self._table.remove(entry.forth), self._table.remove(entry.back))
 
     def clear(self) -> None:
         for flow in list(self._entries):
@@ -122,52 +115,47 @@ class Offload:
         self.refresh()
         self._engine.consult(None)
 
-    def _make_up(self) -> None:
-        """Events were lost: look at every flow."""
-        self._lost = self._engine.lost_events
-        for flow in list(self._entries):
-            if self._engine.halves(flow) is None:
-                self.remove(flow)
-
     # -- from the fast path to the engine
 
     def ask(self, flow: int) -> None:
         """Bring the engine what has been seen of a flow."""
         entry = self._entries.get(flow)
-        if entry is not None:
-            forth, back = self._table.read(entry.forth), self._table.read(entry.back)
-            self._report(entry, forth, back, self._clock())
+        if entry is not None and entry.repeated:
+            self._report(entry)
 
     def tick(self) -> None:
         """To be called about once a second."""
-        now = self._clock()
-        self._table.beat(now)
-        if now - self._refreshed >= self._pause:
-            self.refresh()
-            took = self._clock() - now
-            self._pause = max(1.0, SHARE * took)
+        self._table.beat(self._clock())
+
+    def read_on(self) -> bool:
+        """Bring the engine what has been seen of the next flows; whether there are more in this round.
+        A million at once would hold up packets for seconds."""
+        if not self._unread:
+            self._unread = list(self._entries.values())
+        for entry in self._unread[-SLICE:]:
+            if entry.repeated and self._entries.get(entry.flow) is entry:
+                self._report(entry)
+        del self._unread[-SLICE:]
+        return bool(self._unread)
 
     def refresh(self) -> None:
         """Bring the engine all that has been seen of any flow."""
-        self._refreshed = now = self._clock()
-        for at, report in self._table.dump():
-            entry = self._by_key.get(at)
-            if entry is None:
-                continue
-            if at == entry.forth:
-                if report.traffic != entry.forth_before:
-                    self._report(entry, report, None, now)
-            elif report.traffic != entry.back_before:
-                self._report(entry, None, report, now)
+        self._unread = []
+        while self.read_on():
+            pass
 
-    def _report(self, entry: Entry, forth: Report | None, back: Report | None, now: float) -> None:
-        there = here = None
-        if forth is not None:
-            there = self._traffic(forth, entry.forth_before, now)
-            entry.forth_before = forth.traffic
-        if back is not None:
-            here = self._traffic(back, entry.back_before, now)
-            entry.back_before = back.traffic
+    def _report(
+        self, entry: Entry, forth: Report | None = None, back: Report | None = None
+    ) -> None:
+        """What is new of it; read now, unless it was read already."""
+        forth = forth or self._table.read(entry.forth)
+        back = back or self._table.read(entry.back)
+        if forth.traffic == entry.forth_before and back.traffic == entry.back_before:
+            return
+        now = self._clock()
+        there = self._traffic(forth, entry.forth_before, now)
+        here = self._traffic(back, entry.back_before, now)
+        entry.forth_before, entry.back_before = forth.traffic, back.traffic
         self._engine.report(entry.flow, there, here)
 
     def _traffic(self, report: Report, before: int, now: float) -> Traffic:

@@ -1,4 +1,4 @@
-"""One lab with its servers for all tests here; gateways as each module wants them.
+"""One lab with its servers for all tests of a plane; gateways as each module wants them.
 
 The scenarios are the demo's: the same cells, clients and servers (`demo/`), one case each.
 """
@@ -15,12 +15,17 @@ from demo.session import Place
 from demo.stage import stage
 
 
+@pytest.fixture(scope="package", params=["tun", "ebpf-tc", "ebpf-xdp"])
+def plane(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="package")
-def place() -> Iterator[Place]:
-    with stage() as place:
+def place(plane: str) -> Iterator[Place]:
+    with stage(xdp="xdp" in plane) as place:
         yield place
 
 
 @pytest.fixture(scope="package")
-def runner(place: Place) -> Runner:
-    return Runner(place, make_ipmasq("tun"), tell=lambda _: None)
+def runner(place: Place, plane: str) -> Runner:
+    return Runner(place, make_ipmasq(plane), tell=lambda _: None)

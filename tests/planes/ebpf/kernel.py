@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pyroute2 import IPRoute, netns
 
 from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.devices import Device
+from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Hook, Reason
-from ipmasq.planes.ebpf.table import Report, Table
+from ipmasq.planes.ebpf.table import Report, Table, sizes
 
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
-MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+MACS = bytes(6), bytes.fromhex("020000000002")
+"""To and from: in a test run, a frame comes in by the loopback interface, whose address is all zero."""
 IPV4 = b"\x08\x00"
-TC_ACT_REDIRECT, TC_ACT_UNSPEC = 7, 0xFFFFFFFF
+TC_ACT_SHOT, TC_ACT_REDIRECT, TC_ACT_UNSPEC = 2, 7, 0xFFFFFFFF
 XDP_PASS, XDP_REDIRECT = 2, 4
 GSO_SIZE_AT, CONTEXT = 176, 192
 """Of struct __sk_buff."""
@@ -65,21 +67,18 @@ class Kernel:
 
     def __init__(self, devices: dict[str, int], hook: Hook, capacity: int = 1000) -> None:
         self.hook = hook
-        self.loaded = libbpf.Object(OBJECT.read_bytes(), {"halves": capacity})
+        self.loaded = libbpf.Object(OBJECT.read_bytes(), sizes(capacity))
         self.table = Table(self.loaded, capacity)
         self.capacity = capacity
         self.table.via(devices["in0"], devices["out0"])
         self.devices = devices
-        lib = libbpf.library()
-        for device in devices.values():
-            index = struct.pack("=I", device)
-            entry = struct.pack("=Ii", device, 0)
-            assert lib.bpf_map_update_elem(self.loaded.map("targets"), index, entry, 0) == 0
+        Exits(self.loaded).name({Device("", n, True, "", None): True for n in devices.values()})
         self.programs = [
             self.loaded.program(f"{hook.name.lower()}_{s}") for s in ("inside", "outside")
         ]
         self.warm_up = [self.loaded.program(f"tc_{s}") for s in ("inside", "outside")]
-        self._seen: dict[bytes, int] = {}
+        self._seen: dict[int, int] = {}
+        self._places: dict[bytes, int] = {}
 
     def close(self) -> None:
         self.table.close()
@@ -87,31 +86,29 @@ class Kernel:
 
     # -- Repeater; `now` is the test's clock, which the kernel does not know
 
-    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
-        return self.table.insert(entries, now)
+    def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
+        place = self.table.insert(key, wire, now, repeated)
+        if place is not None:
+            self._places[key], self._seen[place] = place, layout.units(now)
+        return place
 
-    def read(self, key: bytes) -> Report | None:
-        return self._on_our_clock(key, self.table.read(key))
+    def repeat(self, place: int, repeated: bool) -> None:
+        self.table.repeat(place, repeated)
 
-    def remove(self, key: bytes) -> Report | None:
-        return self._on_our_clock(key, self.table.remove(key))
+    def read(self, place: int) -> Report:
+        return self._on_our_clock(place, self.table.read(place))
 
-    def dump(self) -> Iterator[tuple[bytes, Report]]:
-        for key, report in self.table.dump():
-            ours = self._on_our_clock(key, report)
-            assert ours
-            yield key, ours
+    def remove(self, place: int) -> Report:
+        return self._on_our_clock(place, self.table.remove(place))
 
     def beat(self, now: float) -> None:
         self.table.beat(time.monotonic())
 
-    def _on_our_clock(self, key: bytes, report: Report | None) -> Report | None:
-        if report is None:
-            return None
+    def _on_our_clock(self, place: int, report: Report) -> Report:
         if report.traffic:
             age = (layout.units(time.monotonic()) - report.seen) & 0xFFFFFFFF
             assert age < 60_000, "it does not say when"
-        return report._replace(seen=self._seen.get(key, 0))
+        return report._replace(seen=self._seen[place])
 
     # -- packets
 
@@ -130,7 +127,7 @@ class Kernel:
         if passed:
             assert out == frame, "a packet that is left to the engine is as it was"
             return None
-        self._seen[layout.Key.pack(data[12:24], data[9], side, 0)] = layout.units(now)
+        self._seen[self._places[layout.key(data[12:24], data[9], side)]] = layout.units(now)
         return out[14:]
 
     def run(self, frame: bytes, side: int, hook: Hook | None = None) -> tuple[int, bytes]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from itertools import count
 
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.table import Report, entry
+from ipmasq.planes.ebpf.table import Report, half
 from tests.conformance.packets import ACK, FIN, RST, SYN, TCP, UDP
 
 
@@ -29,28 +29,32 @@ class Model:
 
     def __init__(self, capacity: int = 1000) -> None:
         self.capacity = capacity
-        self.halves: dict[bytes, bytearray] = {}
+        self.places: dict[bytes, int] = {}
+        self.halves: dict[int, bytearray] = {}
+        self.repeated: set[int] = set()
+        self._numbers = count()
         self.beaten = -1e9
 
     # -- what the gateway does to it
 
-    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
-        for done, (key, wire) in enumerate(entries):
-            if len(self.halves) >= self.capacity:
-                return done
-            self.halves[key] = bytearray(entry(wire, now))
-        return len(entries)
+    def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
+        assert key not in self.places
+        if len(self.places) >= self.capacity:
+            return None
+        place = self.places[key] = next(self._numbers)
+        self.halves[place] = bytearray(half(wire, now))
+        self.repeat(place, repeated)
+        return place
 
-    def read(self, key: bytes) -> Report | None:
-        half = self.halves.get(key)
-        return self._report(half) if half is not None else None
+    def repeat(self, place: int, repeated: bool) -> None:
+        (self.repeated.add if repeated else self.repeated.discard)(place)
 
-    def remove(self, key: bytes) -> Report | None:
-        half = self.halves.pop(key, None)
-        return self._report(half) if half is not None else None
+    def read(self, place: int) -> Report:
+        return self._report(self.halves[place])
 
-    def dump(self) -> Iterator[tuple[bytes, Report]]:
-        return ((key, self._report(half)) for key, half in list(self.halves.items()))
+    def remove(self, place: int) -> Report:
+        self.places = {key: each for key, each in self.places.items() if each != place}
+        return self._report(self.halves.pop(place))
 
     def beat(self, now: float) -> None:
         self.beaten = now
@@ -82,10 +86,10 @@ class Model:
             return None
         if total > len(data):
             return None
-        key = layout.Key.pack(data[12:24], protocol, side, 0)
-        half = self.halves.get(key)
-        if half is None or now - self.beaten > 10:
+        place = self.places.get(layout.key(data[12:24], protocol, side))
+        if place is None or place not in self.repeated or now - self.beaten > 10:
             return None
+        half = self.halves[place]
         self._count(half, total, now, position)
         return self._rewrite(bytearray(data), bytes(half[:12]), partial)
 

@@ -9,8 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.layout import Fields, Hook, Reason
+from ipmasq.planes.ebpf.layout import Account, Fields, Hook, Reason, Use
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,7 +46,10 @@ def compiles(assertions: list[str]) -> str:
     [
         ("key", layout.KEY, layout.Key.size),
         ("half", layout.HALF, layout.Half.size),
+        ("device", layout.DEVICE, layout.Device.size),
         ("state", layout.STATE, layout.State.size),
+        ("payer", layout.PAYER, layout.Payer.size),
+        ("account_state", layout.ACCOUNT_STATE, layout.AccountState.size),
     ],
 )
 def test_structures_have_the_same_fields_at_the_same_places(
@@ -57,9 +61,17 @@ def test_structures_have_the_same_fields_at_the_same_places(
 
 
 def test_reasons_hooks_and_constants_have_the_same_numbers() -> None:
-    said = [f"{each.name} == {each.value}" for each in (*Reason, *Hook)]
-    said += [f"REASONS == {len(Reason)}", f"HOOKS == {len(Hook)}", f"LEASE == {layout.LEASE}"]
+    numbers = (*Reason, *Hook, *Account, *Side, *Use)
+    said = [f"{each.name} == {each.value}" for each in numbers]
+    said += [
+        f"REASONS == {len(Reason)}",
+        f"HOOKS == {len(Hook)}",
+        f"ACCOUNTS == {len(Account)}",
+        f"LEASE == {layout.LEASE}",
+    ]
     said += [f"TIME_SHIFT == {layout.TIME_SHIFT}", f"TRAFFIC_SHIFT == {layout.TRAFFIC_SHIFT}"]
+    said += [f"WINDOW == {layout.WINDOW}", f"DEVICES == {layout.DEVICES}"]
+    said += ["sizeof(struct slot) == sizeof(struct key) + sizeof(struct half)"]
     assert compiles(said) == ""
 
 

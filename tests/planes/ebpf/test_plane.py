@@ -13,7 +13,8 @@ from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import attach_tc
 from ipmasq.planes.ebpf.devices import look_up
-from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
+from ipmasq.planes.ebpf.table import sizes
 from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import to_network
 from tests.planes.ebpf.kernel import OBJECT, network
@@ -27,9 +28,9 @@ def devices() -> Iterator[dict[str, int]]:
         yield found
 
 
-def plane(directory: Path, **options: object) -> EbpfPlane:
+def plane(directory: Path, tcx: bool = True, **options: bool) -> EbpfPlane:
     inside = [to_network("10.0.0.0/24")]
-    return EbpfPlane("out0", ["in0"], inside, directory, flows=10, **options)  # type: ignore[arg-type]
+    return EbpfPlane("out0", ["in0"], inside, directory, Programs(10, **options), tcx=tcx)
 
 
 def filters(name: str) -> str:
@@ -37,9 +38,13 @@ def filters(name: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def xdp(name: str) -> bool:
+def link(name: str) -> str:
     command = ("ip", "-d", "link", "show", name)
-    return "prog/xdp" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def xdp(name: str) -> bool:
+    return "prog/xdp" in link(name)
 
 
 def test_a_kernel_without_tcx_gets_filters_which_leave_with_the_plane(
@@ -55,7 +60,7 @@ def test_a_kernel_without_tcx_gets_filters_which_leave_with_the_plane(
 
 
 def test_a_filter_that_a_crash_has_left_is_removed(devices: dict[str, int], tmp_path: Path) -> None:
-    loaded = libbpf.Object(OBJECT.read_bytes(), {"halves": 4})
+    loaded = libbpf.Object(OBJECT.read_bytes(), sizes(4))
     with IPRoute() as kernel:
         device = look_up(kernel, "in0")
         assert device
@@ -78,6 +83,23 @@ def test_xdp_stands_before_tc_and_leaves_with_the_plane(
     assert xdp("out0")
     made.close()
     assert not xdp("in0")
+
+
+def test_xdp_behind_the_driver_stands_where_no_driver_has_it(
+    devices: dict[str, int], tmp_path: Path
+) -> None:
+    with IPRoute() as kernel:
+        kernel.link("add", ifname="br0", kind="bridge")
+    native = EbpfPlane("br0", ["in0"], [], tmp_path, Programs(10, xdp=True))
+    with pytest.raises(PlaneError, match=r"^no program on br0: XDP: .* ebpf-xdp-generic"):
+        native.open()
+    assert not xdp("in0")
+    generic = EbpfPlane("br0", ["in0"], [], tmp_path, Programs(10, xdp=True, generic=True))
+    generic.open()
+    assert generic.described() == "tc+xdp-generic on br0, tc+xdp-generic on in0"
+    assert "xdpgeneric" in link("br0")
+    generic.close()
+    assert "xdp" not in link("br0")
 
 
 def test_auto_puts_no_xdp_on_a_veth(devices: dict[str, int], tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.layout import Hook, Reason
 from tests.conformance import packets
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, TCP, UDP
 from tests.core.turmoil import INNER, OUTER, PUBLIC
+from tests.offload.test_law import Anything
 from tests.offload.two import Two, live
 from tests.planes.ebpf.kernel import (
     CONTEXT,
@@ -53,16 +56,29 @@ def test_a_long_life_is_the_same_with_the_real_program(kernel: Kernel, seed: int
     assert reasons[kernel.hook, Reason.NO_ENTRY]
 
 
+class Real(Anything):
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+
+    def teardown(self) -> None:
+        self.turmoil.two.offload.clear()
+
+
+def test_whatever_happens_is_the_same_with_the_real_program(kernel: Kernel) -> None:
+    few = settings(max_examples=20, stateful_step_count=40, deadline=None)
+    run_state_machine_as_test(lambda: Real(kernel), settings=few)
+
+
 def enter(kernel: Kernel, protocol: int = TCP) -> None:
     """One flow outwards."""
     key = packets.udp(*ENDS)[12:24]
     wire = PUBLIC[0] + OUTER[0] + struct.pack("!HH", 61000, 80)
-    assert kernel.insert([(layout.Key.pack(key, protocol, 0, 0), wire)], 0) == 1
+    assert kernel.insert(layout.key(key, protocol, 0), wire, 0, True) is not None
 
 
-def why(kernel: Kernel, data: bytes, hook: Hook | None = None) -> str:
+def why(kernel: Kernel, data: bytes, hook: Hook | None = None, to: bytes = MACS[0]) -> str:
     before = kernel.reasons()
-    kernel.run(MACS[0] + MACS[1] + IPV4 + data, 0, hook)
+    kernel.run(to + MACS[1] + IPV4 + data, 0, hook)
     after = kernel.reasons()
     return " ".join(
         reason.name
@@ -92,6 +108,17 @@ def test_each_extraordinary_packet_is_left_to_the_engine_and_counted(kernel: Ker
     assert why(kernel, packets.udp(*ENDS, bytes(1500))) == "TOO_BIG"
     assert why(kernel, ordinary[:2] + b"\1\0" + ordinary[4:]) == "SHORT"
     assert why(kernel, b"\x60" + bytes(47)) == "NOT_IPV4"
+
+
+def test_a_frame_to_another_station_or_to_a_group_is_not_forwarded(kernel: Kernel) -> None:
+    enter(kernel)
+    packet = packets.tcp(*ENDS, ACK)
+    stations = ["010000000001", "ffffffffffff", "333300000001"]
+    if kernel.hook is Hook.TC:
+        stations.append("020000000001")
+    for station in stations:
+        assert why(kernel, packet, to=bytes.fromhex(station)) == "NOT_FOR_US"
+    assert why(kernel, packet, Hook.TC) == ""
 
 
 def test_a_segmentation_offload_packet_may_be_larger_than_the_next_hop_takes(
@@ -146,7 +173,29 @@ def test_the_next_hop_is_followed_when_it_has_changed(devices: dict[str, int]) -
 
 def test_a_full_table_takes_no_more_and_loses_nothing(devices: dict[str, int]) -> None:
     kernel = Kernel(devices, Hook.TC, capacity=4)
-    entries = [(bytes((n,)) * 16, bytes(12)) for n in range(6)]
-    assert kernel.insert(entries, 0) == 4
-    assert sorted(key for key, _ in kernel.dump()) == [key for key, _ in entries[:4]]
+    keys = [bytes((n,)) * 12 + b"\x06\0\0\0" for n in range(1, 7)]
+    places = [kernel.insert(key, bytes(12), 0, True) for key in keys]
+    assert None not in places[:4]
+    assert places[4:] == [None, None]
+    assert len(set(places[:4])) == 4
+    kernel.close()
+
+
+def test_in_a_crowded_table_each_flow_is_still_its_own(devices: dict[str, int]) -> None:
+    kernel = Kernel(devices, Hook.TC, capacity=60)
+    kernel.beat(0)
+    flows = [(INNER[0], port, OUTER[0], 80) for port in Random(1).sample(range(1024, 60000), 60)]
+    displaced = 0
+    for inner, port, outer, _ in flows:
+        key = layout.key(packets.udp(inner, port, outer, 80)[12:24], UDP, 0)
+        wire = PUBLIC[0] + outer + struct.pack("!HH", port + 1000, 80)
+        place = kernel.insert(key, wire, 0, True)
+        displaced += place != kernel.table.slots.home(key)
+        assert place is not None
+    assert displaced > 5
+    for ends in flows:
+        sent = kernel.forward(packets.udp(*ends), 0, 0)
+        assert sent is not None
+        assert packets.read(sent).source.port == ends[1] + 1000
+    assert why(kernel, packets.udp(INNER[0], 1023, OUTER[0], 80)) == "NO_ENTRY"
     kernel.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from typing import NamedTuple
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -15,25 +16,36 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.devices import Device
-from ipmasq.planes.ebpf.layout import Hook
 
-CLSACT_INGRESS = 0xFFFFFFF2
+
+class Direction(NamedTuple):
+    """Where on a device TC programs run: by link, and as the parent of a filter."""
+
+    link: int
+    parent: int
+
+
+INGRESS = Direction(libbpf.BPF_TCX_INGRESS, 0xFFFFFFF2)
+EGRESS = Direction(libbpf.BPF_TCX_EGRESS, 0xFFFFFFF3)
+
 FILTER = "ipmasq"
 PRIORITY = 1
 NO_TCX = {errno.EINVAL, errno.EOPNOTSUPP, 524}
 
 
 class Attached:
-    """One program on one device."""
+    """One program on one device. `where`: the hook, for people."""
 
-    def __init__(self, hook: Hook, device: Device, link: int | None) -> None:
+    def __init__(
+        self, where: str, device: Device, link: int | None, direction: Direction = INGRESS
+    ) -> None:
         """`link`: None if it is a TC filter."""
-        self.hook, self.device = hook, device
-        self._link = link
+        self.where, self.device = where, device
+        self._link, self._direction = link, direction
 
     def detach(self, kernel: IPRoute) -> None:
         if self._link is None:
-            remove_filters(kernel, self.device.index)
+            remove_filters(kernel, self.device.index, self._direction)
         else:
             os.close(self._link)
             self._link = None
@@ -44,13 +56,25 @@ def attach_tc(
 ) -> Attached:
     """Raises OSError or NetlinkError."""
     name = f"tc_{side.name.lower()}" + ("" if device.ethernet else "_bare")
-    program = loaded.program(name)
-    remove_filters(kernel, device.index)
+    return _attach_tc(kernel, loaded.program(name), device, INGRESS, tcx)
+
+
+def attach_up(
+    kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side, tcx: bool = True
+) -> Attached:
+    """To the device by which packets of a side leave the kernel. Raises OSError or NetlinkError."""
+    program = loaded.program(f"up_{side.name.lower()}")
+    return _attach_tc(kernel, program, device, EGRESS, tcx)
+
+
+def _attach_tc(
+    kernel: IPRoute, program: int, device: Device, direction: Direction, tcx: bool
+) -> Attached:
+    remove_filters(kernel, device.index, direction)
     if tcx:
         try:
-            return Attached(
-                Hook.TC, device, libbpf.link(program, device.index, libbpf.BPF_TCX_INGRESS)
-            )
+            link = libbpf.link(program, device.index, direction.link)
+            return Attached("tc", device, link, direction)
         except OSError as error:
             if error.errno not in NO_TCX:
                 raise
@@ -64,24 +88,27 @@ def attach_tc(
         prio=PRIORITY,
         fd=program,
         name=FILTER,
-        parent=CLSACT_INGRESS,
+        parent=direction.parent,
         classid=1,
         direct_action=True,
     )
-    return Attached(Hook.TC, device, None)
+    return Attached("tc", device, None, direction)
 
 
-def attach_xdp(loaded: libbpf.Object, device: Device, side: Side) -> Attached:
-    """Native. Raises OSError."""
+def attach_xdp(
+    loaded: libbpf.Object, device: Device, side: Side, generic: bool = False
+) -> Attached:
+    """In the driver, or (`generic`) behind it, which works with all of them. Raises OSError."""
     program = loaded.program(f"xdp_{side.name.lower()}")
-    link = libbpf.link(program, device.index, libbpf.BPF_XDP, libbpf.XDP_FLAGS_DRV_MODE)
-    return Attached(Hook.XDP, device, link)
+    mode = libbpf.XDP_FLAGS_SKB_MODE if generic else libbpf.XDP_FLAGS_DRV_MODE
+    link = libbpf.link(program, device.index, libbpf.BPF_XDP, mode)
+    return Attached("xdp-generic" if generic else "xdp", device, link)
 
 
-def remove_filters(kernel: IPRoute, index: int) -> None:
+def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> None:
     """Our filters on a device, if there are any."""
     with suppress(NetlinkError):
-        for each in list(kernel.get_filters(index=index, parent=CLSACT_INGRESS)):
+        for each in list(kernel.get_filters(index=index, parent=direction.parent)):
             options = each.get_attr("TCA_OPTIONS")
             name = options.get_attr("TCA_BPF_NAME") if options is not None else None
             if name == FILTER:
@@ -91,5 +118,5 @@ def remove_filters(kernel: IPRoute, index: int) -> None:
                     index,
                     handle=each["handle"],
                     prio=each["info"] >> 16,
-                    parent=CLSACT_INGRESS,
+                    parent=direction.parent,
                 )

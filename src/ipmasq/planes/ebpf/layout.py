@@ -8,17 +8,16 @@ from __future__ import annotations
 import struct
 import sys
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, Self
 
 SLICE = "12s"
 ORDER: Literal["little", "big"] = sys.byteorder
 
-KEY = (("slice", SLICE), ("protocol", "B"), ("side", "B"), ("zero", "H"))
+KEY = (("slice", SLICE), ("protocol", "B"), ("side", "B"), ("use", "B"), ("reach", "B"))
 HALF = (
     ("wire", SLICE),
-    ("device", "I"),
     ("destination", "6s"),
-    ("source", "6s"),
+    ("device", "H"),
     ("mtu", "H"),
     ("zero", "H"),
     ("epoch", "I"),
@@ -27,7 +26,17 @@ HALF = (
     ("end", "I"),
     ("acknowledged", "I"),
 )
-STATE = (("epoch", "I"), ("beat", "I"), ("via", "2I"))
+DEVICE = (("index", "I"), ("source", "6s"), ("zero", "H"))
+STATE = (
+    ("epoch", "I"),
+    ("beat", "I"),
+    ("via", "2I"),
+    ("seed", "Q"),
+    ("homes", "I"),
+    ("zero", "I"),
+)
+PAYER = (("host", "4s"), ("side", "H"), ("kind", "H"))
+ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -45,7 +54,8 @@ def offsets(fields: Fields) -> dict[str, int]:
     return found
 
 
-Key, Half, State = packed(KEY), packed(HALF), packed(STATE)
+Key, Half, Device, State = packed(KEY), packed(HALF), packed(DEVICE), packed(STATE)
+Payer, AccountState = packed(PAYER), packed(ACCOUNT_STATE)
 REPORT = struct.Struct("=IQII")
 """`seen`, `traffic`, `end`, `acknowledged` at the end of a half."""
 REPORT_AT = offsets(HALF)["seen"]
@@ -53,18 +63,33 @@ REPORT_AT = offsets(HALF)["seen"]
 TIME_SHIFT = 20
 TRAFFIC_SHIFT = 38
 LEASE = 9536
+WINDOW = 64
+DEVICES = 64
 
 
-class Reason(IntEnum):
-    """Why a packet was left to the engine. The sentence is for people."""
+class Use(IntEnum):
+    """What a slot is used for."""
+
+    EMPTY = 0
+    RESTING = 1
+    KNOWN = 2
+    REPEATED = 3
+
+
+class _Said(IntEnum):
+    """Numbers with a sentence for people."""
 
     sentence: str
 
-    def __new__(cls, value: int, sentence: str) -> Reason:
+    def __new__(cls, value: int, sentence: str) -> Self:
         member = int.__new__(cls, value)
         member._value_ = value
         member.sentence = sentence
         return member
+
+
+class Reason(_Said):
+    """Why a packet was left to the engine."""
 
     FORWARDED = 0, "forwarded"
     NOT_IPV4 = 1, "not IPv4"
@@ -82,11 +107,26 @@ class Reason(IntEnum):
     NO_TARGET = 13, "the device takes no packets from XDP"
     TOO_BIG = 14, "larger than the next hop takes"
     UNWRITABLE = 15, "no memory to change it"
+    ATTENDED = 16, "a flow that the engine attends to itself"
+    NOT_FOR_US = 17, "a frame to another station, or to a group"
+
+
+class Account(_Said):
+    """What a packet that is left to the engine is paid from."""
+
+    FLOWS = 0, "more packets of an inside host's flows than limits.flow_packets_per_host"
+    OPENINGS = 1, "more packets without a flow from an inside host than limits.openings_per_host"
+    STRANGERS = 2, "more packets without a flow than limits.openings_per_side"
 
 
 class Hook(IntEnum):
     TC = 0
     XDP = 1
+
+
+def key(slice_: bytes, protocol: int, side: int) -> bytes:
+    """That of packets with this slice."""
+    return Key.pack(slice_, protocol, side, 0, 0)
 
 
 _BYTES = (1 << TRAFFIC_SHIFT) - 1

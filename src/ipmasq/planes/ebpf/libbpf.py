@@ -13,9 +13,13 @@ LIBRARY = "libbpf.so.1"
 # <linux/bpf.h>
 BPF_XDP = 37
 BPF_TCX_INGRESS = 46
+BPF_TCX_EGRESS = 47
 BPF_F_TEST_XDP_LIVE_FRAMES = 2
 XDP_FLAGS_SKB_MODE = 2
 XDP_FLAGS_DRV_MODE = 4
+
+NO_OBJECT = 4000
+"""Errors of the library's own, about files, are numbered from here on (<bpf/libbpf_legacy.h>)."""
 
 _Print = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
@@ -29,10 +33,6 @@ class LinkOptions(ctypes.Structure):
         ("target_btf_id", c_uint32),
         ("rest", c_uint64 * 4),
     )
-
-
-class BatchOptions(ctypes.Structure):
-    _fields_ = (("size", c_size_t), ("elem_flags", c_uint64), ("flags", c_uint64))
 
 
 class TestRunOptions(ctypes.Structure):
@@ -72,9 +72,7 @@ def library() -> Any:
         ("bpf_map_lookup_elem", c_int, (c_int, c_void_p, c_void_p)),
         ("bpf_map_update_elem", c_int, (c_int, c_void_p, c_void_p, c_uint64)),
         ("bpf_map_delete_elem", c_int, (c_int, c_void_p)),
-        ("bpf_map_lookup_and_delete_elem", c_int, (c_int, c_void_p, c_void_p)),
-        ("bpf_map_update_batch", c_int, (c_int, c_void_p, c_void_p, c_void_p, c_void_p)),
-        ("bpf_map_lookup_batch", c_int, (c_int,) + (c_void_p,) * 6),
+        ("bpf_map_get_next_key", c_int, (c_int, c_void_p, c_void_p)),
         ("bpf_prog_test_run_opts", c_int, (c_int, POINTER(TestRunOptions))),
         ("libbpf_set_print", c_void_p, (_Print,)),
         ("libbpf_num_possible_cpus", c_int, ()),
@@ -130,6 +128,17 @@ class Object:
         handle, self._handle = self._handle, None
         if handle:
             self._lib.bpf_object__close(handle)
+
+
+def counts(counters: int, entries: int) -> list[int]:
+    """The sums of a per-CPU array of 64-bit counters (its descriptor)."""
+    lib = library()
+    values = (c_uint64 * lib.libbpf_num_possible_cpus())()
+    sums = []
+    for at in range(entries):
+        lib.bpf_map_lookup_elem(counters, byref(c_uint32(at)), values)
+        sums.append(sum(values))
+    return sums
 
 
 def link(program: int, device: int, kind: int, flags: int = 0) -> int:

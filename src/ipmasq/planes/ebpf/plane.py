@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import errno
 import logging
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,8 +23,10 @@ from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import Device, look_up
-from ipmasq.planes.ebpf.layout import Hook, Reason
-from ipmasq.planes.ebpf.table import Table
+from ipmasq.planes.ebpf.exits import Exits
+from ipmasq.planes.ebpf.layout import Account, Hook, Reason
+from ipmasq.planes.ebpf.police import Debtor, Police, Rates
+from ipmasq.planes.ebpf.table import Table, affordable, sizes
 from ipmasq.planes.plane import PlaneError, Receive
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
@@ -36,13 +38,37 @@ log = logging.getLogger("ipmasq")
 OBJECT = "ipmasq.bpf.o"
 
 TROUBLES = {
-    errno.EPERM: "loading programs needs root, or CAP_BPF and CAP_NET_ADMIN",
+    errno.EPERM: "loading programs needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
     errno.EACCES: "this kernel's verifier refuses the programs",
+    errno.EFAULT: "this kernel's verifier refuses the programs, as it does without CAP_PERFMON",
     errno.EINVAL: "this kernel is too old for the programs",
     errno.ENOSYS: "this kernel has no eBPF",
     errno.E2BIG: "the table is larger than this kernel allows",
     errno.ENOMEM: "there is not enough memory for the table",
 }
+
+XDP_TROUBLES = {
+    errno.EOPNOTSUPP: "its driver has none; plane ebpf-xdp-generic does without",
+    errno.EBUSY: "another program is there already",
+    errno.ERANGE: "its MTU, or that of its other end, is too large for it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Which there shall be, and for how much."""
+
+    flows: int = 1_000_000
+    """Room for so many."""
+    xdp: bool | None = None
+    """On every interface, or none, or (None) where it suits."""
+    generic: bool = False
+    """XDP behind the driver."""
+    required: bool = True
+    """Otherwise the tun plane does alone what must do without programs."""
+
+
+USUAL = Programs()
 
 
 class EbpfPlane(TunPlane):
@@ -52,19 +78,19 @@ class EbpfPlane(TunPlane):
         inside: Sequence[str],
         networks: Sequence[Network],
         directory: Path = DIRECTORY,
+        programs: Programs | None = USUAL,
         *,
-        flows: int = 1_000_000,
-        xdp: bool | None = None,
-        required: bool = True,
         tcx: bool = True,
+        rates: Rates | None = None,
     ) -> None:
-        """`flows`: room for so many. `xdp`: on every interface, or none, or (None) where it suits.
-        `required`: otherwise the tun plane does alone what must do without programs."""
+        """`programs`: None for none. `rates`: see `charge`."""
         super().__init__(outside, inside, networks, directory)
-        self._capacity = 2 * flows
-        self._xdp, self._required, self._tcx = xdp, required, tcx
+        self.programs = programs
+        self._tcx = tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
+        self._police: Police | None = None
+        self._rates: Rates = rates or {}
         self._attached: dict[tuple[Hook, int], Attached] = {}
         self.table: Table | None = None
         self.trouble = ""
@@ -74,13 +100,22 @@ class EbpfPlane(TunPlane):
         super().open()
         try:
             self._begin()
-        except PlaneError as error:
-            self._end()
-            if self._required:
-                super().close()
-                raise
-            self.trouble = str(error)
-            log.warning("without the eBPF fast path: %s", error)
+        except PlaneError:
+            super().close()
+            raise
+
+    def change(self, programs: Programs | None) -> None:
+        """Have others from now on; in between, every packet comes to the engine. Their counts begin anew.
+
+        Raises PlaneError; then all is as before."""
+        before, self.programs = self.programs, programs
+        self._end()
+        try:
+            self._begin()
+        except PlaneError:
+            self.programs = before
+            self._begin()
+            raise
 
     def close(self) -> None:
         self._end()
@@ -88,8 +123,8 @@ class EbpfPlane(TunPlane):
 
     def refresh(self) -> None:
         super().refresh()
-        if self.table is not None:
-            self._follow()
+        if self.table is not None and self.programs is not None:
+            self._follow(self.programs)
 
     def descriptors(self) -> Sequence[int]:
         own = (self._changes.fileno(),) if self._changes else ()
@@ -104,38 +139,81 @@ class EbpfPlane(TunPlane):
 
     @property
     def hooks(self) -> dict[str, str]:
-        """Where programs are, by interface: `tc` or `tc+xdp`."""
-        found: dict[str, list[str]] = {}
-        for hook, _ in sorted(self._attached):
-            for (each, _), attached in self._attached.items():
-                if each is hook and hook.name.lower() not in found.get(attached.device.name, []):
-                    found.setdefault(attached.device.name, []).append(hook.name.lower())
-        return {name: "+".join(hooks) for name, hooks in found.items()}
+        """Where programs are, by interface: `tc`, `tc+xdp` or `tc+xdp-generic`."""
+        found: dict[str, str] = {}
+        for each in self._attached.values():
+            name = each.device.name
+            found[name] = f"{found[name]}+{each.where}" if name in found else each.where
+        return found
 
     def left(self) -> dict[tuple[Hook, Reason], int]:
         """Packets that the programs have left to the engine, by why."""
         counts = self.table.reasons() if self.table is not None else {}
         return {(hook, why): n for (hook, why), n in counts.items() if why}
 
+    # -- floods
+
+    def charge(self, rates: Rates) -> None:
+        """How many packets per second may be left to the engine."""
+        self._rates = rates
+        if self._police is not None:
+            self._police.charge(rates)
+
+    def dropped(self) -> Mapping[tuple[Side, Account], int]:
+        """Packets that were more than that."""
+        return self._police.dropped() if self._police is not None else {}
+
+    def debtors(self) -> Iterator[Debtor]:
+        """Whose packets they were."""
+        return self._police.debtors() if self._police is not None else iter(())
+
     # -- programs
 
     def _begin(self) -> None:
+        """Raises PlaneError if they are required; then there are none."""
+        self.trouble = ""
+        if self.programs is None:
+            return
+        try:
+            self._load(self.programs)
+        except PlaneError as error:
+            self._end()
+            if self.programs.required:
+                raise
+            self.trouble = str(error)
+            log.warning("without the eBPF fast path: %s", error)
+
+    def _load(self, programs: Programs) -> None:
         """Raises PlaneError."""
+        capacity = 2 * min(programs.flows, affordable())
         self._changes = HopChanges()  # before anything is looked up, so that no change is missed
         try:
             image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
         except FileNotFoundError:
             raise PlaneError("this package was built without the programs") from None
         try:
-            self._loaded = libbpf.Object(image, {"halves": self._capacity})
-            self.table = Table(self._loaded, self._capacity)
+            self._loaded = libbpf.Object(image, sizes(capacity))
+            self.table = Table(self._loaded, capacity)
+            self._exits = Exits(self._loaded)
         except OSError as error:
             if error.errno is None:
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
-            what = TROUBLES.get(error.errno, error.strerror)
+            damaged = "their file is damaged" if error.errno >= libbpf.NO_OBJECT else error.strerror
+            what = TROUBLES.get(error.errno, damaged)
             raise PlaneError(f"the programs cannot be loaded: {what}") from error
-        self._follow()
+        self._begin_to_police(self._loaded)
+        self._follow(programs)
         log.info("the eBPF fast path: %s", self.described())
+
+    def _begin_to_police(self, loaded: libbpf.Object) -> None:
+        self._police = Police(loaded)
+        self._police.charge(self._rates)
+        kernel = self._open_kernel
+        devices = [look_up(kernel, DEVICE[side]) for side in Side]
+        try:
+            self._police.attach(kernel, [each for each in devices if each], self._tcx)
+        except (OSError, NetlinkError) as error:
+            raise PlaneError(f"no program on the way up: {_why(Hook.TC, error)}") from error
 
     def described(self) -> str:
         return ", ".join(f"{hooks} on {name}" for name, hooks in self.hooks.items()) or "nowhere"
@@ -144,12 +222,14 @@ class EbpfPlane(TunPlane):
         attached, self._attached = self._attached, {}
         for each in attached.values():
             each.detach(self._open_kernel)
+        if self._police is not None:
+            self._police.detach(self._open_kernel)
         for part in (self.table, self._loaded, self._changes):
             if part is not None:
                 part.close()
-        self.table = self._loaded = self._changes = None
+        self.table = self._loaded = self._changes = self._police = None
 
-    def _follow(self) -> None:
+    def _follow(self, programs: Programs) -> None:
         """Have programs on the interfaces that there are now. Raises PlaneError."""
         table = self.table
         assert table is not None
@@ -164,36 +244,41 @@ class EbpfPlane(TunPlane):
             device = found[name]
             if device is not None:
                 wanted[Hook.TC, device.index] = device, side
-                if self._xdp or (self._xdp is None and device.suits_xdp):
+                if device.suits_xdp if programs.xdp is None else programs.xdp and device.ethernet:
                     wanted[Hook.XDP, device.index] = device, side
         for key in [key for key in self._attached if key not in wanted]:
             self._attached.pop(key).detach(kernel)
         for key, (device, side) in wanted.items():
             if key not in self._attached:
-                self._attach(key, device, side)
-        self._name_targets([device for device, _ in wanted.values()])
+                self._attach(programs, key, device, side)
+        takes = {device: _takes_redirected(programs, device) for device, _ in wanted.values()}
+        self._exits.name(takes)
         table.forget_hops()
 
-    def _attach(self, key: tuple[Hook, int], device: Device, side: Side) -> None:
+    def _attach(
+        self, programs: Programs, key: tuple[Hook, int], device: Device, side: Side
+    ) -> None:
         assert self._loaded is not None
         try:
             if key[0] is Hook.TC:
                 made = attach_tc(self._open_kernel, self._loaded, device, side, self._tcx)
             else:
-                made = attach_xdp(self._loaded, device, side)
+                made = attach_xdp(self._loaded, device, side, programs.generic)
         except (OSError, NetlinkError) as error:
-            if key[0] is Hook.XDP and self._xdp is None:
+            if key[0] is Hook.XDP and programs.xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)
                 return
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise PlaneError(f"no program on {device.name}: {key[0].name}: {why}") from error
+            what = f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
+            raise PlaneError(what) from error
         self._attached[key] = made
 
-    def _name_targets(self, devices: Sequence[Device]) -> None:
-        assert self._loaded is not None
-        targets = self._loaded.map("targets")
-        for device in devices:
-            if device.takes_redirected:
-                index = struct.pack("=I", device.index)
-                value = struct.pack("=Ii", device.index, 0)
-                libbpf.library().bpf_map_update_elem(targets, index, value, 0)
+
+def _takes_redirected(programs: Programs, device: Device) -> bool:
+    return device.takes_redirected or (programs.generic and device.ethernet)
+
+
+def _why(hook: Hook, error: OSError | NetlinkError) -> str:
+    if isinstance(error, NetlinkError):
+        return str(error)
+    known = XDP_TROUBLES if hook is Hook.XDP else {}
+    return known.get(error.errno or 0) or error.strerror or str(error)

@@ -1,24 +1,25 @@
-"""The tables that the programs share with the gateway, read and written many entries at a time."""
+"""What the programs share with the gateway: the table of halves, what they are told, what they count."""
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import mmap
-from collections.abc import Iterator, Sequence
-from ctypes import byref, c_uint32
+import os
+import secrets
+import struct
 from typing import NamedTuple, Protocol
 
 from ipmasq.planes.ebpf import layout, libbpf
-from ipmasq.planes.ebpf.layout import Hook, Reason
+from ipmasq.planes.ebpf.layout import Hook, Reason, Use
+from ipmasq.planes.ebpf.slots import Slots, room
 
-BATCH = 16384
 RENEW = 30.0
 """Seconds after which next hops are looked up again, so that the kernel confirms its neighbours."""
 
+SHARE = 16
+
 
 class Report(NamedTuple):
-    """What an entry has counted since it was entered; see bpf/layout.h for the units."""
+    """What a half has counted since it was entered; see bpf/layout.h for the units."""
 
     seen: int
     traffic: int
@@ -27,124 +28,119 @@ class Report(NamedTuple):
 
 
 class Repeater(Protocol):
-    """What a fast path offers to whoever keeps it equal to the engine."""
+    """What a fast path offers to whoever keeps it equal to the engine. A half that was entered is
+    spoken of by its place, a number."""
 
     capacity: int
-    """Entries that it can hold."""
+    """Halves that it can hold."""
 
-    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
-        """Keys and what to write. How many were taken, from the first on."""
+    def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
+        """A key that is not there, and what packets with it become. Unless that is to be `repeated`, it
+        is only known that there is such a flow. None if there is no room."""
 
-    def read(self, key: bytes) -> Report | None: ...
+    def repeat(self, place: int, repeated: bool) -> None:
+        """Whether to, from now on."""
 
-    def remove(self, key: bytes) -> Report | None:
+    def read(self, place: int) -> Report: ...
+
+    def remove(self, place: int) -> Report:
         """From now on packets with this key are the engine's; what was counted until then."""
 
-    def dump(self) -> Iterator[tuple[bytes, Report]]: ...
-
     def beat(self, now: float) -> None:
-        """The gateway lives."""
+        """The gateway lives. To be called about once a second."""
 
 
-def entry(wire: bytes, now: float) -> bytes:
-    """A new entry, whose next hop is not known yet."""
-    return layout.Half.pack(wire, 0, b"", b"", 0, 0, 0, layout.units(now), 0, 0, 0)
+def half(wire: bytes, now: float) -> bytes:
+    """A new one, whose next hop is not known yet."""
+    return layout.Half.pack(wire, b"", 0, 0, 0, 0, layout.units(now), 0, 0, 0)
+
+
+def homes(capacity: int) -> int:
+    """Two for each half, so that most are at home."""
+    return 2 * capacity
+
+
+def sizes(capacity: int) -> dict[str, int]:
+    """Of the maps, for so many halves."""
+    return {"slots": room(homes(capacity))}
+
+
+def affordable() -> int:
+    """Flows whose slots take no more than one part in SHARE of this machine's memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return memory // SHARE // (2 * homes(1) * (layout.Key.size + layout.Half.size))
 
 
 class Table:
-    """A Repeater: the map in the kernel."""
+    """A Repeater: the programs' own, in memory that is shared with them."""
 
     def __init__(self, loaded: libbpf.Object, capacity: int) -> None:
+        """`loaded` with `sizes(capacity)`."""
         self.capacity = capacity
-        self._lib = libbpf.library()
-        self._halves = loaded.map("halves")
         self._reasons = loaded.map("reasons")
         self._state = mmap.mmap(loaded.map(".bss"), mmap.PAGESIZE)
+        size = room(homes(capacity)) * (layout.Key.size + layout.Half.size)
+        self._memory = mmap.mmap(loaded.map("slots"), -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self.slots = Slots(self._memory, homes(capacity), secrets.randbits(64))
+        self._used = 0
         self._epoch = 1
         self._renewed = 0.0
-        self._one = ctypes.create_string_buffer(layout.Half.size)
-        self._keys = ctypes.create_string_buffer(BATCH * layout.Key.size)
-        self._values = ctypes.create_string_buffer(BATCH * layout.Half.size)
-        self._set("epoch", self._epoch)
+        self._tell("seed", self.slots.seed)
+        self._tell("homes", self.slots.homes)
+        self._tell("epoch", self._epoch)
 
-    def insert(self, entries: Sequence[tuple[bytes, bytes]], now: float) -> int:
-        done = 0
-        while done < len(entries):
-            part = entries[done : done + BATCH]
-            count = c_uint32(len(part))
-            keys = b"".join(key for key, _ in part)
-            values = b"".join(entry(wire, now) for _, wire in part)
-            failed = self._lib.bpf_map_update_batch(self._halves, keys, values, byref(count), None)
-            done += count.value if failed else len(part)
-            if failed:
-                break
-        return done
-
-    def read(self, key: bytes) -> Report | None:
-        if self._lib.bpf_map_lookup_elem(self._halves, key, self._one) < 0:
+    def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
+        if self._used >= self.capacity:
             return None
-        return Report(*layout.REPORT.unpack_from(self._one, layout.REPORT_AT))
+        use = Use.REPEATED if repeated else Use.KNOWN
+        place = self.slots.insert(key, half(wire, now), use)
+        self._used += place is not None
+        return place
 
-    def remove(self, key: bytes) -> Report | None:
-        if self._lib.bpf_map_lookup_and_delete_elem(self._halves, key, self._one) < 0:
-            return None
-        return Report(*layout.REPORT.unpack_from(self._one, layout.REPORT_AT))
+    def repeat(self, place: int, repeated: bool) -> None:
+        self.slots.use(place, Use.REPEATED if repeated else Use.KNOWN)
 
-    def dump(self) -> Iterator[tuple[bytes, Report]]:
-        """Entries that come or go meanwhile may be missed."""
-        size, place = layout.Key.size, c_uint32()
-        start = None
-        more = True
-        while more:
-            count = c_uint32(BATCH)
-            answer = self._lib.bpf_map_lookup_batch(
-                self._halves, start, byref(place), self._keys, self._values, byref(count), None
-            )
-            more = answer == 0
-            if answer < 0 and ctypes.get_errno() != errno.ENOENT:
-                raise libbpf.error("reading the table")
-            start = byref(place)
-            keys, values = self._keys.raw, memoryview(self._values.raw)
-            for at in range(count.value):
-                report = layout.REPORT.unpack_from(values, at * layout.Half.size + layout.REPORT_AT)
-                yield keys[at * size : at * size + size], Report(*report)
+    def read(self, place: int) -> Report:
+        return Report(*self.slots.report(place))
+
+    def remove(self, place: int) -> Report:
+        self.slots.remove(place)
+        self._used -= 1
+        return self.read(place)
 
     # -- what the programs are told
 
     def beat(self, now: float) -> None:
-        self._set("beat", layout.units(now))
+        self.slots.wake()
+        self._tell("beat", layout.units(now))
         if now - self._renewed >= RENEW:
             self._renewed = now
             self.forget_hops()
 
     def via(self, inside: int, outside: int) -> None:
         """The devices (their indices) by which the engine's packets enter the kernel, by side."""
-        self._set("via", inside, outside)
+        self._tell("via", inside, outside)
 
     def forget_hops(self) -> None:
         """Routes, neighbours or devices have changed: every next hop is to be found again."""
         self._epoch = self._epoch % 0xFFFFFFFF + 1
-        self._set("epoch", self._epoch)
+        self._tell("epoch", self._epoch)
 
-    def _set(self, name: str, *numbers: int) -> None:
-        at = layout.offsets(layout.STATE)[name]
-        for number in numbers:
-            self._state[at : at + 4] = number.to_bytes(4, layout.ORDER)
-            at += 4
+    def _tell(self, name: str, *numbers: int) -> None:
+        form = dict(layout.STATE)[name]
+        struct.pack_into("=" + form, self._state, layout.offsets(layout.STATE)[name], *numbers)
 
     # -- what they count
 
     def reasons(self) -> dict[tuple[Hook, Reason], int]:
         """Packets left to the engine."""
-        cpus = self._lib.libbpf_num_possible_cpus()
-        values = (ctypes.c_uint64 * cpus)()
-        counts = {}
-        for hook in Hook:
-            for reason in Reason:
-                at = c_uint32(hook * len(Reason) + reason)
-                self._lib.bpf_map_lookup_elem(self._reasons, byref(at), values)
-                counts[hook, reason] = sum(values)
-        return counts
+        counts = libbpf.counts(self._reasons, len(Hook) * len(Reason))
+        return {
+            (hook, reason): counts[hook * len(Reason) + reason]
+            for hook in Hook
+            for reason in Reason
+        }
 
     def close(self) -> None:
         self._state.close()
+        self._memory.close()

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The hook that every device has. Packets of any size come here, and some whose headers are not all in
+ * one piece or whose checksums are not finished: helpers of the kernel's know how to deal with both.
+ *
+ * The first packet of a flow in each epoch finds the next hop, and leaves by the kernel's neighbour, which
+ * thereby notices that it is in use; for those after it the frame is addressed here.
+ */
+#ifndef IPMASQ_TC_H
+#define IPMASQ_TC_H
+
+#include "checksum.h"
+#include "hop.h"
+#include "kernel.h"
+#include "layout.h"
+#include "maps.h"
+#include "parse.h"
+#include "rewrite.h"
+#include "table.h"
+
+#define TC_ACT_UNSPEC -1
+#define TC_ACT_SHOT 2
+#define PACKET_HOST 0
+#define MOST_HEADERS 40 /* IP and TCP, without options */
+
+static always_inline enum reason correct_checksum(struct __sk_buff *skb, struct facts *facts,
+						  const struct half *half, __u16 addresses)
+{
+	const struct slice *from = &facts->key.slice, *to = &half->wire;
+	int udp = facts->key.protocol == IPPROTO_UDP;
+	__u32 at = ETH_HLEN + sizeof(struct iphdr) + (udp ? 6 : 16);
+	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
+
+	if (bpf_l4_csum_replace(skb, at, 0, addresses, flags | BPF_F_PSEUDO_HDR))
+		return UNWRITABLE;
+	if (from->source_port != to->source_port || from->destination_port != to->destination_port)
+		bpf_l4_csum_replace(skb, at, 0, port_difference(from, to), flags);
+	return FORWARDED;
+}
+
+static always_inline enum reason tc_parse(struct __sk_buff *skb, __u32 link, enum side side,
+					  struct facts *facts)
+{
+	void *data = (void *)(long)skb->data, *limit = (void *)(long)skb->data_end;
+	enum reason why = parse(data, limit, link, side, facts);
+
+	/* The kernel has taken the tag off, and has yet to hand the packet to the VLAN's device. */
+	if (skb->vlan_present)
+		return NOT_IPV4;
+	if (why == SHORT && data + link + MOST_HEADERS > limit &&
+	    skb->len >= link + sizeof(struct iphdr) + 8) {
+		/* Not all of it lies in one piece. */
+		__u32 wanted = link + MOST_HEADERS;
+
+		if (bpf_skb_pull_data(skb, skb->len < wanted ? skb->len : wanted))
+			return SHORT;
+		data = (void *)(long)skb->data;
+		limit = (void *)(long)skb->data_end;
+		why = parse(data, limit, link, side, facts);
+	}
+	if (why == FORWARDED && link + facts->total > skb->len)
+		return SHORT;
+	return why;
+}
+
+/* By the hop that was found before. */
+static always_inline int tc_leave(void *data, const struct half *half)
+{
+	__u32 place = half->device;
+	struct device *device = bpf_map_lookup_elem(&devices, &place);
+
+	if (!device)
+		return TC_ACT_SHOT;
+	rewrite_ethernet(data, half, device);
+	return bpf_redirect(device->index, 0);
+}
+
+static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side side,
+				    enum reason *why)
+{
+	struct bpf_redir_neigh onward = {};
+	struct facts facts = {};
+	struct half *half;
+	__u32 now = time_now(), size, leaves_by = 0;
+	__u16 addresses;
+	void *data;
+
+	*why = skb->pkt_type == PACKET_HOST ? tc_parse(skb, link, side, &facts) : NOT_FOR_US;
+	if (*why)
+		return TC_ACT_UNSPEC;
+	*why = look_up(&facts, now, &half);
+	if (*why)
+		return TC_ACT_UNSPEC;
+	if (half->epoch != state.epoch) {
+		*why = find_hop(skb, half, &facts, &onward, &leaves_by);
+		if (*why)
+			return TC_ACT_UNSPEC;
+	}
+	size = skb->gso_size ? facts.headers + skb->gso_size : facts.total;
+	if (size > half->mtu) {
+		*why = TOO_BIG;
+		return TC_ACT_UNSPEC;
+	}
+	/* The helpers that redirect want a link layer's header. Devices without one take it off. */
+	if (!link && bpf_skb_change_head(skb, ETH_HLEN, 0)) {
+		*why = UNWRITABLE;
+		return TC_ACT_UNSPEC;
+	}
+	addresses = address_difference(&facts.key.slice, &half->wire);
+	*why = correct_checksum(skb, &facts, half, addresses);
+	if (*why)
+		return link ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+
+	data = (void *)(long)skb->data;
+	if (data + ETH_HLEN + sizeof(struct iphdr) + 8 > (void *)(long)skb->data_end)
+		return TC_ACT_SHOT;
+	if (!link)
+		((struct ethhdr *)data)->h_proto = swap16(ETH_P_IP);
+	rewrite_ip(data + ETH_HLEN, half, addresses);
+	report(half, &facts, now);
+	if (leaves_by)
+		return bpf_redirect_neigh(leaves_by, &onward, sizeof(onward), 0);
+	return tc_leave(data, half);
+}
+
+static always_inline int tc(struct __sk_buff *skb, __u32 link, enum side side)
+{
+	enum reason why = FORWARDED;
+	int verdict = tc_forward(skb, link, side, &why);
+
+	if (why)
+		count(TC, why);
+	return verdict;
+}
+
+#endif

@@ -1,0 +1,39 @@
+"""Tells the operator whose packets are dropped before they reach the engine, now and then."""
+
+from __future__ import annotations
+
+import logging
+
+from ipmasq.planes.ebpf.plane import EbpfPlane
+from ipmasq.planes.ebpf.police import Debtor
+from ipmasq.wire.addresses import to_text
+
+log = logging.getLogger("ipmasq")
+
+EVERY = 60.0
+"""Seconds between two warnings: a flood must not flood the log."""
+
+
+class Floods:
+    def __init__(self, plane: EbpfPlane) -> None:
+        self._plane = plane
+        self._known = 0
+        self._silent_until = 0.0
+
+    def look(self, now: float) -> None:
+        """To be called about once a second."""
+        dropped = sum(self._plane.dropped().values())
+        if dropped > self._known and now >= self._silent_until:
+            self._silent_until = now + EVERY
+            worst = max(self._plane.debtors(), key=lambda debtor: debtor.dropped, default=None)
+            log.warning(
+                "%d packets dropped before the engine%s",
+                dropped - self._known,
+                f"; most of them: {_said(worst)}" if worst else "",
+            )
+            self._known = dropped
+
+
+def _said(debtor: Debtor) -> str:
+    who = to_text(debtor.host) if debtor.host else f"the {debtor.side.name.lower()}"
+    return f"{who}, {debtor.account.sentence}"

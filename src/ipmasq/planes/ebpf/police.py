@@ -1,0 +1,81 @@
+"""Keeps floods from the engine: programs where packets leave the kernel for it (see bpf/police.h)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Mapping, Sequence
+from ctypes import byref, c_uint32, c_uint64
+from typing import NamedTuple
+
+from pyroute2 import IPRoute
+
+from ipmasq.core.side import Side
+from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.attach import Attached, attach_up
+from ipmasq.planes.ebpf.devices import Device
+from ipmasq.planes.ebpf.layout import Account
+from ipmasq.wire.addresses import Address
+
+ACCOUNTS = tuple(Account)
+
+Rates = Mapping[Account, int]
+"""Packets per second. What is not named costs nothing."""
+
+
+class Debtor(NamedTuple):
+    """Somebody whose packets are dropped. `host`: None if it is the whole side."""
+
+    side: Side
+    account: Account
+    host: Address | None
+    dropped: int
+    """Packets, since it was first heard of."""
+
+
+class Police:
+    def __init__(self, loaded: libbpf.Object) -> None:
+        self._lib = libbpf.library()
+        self._loaded = loaded
+        self._attached: list[Attached] = []
+
+    def attach(self, kernel: IPRoute, devices: Sequence[Device], tcx: bool) -> None:
+        """To the devices by which packets leave for the engine, by side. Raises OSError, NetlinkError."""
+        for side, device in zip(Side, devices, strict=True):
+            self._attached.append(attach_up(kernel, self._loaded, device, side, tcx))
+
+    def detach(self, kernel: IPRoute) -> None:
+        attached, self._attached = self._attached, []
+        for each in attached:
+            each.detach(kernel)
+
+    def charge(self, rates: Rates) -> None:
+        """From now on."""
+        for account, rate in rates.items():
+            price = c_uint64(1_000_000_000 // rate)
+            self._lib.bpf_map_update_elem(
+                self._loaded.map("prices"), byref(c_uint32(account)), byref(price), 0
+            )
+
+    def dropped(self) -> dict[tuple[Side, Account], int]:
+        """Packets."""
+        counts = libbpf.counts(self._loaded.map("dropped"), len(Side) * len(Account))
+        return {
+            (side, account): counts[side * len(Account) + account]
+            for side in Side
+            for account in Account
+        }
+
+    def debtors(self) -> Iterator[Debtor]:
+        """Those that have lost packets."""
+        accounts = self._loaded.map("accounts")
+        payer = ctypes.create_string_buffer(layout.Payer.size)
+        state = ctypes.create_string_buffer(layout.AccountState.size)
+        before = None
+        while self._lib.bpf_map_get_next_key(accounts, before, payer) == 0:
+            before = payer.raw
+            if self._lib.bpf_map_lookup_elem(accounts, before, state) == 0:
+                host, side, kind = layout.Payer.unpack(before)
+                _, dropped = layout.AccountState.unpack(state.raw)
+                if dropped:
+                    known = None if host == bytes(4) else host
+                    yield Debtor(Side(side), ACCOUNTS[kind], known, dropped)

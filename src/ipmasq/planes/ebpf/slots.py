@@ -1,0 +1,102 @@
+"""The table that the programs look into, as memory that is shared with them (see bpf/table.h).
+
+Theory: a half stands in the slot that its key hashes to, its home, or in the first free one of the WINDOW
+slots behind it. Each home says how far to look (its reach), so a key that is not there is soon known
+not to be. Nothing ever moves. With half of all homes taken, a key is found in its first or second slot.
+
+Programs read while we write, and there are no locks: a slot says that it is in use when all else in it
+has been written, and one that was emptied rests until no program can still be in the midst of it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+
+from ipmasq.planes.ebpf import layout
+from ipmasq.planes.ebpf.layout import Use
+
+Memory = mmap.mmap | bytearray
+
+_WORDS = struct.Struct("=QQ")
+_ALL = (1 << 64) - 1
+_SIZE = layout.Key.size + layout.Half.size
+_USE, _REACH = layout.offsets(layout.KEY)["use"], layout.offsets(layout.KEY)["reach"]
+_REPORT = layout.Key.size + layout.REPORT_AT
+
+
+def room(homes: int) -> int:
+    """Slots of a table with so many homes."""
+    return homes + layout.WINDOW
+
+
+class Slots:
+    def __init__(self, memory: Memory, homes: int, seed: int) -> None:
+        """`memory`: `room(homes)` slots, all zero. `seed`: 64 bits that nobody can guess."""
+        self.homes, self.seed = homes, seed
+        self._memory = memory
+        self._tired: list[int] = []
+        self._resting: list[int] = []
+
+    def insert(self, key: bytes, half: bytes, use: Use) -> int | None:
+        """Where it stands now: its place. The key must not be there; None if there is no room near
+        its home."""
+        memory = self._memory
+        home = self.home(key)
+        for distance in range(layout.WINDOW + 1):
+            at = (home + distance) * _SIZE
+            if memory[at + _USE] == Use.EMPTY:
+                memory[at + layout.Key.size : at + _SIZE] = half
+                memory[at : at + _USE] = key[:_USE]
+                reach = home * _SIZE + _REACH
+                memory[reach] = max(memory[reach], distance)
+                memory[at + _USE] = use
+                return home + distance
+        return None
+
+    def use(self, place: int, use: Use) -> None:
+        """From now on, for this."""
+        self._memory[place * _SIZE + _USE] = use
+
+    def report(self, place: int) -> tuple[int, int, int, int]:
+        """The fields of `layout.REPORT`."""
+        report: tuple[int, int, int, int] = layout.REPORT.unpack_from(
+            self._memory, place * _SIZE + _REPORT
+        )
+        return report
+
+    def remove(self, place: int) -> None:
+        """Its report can still be read until it has rested."""
+        memory, at = self._memory, place * _SIZE
+        home = self.home(self._key(at))
+        memory[at + _USE] = Use.RESTING
+        self._tired.append(place)
+        if place > home and memory[home * _SIZE + _REACH] == place - home:
+            self._shorten(home, place - home)
+
+    def wake(self) -> None:
+        """What was removed before the last call is free again. To be called about once a second."""
+        for place in self._resting:
+            self._memory[place * _SIZE + _USE] = Use.EMPTY
+        self._resting, self._tired = self._tired, []
+
+    def home(self, key: bytes) -> int:
+        """As `home` in bpf/table.h."""
+        first, second = _WORDS.unpack(key)
+        mixed = (first ^ self.seed) * 0x9E3779B97F4A7C15 & _ALL
+        mixed = ((mixed ^ mixed >> 32) + second) * 0xD6E8FEB86659FD93 & _ALL
+        home: int = (mixed >> 32) * self.homes >> 32
+        return home
+
+    def _shorten(self, home: int, reach: int) -> None:
+        """The one that stood farthest from its home is gone."""
+        for distance in range(reach - 1, 0, -1):
+            at = (home + distance) * _SIZE
+            if self._memory[at + _USE] >= Use.KNOWN and self.home(self._key(at)) == home:
+                break
+        else:
+            distance = 0
+        self._memory[home * _SIZE + _REACH] = distance
+
+    def _key(self, at: int) -> bytes:
+        return bytes(self._memory[at : at + _USE]) + b"\0\0"

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from ipmasq.core.side import Side
+from ipmasq.gateway.floods import EVERY, Floods
+from ipmasq.planes.ebpf.layout import Account
+from ipmasq.planes.ebpf.police import Debtor
+
+
+class Plane:
+    """What a fast path says of its police."""
+
+    def __init__(self) -> None:
+        self.debts: list[Debtor] = []
+
+    def dropped(self) -> dict[tuple[Side, Account], int]:
+        return {(Side.INSIDE, Account.OPENINGS): sum(each.dropped for each in self.debts)}
+
+    def debtors(self) -> Iterator[Debtor]:
+        return iter(self.debts)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    messages = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return messages
+
+
+def test_the_operator_is_told_who_sends_most_and_not_too_often(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    plane = Plane()
+    floods = Floods(plane)  # type: ignore[arg-type]
+    floods.look(1.0)
+    assert said(caplog) == []
+    host = bytes((10, 0, 0, 3))
+    plane.debts = [
+        Debtor(Side.INSIDE, Account.OPENINGS, host, 70),
+        Debtor(Side.OUTSIDE, Account.STRANGERS, None, 30),
+    ]
+    floods.look(2.0)
+    assert said(caplog) == [
+        "100 packets dropped before the engine; most of them: 10.0.0.3, "
+        "more packets without a flow from an inside host than limits.openings_per_host"
+    ]
+    plane.debts.append(Debtor(Side.INSIDE, Account.OPENINGS, host, 5))
+    floods.look(3.0)
+    assert said(caplog) == []
+    floods.look(2.0 + EVERY)
+    assert said(caplog)[0].startswith("5 packets dropped")
+    floods.look(2.0 + 2 * EVERY)
+    assert said(caplog) == []

@@ -1,0 +1,143 @@
+"""What may go up to the engine, and what a flood may not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ipmasq.core.side import Side
+from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.layout import Account, Hook
+from ipmasq.planes.ebpf.police import Police
+from tests.conformance import packets
+from tests.conformance.packets import ACK, SYN, TCP
+from tests.core.turmoil import OUTER, PUBLIC
+from tests.planes.ebpf.kernel import TC_ACT_SHOT, TC_ACT_UNSPEC, Kernel, network
+
+pytestmark = pytest.mark.live
+
+ONE, OTHER = bytes((10, 0, 0, 2)), bytes((10, 0, 0, 3))
+SERVER = OUTER[0], 21
+RATES = {Account.FLOWS: 1, Account.OPENINGS: 1, Account.STRANGERS: 8}
+"""Packets per second; a burst is a quarter of a second's, and the one that ends it."""
+BURST = {account: rate // 4 + 1 for account, rate in RATES.items()}
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    with network() as devices:
+        kernel = Kernel(devices, Hook.TC)
+        yield kernel
+        kernel.close()
+
+
+@pytest.fixture
+def police(kernel: Kernel) -> Police:
+    police = Police(kernel.loaded)
+    police.charge(RATES)
+    return police
+
+
+def passed(kernel: Kernel, data: bytes, side: Side = Side.INSIDE, count: int = 20) -> int:
+    """How many of so many such packets may go up."""
+    program = kernel.loaded.program(f"up_{side.name.lower()}")
+    verdicts = [libbpf.run_once(program, data)[0] for _ in range(count)]
+    assert set(verdicts) <= {TC_ACT_UNSPEC, TC_ACT_SHOT}
+    return verdicts.count(TC_ACT_UNSPEC)
+
+
+def opening(host: bytes, port: int = 5000) -> bytes:
+    return packets.tcp(host, port, *SERVER, SYN)
+
+
+def know(kernel: Kernel, host: bytes, port: int) -> tuple[bytes, bytes]:
+    """The engine has a flow from there; packets of it, from inside and from outside."""
+    out = packets.tcp(host, port, *SERVER, ACK)
+    back = packets.tcp(*SERVER, PUBLIC[0], port, ACK)
+    wires = back[16:20] + back[12:16] + out[20:24], back[12:16] + host + back[20:24]
+    for side, data, wire in zip(Side, (out, back), wires, strict=True):
+        assert kernel.insert(layout.key(data[12:24], TCP, side), wire, 0, False) is not None
+    return out, back
+
+
+@pytest.mark.row("A-21")
+def test_a_host_that_opens_too_many_flows_keeps_no_other_from_it(
+    kernel: Kernel, police: Police
+) -> None:
+    assert passed(kernel, opening(ONE)) == BURST[Account.OPENINGS]
+    assert passed(kernel, opening(OTHER)) == BURST[Account.OPENINGS]
+
+
+def test_all_hosts_together_open_no_more_than_the_side_may(kernel: Kernel, police: Police) -> None:
+    hosts = [bytes((10, 0, 1, number)) for number in range(40)]
+    assert sum(passed(kernel, opening(host), count=1) for host in hosts) == BURST[Account.STRANGERS]
+    assert police.dropped()[Side.INSIDE, Account.STRANGERS] == 40 - BURST[Account.STRANGERS]
+
+
+def test_a_flood_of_strangers_leaves_flows_alone(kernel: Kernel, police: Police) -> None:
+    out, back = know(kernel, ONE, 5000)
+    for port in range(50):
+        passed(kernel, packets.tcp(OUTER[1], port, PUBLIC[0], 80, SYN), Side.OUTSIDE, 1)
+        passed(kernel, opening(OTHER, port), count=1)
+    assert passed(kernel, opening(OTHER)) == 0
+    assert passed(kernel, out) == BURST[Account.FLOWS]
+    assert passed(kernel, back, Side.OUTSIDE) == BURST[Account.FLOWS]
+
+
+def test_a_host_pays_for_all_its_flows_and_for_nobody_elses(kernel: Kernel, police: Police) -> None:
+    first, _ = know(kernel, ONE, 5000)
+    second, _ = know(kernel, ONE, 5001)
+    foreign, _ = know(kernel, OTHER, 5002)
+    assert passed(kernel, first) == BURST[Account.FLOWS]
+    assert passed(kernel, second) == 0
+    assert passed(kernel, foreign) == BURST[Account.FLOWS]
+
+
+def test_openings_in_anothers_name_cost_him_no_packet_of_his_flows(
+    kernel: Kernel, police: Police
+) -> None:
+    out, _ = know(kernel, ONE, 5000)
+    for port in range(6000, 6050):
+        passed(kernel, opening(ONE, port), count=1)
+    assert passed(kernel, out) == BURST[Account.FLOWS]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        packets.tcp(ONE, 5000, *SERVER, ACK, fragment=0x2000),
+        packets.tcp(ONE, 5000, *SERVER, ACK, options=b"\1\1\1\0"),
+        packets.ip(ONE, SERVER[0], 47, bytes(20)),
+        b"\x60" + bytes(39),
+        b"\x45" + bytes(14),
+    ],
+    ids=["fragment", "IP options", "GRE", "IPv6", "too short"],
+)
+def test_what_cannot_be_told_to_be_of_a_flow_is_not(
+    kernel: Kernel, police: Police, data: bytes
+) -> None:
+    know(kernel, ONE, 5000)
+    passed(kernel, data, Side.OUTSIDE)
+    assert police.dropped()[Side.OUTSIDE, Account.STRANGERS] == 20 - BURST[Account.STRANGERS]
+
+
+def test_who_waits_may_send_again(kernel: Kernel, police: Police) -> None:
+    police.charge({Account.OPENINGS: 40})
+    assert passed(kernel, opening(ONE), count=100) < 20
+    deadline = time.monotonic() + 5
+    while not passed(kernel, opening(ONE), count=1):
+        assert time.monotonic() < deadline
+
+
+def test_what_is_dropped_is_counted_with_whose_it_was(kernel: Kernel, police: Police) -> None:
+    passed(kernel, opening(ONE), count=BURST[Account.OPENINGS] + 7)
+    assert {what: n for what, n in police.dropped().items() if n} == {
+        (Side.INSIDE, Account.OPENINGS): 7
+    }
+    assert list(police.debtors()) == [(Side.INSIDE, Account.OPENINGS, ONE, 7)]
+
+
+def test_without_prices_everything_may_go_up(kernel: Kernel) -> None:
+    assert passed(kernel, opening(ONE), count=1000) == 1000

@@ -1,0 +1,118 @@
+"""The table in shared memory: what is entered is found, and nothing else is."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from ipmasq.planes.ebpf import layout
+from ipmasq.planes.ebpf.layout import Use
+from ipmasq.planes.ebpf.slots import Slots, room
+
+SIZE = layout.Key.size + layout.Half.size
+HOMES = 8
+"""So few that windows overlap, and are full now and then."""
+
+
+def key(number: int) -> bytes:
+    return layout.key(number.to_bytes(12, "big"), 6, 0)
+
+
+def half(number: int) -> bytes:
+    return layout.Half.pack(number.to_bytes(12, "big"), b"", 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def table(homes: int = HOMES) -> tuple[Slots, bytearray]:
+    memory = bytearray(room(homes) * SIZE)
+    return Slots(memory, homes, 0x1999), memory
+
+
+def find(slots: Slots, memory: bytearray, wanted: bytes) -> int | None:
+    """As `find` in bpf/table.h: a place, if it is in use."""
+    home = slots.home(wanted)
+    for place in range(home, home + memory[home * SIZE + 15] + 1):
+        found = memory[place * SIZE : place * SIZE + 16]
+        if found[:14] == wanted[:14] and found[14] >= Use.KNOWN:
+            return place
+    return None
+
+
+class Anything(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots, self.memory = table()
+        self.places: dict[int, int] = {}
+        self.gone: dict[int, int] = {}
+        """What rests, by place; how often it was said to wake since."""
+
+    @rule(number=st.integers(1, 200), use=st.sampled_from((Use.KNOWN, Use.REPEATED)))
+    def insert(self, number: int, use: Use) -> None:
+        if number in self.places:
+            return
+        place = self.slots.insert(key(number), half(number), use)
+        if place is None:
+            home = self.slots.home(key(number))
+            taken = {*self.places.values(), *self.gone}
+            assert taken.issuperset(range(home, home + layout.WINDOW + 1))
+        else:
+            assert place not in self.places.values()
+            assert place not in self.gone
+            self.places[number] = place
+
+    @precondition(lambda self: self.places)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.places)))
+        place = self.places.pop(number)
+        self.slots.remove(place)
+        self.gone[place] = 0
+
+    @rule()
+    def wake(self) -> None:
+        self.slots.wake()
+        self.gone = {place: often + 1 for place, often in self.gone.items() if often < 1}
+
+    @invariant()
+    def what_is_there_is_found_and_nothing_else(self) -> None:
+        for number in range(1, 201):
+            place = find(self.slots, self.memory, key(number))
+            assert place == self.places.get(number)
+            if place is not None:
+                at = place * SIZE + layout.Key.size
+                assert self.memory[at : at + 12] == number.to_bytes(12, "big")
+
+    @invariant()
+    def nobody_looks_farther_than_he_must(self) -> None:
+        reach = [0] * HOMES
+        for number, place in self.places.items():
+            home = self.slots.home(key(number))
+            reach[home] = max(reach[home], place - home)
+        assert [self.memory[home * SIZE + 15] for home in range(HOMES)] == reach
+
+
+TestAnything = Anything.TestCase
+
+
+def test_half_full_nearly_all_are_at_home_or_next_to_it() -> None:
+    slots, _ = table(4000)
+    places = {number: slots.insert(key(number), half(number), Use.KNOWN) for number in range(2000)}
+    distances = [place - slots.home(key(n)) for n, place in places.items() if place is not None]
+    assert len(distances) == 2000
+    assert sum(distances) / 2000 < 1
+
+
+def test_another_seed_is_another_order() -> None:
+    first, second = table(4000)[0], table(4000)[0]
+    second.seed += 1
+    same = sum(first.home(key(number)) == second.home(key(number)) for number in range(2000))
+    assert same < 20
+
+
+def test_a_report_can_still_be_read_when_its_half_is_gone() -> None:
+    slots, memory = table()
+    place = slots.insert(key(1), half(1), Use.REPEATED)
+    assert place is not None
+    at = place * SIZE + layout.Key.size + layout.REPORT_AT
+    layout.REPORT.pack_into(memory, at, 1, 2, 3, 4)
+    slots.remove(place)
+    assert slots.report(place) == (1, 2, 3, 4)

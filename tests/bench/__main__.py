@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import engine_new, engine_scale, engine_speed, flow_memory, ftp_latency, tun
+from tests.bench import engine_new, engine_scale, engine_speed, flow_memory, ftp_latency, path, tun
 from tests.bench.figures import Figure, chosen
-from tests.bench.report import as_json, as_markdown, as_table
+from tests.bench.report import as_json, as_markdown, as_tables
 
-PARTS = (engine_speed, engine_new, flow_memory, engine_scale, tun, ftp_latency)
+PARTS = (engine_speed, engine_new, flow_memory, engine_scale, tun, ftp_latency, path)
 """Whatever is imported here has entered its benches."""
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     for name, function in benches.items():
         console.print(f"[dim]{time.monotonic() - started:5.0f} s  {name} ...[/dim]", soft_wrap=True)
         figures.extend(function(options.runs))
-    console.print(as_table(figures))
+    for table in as_tables(figures):
+        console.print(table)
     console.print(f"{time.monotonic() - started:.0f} s")
     options.json.parent.mkdir(exist_ok=True)
     options.json.write_text(as_json(figures))

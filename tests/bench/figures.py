@@ -1,4 +1,4 @@
-"""A figure, the list of benches that make figures, and what is to be reached."""
+"""A figure, and the list of benches that make figures."""
 
 from __future__ import annotations
 
@@ -21,25 +21,6 @@ class Figure:
     def median(self) -> float:
         return median(self.samples)
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    least: float | None = None
-    most: float | None = None
-
-    def is_met(self, value: float) -> bool:
-        return (self.least is None or value >= self.least) and (
-            self.most is None or value <= self.most
-        )
-
-
-TARGETS: Mapping[str, Target] = {
-    "engine.udp.pps": Target(least=100_000),
-    "engine.tcp.pps": Target(least=100_000),
-    "engine.flow.bytes": Target(most=1.2 * 1024),
-    "tun.tcp.gbps": Target(least=8),
-    "helper.ftp.latency_ms": Target(most=1),
-}
 
 Bench: TypeAlias = Callable[[int], Iterable[Figure]]
 """Takes how many runs to make. Figures come as they are ready; what one is compared with may come later."""

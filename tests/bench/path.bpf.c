@@ -1,84 +1,101 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* What the path bench is made of: a generator, a sink, and forwarding that does nothing else. */
+/*
+ * What the path bench is made of: a generator, a sink, and forwarding that does nothing else.
+ *
+ * Flow i is between port 1024 + i / 65536 of the near end and 198.18.(i % 65536):9, the far end. Its
+ * number stands in the packet too, so that the sink counts a packet only if addresses and ports are
+ * those that this very flow must have there.
+ */
+#include "checksum.h"
 #include "kernel.h"
 
-#define XDP_HEADERS (sizeof(struct ethhdr) + sizeof(struct iphdr) + 8)
+#define FIRST_PORT 1024
+#define FAR 0xc612 /* the first half of 198.18.0.0/16 */
+#define FAR_PORT 9
+
+struct packet {
+	struct ethhdr ethernet;
+	__u8 version, tos;
+	__be16 total, id, fragment;
+	__u8 ttl, protocol;
+	__u16 checksum;
+	__be16 source[2], destination[2];
+	__be16 source_port, destination_port;
+	__be32 sequence; /* UDP: length, and no checksum */
+	__be32 number;	 /* of the flow; TCP: acknowledgment, as if all were acknowledged */
+	__be16 offset_and_flags, window, tcp_checksum, urgent;
+	__u16 rest[5];
+} __attribute__((packed, aligned(2)));
 
 struct settings {
 	__u64 arrived;
-	__u32 flows;
-	__u32 at;
-	__u32 onward;	/* device that bare forwarding sends to */
-	__u32 total;	/* bytes of each IP packet */
-	__u8 there[6];	/* MAC addresses of the gateway, and of the sink */
-	__u8 sink[6];
-	__u32 protocol;
+	__u64 packet[8]; /* of flow 0, its first 64 bytes */
+	__u32 flows, at, step;
+	__u32 onward;	 /* device that bare forwarding sends to */
+	__be16 near[2];	 /* the near end's address, as the sink must see it */
+	__u8 receiver[6];
+	__u16 back;	 /* the far end sends */
 };
 
 volatile struct settings settings;
 
-struct frame {
-	__u8 to[6], from[6];
-	__be16 kind;
-	__u8 version, tos;
-	__be16 total, id, fragment;
-	__u8 ttl, protocol;
-	__u16 check;
-	__be16 source[2], destination[2];
-	__be16 sport, dport;
-	__be32 rest[4]; /* UDP: length and checksum, then payload; TCP: from the sequence number on */
-} __attribute__((packed));
+/* Far from the last, lest neighbours in memory have their turns one after the other. */
+static always_inline __u32 next_flow(void)
+{
+	__u32 i = settings.at + settings.step;
 
-/* Flow i: 10.0.0.2:(1024 + i / 65536) to 198.18.(i % 65536):9. All is written each time, since pages
- * come back as the gateway has left them. */
+	if (i >= settings.flows)
+		i -= settings.flows;
+	settings.at = i;
+	return i;
+}
+
+/* All is written each time, since pages come back as the gateway has left them. */
 SEC("xdp") int generate(struct xdp_md *xdp)
 {
-	struct frame *frame = (void *)(long)xdp->data;
-	__u32 i = settings.at + 1, sum;
+	struct packet *packet = (void *)(long)xdp->data;
+	__u64 *words = (void *)packet;
+	__u32 i = next_flow(), sum;
+	__be16 low = swap16((__u16)i), port = swap16((__u16)(FIRST_PORT + (i >> 16)));
 
-	if ((void *)(frame + 1) > (void *)(long)xdp->data_end)
+	if ((void *)(packet + 1) > (void *)(long)xdp->data_end)
 		return XDP_DROP;
-	if (i >= settings.flows)
-		i = 0;
-	settings.at = i;
-	for (int n = 0; n < 6; n++) {
-		frame->to[n] = settings.there[n];
-		frame->from[n] = 2;
-	}
-	frame->kind = swap16(0x0800);
-	frame->version = 0x45;
-	frame->tos = 0;
-	frame->total = swap16((__u16)settings.total);
-	frame->id = 0;
-	frame->fragment = swap16(0x4000);
-	frame->ttl = 64;
-	frame->protocol = settings.protocol;
-	frame->source[0] = swap16(0x0a00);
-	frame->source[1] = swap16(2);
-	frame->destination[0] = swap16(0xc612);
-	frame->destination[1] = swap16((__u16)i);
-	frame->sport = swap16((__u16)(1024 + (i >> 16)));
-	frame->dport = swap16(9);
-	sum = 0x4500 + settings.total + 0x4000 + 0x4000 + settings.protocol + 0x0a00 + 2 + 0xc612 +
-	      (i & 0xffff);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	frame->check = swap16((__u16)~sum);
-	if (settings.protocol == 17) {
-		frame->rest[0] = swap32((settings.total - 20) << 16);
+	for (int n = 0; n < 8; n++)
+		words[n] = settings.packet[n];
+	if (settings.back) {
+		packet->source[1] = low;
+		packet->destination_port = port;
 	} else {
-		frame->rest[0] = frame->rest[1] = 0;
-		frame->rest[2] = swap32(0x5010ffff);
-		frame->rest[3] = 0;
+		packet->destination[1] = low;
+		packet->source_port = port;
+	}
+	packet->number = swap32(i);
+	packet->checksum = adjust(packet->checksum, low);
+	if (packet->protocol == IPPROTO_TCP) {
+		packet->sequence = packet->number;
+		sum = 2 * ((packet->number & 0xffff) + (packet->number >> 16));
+		sum += low + port + (__u16)~swap16(FIRST_PORT);
+		packet->tcp_checksum = adjust(packet->tcp_checksum, sum);
 	}
 	return XDP_TX;
 }
 
 SEC("xdp") int sink(struct xdp_md *xdp)
 {
-	struct frame *frame = (void *)(long)xdp->data;
+	struct packet *packet = (void *)(long)xdp->data;
+	__be16 *near, *far, near_port, far_port;
+	__u32 i;
 
-	if ((void *)(frame + 1) <= (void *)(long)xdp->data_end && frame->dport == swap16(9))
+	if ((void *)(packet + 1) > (void *)(long)xdp->data_end)
+		return XDP_DROP;
+	near = settings.back ? packet->destination : packet->source;
+	far = settings.back ? packet->source : packet->destination;
+	near_port = settings.back ? packet->destination_port : packet->source_port;
+	far_port = settings.back ? packet->source_port : packet->destination_port;
+	i = swap32(packet->number);
+	if (near[0] == settings.near[0] && near[1] == settings.near[1] &&
+	    near_port == swap16((__u16)(FIRST_PORT + (i >> 16))) && far[0] == swap16(FAR) &&
+	    far[1] == swap16((__u16)i) && far_port == swap16(FAR_PORT))
 		settings.arrived += 1;
 	return XDP_DROP;
 }
@@ -90,7 +107,7 @@ static always_inline int readdress(void *data, void *limit)
 	if ((void *)(ethernet + 1) > limit)
 		return 1;
 	for (int n = 0; n < 6; n++)
-		ethernet->h_dest[n] = settings.sink[n];
+		ethernet->h_dest[n] = settings.receiver[n];
 	return 0;
 }
 

@@ -8,15 +8,19 @@ import platform
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from tests.bench.figures import TARGETS, Figure
+from tests.bench.figures import Figure
+from tests.bench.matrix import belongs, matrix
+from tests.bench.targets import TARGETS
 
 BEGIN, END = "<!-- begin: python -m tests.bench --write-docs -->", "<!-- end -->"
-HEADINGS = ("figure", "unit", "median", "min", "max", "ratio", "target")
+NUMBERS = ("median", "min", "max")
+HEADINGS = ("figure", "unit", *NUMBERS, "ratio", "target")
 
 
 def entries(figures: Sequence[Figure]) -> list[dict[str, Any]]:
@@ -41,59 +45,67 @@ def as_json(figures: Sequence[Figure]) -> str:
     return json.dumps(entries(figures), indent=2) + "\n"
 
 
-def as_table(figures: Sequence[Figure]) -> Table:
-    table = Table()
-    table.add_column(HEADINGS[0], no_wrap=True)
-    table.add_column(HEADINGS[1])
-    for heading in HEADINGS[2:5]:
-        table.add_column(heading, justify="right")
-    for heading in HEADINGS[5:]:
-        table.add_column(heading)
-    for row in _rows(figures):
-        style = "red" if row[-1].endswith("not met") else None
-        table.add_row(*row, style=style)
-    return table
+def as_tables(figures: Sequence[Figure]) -> Iterator[Table]:
+    """For a terminal."""
+    for titles, rows in _tables(figures):
+        table = Table()
+        for title in titles:
+            table.add_column(
+                title, justify="right" if title in NUMBERS else "left", no_wrap=title == titles[0]
+            )
+        for row in rows:
+            table.add_row(*row, style="red" if row[-1].endswith("not met") else None)
+        yield table
 
 
 def as_markdown(figures: Sequence[Figure], page: str) -> str:
-    """The page with the table in it renewed."""
-    lines = [
-        f"{_machine()}, {datetime.now(UTC):%Y-%m-%d}.",
-        "",
-        "| " + " | ".join(HEADINGS) + " |",
-        "|---|---|---:|---:|---:|---|---|",
-        *("| " + " | ".join((f"`{row[0]}`", *row[1:])) + " |" for row in _rows(figures)),
-    ]
+    """The page with the tables in it renewed."""
+    lines = [f"{_machine()}, {datetime.now(UTC):%Y-%m-%d}."]
+    for titles, rows in _tables(figures):
+        rules = ("---:" if title in NUMBERS else "---" for title in titles)
+        lines += ["", _line(titles), "|" + "|".join(rules) + "|"]
+        lines += [_line((f"`{name}`", *rest)) for name, *rest in rows]
     text = "\n".join((BEGIN, "", *lines, "", END))
     return re.sub(re.escape(BEGIN) + ".*" + re.escape(END), lambda _: text, page, flags=re.DOTALL)
 
 
-def _rows(figures: Sequence[Figure]) -> Iterator[tuple[str, ...]]:
-    for each in entries(figures):
-        ratio = (
-            f"{each['ratio']:.2f} x {_common(each['name'], each['ratio_to'])}"
-            if each["ratio"] is not None
-            else ""
-        )
-        numbers = (_short(each[key]) for key in ("median", "min", "max"))
-        yield (each["name"], each["unit"], *numbers, ratio, _target(each["name"], each["median"]))
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _tables(figures: Sequence[Figure]) -> Iterator[tuple[Sequence[str], Sequence[Sequence[str]]]]:
+    """Titles and rows. Figures that have a place in the matrix stand alone too if they have a target."""
+    found = entries(figures)
+    alone = [each for each in found if not belongs(each["name"]) or each["name"] in TARGETS]
+    if alone:
+        yield HEADINGS, [_row(each) for each in alone]
+    if many := [each for each in found if belongs(each["name"])]:
+        yield matrix(many)
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    name, other = entry["name"], entry["ratio_to"]
+    ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.2f} x {_common(name, other)}"
+    numbers = (_short(entry[key]) for key in NUMBERS)
+    return name, entry["unit"], *numbers, ratio, _target(entry)
 
 
 def _common(name: str, other: str) -> str:
-    """The other's name, without what both end with."""
-    _, _, rest = name.partition(".")
-    beginning, _, end = other.partition(".")
-    return beginning if rest == end and name != other else other
+    """The one word in which the other's name differs, or else all of it."""
+    words = [(a, b) for a, b in zip_longest(name.split("."), other.split(".")) if a != b]
+    return words[0][1] if len(words) == 1 and not words[0][1].isdecimal() else other
 
 
-def _target(name: str, value: float) -> str:
-    target = TARGETS.get(name)
-    if target is None:
+def _target(entry: dict[str, Any]) -> str:
+    target = TARGETS.get(entry["name"])
+    value = entry["ratio" if target and target.of_ratio else "median"]
+    if target is None or value is None:
         return ""
     bound = (
         f">= {_short(target.least)}" if target.least is not None else f"<= {_short(target.most)}"
     )
-    return f"{bound}: {'met' if target.is_met(value) else 'not met'}"
+    times = " x" if target.of_ratio else ""
+    return f"{bound}{times}: {'met' if target.is_met(value) else 'not met'}"
 
 
 def _short(value: float | None) -> str:

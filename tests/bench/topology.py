@@ -9,9 +9,12 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from itertools import count
 from pathlib import Path
 
 PREFIX = "ipmbench"
+NUMBERS = count()
+"""Of the networks of this process."""
 INSIDE, GATEWAY_IN, GATEWAY_OUT, OUTSIDE = "10.0.0.2", "10.0.0.1", "203.0.113.1", "203.0.113.2"
 MASQUERADE = 'table ip bench { chain out { type nat hook postrouting priority srcnat; oifname "go" masquerade; }; }'
 
@@ -32,7 +35,7 @@ class Network:
     """Addresses and interfaces are those of the names above; `gi` and `go` are the gateway's."""
 
     def __init__(self) -> None:
-        self.prefix = f"{PREFIX}{os.getpid()}"
+        self.prefix = f"{PREFIX}{os.getpid()}-{next(NUMBERS)}"
 
     def name(self, host: str) -> str:
         return f"{self.prefix}-{host}"

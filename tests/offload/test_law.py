@@ -14,14 +14,14 @@ from ipmasq.core.events import Event, FlowClosed, FlowUnsettled
 from ipmasq.core.repeat import Answers
 from ipmasq.offload.offload import Offload
 from tests.conformance.packets import RST, SYN
-from tests.offload.two import EVENTS, Doubled, Two, live
+from tests.offload.two import EVENTS, Doubled, FastPath, Two, live
 from tests.planes.ebpf.model import Model
 
 
 class Anything(RuleBasedStateMachine):
-    def __init__(self) -> None:
+    def __init__(self, fast: FastPath | None = None) -> None:
         super().__init__()
-        self.turmoil = Doubled(Two(Model(), Random(2)))
+        self.turmoil = Doubled(Two(fast or Model(), Random(2)))
 
     @invariant()
     def both_know_the_same(self) -> None:

@@ -91,7 +91,7 @@ class Two:
             self._pass_on()
         self.offload.tick()
         if not self.whim.randrange(20):
-            self.offload.refresh()
+            self.offload.read_on()
         if not self.whim.randrange(200) and self.offload.numbers():
             self.offload.remove(self.whim.choice(sorted(self.offload.numbers())))
 

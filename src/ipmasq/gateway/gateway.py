@@ -37,7 +37,10 @@ SETTLING = 0.2
 RETRY = 1.0
 
 OFFLOAD_EVERY = 1.0
-"""Seconds between two reports of the fast path."""
+"""Seconds between two rounds of reports of the fast path, unless one takes longer."""
+
+READ_PAUSE = 0.02
+"""Seconds between two parts of a round."""
 
 AT_ONCE = 200
 """Flows that are entered into a new fast path between two looks at packets: about 2 ms."""
@@ -74,6 +77,7 @@ class Gateway:
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
         self._floods: Floods | None = None
+        self._reading = False
         self._started = loop.clock()
 
     @property
@@ -92,6 +96,10 @@ class Gateway:
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
+        self._loop.later(0, self._say_so)
+
+    def _say_so(self) -> None:
+        """Only now: who hears that it runs may send a signal, and the loop heeds them."""
         log.info("the gateway runs: %s", self._summary())
         tell_systemd("READY=1")
 
@@ -130,8 +138,15 @@ class Gateway:
     def _look_at_fast_path(self) -> None:
         if self.offload is not None:
             self.offload.tick()
+            if not self._reading:
+                self._read_on()
         if self._floods is not None:
             self._floods.look(self._loop.clock())
+
+    def _read_on(self) -> None:
+        self._reading = self.offload is not None and self.offload.read_on()
+        if self._reading:
+            self._loop.later(READ_PAUSE, self._read_on)
 
     # -- what an operator does
 

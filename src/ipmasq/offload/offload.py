@@ -20,8 +20,8 @@ from ipmasq.wire import ipv4
 
 REPEATABLE = (ipv4.TCP, ipv4.UDP)
 IPV4_KEY = 12
-SHARE = 20
-"""Reading the whole table may take one part in so many of the time."""
+SLICE = 1000
+"""Flows that are read at a time: a millisecond."""
 
 
 class Entry:
@@ -45,8 +45,7 @@ class Offload:
         self._clock = clock
         self._entries: dict[int, Entry] = {}
         self._lost = engine.lost_events
-        self._refreshed = clock()
-        self._pause = 1.0
+        self._unread: list[Entry] = []
         self.refused = 0
         """Flows for which the table had no room."""
         self.packets = 0
@@ -126,19 +125,24 @@ class Offload:
 
     def tick(self) -> None:
         """To be called about once a second."""
-        now = self._clock()
-        self._table.beat(now)
-        if now - self._refreshed >= self._pause:
-            self.refresh()
-            took = self._clock() - now
-            self._pause = max(1.0, SHARE * took)
+        self._table.beat(self._clock())
+
+    def read_on(self) -> bool:
+        """Bring the engine what has been seen of the next flows; whether there are more in this round.
+        A million at once would hold up packets for seconds."""
+        if not self._unread:
+            self._unread = list(self._entries.values())
+        for entry in self._unread[-SLICE:]:
+            if entry.repeated and self._entries.get(entry.flow) is entry:
+                self._report(entry)
+        del self._unread[-SLICE:]
+        return bool(self._unread)
 
     def refresh(self) -> None:
         """Bring the engine all that has been seen of any flow."""
-        self._refreshed = self._clock()
-        for entry in self._entries.values():
-            if entry.repeated:
-                self._report(entry)
+        self._unread = []
+        while self.read_on():
+            pass
 
     def _report(
         self, entry: Entry, forth: Report | None = None, back: Report | None = None

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.layout import Hook, Reason
 from tests.conformance import packets
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, TCP, UDP
 from tests.core.turmoil import INNER, OUTER, PUBLIC
+from tests.offload.test_law import Anything
 from tests.offload.two import Two, live
 from tests.planes.ebpf.kernel import (
     CONTEXT,
@@ -51,6 +54,19 @@ def test_a_long_life_is_the_same_with_the_real_program(kernel: Kernel, seed: int
     reasons = kernel.reasons()
     assert reasons[kernel.hook, Reason.FLAGS]
     assert reasons[kernel.hook, Reason.NO_ENTRY]
+
+
+class Real(Anything):
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+
+    def teardown(self) -> None:
+        self.turmoil.two.offload.clear()
+
+
+def test_whatever_happens_is_the_same_with_the_real_program(kernel: Kernel) -> None:
+    few = settings(max_examples=20, stateful_step_count=40, deadline=None)
+    run_state_machine_as_test(lambda: Real(kernel), settings=few)
 
 
 def enter(kernel: Kernel, protocol: int = TCP) -> None:

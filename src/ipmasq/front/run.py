@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -83,6 +84,8 @@ def _run(config: str, plane: str | None) -> None:
     table = load(config).config.control
     control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
     gateway.listeners.extend((control.tell, logs.write))
+    # They wait for the loop: one that came sooner would end the process and leave everything as it is.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     gateway.start()
     try:
         # Last: whoever finds the socket finds a gateway that works.

@@ -87,7 +87,7 @@ class Loop:
         self._between.append(callback)
 
     def on_signal(self, number: signal.Signals, callback: Callback) -> None:
-        """Handled in its turn like everything else, while `run` runs."""
+        """Handled in its turn like everything else, while `run` runs. One that is blocked waits for that."""
         self._signals[number] = callback
 
     def stop(self) -> None:
@@ -158,6 +158,7 @@ class Loop:
         kernels.setblocking(False)
         before = signal.set_wakeup_fd(kernels.fileno())
         handlers = {number: signal.signal(number, _nothing) for number in self._signals}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
 
         def arrived() -> None:
             for number in ours.recv(64):

@@ -96,10 +96,6 @@ class Gateway:
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
-        self._loop.later(0, self._say_so)
-
-    def _say_so(self) -> None:
-        """Only now: who hears that it runs may send a signal, and the loop heeds them."""
         log.info("the gateway runs: %s", self._summary())
         tell_systemd("READY=1")
 

@@ -27,6 +27,7 @@ class Direction(NamedTuple):
 
 INGRESS = Direction(libbpf.BPF_TCX_INGRESS, 0xFFFFFFF2)
 EGRESS = Direction(libbpf.BPF_TCX_EGRESS, 0xFFFFFFF3)
+DIRECTIONS = INGRESS, EGRESS
 
 FILTER = "ipmasq"
 PRIORITY = 1
@@ -37,18 +38,28 @@ class Attached:
     """One program on one device. `where`: the hook, for people."""
 
     def __init__(
-        self, where: str, device: Device, link: int | None, direction: Direction = INGRESS
+        self,
+        where: str,
+        device: Device,
+        link: int | None,
+        direction: Direction = INGRESS,
+        made_place: bool = False,
     ) -> None:
-        """`link`: None if it is a TC filter."""
+        """`link`: None if it is a TC filter. `made_place`: the device was made ready for filters for it."""
         self.where, self.device = where, device
-        self._link, self._direction = link, direction
+        self._link, self._direction, self._made_place = link, direction, made_place
 
     def detach(self, kernel: IPRoute) -> None:
-        if self._link is None:
-            remove_filters(kernel, self.device.index, self._direction)
-        else:
+        if self._link is not None:
             os.close(self._link)
             self._link = None
+            return
+        index = self.device.index
+        remove_filters(kernel, index, self._direction)
+        if self._made_place:
+            with suppress(NetlinkError):
+                if not any(list(kernel.get_filters(index=index, parent=p)) for _, p in DIRECTIONS):
+                    kernel.tc("del", "clsact", index)
 
 
 def attach_tc(
@@ -78,8 +89,10 @@ def _attach_tc(
         except OSError as error:
             if error.errno not in NO_TCX:
                 raise
+    made_place = False
     with suppress(NetlinkError):  # there may be one already, with other people's filters
         kernel.tc("add", "clsact", device.index)
+        made_place = True
     kernel.tc(
         "add-filter",
         "bpf",
@@ -92,7 +105,7 @@ def _attach_tc(
         classid=1,
         direct_action=True,
     )
-    return Attached("tc", device, None, direction)
+    return Attached("tc", device, None, direction, made_place)
 
 
 def attach_xdp(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ipmasq.core.events import Event, FlowClosed, FlowUnsettled
-from ipmasq.core.repeat import Answers
+from ipmasq.core.repeat import Repeated
 from ipmasq.offload.offload import Offload
 from tests.conformance.packets import RST, SYN
 from tests.offload.two import EVENTS, Doubled, FastPath, Two, live
@@ -99,9 +99,13 @@ class AnswersNobody(Offload):
 
 
 class SwapsTheReply(Offload):
-    def _enter(self, flow: int, answers: Answers) -> None:
-        swapped = answers.back._replace(wire=answers.forth.wire)
-        super()._enter(flow, answers._replace(back=swapped))
+    def _insert(self, half: Repeated, repeated: bool) -> int | None:
+        forth, _ = self._engine.halves(self.entering)
+        return super()._insert(half._replace(wire=forth.wire), repeated)
+
+    def _enter(self, flow: int, settled: bool) -> None:
+        self.entering = flow
+        super()._enter(flow, settled)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from ipmasq.core.life import Life
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reassembly import Datagram
-from ipmasq.core.repeat import Answers, Ask, Traffic
+from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
 from ipmasq.core.tcp_states import OVER
@@ -332,10 +332,14 @@ class Engine:
 
     # -- what a fast path repeats (see `ipmasq.core.repeat`)
 
-    def answers(self, flow: int) -> Answers | None:
-        """What packets of a flow become; None if it is no more."""
+    def has_settled(self, flow: int) -> bool | None:
+        """Whether ordinary packets of a flow can be repeated; None if it is no more."""
         known = self.table.flows.get(flow)
-        return repeat.answers(known) if known is not None else None
+        return known.settled if known is not None else None
+
+    def halves(self, flow: int) -> tuple[Repeated, Repeated]:
+        """What packets of a flow become, in the direction of who opened it and back. Raises KeyError."""
+        return repeat.halves(self.table.flows[flow])
 
     def report(self, flow: int, forth: Traffic | None, back: Traffic | None) -> None:
         """Packets of a flow went by elsewhere."""

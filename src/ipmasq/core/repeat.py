@@ -29,15 +29,6 @@ class Repeated(NamedTuple):
     wire: bytes
 
 
-class Answers(NamedTuple):
-    """What packets of a flow become, in the direction of who opened it and back."""
-
-    settled: bool
-    """Whether its ordinary packets can be repeated."""
-    forth: Repeated
-    back: Repeated
-
-
 class Traffic(NamedTuple):
     """What went by in one direction since the last report. `seen`: when the latest packet did, on the
     engine's clock; `end` and `acknowledged`: where it stood in the stream (TCP)."""
@@ -49,8 +40,9 @@ class Traffic(NamedTuple):
     acknowledged: int = 0
 
 
-def answers(flow: Flow) -> Answers:
-    return Answers(flow.settled, _half(flow, flow.forth), _half(flow, flow.back))
+def halves(flow: Flow) -> tuple[Repeated, Repeated]:
+    """In the direction of who opened it, and back."""
+    return _half(flow, flow.forth), _half(flow, flow.back)
 
 
 def _half(flow: Flow, half: Half) -> Repeated:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event, FlowClosed, FlowOpened, FlowSettled, FlowUnsettled
-from ipmasq.core.repeat import Answers, Repeated, Traffic
+from ipmasq.core.repeat import Repeated, Traffic
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.table import Repeater, Report
 from ipmasq.wire import ipv4
@@ -73,28 +73,29 @@ class Offload:
 
     def follow(self, flow: int) -> None:
         """Have it as it is now."""
-        answers, entry = self._engine.answers(flow), self._entries.get(flow)
-        if answers is None:
+        settled, entry = self._engine.has_settled(flow), self._entries.get(flow)
+        if settled is None:
             self.remove(flow)
         elif entry is None:
-            self._enter(flow, answers)
-        elif entry.repeated is not answers.settled:
-            entry.repeated = answers.settled
+            self._enter(flow, settled)
+        elif entry.repeated is not settled:
+            entry.repeated = settled
             for place in (entry.forth, entry.back):
-                self._table.repeat(place, entry.repeated)
+                self._table.repeat(place, settled)
             self._report(entry)
 
-    def _enter(self, flow: int, answers: Answers) -> None:
-        if not _can_be_repeated(answers.forth):
+    def _enter(self, flow: int, settled: bool) -> None:
+        halves = self._engine.halves(flow)
+        if not _can_be_repeated(halves[0]):
             return
-        forth = self._insert(answers.forth, answers.settled)
-        back = self._insert(answers.back, answers.settled) if forth is not None else None
+        forth, back = (self._insert(half, settled) for half in halves)
         if forth is not None and back is not None:
-            self._entries[flow] = Entry(flow, forth, back, answers.settled)
+            self._entries[flow] = Entry(flow, forth, back, settled)
             return
         self.refused += 1
-        if forth is not None:
-            self._table.remove(forth)
+        for place in (forth, back):
+            if place is not None:
+                self._table.remove(place)
 
     def _insert(self, half: Repeated, repeated: bool) -> int | None:
         key = layout.key(half.key, half.protocol, half.side)

@@ -73,19 +73,19 @@ struct device {
 
 /* What the gateway tells the programs. */
 struct state {
-	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
-	__u32 beat;   /* when the gateway was last heard of, as `half.seen` */
-	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
-	__u64 seed;   /* of the hash, so that nobody can choose flows that are all at home in one place */
+	__u64 beat;   /* when the gateway was last heard of: CLOCK_MONOTONIC in units of 2^20 ns */
+	__u64 seed;   /* Of the hash, */
+	__u64 factor; /* secret and odd: nobody can choose flows that are all at home in one place. */
 	__u32 homes;  /* slots that can be a home; WINDOW more stand behind them */
-	__u32 zero;
+	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
+	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
 };
 
 /* Who pays for a packet that goes up to the engine (police.h). */
-enum account { FLOWS, OPENINGS, STRANGERS, ACCOUNTS };
+enum account { FLOW, HOST, OPENINGS, STRANGERS, ACCOUNTS };
 
 struct payer {
-	__be32 host; /* 0: all of that side */
+	__u32 whose; /* an address (network order); FLOW: a home; STRANGERS: 0 */
 	__u16 side;
 	__u16 kind;
 };
@@ -98,7 +98,7 @@ struct account_state {
 /* The gateway's silence, in units of 2^20 ns, after which nothing is repeated any more. */
 #define LEASE 9536 /* 10 s */
 
-/* Why a packet was left to the engine. */
+/* Why a program passed a packet on: XDP to TC, and TC to the kernel, which brings it to the engine. */
 enum reason {
 	FORWARDED,
 	NOT_IPV4,

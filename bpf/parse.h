@@ -33,8 +33,8 @@ struct facts {
 	__u8 tos;
 };
 
-/* The map reads keys eight bytes at a time. Were they written in smaller parts, the processor would
- * wait for all of them to arrive before it read: a quarter of what a packet costs. */
+/* Keys are read eight bytes at a time. Were they written in smaller parts, the processor would wait for
+ * all of them to arrive before it read: a quarter of what a packet costs. */
 static always_inline void write_key(struct key *key, const __u32 *slice, __u8 protocol,
 				    enum side side)
 {

@@ -3,15 +3,16 @@
  * What may go up to the engine. It takes some ten thousand packets per second, a flood has millions:
  * so everybody pays for his own, and what cannot be paid is dropped before it fills the engine's queue.
  *
- *   packets of a flow       by the inside host whose flow it is
+ *   packets of a flow       from the flow's account, if it is TCP, and then by its inside host
  *   others, from inside     by the host that sent them, and then by all hosts together
  *   others, from outside    by all strangers together
  *
- * Known and other packets have accounts of their own: anybody can write another's address into a packet
- * that opens a flow, but hardly that and the ports of a flow that is open.
+ * TCP that goes on in the engine's care is a control connection: one has little to say, and may spend a
+ * part of its host's account only. Who writes another's address into packets that open flows can spend
+ * what that host has for opening some; and, if he then repeats them, what it has for its flows.
  *
  * An account is the time until which it is spent (the generic cell rate algorithm): one word, which a
- * race may leave one packet too early.
+ * race may leave a few packets too early.
  */
 #ifndef IPMASQ_POLICE_H
 #define IPMASQ_POLICE_H
@@ -22,7 +23,9 @@
 #include "parse.h"
 #include "table.h"
 
-#define BURST 250000000 /* ns: a quarter of a second's packets at once */
+/* At once: a quarter of a second's packets, but never so many that the engine's queue is full. */
+#define BURST 250000000 /* ns */
+#define MOST_AT_ONCE 400
 
 struct copy {
 	__u32 aligns; /* addresses and ports on eight bytes, to be read in words */
@@ -30,16 +33,14 @@ struct copy {
 	__u32 ports;
 } __attribute__((aligned(8)));
 
-#define COPIED 24
-
-static always_inline int pay(enum account kind, enum side side, __be32 host, __u64 now)
+static always_inline int pay(enum account kind, enum side side, __u32 whose, __u64 now)
 {
-	struct payer payer = { .host = host, .side = side, .kind = kind };
+	struct payer payer = { .whose = whose, .side = side, .kind = kind };
 	__u32 at = kind;
-	__u64 *price = bpf_map_lookup_elem(&prices, &at), until;
+	__u64 *price = bpf_map_lookup_elem(&prices, &at), until, burst;
 	struct account_state *account = bpf_map_lookup_elem(&accounts, &payer);
 
-	if (!price)
+	if (!price || !*price)
 		return 1;
 	if (!account) {
 		struct account_state fresh = { .spent_until = now + *price };
@@ -48,7 +49,8 @@ static always_inline int pay(enum account kind, enum side side, __be32 host, __u
 		return 1;
 	}
 	until = account->spent_until > now ? account->spent_until : now;
-	if (until - now > BURST) {
+	burst = *price * MOST_AT_ONCE;
+	if (until - now > (burst < BURST ? burst : BURST)) {
 		__sync_fetch_and_add(&account->dropped, 1);
 		count_dropped(side, kind);
 		return 0;
@@ -57,32 +59,33 @@ static always_inline int pay(enum account kind, enum side side, __be32 host, __u
 	return 1;
 }
 
-/* The inside host whose flow the packet belongs to; 0 if it belongs to none. */
-static always_inline __be32 owner(const struct iphdr *ip, enum side side)
+static always_inline int pay_for_flow(const struct key *key, const struct slot *slot, __u64 now)
 {
-	struct key key;
-	struct slot *slot;
+	enum side side = key->side;
+	__be32 host = side == INSIDE ? key->slice.source : slot->half.wire.destination;
 
-	if (*(__u8 *)ip != 0x45 || ip->frag_off & ~swap16(DONT_FRAGMENT))
+	/* The home tells one flow from another well enough. */
+	if (key->protocol == IPPROTO_TCP && !pay(FLOW, side, home((const void *)key), now))
 		return 0;
-	write_key(&key, (const void *)&ip->saddr, ip->protocol, side);
-	slot = find(&key);
-	if (!slot)
-		return 0;
-	return side == INSIDE ? ip->saddr : slot->half.wire.destination;
+	return pay(HOST, side, host, now);
 }
 
 static always_inline int may_go_up(struct __sk_buff *skb, enum side side)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
+	struct slot *slot = 0;
 	struct copy packet;
-	__be32 host;
+	struct key key;
 
-	if (bpf_skb_load_bytes(skb, 0, &packet.ip, COPIED))
+	if (bpf_skb_load_bytes(skb, 0, &packet.ip, sizeof(packet.ip)))
 		return pay(STRANGERS, side, 0, now);
-	host = owner(&packet.ip, side);
-	if (host)
-		return pay(FLOWS, side, host, now);
+	if (*(__u8 *)&packet.ip == 0x45 && !(packet.ip.frag_off & ~swap16(DONT_FRAGMENT)) &&
+	    !bpf_skb_load_bytes(skb, sizeof(packet.ip), &packet.ports, sizeof(packet.ports))) {
+		write_key(&key, (const void *)&packet.ip.saddr, packet.ip.protocol, side);
+		slot = find(&key);
+	}
+	if (slot)
+		return pay_for_flow(&key, slot, now);
 	if (side == INSIDE && !pay(OPENINGS, side, packet.ip.saddr, now))
 		return 0;
 	return pay(STRANGERS, side, 0, now);

@@ -29,7 +29,7 @@ static always_inline void rewrite_ethernet(struct ethhdr *ethernet, const struct
 	__builtin_memcpy(ethernet->h_source, device->source, ETH_ALEN);
 }
 
-static always_inline void report(struct half *half, const struct facts *facts, __u32 now)
+static always_inline void report(struct half *half, const struct facts *facts, __u64 now)
 {
 	half->seen = now;
 	if (facts->key.protocol == IPPROTO_TCP) {
@@ -39,7 +39,7 @@ static always_inline void report(struct half *half, const struct facts *facts, _
 	__sync_fetch_and_add(&half->traffic, (1ULL << TRAFFIC_SHIFT) + facts->total);
 }
 
-static always_inline __u32 time_now(void)
+static always_inline __u64 time_now(void)
 {
 	return bpf_ktime_get_coarse_ns() >> TIME_SHIFT;
 }

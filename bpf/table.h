@@ -21,7 +21,7 @@ static always_inline __u32 home(const __u64 *words)
 {
 	__u64 hash = (words[0] ^ state.seed) * 0x9e3779b97f4a7c15ULL;
 
-	hash = ((hash ^ hash >> 32) + words[1]) * 0xd6e8feb86659fd93ULL;
+	hash = ((hash ^ hash >> 32) + words[1]) * state.factor;
 	return (hash >> 32) * state.homes >> 32;
 }
 
@@ -46,7 +46,7 @@ static always_inline struct slot *find(const struct key *key)
 }
 
 /* The flow's entry, if the gateway lives and so vouches for it. */
-static always_inline enum reason look_up(struct facts *facts, __u32 now, struct half **half)
+static always_inline enum reason look_up(struct facts *facts, __u64 now, struct half **half)
 {
 	struct slot *slot = find(&facts->key);
 
@@ -56,7 +56,7 @@ static always_inline enum reason look_up(struct facts *facts, __u32 now, struct 
 	if (slot->key.use != REPEATED)
 		return ATTENDED;
 	/* Signed: this clock may be a tick behind the gateway's. */
-	return (__s32)(now - state.beat) > LEASE ? SILENT : FORWARDED;
+	return (__s64)(now - state.beat) > LEASE ? SILENT : FORWARDED;
 }
 
 #endif

@@ -81,7 +81,8 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	struct bpf_redir_neigh onward = {};
 	struct facts facts = {};
 	struct half *half;
-	__u32 now = time_now(), size, leaves_by = 0;
+	__u64 now = time_now();
+	__u32 size, leaves_by = 0;
 	__u16 addresses;
 	void *data;
 

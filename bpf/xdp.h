@@ -17,7 +17,7 @@
 #include "rewrite.h"
 #include "table.h"
 
-static always_inline enum reason xdp_look_up(void *data, void *limit, enum side side, __u32 now,
+static always_inline enum reason xdp_look_up(void *data, void *limit, enum side side, __u64 now,
 					     struct facts *facts, struct half **half)
 {
 	enum reason why;
@@ -60,7 +60,8 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 {
 	void *data = (void *)(long)xdp->data, *limit = (void *)(long)xdp->data_end;
 	struct iphdr *ip = data + ETH_HLEN;
-	__u32 now = time_now(), place;
+	__u64 now = time_now();
+	__u32 place;
 	struct facts facts = {};
 	struct device *device;
 	struct half *half;

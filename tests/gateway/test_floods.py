@@ -48,10 +48,12 @@ def test_the_operator_is_told_who_sends_most_and_not_too_often(
         "100 packets dropped before the engine; most of them: 10.0.0.3, "
         "more packets without a flow from an inside host than limits.openings_per_host"
     ]
-    plane.debts.append(Debtor(Side.INSIDE, Account.OPENINGS, host, 5))
+    plane.debts[1] = Debtor(Side.OUTSIDE, Account.STRANGERS, None, 35)
     floods.look(3.0)
     assert said(caplog) == []
     floods.look(2.0 + EVERY)
-    assert said(caplog)[0].startswith("5 packets dropped")
+    assert said(caplog)[0].startswith(
+        "5 packets dropped before the engine; most of them: the outside"
+    )
     floods.look(2.0 + 2 * EVERY)
     assert said(caplog) == []

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import socket
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.live.conftest import Network, Running
-from tests.live.settled import by_xdp, settled
+from tests.live.conftest import REMOTE, Network, Running
+from tests.live.settled import PORT, by_xdp, settled
 from tests.live.test_ebpf_devices import bridged
 from tests.live.test_tun import eventually
 
 pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
+SO_RCVBUFFORCE = 33
+
+
+def heard(server: socket.socket) -> int:
+    """Datagrams, until there is silence."""
+    server.settimeout(0.5)
+    for count in itertools.count():
+        try:
+            server.recv(100)
+        except TimeoutError:
+            return count
+    raise AssertionError
 
 
 def is_on(running: Running, plane: str) -> bool:
@@ -76,3 +92,34 @@ def test_what_the_rest_of_the_file_does_wrong_brings_back_the_plane(
         assert flow.goes_by()
         assert running.ask()["plane"] == "ebpf (tc on go, tc on gi)"
     assert "not reloaded: the port range leaves the host no port" in running.stop()
+
+
+def test_every_packet_that_goes_by_during_a_change_is_counted(
+    network: Network, gateway: Start
+) -> None:
+    running = gateway(plane="ebpf-tc")
+    with settled(network, running) as flow:
+        flow.server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 26)
+        before = running.ask()["flows"][0][2]
+        over = threading.Event()
+
+        def send() -> None:
+            while not over.is_set():
+                flow.client.send(b"one of many")
+                time.sleep(1e-4)
+
+        flow.client.connect((REMOTE, PORT))
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            for room in (10, 1000):
+                running.reload(json.dumps({"plane": "ebpf-tc", "limits": {"flows": room}}))
+                assert eventually(lambda room=room: running.ask()["room"] == room)
+        finally:
+            over.set()
+            sender.join()
+        arrived = heard(flow.server)
+        ((_, _, out, _),) = running.ask()["flows"]
+        assert arrived > 1000
+        assert out - before == arrived
+    assert running.stop() == ""

@@ -18,6 +18,7 @@ class Floods:
     def __init__(self, plane: EbpfPlane) -> None:
         self._plane = plane
         self._known = 0
+        self._by_debtor: dict[Debtor, int] = {}
         self._silent_until = 0.0
 
     def look(self, now: float) -> None:
@@ -25,13 +26,21 @@ class Floods:
         dropped = sum(self._plane.dropped().values())
         if dropped > self._known and now >= self._silent_until:
             self._silent_until = now + EVERY
-            worst = max(self._plane.debtors(), key=lambda debtor: debtor.dropped, default=None)
+            worst = self._worst()
             log.warning(
                 "%d packets dropped before the engine%s",
                 dropped - self._known,
                 f"; most of them: {_said(worst)}" if worst else "",
             )
             self._known = dropped
+
+    def _worst(self) -> Debtor | None:
+        """Who has lost most since we last looked."""
+        before, self._by_debtor = self._by_debtor, {}
+        for debtor in self._plane.debtors():
+            self._by_debtor[debtor._replace(dropped=0)] = debtor.dropped
+        lost = {who: n - before.get(who, 0) for who, n in self._by_debtor.items()}
+        return max(lost, key=lost.__getitem__, default=None)
 
 
 def _said(debtor: Debtor) -> str:

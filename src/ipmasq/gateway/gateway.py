@@ -77,7 +77,7 @@ class Gateway:
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
         self._floods: Floods | None = None
-        self._reading = False
+        self._reading = self._catching_up = False
         self._started = loop.clock()
 
     @property
@@ -104,6 +104,7 @@ class Gateway:
         tell_systemd("STOPPING=1")
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
+        self._plane.halt()
         self._end_offloading()
         self._drive.stop()
         log.info("the gateway has stopped")
@@ -119,10 +120,18 @@ class Gateway:
     def _catch_up(self, flows: Iterator[int]) -> None:
         """Enter flows that are older than the fast path; so few at a time that no packet waits long."""
         some = list(islice(flows, AT_ONCE))
-        if some and self.offload is not None:
+        self._catching_up = bool(some) and self.offload is not None
+        if self._catching_up and self.offload is not None:
             for flow in some:
                 self.offload.follow(flow)
             self._loop.later(0, partial(self._catch_up, flows))
+        else:
+            self._charge()
+
+    def _charge(self) -> None:
+        """Not before the flows are known: they would pay as strangers."""
+        if not self._catching_up:
+            self._plane.charge(rates(self.engine.policy.limits))
 
     def _end_offloading(self) -> None:
         offload, self.offload, self._floods = self.offload, None, None
@@ -160,8 +169,11 @@ class Gateway:
             closed = self._go_on(setup, self._fit(setup.policy))
         except PlaneError as error:
             self._helpers = helpers
-            self._change_programs(before)
-            self._go_on(before, running)
+            try:
+                self._change_programs(before)
+                self._go_on(before, running)
+            except PlaneError as worse:
+                log.error("going back: %s", worse)
             raise SetupError([str(error)]) from error
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
         return closed, setup.warnings
@@ -229,7 +241,7 @@ class Gateway:
         yield "refused", self.offload.refused, "flows for which the fast path had no room"
         for (hook, reason), packets in self._plane.left().items():
             name = f"{hook.name.lower()}.{reason.name.lower()}"
-            yield name, packets, f"left to the engine by {hook.name}: {reason.sentence}"
+            yield name, packets, f"passed on by {hook.name}: {reason.sentence}"
         for (side, account), packets in self._plane.dropped().items():
             name = f"dropped.{side.name.lower()}.{account.name.lower()}"
             yield (
@@ -243,8 +255,9 @@ class Gateway:
     def _change_programs(self, setup: Setup) -> None:
         """Have the fast path that is asked for. Raises PlaneError; then it is as before."""
         wanted = programs(self._chosen or setup.plane, setup.policy.limits)
-        if wanted == self._plane.programs and not self._plane.trouble:
+        if not self._plane.lacks(wanted):
             return
+        self._plane.halt()
         self._end_offloading()
         self._drive.unwatch()
         try:
@@ -266,7 +279,7 @@ class Gateway:
     def _arrange(self, setup: Setup, policy: Policy) -> None:
         self._setup = setup
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
-        self._plane.charge(rates(policy.limits))
+        self._charge()
         self._drive.claim()
 
     def _use(self, use: HelperUse) -> str:

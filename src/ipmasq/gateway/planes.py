@@ -16,16 +16,17 @@ XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: 
 
 PLANES = ("tun", *XDP)
 
+PART = 16
+"""Of what an inside host's flows may leave to the engine, a TCP connection may have one part in so many."""
+
 
 def make_plane(name: str, setup: Setup, directory: Path) -> EbpfPlane:
-    limits = setup.policy.limits
     return EbpfPlane(
         setup.outside,
         setup.inside,
         setup.policy.inside,
         directory,
-        programs(name, limits),
-        rates=rates(limits),
+        programs(name, setup.policy.limits),
     )
 
 
@@ -39,7 +40,8 @@ def programs(name: str, limits: Limits) -> Programs | None:
 def rates(limits: Limits) -> Rates:
     """What a fast path may leave to the engine."""
     return {
-        Account.FLOWS: limits.flow_packets_per_host,
+        Account.FLOW: max(1, limits.flow_packets_per_host // PART),
+        Account.HOST: limits.flow_packets_per_host,
         Account.OPENINGS: limits.openings_per_host,
         Account.STRANGERS: limits.openings_per_side,
     }

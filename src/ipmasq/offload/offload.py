@@ -48,6 +48,8 @@ class Offload:
         self._unread: list[Entry] = []
         self.refused = 0
         """Flows for which the table had no room."""
+        self._roomless: set[int] = set()
+        """Those of them that live."""
         self.packets = 0
         """Packets that went by there, as far as is known; `bytes` of them."""
         self.bytes = 0
@@ -61,15 +63,21 @@ class Offload:
 
     def listen(self, happened: Sequence[Event]) -> None:
         """Follow events; what they call for has been done when this returns."""
+        if self._lost != self._engine.lost_events:
+            self._make_up()
         for event in happened:
             if isinstance(event, FlowClosed):
                 self.remove(event.flow)
             elif isinstance(event, FlowOpened | FlowSettled | FlowUnsettled):
                 self.follow(event.flow)
-        if self._lost != self._engine.lost_events:
-            self._lost = self._engine.lost_events
-            for flow in list(self._entries):
-                self.follow(flow)
+
+    def _make_up(self) -> None:
+        """Events were lost: first let go of what is no more, since a new flow may have its key."""
+        self._lost = self._engine.lost_events
+        for flow in [flow for flow in self._entries if self._engine.has_settled(flow) is None]:
+            self.remove(flow)
+        for flow in list(self._engine.table.flows):
+            self.follow(flow)
 
     def follow(self, flow: int) -> None:
         """Have it as it is now."""
@@ -91,8 +99,11 @@ class Offload:
         forth, back = (self._insert(half, settled) for half in halves)
         if forth is not None and back is not None:
             self._entries[flow] = Entry(flow, forth, back, settled)
+            self._roomless.discard(flow)
             return
-        self.refused += 1
+        if flow not in self._roomless:
+            self._roomless.add(flow)
+            self.refused += 1
         for place in (forth, back):
             if place is not None:
                 self._table.remove(place)
@@ -103,13 +114,10 @@ class Offload:
 
     def remove(self, flow: int) -> None:
         """Forget it; what was counted comes back first."""
+        self._roomless.discard(flow)
         entry = self._entries.pop(flow, None)
         if entry is not None:
             self._report(entry, self._table.remove(entry.forth), self._table.remove(entry.back))
-
-    def clear(self) -> None:
-        for flow in list(self._entries):
-            self.remove(flow)
 
     def stop(self) -> None:
         """Bring back all that was counted, for the last time."""

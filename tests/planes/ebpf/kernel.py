@@ -89,7 +89,7 @@ class Kernel:
     def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
         place = self.table.insert(key, wire, now, repeated)
         if place is not None:
-            self._places[key], self._seen[place] = place, layout.units(now)
+            self._places[key], self._seen[place] = place, layout.seen_at(now)
         return place
 
     def repeat(self, place: int, repeated: bool) -> None:
@@ -106,7 +106,7 @@ class Kernel:
 
     def _on_our_clock(self, place: int, report: Report) -> Report:
         if report.traffic:
-            age = (layout.units(time.monotonic()) - report.seen) & 0xFFFFFFFF
+            age = (layout.seen_at(time.monotonic()) - report.seen) & 0xFFFFFFFF
             assert age < 60_000, "it does not say when"
         return report._replace(seen=self._seen[place])
 
@@ -127,7 +127,7 @@ class Kernel:
         if passed:
             assert out == frame, "a packet that is left to the engine is as it was"
             return None
-        self._seen[self._places[layout.key(data[12:24], data[9], side)]] = layout.units(now)
+        self._seen[self._places[layout.key(data[12:24], data[9], side)]] = layout.seen_at(now)
         return out[14:]
 
     def run(self, frame: bytes, side: int, hook: Hook | None = None) -> tuple[int, bytes]:

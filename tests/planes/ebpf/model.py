@@ -96,7 +96,7 @@ class Model:
     def _count(self, half: bytearray, total: int, now: float, position: tuple[int, int]) -> None:
         traffic = self._report(half).traffic + (1 << layout.TRAFFIC_SHIFT) + total
         traffic &= (1 << 64) - 1
-        layout.REPORT.pack_into(half, layout.REPORT_AT, layout.units(now), traffic, *position)
+        layout.REPORT.pack_into(half, layout.REPORT_AT, layout.seen_at(now), traffic, *position)
 
     def _rewrite(self, data: bytearray, wire: bytes, partial: bool) -> bytes:
         before = bytes(data[12:24])

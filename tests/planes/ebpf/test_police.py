@@ -11,6 +11,7 @@ from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.layout import Account, Hook
 from ipmasq.planes.ebpf.police import Police
+from ipmasq.planes.tun.plane import QUEUE
 from tests.conformance import packets
 from tests.conformance.packets import ACK, SYN, TCP
 from tests.core.turmoil import OUTER, PUBLIC
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.live
 
 ONE, OTHER = bytes((10, 0, 0, 2)), bytes((10, 0, 0, 3))
 SERVER = OUTER[0], 21
-RATES = {Account.FLOWS: 1, Account.OPENINGS: 1, Account.STRANGERS: 8}
+RATES = {Account.FLOW: 1, Account.HOST: 8, Account.OPENINGS: 1, Account.STRANGERS: 8}
 """Packets per second; a burst is a quarter of a second's, and the one that ends it."""
 BURST = {account: rate // 4 + 1 for account, rate in RATES.items()}
 
@@ -82,26 +83,43 @@ def test_a_flood_of_strangers_leaves_flows_alone(kernel: Kernel, police: Police)
         passed(kernel, packets.tcp(OUTER[1], port, PUBLIC[0], 80, SYN), Side.OUTSIDE, 1)
         passed(kernel, opening(OTHER, port), count=1)
     assert passed(kernel, opening(OTHER)) == 0
-    assert passed(kernel, out) == BURST[Account.FLOWS]
-    assert passed(kernel, back, Side.OUTSIDE) == BURST[Account.FLOWS]
+    assert passed(kernel, out) == BURST[Account.FLOW]
+    assert passed(kernel, back, Side.OUTSIDE) == BURST[Account.FLOW]
 
 
 def test_a_host_pays_for_all_its_flows_and_for_nobody_elses(kernel: Kernel, police: Police) -> None:
-    first, _ = know(kernel, ONE, 5000)
-    second, _ = know(kernel, ONE, 5001)
-    foreign, _ = know(kernel, OTHER, 5002)
-    assert passed(kernel, first) == BURST[Account.FLOWS]
-    assert passed(kernel, second) == 0
-    assert passed(kernel, foreign) == BURST[Account.FLOWS]
+    own = [know(kernel, ONE, port)[0] for port in range(5000, 5020)]
+    foreign, _ = know(kernel, OTHER, 6000)
+    assert sum(passed(kernel, data, count=1) for data in own) == BURST[Account.HOST]
+    assert passed(kernel, foreign) == BURST[Account.FLOW]
 
 
-def test_openings_in_anothers_name_cost_him_no_packet_of_his_flows(
+@pytest.mark.row("A-21")
+def test_a_connection_that_is_flooded_leaves_something_to_the_others_of_its_host(
     kernel: Kernel, police: Police
 ) -> None:
+    """As whoever has connected to a published server can do."""
+    _, flooded = know(kernel, ONE, 5000)
+    _, other = know(kernel, ONE, 5001)
+    passed(kernel, flooded, Side.OUTSIDE, 1000)
+    assert passed(kernel, other, Side.OUTSIDE) == BURST[Account.FLOW]
+
+
+def test_a_packet_too_short_for_ports_is_paid_by_its_sender(kernel: Kernel, police: Police) -> None:
+    assert passed(kernel, packets.ip(ONE, SERVER[0], TCP, b"")) == BURST[Account.OPENINGS]
+    assert passed(kernel, opening(OTHER)) == BURST[Account.OPENINGS]
+
+
+def test_no_burst_is_larger_than_what_waits_for_the_engine(kernel: Kernel, police: Police) -> None:
+    police.charge({Account.OPENINGS: 4000, Account.STRANGERS: 1_000_000})
+    assert passed(kernel, opening(ONE), count=3000) < QUEUE
+
+
+def test_openings_in_anothers_name_cost_his_flows_nothing(kernel: Kernel, police: Police) -> None:
     out, _ = know(kernel, ONE, 5000)
     for port in range(6000, 6050):
         passed(kernel, opening(ONE, port), count=1)
-    assert passed(kernel, out) == BURST[Account.FLOWS]
+    assert passed(kernel, out) == BURST[Account.FLOW]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,9 @@ class Real(Anything):
         super().__init__(kernel)
 
     def teardown(self) -> None:
-        self.turmoil.two.offload.clear()
+        two = self.turmoil.two
+        for flow in two.helped.table.flows:
+            two.offload.remove(flow)
 
 
 def test_whatever_happens_is_the_same_with_the_real_program(kernel: Kernel) -> None:

@@ -24,7 +24,7 @@ def half(number: int) -> bytes:
 
 def table(homes: int = HOMES) -> tuple[Slots, bytearray]:
     memory = bytearray(room(homes) * SIZE)
-    return Slots(memory, homes, 0x1999), memory
+    return Slots(memory, homes, 0x1999, 0x9E3779B97F4A7C15), memory
 
 
 def find(slots: Slots, memory: bytearray, wanted: bytes) -> int | None:
@@ -101,11 +101,13 @@ def test_half_full_nearly_all_are_at_home_or_next_to_it() -> None:
     assert sum(distances) / 2000 < 1
 
 
-def test_another_seed_is_another_order() -> None:
-    first, second = table(4000)[0], table(4000)[0]
-    second.seed += 1
-    same = sum(first.home(key(number)) == second.home(key(number)) for number in range(2000))
-    assert same < 20
+def test_flows_that_are_neighbours_with_one_secret_are_not_with_another() -> None:
+    """Of one pair of addresses, since who attacks cannot choose those."""
+    slots, _ = table(1_000_000)
+    ports = sorted(range(20_000), key=lambda number: slots.home(key(number)))[:200]
+    assert max(slots.home(key(number)) for number in ports) < 20_000
+    slots.factor = 0xD6E8FEB86659FD93
+    assert max(slots.home(key(number)) for number in ports) > 900_000
 
 
 def test_a_report_can_still_be_read_when_its_half_is_gone() -> None:

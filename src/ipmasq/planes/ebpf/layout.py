@@ -28,14 +28,14 @@ HALF = (
 )
 DEVICE = (("index", "I"), ("source", "6s"), ("zero", "H"))
 STATE = (
-    ("epoch", "I"),
-    ("beat", "I"),
-    ("via", "2I"),
+    ("beat", "Q"),
     ("seed", "Q"),
+    ("factor", "Q"),
     ("homes", "I"),
-    ("zero", "I"),
+    ("epoch", "I"),
+    ("via", "2I"),
 )
-PAYER = (("host", "4s"), ("side", "H"), ("kind", "H"))
+PAYER = (("whose", "4s"), ("side", "H"), ("kind", "H"))
 ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
 
 Fields = tuple[tuple[str, str], ...]
@@ -89,7 +89,7 @@ class _Said(IntEnum):
 
 
 class Reason(_Said):
-    """Why a packet was left to the engine."""
+    """Why a program passed a packet on: XDP to TC, and TC to the kernel, which brings it to the engine."""
 
     FORWARDED = 0, "forwarded"
     NOT_IPV4 = 1, "not IPv4"
@@ -114,9 +114,10 @@ class Reason(_Said):
 class Account(_Said):
     """What a packet that is left to the engine is paid from."""
 
-    FLOWS = 0, "more packets of an inside host's flows than limits.flow_packets_per_host"
-    OPENINGS = 1, "more packets without a flow from an inside host than limits.openings_per_host"
-    STRANGERS = 2, "more packets without a flow than limits.openings_per_side"
+    FLOW = 0, "more packets of a TCP flow than a part of limits.flow_packets_per_host"
+    HOST = 1, "more packets of an inside host's flows than limits.flow_packets_per_host"
+    OPENINGS = 2, "more packets without a flow from an inside host than limits.openings_per_host"
+    STRANGERS = 3, "more packets without a flow than limits.openings_per_side"
 
 
 class Hook(IntEnum):
@@ -136,7 +137,12 @@ _WORD = 0xFFFFFFFF
 
 def units(now: float) -> int:
     """A time on the monotonic clock (seconds) as the programs have it."""
-    return int(now * 1e9) >> TIME_SHIFT & _WORD
+    return int(now * 1e9) >> TIME_SHIFT
+
+
+def seen_at(now: float) -> int:
+    """The same, as a half reports it."""
+    return units(now) & _WORD
 
 
 def seconds(seen: int, now: float) -> float:

@@ -81,16 +81,15 @@ class EbpfPlane(TunPlane):
         programs: Programs | None = USUAL,
         *,
         tcx: bool = True,
-        rates: Rates | None = None,
     ) -> None:
-        """`programs`: None for none. `rates`: see `charge`."""
+        """`programs`: None for none."""
         super().__init__(outside, inside, networks, directory)
         self.programs = programs
         self._tcx = tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
         self._police: Police | None = None
-        self._rates: Rates = rates or {}
+        self._exits: Exits | None = None
         self._attached: dict[tuple[Hook, int], Attached] = {}
         self.table: Table | None = None
         self.trouble = ""
@@ -107,15 +106,29 @@ class EbpfPlane(TunPlane):
     def change(self, programs: Programs | None) -> None:
         """Have others from now on; in between, every packet comes to the engine. Their counts begin anew.
 
-        Raises PlaneError; then all is as before."""
+        Raises PlaneError; then all is as before, as far as that can be."""
         before, self.programs = self.programs, programs
         self._end()
         try:
             self._begin()
         except PlaneError:
             self.programs = before
-            self._begin()
+            try:
+                self._begin()
+            except PlaneError as error:
+                self.trouble = str(error)
+                log.error("without the eBPF fast path: %s", error)
             raise
+
+    def lacks(self, programs: Programs | None) -> bool:
+        """Whether `change` has something to do."""
+        return programs != self.programs or (programs is not None and self.table is None)
+
+    def halt(self) -> None:
+        """From now on every packet comes to the engine; the table can still be read."""
+        attached, self._attached = self._attached, {}
+        for each in attached.values():
+            each.detach(self._open_kernel)
 
     def close(self) -> None:
         self._end()
@@ -154,8 +167,7 @@ class EbpfPlane(TunPlane):
     # -- floods
 
     def charge(self, rates: Rates) -> None:
-        """How many packets per second may be left to the engine."""
-        self._rates = rates
+        """How many packets per second may be left to the engine. Until this is called, any number."""
         if self._police is not None:
             self._police.charge(rates)
 
@@ -207,11 +219,10 @@ class EbpfPlane(TunPlane):
 
     def _begin_to_police(self, loaded: libbpf.Object) -> None:
         self._police = Police(loaded)
-        self._police.charge(self._rates)
         kernel = self._open_kernel
-        devices = [look_up(kernel, DEVICE[side]) for side in Side]
+        devices = {side: look_up(kernel, DEVICE[side]) for side in Side}
         try:
-            self._police.attach(kernel, [each for each in devices if each], self._tcx)
+            self._police.attach(kernel, devices, self._tcx)
         except (OSError, NetlinkError) as error:
             raise PlaneError(f"no program on the way up: {_why(Hook.TC, error)}") from error
 
@@ -219,20 +230,19 @@ class EbpfPlane(TunPlane):
         return ", ".join(f"{hooks} on {name}" for name, hooks in self.hooks.items()) or "nowhere"
 
     def _end(self) -> None:
-        attached, self._attached = self._attached, {}
-        for each in attached.values():
-            each.detach(self._open_kernel)
+        self.halt()
         if self._police is not None:
             self._police.detach(self._open_kernel)
         for part in (self.table, self._loaded, self._changes):
             if part is not None:
                 part.close()
-        self.table = self._loaded = self._changes = self._police = None
+        self.table = self._loaded = self._changes = self._police = self._exits = None
 
     def _follow(self, programs: Programs) -> None:
         """Have programs on the interfaces that there are now. Raises PlaneError."""
-        table = self.table
+        table, exits = self.table, self._exits
         assert table is not None
+        assert exits is not None
         kernel = self._open_kernel
         via = [kernel.link_lookup(ifname=DEVICE[side])[0] for side in Side]
         table.via(*via)
@@ -248,12 +258,19 @@ class EbpfPlane(TunPlane):
                     wanted[Hook.XDP, device.index] = device, side
         for key in [key for key in self._attached if key not in wanted]:
             self._attached.pop(key).detach(kernel)
+        troubles: list[PlaneError] = []
         for key, (device, side) in wanted.items():
             if key not in self._attached:
-                self._attach(programs, key, device, side)
+                try:
+                    self._attach(programs, key, device, side)
+                except PlaneError as error:
+                    troubles.append(error)
         takes = {device: _takes_redirected(programs, device) for device, _ in wanted.values()}
-        self._exits.name(takes)
+        table.forget_hops()  # before places are emptied, so that nobody goes by those
+        exits.name(takes)
         table.forget_hops()
+        if troubles:
+            raise troubles[0]
 
     def _attach(
         self, programs: Programs, key: tuple[Hook, int], device: Device, side: Side

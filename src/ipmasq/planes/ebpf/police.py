@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Mapping, Sequence
+import errno
+import os
+from collections.abc import Iterator, Mapping
 from ctypes import byref, c_uint32, c_uint64
 from typing import NamedTuple
 
@@ -17,13 +19,15 @@ from ipmasq.planes.ebpf.layout import Account
 from ipmasq.wire.addresses import Address
 
 ACCOUNTS = tuple(Account)
+MOST_DEBTORS = 4096
+"""That are looked at: some 20 ms."""
 
 Rates = Mapping[Account, int]
 """Packets per second. What is not named costs nothing."""
 
 
 class Debtor(NamedTuple):
-    """Somebody whose packets are dropped. `host`: None if it is the whole side."""
+    """Somebody whose packets are dropped. `host`: None if it is a flow, or the whole side."""
 
     side: Side
     account: Account
@@ -38,9 +42,11 @@ class Police:
         self._loaded = loaded
         self._attached: list[Attached] = []
 
-    def attach(self, kernel: IPRoute, devices: Sequence[Device], tcx: bool) -> None:
-        """To the devices by which packets leave for the engine, by side. Raises OSError, NetlinkError."""
-        for side, device in zip(Side, devices, strict=True):
+    def attach(self, kernel: IPRoute, devices: Mapping[Side, Device | None], tcx: bool) -> None:
+        """To the devices by which packets leave for the engine. Raises OSError, NetlinkError."""
+        for side, device in devices.items():
+            if device is None:
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
             self._attached.append(attach_up(kernel, self._loaded, device, side, tcx))
 
     def detach(self, kernel: IPRoute) -> None:
@@ -66,16 +72,21 @@ class Police:
         }
 
     def debtors(self) -> Iterator[Debtor]:
-        """Those that have lost packets."""
+        """Those that have lost packets; not all of them if there are very many."""
         accounts = self._loaded.map("accounts")
         payer = ctypes.create_string_buffer(layout.Payer.size)
         state = ctypes.create_string_buffer(layout.AccountState.size)
         before = None
-        while self._lib.bpf_map_get_next_key(accounts, before, payer) == 0:
+        for _ in range(
+            MOST_DEBTORS
+        ):  # In a flood, the list grows and begins anew while it is read.
+            if self._lib.bpf_map_get_next_key(accounts, before, payer):
+                return
             before = payer.raw
             if self._lib.bpf_map_lookup_elem(accounts, before, state) == 0:
-                host, side, kind = layout.Payer.unpack(before)
+                whose, side, kind = layout.Payer.unpack(before)
                 _, dropped = layout.AccountState.unpack(state.raw)
+                account = ACCOUNTS[kind]
                 if dropped:
-                    known = None if host == bytes(4) else host
-                    yield Debtor(Side(side), ACCOUNTS[kind], known, dropped)
+                    host = whose if account in (Account.HOST, Account.OPENINGS) else None
+                    yield Debtor(Side(side), account, host, dropped)

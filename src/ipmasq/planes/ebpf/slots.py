@@ -31,9 +31,10 @@ def room(homes: int) -> int:
 
 
 class Slots:
-    def __init__(self, memory: Memory, homes: int, seed: int) -> None:
-        """`memory`: `room(homes)` slots, all zero. `seed`: 64 bits that nobody can guess."""
-        self.homes, self.seed = homes, seed
+    def __init__(self, memory: Memory, homes: int, seed: int, factor: int) -> None:
+        """`memory`: `room(homes)` slots, all zero. `seed` and `factor` (odd): 64 bits each that nobody
+        can guess."""
+        self.homes, self.seed, self.factor = homes, seed, factor
         self._memory = memory
         self._tired: list[int] = []
         self._resting: list[int] = []
@@ -84,7 +85,7 @@ class Slots:
         """As `home` in bpf/table.h."""
         first, second = _WORDS.unpack(key)
         mixed = (first ^ self.seed) * 0x9E3779B97F4A7C15 & _ALL
-        mixed = ((mixed ^ mixed >> 32) + second) * 0xD6E8FEB86659FD93 & _ALL
+        mixed = ((mixed ^ mixed >> 32) + second) * self.factor & _ALL
         home: int = (mixed >> 32) * self.homes >> 32
         return home
 

@@ -52,7 +52,7 @@ class Repeater(Protocol):
 
 def half(wire: bytes, now: float) -> bytes:
     """A new one, whose next hop is not known yet."""
-    return layout.Half.pack(wire, b"", 0, 0, 0, 0, layout.units(now), 0, 0, 0)
+    return layout.Half.pack(wire, b"", 0, 0, 0, 0, layout.seen_at(now), 0, 0, 0)
 
 
 def homes(capacity: int) -> int:
@@ -81,11 +81,13 @@ class Table:
         self._state = mmap.mmap(loaded.map(".bss"), mmap.PAGESIZE)
         size = room(homes(capacity)) * (layout.Key.size + layout.Half.size)
         self._memory = mmap.mmap(loaded.map("slots"), -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self.slots = Slots(self._memory, homes(capacity), secrets.randbits(64))
+        secret = secrets.randbits(64), secrets.randbits(64) | 1
+        self.slots = Slots(self._memory, homes(capacity), *secret)
         self._used = 0
         self._epoch = 1
         self._renewed = 0.0
         self._tell("seed", self.slots.seed)
+        self._tell("factor", self.slots.factor)
         self._tell("homes", self.slots.homes)
         self._tell("epoch", self._epoch)
 

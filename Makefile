@@ -17,9 +17,9 @@ test: root setup ## every test, live ones included (root)
 check: venv lint ## the quick loop: format, lint, types, floors, all tests but the live ones (no root)
 	@$(PYTHON) -m pytest -n auto -m "not live"
 
-bench: root setup ## measure; prints a table and writes build/bench.json (root)
+bench: root setup ## measure; prints tables, writes docs/performance.md and build/bench.json (root)
 	@mkdir -p build
-	$(PYTHON) -m tests.bench
+	$(PYTHON) -m tests.bench --write-docs
 
 lint: venv ## format, lint, types, floors, and whether the generated docs are current
 	.venv/bin/ruff format --check --quiet .

@@ -77,9 +77,8 @@ class Police:
         payer = ctypes.create_string_buffer(layout.Payer.size)
         state = ctypes.create_string_buffer(layout.AccountState.size)
         before = None
-        for _ in range(
-            MOST_DEBTORS
-        ):  # In a flood, the list grows and begins anew while it is read.
+        # Not to the end: in a flood, the list grows and begins anew while it is read.
+        for _ in range(MOST_DEBTORS):
             if self._lib.bpf_map_get_next_key(accounts, before, payer):
                 return
             before = payer.raw

@@ -79,8 +79,8 @@ static always_inline int may_go_up(struct __sk_buff *skb, enum side side)
 
 	if (bpf_skb_load_bytes(skb, 0, &packet.ip, sizeof(packet.ip)))
 		return pay(STRANGERS, side, 0, now);
-	if (*(__u8 *)&packet.ip == 0x45 && !(packet.ip.frag_off & ~swap16(DONT_FRAGMENT)) &&
-	    !bpf_skb_load_bytes(skb, sizeof(packet.ip), &packet.ports, sizeof(packet.ports))) {
+	if (packet.ip.version == 4 && !(packet.ip.frag_off & ~swap16(DONT_FRAGMENT)) &&
+	    !bpf_skb_load_bytes(skb, packet.ip.ihl * 4, &packet.ports, sizeof(packet.ports))) {
 		write_key(&key, (const void *)&packet.ip.saddr, packet.ip.protocol, side);
 		slot = find(&key);
 	}

@@ -2,8 +2,8 @@
 a flood of strangers is told from them. What no longer is leaves it, and what the fast path has counted
 comes back to the engine before anything is judged by it.
 
-An order matters: an entry must be gone before any packet leaves that could bring about one which it
-would answer wrongly. So whoever drives the engine passes events on before the packets of a verdict,
+An order matters: an entry must be repeated no longer before any packet leaves that could bring about
+one which it would answer wrongly. So whoever drives the engine passes events on before the packets of a verdict,
 whenever `Engine.is_pressing`. Entering may take its time.
 """
 

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -16,6 +17,8 @@ from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_sock
 pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
+
+CONNECTIONS = 50
 
 
 def transfer(network: Network, server: socket.socket, size: int) -> None:
@@ -61,7 +64,25 @@ def test_datagrams_go_by_in_the_kernel_and_are_counted_truly(
             assert client.recv(100) == b"answer"
     facts = fast.ask()
     assert facts["flows"] == [["active", None, 100, 100]]
-    assert facts["fast"] >= 190
+    assert facts["slow"] == 2
+    assert facts["fast"] == 198
+    assert fast.stop() == ""
+
+
+def test_of_a_new_connection_only_the_syn_and_its_answer_go_through_the_engine(
+    fast: Running, network: Network
+) -> None:
+    """Whatever else did would be overtaken by what is said of it on a settled connection."""
+    with ExitStack() as kept, tcp_server(network, "out", REMOTE, 5000) as server:
+        for _ in range(CONNECTIONS):
+            with network.at("in"):
+                client = kept.enter_context(socket.create_connection((REMOTE, 5000), 5))
+            accepted = kept.enter_context(server.accept()[0])
+            accepted.sendall(b"hello")
+            assert client.recv(100) == b"hello"
+        facts = fast.ask()
+        assert facts["slow"] == 2 * CONNECTIONS
+        assert facts["fast"] >= 2 * CONNECTIONS
     assert fast.stop() == ""
 
 

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, Protocol
 
 from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.events import Event, FlowSettled
 from ipmasq.core.side import Side
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.ebpf.table import Repeater
@@ -43,6 +44,7 @@ class Two:
         self.whim = whim
         self.forwarded = 0
         self.make_partial = False
+        self._late: list[Event] = []
         self.offload.tick()
 
     def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
@@ -96,8 +98,12 @@ class Two:
             self.offload.remove(self.whim.choice(sorted(self.offload.numbers())))
 
     def _pass_on(self) -> None:
+        """What must be forgotten is told at once. That a flow has settled may be heard late."""
         if self.helped.is_pressing or self.whim.randrange(3):
-            self.offload.listen(self.helped.events())
+            happened = [*self._late, *self.helped.events()]
+            settled = [event for event in happened if isinstance(event, FlowSettled)]
+            self._late = [event for event in settled if not self.whim.randrange(3)]
+            self.offload.listen([event for event in happened if event not in self._late])
 
     def tick(self, now: float) -> None:
         self._later(now)

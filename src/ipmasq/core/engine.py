@@ -353,7 +353,7 @@ class Engine:
 
     @property
     def is_pressing(self) -> bool:
-        """Whether events wait by which a fast path must forget something, before the packets of the
+        """Whether events wait by which a fast path forgets or repeats a flow, before the packets of the
         last verdict leave: their answers may come faster than anything else."""
         return self.life.pressing
 

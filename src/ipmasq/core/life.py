@@ -30,6 +30,9 @@ from ipmasq.wire.addresses import Endpoint
 MOST_EVENTS = 1 << 17
 """Events kept for a listener that does not come; the oldest half is lost beyond that, and counted."""
 
+PRESSING = events.FlowSettled | events.FlowUnsettled | events.FlowClosed
+"""What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
+
 
 class Life:
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
@@ -381,7 +384,7 @@ class Life:
     def tell(self, event: Event) -> None:
         """Something has happened."""
         self._events.append(event)
-        if isinstance(event, events.FlowUnsettled | events.FlowClosed):
+        if isinstance(event, PRESSING):
             self.pressing = True
         if len(self._events) > MOST_EVENTS:
             self.lost_events += MOST_EVENTS // 2

@@ -2,9 +2,10 @@
 a flood of strangers is told from them. What no longer is leaves it, and what the fast path has counted
 comes back to the engine before anything is judged by it.
 
-An order matters: an entry must be repeated no longer before any packet leaves that could bring about
-one which it would answer wrongly. So whoever drives the engine passes events on before the packets of a verdict,
-whenever `Engine.is_pressing`. Entering may take its time.
+An order matters. An entry must be repeated no longer before any packet leaves that could bring about
+one which it would answer wrongly. And it should be repeated before the packet leaves by which it settled: the
+answer to that would still go to the engine, the slow way, and what other flows say of it overtake it. So
+whoever drives the engine passes events on before the packets of a verdict, whenever `Engine.is_pressing`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ struct slot {
 	struct half half;
 };
 
-#define WINDOW 64 /* slots behind its home that a half may stand in */
+#define WINDOW 128 /* slots behind its home that a half may stand in */
 
 /* A device that packets leave by. */
 struct device {

@@ -14,8 +14,8 @@ from itertools import product
 from ipmasq.wire import ipv4
 from tests.bench import conntrack
 from tests.bench.figures import Figure, bench
-from tests.bench.path_ways import MOST, WAYS
-from tests.bench.path_wires import Kind, Wires, wires
+from tests.bench.path_ways import WAYS
+from tests.bench.path_wires import MOST, Kind, Wires, wires
 from tests.bench.ways import MASQUERADE
 
 FLOWS = (1, 1_000, 100_000, MOST)

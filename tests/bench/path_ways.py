@@ -16,11 +16,10 @@ from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
 from ipmasq.planes.ebpf.table import Table
 from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.bench import conntrack
-from tests.bench.path_wires import Kind, Wires, client_and_server
+from tests.bench.path_wires import MOST, Kind, Wires, client_and_server
 from tests.bench.topology import GATEWAY_OUT, PREFIX
 from tests.bench.ways import MASQUERADE, forwarding, masquerading
 
-MOST = 1_000_000
 HOUR = 3600.0
 KEPT = ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream")
 
@@ -123,6 +122,7 @@ def _slice(source: Endpoint, destination: Endpoint) -> bytes:
 
 WAYS: Mapping[str, Way] = {
     "xdp-redirect": Way(bare("bare_xdp", libbpf.BPF_XDP), translates=False),
+    "xdp-line": Way(bare("line_xdp", libbpf.BPF_XDP), translates=False),
     "tc-redirect": Way(bare("bare_tc", libbpf.BPF_TCX_INGRESS), translates=False),
     "kernel-forward": Way(kernel_forward, translates=False),
     MASQUERADE: Way(kernel_masquerade, translates=True),

@@ -22,6 +22,8 @@ from tests.bench.topology import GATEWAY_OUT, INSIDE, OUTSIDE, Network, network
 from tests.bench.traffic import datagram, segment
 from tests.planes.ebpf.test_layout import ROOT, builder
 
+MOST = 1_000_000
+"""Flows."""
 SECONDS = 0.25
 """How long packets are counted."""
 FIRST = 50_000
@@ -76,7 +78,7 @@ class Wires:
         """What it opens is closed by `stack`."""
         self.network = made
         self._stack = stack
-        self._loaded = libbpf.Object(_compiled(), {})
+        self._loaded = libbpf.Object(_compiled(), {"lines": MOST})
         stack.callback(self._loaded.close)
         self._memory = mmap.mmap(self._loaded.map(".bss"), mmap.PAGESIZE)
         stack.callback(self._memory.close)

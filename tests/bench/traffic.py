@@ -27,7 +27,7 @@ POLICY = Policy(
     own=frozenset(PUBLIC),
     ports=PortRange(1024, 65535),
     helpers=(FTP,),
-    limits=replace(Limits(), flows=4_000_000, flows_per_host=4_000_000),
+    limits=replace(Limits(), flows=4_000_000, flows_per_host=4_000_000, ports_per_host=1 << 16),
 )
 """Room for a million flows with a mapping each."""
 

@@ -69,6 +69,7 @@ fragment = 0.5
 [limits]
 flows = 1
 flows_per_host = 2
+ports_per_host = 7
 fragmented_datagrams = 3
 stream_bytes = 4
 [[trigger]]
@@ -95,7 +96,7 @@ expectation_life = "30s"
     assert policy.filtering is Behaviour.ADDRESS_AND_PORT_DEPENDENT
     assert policy.default_action is Action.DROP
     assert policy.timeouts == Timeouts(10800, 300, 360, 301, 61, 0.5)
-    assert policy.limits == Limits(1, 2, 3, 4)
+    assert policy.limits == Limits(1, 2, 7, 3, 4)
     assert policy.triggers == (
         Trigger("irc", 6, PortRange(6660, 6669), 6, PortRange(113, 113), 60.0),
         Trigger("udp-5", 17, PortRange(5, 5), 6, PortRange(7, 9), 600.0),
@@ -111,6 +112,11 @@ expectation_life = "30s"
 
 
 @pytest.mark.row("6888-6")
+def test_unless_it_is_said_a_host_may_have_three_quarters_of_the_ports(tmp_path: Path):
+    for ports, share in (("50000-50099", 75), ("50000", 1)):
+        assert compiled(tmp_path, f'{GATEWAY}\nports = "{ports}"').limits.ports_per_host == share
+
+
 def test_rules_keep_their_order_and_say_what_they_are(tmp_path: Path):
     rules = """
 [[rule]]

@@ -417,6 +417,20 @@ def test_one_host_cannot_fill_the_table_for_others():
     world.udp(IN2, 5001, OUT1, 53).leaves_from(E1)
 
 
+@pytest.mark.row("A-21", "6888-4")
+def test_one_host_cannot_take_all_public_ports():
+    world = World(limits=Limits(ports_per_host=30), ports=PortRange(61000, 61039))
+    first = [world.udp(IN1, 5000 + n, OUT1, 53).leaves_from(E1) for n in range(30)]
+    for n in range(100):
+        world.udp(IN1, 6000 + n, OUT1, 53).is_dropped(Why.PORT_LIMIT)
+    world.udp(IN1, 5000, OUT2, 53).leaves_from(E1)
+    world.tcp(IN1, 5000, OUT1, 80, SYN).leaves_from(E1)
+    others = [world.udp(IN2, 5000 + n, OUT1, 53).leaves_from(E1) for n in range(10)]
+    assert len({*first, *others}) == 40
+    world.later(301)
+    world.udp(IN1, 7000, OUT1, 53).leaves_from(E1)
+
+
 @pytest.mark.row("A-29")
 def test_a_flood_of_syns_is_its_senders_own_trouble_and_over_in_four_minutes():
     world = World(limits=Limits(flows_per_host=100))

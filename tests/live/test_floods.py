@@ -20,8 +20,6 @@ pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
 FLOODER = "10.0.0.3"
-LIMITS = {"flows_per_host": 2000}
-"""Those on packets are the usual ones; a host must not take all public ports."""
 FEW = 200
 """Lines of a conversation, one after the other."""
 MOST = 2_000_000
@@ -91,7 +89,7 @@ def test_a_control_connection_goes_on_while_others_flood_the_gateway(
     network: Network, gateway: Start, side: str
 ) -> None:
     network.ip("in", f"addr add {FLOODER}/24 dev eth")
-    running = gateway(plane="ebpf-tc", ftp=True, limits=LIMITS)
+    running = gateway(plane="ebpf-tc", ftp=True)
     make, to = (from_inside, REMOTE) if side == "in" else (from_outside, PUBLIC)
     with tcp_server(network, "out", REMOTE, 21) as listening:
         with network.at("in"):

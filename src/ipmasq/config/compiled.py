@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipmasq.config.loading import Loaded
+from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError
 from ipmasq.config.sides import resolve
 from ipmasq.config.surroundings import Surroundings
@@ -42,5 +43,13 @@ def compile(loaded: Loaded, here: Surroundings) -> Policy:
         triggers=tuple(map(trigger, config.trigger.values())),
         helpers=tuple(loaded.helpers.values()),
         timeouts=Timeouts(**dict(config.timeouts)),
-        limits=Limits(**dict(config.limits)),
+        limits=limits(config),
     )
+
+
+def limits(config: Config) -> Limits:
+    """Unless it is said how many, a host leaves a quarter of the public ports to the others."""
+    said = dict(config.limits)
+    low, high = config.gateway.ports
+    said["ports_per_host"] = said["ports_per_host"] or max(1, (high - low + 1) * 3 // 4)
+    return Limits(**said)

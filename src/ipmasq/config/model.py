@@ -115,6 +115,7 @@ class TimeoutsTable(_Table):
 class LimitsTable(_Table):
     flows: Count = Limits().flows
     flows_per_host: Count = Limits().flows_per_host
+    ports_per_host: Count | None = None
     fragmented_datagrams: Count = Limits().fragmented_datagrams
     stream_bytes: Count = Limits().stream_bytes
     flow_packets_per_host: Count = Limits().flow_packets_per_host

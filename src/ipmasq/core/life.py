@@ -76,11 +76,11 @@ class Life:
         host = source.address if side is Side.INSIDE else decision.server.address
         if self.table.hosts.get(host, 0) >= limits.flows_per_host:
             return Why.HOST_LIMIT
-        mapping = None
-        if decision.masquerade:
-            mapping = self.table.map(protocol, source, destination)
-            if mapping is None:
-                return Why.NO_PORTS
+        if not decision.masquerade:
+            return self._enter(protocol, source, destination, side, decision, None)
+        mapping = self.table.map(protocol, source, destination)
+        if isinstance(mapping, Why):
+            return mapping
         return self._enter(protocol, source, destination, side, decision, mapping)
 
     def _enter(

@@ -20,6 +20,7 @@ from ipmasq.core.policy import Forward, HelperUse
 from ipmasq.core.table import Table
 from ipmasq.core.timers import Bucket
 from ipmasq.core.views import ExpectationView
+from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
 LEAST_PORT = 1024
@@ -165,7 +166,7 @@ class Promises:
                 port = forward.ports.low + target.port - forward.inside_port
                 return Endpoint(me.seen.address, port), None
         mapping = self._table.map(protocol, target, other.seen, promised_at=me.seen.address)
-        if mapping is None:
+        if isinstance(mapping, Why):
             raise Refusal(NO_PORT)
         return mapping.public, mapping
 

@@ -8,6 +8,7 @@ from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
 from ipmasq.core.policy import Behaviour, Policy, PortRange
 from ipmasq.core.ports import Chance, PortPool
 from ipmasq.core.side import Side
+from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
 
@@ -28,6 +29,8 @@ class Table:
                 side[protocol] = {}
         self.hosts: dict[Address, int] = {}
         """Flows per inside host."""
+        self.ports: dict[tuple[int, Address], int] = {}
+        """Public ports by protocol and inside host."""
         self._chance = chance
         self._by_inside: dict[bytes, Mapping] = {}
         self._pools: dict[tuple[int, Address], list[PortPool[Mapping]]] = {}
@@ -92,9 +95,13 @@ class Table:
         assert hosts == self.hosts
         halves = {id(table): len(table) for side in self.halves for table in side}
         assert sum(halves.values()) == 2 * len(self.flows)
+        ports: dict[tuple[int, Address], int] = {}
         for mapping in self.mappings():
             assert mapping.flows == flows.get(id(mapping), 0)
             assert mapping.flows or mapping.promises
+            host = mapping.protocol, mapping.inside.address
+            ports[host] = ports.get(host, 0) + 1
+        assert ports == self.ports
         for mapping in self._by_inside.values():
             assert self.mapping_at(mapping.protocol, mapping.public) is mapping
 
@@ -128,8 +135,8 @@ class Table:
         inside: Endpoint,
         remote: Endpoint,
         promised_at: Address | None = None,
-    ) -> Mapping | None:
-        """The mapping for this endpoint, made if there is none. None if no port is free.
+    ) -> Mapping | Why:
+        """The mapping for this endpoint, made if there is none; or why it cannot be made.
 
         `promised_at`: it is for a flow that an announcement promised at this public address.
         """
@@ -137,17 +144,22 @@ class Table:
         if mapping := self._by_inside.get(key):
             return mapping
         if not self.policy.public:
-            return None
+            return Why.NO_PORTS
         narrow = promised_at is not None
+        host = protocol, inside.address
+        held = self.ports.get(host, 0)
+        if held >= self.policy.limits.ports_per_host and not narrow:
+            return Why.PORT_LIMIT
         address = promised_at or self.public_for(inside.address)
         ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
         pool = self._pool(protocol, address, ports)
         port = pool.take(self._chance, _Barred(self, protocol, address))
         if port is None:
-            return None
+            return Why.NO_PORTS
         kind = NarrowMapping if narrow else Mapping
         mapping = self._by_inside[key] = kind(key, pool, port)
         pool.hold(port, mapping)
+        self.ports[host] = held + 1
         return mapping
 
     def public_for(self, inside: Address) -> Address:
@@ -159,6 +171,10 @@ class Table:
         if mapping.flows or mapping.promises:
             return
         mapping.pool.give(mapping.port)
+        host = mapping.protocol, mapping.inside.address
+        self.ports[host] -= 1
+        if not self.ports[host]:
+            del self.ports[host]
         # After a change of policy the endpoint may have got a newer mapping.
         if self._by_inside.get(mapping.key) is mapping:
             del self._by_inside[mapping.key]

@@ -47,6 +47,7 @@ class Why(IntEnum):
     HELPER_DROP = 27, "the helper failed or refused, and its policy is drop"
     ICMP_UNRELATED = 28, "an ICMP error about no live flow"
     UNSOLICITED = 29, "from outside, to an inside address that no rule lets through"
+    PORT_LIMIT = 30, "the inside host has as many public ports as it may have"
     # Endings.
     IDLE = 40, "idle for its whole time"
     ENDED = 41, "closed by both ends"

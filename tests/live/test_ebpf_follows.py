@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.live.test_tun import eventually
 pytestmark = pytest.mark.live
 
 FAR = "198.51.100.9"
+OWN = bytes.fromhex("020000000078")
 IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_PMTUDISC_DONT, IP_MTU = 10, 2, 0, 14
 
 
@@ -72,6 +74,28 @@ def test_a_next_hop_with_another_link_layer_address_is_followed(
     with settled(network, fast) as flow:
         network.ip(host, "link set eth address 02:00:00:00:00:77")
         assert flow.goes_by()
+    assert fast.stop() == ""
+
+
+@pytest.mark.parametrize(("interface", "host"), [("gi", "in"), ("go", "out")])
+def test_a_new_link_layer_address_of_the_gateways_own_is_the_one_that_it_sends_from(
+    fast: Running, network: Network, interface: str, host: str
+) -> None:
+    with network.at("gw"):
+        Path(f"/proc/sys/net/ipv4/conf/{interface}/arp_notify").write_text("1")
+    with settled(network, fast) as flow, network.at(host):
+        heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        with heard:
+            heard.bind(("eth", 0))
+            network.ip("gw", f"link set {interface} address {OWN.hex(':')}")
+            assert flow.goes_by()
+            heard.settimeout(0)
+            with suppress(BlockingIOError):
+                while heard.recv(2048):
+                    pass
+            assert flow.by_kernel(5) == 10
+            frames = [heard.recv(2048) for _ in range(5)]
+    assert {frame[6:12] for frame in frames} == {OWN}
     assert fast.stop() == ""
 
 

@@ -17,11 +17,14 @@
 
 #define WITHOUT_USE_AND_REACH in_memory(0xffffffffU, swap32(0xffff0000U))
 
+#define SCATTER 0x9e3779b97f4a7c15ULL
+
 static always_inline __u32 home(const __u64 *words)
 {
-	__u64 hash = (words[0] ^ state.seed) * 0x9e3779b97f4a7c15ULL;
+	__u64 hash = (words[0] ^ state.seed) * SCATTER;
 
 	hash = ((hash ^ hash >> 32) + words[1]) * state.factor;
+	hash = (hash ^ hash >> 32) * SCATTER;
 	return (hash >> 32) * state.homes >> 32;
 }
 

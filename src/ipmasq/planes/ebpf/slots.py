@@ -20,6 +20,7 @@ Memory = mmap.mmap | bytearray
 
 _WORDS = struct.Struct("=QQ")
 _ALL = (1 << 64) - 1
+_SCATTER = 0x9E3779B97F4A7C15
 _SIZE = layout.Key.size + layout.Half.size
 _USE, _REACH = layout.offsets(layout.KEY)["use"], layout.offsets(layout.KEY)["reach"]
 _REPORT = layout.Key.size + layout.REPORT_AT
@@ -84,8 +85,9 @@ class Slots:
     def home(self, key: bytes) -> int:
         """As `home` in bpf/table.h."""
         first, second = _WORDS.unpack(key)
-        mixed = (first ^ self.seed) * 0x9E3779B97F4A7C15 & _ALL
+        mixed = (first ^ self.seed) * _SCATTER & _ALL
         mixed = ((mixed ^ mixed >> 32) + second) * self.factor & _ALL
+        mixed = (mixed ^ mixed >> 32) * _SCATTER & _ALL
         home: int = (mixed >> 32) * self.homes >> 32
         return home
 

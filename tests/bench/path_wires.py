@@ -5,12 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from pyroute2 import IPRoute, netns
@@ -20,7 +17,7 @@ from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint, to_address
 from tests.bench.topology import GATEWAY_OUT, INSIDE, OUTSIDE, Network, network
 from tests.bench.traffic import datagram, segment
-from tests.planes.ebpf.test_layout import ROOT, builder
+from tests.planes.ebpf.compiled import compiled
 
 MOST = 1_000_000
 """Flows."""
@@ -31,6 +28,8 @@ FIRST = 50_000
 STEP = 618_033
 """From flow to flow; it has no divisor in common with their number, so that each gets its turn."""
 BATCH = 64
+
+SOURCE = Path(__file__).with_name("path.bpf.c")
 
 # As in path.bpf.c.
 FAR = Endpoint(to_address("198.18.0.0"), 9)
@@ -78,7 +77,7 @@ class Wires:
         """What it opens is closed by `stack`."""
         self.network = made
         self._stack = stack
-        self._loaded = libbpf.Object(_compiled(), {"lines": MOST})
+        self._loaded = libbpf.Object(compiled(SOURCE), {"lines": MOST})
         stack.callback(self._loaded.close)
         self._memory = mmap.mmap(self._loaded.map(".bss"), mmap.PAGESIZE)
         stack.callback(self._memory.close)
@@ -174,17 +173,6 @@ class Wires:
 def wires() -> Iterator[Wires]:
     with network() as made, ExitStack() as stack:
         yield Wires(made, stack)
-
-
-@cache
-def _compiled() -> bytes:
-    with tempfile.TemporaryDirectory(prefix="ipmbench-") as directory:
-        made = Path(directory, "path.o")
-        module = builder()
-        source = Path(__file__).with_name("path.bpf.c")
-        command = [*module.compiler(), "-target", "bpfel", *module.FLAGS, f"-I{ROOT / 'bpf'}"]
-        subprocess.run([*command, "-c", str(source), "-o", str(made)], check=True)
-        return made.read_bytes()
 
 
 def _mac(kernel: IPRoute, index: int) -> bytes:

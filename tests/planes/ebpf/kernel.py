@@ -65,9 +65,16 @@ def _build(kernel: IPRoute) -> dict[str, int]:
 class Kernel:
     """A fast path like `tests.planes.ebpf.model.Model`, but the real one."""
 
-    def __init__(self, devices: dict[str, int], hook: Hook, capacity: int = 1000) -> None:
+    def __init__(
+        self,
+        devices: dict[str, int],
+        hook: Hook,
+        capacity: int = 1000,
+        image: bytes | None = None,
+    ) -> None:
+        """`image`: not the programs of the package, but these."""
         self.hook = hook
-        self.loaded = libbpf.Object(OBJECT.read_bytes(), sizes(capacity))
+        self.loaded = libbpf.Object(image or OBJECT.read_bytes(), sizes(capacity))
         self.table = Table(self.loaded, capacity)
         self.capacity = capacity
         self.table.via(devices["in0"], devices["out0"])

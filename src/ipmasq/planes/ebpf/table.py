@@ -129,8 +129,10 @@ class Table:
         self._tell("epoch", self._epoch)
 
     def _tell(self, name: str, *numbers: int) -> None:
-        form = dict(layout.STATE)[name]
-        struct.pack_into("=" + form, self._state, layout.offsets(layout.STATE)[name], *numbers)
+        """In one store: `pack_into` would write zeros first, and programs see them."""
+        told = struct.pack("=" + dict(layout.STATE)[name], *numbers)
+        at = layout.offsets(layout.STATE)[name]
+        self._state[at : at + len(told)] = told
 
     # -- what they count
 

@@ -1,0 +1,185 @@
+"""The gateway writes in the table, and another processor forwards packets, while programs read it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
+
+from ipmasq.planes.ebpf import layout
+from ipmasq.planes.ebpf.layout import Hook, Use
+from ipmasq.planes.ebpf.slots import Slots
+from tests.planes.ebpf.compiled import REAL, compiled
+from tests.planes.ebpf.court import FLOWS, Court, key, packet
+from tests.planes.ebpf.kernel import Kernel, network
+from tests.planes.ebpf.turnover import CAPACITY, Turnover
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors"),
+]
+each_hook = pytest.mark.parametrize("hook", list(Hook), ids=lambda hook: hook.name)
+
+SECONDS = 1.2
+PATIENCE = 5.0
+"""Seconds within which a mistake must be found. It rarely takes one."""
+
+WAIT = "({ for (int i_ = 0; i_ < 20000; i_++) bpf_ktime_get_coarse_ns(); %s; })"
+HELD_UP = {
+    Hook.TC: ("bpf_l4_csum_replace(a,b,c,d,e)", "bpf_l4_csum_replace(a, b, c, d, e)"),
+    Hook.XDP: ("bpf_redirect_map(a,b,c)", "bpf_redirect_map(a, b, c)"),
+}
+"""Called when the slot has been found, and not all of it read: 50 microseconds there are as if an
+interrupt came then, for each packet. Usually programs are too fast for the gateway to come between."""
+IN_TWO_STEPS = "__sync_fetch_and_add(at,n)=(*(at)+=(n))"
+
+
+@pytest.fixture(scope="module")
+def devices() -> Iterator[dict[str, int]]:
+    with network() as found:
+        yield found
+
+
+@contextmanager
+def turnover(
+    devices: dict[str, int], hook: Hook, slow: str, make: type[Slots] = Slots
+) -> Iterator[Turnover]:
+    """`slow`: whoever lingers in the midst of what it does, the `gateway` or the `programs`."""
+    image = None
+    if slow == "programs":
+        called, call = HELD_UP[hook]
+        image = compiled(REAL, f"{called}={WAIT % call}")
+    with ExitStack() as stack:
+        kernel = stack.enter_context(closing(Kernel(devices, hook, CAPACITY, image)))
+        kernel.beat(0)
+        court = Court(kernel, 500) if image else Court(kernel)
+        stack.enter_context(closing(court))
+        yield Turnover(court, make, slow == "gateway", seed=1)
+
+
+@each_hook
+@pytest.mark.parametrize("slow", ["gateway", "programs"])
+def test_while_flows_come_and_go_each_packet_is_rewritten_as_its_own_flow_and_wholly(
+    devices: dict[str, int], hook: Hook, slow: str
+) -> None:
+    with turnover(devices, hook, slow) as made:
+        court = made.court
+        with court.sitting():
+            made.work(SECONDS)
+        found = court.judgement()
+        assert not found.guilty, found
+        assert min(found.forwarded, found.left) > 1000
+        assert min(made.entered, made.displaced) > 100
+        for flow, frame in enumerate(court.frames):
+            wanted = court.becomes[made.wires[flow]] if flow in made.repeated else frame
+            assert court.kernel.run(frame, 0)[1] == wanted
+
+
+USE, REACH, HALF, SIZE = 14, 15, 16, 64
+"""Where in a slot, and how large it is."""
+
+
+class InUseAtFirst(Slots):
+    """Says that a slot is in use before all else is written."""
+
+    def insert(self, key: bytes, half: bytes, use: Use) -> int | None:
+        memory, home = self._memory, self.home(key)
+        for place in range(home, home + layout.WINDOW + 1):
+            at = place * SIZE
+            if memory[at + USE] == Use.EMPTY:
+                memory[at + USE] = use
+                memory[at + HALF : at + SIZE] = half
+                memory[at : at + USE] = key[:USE]
+                reach = home * SIZE + REACH
+                memory[reach] = max(memory[reach], place - home)
+                return place
+        return None
+
+
+class NeverResting(Slots):
+    """Uses a slot again at once."""
+
+    def remove(self, place: int) -> None:
+        super().remove(place)
+        self.wake()
+        self.wake()
+
+
+class Shortsighted(Slots):
+    """Forgets that others of this home may stand behind it."""
+
+    def _shorten(self, home: int, reach: int) -> None:
+        self._memory[home * SIZE + REACH] = 0
+
+
+@each_hook
+@pytest.mark.parametrize(
+    ("mistaken", "slow", "becomes"),
+    [
+        (InUseAtFirst, "gateway", "wrong"),
+        (NeverResting, "programs", "wrong"),
+        (Shortsighted, "gateway", "missed"),
+    ],
+)
+def test_a_mistake_in_writing_would_be_found(
+    devices: dict[str, int], hook: Hook, mistaken: type[Slots], slow: str, becomes: str
+) -> None:
+    with turnover(devices, hook, slow, mistaken) as made:
+
+        def found() -> bool:
+            return getattr(made.court.judgement(), becomes) > 0
+
+        with made.court.sitting():
+            made.work(PATIENCE, found)
+        assert found()
+
+
+@each_hook
+def test_a_gateway_that_says_that_it_lives_is_never_taken_for_silent(
+    devices: dict[str, int], hook: Hook
+) -> None:
+    with turnover(devices, hook, "neither") as made:
+        for flow in range(FLOWS):
+            made.enter(flow)
+        end = time.monotonic() + SECONDS
+        with made.court.sitting():
+            while time.monotonic() < end:
+                made.court.kernel.table.beat(time.monotonic())
+        found = made.court.judgement()
+        assert not found.guilty, found
+        assert found.forwarded > 1000
+
+
+def counted(devices: dict[str, int], hook: Hook, *macros: str) -> tuple[int, int, int]:
+    """Packets and bytes of one flow that are counted while two processors forward it; packets sent."""
+    with ExitStack() as stack:
+        kernel = Kernel(devices, hook, image=compiled(REAL, *macros) if macros else None)
+        stack.enter_context(closing(kernel))
+        kernel.beat(0)
+        court = stack.enter_context(closing(Court(kernel)))
+        place = kernel.table.slots.insert(key(0), court.half(0), Use.REPEATED)
+        assert place is not None
+        before = kernel.reasons()
+        sent = court.send_at_once(1_000_000)
+        assert kernel.reasons() == before, "all were forwarded"
+        return *layout.counted(kernel.table.read(place).traffic, 0), sent
+
+
+@each_hook
+def test_a_flow_that_two_processors_forward_at_once_is_counted_exactly(
+    devices: dict[str, int], hook: Hook
+) -> None:
+    packets, octets, sent = counted(devices, hook)
+    assert packets == sent
+    assert octets == sent * len(packet(0))
+
+
+@each_hook
+def test_a_count_that_is_read_and_written_in_two_steps_would_be_found(
+    devices: dict[str, int], hook: Hook
+) -> None:
+    packets, _, sent = counted(devices, hook, IN_TWO_STEPS)
+    assert packets < sent

@@ -111,12 +111,13 @@ expectation_life = "30s"
     )
 
 
-@pytest.mark.row("6888-6")
+@pytest.mark.row("6888-4")
 def test_unless_it_is_said_a_host_may_have_three_quarters_of_the_ports(tmp_path: Path):
     for ports, share in (("50000-50099", 75), ("50000", 1)):
         assert compiled(tmp_path, f'{GATEWAY}\nports = "{ports}"').limits.ports_per_host == share
 
 
+@pytest.mark.row("6888-6")
 def test_rules_keep_their_order_and_say_what_they_are(tmp_path: Path):
     rules = """
 [[rule]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ipmasq.core.flow import Mapping
 from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
@@ -429,6 +430,15 @@ def test_one_host_cannot_take_all_public_ports():
     assert len({*first, *others}) == 40
     world.later(301)
     world.udp(IN1, 7000, OUT1, 53).leaves_from(E1)
+
+
+def test_what_a_helper_promises_needs_none_of_the_ports_that_its_host_may_have():
+    table = World(limits=Limits(ports_per_host=1)).engine.table
+    inside, remote = Endpoint(IN1, 5000), Endpoint(OUT1, 53)
+    assert isinstance(table.map(packets.UDP, inside, remote), Mapping)
+    other = Endpoint(IN1, 5001)
+    assert table.map(packets.UDP, other, remote) is Why.PORT_LIMIT
+    assert isinstance(table.map(packets.UDP, other, remote, promised_at=E1), Mapping)
 
 
 @pytest.mark.row("A-29")

@@ -49,7 +49,9 @@ POLICY = Policy(
     ports=PORTS,
     triggers=(Trigger("game", TCP, PortRange(6000, 6000), UDP, PortRange(7000, 7001), 20),),
     helpers=(HELPER,),
-    limits=Limits(flows=40, flows_per_host=25, fragmented_datagrams=4, stream_bytes=4096),
+    limits=Limits(
+        flows=40, flows_per_host=25, ports_per_host=8, fragmented_datagrams=4, stream_bytes=4096
+    ),
 )
 FORWARDS = (
     Forward("web", TCP, None, PortRange(80, 80), INNER[0], 8080),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Many short connections, fast: `connections serve ADDRESS PORT` answers each byte and each datagram,
- * `connections {tcp|udp} ADDRESS PORT COUNT` prints how many seconds so many take, PARALLEL at a time,
+ * `connections {tcp|udp} ADDRESS PORT COUNT` prints how many seconds so many take and how many were reset, PARALLEL at a time,
  * each from a port of its own. One byte goes each way; TCP is closed by the client, in peace.
  */
 #define _GNU_SOURCE
@@ -124,7 +124,8 @@ static enum state go_on(int fd, unsigned events)
 	return GOES_ON;
 }
 
-static void ask(int kind, struct sockaddr_in *server, int count)
+/* How many were reset. */
+static int ask(int kind, struct sockaddr_in *server, int count)
 {
 	struct epoll_event events[EVENTS];
 	int opened = 0, done = 0, ready, resets = 0;
@@ -148,6 +149,7 @@ static void ask(int kind, struct sockaddr_in *server, int count)
 				errx(1, "%d of %d were reset", resets, done + resets);
 		}
 	}
+	return resets;
 }
 
 static double now(void)
@@ -162,6 +164,7 @@ int main(int count, char **words)
 {
 	struct sockaddr_in there = {.sin_family = AF_INET};
 	double begun = now();
+	int resets;
 
 	if (count < 4 || !inet_aton(words[2], &there.sin_addr))
 		errx(2, "see the source");
@@ -169,6 +172,6 @@ int main(int count, char **words)
 	poller = epoll_create1(0);
 	if (!strcmp(words[1], "serve"))
 		serve(&there);
-	ask(strcmp(words[1], "tcp") ? SOCK_DGRAM : SOCK_STREAM, &there, atoi(words[4]));
-	printf("%.6f\n", now() - begun);
+	resets = ask(strcmp(words[1], "tcp") ? SOCK_DGRAM : SOCK_STREAM, &there, atoi(words[4]));
+	printf("%.6f %d\n", now() - begun, resets);
 }

@@ -33,8 +33,10 @@ def _measure(wires: Network) -> Iterator[tuple[str, str, float]]:
     program, where = str(_compiled()), (OUTSIDE, str(next(SERVER_PORTS)))
     with wires.running("out", program, "serve", *where, ready="ready"):
         for kind, unit in (("tcp", "connections/s"), ("udp", "flows of two packets/s")):
-            seconds = float(wires.run("in", program, kind, *where, str(COUNT)))
-            yield f"{kind}.cps", unit, COUNT / seconds
+            seconds, resets = wires.run("in", program, kind, *where, str(COUNT)).split()
+            yield f"{kind}.cps", unit, COUNT / float(seconds)
+            if kind == "tcp":
+                yield "tcp.resets", f"of {COUNT:,} connections", float(resets)
 
 
 @cache

@@ -29,7 +29,7 @@ from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
 from ipmasq.core.tcp_states import OVER
-from ipmasq.core.tracking import track
+from ipmasq.core.tracking import is_believable, track
 from ipmasq.core.translate import answer, dress, is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
 from ipmasq.core.watch import Watch
@@ -91,13 +91,17 @@ class Engine:
                             return self._consider(packet, side, now)
                         if self.life.ask is not None:
                             self.life.ask(half.flow.id)
-                        half.place = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
+                        end = (sequence + length) & 0xFFFFFFFF
+                        if is_believable(half, end, acknowledged):
+                            half.place = end << 32 | acknowledged
+                            half.flow.seen = now
                     elif not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
                         return self._drop(Why.MALFORMED)
+                    else:
+                        half.flow.seen = now
                     translate(data, 20, protocol, half, self._hop, packet.partial)
                     half.packets += 1
                     half.bytes += size
-                    half.flow.seen = now
                     self.counts[0] += 1
                     return Verdict(Why.TRANSLATED, (packet,))
         return self._consider(packet, side, now)

@@ -284,6 +284,11 @@ class Flow:
         return self.kind.sides
 
     @property
+    def reach(self) -> int:
+        """TCP: a segment is believed within 2 to the power of so many bytes of where its speaker was."""
+        return 16
+
+    @property
     def client(self) -> End:
         return End(source_of(self.forth.key), source_of(self.forth.wire))
 

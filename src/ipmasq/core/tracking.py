@@ -58,9 +58,22 @@ def _remember(
         # Nobody has acknowledged it yet; a reset may follow at once.
         twin.acknowledged = tcp.advance(segment.sequence, 1)
     length = payload + bool(flags & tcp.SYN) + bool(flags & tcp.FIN)
-    half.end = tcp.advance(segment.sequence, length)
+    end = tcp.advance(segment.sequence, length)
+    acked = segment.acknowledgment if acknowledgment is None else acknowledgment
+    if not flags & tcp.SYN and not is_believable(half, end, acked):
+        return
+    half.end = end
     if flags & tcp.ACK and acknowledgment is not None:
         half.acknowledged = acknowledgment
+
+
+def is_believable(half: Half, end: int, acknowledged: int) -> bool:
+    """Whether a segment that ends at `end` is near where its speaker is (RFC 5961)."""
+    reach = 1 << half.flow.reach
+    return (
+        abs(tcp.distance(half.end, end)) <= reach
+        and abs(tcp.distance(half.acknowledged, acknowledged)) <= reach
+    )
 
 
 def _is_exact(half: Half, twin: Half, segment: tcp.Segment) -> bool:

@@ -88,7 +88,7 @@ class Ends:
         who = int(event[0] == "s")
         if event == "c-syn" and self.state == "c+s-fin":
             for end in (0, 1):
-                self.send(end, ACK)  # what each end has said last is acknowledged
+                self.send(end, ACK, b"")  # what each end has said last is acknowledged
         flag = {"syn": SYN, "fin": FIN | ACK, "rst": RST | ACK}.get(event[2:], ACK)
         if event == "s-syn":
             flag |= ACK

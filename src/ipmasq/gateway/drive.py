@@ -13,7 +13,7 @@ from ipmasq.core.events import Event
 from ipmasq.core.policy import Claim, Policy, PortRange
 from ipmasq.core.side import Side
 from ipmasq.gateway.loop import Loop
-from ipmasq.planes.plane import LivePlane
+from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
@@ -163,7 +163,12 @@ class Drive:
         events = self.engine.events()
         if events:
             for listener in self.listeners:
-                listener(events)
+                try:
+                    listener(events)
+                except PlaneError:
+                    raise
+                except Exception as error:  # the others must hear of it all the same
+                    self.loop.troubles.tell(error, self.loop.clock())
 
     def _pump(self, descriptor: int) -> None:
         engine_receive, now = self.engine.receive, self.loop.clock()

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The next hop, from the kernel's own rules, routes and neighbours: the same that it would choose for
- * this packet out of the engine's device. It is kept with the flow for an epoch, which ends when the
+ * this packet out of the engine's device; and from the same, whether it came in by the device that leads
+ * back to its sender. It is kept with the flow for an epoch, which ends when the
  * gateway hears of a change, and every half minute in any case.
  */
 #ifndef IPMASQ_HOP_H
@@ -29,6 +30,28 @@ static always_inline __u32 place_of(__u32 index, const __u8 *source)
 	return DEVICES;
 }
 
+/* Whether the packet came in by the device that leads back to its sender: what the kernel finds out for
+ * itself if its `rp_filter` is 1. Its route's neighbour need not be known. */
+static always_inline int came_the_right_way(struct __sk_buff *skb, const struct facts *facts)
+{
+	const struct slice *from = &facts->key.slice;
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.l4_protocol = facts->key.protocol,
+		.sport = from->destination_port,
+		.dport = from->source_port,
+		.tot_len = 1,
+		.tos = facts->tos,
+		.ipv4_src = from->destination,
+		.ipv4_dst = from->source,
+		.ifindex = state.via[facts->key.side & 1],
+	};
+	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+
+	return (answer == BPF_FIB_LKUP_RET_SUCCESS || answer == BPF_FIB_LKUP_RET_NO_NEIGH) &&
+	       fib.ifindex == skb->ifindex;
+}
+
 static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, struct facts *facts,
 				     struct bpf_redir_neigh *onward, __u32 *device)
 {
@@ -44,9 +67,12 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 		.ipv4_dst = half->wire.destination,
 		.ifindex = state.via[facts->key.side & 1],
 	};
-	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	long answer;
 	__u32 place;
 
+	if (!came_the_right_way(skb, facts))
+		return REVERSE_PATH;
+	answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return NO_NEIGHBOUR;
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS || fib.family != AF_INET)
@@ -55,7 +81,9 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 	place = place_of(fib.ifindex, fib.smac);
 	if (place < DEVICES) {
 		half->device = place;
+		half->ingress = skb->ifindex;
 		__builtin_memcpy(half->destination, fib.dmac, ETH_ALEN);
+		barrier(); /* Others who see the epoch must see the rest. */
 		half->epoch = epoch;
 	}
 	*device = fib.ifindex;

@@ -37,13 +37,15 @@ struct key {
 /* One direction of a flow: what to write, how to send it, and what to report. */
 struct half {
 	struct slice wire;
-	/* The next hop, good while `epoch` is the gateway's. */
+	/* The way, good while `epoch` is the gateway's: the next hop, and where packets come from. */
 	__u8 destination[6];
 	__u8 device; /* its place in `devices` */
 	/* TCP: a segment is believed within 1 << reach bytes of `end` and `acknowledged`. */
 	__u8 reach;
 	__u16 mtu;
-	__u16 zero;
+	/* The low half of the index of the device that leads back to who sends these packets. The gateway
+	 * puts programs on no two devices that have it in common. */
+	__u16 ingress;
 	__u32 epoch;
 	/* The report. What is not believed is counted in `traffic` only. */
 	__u32 seen;	     /* CLOCK_MONOTONIC in units of 2^20 ns, modulo 2^32 */
@@ -120,6 +122,7 @@ enum reason {
 	UNWRITABLE,
 	ATTENDED,
 	NOT_FOR_US,
+	REVERSE_PATH,
 	REASONS,
 };
 

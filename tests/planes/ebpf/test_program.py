@@ -293,6 +293,18 @@ def test_a_full_table_takes_no_more_and_loses_nothing(devices: dict[str, int]) -
     kernel.close()
 
 
+def test_a_five_tuple_that_is_reused_quickly_is_not_refused(devices: dict[str, int]) -> None:
+    """By far more often than slots are in its reach, and sooner than any has rested for a second."""
+    kernel = Kernel(devices, Hook.TC)
+    kernel.beat(0)
+    for _ in range(2 * layout.WINDOW):
+        place = enter(kernel, UDP)
+        assert kernel.forward(packets.udp(*ENDS), 0, 0) is not None
+        kernel.remove(place)
+        time.sleep(0.004)
+    kernel.close()
+
+
 def test_in_a_crowded_table_each_flow_is_still_its_own(devices: dict[str, int]) -> None:
     kernel = Kernel(devices, Hook.TC, capacity=60)
     kernel.beat(0)

@@ -60,10 +60,14 @@ def network() -> Iterator[dict[str, int]]:
 
 def _build(kernel: IPRoute) -> dict[str, int]:
     found = {}
-    for name, address in (("in0", "10.0.0.1/24"), ("out0", "203.0.113.1/24")):
+    for name, index, address in (
+        ("in0", 50, "10.0.0.1/24"),
+        ("out0", 70_000, "203.0.113.1/24"),
+    ):
         mac = ":".join(f"{byte:02x}" for byte in MACS[0])
-        kernel.link("add", ifname=name, address=mac, kind="veth", peer={"ifname": f"{name}-far"})
-        index = found[name] = kernel.link_lookup(ifname=name)[0]
+        peer = {"ifname": f"{name}-far"}
+        kernel.link("add", ifname=name, index=index, address=mac, kind="veth", peer=peer)
+        found[name] = index
         host, length = address.split("/")
         kernel.addr("add", index=index, address=host, prefixlen=int(length))
         for each in (index, kernel.link_lookup(ifname=f"{name}-far")[0]):

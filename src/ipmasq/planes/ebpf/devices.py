@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,16 @@ class Device:
     def takes_redirected(self) -> bool:
         """To others, a redirect from XDP would lose the packet."""
         return self.ethernet and (self.features is None or bool(self.features & TARGET))
+
+
+def mistakable(devices: Iterable[Device]) -> tuple[Device, Device] | None:
+    """Two that programs cannot tell apart: they know the low 16 bits of an index (bpf/layout.h)."""
+    found: dict[int, Device] = {}
+    for device in devices:
+        other = found.setdefault(device.index & 0xFFFF, device)
+        if other.index != device.index:
+            return other, device
+    return None
 
 
 def look_up(kernel: IPRoute, name: str) -> Device | None:

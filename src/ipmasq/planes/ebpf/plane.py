@@ -22,7 +22,7 @@ from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
-from ipmasq.planes.ebpf.devices import Device, look_up
+from ipmasq.planes.ebpf.devices import Device, look_up, mistakable
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Account, Hook, Reason
 from ipmasq.planes.ebpf.police import Debtor, Police, Rates
@@ -258,6 +258,12 @@ class EbpfPlane(TunPlane):
                     wanted[Hook.XDP, device.index] = device, side
         for key in [key for key in self._attached if key not in wanted]:
             self._attached.pop(key).detach(kernel)
+        if alike := mistakable(device for device, _ in wanted.values()):
+            one, other = alike
+            raise PlaneError(
+                f"the indices of {one.name} and {other.name} ({one.index} and {other.index}) have the same"
+                " low 16 bits, so that programs cannot tell them apart; make one of them anew"
+            )
         troubles: list[PlaneError] = []
         for key, (device, side) in wanted.items():
             if key not in self._attached:

@@ -70,7 +70,7 @@ def test_interfaces_that_programs_could_not_tell_apart_get_none(
 ) -> None:
     index = devices["in0"] + (1 << 16)
     with IPRoute() as kernel:
-        kernel.link("add", ifname="in1", index=index, kind="dummy")
+        kernel.link("add", ifname="in1", index=index, kind="veth", peer={"ifname": "in1-far"})
     inside = [to_network("10.0.0.0/24")]
     made = EbpfPlane("out0", ["in0", "in1"], inside, tmp_path, Programs(10, xdp=False))
     with pytest.raises(PlaneError, match="in0 and in1"):

@@ -43,8 +43,8 @@ struct half {
 	/* TCP: a segment is believed within 1 << reach bytes of `end` and `acknowledged`. */
 	__u8 reach;
 	__u16 mtu;
-	/* The low half of the index of the device that leads back to who sends these packets. The gateway
-	 * puts programs on no two devices that have it in common. */
+	/* The low half of the index of the device that these packets may come in by. The gateway puts
+	 * programs on no two devices that have it in common. */
 	__u16 ingress;
 	__u32 epoch;
 	/* The report. What is not believed is counted in `traffic` only. */
@@ -80,6 +80,7 @@ struct state {
 	__u64 beat;   /* when the gateway was last heard of: CLOCK_MONOTONIC in units of 2^20 ns */
 	__u64 seed;   /* Of the hash, */
 	__u64 factor; /* secret and odd: nobody can choose flows that are all at home in one place. */
+	__u64 strict; /* bits of places in `devices`: where the kernel's `rp_filter` is 1 */
 	__u32 homes;  /* slots that can be a home; WINDOW more stand behind them */
 	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
 	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */

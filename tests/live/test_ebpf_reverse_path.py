@@ -12,7 +12,8 @@ import pytest
 from ipmasq.wire.addresses import to_address
 from tests.conformance import packets
 from tests.live.conftest import INSIDE_HOST, REMOTE, Network, Running, run
-from tests.live.settled import PORT, Settled
+from tests.live.settled import PORT, Settled, settled
+from tests.live.test_ebpf_follows import FAR, second_wire
 from tests.live.test_tun import eventually, udp_socket
 
 pytestmark = pytest.mark.live
@@ -114,6 +115,31 @@ def test_hosts_of_either_network_have_flows_of_their_own(
             if plane != "tun":
                 assert flow.by_kernel(20) == 40
     assert running.stop() == ""
+
+
+def test_where_answers_may_come_another_way_they_go_by_in_the_kernel_until_it_minds(
+    network: Network, fast: Running
+) -> None:
+    network.ip("out", f"addr add {FAR}/32 dev lo")
+    _, address = second_wire(network)
+    with network.at("out"):
+        for name in ("all", "eth", "more"):
+            Path(f"/proc/sys/net/ipv4/conf/{name}/rp_filter").write_text("0")
+    with network.at("gw"):
+        strictly = Path("/proc/sys/net/ipv4/conf/go/rp_filter")
+        strictly.write_text("0")
+    network.ip("gw", f"route add {FAR} via {REMOTE}")
+    with settled(network, fast, FAR) as flow:
+        network.ip("gw", f"route replace {FAR} via {address}")
+        assert flow.goes_by()
+        with network.at("gw"):
+            strictly.write_text("1")
+        assert eventually(lambda: not flow.ask())
+        with network.at("gw"):
+            strictly.write_text("2")
+        assert flow.ask()
+        assert flow.goes_by()
+    assert fast.stop() == ""
 
 
 def test_after_a_host_has_moved_its_packets_go_by_in_the_kernel_again(

@@ -100,7 +100,8 @@ class Kernel:
         self.capacity = capacity
         self.table.via(devices["in0"], devices["out0"])
         self.devices = devices
-        Exits(self.loaded).name({Device("", n, True, "", None): True for n in devices.values()})
+        self.exits = Exits(self.loaded)
+        self.exits.name({Device("", n, True, "", None): True for n in devices.values()})
         self.programs = [
             self.loaded.program(f"{hook.name.lower()}_{s}") for s in ("inside", "outside")
         ]

@@ -220,6 +220,29 @@ def test_what_comes_from_outside_is_forwarded_if_it_came_by_the_outside_interfac
         assert (kernel.run(frame, 1, device=device)[1] != frame) is moves
 
 
+def test_where_the_way_back_is_none_of_the_gateways_only_a_strict_interface_minds(
+    kernel: Kernel,
+) -> None:
+    """So asymmetric routes stay in the kernel where it allows them."""
+    enter(kernel, UDP)
+    packet = packets.udp(*ENDS, b"?")
+    with IPRoute() as route:
+        route.link("add", ifname="third", kind="veth", peer={"ifname": "third-far"})
+        third = route.link_lookup(ifname="third")[0]
+        for name in ("third", "third-far"):
+            route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+        try:
+            route.route("add", dst="10.0.0.2/32", oif=third, scope=253)
+            for strict in (0, kernel.exits.places([kernel.devices["in0"]]), 0):
+                kernel.table.check_reverse_paths(strict)
+                kernel.table.forget_hops()
+                assert why(kernel, packet, Hook.TC) == ("REVERSE_PATH" if strict else "")
+                assert (kernel.forward(packet, 0, 0) is None) is bool(strict)
+        finally:
+            route.link("del", index=third)
+            kernel.table.forget_hops()
+
+
 def test_a_way_back_that_has_changed_is_found_again(devices: dict[str, int]) -> None:
     kernel = Kernel(devices, Hook.TC)
     kernel.beat(0)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink import genlmsg
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
+
+CONF = Path("/proc/sys/net/ipv4/conf")
+STRICT = 1
+"""Of `rp_filter`: packets must come in by the interface that leads back to their sender (RFC 3704)."""
 
 ETHERNET = 1  # ARPHRD_ETHER
 
@@ -51,6 +56,14 @@ def mistakable(devices: Iterable[Device]) -> tuple[Device, Device] | None:
         if other.index != device.index:
             return other, device
     return None
+
+
+def rp_filter(name: str) -> int:
+    """What counts on an interface: the larger of its own value and that of all. STRICT if it is gone."""
+    try:
+        return max(int((CONF / each / "rp_filter").read_text()) for each in ("all", name))
+    except OSError:
+        return STRICT
 
 
 def look_up(kernel: IPRoute, name: str) -> Device | None:

@@ -32,6 +32,7 @@ STATE = (
     ("beat", "Q"),
     ("seed", "Q"),
     ("factor", "Q"),
+    ("strict", "Q"),
     ("homes", "I"),
     ("epoch", "I"),
     ("via", "2I"),

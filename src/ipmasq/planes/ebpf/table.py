@@ -161,6 +161,11 @@ class Table:
         """The devices (their indices) by which the engine's packets enter the kernel, by side."""
         self._tell("via", inside, outside)
 
+    def check_reverse_paths(self, strict: int) -> None:
+        """Where as strictly as the kernel does if `rp_filter` is 1: `Exits.places`. An epoch must end
+        after this."""
+        self._tell("strict", strict)
+
     def forget_hops(self) -> None:
         """Routes, neighbours or devices have changed: every next hop is to be found again."""
         self._epoch = self._epoch % 0xFFFFFFFF + 1

@@ -125,12 +125,16 @@ class Drive:
     def watch(self) -> None:
         """Take packets; also after the plane has changed its descriptors."""
         for descriptor in self.plane.descriptors():
-            self.loop.watch(descriptor, partial(self._pump, descriptor))
+            self.loop.watch(descriptor, partial(self._pump, descriptor), self.handled)
 
     def unwatch(self) -> None:
         """Let packets wait, before the plane changes its descriptors."""
         for descriptor in self.plane.descriptors():
             self.loop.unwatch(descriptor)
+
+    def handled(self) -> int:
+        """Packets that the engine was given so far, whatever became of them."""
+        return sum(self.engine.counts)
 
     def reserve(self, in_use: InUse) -> None:
         """What the host itself uses by now; to be called now and then, also when that has not changed:

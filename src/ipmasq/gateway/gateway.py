@@ -104,7 +104,7 @@ class Gateway:
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
         log.info("the gateway runs: %s", self._summary())
         tell_systemd("READY=1")
-        Watchdog(lambda: sum(self.engine.counts), self._plane.descriptors).begin(self._loop)
+        Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
         """Raises PlaneError if something could not be undone."""

@@ -1,14 +1,21 @@
-"""Which of the engine's claims the plane is asked for."""
+"""What a plane is asked to bring to the engine."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from random import Random
 
 import pytest
 
+from ipmasq.core.engine import Engine
 from ipmasq.core.policy import ALL_PORTS, Claim, Policy, PortRange
-from ipmasq.gateway.drive import Ranges, left_over
+from ipmasq.core.side import Side
+from ipmasq.gateway.claims import Departed, Ranges, left_over
 from ipmasq.wire.addresses import Endpoint, to_address
+from ipmasq.wire.packet import Packet
+from tests.conformance import packets
+from tests.control.running import E1, OUT1
+from tests.control.running import POLICY as FORWARDING
 
 PUBLIC, POOL = to_address("203.0.113.1"), to_address("203.0.113.50")
 RANGE = PortRange(61000, 65095)
@@ -69,3 +76,24 @@ def test_a_range_of_before_is_claimed_until_its_last_mapping_ends() -> None:
     ranges.follow(after, lambda: [62001])
     assert ranges.claims(after) == ()
     assert ranges.all == {after.ports}
+
+
+def test_a_forwarded_port_is_claimed_until_the_last_flow_by_it_ends() -> None:
+    engine, departed = Engine(FORWARDING, Random(1).randrange, 0.0), Departed()
+    (web,) = [each for each in engine.claims() if each.ports == PortRange(8080, 8080)]
+
+    def follow() -> tuple[Claim, ...]:
+        departed.follow(engine.claims(), [engine.policy.ports], engine.life)
+        return departed.claims
+
+    assert follow() == ()
+    syn = packets.tcp(OUT1, 4000, E1, 8080, packets.SYN)
+    engine.receive(Packet(bytearray(syn)), Side.OUTSIDE, 0.0)
+    engine.remove_forward("web", 0.0)
+    assert follow() == follow() == (web,)
+    engine.add_forward(FORWARDING.forwards[0], 0.0)
+    assert follow() == ()
+    engine.remove_forward("web", 0.0)
+    assert follow() == (web,)
+    engine.close(next(iter(engine.table.flows)), 0.0)
+    assert follow() == ()

@@ -22,6 +22,8 @@ from fuzz.targets import NAMES
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
+HISTORY = BUILD / "history.tsv"
+"""Target, executions and seconds of every run here."""
 MOST_KEPT, MOST_BYTES = 120, 24_000
 """Inputs and bytes of one target that are kept in the repository."""
 SLOWEST = 20
@@ -85,6 +87,8 @@ def fuzz(name: str, seconds: int) -> Result:
     found = [*corpus.parent.glob("finding-*.txt"), *corpus.parent.glob("crash-*")]
     result.findings = len(found)
     result.lines, result.lines_there = lines(name, corpus)
+    with HISTORY.open("a") as history:
+        print(name, result.executions, result.seconds, sep="\t", file=history)
     return result
 
 
@@ -137,7 +141,11 @@ def row(result: Result) -> str:
 def table(results: list[Result]) -> str:
     head = "| target | executions | time | a second | edges | lines | findings |\n|---|---|---|---|---|---|---|\n"
     total = sum(result.executions for result in results)
-    return head + "\n".join(map(row, results)) + f"\n\n{total:,} executions"
+    before = [int(line.split("\t")[1]) for line in HISTORY.read_text().splitlines()]
+    rows = "\n".join(map(row, results))
+    return (
+        f"{head}{rows}\n\n{total:,} executions; {sum(before):,} with earlier runs here ({HISTORY})"
+    )
 
 
 if __name__ == "__main__":

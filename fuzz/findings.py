@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-INNERMOST = 3
+INNERMOST = 2
 """Frames of a traceback that tell one finding from another."""
 
 

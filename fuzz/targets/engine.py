@@ -33,6 +33,6 @@ def one_input(data: bytes) -> None:
             event = packets[kind % len(packets)]
         event(turmoil, choices)
         steps += 1
-        if steps % 4 == 0:
+        if steps % 16 == 0:
             turmoil.check()
     turmoil.check()

@@ -14,7 +14,7 @@ from tests.conformance.packets import DF, ICMP, MF, TCP, UDP
 
 Choose = Callable[[int], int]
 
-EDGES = (0, 8, 16, 24, 64, 1480, 32768, 65408, 65456, 65472, 65480, 65488, 65496, 65504, 65512)
+EDGES = (0, 8, 64, 1480, 32768, 65456, 65472, 65512)
 """Where fragments begin and end, in bytes: few places, so that they fit each other."""
 LARGEST = 65535
 PATTERN = struct.pack("!HHHH", 5000, 53, 8, 0) + bytes(range(256)) * 257
@@ -25,7 +25,7 @@ PORTS = (5000, 5001, 20, 21, 53, 80, 2121, 6000, 7000, 61000, 61003, 61009, 0, 6
 
 
 def any_fragment(source: Address, destination: Address, choose: Choose) -> bytes:
-    """One of four datagrams of this pair, with whatever header length it likes."""
+    """One of two datagrams of this pair, with whatever header length it likes."""
     start = EDGES[choose(len(EDGES))]
     end = EDGES[choose(len(EDGES))] + (choose(8) if choose(4) == 0 else 0)
     options = any_ip_options(choose)
@@ -40,7 +40,7 @@ def any_fragment(source: Address, destination: Address, choose: Choose) -> bytes
         (UDP, UDP, UDP, TCP, ICMP, 47)[choose(6)],
         payload,
         ttl=64 if choose(8) else choose(256),
-        identification=choose(4),
+        identification=choose(2),
         fragment=more | start // 8 | (DF if choose(8) == 0 else 0),
         tos=choose(256) if choose(4) == 0 else 0,
         options=options,

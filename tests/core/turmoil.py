@@ -108,6 +108,7 @@ class Turmoil:
         self.engine = Engine(POLICY, Random(1).randrange, 0.0)
         self.received = 0
         self.bytes_in = self.bytes_out = 0
+        self.most_expected = HELPER.expectations_per_host, HELPER.expectations_per_flow
         self.sent: list[Sent] = []
         self.talks: list[tuple[End, End]] = []
         """Control connections whose ends count properly: client and server."""
@@ -477,8 +478,12 @@ class Turmoil:
         if verdict.why is Why.TRANSLATED and own and not int.from_bytes(data[6:8], "big") & 0x3FFF:
             inspected = inspected or self._is_inspected(data, side)
             header_arrives_as_sent(data, bytes(own[0].data), -1, inspected)
-        assert self.bytes_out <= MOST_OUT_PER_IN * self.bytes_in + MOST_OUT_AT_ONCE
+        self._amplifies_little()
         return [] if verdict.why is Why.HOST else [bytes(packet.data) for packet in verdict.packets]
+
+    def _amplifies_little(self) -> None:
+        most = MOST_OUT_PER_IN * self.bytes_in + MOST_OUT_AT_ONCE
+        assert self.bytes_out <= most, "more goes out than came in"
 
     def _is_inspected(self, data: bytes, side: Side) -> bool:
         """Whether it is of a connection that a helper watches or has watched."""
@@ -517,8 +522,9 @@ class Turmoil:
         assert {flow.public.address for flow in flows} <= set(engine.policy.public)
         assert len(engine.life.reassembly) <= 2 * engine.policy.limits.fragmented_datagrams
         expected = list(engine.expectations())
-        assert len(expected) <= len(INNER) * HELPER.expectations_per_host
+        per_host, per_flow = self.most_expected
+        assert len(expected) <= len(INNER) * per_host
         for flow in {view.flow for view in expected}:
-            assert sum(view.flow == flow for view in expected) <= HELPER.expectations_per_flow
+            assert sum(view.flow == flow for view in expected) <= per_flow
         publics = [(view.protocol, view.public) for view in engine.mappings()]
         assert len(publics) == len(set(publics))

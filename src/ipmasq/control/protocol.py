@@ -78,6 +78,8 @@ def read_request(text: bytes) -> tuple[str, dict[str, object]]:
     """`(name, arguments)` of a request line. Raises RequestError, for any bytes."""
     try:
         message = json.loads(text)
+        # "\ud800" is valid JSON but no text: nothing could store, compare or print it.
+        json.dumps(message, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise RequestError(Kind.MALFORMED, "a request is one JSON object on one line") from None
     if not isinstance(message, dict):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ipmasq.control.answer import Peer
 from ipmasq.control.control import REQUESTS, Control
-from ipmasq.control.protocol import RequestError, line, read_request
+from ipmasq.control.protocol import Kind, RequestError, line, read_request
 from ipmasq.control.server import Access
 from ipmasq.core.engine import Engine
 from ipmasq.core.side import Side
@@ -82,3 +82,21 @@ def test_any_bytes_are_a_request_or_an_error(text: bytes):
         return
     assert isinstance(name, str)
     assert isinstance(arguments, dict)
+
+
+@pytest.mark.parametrize("place", ["request", "name", "value", "within"])
+def test_half_a_surrogate_pair_is_no_request(place: str):
+    texts = {
+        "request": '{"ipmasq": 1, "request": "\\ud800"}',
+        "name": '{"ipmasq": 1, "request": "flows", "arguments": {"\\udfff": 1}}',
+        "value": '{"ipmasq": 1, "request": "flows", "arguments": {"host": "\\ud800"}}',
+        "within": '{"ipmasq": 1, "request": "events", "arguments": {"events": [["x\\ud800y"]]}}',
+    }
+    with pytest.raises(RequestError) as caught:
+        read_request(texts[place].encode())
+    assert caught.value.kind is Kind.MALFORMED
+
+
+def test_a_whole_surrogate_pair_is_a_character():
+    text = b'{"ipmasq": 1, "request": "flows", "arguments": {"helper": "\\ud83d\\ude00"}}'
+    assert read_request(text) == ("flows", {"helper": "\U0001f600"})

@@ -143,6 +143,14 @@ class Limits:
     """Datagrams of one side that are put together at the same time."""
     stream_bytes: int = 262_144
     """Bytes kept per direction of a watched stream: unacknowledged, or waiting for a gap to fill."""
+    stream_memory: int = 256 << 20
+    """Bytes kept for all watched streams together."""
+    stream_memory_per_host: int = 32 << 20
+    """Bytes kept for the watched streams that one address has opened."""
+    lines: int = 20_000
+    """Lines per second that helpers look at, of all hosts together."""
+    lines_per_host: int = 5_000
+    """Lines per second that helpers look at in connections that one address has opened."""
     # Packets per second that a fast path leaves to the engine:
     flow_packets_per_host: int = 20_000
     """Of the flows of an inside host, in each direction."""

@@ -14,6 +14,7 @@ NAMES = (
     "packets",
     "reassembly",
     "stream",
+    "connection",
     "ftp",
     "helpers",
     "capture",

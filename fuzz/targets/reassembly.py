@@ -17,7 +17,7 @@ from tests.core.turmoil import OUTER
 
 MEASURED = ("ipmasq.core.reassembly", "ipmasq.wire.ipv4")
 LONGEST = 200
-MOST = 3
+MOST = 32
 
 
 def one_input(data: bytes) -> None:
@@ -30,13 +30,13 @@ def one_input(data: bytes) -> None:
         if kind == 0 and datagrams:
             reassembly.forget(datagrams.pop(choices(len(datagrams))))
             continue
-        fragment = any_fragment(OUTER[0], OUTER[1], choices)
+        fragment = any_fragment(OUTER[0], OUTER[1] if kind else OUTER[2], choices)
         header = ipv4.read(fragment)
         assert header is not None
         if not header.is_fragment:
             continue
         side = Side(choices(2))
-        key = (side, header.protocol, header.identification)
+        key = (side, header.destination, header.protocol, header.identification)
         pieces = given.setdefault(key, [])
         pieces.append((header.offset, fragment[header.length :], fragment[: header.length]))
         answer = reassembly.add(Packet(bytearray(fragment)), header, side, 1.0)
@@ -80,7 +80,9 @@ def _alike(first: bytes, header: bytes) -> bool:
 
 def _is_bounded(reassembly: Reassembly) -> None:
     assert len(reassembly) == sum(reassembly.count(side) for side in Side)
+    assert sum(reassembly._sources.values()) == len(reassembly)
+    assert all(0 < count <= reassembly.share for count in reassembly._sources.values())
     for side in Side:
         assert reassembly.count(side) <= MOST
-    for datagram in reassembly._datagrams.values():
-        assert len(datagram.pieces) <= MOST_PIECES
+        for datagram in reassembly._sides[side].values():
+            assert len(datagram.pieces) <= MOST_PIECES

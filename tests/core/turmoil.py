@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
-from ipmasq.core.engine import Engine
+from ipmasq.core.engine import Engine, Verdict
 from ipmasq.core.policy import (
     Action,
     Behaviour,
@@ -90,7 +90,16 @@ LINES = (
 )
 MOST_OUT_PER_IN, MOST_OUT_AT_ONCE = 4, 16384
 """Nothing goes out that is more than came in, but for this factor, and these bytes once."""
+MOST_OF_ITS_OWN = 10
+"""What is withheld is sent once, and repeated until it is acknowledged (`watch.MOST_REPEATS`)."""
 WAITS = (0.0, 0.3, 1.0, 4.0, 16.0, 61.0, 241.0, 301.0, 7441.0)
+
+
+class UnguardedEngine(Engine):
+    """One whose faults come out: it does not turn them into counted drops."""
+
+    def _failed(self, packet: Packet, side: Side, now: float, error: Exception) -> Verdict:
+        raise error
 
 
 class Sent(NamedTuple):
@@ -105,9 +114,9 @@ class Sent(NamedTuple):
 class Turmoil:
     def __init__(self) -> None:
         self.now = 0.0
-        self.engine = Engine(POLICY, Random(1).randrange, 0.0)
+        self.engine = UnguardedEngine(POLICY, Random(1).randrange, 0.0)
         self.received = 0
-        self.bytes_in = self.bytes_out = 0
+        self.bytes_in = self.bytes_out = self.bytes_of_its_own = 0
         self.most_expected = HELPER.expectations_per_host, HELPER.expectations_per_flow
         self.sent: list[Sent] = []
         self.talks: list[tuple[End, End]] = []
@@ -342,6 +351,7 @@ class Turmoil:
         self.now += WAITS[choose(len(WAITS))]
         if choose(2):
             self.engine.tick(self.now)
+            self._hear_from_the_engine()
             deadline = self.engine.deadline()
             assert deadline is None or deadline > self.now
 
@@ -458,7 +468,7 @@ class Turmoil:
         verdict = self.engine.receive(Packet(bytearray(data)), side, self.now)
         self.received += 1
         self.bytes_in += len(data)
-        assert verdict.why.name != "FAULT", self.engine.events()[-3:]
+        self._hear_from_the_engine()
         self.spoilt_fragments |= verdict.why is Why.HELD and not intact
         assert isinstance(verdict.why, Why)
         assert verdict.why < Why.IDLE
@@ -480,6 +490,15 @@ class Turmoil:
             header_arrives_as_sent(data, bytes(own[0].data), -1, inspected)
         self._amplifies_little()
         return [] if verdict.why is Why.HOST else [bytes(packet.data) for packet in verdict.packets]
+
+    def _hear_from_the_engine(self) -> None:
+        """What it sends of its own accord: what it has withheld, and repetitions of that."""
+        for packet, _ in self.engine.outgoing():
+            out = bytes(packet.data)
+            self._is_well_formed(out, True)
+            self._shows_no_inside_address(out)
+            self.bytes_of_its_own += len(out)
+        assert self.bytes_of_its_own <= MOST_OF_ITS_OWN * self.bytes_in
 
     def _amplifies_little(self) -> None:
         most = MOST_OUT_PER_IN * self.bytes_in + MOST_OUT_AT_ONCE

@@ -138,7 +138,7 @@ class Limits:
     flows: int = 1_000_000
     flows_per_host: int = 65_536
     ports_per_host: int = 3_072
-    """Public ports of one protocol, but for those that helpers promise: they have a limit of their own."""
+    """Public ports of one protocol, those that helpers promise included."""
     fragmented_datagrams: int = 256
     """Datagrams of one side that are put together at the same time."""
     stream_bytes: int = 262_144

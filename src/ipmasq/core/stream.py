@@ -141,6 +141,12 @@ class Stream:
             return edit.edited_end if round_up and position > edit.start else edit.edited_start
         return edit.edited_end + (position - edit.end)
 
+    def shifted(self, position: int) -> int:
+        """Where the listener would find original `position`, however far from here, if nothing else changed."""
+        if position >= self.decided and self.transparent is None:
+            return self.ready + position - self.decided
+        return self.edited(position)
+
     def original(self, position: int, round_up: bool = False) -> int:
         """Which original position the listener means. Inside replaced bytes: their start (so that no
         byte is acknowledged which has not arrived), or their end."""

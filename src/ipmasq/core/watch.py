@@ -176,7 +176,7 @@ class Watch:
         For one that is not believable: its receiver judges it, and may have to answer."""
         stream = self.streams[speaker]
         if stream is not None:
-            position = stream.edited(stream.position(segment.sequence))
+            position = stream.shifted(stream.position(segment.sequence))
             segment = self._at(stream, segment, position)
         acknowledgment = self.acknowledged(speaker, segment)
         other = self.streams[speaker.other]

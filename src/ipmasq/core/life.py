@@ -290,8 +290,7 @@ class Life:
         )
         self.settle(flow)
 
-    @staticmethod
-    def _join(flow: Flow, watch: Watch) -> None:
+    def _join(self, flow: Flow, watch: Watch) -> None:
         """Begin where the connection is. What is under way passes unseen: the listener has not
         acknowledged it, but it left before anybody looked."""
         if not flow.forth.packets:
@@ -299,6 +298,8 @@ class Life:
         if flow.state is State.INIT:
             watch.start(Speaker.CLIENT, flow.forth.end, at_start=True)
             return
+        if self.ask is not None:
+            self.ask(flow.id)
         for half in (flow.forth, flow.back):
             first = half.twin.acknowledged
             unseen = max(0, tcp.distance(first, half.end))

@@ -151,6 +151,8 @@ def one_input(data: bytes) -> None:
     chance = cast(Random, choices)
     first, size = choices.pick(FIRSTS), choices.pick(SEGMENT_SIZES)
     nagle, forged, operated = choices(2) == 1, choices(2) == 0, choices(4) == 0
+    if operated:
+        size = 536  # a helper that is loaded later has not seen what the ends said that they take
     loss, reorder = choices.pick((0.0, 0.1, 0.3)), choices.pick((0.0, 0.3, 0.8))
     texts = [text(choices), text(choices)]
     one = Peer(chance, first, texts[0], size, nagle)
@@ -158,7 +160,7 @@ def one_input(data: bytes) -> None:
     crossing = Crossing(chance, (one, other), loss, reorder)
     run(crossing, choices, forged, operated)
     one.closes = other.closes = True
-    run(crossing, choices, forged, operated)
+    run(crossing, choices, forged, operated=False)
     for said, listener in ((texts[0], other), (texts[1], one)):
         _is_heard(said, bytes(listener.heard))
         assert listener.other_end == len(listener.heard)
@@ -202,6 +204,8 @@ def forge(crossing: Crossing, choices: Choices) -> None:
     )
     if segment.flags & RST and segment.sequence == tcp.advance(me.first, me.next):
         return  # whoever guesses that may end a connection (RFC 5961)
+    if segment.flags & SYN and me.closes:
+        return  # a client may use its port again, see tests/fuzz/test_found.py
     packet = crossing._packet(speaker, segment, bytes(choices(30)))
     verdict = crossing.engine.receive(packet, Side(speaker), crossing.now)
     assert sum(len(each.data) for each in verdict.packets) <= 200

@@ -17,8 +17,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from fuzz.findings import finding
 from fuzz.one import BUILD
-from fuzz.targets import NAMES
+from fuzz.targets import NAMES, target
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
@@ -75,6 +76,7 @@ def fuzz(name: str, seconds: int) -> Result:
         f"-timeout={SLOWEST}",
         f"-artifact_prefix={corpus.parent}/crash-",
         "-rss_limit_mb=2000",
+        "-len_control=0",
         "-print_final_stats=1",
     ]
     directories = [str(corpus), str(CORPUS / name)]
@@ -120,9 +122,10 @@ def keep(name: str) -> None:
     files = sorted(best.iterdir(), key=lambda file: file.stat().st_size)
     for old in (CORPUS / name).iterdir():
         old.unlink()
+    one_input = target(name).one_input
+    lawful = [data for file in files if finding(one_input, data := file.read_bytes()) is None]
     size = 0
-    for file in files[:MOST_KEPT]:
-        data = file.read_bytes()
+    for data in lawful[:MOST_KEPT]:
         size += len(data)
         if size > MOST_BYTES:
             break

@@ -17,7 +17,7 @@ from tests.core.odd_packets import data_options
 from tests.core.peers import Editor, Network, Peer
 
 MEASURED = ("ipmasq.core.watch", "ipmasq.core.stream", "ipmasq.core.lines", "ipmasq.wire.tcp")
-LONGEST = 400
+LONGEST = 250
 FIRSTS = (0, 1000, (1 << 32) - 20, (1 << 31) - 5)
 SEGMENT_SIZES = (5, 20, 60, 536)
 WORDS = (
@@ -34,7 +34,7 @@ WORDS = (
 )
 FAR = (1 << 27, 1 << 28, -1 << 27, 1 << 30, 1 << 31)
 """Distances beyond any window."""
-STEPS = 20_000
+STEPS = 8_000
 KEPT = 1 << 14
 
 
@@ -104,7 +104,7 @@ def forge(network: Network, choices: Choices) -> None:
 
 
 def text(choices: Choices) -> bytes:
-    return b"".join(choices.pick(WORDS) + b"\r\n" for _ in range(choices(8)))
+    return b"".join(choices.pick(WORDS) + b"\r\n" for _ in range(choices(6)))
 
 
 def rewritten(line: bytes, kind: int) -> bytes:

@@ -148,7 +148,7 @@ class Limits:
     stream_memory_per_host: int = 32 << 20
     """Bytes kept for the watched streams that one address has opened."""
     lines: int = 20_000
-    """Lines per second that helpers look at, of all hosts together."""
+    """Lines per second that helpers look at, of all hosts together; one that announces a flow counts as ten."""
     lines_per_host: int = 5_000
     """Lines per second that helpers look at in connections that one address has opened."""
     # Packets per second that a fast path leaves to the engine:

@@ -29,7 +29,7 @@ MEASURED = tuple(
         *("problems", "sides", "tables", "values", "words"),
     )
 )
-LONGEST = 500
+LONGEST = 250
 TABLES = ("gateway", "timeouts", "limits", "control", "rule", "forward", "trigger", "helper")
 STRINGS = (
     *(

@@ -16,7 +16,7 @@ MEASURED = tuple(
         *("timers", "tracking", "translate", "watch"),
     )
 )
-LONGEST = 600
+LONGEST = 400
 OFTEN = 16
 """One event in so many is whatever an operator may do; otherwise nothing would live for long."""
 

@@ -12,7 +12,7 @@ from tests.helpers.ftp_talk import SIDES, Bytes, converse
 from tests.helpers.playbook import CLIENT, SERVER, Talk
 
 MEASURED = ("ipmasq.helpers.ftp",)
-LONGEST = 300
+LONGEST = 200
 
 
 def one_input(data: bytes) -> None:

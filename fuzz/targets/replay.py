@@ -22,7 +22,7 @@ MEASURED = (
     "ipmasq.gateway.story",
     "ipmasq.planes.pcap",
 )
-LONGEST = 600
+LONGEST = 300
 SIDES: tuple[Sides | None, ...] = (
     None,
     None,

@@ -116,7 +116,7 @@ class HelperUse:
     expectations_per_flow: int = 4
     """Outstanding at once; the oldest unanswered one is replaced."""
     expectations_per_host: int = 64
-    """Outstanding at once per inside host, over all its flows; a further one is refused."""
+    """Outstanding at once over all flows that one address has opened; a further one is refused."""
     expectation_life: float = 60.0
     """Seconds that a promised flow is waited for (RFC 6384, 12: at least 30)."""
 

@@ -28,7 +28,6 @@ from ipmasq.core.reassembly import Datagram
 from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
-from ipmasq.core.tcp_states import OVER
 from ipmasq.core.tracking import track
 from ipmasq.core.translate import compose, dress, is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
@@ -214,7 +213,7 @@ class Engine:
         half = self.table.find(side, ipv4.TCP, key)
         opens = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
         # Only its client can open it anew (RFC 9293, 3.6.1): anybody can write a SYN.
-        anew = half is not None and half is half.flow.forth and half.flow.state in OVER
+        anew = half is not None and half is half.flow.forth and half.flow.is_over
         if half is not None and opens and anew:
             self.life.end(half.flow, Why.REPLACED)
             half = None

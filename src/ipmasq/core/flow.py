@@ -338,6 +338,14 @@ class Flow:
             return self.state is State.INIT
         return self.forth.acknowledged == (self.back.end - 1) & 0xFFFFFFFF
 
+    @property
+    def is_over(self) -> bool:
+        """TCP: nothing more can be said: an end has broken off, or each has acknowledged the other's FIN."""
+        if self.state is State.C_S_FIN:
+            forth, back = self.forth, self.back
+            return forth.acknowledged == back.end and back.acknowledged == forth.end
+        return self.state is State.TRANS
+
     def deadline(self, timeouts: Timeouts) -> float:
         """When it will be forgotten, as far as is known now."""
         if self.protocol == ipv4.TCP:

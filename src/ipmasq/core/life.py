@@ -271,8 +271,9 @@ class Life:
     # -- helpers and what they wish (the `Desk` of `helping`)
 
     def bind(self, flow: Flow) -> None:
-        """Give the flow its helper, if there is one for it. Only streams can be watched so far."""
-        if flow.protocol != ipv4.TCP:
+        """Give the flow its helper, if there is one for it. Only streams can be watched so far, and none
+        that is being closed: it has nothing more to announce."""
+        if flow.state not in (State.INIT, State.ESTABLISHED):
             return
         for binding, _ in bindings(self.registered, flow.protocol, flow.client, flow.server):
             if binding is not None:
@@ -300,7 +301,10 @@ class Life:
             self.unheard.add(flow.id)  # bytes are in flight: tried again with the next segment
             return
         self.unheard.discard(flow.id)
+        if isinstance(flow.helper, Attachment):
+            self.timers.cancel(flow.helper)
         flow.helper = attachment
+        self.wait_for(attachment)
         binding.helper.bound += 1
         binding.helper.watching += 1
         self.tell(
@@ -395,10 +399,10 @@ class Life:
         return self.promises.make(attachment.flow, use, speaker, announced, protocol, self.now)
 
     def withdraw(self, expectations: list[Expectation]) -> None:
-        """Of those, none will be."""
-        for expectation in expectations:
-            if expectation.mapping:
-                self.table.drop_unused(expectation.mapping)
+        """Drop expectations whose announcement was not forwarded, and free their ports."""
+        for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
+            if mapping is not None:
+                self.table.drop_unused(mapping)
 
     def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""

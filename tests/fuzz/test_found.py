@@ -35,6 +35,16 @@ class Hasty(Helper):
         door.refuse("as it likes")
 
 
+class Forgetful(Helper):
+    """Expects a place, then another one and the first again."""
+
+    name, ports, orthogonal = "forgetful", (21,), True
+
+    def on_line(self, line: bytes, door: Door) -> None:
+        for port in line[:-2]:
+            door.expect(Endpoint(door.endpoint(CLIENT).address, 2000 + port))
+
+
 class Talk:
     """A connection that is open, with a helper that rewrites lines which begin with E."""
 
@@ -133,3 +143,21 @@ def test_what_was_said_before_a_helper_came_and_went_arrives_when_it_is_repeated
     talk.unload()
     (again,) = talk.say(CLIENT, ACK | PSH, 0, b"hello", acknowledged=len(said[3]))
     assert again[2:4] == (0, b"hello")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the mapping of a promise that is replaced is freed though the line renews it",
+)
+def test_a_promise_that_one_line_replaces_and_renews_keeps_its_port():
+    talk = Talk()
+    talk.unload()
+    used = HelperUse("forgetful", Forgetful, TCP, frozenset((21,)), True, expectations_per_flow=1)
+    talk.crossing.engine.load_helper(used, talk.crossing.now)
+    talk.say(CLIENT, ACK | PSH, 0, b"the line of before\r\n1\r\n21\r\n")
+    (promised,) = talk.crossing.engine.expectations()
+    assert promised.announced.port == 2000 + ord("1")
+    public = [view.public for view in talk.crossing.engine.mappings()]
+    assert promised.public in public
+    talk.crossing.engine.unload_helper("forgetful", talk.crossing.now)
+    talk.crossing.engine.check()

@@ -8,25 +8,20 @@ Exit code 1 if a law was broken; what breaks it is in build/fuzz/TARGET/finding-
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz.findings import finding
 from fuzz.one import BUILD
-from fuzz.targets import NAMES, target
+from fuzz.targets import NAMES
 
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 HISTORY = BUILD / "history.tsv"
 """Target, executions and seconds of every run here."""
-MOST_KEPT, MOST_BYTES = 120, 24_000
-"""Inputs and bytes of one target that are kept in the repository."""
 SLOWEST = 20
 """Seconds after which one input counts as a hang."""
 
@@ -59,7 +54,7 @@ def main(arguments: list[str]) -> int:
         results.append(fuzz(name, seconds))
         print(row(results[-1]), flush=True)
         if given.keep:
-            keep(name)
+            subprocess.run([sys.executable, "-m", "fuzz.keep", name], cwd=HERE.parent, check=True)
     print("\n" + table(results))
     return 1 if any(result.findings or result.failure for result in results) else 0
 
@@ -109,27 +104,6 @@ def lines(name: str, corpus: Path) -> tuple[int, int]:
     out = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True)
     run, there = map(int, out.stdout.split()[-2:])
     return run, there
-
-
-def keep(name: str) -> None:
-    """Those inputs that together reach all that the corpus reaches, the shortest first."""
-    best = BUILD / name / "best"
-    shutil.rmtree(best, ignore_errors=True)
-    best.mkdir()
-    command = [sys.executable, "-m", "fuzz.one", name, "-merge=1", "-set_cover_merge=1"]
-    command += [str(best), str(BUILD / name / "corpus"), str(CORPUS / name)]
-    subprocess.run(command, cwd=HERE.parent, capture_output=True, check=False)
-    files = sorted(best.iterdir(), key=lambda file: file.stat().st_size)
-    for old in (CORPUS / name).iterdir():
-        old.unlink()
-    one_input = target(name).one_input
-    lawful = [data for file in files if finding(one_input, data := file.read_bytes()) is None]
-    size = 0
-    for data in lawful[:MOST_KEPT]:
-        size += len(data)
-        if size > MOST_BYTES:
-            break
-        (CORPUS / name / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
 
 
 def row(result: Result) -> str:

@@ -239,17 +239,23 @@ class Life:
         """Let go of everything whose time has come."""
         self.now = now
         for thing in self.timers.due(now):
-            if isinstance(thing, Flow):
-                self._flow_is_due(thing)
-            elif isinstance(thing, Expectation):
-                self.end_promise(thing, Why.IDLE)
-            elif isinstance(thing, Attachment):
-                self._expire(thing)
-            elif isinstance(thing, Opening):
-                if self.admission.openings.get(thing.trigger.name) is thing:
-                    del self.admission.openings[thing.trigger.name]
-            elif self.reassembly.forget(thing):
-                self.counts[Why.FRAGMENT_TIMEOUT] += 1
+            try:
+                self._is_due(thing)
+            except Exception as error:
+                self.packet_failed(Side.INSIDE, b"", error)
+
+    def _is_due(self, thing: Flow | Expectation | Opening | Datagram | Attachment) -> None:
+        if isinstance(thing, Flow):
+            self._flow_is_due(thing)
+        elif isinstance(thing, Expectation):
+            self.end_promise(thing, Why.IDLE)
+        elif isinstance(thing, Attachment):
+            self._expire(thing)
+        elif isinstance(thing, Opening):
+            if self.admission.openings.get(thing.trigger.name) is thing:
+                del self.admission.openings[thing.trigger.name]
+        elif self.reassembly.forget(thing):
+            self.counts[Why.FRAGMENT_TIMEOUT] += 1
 
     def _flow_is_due(self, flow: Flow) -> None:
         if self.ask is not None:

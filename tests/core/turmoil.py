@@ -98,6 +98,14 @@ WAITS = (0.0, 0.3, 1.0, 4.0, 16.0, 61.0, 241.0, 301.0, 7441.0)
 class UnguardedEngine(Engine):
     """One whose faults come out: it does not turn them into counted drops."""
 
+    def __init__(self, policy: Policy, chance: Callable[[int], int], now: float) -> None:
+        super().__init__(policy, chance, now)
+        self.life.packet_failed = self._came_out  # type: ignore[method-assign]
+
+    @staticmethod
+    def _came_out(side: Side, data: bytes, error: Exception) -> None:
+        raise error
+
     def _failed(self, packet: Packet, side: Side, now: float, error: Exception) -> Verdict:
         raise error
 

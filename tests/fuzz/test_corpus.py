@@ -17,7 +17,7 @@ MOST_BYTES = 400_000
 @pytest.mark.parametrize("name", NAMES)
 def test_no_kept_input_breaks_a_law(name: str):
     files = sorted((CORPUS / name).iterdir())
-    assert len(files) > 10
+    assert len(files) >= 5
     one_input = target(name).one_input
     broken = {
         file.name: found[1] for file in files if (found := finding(one_input, file.read_bytes()))

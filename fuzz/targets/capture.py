@@ -21,7 +21,7 @@ MEASURED = (
     "ipmasq.wire.ethernet",
     "ipmasq.wire.partial",
 )
-LONGEST = 240
+LONGEST = 128
 LINKS = (0, 1, 12, 14, 101, 108, 113, 228, 229, 276, 7, 65535)
 KINDS = (1, 2, 3, 6, 5, 0x0A0D0D0A)
 

@@ -16,7 +16,7 @@ from tests.core.odd_packets import any_fragment
 from tests.core.turmoil import OUTER
 
 MEASURED = ("ipmasq.core.reassembly", "ipmasq.wire.ipv4")
-LONGEST = 96
+LONGEST = 64
 MOST = 32
 
 

@@ -1,6 +1,6 @@
 """Packets that nobody asked for, at a bounded rate: `python -m tests.soak.flood SEED SOURCE TARGET RATE`.
 
-SOURCE is the /24 network that they pretend to come from (`198.18.7.0`), TARGET an address, RATE
+SOURCE is the /24 network that they pretend to come from (`198.51.100.0`), TARGET an address, RATE
 packets per second. They are SYNs, segments of no connection, datagrams, echo requests, single fragments,
 lines for a helper, and noise.
 """
@@ -30,25 +30,30 @@ class Flood:
     def packet(self) -> bytes:
         chance = self._chance
         source = self._source[:3] + bytes((chance.randrange(*LAST_BYTES),))
-        port = chance.choice((21, 80, 2121, chance.randrange(1, 65536)))
+        port = chance.choice(
+            (21, 80, 2121, chance.randrange(61000, 65096), chance.randrange(1, 65536))
+        )
         ends = (source, chance.randrange(1, 65536), self._target, port)
         match chance.randrange(8):
             case 0 | 1 | 2:
                 return packets.tcp(*ends, packets.SYN)
             case 3:
-                return packets.tcp(*ends, chance.randrange(64), chance.randbytes(20))
+                return packets.tcp(*ends, chance.randrange(64), payload=chance.randbytes(20))
             case 4:
                 return packets.udp(*ends, chance.randbytes(chance.randrange(500)))
             case 5:
                 return self._fragment(source)
             case 6:
                 line = b"PORT 10,0,0,9,%d,%d\r\n" % (chance.randrange(256), chance.randrange(256))
-                return packets.tcp(*ends[:3], 21, packets.ACK, line)
+                return packets.tcp(*ends[:3], 21, packets.ACK, payload=line)
         return self._noise(source)
 
     def _fragment(self, source: bytes) -> bytes:
         chance = self._chance
-        place = {"fragment": packets.MF | chance.randrange(8000), "identification": chance.getrandbits(16)}
+        place = {
+            "fragment": packets.MF | chance.randrange(8000),
+            "identification": chance.getrandbits(16),
+        }
         return packets.ip(source, self._target, packets.UDP, chance.randbytes(64), **place)
 
     def _noise(self, source: bytes) -> bytes:

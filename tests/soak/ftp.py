@@ -56,7 +56,9 @@ class Sessions:
     def __init__(self, worker: Worker, address: str, port: int, root: Path) -> None:
         self._worker, self._at, self._root = worker, (address, port), root
         self._numbers = count()
-        self._stem = f"{socket.gethostname()}-{address}-{port}-{worker.chance.randrange(1 << 32):08x}"
+        self._stem = (
+            f"{socket.gethostname()}-{address}-{port}-{worker.chance.randrange(1 << 32):08x}"
+        )
 
     def one(self) -> None:
         chance, tally = self._worker.chance, self._worker.tally

@@ -79,7 +79,7 @@ class Operator(threading.Thread):
         time.sleep(DOWN)
         self._stage.ip("gw", f"link set {interface} up")
         if interface == "outside":  # the kernel forgot it
-            self._stage.ip("gw", f"route replace default via {ROUTER}")
+            self._stage.ip("gw", f"route replace default via {ROUTER} proto static")
 
     def _ask(self, request: str, **arguments: object) -> None:
         with Client(str(self._stage.socket)) as gateway:

@@ -1,6 +1,6 @@
 """Where a soak takes place: a lab with real FTP servers and echo servers, and a gateway in its midst.
 
-    in1, in2, in3 --- gw1 --- net --- out1, out2
+in1, in2, in3 --- gw1 --- net --- out1, out2
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Stage:
         """Everything about the gateway's host that it might have changed, and files of its own."""
         return {
             **trace(self),  # type: ignore[arg-type]
-            "state": "\n".join(sorted(str(each) for each in self.state.rglob("*") if each.is_file())),
+            "state": "\n".join(
+                sorted(str(each) for each in self.state.rglob("*") if each.is_file())
+            ),
             "socket": str(self.socket.exists()),
         }
 
@@ -107,7 +109,10 @@ def await_listener(process: subprocess.Popen[bytes], port: int) -> None:
     """Raises RuntimeError if it does not listen in time."""
     deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
-        if f":{port:04X} 00000000:0000 0A" in Path("/proc", str(process.pid), "net/tcp").read_text():
+        if (
+            f":{port:04X} 00000000:0000 0A"
+            in Path("/proc", str(process.pid), "net/tcp").read_text()
+        ):
             return
         time.sleep(0.05)
     raise RuntimeError(f"no server listens on port {port}")

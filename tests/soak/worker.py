@@ -12,7 +12,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 PATIENCE = 20.0
 """Seconds that any wait for the other end may take."""
@@ -60,7 +60,7 @@ class Worker:
             except (OSError, EOFError) as error:
                 self.fail(error)
             time.sleep(self.chance.uniform(0, 2 * pause))
-        print(json.dumps(asdict(self.tally)), flush=True)
+        print(json.dumps(vars(self.tally)), flush=True)
 
     def fail(self, error: BaseException) -> None:
         self.tally.failed[f"{type(error).__name__}: {error}"[:80]] += 1

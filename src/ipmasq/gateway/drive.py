@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
 from ipmasq.core.policy import Claim, Policy, PortRange
 from ipmasq.core.side import Side
+from ipmasq.gateway import garbage
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.plane import LivePlane
 from ipmasq.wire.packet import Packet
@@ -59,9 +59,7 @@ class Drive:
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
-        # A full collection walks through all flows, and stands still for it; they need none: the
-        # core leaves no cycles behind.
-        gc.set_threshold(10_000, 50, 1_000_000)
+        garbage.rarely()
         self.plane.open()
         try:
             self.claim()
@@ -100,7 +98,8 @@ class Drive:
         plane goes on as before."""
         claims = left_over(self.engine.claims(), self.engine.policy, self._in_use)
         if claims != self._claimed:
-            self.plane.claim(claims)
+            with garbage.of_this():
+                self.plane.claim(claims)
             self._claimed = claims
 
     def tell(self) -> None:

@@ -1,8 +1,9 @@
 # ipmasq. `make help` lists what there is to do.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lint format docs lock setup venv root clean distclean
+.PHONY: help demo test check bench soak lint format docs lock setup venv root clean distclean
 MAKEFLAGS += --no-print-directory
 PLANE ?= tun
+MINUTES ?= 20
 PYTHON := .venv/bin/python
 
 help: ## this list
@@ -20,6 +21,9 @@ check: venv lint ## the quick loop: format, lint, types, floors, all tests but t
 bench: root setup ## measure; prints tables, writes docs/performance.md and build/bench.json (root)
 	@mkdir -p build
 	$(PYTHON) -m tests.bench --write-docs
+
+soak: root setup ## a long mixed load through injected faults, and a verdict (root; MINUTES=20, PLANE=tun, ebpf-tc, ebpf-xdp)
+	$(PYTHON) -m tests.soak --minutes $(MINUTES) --plane $(PLANE)
 
 lint: venv ## format, lint, types, floors, and whether the generated docs are current
 	.venv/bin/ruff format --check --quiet .

@@ -52,7 +52,7 @@ def soak(plan: Plan, tell: Callable[[str], object]) -> Outcome:
         except RuntimeError as error:  # the gateway has ended, or stands still
             outcome.faults.append(str(error))
         finally:
-            ended = running.stop()
+            ended, outcome.unreachable = running.stop()
         if ended:
             outcome.faults.append(f"the gateway ended with {ended}")
         outcome.faults += _left_behind(before, made.trace())

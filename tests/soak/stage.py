@@ -142,14 +142,17 @@ class Running:
         self.process.send_signal(signal.SIGUSR2 if checked else signal.SIGUSR1)
         return dict(json.loads(self._line()))
 
-    def stop(self) -> int:
-        """What it ends with: 0 if all is well."""
+    def stop(self) -> tuple[int, int]:
+        """What it ends with (0 if all is well), and how many objects were garbage in cycles."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return int(self.process.wait(PATIENCE))
+            said, _ = self.process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return int(self.process.wait())
+            said, _ = self.process.communicate()
+        facts = [line for line in said.splitlines() if line.startswith(b"{")]
+        found = json.loads(facts[-1]).get("unreachable", 0) if facts else 0
+        return int(self.process.returncode), int(found)
 
     def _line(self) -> bytes:
         out: IO[bytes] = self.process.stdout

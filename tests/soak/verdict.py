@@ -31,6 +31,8 @@ class Outcome:
     samples: list[Sample] = field(default_factory=list)
     idle: tuple[Sample, Sample] | None = None
     """Before the load, and once all flows have ended."""
+    unreachable: int = 0
+    """Objects that only a full collection found to be garbage, at the end."""
     faults: list[str] = field(default_factory=list)
 
 
@@ -74,6 +76,7 @@ def told(outcome: Outcome) -> str:
         lines.append("  failed: " + _counted(outcome.refused))
     if outcome.samples:
         lines += _figures(outcome.samples, outcome.idle)
+    lines.append(f"garbage in cycles at the end: {outcome.unreachable} objects")
     return "\n".join(lines)
 
 

@@ -68,7 +68,6 @@ class Facts:
             while place is not None and place.tb_next is not None:
                 place = place.tb_next
             facts["invariants"] = f"violated at line {place.tb_lineno if place else '?'}: {error}"
-        facts["tracked"] = len(gc.get_objects())
         if tracemalloc.is_tracing():
             facts |= self._diagnosis()
         print(json.dumps(facts), flush=True)

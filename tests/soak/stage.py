@@ -187,7 +187,7 @@ def configuration(socket: Path, more: str = "") -> str:
         outside = "outside"
 
         [timeouts]
-        tcp_established = 60
+        tcp_established = 30
         tcp_opening = 5
         tcp_closing = 5
         udp = 10

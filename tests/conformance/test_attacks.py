@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from ipmasq.core.flow import Mapping
 from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
@@ -432,13 +431,19 @@ def test_one_host_cannot_take_all_public_ports():
     world.udp(IN1, 7000, OUT1, 53).leaves_from(E1)
 
 
-def test_what_a_helper_promises_needs_none_of_the_ports_that_its_host_may_have():
-    table = World(limits=Limits(ports_per_host=1)).engine.table
-    inside, remote = Endpoint(IN1, 5000), Endpoint(OUT1, 53)
-    assert isinstance(table.map(packets.UDP, inside, remote), Mapping)
-    other = Endpoint(IN1, 5001)
-    assert table.map(packets.UDP, other, remote) is Why.PORT_LIMIT
-    assert isinstance(table.map(packets.UDP, other, remote, promised_at=E1), Mapping)
+@pytest.mark.row("A-21", "A-12")
+def test_what_a_helper_promises_counts_to_its_host_and_so_does_whatever_uses_it():
+    """PORT p, and then a flow from source p, must not be a way round the quota."""
+    world = World(limits=Limits(ports_per_host=8), ports=PortRange(61000, 61039), helpers=(FTP,))
+    talk = ftp(world)
+    for port in range(2000, 2050):
+        talk.say(CLIENT, b"PORT " + numbers(IN1, port) + b"\r\n")
+        talk.say(SERVER, b"200 fine\r\n")
+        world.tcp(IN1, port, OUT1, 80, SYN)
+    table = world.engine.table
+    assert len(table.mappings()) == table.ports[packets.TCP, IN1] == 8
+    world.tcp(IN2, 5000, OUT1, 80, SYN).leaves_from(E1)
+    table.check()
 
 
 @pytest.mark.row("A-29")

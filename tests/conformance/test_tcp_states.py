@@ -94,6 +94,7 @@ class Ends:
 
     def send(self, who: int, flags: int, payload: bytes) -> None:
         ends = ((IN1, 4000, OUT1, 80), (OUT1, 80, *self.public))[who]
+        before = self.state
         if flags & SYN and who == 0 and self.state in ("closed", "trans", "c+s-fin"):
             self.next = [self.next[0] + 1000, self.next[1] + 1000]
         seq, ack = self.next[who], self.next[1 - who] if flags & ACK else 0
@@ -103,7 +104,16 @@ class Ends:
             out = verdict.packets[0].data
             self.public = Endpoint(E1, int.from_bytes(out[20:22], "big"))
         if verdict.packets and not flags & RST:
-            self.next[who] += len(payload) + bool(flags & (SYN | FIN))
+            self.next[who] += self.room(before, who, flags, payload)
+
+    @staticmethod
+    def room(before: str, who: int, flags: int, payload: bytes) -> int:
+        """What a segment takes of its speaker's stream: nothing, where the ends would not accept it (a SYN
+        in a connection, anything else before there is one; RFC 9293, 3.10.7)."""
+        opening = before in ("closed", "init") or (not who and before in ("trans", "c+s-fin"))
+        if flags & SYN:
+            return int(opening)
+        return 0 if before == "init" else len(payload) + bool(flags & FIN)
 
     @property
     def state(self) -> str:

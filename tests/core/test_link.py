@@ -32,7 +32,9 @@ class Transfer:
     ) -> tuple[Endpoint, Endpoint] | None:
         from tests.core.conversation import read
 
-        segment = Segment(0, 0, 1, 1, flags, 1000, 0, 0, b"")
+        syn = flags & SYN
+        acknowledged = 2 if flags & ACK else 0
+        segment = Segment(0, 0, 1 if syn else 2, acknowledged, flags, 1000, 0, 0, b"")
         verdict = self.talk.engine.receive(build(source, destination, segment), side, self.talk.now)
         self.talk.engine.check()
         self.talk.events += self.talk.engine.events()

@@ -118,6 +118,10 @@ class LimitsTable(_Table):
     ports_per_host: Count | None = None
     fragmented_datagrams: Count = Limits().fragmented_datagrams
     stream_bytes: Count = Limits().stream_bytes
+    stream_memory: Count | None = None
+    stream_memory_per_host: Count | None = None
+    lines: Count = Limits().lines
+    lines_per_host: Count = Limits().lines_per_host
     flow_packets_per_host: Count = Limits().flow_packets_per_host
     openings_per_host: Count = Limits().openings_per_host
     openings_per_side: Count = Limits().openings_per_side

@@ -208,11 +208,19 @@ class Kind(NamedTuple):
     protocol: int
     sides: tuple[Side, Side]
     """Where client and server are."""
+    reach: int
+    """TCP: see `Flow.reach`."""
+
+
+BASE_REACH = 16
+"""A window that is not scaled has at most 2^16 bytes (RFC 9293, 3.1)."""
+MOST_REACH = 30
+"""And one that is, 2^30 (RFC 7323, 2.3)."""
 
 
 @cache
-def _kind(protocol: int, sides: tuple[Side, Side]) -> Kind:
-    return Kind(protocol, sides)
+def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
+    return Kind(protocol, sides, reach)
 
 
 class Flow:
@@ -246,7 +254,7 @@ class Flow:
     ) -> None:
         """`sides`: where client and server are. Raises nothing; the table enters it."""
         self.id = id_
-        self.kind = _kind(protocol, sides)
+        self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
         self.forth = Half(
             self,
             pack(client.real, server.seen),
@@ -284,6 +292,16 @@ class Flow:
         return self.kind.sides
 
     @property
+    def reach(self) -> int:
+        """TCP: no window of its ends can be larger than two to the power of this, in bytes; so neither
+        of the numbers of a segment is farther than that from those of the one before."""
+        return self.kind.reach
+
+    @reach.setter
+    def reach(self, reach: int) -> None:
+        self.kind = _kind(*self.kind[:2], reach)
+
+    @property
     def client(self) -> End:
         return End(source_of(self.forth.key), source_of(self.forth.wire))
 
@@ -306,6 +324,11 @@ class Flow:
         """The inside host that it is counted for: the one that opened it, else the published one."""
         key = (self.forth if self.opened_by is Side.INSIDE else self.back).key
         return key[: (len(key) - 4) // 2]
+
+    @property
+    def payer(self) -> Address:
+        """Who pays for what is kept and done for it: the address of the one that opened it."""
+        return source_of(self.forth.key).address
 
     def deadline(self, timeouts: Timeouts) -> float:
         """When it will be forgotten, as far as is known now."""

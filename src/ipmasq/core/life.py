@@ -5,10 +5,12 @@ Everything that has a deadline or is told to listeners goes through here. `Engin
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 
 from ipmasq.core import events
 from ipmasq.core.admission import Admission, Decision, Opening
+from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.door import Speaker
 from ipmasq.core.events import Event
 from ipmasq.core.flow import End, Flow, Mapping
@@ -22,13 +24,21 @@ from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.tcp_states import OVER, State
 from ipmasq.core.timers import Timers
+from ipmasq.core.translate import compose
 from ipmasq.core.watch import Watch
 from ipmasq.core.why import Why
-from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire import ipv4, tcp
+from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.packet import Packet
 
 MOST_EVENTS = 1 << 17
 """Events kept for a listener that does not come; the oldest half is lost beyond that, and counted."""
+
+FAILED_BYTES = 128
+"""Bytes of a packet that could not be handled that an event shows."""
+
+BETWEEN_FAILURES = 1.0
+"""Seconds between two events about such packets."""
 
 PRESSING = events.FlowSettled | events.FlowUnsettled | events.FlowClosed
 """What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
@@ -40,12 +50,18 @@ class Life:
         self.now = now
         self.counts = [0] * (max(Why) + 1)
         self.lost_events = 0
+        self._failures = 0
+        self._failures_told = -inf
         self.table = Table(policy, chance)
         self.promises = Promises(self.table)
         self.admission = Admission(policy, self.table, self.promises)
         self.registered = {use.name: Registered(use) for use in policy.helpers}
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
-        self.timers: Timers[Flow | Expectation | Opening | Datagram] = Timers()
+        self.timers: Timers[Flow | Expectation | Opening | Datagram | Attachment] = Timers()
+        limits = policy.limits
+        self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
+        self.work = Rate(limits.lines_per_host, limits.lines)
+        self._outgoing: list[tuple[Packet, Side]] = []
         self.unheard: set[int] = set()
         """Flows that a helper waits for a quiet moment to begin to watch."""
         self.ask: Ask | None = None
@@ -182,6 +198,10 @@ class Life:
                 self.now, flow.id, why, out.packets, out.bytes, back.packets, back.bytes
             )
         )
+        if isinstance(flow.helper, Attachment):
+            self.timers.cancel(flow.helper)
+        if flow.watch is not None:
+            flow.watch.close()
         # Like the table, break cycles: nobody need look for them.
         flow.helper = flow.watch = None
         self.unheard.discard(flow.id)
@@ -205,6 +225,8 @@ class Life:
                 self._flow_is_due(thing)
             elif isinstance(thing, Expectation):
                 self.end_promise(thing, Why.IDLE)
+            elif isinstance(thing, Attachment):
+                self._expire(thing)
             elif isinstance(thing, Opening):
                 if self.admission.openings.get(thing.trigger.name) is thing:
                     del self.admission.openings[thing.trigger.name]
@@ -253,7 +275,9 @@ class Life:
                 attachment.terminator,
                 attachment.longest,
                 self.policy.limits.stream_bytes,
+                partial(Account, self.memory, flow.payer),
             )
+            self._join(flow, flow.watch)
         elif not flow.watch.retain(attachment, attachment.terminator, attachment.longest):
             self.unheard.add(flow.id)  # bytes are in flight: tried again with the next segment
             return
@@ -266,6 +290,45 @@ class Life:
         )
         self.settle(flow)
 
+    def _join(self, flow: Flow, watch: Watch) -> None:
+        """Begin where the connection is. What is under way passes unseen: the listener has not
+        acknowledged it, but it left before anybody looked."""
+        if not flow.forth.packets:
+            return  # its SYN is being handled
+        if flow.state is State.INIT:
+            watch.start(Speaker.CLIENT, flow.forth.end, at_start=True)
+            return
+        if self.ask is not None:
+            self.ask(flow.id)
+        for half in (flow.forth, flow.back):
+            first = half.twin.acknowledged
+            unseen = max(0, tcp.distance(first, half.end))
+            watch.start(half.speaker, first, at_start=False, unseen=unseen)
+
+    def wait_for(self, attachment: Attachment) -> None:
+        """Set the timer for what its watch is to send of its own accord."""
+        watch = attachment.flow.watch
+        deadline = watch.deadline if watch is not None else inf
+        if deadline < inf:
+            self.timers.set(attachment, max(deadline, self.now))
+
+    def _expire(self, attachment: Attachment) -> None:
+        """What is withheld leaves, and what was acknowledged early is repeated."""
+        flow = attachment.flow
+        if flow.helper is not attachment or flow.watch is None:
+            return
+        if not attachment.condemned:
+            for sent in flow.watch.expire(self.now):
+                half = flow.half(sent.speaker)
+                packet = compose(half, tcp.write(sent.segment, sent.payload))
+                self._outgoing.append((packet, half.side))
+            self.wait_for(attachment)
+
+    def take_outgoing(self) -> list[tuple[Packet, Side]]:
+        """What is to be sent of the gateway's own accord; see `Engine.outgoing`."""
+        taken, self._outgoing = self._outgoing, []
+        return taken
+
     def release(self, flow: Flow, why: Why) -> None:
         """The helper looks at the flow no longer; what it has changed stays changed."""
         self.unheard.discard(flow.id)
@@ -276,6 +339,7 @@ class Life:
         attachment.registered.watching -= 1
         if flow.watch is not None:
             flow.watch.release()
+            self.wait_for(attachment)
         name = attachment.registered.use.name
         self.tell(events.HelperReleased(self.now, flow.id, name, why))
 
@@ -286,6 +350,9 @@ class Life:
         if unheard:
             self.bind(flow)
         elif watch.is_plain:
+            if isinstance(flow.helper, Attachment):
+                self.timers.cancel(flow.helper)
+            watch.close()
             flow.watch = None
             flow.helper = None
             self.settle(flow)
@@ -371,6 +438,7 @@ class Life:
         """Raise AssertionError unless every index, count and stream is consistent."""
         self.table.check()
         self.promises.check()
+        kept: dict[Address, int] = {}
         for flow in self.table.flows.values():
             assert not (flow.settled and flow.watch)
             assert flow.due is not None
@@ -378,6 +446,9 @@ class Life:
             for stream in flow.watch.streams if flow.watch else ():
                 if stream is not None:
                     stream.check()
+                    assert stream.account.host == flow.payer
+                    kept[flow.payer] = kept.get(flow.payer, 0) + stream.account.kept
+        self.memory.check(kept)
 
     # -- events
 
@@ -390,8 +461,29 @@ class Life:
             self.lost_events += MOST_EVENTS // 2
             del self._events[: MOST_EVENTS // 2]
 
+    def packet_failed(self, side: Side, data: bytes, error: Exception) -> None:
+        """Handling a packet raised. `data`: its first bytes."""
+        self._failures += 1
+        if self.now < self._failures_told + BETWEEN_FAILURES:
+            return
+        self._failures_told = self.now
+        failures, self._failures = self._failures, 0
+        self.tell(events.PacketFailed(self.now, side, data, in_one_line(error), failures))
+
     def drain(self) -> list[Event]:
         """What has happened since the last call."""
         happened, self._events = self._events, []
         self.pressing = False
         return happened
+
+
+def in_one_line(error: Exception) -> str:
+    """What was raised, and in which line of which file."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    if step is None:
+        return text
+    file = step.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
+    return f"{text} ({file}:{step.tb_lineno})"

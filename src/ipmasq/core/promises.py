@@ -30,6 +30,7 @@ NOT_ITS_OWN = "address is not the speaker's own"
 SYSTEM_PORT = "port below 1024"
 HOST_HAS_TOO_MANY = "host has too many expectations"
 NO_PORT = "no public port is free"
+HOST_HAS_TOO_MANY_PORTS = "host has too many public ports"
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error
@@ -167,7 +168,7 @@ class Promises:
                 return Endpoint(me.seen.address, port), None
         mapping = self._table.map(protocol, target, other.seen, promised_at=me.seen.address)
         if isinstance(mapping, Why):
-            raise Refusal(NO_PORT)
+            raise Refusal(HOST_HAS_TOO_MANY_PORTS if mapping is Why.PORT_LIMIT else NO_PORT)
         return mapping.public, mapping
 
     def replaced_by(self, new: Expectation, most: int) -> list[Expectation]:

@@ -119,11 +119,18 @@ class Drive:
             return packets
 
         self.plane.pump(descriptor, receive, BATCH)
+        self._send()
+
+    def _send(self) -> None:
+        """What the engine sends of its own accord."""
+        for packet, side in self.engine.outgoing():
+            self.plane.send(packet, side)
 
     def _between(self, now: float) -> float | None:
         deadline = self.engine.deadline()
         if deadline is not None and deadline <= now:
             self.engine.tick(now)
+            self._send()
             deadline = self.engine.deadline()
         self.tell()
         return deadline

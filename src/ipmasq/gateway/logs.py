@@ -15,6 +15,7 @@ log = logging.getLogger("ipmasq")
 
 LEVELS: dict[type, int] = {
     events.HelperFailed: logging.ERROR,
+    events.PacketFailed: logging.ERROR,
     events.Refused: logging.WARNING,
     events.HelperLoaded: logging.INFO,
     events.HelperUnloaded: logging.INFO,

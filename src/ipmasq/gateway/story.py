@@ -41,6 +41,11 @@ def tell(event: Event) -> str | None:
             return f"helper {event.helper} left {show(event.line)} alone: {event.reason}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
+        case events.PacketFailed():
+            return (
+                f"{event.packet_failures} packet(s) from {event.side.name.lower()} could not be handled: "
+                f"{event.error}; the latest began with {event.data.hex()}"
+            )
     return None
 
 

@@ -67,3 +67,9 @@ def test_descriptors_that_leak_are_a_fault() -> None:
 
 def test_what_else_was_found_is_passed_on() -> None:
     assert judge(outcome(faults=["left behind: rules"])) == ["left behind: rules"]
+
+
+def test_nothing_is_said_of_memory_before_it_is_warm() -> None:
+    young = samples(memory=lambda n: 40_000 + 100 * n)[:80]
+    assert judge(outcome(samples=young)) == []
+    assert "too short to say" in told(outcome(samples=young))

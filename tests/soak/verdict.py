@@ -13,6 +13,12 @@ from tests.soak.slope import Slope, slope
 WARM_UP = 0.25
 """Part of the time that is left out: tables, rings and the allocator's pools fill first."""
 
+LEAST_WARM_UP = 120.0
+"""Seconds: several times the longest idle time of `stage.configuration`."""
+
+LEAST_LEFT = 60.0
+"""Seconds of samples without which nothing is said."""
+
 GROWTH = 100.0
 """kB per minute that memory must not surely exceed. A leak of one flow per connection is several times as
 much under this load; what is less shows in a longer soak."""
@@ -60,7 +66,10 @@ def judge(outcome: Outcome) -> list[str]:
 
 def slopes(samples: list[Sample]) -> tuple[Slope, Slope]:
     """Of memory (kB) and of descriptors, per minute, once it is warm."""
-    warm = [each for each in samples if each.at >= samples[-1].at * WARM_UP] if samples else []
+    begin = max(samples[-1].at * WARM_UP, LEAST_WARM_UP) if samples else 0.0
+    warm = [each for each in samples if each.at >= begin]
+    if not warm or warm[-1].at - warm[0].at < LEAST_LEFT:
+        warm = []
     return (
         slope([(each.at / 60, each.anonymous) for each in warm]),
         slope([(each.at / 60, each.descriptors) for each in warm]),
@@ -94,7 +103,7 @@ def _figures(samples: list[Sample], idle: tuple[Sample, Sample] | None) -> list[
     last = samples[-1]
     sizes = [each.anonymous for each in samples]
     lines = [
-        f"memory: {_interval(memory)} kB/min (95 %, after a quarter of the time); "
+        f"memory: {_interval(memory)} kB/min (95 %, once warm); "
         f"from {sizes[0]} to {sizes[-1]} kB, {max(sizes)} at most",
         f"descriptors: {_interval(descriptors)} per minute; "
         f"{min(s.descriptors for s in samples)} to {max(s.descriptors for s in samples)}",

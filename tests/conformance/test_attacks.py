@@ -462,6 +462,58 @@ def test_a_flood_of_syns_is_its_senders_own_trouble_and_over_in_four_minutes():
     world.tcp(IN2, 1024, OUT1, 80, SYN).leaves_from(E1)
 
 
+@pytest.mark.row("A-29", "A-21")
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "unanswered"])
+def test_a_flood_of_forged_syns_keeps_no_client_out_of_a_published_server(answered: bool):
+    """The server answers each, which makes none of them a connection."""
+    web = Forward("web", TCP, None, PortRange(80, 80), IN1, 80)
+    world = World(limits=Limits(flows_per_host=100), forwards=(web,))
+    old = Conversation(world, Endpoint(OUT1, 4000), Endpoint(E1, 80))
+    old.say(SERVER, b"hello")
+    for n in range(500):
+        forged = Endpoint(bytes((198, 51, 100, n % 250)), 5000 + n)
+        syn = packets.tcp(*forged, E1, 80, SYN, seq=n)
+        world.engine.receive(Packet(bytearray(syn)), Side.OUTSIDE, world.now)
+        if answered:
+            answer = packets.tcp(IN1, 80, *forged, SYN | ACK, seq=9, ack=n + 1)
+            world.engine.receive(Packet(bytearray(answer)), Side.INSIDE, world.now)
+    assert len(world.flows) == 100
+    late = Conversation(world, Endpoint(OUT2, 4000), Endpoint(E1, 80))
+    for talk in (old, late):
+        talk.say(CLIENT, b"question")
+        assert talk.heard(SERVER).endswith(b"question")
+    world.later(241)
+    assert {flow.remote.address for flow in world.flows} == {OUT1, OUT2}
+
+
+@pytest.mark.row("A-21")
+def test_a_flood_of_forged_datagrams_keeps_no_client_out_of_a_published_server():
+    dns = Forward("dns", UDP, None, PortRange(53, 53), IN1, 53)
+    world = World(limits=Limits(flows_per_host=100), forwards=(dns,))
+    for _ in range(2):
+        world.udp(OUT1, 4000, E1, 53).reaches(IN1, 53)
+    for n in range(500):
+        forged = packets.udp(bytes((198, 51, 100, n % 250)), 5000 + n, E1, 53)
+        world.engine.receive(Packet(bytearray(forged)), Side.OUTSIDE, world.now)
+    world.udp(OUT2, 4000, E1, 53).reaches(IN1, 53)
+    world.udp(IN1, 53, OUT1, 4000).leaves_from(E1)
+    world.engine.check()
+
+
+@pytest.mark.row("5382-5t", "7857-2.1")
+def test_a_connection_that_its_client_has_not_confirmed_lives_as_long_as_an_opening_one():
+    world = World()
+    out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=5).one.source
+    world.tcp(OUT1, 80, *out, SYN | ACK, seq=9, ack=6)
+    world.later(239)
+    assert world.flows
+    world.tcp(OUT1, 80, *out, SYN | ACK, seq=9, ack=6)
+    world.later(239)
+    world.tcp(IN1, 4000, OUT1, 80, ACK, seq=6, ack=10)
+    world.later(7439)
+    assert world.flows
+
+
 @pytest.mark.row("A-21")
 @pytest.mark.parametrize("ports", [PortRange(61000, 61000), PortRange(61001, 61000)])
 def test_a_range_of_one_port_or_none_refuses_quietly(ports: PortRange):

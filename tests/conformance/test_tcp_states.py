@@ -86,6 +86,9 @@ class Ends:
             self.world.engine.tick(self.world.now)
             return self.state
         who = int(event[0] == "s")
+        if event == "c-syn" and self.state == "c+s-fin":
+            for end in (0, 1):
+                self.send(end, ACK, b"")  # what each end has said last is acknowledged
         flag = {"syn": SYN, "fin": FIN | ACK, "rst": RST | ACK}.get(event[2:], ACK)
         if event == "s-syn":
             flag |= ACK
@@ -139,6 +142,8 @@ def test_a_syn_from_the_server_does_not_end_a_connection_that_is_over():
     world.tcp(OUT1, 80, *out.source, SYN | ACK, seq=9, ack=6)
     world.tcp(OUT1, 80, *out.source, FIN | ACK, seq=10, ack=6)
     world.tcp(IN1, 4000, OUT1, 80, FIN | ACK, seq=6, ack=11)
+    assert world.flow.state == "c+s-fin"
+    world.tcp(IN1, 4000, OUT1, 80, SYN, seq=5005)  # the last FIN is not acknowledged yet
     assert world.flow.state == "c+s-fin"
     world.tcp(OUT1, 80, *out.source, SYN, seq=4711)
     world.tcp(OUT1, 80, *out.source, ACK, seq=11, ack=7).reaches(IN1, 4000)

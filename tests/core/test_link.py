@@ -26,6 +26,7 @@ class Transfer:
         self.seen = self._send(self.client, self.server, side, SYN)
         assert self.seen is not None
         self._send(self.seen[1], self.seen[0], side.other, SYN | ACK)
+        self._send(self.client, self.server, side, ACK)
 
     def _send(
         self, source: Endpoint, destination: Endpoint, side: Side, flags: int

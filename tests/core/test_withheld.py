@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipmasq.core.budget import MOST_RATES, Rate
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
 from ipmasq.core.watch import HOLD, MOST_REPEATS
@@ -297,7 +298,35 @@ def test_lines_beyond_what_a_host_may_have_looked_at_are_left_to_tcp() -> None:
     assert talk.client(burst[900:], at=900).payload == b"NOOP\r\n" * 50
 
 
+def test_lines_that_announce_flows_cost_more_of_what_a_host_may_have_done() -> None:
+    limits = replace(Limits(), lines_per_host=100)
+    talk = Conversation(policy(limits=limits)).open()
+    for _ in range(9):
+        assert talk.client(PORT).why is Why.TRANSLATED
+    talk.client(PORT)
+    at = talk.said[Side.INSIDE]
+    assert talk.client(PORT).why is Why.WORK_LIMIT
+    talk.later(1)
+    assert talk.client(PORT, at=at).why is Why.TRANSLATED
+
+
 @pytest.mark.row("A-16")
+def test_one_host_that_has_lines_looked_at_leaves_others_their_share() -> None:
+    rate = Rate(per_host=100, total=150)
+    rate.spend(b"one", rate.allowance(b"one", 5.0), 5.0)
+    assert rate.allowance(b"one", 5.0) == 0
+    assert rate.allowance(b"two", 5.0) in (49, 50)
+    assert rate.allowance(b"one", 5.5) in (49, 50)
+    assert rate.allowance(b"two", 7.0) == 100
+
+
+def test_the_hosts_whose_work_is_remembered_are_bounded() -> None:
+    rate = Rate(per_host=1, total=1e9)
+    for number in range(MOST_RATES + 500):
+        rate.spend(number.to_bytes(4, "big"), 5, number / 1e6)
+    assert len(rate._spent_until) <= MOST_RATES
+
+
 def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> None:
     """Counted in steps of the interpreter, not in time."""
     import sys

@@ -330,9 +330,27 @@ class Flow:
         """Who pays for what is kept and done for it: the address of the one that opened it."""
         return source_of(self.forth.key).address
 
+    @property
+    def is_opening(self) -> bool:
+        """TCP: the handshake is not complete: the client has not acknowledged the server's SYN. (Until it
+        does, what it has acknowledged is taken to be one less; see `tracking`.)"""
+        if self.state is not State.ESTABLISHED:
+            return self.state is State.INIT
+        return self.forth.acknowledged == (self.back.end - 1) & 0xFFFFFFFF
+
+    @property
+    def is_over(self) -> bool:
+        """TCP: nothing more can be said: an end has broken off, or each has acknowledged the other's FIN."""
+        if self.state is State.C_S_FIN:
+            forth, back = self.forth, self.back
+            return forth.acknowledged == back.end and back.acknowledged == forth.end
+        return self.state is State.TRANS
+
     def deadline(self, timeouts: Timeouts) -> float:
         """When it will be forgotten, as far as is known now."""
         if self.protocol == ipv4.TCP:
+            if self.is_opening:
+                return self.seen + timeouts.tcp_opening
             if self.links and self.state is State.ESTABLISHED:
                 return inf
             idle = timeout(self.state, timeouts)

@@ -53,6 +53,11 @@ class Registered:
         )
 
 
+EXPECTATION_COST = 10
+REFUSAL_COST = 3
+"""What it costs to expect a flow, and to refuse a line, in the time that an ordinary line takes."""
+
+
 class AlreadyForwardedError(ValueError):
     """Bytes cannot be replaced that have left: their line was not finished in time, or not awaited."""
 
@@ -125,6 +130,8 @@ class Attachment:
         self.condemned = False
         """The flow's packets are dropped from now on."""
         self.watching = True
+        self.work = 0
+        """What its lines have cost so far, in the time that an ordinary one takes."""
         self.due: Bucket[Any] | None = None
         """When its flow's watch has something to send of its own accord."""
         self._desk = desk
@@ -153,6 +160,7 @@ class Attachment:
 
     def hear(self, speaker: Speaker, line: Line) -> Heard:
         self.registered.inspected += 1
+        self.work += 1
         wishes = Wishes(self._desk, self, speaker, line)
         try:
             self._helper.on_line(line.text, wishes)
@@ -178,6 +186,7 @@ class Attachment:
 
     def refuse(self, speaker: Speaker, line: bytes, reason: str, by_helper: bool) -> None:
         """`by_helper`: the helper itself said that this is an attack."""
+        self.work += REFUSAL_COST
         refused = self.registered.refused
         refused[reason] = refused.get(reason, 0) + 1
         if by_helper:
@@ -214,6 +223,7 @@ class Wishes(Door):
         except Refusal as refusal:
             self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
             return None
+        self._attachment.work += EXPECTATION_COST
         self._expectations.append(made)
         return made.public
 

@@ -25,6 +25,7 @@ from ipmasq.core.table import Table
 from ipmasq.core.tcp_states import OVER, State
 from ipmasq.core.timers import Timers
 from ipmasq.core.translate import compose
+from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.core.watch import Watch
 from ipmasq.core.why import Why
 from ipmasq.wire import ipv4, tcp
@@ -62,6 +63,7 @@ class Life:
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
+        self.unconfirmed = Unconfirmed()
         self.unheard: set[int] = set()
         """Flows that a helper waits for a quiet moment to begin to watch."""
         self.ask: Ask | None = None
@@ -87,10 +89,12 @@ class Life:
         if not opens:
             return Why.NO_FLOW
         limits = self.policy.limits
-        if len(self.table.flows) >= limits.flows:
-            return Why.TABLE_FULL
         host = source.address if side is Side.INSIDE else decision.server.address
-        if self.table.hosts.get(host, 0) >= limits.flows_per_host:
+        stranger = side is Side.OUTSIDE
+        if len(self.table.flows) >= limits.flows and not (stranger and self._give_way(host)):
+            return Why.TABLE_FULL
+        full = self.table.hosts.get(host, 0) >= limits.flows_per_host
+        if full and not (stranger and self._give_way(host)):
             return Why.HOST_LIMIT
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
@@ -122,6 +126,8 @@ class Life:
         flow.server_mapping = decision.server_mapping
         flow.origin = decision.origin
         self.table.add(flow)
+        if side is Side.OUTSIDE:
+            self.unconfirmed.add(flow)
         if decision.expectation:
             self._meet(decision.expectation, flow)
         if decision.trigger:
@@ -137,6 +143,13 @@ class Life:
         if not decision.expectation:
             self.bind(flow)
         return flow
+
+    def _give_way(self, host: Address) -> bool:
+        """Forget the oldest flow of a host that a stranger has opened and not confirmed, if there is one."""
+        oldest = self.unconfirmed.oldest(host, self.ask)
+        if oldest is not None:
+            self.end(oldest, Why.REPLACED)
+        return oldest is not None
 
     def _make_way(self, flow: Flow) -> None:
         """A client may use its port again for another public port that leads to the same server; the
@@ -164,9 +177,13 @@ class Life:
             self.timers.set(opening, opening.until)
 
     def set_timer(self, flow: Flow) -> None:
-        deadline = flow.deadline(self.policy.timeouts)
+        timeouts = self.policy.timeouts
+        deadline = flow.deadline(timeouts)
         if deadline == inf:
-            deadline = self.now + self.policy.timeouts.tcp_established
+            deadline = self.now + timeouts.tcp_established
+        elif flow.state is State.ESTABLISHED:
+            # An opening one may be open by then, and have less time.
+            deadline = min(deadline, flow.seen + timeouts.tcp_established)
         self.timers.set(flow, deadline)
 
     def settle(self, flow: Flow) -> None:
@@ -189,6 +206,7 @@ class Life:
             self.end_promise(expectation, Why.MASTER_GONE)
         self.unlink(flow)
         self.timers.cancel(flow)
+        self.unconfirmed.discard(flow)
         self.table.remove(flow)
         out, back = (
             (flow.forth, flow.back) if flow.opened_by is Side.INSIDE else (flow.back, flow.forth)
@@ -221,17 +239,23 @@ class Life:
         """Let go of everything whose time has come."""
         self.now = now
         for thing in self.timers.due(now):
-            if isinstance(thing, Flow):
-                self._flow_is_due(thing)
-            elif isinstance(thing, Expectation):
-                self.end_promise(thing, Why.IDLE)
-            elif isinstance(thing, Attachment):
-                self._expire(thing)
-            elif isinstance(thing, Opening):
-                if self.admission.openings.get(thing.trigger.name) is thing:
-                    del self.admission.openings[thing.trigger.name]
-            elif self.reassembly.forget(thing):
-                self.counts[Why.FRAGMENT_TIMEOUT] += 1
+            try:
+                self._is_due(thing)
+            except Exception as error:
+                self.packet_failed(Side.INSIDE, b"", error)
+
+    def _is_due(self, thing: Flow | Expectation | Opening | Datagram | Attachment) -> None:
+        if isinstance(thing, Flow):
+            self._flow_is_due(thing)
+        elif isinstance(thing, Expectation):
+            self.end_promise(thing, Why.IDLE)
+        elif isinstance(thing, Attachment):
+            self._expire(thing)
+        elif isinstance(thing, Opening):
+            if self.admission.openings.get(thing.trigger.name) is thing:
+                del self.admission.openings[thing.trigger.name]
+        elif self.reassembly.forget(thing):
+            self.counts[Why.FRAGMENT_TIMEOUT] += 1
 
     def _flow_is_due(self, flow: Flow) -> None:
         if self.ask is not None:
@@ -253,8 +277,9 @@ class Life:
     # -- helpers and what they wish (the `Desk` of `helping`)
 
     def bind(self, flow: Flow) -> None:
-        """Give the flow its helper, if there is one for it. Only streams can be watched so far."""
-        if flow.protocol != ipv4.TCP:
+        """Give the flow its helper, if there is one for it. Only streams can be watched so far, and none
+        that is being closed: it has nothing more to announce."""
+        if flow.state not in (State.INIT, State.ESTABLISHED):
             return
         for binding, _ in bindings(self.registered, flow.protocol, flow.client, flow.server):
             if binding is not None:
@@ -282,7 +307,10 @@ class Life:
             self.unheard.add(flow.id)  # bytes are in flight: tried again with the next segment
             return
         self.unheard.discard(flow.id)
+        if isinstance(flow.helper, Attachment):
+            self.timers.cancel(flow.helper)
         flow.helper = attachment
+        self.wait_for(attachment)
         binding.helper.bound += 1
         binding.helper.watching += 1
         self.tell(
@@ -377,10 +405,10 @@ class Life:
         return self.promises.make(attachment.flow, use, speaker, announced, protocol, self.now)
 
     def withdraw(self, expectations: list[Expectation]) -> None:
-        """Of those, none will be."""
-        for expectation in expectations:
-            if expectation.mapping:
-                self.table.drop_unused(expectation.mapping)
+        """Drop expectations whose announcement was not forwarded, and free their ports."""
+        for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
+            if mapping is not None:
+                self.table.drop_unused(mapping)
 
     def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""

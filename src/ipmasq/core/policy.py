@@ -116,7 +116,7 @@ class HelperUse:
     expectations_per_flow: int = 4
     """Outstanding at once; the oldest unanswered one is replaced."""
     expectations_per_host: int = 64
-    """Outstanding at once per inside host, over all its flows; a further one is refused."""
+    """Outstanding at once over all flows that one address has opened; a further one is refused."""
     expectation_life: float = 60.0
     """Seconds that a promised flow is waited for (RFC 6384, 12: at least 30)."""
 
@@ -148,7 +148,7 @@ class Limits:
     stream_memory_per_host: int = 32 << 20
     """Bytes kept for the watched streams that one address has opened."""
     lines: int = 20_000
-    """Lines per second that helpers look at, of all hosts together."""
+    """Lines per second that helpers look at, of all hosts together; one that announces a flow counts as ten."""
     lines_per_host: int = 5_000
     """Lines per second that helpers look at in connections that one address has opened."""
     # Packets per second that a fast path leaves to the engine:

@@ -14,7 +14,7 @@ def track(life: Life, half: Half, segment: tcp.Segment, payload: int, acknowledg
     flow = half.flow
     before = flow.state
     if not segment.flags & tcp.RST:
-        _remember(half, segment, payload, acknowledgment)
+        _remember(half, segment, payload, acknowledgment, before)
     for event in _inputs(half, segment, payload, before):
         flow.state = following(flow.state, event)
     if flow.state is not before:
@@ -42,15 +42,20 @@ def _inputs(half: Half, segment: tcp.Segment, payload: int, before: State) -> li
     return found
 
 
-def _remember(half: Half, segment: tcp.Segment, payload: int, acknowledgment: int) -> None:
+def _remember(
+    half: Half, segment: tcp.Segment, payload: int, acknowledgment: int, before: State
+) -> None:
     flags, twin = segment.flags, half.twin
     length = payload + bool(flags & tcp.SYN) + bool(flags & tcp.FIN)
     half.end = tcp.advance(segment.sequence, length)
     if flags & tcp.ACK:
         half.acknowledged = acknowledgment
     if flags & tcp.SYN:
-        # Nobody has acknowledged it yet; but from here on that is what can be acknowledged.
-        twin.acknowledged = tcp.advance(segment.sequence, 1)
+        # Nobody has acknowledged it yet, but from here on that is what can be acknowledged. The
+        # client still has to, so it stands one before that (`Flow.is_opening`).
+        server = half is half.flow.back
+        if not server or before is State.INIT:
+            twin.acknowledged = segment.sequence if server else tcp.advance(segment.sequence, 1)
         half.flow.reach = _reach(half, segment)
 
 

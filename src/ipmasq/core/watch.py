@@ -398,7 +398,11 @@ class Watch:
         if position < stream.unseen:
             passed = [(position, payload[: stream.unseen - position])]
             return passed + ([stream.slice(stream.unseen, to)] if to > stream.unseen else [])
-        return [stream.slice(start, to)] if to > start else [(min(start, stream.ready), b"")]
+        if to <= start:
+            return [(min(start, stream.ready), b"")]
+        found = stream.slice(start, to)
+        # What the listener has acknowledged is kept no longer, but a repetition must be answered.
+        return [found if found[1] else (min(start, stream.ready - 1), b"")]
 
     def _let_go(self, speaker: Speaker, stream: Stream) -> None:
         """What is withheld goes on as it is."""

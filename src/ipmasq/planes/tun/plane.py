@@ -179,6 +179,7 @@ class TunPlane:
             self._open_journal.make([changes.UnreachableAdded(FAMILY, TABLE[side])])
             # No need to write this down: it goes with the device, and that goes with the process.
             kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
+        self._set(settings.without_early_demux())
         self._make_room_before_local()
         self._steer()
 

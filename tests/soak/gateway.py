@@ -116,7 +116,7 @@ def main(
     gateway._drive.plane = around
     table = load(config).config.control
     control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
-    gateway.listeners.extend((control.tell, logs.write))
+    gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     facts = Facts(gateway, control, around)
     loop.on_signal(signal.SIGUSR1, facts.say)
     loop.on_signal(signal.SIGUSR2, facts.checked)

@@ -130,8 +130,11 @@ class Running:
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
-        if self._line().strip() != b"ready":
-            raise RuntimeError(f"the gateway did not start: {stage.log.read_text()}")
+        try:
+            self._line()
+        except RuntimeError as error:
+            self.stop()
+            raise RuntimeError(f"{error}: {stage.log.read_text()[-2000:]}") from None
 
     @property
     def pid(self) -> int:

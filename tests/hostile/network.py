@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
@@ -299,9 +299,9 @@ def crash(end: socket.socket) -> None:
 
 
 @contextmanager
-def meanwhile(function: object, *arguments: object) -> Iterator[threading.Thread]:
+def meanwhile(function: Callable[..., object], *arguments: object) -> Iterator[threading.Thread]:
     """`function` runs in a thread; it must end by itself. Its end is waited for."""
-    thread = threading.Thread(target=function, args=arguments, daemon=True)  # type: ignore[arg-type]
+    thread = threading.Thread(target=function, args=arguments, daemon=True)
     thread.start()
     try:
         yield thread
@@ -309,10 +309,10 @@ def meanwhile(function: object, *arguments: object) -> Iterator[threading.Thread
         thread.join(60)
 
 
-def eventually(condition: object, patience: float = 5.0) -> bool:
+def eventually(condition: Callable[[], object], patience: float = 5.0) -> bool:
     deadline = time.monotonic() + patience
     while True:
-        if condition():  # type: ignore[operator]
+        if condition():
             return True
         if time.monotonic() > deadline:
             return False
@@ -323,3 +323,12 @@ def run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr or done.stdout}"
     return done.stdout
+
+
+def failure(function: Callable[..., object], *arguments: object) -> str:
+    """How it fails, as one sentence; nothing if it does not."""
+    try:
+        function(*arguments)
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""

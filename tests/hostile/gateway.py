@@ -75,6 +75,7 @@ class Gateway:
 
     def by_fast_path(self) -> int:
         """Packets that the fast path has forwarded since the start; 0 where there is none."""
+        self.rows("flows")  # fetches the counters
         stats = {row["reason"]: row["packets"] for row in self.rows("stats")}
         return int(stats.get("repeated", 0))
 

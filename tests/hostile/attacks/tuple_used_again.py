@@ -1,0 +1,48 @@
+"""A client crashes and connects again from the same port; the server has forgotten the old connection too.
+
+Port 443, where no helper watches, is the control.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from tests.hostile.network import CLIENT, SERVER, Network, converse, crash, failure
+from tests.hostile.verdict import Verdict, control, held_if
+
+REFERENCE = "issue 7, point 4"
+PATIENCE = 15
+"""Seconds; a SYN is repeated after 1, 3 and 7."""
+
+
+def attack(network: Network) -> Verdict:
+    found = {port: again(network, port, crash) for port in (443, 21)}
+    control(not found[443], f"even on port 443: {found[443]}")
+    return held_if(not found[21], found[21] or "the new connection works, on port 21 as on 443")
+
+
+def again(network: Network, port: int, end_server: Callable[..., object], early: int = 0) -> str:
+    """How the second connection from the same port fails; empty if it works.
+
+    `end_server` does to the server's end what shall have happened to it; `early` lines are exchanged.
+    """
+    with network.listen(SERVER, port) as listener:
+        near = network.tcp(CLIENT, 40_000 + port)
+        near.connect((SERVER, port))
+        far = listener.accept()[0]
+        for _ in range(early):
+            converse(near, far)
+        end_server(far)
+        crash(near)
+        listener.settimeout(PATIENCE)
+        with network.tcp(CLIENT, 40_000 + port) as near:
+            near.settimeout(PATIENCE)
+            trouble = failure(near.connect, (SERVER, port))
+            if not trouble:
+                with listener.accept()[0] as second:
+                    second.settimeout(5)
+                    trouble = failure(converse, near, second)
+    with suppress(OSError):
+        far.close()
+    return trouble

@@ -35,7 +35,9 @@ def attack(network: Network) -> Verdict:
             trouble = failure(expect, far, b"QUIT\r\n")
             far.sendall(b"221 Goodbye\r\n")
             far.close()
-            trouble = trouble or failure(expect, near, b"221 Goodbye\r\n") or failure(expect_end, near)
+            trouble = (
+                trouble or failure(expect, near, b"221 Goodbye\r\n") or failure(expect_end, near)
+            )
             if trouble:
                 said.append(f"after FINs from {side}: {trouble}")
     return held_if(not said, "; ".join(said) or "bytes and FIN arrive after FINs from both sides")

@@ -20,7 +20,6 @@ PATIENCE = 20.0
 """Seconds; the client probes a closed window after about 0.2, 0.4, ... s."""
 
 
-
 def attack(network: Network) -> Verdict:
     server = Server(network)
     with network.tcp(CLIENT) as near:

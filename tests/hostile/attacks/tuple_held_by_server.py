@@ -17,14 +17,14 @@ REFERENCE = "issue 7, point 4"
 
 
 def attack(network: Network) -> Verdict:
-    found = {}
-    for port in (443, 21):
-        for state, end_server in (("ESTABLISHED", lambda far: None), ("FIN-WAIT", _finish)):
-            found[port, state] = again(network, port, end_server, early=1)
-            network.gateway.rows("flows")
-    plain = [f"{state}: {said}" for (port, state), said in found.items() if port == 443 and said]
-    control(not plain, f"even on port 443: {'; '.join(plain)}")
-    bad = [f"server in {state}: {said}" for (_, state), said in found.items() if said]
+    bad = []
+    for state, end_server in (("ESTABLISHED", lambda far: None), ("FIN-WAIT", _finish)):
+        for forget in (False, True):
+            found = [again(network, port, end_server, 1, forget) for port in (443, 21)]
+            control(not found[0], f"even on port 443: {found[0]}")
+            if found[1]:
+                then = "gateway has forgotten it" if forget else "gateway remembers it"
+                bad.append(f"server in {state}, {then}: {found[1]}")
     return held_if(not bad, "; ".join(bad) or "the ends recover, on port 21 as on 443")
 
 

@@ -112,11 +112,14 @@ class Network:
             if "xdp" in self.plane:
                 with self.at("guest"):
                     run("ethtool", "-K", "eth0", "tx", "off", "gro", "on")
+            for interface in ("inside", "guest"):
+                self.sysctl("gw1", f"ipv4/conf/{interface}/rp_filter", 1)
             wire = self._wire("guest", "eth0", "guest")
             yield wire
             wire.close()
         finally:
             del self.namespaces["guest"]
+            self.sysctl("gw1", "ipv4/conf/inside/rp_filter", 0)
             subprocess.run(["ip", "netns", "del", namespace], check=False)
             with suppress(subprocess.CalledProcessError, AssertionError):
                 self.ip("gw1", "link del guest")

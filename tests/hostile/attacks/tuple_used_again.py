@@ -5,6 +5,8 @@ Port 443, where no helper watches, is the control.
 
 from __future__ import annotations
 
+import itertools
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -12,6 +14,7 @@ from tests.hostile.network import CLIENT, SERVER, STRANGER, Network, converse, c
 from tests.hostile.verdict import Verdict, control, held_if
 
 REFERENCE = "issue 7, point 4"
+_sources = itertools.count(40_000)
 PATIENCE = 15
 """Seconds; a SYN is repeated after 1, 3 and 7."""
 
@@ -34,7 +37,7 @@ def again(
     `end_server` does to the server's end what shall have happened to it; `early` lines are exchanged;
     `forget`: the gateway has forgotten the first connection, but not the public port.
     """
-    source = 40_000 + port
+    source = next(_sources)
     with (
         network.listen(SERVER, port) as listener,
         network.listen(STRANGER, 5002) as other,
@@ -56,10 +59,13 @@ def again(
         with network.tcp(CLIENT, source) as near, other.accept()[0]:
             near.settimeout(PATIENCE)
             trouble = failure(near.connect, (SERVER, port))
-            if not trouble:
-                with listener.accept()[0] as second:
-                    second.settimeout(5)
-                    trouble = failure(converse, near, second)
+            trouble = trouble or failure(_use, near, listener)
     with suppress(OSError):
         far.close()
     return trouble
+
+
+def _use(near: socket.socket, listener: socket.socket) -> None:
+    with listener.accept()[0] as far:
+        far.settimeout(5)
+        converse(near, far)

@@ -167,6 +167,13 @@ class Network:
         assert found
         return int(found[1])
 
+    def sent(self, host: str, interface: str) -> int:
+        """Packets that have gone out of an interface."""
+        with self.at(host), open("/proc/thread-self/net/dev", encoding="ascii") as file:
+            found = re.search(rf"^\s*{interface}:\s*(.+)$", file.read(), re.MULTILINE)
+        assert found
+        return int(found[1].split()[9])
+
     # -- sockets of real network stacks
 
     def udp(self, address: str, port: int = 0, host: str = "") -> socket.socket:

@@ -8,6 +8,7 @@ import sys
 
 from tests.hostile.network import PLANES
 from tests.hostile.runner import all_of, load
+from tests.hostile.verdict import NoVerdictError
 
 
 def main() -> int:
@@ -26,13 +27,16 @@ def main() -> int:
         return 2
     planes = PLANES if options.plane == "all" else (options.plane,)
     chosen = [attack for name, attack in attacks.items() if name in (options.names or attacks)]
-    print(f"{'attack':28} {'plane':9} {'':8} what was seen", flush=True)
+    print(f"{'attack':28} {'plane':9} {'':10} what was seen", flush=True)
     broken = 0
     for attack, plane, verdict in all_of(planes, chosen):
-        broken += not verdict.held
-        word = "held" if verdict.held else "BROKEN"
-        print(f"{attack.name:28} {plane:9} {word:8} {verdict.sentence}", flush=True)
-    print(f"{broken} broken" if broken else "all held")
+        if isinstance(verdict, NoVerdictError):
+            word, said, held = "no verdict", str(verdict), False
+        else:
+            word, said, held = "held" if verdict.held else "BROKEN", verdict.sentence, verdict.held
+        broken += not held
+        print(f"{attack.name:28} {plane:9} {word:10} {said}", flush=True)
+    print(f"{broken} not held" if broken else "all held")
     return 1 if broken else 0
 
 

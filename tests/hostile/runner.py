@@ -66,8 +66,10 @@ def carry_out(network: Network, attack: Attack) -> Verdict:
         raise NoVerdictError(f"{type(error).__name__}: {error} ({where.name})") from error
 
 
-def all_of(planes: tuple[str, ...], chosen: list[Attack]) -> Iterator[tuple[Attack, str, Verdict]]:
-    """Each on each plane. A `Verdict` that says so stands for an attack that could not be carried out."""
+def all_of(
+    planes: tuple[str, ...], chosen: list[Attack]
+) -> Iterator[tuple[Attack, str, Verdict | NoVerdictError]]:
+    """Each on each plane."""
     for plane in planes:
         network = Network(plane)
         try:
@@ -77,6 +79,6 @@ def all_of(planes: tuple[str, ...], chosen: list[Attack]) -> Iterator[tuple[Atta
                 try:
                     yield attack, plane, carry_out(network, attack)
                 except NoVerdictError as error:
-                    yield attack, plane, Verdict(False, f"NO VERDICT: {error}")
+                    yield attack, plane, error
         finally:
             network.close()

@@ -39,15 +39,17 @@ struct half {
 	struct slice wire;
 	/* The next hop, good while `epoch` is the gateway's. */
 	__u8 destination[6];
-	__u16 device; /* its place in `devices` */
+	__u8 device; /* its place in `devices` */
+	/* TCP: a segment is believed within 1 << reach bytes of `end` and `acknowledged`. */
+	__u8 reach;
 	__u16 mtu;
 	__u16 zero;
 	__u32 epoch;
-	/* The report. */
+	/* The report. What is not believed is counted in `traffic` only. */
 	__u32 seen;	     /* CLOCK_MONOTONIC in units of 2^20 ns, modulo 2^32 */
 	__u64 traffic;	     /* packets << TRAFFIC_SHIFT | bytes: one addition counts both */
-	__u32 end;	     /* TCP: sequence number after the latest segment */
-	__u32 acknowledged;  /* TCP: latest acknowledgment number */
+	__u32 end;	     /* TCP: sequence number after the latest segment; otherwise 0 */
+	__u32 acknowledged;  /* TCP: latest acknowledgment number; otherwise 0 */
 };
 
 /* A place in the table: one line of the processor's cache, and no more is touched for a packet. IPv6

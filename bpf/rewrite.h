@@ -29,10 +29,26 @@ static always_inline void rewrite_ethernet(struct ethhdr *ethernet, const struct
 	__builtin_memcpy(ethernet->h_source, device->source, ETH_ALEN);
 }
 
+static always_inline int is_near(__u32 place, __u32 known, __u32 reach)
+{
+	return place - known + reach <= 2 * reach;
+}
+
+/* Whether the segment stands near the place where its speaker is known to be: anybody can write one with
+ * the right addresses and ports (RFC 5961). Of UDP all numbers are 0, so every datagram is believed. */
+static always_inline int is_believable(const struct half *half, const struct facts *facts)
+{
+	__u32 reach = 1U << (half->reach & 31);
+
+	return is_near(facts->end, half->end, reach) &&
+	       is_near(facts->acknowledged, half->acknowledged, reach);
+}
+
+/* What is not believed is forwarded and counted, and changes nothing by which the engine judges. */
 static always_inline void report(struct half *half, const struct facts *facts, __u64 now)
 {
-	half->seen = now;
-	if (facts->key.protocol == IPPROTO_TCP) {
+	if (is_believable(half, facts)) {
+		half->seen = now;
 		half->end = facts->end;
 		half->acknowledged = facts->acknowledged;
 	}

@@ -27,7 +27,9 @@ Made by `make docs` from [rows.toml](rows.toml) and the tests; do not edit.
 
 Each row is one thing that a standard asks of a gateway, or one attack that must fail, in our own words
 (the standard is the authority). *Tier* 1 is needed for a first release, 2 before it is a general gateway,
-3 is for carriers or optional. A row **holds** when tests carry its id (`make test` runs them all).
+3 is for carriers or optional. A row **holds** when tests carry its id (`make test` runs them all). *Where* says
+on what it was shown: the *engine* alone, a *program* of the fast path in the kernel, the *model* of one beside the engine,
+or *live*, packets of real hosts in network namespaces through a running gateway.
 
 | document | rows | holds | in part | not yet | not in this release | not applicable |
 |---|--:|--:|--:|--:|--:|--:|
@@ -40,6 +42,8 @@ class Collector:
 
     def __init__(self) -> None:
         self.tests: dict[str, set[str]] = {}
+        self.places: dict[str, set[str]] = {}
+        """Where each row was shown."""
         self.failing: set[str] = set()
         """Rows of which a test is known to fail (xfail)."""
 
@@ -47,8 +51,21 @@ class Collector:
         for item in session.items:
             for row in {row for mark in item.iter_markers("row") for row in mark.args}:
                 self.tests.setdefault(row, set()).add(item.nodeid.partition("[")[0])
+                self.places.setdefault(row, set()).add(place(item))
                 if item.get_closest_marker("xfail"):
                     self.failing.add(row)
+
+
+PLACES = ("engine", "model", "program", "live")
+
+
+def place(item: pytest.Item) -> str:
+    """One of PLACES, by what a test needs and where its file is."""
+    if item.nodeid.startswith("tests/planes/ebpf/"):
+        return "program"
+    if item.get_closest_marker("live"):
+        return "live"
+    return "model" if item.nodeid.startswith("tests/offload/") else "engine"
 
 
 def collect() -> Collector:
@@ -83,8 +100,8 @@ def witnesses(row: dict[str, Any], collector: Collector) -> str:
 def section(document: dict[str, Any], collector: Collector) -> str:
     lines = [
         f"\n## {document['title']}\n",
-        "| row | level | tier | what it asks | | shown by |",
-        "|---|---|--:|---|---|---|",
+        "| row | level | tier | what it asks | | where | shown by |",
+        "|---|---|--:|---|---|---|---|",
     ]
     for row in document["rows"]:
         found = state(row, collector)
@@ -94,6 +111,7 @@ def section(document: dict[str, Any], collector: Collector) -> str:
             str(row.get("tier", "")),
             row["says"].replace("|", "\\|"),
             f"**{found}**" if found == "holds" else found,
+            ", ".join(sorted(collector.places.get(row["id"], ()), key=PLACES.index)),
             witnesses(row, collector),
         )
         lines.append("| " + " | ".join(cells) + " |")

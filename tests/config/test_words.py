@@ -53,6 +53,7 @@ def test_a_mistake_in_gateway_is_named_with_its_line(tmp_path: Path, line: str):
         "[control]\nmode = 660  #! 660 is not an access mode; write it as text",
         '[control]\nsocket = ""  #! control.socket: "" is not a name',
         "[control]\ngroup = 0  #! control.group: 0 is not a name; write it in quotes",
+        '[control]\ngroup = "a\\u202eb"  #! "a\\u202eb" has an invisible character: \\u202e, the 2nd',
         f'[control]\ngroup = "{"x" * 65}"  #! is longer than 64 characters',
         "[helper.ftp]\nenabled = 'no'  #! helper.ftp.enabled: \"no\" is neither true nor false",
         "[helper.ftp]\nport = 21  #! did you mean \"ports\"?",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from ipmasq.core.flow import Mapping
 from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
@@ -432,13 +431,19 @@ def test_one_host_cannot_take_all_public_ports():
     world.udp(IN1, 7000, OUT1, 53).leaves_from(E1)
 
 
-def test_what_a_helper_promises_needs_none_of_the_ports_that_its_host_may_have():
-    table = World(limits=Limits(ports_per_host=1)).engine.table
-    inside, remote = Endpoint(IN1, 5000), Endpoint(OUT1, 53)
-    assert isinstance(table.map(packets.UDP, inside, remote), Mapping)
-    other = Endpoint(IN1, 5001)
-    assert table.map(packets.UDP, other, remote) is Why.PORT_LIMIT
-    assert isinstance(table.map(packets.UDP, other, remote, promised_at=E1), Mapping)
+@pytest.mark.row("A-21", "A-12")
+def test_what_a_helper_promises_counts_to_its_host_and_so_does_whatever_uses_it():
+    """PORT p, and then a flow from source p, must not be a way round the quota."""
+    world = World(limits=Limits(ports_per_host=8), ports=PortRange(61000, 61039), helpers=(FTP,))
+    talk = ftp(world)
+    for port in range(2000, 2050):
+        talk.say(CLIENT, b"PORT " + numbers(IN1, port) + b"\r\n")
+        talk.say(SERVER, b"200 fine\r\n")
+        world.tcp(IN1, port, OUT1, 80, SYN)
+    table = world.engine.table
+    assert len(table.mappings()) == table.ports[packets.TCP, IN1] == 8
+    world.tcp(IN2, 5000, OUT1, 80, SYN).leaves_from(E1)
+    table.check()
 
 
 @pytest.mark.row("A-29")
@@ -455,6 +460,58 @@ def test_a_flood_of_syns_is_its_senders_own_trouble_and_over_in_four_minutes():
     world.later(241)
     assert len(world.flows) == 1
     world.tcp(IN2, 1024, OUT1, 80, SYN).leaves_from(E1)
+
+
+@pytest.mark.row("A-29", "A-21")
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "unanswered"])
+def test_a_flood_of_forged_syns_keeps_no_client_out_of_a_published_server(answered: bool):
+    """The server answers each, which makes none of them a connection."""
+    web = Forward("web", TCP, None, PortRange(80, 80), IN1, 80)
+    world = World(limits=Limits(flows_per_host=100), forwards=(web,))
+    old = Conversation(world, Endpoint(OUT1, 4000), Endpoint(E1, 80))
+    old.say(SERVER, b"hello")
+    for n in range(500):
+        forged = Endpoint(bytes((198, 51, 100, n % 250)), 5000 + n)
+        syn = packets.tcp(*forged, E1, 80, SYN, seq=n)
+        world.engine.receive(Packet(bytearray(syn)), Side.OUTSIDE, world.now)
+        if answered:
+            answer = packets.tcp(IN1, 80, *forged, SYN | ACK, seq=9, ack=n + 1)
+            world.engine.receive(Packet(bytearray(answer)), Side.INSIDE, world.now)
+    assert len(world.flows) == 100
+    late = Conversation(world, Endpoint(OUT2, 4000), Endpoint(E1, 80))
+    for talk in (old, late):
+        talk.say(CLIENT, b"question")
+        assert talk.heard(SERVER).endswith(b"question")
+    world.later(241)
+    assert {flow.remote.address for flow in world.flows} == {OUT1, OUT2}
+
+
+@pytest.mark.row("A-21")
+def test_a_flood_of_forged_datagrams_keeps_no_client_out_of_a_published_server():
+    dns = Forward("dns", UDP, None, PortRange(53, 53), IN1, 53)
+    world = World(limits=Limits(flows_per_host=100), forwards=(dns,))
+    for _ in range(2):
+        world.udp(OUT1, 4000, E1, 53).reaches(IN1, 53)
+    for n in range(500):
+        forged = packets.udp(bytes((198, 51, 100, n % 250)), 5000 + n, E1, 53)
+        world.engine.receive(Packet(bytearray(forged)), Side.OUTSIDE, world.now)
+    world.udp(OUT2, 4000, E1, 53).reaches(IN1, 53)
+    world.udp(IN1, 53, OUT1, 4000).leaves_from(E1)
+    world.engine.check()
+
+
+@pytest.mark.row("5382-5t", "7857-2.1")
+def test_a_connection_that_its_client_has_not_confirmed_lives_as_long_as_an_opening_one():
+    world = World()
+    out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=5).one.source
+    world.tcp(OUT1, 80, *out, SYN | ACK, seq=9, ack=6)
+    world.later(239)
+    assert world.flows
+    world.tcp(OUT1, 80, *out, SYN | ACK, seq=9, ack=6)
+    world.later(239)
+    world.tcp(IN1, 4000, OUT1, 80, ACK, seq=6, ack=10)
+    world.later(7439)
+    assert world.flows
 
 
 @pytest.mark.row("A-21")

@@ -86,6 +86,9 @@ class Ends:
             self.world.engine.tick(self.world.now)
             return self.state
         who = int(event[0] == "s")
+        if event == "c-syn" and self.state == "c+s-fin":
+            for end in (0, 1):
+                self.send(end, ACK, b"")  # what each end has said last is acknowledged
         flag = {"syn": SYN, "fin": FIN | ACK, "rst": RST | ACK}.get(event[2:], ACK)
         if event == "s-syn":
             flag |= ACK
@@ -94,6 +97,7 @@ class Ends:
 
     def send(self, who: int, flags: int, payload: bytes) -> None:
         ends = ((IN1, 4000, OUT1, 80), (OUT1, 80, *self.public))[who]
+        before = self.state
         if flags & SYN and who == 0 and self.state in ("closed", "trans", "c+s-fin"):
             self.next = [self.next[0] + 1000, self.next[1] + 1000]
         seq, ack = self.next[who], self.next[1 - who] if flags & ACK else 0
@@ -103,7 +107,16 @@ class Ends:
             out = verdict.packets[0].data
             self.public = Endpoint(E1, int.from_bytes(out[20:22], "big"))
         if verdict.packets and not flags & RST:
-            self.next[who] += len(payload) + bool(flags & (SYN | FIN))
+            self.next[who] += self.room(before, who, flags, payload)
+
+    @staticmethod
+    def room(before: str, who: int, flags: int, payload: bytes) -> int:
+        """What a segment takes of its speaker's stream: nothing, where the ends would not accept it (a SYN
+        in a connection, anything else before there is one; RFC 9293, 3.10.7)."""
+        opening = before in ("closed", "init") or (not who and before in ("trans", "c+s-fin"))
+        if flags & SYN:
+            return int(opening)
+        return 0 if before == "init" else len(payload) + bool(flags & FIN)
 
     @property
     def state(self) -> str:
@@ -129,6 +142,8 @@ def test_a_syn_from_the_server_does_not_end_a_connection_that_is_over():
     world.tcp(OUT1, 80, *out.source, SYN | ACK, seq=9, ack=6)
     world.tcp(OUT1, 80, *out.source, FIN | ACK, seq=10, ack=6)
     world.tcp(IN1, 4000, OUT1, 80, FIN | ACK, seq=6, ack=11)
+    assert world.flow.state == "c+s-fin"
+    world.tcp(IN1, 4000, OUT1, 80, SYN, seq=5005)  # the last FIN is not acknowledged yet
     assert world.flow.state == "c+s-fin"
     world.tcp(OUT1, 80, *out.source, SYN, seq=4711)
     world.tcp(OUT1, 80, *out.source, ACK, seq=11, ack=7).reaches(IN1, 4000)

@@ -238,11 +238,26 @@ def test_a_flood_of_fragments_is_bounded_and_hurts_no_whole_packet():
         if number % 100 == 0:
             world.udp(OUT1, 53, *public).reaches(IN1, 5000)
             world.udp(IN2, number + 1, OUT1, 53).leaves_from(E1)
-    assert len(world.engine.life.reassembly) == 64
+    assert len(world.engine.life.reassembly) == 16  # its share
     world.later(16)
     assert len(world.engine.life.reassembly) == 0
-    assert world.engine.counts[Why.FRAGMENT_LIMIT] == 1000 - 64
-    assert world.engine.counts[Why.FRAGMENT_TIMEOUT] == 64
+    assert world.engine.counts[Why.FRAGMENT_LIMIT] == 1000 - 16
+    assert world.engine.counts[Why.FRAGMENT_TIMEOUT] == 16
+
+
+@pytest.mark.row("4787-14a", "A-32")
+@pytest.mark.parametrize("sources", [1, 50], ids=["one source", "many sources"])
+def test_a_flood_of_unfinished_fragments_leaves_the_fragmented_datagrams_of_others_alone(sources):
+    world = World(limits=Limits(fragmented_datagrams=64))
+    public = world.udp(IN1, 5000, OUT1, 53).one.source
+    for number in range(500):
+        flooder = OFF[:3] + bytes((100 + number % sources,))
+        whole = packets.udp(flooder, 1, *public, b"x" * 100, fragment=0, identification=number)
+        world.send(packets.fragments(whole, 64)[1])
+    first, last = packets.fragments(packets.udp(OUT1, 53, *public, b"y" * 99, fragment=0), 64)
+    world.send(first)
+    assert world.send(last).reaches(IN1, 5000).payload == b"y" * 99
+    assert len(world.engine.life.reassembly) <= 64
 
 
 @pytest.mark.row("4787-10a")

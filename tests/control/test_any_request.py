@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.control.answer import Peer
+from ipmasq.control.connection import Connection
 from ipmasq.control.control import REQUESTS, Control
 from ipmasq.control.protocol import RequestError, line, read_request
 from ipmasq.control.server import Access
@@ -45,8 +47,9 @@ TEXTS = st.sampled_from(
         "flow_opened",
     ]
 )
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.text(max_size=9)
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner))
+JSON_TEXTS = TEXTS | st.text(st.characters(categories=None), max_size=9)  # halves of pairs, too
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | JSON_TEXTS
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(JSON_TEXTS, inner))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_no_arguments_bring_the_gateway_out_of_step(
     arguments = data.draw(st.dictionaries(names, VALUES, max_size=5))
     try:
         asked = read_request(line({"ipmasq": 1, "request": name, "arguments": arguments}))
-    except ValueError:  # NaN and the infinities are no JSON
+    except (ValueError, RequestError):  # NaN and the infinities are no JSON
         return
     with suppress(RequestError):
         for row in islice(control.answer(*asked, Peer(1, 0, 0)), 50):
@@ -82,3 +85,52 @@ def test_any_bytes_are_a_request_or_an_error(text: bytes):
         return
     assert isinstance(name, str)
     assert isinstance(arguments, dict)
+
+
+def answered(control: Control, text: bytes) -> list[dict[str, object]]:
+    """What a client gets for this line, over a real socket, up to what ends it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        client = Connection(theirs, control.answer, 0.0)
+        ours.sendall(text.replace(b"\n", b" ") + b"\n")
+        client.read(0.0)
+        for _ in range(50):
+            if client.has_work:
+                client.work(0.0)
+        said = ours.recv(1 << 20, socket.MSG_DONTWAIT) if text.strip() else b""
+        client.close()
+    return [json.loads(each) for each in said.splitlines()]
+
+
+REQUEST = st.fixed_dictionaries(
+    {"ipmasq": st.just(1) | VALUES, "request": st.sampled_from(sorted(REQUESTS)) | VALUES},
+    optional={"arguments": VALUES | st.dictionaries(JSON_TEXTS, VALUES), "colour": VALUES},
+)
+
+
+@given(REQUEST | VALUES)
+def test_any_json_gets_an_answer_that_can_be_encoded(control: Control, message: object):
+    said = answered(control, json.dumps(message).encode())
+    assert said
+    assert set(said[-1]) <= {"done", "error", "row"}
+    if "error" in said[-1]:
+        error = said[-1]["error"]
+        assert isinstance(error, dict)
+        assert error["kind"] != "failed"
+        assert error["message"].encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"ipmasq": 1, "request": "\\ud800"}',
+        b'{"ipmasq": 1, "request": "forward_remove", "arguments": {"name": "a\\udfff"}}',
+        b'{"ipmasq": 1, "request": "flows", "arguments": {"\\ud83d": 1}}',
+        b'{"ipmasq": 1, "request": "flows", "arguments": {"helper": "\xed\xa0\x80"}}',
+        b'{"ipmasq": "\\ud800", "request": "flows"}',
+    ],
+)
+def test_half_of_a_surrogate_pair_is_malformed(control: Control, text: bytes):
+    (said,) = answered(control, text)
+    assert said["error"]["kind"] == "malformed"  # type: ignore[index]
+    assert "surrogate" in said["error"]["message"]  # type: ignore[index]

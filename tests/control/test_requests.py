@@ -235,3 +235,22 @@ def test_a_file_is_loaded_for_nobody_but_root(gateway: Running):
     with pytest.raises(RequestError) as caught:
         next(answer)
     assert caught.value.kind is Kind.FORBIDDEN
+
+
+@pytest.mark.parametrize("name", ["web\n2026-01-01 forged", "\x1b[2J", "\u202egnp", " ", "x" * 65])
+@pytest.mark.parametrize(
+    ("request_", "more"),
+    [
+        ("forward_add", {"ports": 2121, "inside": "10.0.0.2"}),
+        ("forward_remove", {}),
+        ("helper_load", {}),
+        ("helper_unload", {}),
+    ],
+)
+def test_a_name_is_visible_characters(
+    client: Client, request_: str, more: dict[str, object], name: str
+):
+    error = refusal(client, request_, name=name, **more)
+    assert error.kind is Kind.BAD_ARGUMENT
+    assert error.message.startswith("name: ")
+    assert error.message.isprintable()

@@ -8,12 +8,13 @@ reorders on both sides of the gateway.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from random import Random
 
 from ipmasq.core.door import Speaker
 from ipmasq.core.lines import Line
 from ipmasq.core.stream import Replacement, StreamFullError
-from ipmasq.core.watch import Heard, Sent, Watch
+from ipmasq.core.watch import LEAST_MSS, Heard, Sent, Watch
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, PSH, SYN, Segment
 
@@ -143,10 +144,11 @@ class Network:
         limit: int = 1 << 16,
     ) -> None:
         self.chance, self.loss, self.reorder = chance, loss, reorder
-        self.watch = Watch(listener, b"\r\n", 512, limit)
+        self.watch = Watch(listener, b"\r\n", 512, limit, hold=1e9)
         self.peers = (client, server)
         self.before: list[tuple[Speaker, Segment, bytes]] = []
         self.after: list[tuple[Speaker, Segment, bytes]] = []
+        self.now = 0.0
         self._handshake()
 
     def _handshake(self) -> None:
@@ -161,6 +163,7 @@ class Network:
             syn = Segment(1, 2, tcp.advance(peer.first, -1), other.first, flags, 60000, 0, 0, mss)
             (sent,) = self.watch.receive(speaker, syn, b"") or []
             assert sent.segment.sequence == syn.sequence
+        self.watch.receive(Speaker.CLIENT, *client.segment(0, 0))
 
     def _put(
         self, queue: list[tuple[Speaker, Segment, bytes]], item: tuple[Speaker, Segment, bytes]
@@ -181,7 +184,7 @@ class Network:
         if self.after and (not self.before or self.chance.random() < 0.5):
             speaker, segment, payload = self.after.pop(0)
             listener = self.peers[speaker.other]
-            assert len(payload) <= listener.mss, "larger than the listener takes"
+            assert len(payload) <= max(listener.mss, LEAST_MSS), "larger than the listener takes"
             reply = listener.hear(segment, payload)
             if reply:
                 self._put(self.before, (speaker.other, *reply))
@@ -203,13 +206,23 @@ class Network:
             repeated = None if burst else self.peers[speaker].repeat()
             for said in burst or ([repeated] if repeated else []):
                 self._put(self.before, (speaker, *said))
-            if burst or repeated:
+            if burst:
                 return True
-        return False
+            if repeated:
+                return self._wait(0.2)
+        return self.watch.deadline < inf and self._wait(60)
+
+    def _wait(self, seconds: float) -> bool:
+        """Nothing is under way: the timers of the ends run out, and those of the gateway."""
+        self.now += seconds
+        if self.now >= self.watch.deadline:
+            for sent in self.watch.expire(self.now):
+                self._put(self.after, (sent.speaker, sent.segment, sent.payload))
+        return True
 
     def _through(self, speaker: Speaker, segment: Segment, payload: bytes) -> list[Sent]:
         try:
-            return self.watch.receive(speaker, segment, payload) or []
+            return self.watch.receive(speaker, segment, payload, now=self.now)
         except StreamFullError:
             return []
 

@@ -26,13 +26,16 @@ class Transfer:
         self.seen = self._send(self.client, self.server, side, SYN)
         assert self.seen is not None
         self._send(self.seen[1], self.seen[0], side.other, SYN | ACK)
+        self._send(self.client, self.server, side, ACK)
 
     def _send(
         self, source: Endpoint, destination: Endpoint, side: Side, flags: int
     ) -> tuple[Endpoint, Endpoint] | None:
         from tests.core.conversation import read
 
-        segment = Segment(0, 0, 1, 1, flags, 1000, 0, 0, b"")
+        syn = flags & SYN
+        acknowledged = 2 if flags & ACK else 0
+        segment = Segment(0, 0, 1 if syn else 2, acknowledged, flags, 1000, 0, 0, b"")
         verdict = self.talk.engine.receive(build(source, destination, segment), side, self.talk.now)
         self.talk.engine.check()
         self.talk.events += self.talk.engine.events()

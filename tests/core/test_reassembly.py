@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.reassembly import MOST_PIECES, Datagram, Reassembly
+from ipmasq.core.reassembly import LARGEST, MOST_PIECES, SHARES, Datagram, Reassembly
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
@@ -47,7 +47,7 @@ def test_fragments_in_any_order_with_repetitions_become_the_datagram(payload, si
 
 
 def test_datagrams_of_other_sources_sides_protocols_and_identifications_stay_apart():
-    reassembly = Reassembly(8)
+    reassembly = Reassembly(16)
     first, second = packets.fragments(packets.udp(IN1, 5, OUT1, 53, bytes(64), fragment=0), 16)
     assert isinstance(add(reassembly, first), Datagram)
     for odd in (
@@ -61,17 +61,68 @@ def test_datagrams_of_other_sources_sides_protocols_and_identifications_stay_apa
     assert isinstance(add(reassembly, second), Packet)
 
 
-def test_no_more_datagrams_and_pieces_are_kept_than_may_be():
-    reassembly = Reassembly(2)
+def begun(source: bytes, number: int) -> bytes:
+    return packets.ip(source, OUT1, UDP, bytes(8), fragment=MF, identification=number)
+
+
+def test_one_source_has_its_share_of_datagrams_and_no_more():
+    reassembly = Reassembly(2 * SHARES)
     for number in range(2):
-        add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF, identification=number))
-    surplus = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF, identification=9)
-    assert add(reassembly, surplus) is Why.FRAGMENT_LIMIT
-    for piece in range(1, MOST_PIECES + 1):
+        assert isinstance(add(reassembly, begun(IN1, number)), Datagram)
+    assert add(reassembly, begun(IN1, 2)) is Why.FRAGMENT_LIMIT
+    assert isinstance(add(reassembly, begun(IN2, 2)), Datagram)
+
+
+def test_where_all_places_are_taken_the_oldest_datagram_gives_way():
+    reassembly = Reassembly(SHARES)
+    sources = [IN1[:3] + bytes((number,)) for number in range(SHARES + 1)]
+    datagrams = [add(reassembly, begun(source, 1)) for source in sources]
+    assert len(reassembly) == SHARES
+    oldest, *others = datagrams
+    assert isinstance(oldest, Datagram)
+    assert not reassembly.forget(oldest)
+    assert all(isinstance(each, Datagram) and reassembly.forget(each) for each in others)
+
+
+def test_a_datagram_has_only_so_many_pieces():
+    reassembly = Reassembly(8)
+    for piece in range(MOST_PIECES + 1):
         more = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF | 2 * piece, identification=0)
         answer = add(reassembly, more)
     assert answer is Why.FRAGMENT_LIMIT
-    assert len(reassembly) == 1
+    assert len(reassembly) == 0
+
+
+@pytest.mark.row("A-32")
+@pytest.mark.parametrize("options", [0, 4, 40])
+@pytest.mark.parametrize("first_comes", ["first", "last"])
+def test_a_datagram_is_at_most_65535_bytes_long_with_the_header_of_its_first_fragment(
+    options, first_comes
+):
+    room = LARGEST - 20 - options
+    for end in (room, room + 1):
+        at = room // 8 * 8 - 64
+        begin = packets.ip(IN1, OUT1, UDP, bytes(at), fragment=MF, options=bytes([1] * options))
+        rest = packets.ip(IN1, OUT1, UDP, bytes(end - at), fragment=at // 8)
+        reassembly = Reassembly(8)
+        order = (begin, rest) if first_comes == "first" else (rest, begin)
+        add(reassembly, order[0])
+        whole = add(reassembly, order[1])
+        if end == room:
+            assert isinstance(whole, Packet)
+            assert len(whole.data) == LARGEST
+        else:
+            assert not isinstance(whole, Packet)
+
+
+def test_a_repeated_first_fragment_changes_no_header():
+    reassembly = Reassembly(8)
+    add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF))
+    again = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF, options=bytes([1] * 40))
+    assert add(reassembly, again) is Why.HELD
+    whole = add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=1))
+    assert isinstance(whole, Packet)
+    assert len(whole.data) == 36
 
 
 def test_flags_of_the_first_fragment_are_kept_but_for_those_of_fragments():
@@ -117,16 +168,16 @@ def test_the_timer_of_an_earlier_datagram_does_not_touch_a_later_one_of_the_same
 
 @pytest.mark.row("4787-14a")
 def test_a_flood_of_one_side_leaves_the_datagrams_of_the_other_alone():
-    reassembly = Reassembly(2)
+    reassembly = Reassembly(SHARES)
     floods = [
         add(
             reassembly,
             packets.ip(OUT1, IN1, UDP, bytes(8), fragment=2, identification=number),
             Side.OUTSIDE,
         )
-        for number in range(3)
+        for number in range(2)
     ]
-    assert floods[2] is Why.FRAGMENT_LIMIT
+    assert floods[1] is Why.FRAGMENT_LIMIT
     first, second = packets.fragments(packets.udp(IN1, 5, OUT1, 53, bytes(64), fragment=0), 16)
     add(reassembly, first)
     assert isinstance(add(reassembly, second), Packet)

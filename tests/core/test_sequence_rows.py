@@ -272,6 +272,7 @@ def test_a_command_one_byte_at_a_time_with_each_byte_lost_once_is_rewritten() ->
     heard = b""
     for at in range(len(PORT)):
         talk.client(PORT[at : at + 1], at=at)  # lost behind the gateway
+        talk.later(0.2)
         for start, payload in talk.client(PORT[at : at + 1], at=at).spans:
             heard = heard[:start] + payload
     assert heard.startswith(b"PORT 203,0,113,1,")

@@ -171,8 +171,8 @@ def test_what_has_been_forwarded_cannot_be_replaced() -> None:
     talk = Conversation(policy(helpers=(use,))).open()
     assert talk.client(b"ab").payload == b"ab"
     assert talk.client(b"c\r\n").payload == b"c\r\n"
-    (failed,) = [e for e in talk.events if isinstance(e, events.HelperFailed)]
-    assert "already been forwarded" in failed.error
+    (refused,) = [e for e in talk.events if isinstance(e, events.Refused)]
+    assert "already been forwarded" in refused.reason
     assert talk.client(b"abc\r\n").payload == b"longbc\r\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.troubles import Troubles
 from ipmasq.planes.plane import PlaneError
 
 Pair = tuple[socket.socket, socket.socket]
@@ -109,18 +111,111 @@ def test_what_happens_every_now_and_then_happens_again_after_it_failed(
     assert "broken" in caplog.text
 
 
-def test_a_callback_that_fails_ends_its_own_watch_and_nothing_else(pair: Pair) -> None:
-    loop, calls = Loop(), []
+def test_a_descriptor_whose_callback_failed_is_called_again(pair: Pair) -> None:
+    loop, read = Loop(), bytearray()
+
+    def read_one_and_fail_at_first() -> None:
+        read.extend(pair[0].recv(1))
+        if len(read) == 3:
+            loop.stop()
+        if len(read) < 3:
+            raise RuntimeError
+
+    pair[1].sendall(b"abc")
+    loop.watch(pair[0].fileno(), read_one_and_fail_at_first)
+    loop.later(20, loop.stop)
+    loop.run()
+    assert read == b"abc"
+    assert loop.troubles.count == 2
+
+
+def test_a_callback_that_fails_for_ever_without_reading_is_no_busy_loop(pair: Pair) -> None:
+    loop, calls, others = Loop(), [], []
 
     def fail() -> None:
-        calls.append(1)
+        calls.append(loop.clock())
+        if len(calls) == 6:
+            loop.stop()
         raise RuntimeError
 
     pair[1].sendall(b"x")
     loop.watch(pair[0].fileno(), fail)
-    loop.later(0.01, loop.stop)
+    loop.every(0.001, lambda: others.append(1))
     loop.run()
-    assert calls == [1]
+    pauses = [later - sooner for sooner, later in itertools.pairwise(calls)]
+    assert all(pause >= 0.001 * 2**n for n, pause in enumerate(pauses))
+    assert others
+
+
+def test_one_that_rests_after_it_failed_can_be_watched_and_unwatched(pair: Pair) -> None:
+    loop, calls = Loop(), []
+    number = pair[0].fileno()
+
+    def fail() -> None:
+        calls.append("failed")
+        raise RuntimeError
+
+    pair[1].sendall(b"x")
+    loop.watch(number, fail)
+    loop.round()
+    loop.watch(number, lambda: calls.append("another"))
+    while calls[-1] != "another":
+        loop.round()
+    loop.watch(number, fail)
+    loop.round()
+    loop.unwatch(number)
+    loop.later(0.05, loop.stop)
+    loop.run()
+    assert calls.count("failed") == 2
+
+
+def test_whoever_fails_when_asked_between_rounds_is_asked_again() -> None:
+    loop, asked = Loop(), []
+
+    def between(now: float) -> float | None:
+        asked.append(now)
+        if len(asked) == 4:
+            loop.stop()
+        raise RuntimeError
+
+    loop.between(between)
+    loop.run()
+    assert asked[3] - asked[0] >= 0.001 + 0.002 + 0.004
+
+
+def test_a_signal_whose_action_fails_keeps_no_other_from_its_turn() -> None:
+    loop, done = Loop(), []
+    loop.on_signal(signal.SIGHUP, lambda: done.append(1 / 0))
+    loop.on_signal(signal.SIGTERM, loop.stop)
+    loop.later(0, lambda: os.kill(os.getpid(), signal.SIGHUP))
+    loop.later(0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    loop.run()
+    assert loop.troubles.count == 1
+
+
+def test_trouble_of_one_kind_is_told_once_and_then_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    troubles = Troubles()
+
+    def fail(number: int) -> None:
+        raise RuntimeError(f"no packet {number}")
+
+    with caplog.at_level(logging.ERROR, "ipmasq"):
+        for number in range(1000):
+            try:
+                fail(number)
+            except RuntimeError as error:
+                troubles.tell(error, number / 100)
+        troubles.tell(KeyError("another kind"), 20.0)
+        troubles.look(59.9)
+        assert len(caplog.records) == 2
+        troubles.look(60.0)
+    said = [record.getMessage() for record in caplog.records]
+    assert "RuntimeError: no packet 0 (test_loop.py:" in said[0]
+    assert said[2].startswith("999 more in the last 60 s like: ")
+    assert [bool(record.exc_info) for record in caplog.records] == [True, True, False]
+    assert troubles.count == 1001
 
 
 def test_trouble_of_the_plane_ends_the_loop(pair: Pair) -> None:

@@ -52,8 +52,8 @@ def check(talk: Talk, speaker: Speaker, heard: Heard) -> None:
     """Raises AssertionError unless this line was treated lawfully."""
     me = talk.ends.real(speaker)
     assert len(heard.opened) <= 1
-    assert heard.after.endswith(b"\r\n")
-    assert heard.after.count(b"\r\n") == 1
+    assert heard.after.endswith(b"\n")
+    assert heard.after.count(b"\n") == 1
     for opened in heard.opened:
         assert opened.announced.address in (me.address, talk.ends.public(speaker))
         assert opened.announced.port >= 1024

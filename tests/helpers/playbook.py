@@ -160,8 +160,9 @@ class Heard:
 
 
 def wire(text: str | bytes) -> bytes:
-    """A line as it is said, with its terminator. Text is Latin-1: `\\xff` is one byte."""
-    return (text if isinstance(text, bytes) else text.encode("latin-1")) + b"\r\n"
+    """A line as it is said, with its terminator unless it has one. Text is Latin-1: `\\xff` is one byte."""
+    line = text if isinstance(text, bytes) else text.encode("latin-1")
+    return line if line.endswith(b"\n") else line + b"\r\n"
 
 
 @dataclass

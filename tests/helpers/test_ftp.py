@@ -156,13 +156,11 @@ def test_zeros_are_numbers_and_leading_zeros_are_decimal(inside_client, numbers)
         "PORT 10.0.0.2,4,1",
         "PORT 10,0,0,2,4,-1",
         "PORT 10,0,0,2,4,+1",
-        "PORT 10,0,0,2,4,1\n",
         "PORT 10,0,0,2,4,1\rNOOP",
         "PORT 10,0,0,2,4,\xb2",
         " PORT 10,0,0,2,4,1",
         "PORTS 10,0,0,2,4,1",
         "XPORT 10,0,0,2,4,1",
-        "NOOP\nPORT 10,0,0,2,4,1",
         "SITE PORT 10,0,0,2,4,1",
     ],
 )
@@ -716,7 +714,33 @@ def test_an_echo_in_an_error_message_opens_nothing(inside_server):
     inside_server.client("227 Entering Passive Mode (10,0,0,9,4,1)")
     inside_server.client("PASV")
     inside_server.server("500 '227 Entering Passive Mode (10,0,0,9,4,1)'").passes()
-    inside_server.server("500 \n227 Entering Passive Mode (10,0,0,9,4,1)").passes()
+
+
+@pytest.mark.row("A-07")
+def test_what_follows_a_bare_lf_of_a_server_that_says_crlf_opens_nothing(inside_server):
+    """A name with a line feed in it: to the client all of this is one line."""
+    inside_server.server("220 ready")
+    inside_server.client("CWD there")
+    inside_server.client("PASV")
+    inside_server.server('250 "\n').passes()
+    inside_server.server('227 Entering Passive Mode (10,0,0,9,4,1)"').passes()
+    inside_server.client("PASV")
+    assert inside_server.server("227 Entering Passive Mode (10,0,0,9,4,1)").opened
+
+
+@pytest.mark.parametrize("line", ["PORT 10,0,0,2,4,1\n", "EPRT |1|10.0.0.2|1025|\n"])
+def test_a_clients_announcement_may_end_in_a_bare_lf(line):
+    talk = Talk(Ftp(), CLIENT)
+    assert talk.client(line).opened
+    assert talk.log[-1].after.endswith(b"\n")
+    assert not talk.log[-1].after.endswith(b"\r\n")
+
+
+def test_all_lines_of_a_server_may_end_in_a_bare_lf():
+    talk = Talk(Ftp(), SERVER)
+    talk.server("220 ready\n")
+    talk.client("PASV")
+    assert talk.server("227 Go (10,0,0,9,4,1)\n").opened
 
 
 @pytest.mark.row("A-02")

@@ -95,7 +95,7 @@ def main(path: str) -> None:
     try:
         file = Json(path)
         gateway = Gateway(file, loop, Path(path).parent)
-        gateway.listeners.append(logs.write)
+        gateway.listeners.append(logs.Writer(gateway.host_of))
         gateway._plane._tcx = bool(file.said.get("tcx", True))  # False: a kernel before 6.6
         gateway.start()
     except (PlaneError, SetupError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,37 @@ def test_a_service_that_the_host_starts_later_inside_the_range_is_left_to_it(
     with tcp_server(network, "gw", PUBLIC, 61005) as server:
         assert eventually(lambda: "dport 61005" in network.ip("gw", "rule"))
         assert tcp_talk(network, "out", (PUBLIC, 61005), server) == REMOTE
+
+
+def test_a_refused_command_that_is_repeated_does_not_fill_the_log(
+    network: Network, gateway: Start
+) -> None:
+    running = gateway(ftp=True)
+    with tcp_server(network, "out", REMOTE, 21) as listening:
+        with network.at("in"):
+            client = socket.create_connection((REMOTE, 21), 5)
+        server = listening.accept()[0]
+        server.settimeout(5)
+        with client, server:
+            said = b"PORT 9,9,9,9,200,7\r\n" * 2000
+            client.sendall(said)
+            assert server.recv(len(said), socket.MSG_WAITALL) == said
+    lines = running.stop().splitlines()
+    assert 1 <= len(lines) <= 6
+    assert all("helper ftp left" in line for line in lines)
+
+
+def test_systemds_watchdog_is_fed_by_the_gateway(
+    network: Network, gateway: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
+        running = gateway()
+        told = [systemd.recv(100) for _ in range(4)]
+        assert told == [b"READY=1", *[b"WATCHDOG=1"] * 3]
+        assert echo(network, "in", REMOTE) == (REMOTE, 0)
+        assert systemd.recv(100) == b"WATCHDOG=1"
+        assert running.stop() == ""

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from ipmasq.core.events import Event, FlowClosed, FlowUnsettled
 from ipmasq.core.repeat import Repeated
 from ipmasq.offload.offload import Offload
+from ipmasq.planes.ebpf.table import NOWHERE, Position
 from tests.conformance.packets import RST, SYN
 from tests.offload.two import EVENTS, Doubled, FastPath, Two, live
 from tests.planes.ebpf.model import Model
@@ -79,8 +80,28 @@ class SumsWhatHadNoSum(Model):
 
 
 class RepeatsWhatIsOnlyKnown(Model):
-    def repeat(self, place: int, repeated: bool) -> None:
-        super().repeat(place, True)
+    def repeat(self, place: int, position: Position | None) -> None:
+        super().repeat(place, position or NOWHERE)
+
+
+class BelievesAnything(Model):
+    def _is_believable(self, *_: object) -> bool:
+        return True
+
+
+class BelievesAnyAcknowledgment(Model):
+    def _is_believable(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
+        return super()._is_believable(position[:1], known[:1], reach)  # type: ignore[arg-type]
+
+
+class BeginsNowhere(Model):
+    def move(self, place: int, position: Position) -> None:
+        super().move(place, NOWHERE)
+
+
+class NeverCatchesUp(Offload):
+    def _catch_up(self) -> None:
+        pass
 
 
 class IgnoresClosing(Offload):
@@ -117,9 +138,13 @@ class SwapsTheReply(Offload):
         (FinishesPartialChecksums, Offload),
         (SumsWhatHadNoSum, Offload),
         (RepeatsWhatIsOnlyKnown, Offload),
+        (BelievesAnything, Offload),
+        (BelievesAnyAcknowledgment, Offload),
+        (BeginsNowhere, Offload),
         (Model, IgnoresClosing),
         (Model, LeavesStaleEntries),
         (Model, AnswersNobody),
+        (Model, NeverCatchesUp),
         (Model, SwapsTheReply),
     ],
     ids=lambda each: each.__name__,

@@ -131,6 +131,10 @@ class Two:
             assert isclose(view.expires, other.expires, abs_tol=UNIT), f"{view} and {other}"
             assert _facts(view) == _facts(other), f"{_facts(view)} and {_facts(other)}"
         assert not seen, f"{self.now}: {seen}"
+        for flow, mine in self.alone.table.flows.items():
+            other = self.helped.table.flows[flow]
+            for half, twin in ((mine.forth, other.forth), (mine.back, other.back)):
+                assert (half.end, half.acknowledged) == (twin.end, twin.acknowledged)
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is done to both, with the same answer."""

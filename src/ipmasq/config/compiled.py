@@ -43,13 +43,22 @@ def compile(loaded: Loaded, here: Surroundings) -> Policy:
         triggers=tuple(map(trigger, config.trigger.values())),
         helpers=tuple(loaded.helpers.values()),
         timeouts=Timeouts(**dict(config.timeouts)),
-        limits=limits(config),
+        limits=limits(config, here.memory),
     )
 
 
-def limits(config: Config) -> Limits:
-    """Unless it is said how many, a host leaves a quarter of the public ports to the others."""
+STREAM_SHARE = 16
+"""Unless it is said how much, streams may take one part in so many of the memory that there is,"""
+HOST_SHARE = 8
+"""and those of one host one part in so many of that."""
+
+
+def limits(config: Config, memory: int) -> Limits:
+    """With what follows from other settings, or from the `memory` that there is (bytes), where the file says
+    nothing: a host leaves a quarter of the public ports to the others."""
     said = dict(config.limits)
     low, high = config.gateway.ports
     said["ports_per_host"] = said["ports_per_host"] or max(1, (high - low + 1) * 3 // 4)
+    total = said["stream_memory"] = said["stream_memory"] or memory // STREAM_SHARE
+    said["stream_memory_per_host"] = said["stream_memory_per_host"] or max(1, total // HOST_SHARE)
     return Limits(**said)

@@ -17,8 +17,8 @@ from ipmasq.config.model import LEFT_OUT, Config, HelperTable
 from ipmasq.config.places import Path as Key
 from ipmasq.config.places import line_of, places
 from ipmasq.config.problems import ConfigError, Problem, in_order, key_text
-from ipmasq.config.values import printable
 from ipmasq.core.policy import HelperUse
+from ipmasq.wire.visible import visible
 
 ON_BY_DEFAULT = "ftp"
 """RFC 5382 REQ-6: TCP helpers are off by default, except FTP."""
@@ -49,7 +49,7 @@ class Loaded:
         line = line_of(self.places, path)
         if isinstance(path[-1], int) and path not in self.places:
             path = path[:-1]  # one value, where several could stand
-        return Problem(str(self.path), line, printable(key_text(path)), printable(message))
+        return Problem(str(self.path), line, visible(key_text(path)), visible(message))
 
 
 def load(path: Path | str) -> Loaded:

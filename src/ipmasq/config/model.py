@@ -77,7 +77,7 @@ Interface: TypeAlias = Annotated[str, PlainValidator(values.interface)]
 Inside: TypeAlias = Annotated[str | Network, PlainValidator(values.interface_or_network)]
 Protocol: TypeAlias = Annotated[int, PlainValidator(values.protocol)]
 Transport: TypeAlias = Annotated[int, PlainValidator(values.transport)]
-Name: TypeAlias = Annotated[str, Field(strict=True, min_length=1, max_length=64)]
+Name: TypeAlias = Annotated[str, PlainValidator(values.name)]
 Count: TypeAlias = Annotated[int, Field(strict=True, ge=1)]
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
@@ -118,6 +118,10 @@ class LimitsTable(_Table):
     ports_per_host: Count | None = None
     fragmented_datagrams: Count = Limits().fragmented_datagrams
     stream_bytes: Count = Limits().stream_bytes
+    stream_memory: Count | None = None
+    stream_memory_per_host: Count | None = None
+    lines: Count = Limits().lines
+    lines_per_host: Count = Limits().lines_per_host
     flow_packets_per_host: Count = Limits().flow_packets_per_host
     openings_per_host: Count = Limits().openings_per_host
     openings_per_side: Count = Limits().openings_per_side

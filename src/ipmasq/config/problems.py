@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ipmasq.config.places import Path
+from ipmasq.wire.visible import visible
 
 
 class ConfigError(Exception):
@@ -39,11 +40,14 @@ class Report:
         return not self.errors
 
     def text(self) -> str:
-        """One line per problem, mistakes first, and a line that counts them."""
+        return "\n".join(map(visible, self.lines()))
+
+    def lines(self) -> list[str]:
+        """One per problem, mistakes first, and one that counts them."""
         lines = [_marked("error", problem) for problem in self.errors]
         lines += [_marked("warning", problem) for problem in self.warnings]
         count = f"{_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}"
-        return "\n".join([*lines, count])
+        return [*lines, count]
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

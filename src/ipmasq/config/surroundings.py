@@ -1,4 +1,4 @@
-"""What the configuration meets on this machine. The only file of this floor that looks at it."""
+"""What the configuration meets on this machine. The only files of this floor that look at it are this and `memory.py`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ipmasq.config.memory import available
 from ipmasq.core.policy import PortRange
 from ipmasq.wire.addresses import Address, Network, to_address
 
@@ -35,6 +36,8 @@ class Surroundings:
     """Ports that the kernel gives to the host's own outgoing connections."""
     listening: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     """(protocol, port) on which the host itself serves."""
+    memory: int = 4 << 30
+    """Bytes that this process may have."""
 
     @property
     def own(self) -> frozenset[Address]:
@@ -54,7 +57,7 @@ def read_surroundings(listening: frozenset[tuple[int, int]] = frozenset()) -> Su
             if text and each["index"] in names:
                 found[names[each["index"]]].append(HostAddress(to_address(text), each["prefixlen"]))
     interfaces = {name: tuple(addresses) for name, addresses in found.items()}
-    return Surroundings(interfaces, _ephemeral(), listening)
+    return Surroundings(interfaces, _ephemeral(), listening, available())
 
 
 def _ephemeral() -> PortRange | None:

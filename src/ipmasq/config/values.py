@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ipmasq.core.policy import ANY_PROTOCOL, PortRange
 from ipmasq.wire.addresses import Address, Network, to_text
+from ipmasq.wire.visible import is_visible, visible
 
 PROTOCOLS = {
     "any": ANY_PROTOCOL, "icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "sctp": 132,
@@ -20,6 +21,8 @@ PROTOCOLS = {
 
 LARGEST_POOL = 65536
 """Addresses that one prefix of the pool may stand for."""
+
+LONGEST_NAME = 64
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
@@ -35,9 +38,26 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def printable(text: str) -> str:
-    """One line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def name(value: object) -> str:
+    """What people call something: up to 64 visible characters, spaces within. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not a name; write it in quotes")
+    if not value.strip():
+        raise ValueError(f"{shown(value)} is not a name")
+    if len(value) > LONGEST_NAME:
+        raise ValueError(f"{visible(shown(value))} is longer than {LONGEST_NAME} characters")
+    hidden = next((place for place, c in enumerate(value) if not is_visible(c)), None)
+    if hidden is not None:
+        raise ValueError(
+            f'"{visible(value)}" has an invisible character: '
+            f"{visible(value[hidden])}, the {_nth(hidden + 1)}"
+        )
+    return value
+
+
+def _nth(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number // 10 % 10 != 1 else 0, "th")
+    return f"{number}{ending}"
 
 
 # -- durations

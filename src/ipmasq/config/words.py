@@ -40,10 +40,6 @@ def _sentence(error: Any) -> str:
             return f"{shown(value)} is not a whole number"
         case "greater_than_equal":
             return f"{shown(value)} is too small; at least {context['ge']}"
-        case "string_type" | "string_too_short":
-            return f"{shown(value)} is not a name; write it in quotes"
-        case "string_too_long":
-            return f"{shown(value)} is longer than {context['max_length']} characters"
         case "model_type" | "dict_type":
             return f"{shown(value)} stands where a table must be"
     return str(error["msg"])

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ipmasq.config import values
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.policy import PortRange
 from ipmasq.core.tcp_states import State
@@ -70,6 +71,7 @@ RealPort: TypeAlias = Annotated[int, BeforeValidator(_port), Field(ge=1)]
 EndpointText: TypeAlias = Annotated[Endpoint, BeforeValidator(_endpoint)]
 StateText: TypeAlias = Annotated[str, BeforeValidator(_state)]
 PortsText: TypeAlias = Annotated[PortRange, BeforeValidator(_ports)]
+NameText: TypeAlias = Annotated[str, BeforeValidator(values.name)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 """An idle time: more than none, at most a year."""
 
@@ -103,7 +105,7 @@ class WhichFlow(Arguments):
 
 
 class Named(Arguments):
-    name: str
+    name: NameText
 
 
 class NewForward(Arguments):
@@ -112,7 +114,7 @@ class NewForward(Arguments):
     inside: AddressText
     inside_port: RealPort | None = None
     public: AddressText | None = None
-    name: str | None = None
+    name: NameText | None = None
 
 
 class WouldBe(Arguments):
@@ -132,7 +134,7 @@ class WhichEvents(Arguments):
 
 
 class NewHelper(Arguments):
-    name: str | None = None
+    name: NameText | None = None
     file: str | None = None
     ports: tuple[RealPort, ...] | None = None
 

@@ -24,6 +24,9 @@ SLICE = 32
 ENOUGH = 1 << 16
 """Bytes that wait for the client; no more is made until it has read some."""
 
+REQUEST_TIME = 10.0
+"""Seconds from a request's first byte to its last."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +39,8 @@ class Connection:
         self.number = link.fileno()
         self.peer = Peer(*_CREDENTIALS.unpack(_credentials(link)))
         self.moved = now
-        """When the client last did something: sent, or took what waits for it."""
+        """When the client last did something: began a request, ended one, or took what waits for it.
+        Not each byte of a request, or one that never ends would be a move for ever."""
         self.waiting = False
         """Its answer goes on when something happens."""
         self.gone = False
@@ -76,6 +80,11 @@ class Connection:
         """Whether it owes the next move: a request, or to read what it asked for."""
         return self.wants_to_write or self._answer is None
 
+    def dawdles(self, now: float) -> bool:
+        """Whether it has begun a request and has not ended it in time."""
+        unfinished = self._answer is None and self._in and b"\n" not in self._in
+        return bool(unfinished) and now - self.moved > REQUEST_TIME
+
     def hung_up(self) -> bool:
         """Whether the client has closed its end for both directions."""
         poll = select.poll()
@@ -92,7 +101,8 @@ class Connection:
         except OSError:
             self.close()
             return
-        self.moved = now
+        if not self._in or b"\n" in chunk or not chunk:
+            self.moved = now
         if chunk:
             self._in += chunk
         elif self.hung_up():
@@ -124,8 +134,11 @@ class Connection:
         except RequestError as error:
             self._end(error_line(error))
             self._last = self._last or error.kind in (Kind.MALFORMED, Kind.BUSY)
-        except Exception:
-            log.exception("a control request failed")
+        except Exception as error:
+            said = {"kind": ("a control request failed", type(error))}
+            log.exception(
+                "a control request failed: %s: %s", type(error).__name__, error, extra=said
+            )
             self._end(error_line(RequestError(Kind.FAILED, "the gateway failed to answer")))
         if self._out:
             self.write(now)

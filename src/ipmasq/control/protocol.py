@@ -78,6 +78,11 @@ def read_request(text: bytes) -> tuple[str, dict[str, object]]:
     """`(name, arguments)` of a request line. Raises RequestError, for any bytes."""
     try:
         message = json.loads(text)
+        # What cannot be encoded is no text: half of a surrogate pair ("\\ud800") alone.
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        reason = "a request is text, and half of a surrogate pair is none"
+        raise RequestError(Kind.MALFORMED, reason) from None
     except (ValueError, RecursionError):
         raise RequestError(Kind.MALFORMED, "a request is one JSON object on one line") from None
     if not isinstance(message, dict):

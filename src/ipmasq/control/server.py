@@ -1,8 +1,9 @@
 """The Unix socket. Served from the gateway's loop, in slices, so that no client stalls packets.
 
 One slice of one answer at a time, the clients in turn; between two slices the loop moves packets. What
-is kept for a client is bounded, as is the number of clients. When there are too many, the one that has
-made no move for longest has to go, so that nobody can lock the operator out.
+is kept for a client is bounded, as is the number of clients, in total and of one user; some places are
+the gateway's own user's. When all are taken, somebody of the user who holds most of them has to go: who has
+made no move for longest. So nobody can lock out the operator, nor one member of the group another.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import grp
 import os
 import socket
 import stat
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ipmasq.control.answer import Answerer
-from ipmasq.control.connection import Connection
+from ipmasq.control.connection import REQUEST_TIME, Connection
 from ipmasq.control.protocol import DEFAULT_SOCKET, Kind, RequestError
 from ipmasq.gateway.loop import Loop
 
@@ -26,6 +28,9 @@ MOST_CLIENTS = 64
 
 KEPT_FREE = 8
 """Of these, for the gateway's own user alone (root)."""
+
+MOST_PER_USER = 16
+"""Of these, for one user, unless it is the gateway's own."""
 
 PATIENCE = 5.0
 """Seconds that a client may owe the next move when another one wants its place."""
@@ -115,8 +120,7 @@ class Server:
         except OSError:  # nobody any more, or no descriptor free
             return
         client = Connection(link, self._answerer, self._loop.clock())
-        most = MOST_CLIENTS - (KEPT_FREE if client.peer.user != os.geteuid() else 0)
-        if len(self._clients) >= most and not self._make_room():
+        if not self._has_room(client.peer.user):
             client.refuse(RequestError(Kind.BUSY, "too many clients are connected already"))
             return
         self._clients[client.number] = client
@@ -134,10 +138,12 @@ class Server:
         """One slice for one client, the next one's slice after the packets."""
         self._is_turn_due = False
         client = self._ready.popleft()
-        if not client.gone:
-            client.work(self._loop.clock())
-            self._settle(client)
-        self._plan_turn()
+        try:
+            if not client.gone:
+                client.work(self._loop.clock())
+                self._settle(client)
+        finally:
+            self._plan_turn()
 
     def _plan_turn(self) -> None:
         if self._ready and not self._is_turn_due:
@@ -151,15 +157,37 @@ class Server:
         for client in list(self._clients.values()):
             if client.hung_up():
                 self._drop(client)
+            elif client.dawdles(self._loop.clock()):
+                text = f"a request must be complete within {REQUEST_TIME:.0f} s"
+                self._forget(client)
+                client.refuse(RequestError(Kind.MALFORMED, text))
 
     # -- detail
 
-    def _make_room(self) -> bool:
-        late = self._loop.clock() - PATIENCE
-        owing = [each for each in self._clients.values() if each.owes_a_move and each.moved < late]
-        if owing:
-            self._drop(min(owing, key=lambda client: client.moved))
-        return bool(owing)
+    def _has_room(self, user: int) -> bool:
+        """Whether there is a place for one more of this user, perhaps as another one gives way."""
+        own = user == os.geteuid()
+        held = Counter(each.peer.user for each in self._clients.values())
+        if not own and held[user] >= MOST_PER_USER:
+            return self._make_room({user}, late=True)
+        if len(self._clients) < MOST_CLIENTS - (0 if own else KEPT_FREE):
+            return True
+        most = max(held.values())
+        biggest = {each for each, count in held.items() if count == most}
+        if held[user] + 1 < most and self._make_room(biggest, late=False):
+            return True
+        return self._make_room(biggest, late=True) or self._make_room(set(held), late=True)
+
+    def _make_room(self, users: Container[int], late: bool) -> bool:
+        """Have one of these users' clients give way: who has made no move for longest. `late`: only one
+        that has owed a move for some time."""
+        before = self._loop.clock() - PATIENCE
+        theirs = [each for each in self._clients.values() if each.peer.user in users]
+        if late:
+            theirs = [each for each in theirs if each.owes_a_move and each.moved < before]
+        if theirs:
+            self._drop(min(theirs, key=lambda client: (not client.owes_a_move, client.moved)))
+        return bool(theirs)
 
     def _settle(self, client: Connection) -> None:
         """Wait for what the client needs now."""
@@ -184,10 +212,13 @@ class Server:
             self._loop.watch_write(client.number, lambda: self._write(client))
 
     def _drop(self, client: Connection) -> None:
+        self._forget(client)
+        client.close()
+
+    def _forget(self, client: Connection) -> None:
         if self._clients.get(client.number) is client:
             del self._clients[client.number]
             self._loop.unwatch(client.number)
-        client.close()
 
 
 def _clear(path: Path) -> None:

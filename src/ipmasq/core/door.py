@@ -99,7 +99,7 @@ class Helper:
         """Whether a line that starts like `partial` (no terminator yet) could become one that this
         helper rewrites. If so its bytes are held back (and acknowledged to their sender) until it is
         complete; if not they are forwarded as they come, and the complete line can no longer be
-        changed. Called for each growth of an incomplete line, so cheap; must not change state.
+        changed. They are held for two seconds at most after the last of them came. Called for each growth of an incomplete line, so cheap; must not change state.
         """
         return True
 

@@ -21,19 +21,19 @@ from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.helping import Attachment
-from ipmasq.core.life import Life
+from ipmasq.core.life import FAILED_BYTES, Life
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reassembly import Datagram
 from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
-from ipmasq.core.tcp_states import OVER
 from ipmasq.core.tracking import track
-from ipmasq.core.translate import answer, dress, is_intact, translate, translate_query
+from ipmasq.core.translate import compose, dress, is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
 from ipmasq.core.watch import Watch
 from ipmasq.core.why import Why
+from ipmasq.core.window import is_believable, is_near
 from ipmasq.wire import icmp, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
@@ -41,7 +41,12 @@ from ipmasq.wire.packet import Packet
 _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
-_OPENING_OR_CLOSING = tcp.SYN | tcp.FIN | tcp.RST
+_NOT_JUST_ACK = tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK
+LINES_AT_ONCE = 128
+"""Lines of one segment that helpers look at, at most: about ten milliseconds, if all are costly."""
+
+_FAR = 0xFFFF0000_FFFF0000
+"""Bits of the difference of two `Half.place`s that are 0 if both numbers went on by less than 64 KiB."""
 
 
 class Verdict(NamedTuple):
@@ -72,39 +77,59 @@ class Engine:
     def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
         """Decide about one packet that came in on `side`. Its buffer may be rewritten, and is not
         kept: whatever must stay is copied. Never raises, for any bytes."""
-        if now >= self._timers.next:
-            self.tick(now)
+        try:
+            if now >= self._timers.next:
+                self.tick(now)
+            return self._settled(packet, side, now) or self._consider(packet, side, now)
+        except Exception as error:
+            return self._failed(packet, side, now, error)
+
+    def _settled(self, packet: Packet, side: Side, now: float) -> Verdict | None:
+        """An ordinary packet of a settled flow; None if it is not one."""
         data = packet.data
         size = len(data)
-        if size >= 28:
-            first, total, fragment, ttl, protocol = _IP.unpack_from(data)
-            # Ordinary: no options, no fragment (DF may be set), time to live, and all there.
-            if first == 0x45 and not fragment & 0xBFFF and 1 < ttl < 255 and total == size:
-                half = self.table.halves[side][protocol].get(bytes(data[12:24]))
-                if half is not None and half.flow.settled:
-                    if protocol == 6:
-                        if size < 40:
-                            return self._drop(Why.MALFORMED)
-                        sequence, acknowledged, offset, flags = _TCP.unpack_from(data, 24)
-                        length = total - 20 - (offset >> 4 << 2)
-                        if flags & _OPENING_OR_CLOSING or length < 0 or offset < 0x50:
-                            return self._consider(packet, side, now)
-                        if self.life.ask is not None:
-                            self.life.ask(half.flow.id)
-                        half.place = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
-                    elif not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
-                        return self._drop(Why.MALFORMED)
-                    translate(data, 20, protocol, half, self._hop, packet.partial)
-                    half.packets += 1
-                    half.bytes += size
-                    half.flow.seen = now
-                    self.counts[0] += 1
-                    return Verdict(Why.TRANSLATED, (packet,))
-        return self._consider(packet, side, now)
+        if size < 28:
+            return None
+        first, total, fragment, ttl, protocol = _IP.unpack_from(data)
+        # Ordinary: no options, no fragment (DF may be set), time to live, and all there.
+        if first != 0x45 or fragment & 0xBFFF or not 1 < ttl < 255 or total != size:
+            return None
+        half = self.table.halves[side][protocol].get(bytes(data[12:24]))
+        if half is None or not half.flow.settled:
+            return None
+        if protocol == 6:
+            if size < 40:
+                return self._drop(Why.MALFORMED)
+            sequence, acknowledged, offset, flags = _TCP.unpack_from(data, 24)
+            length = total - 20 - (offset >> 4 << 2)
+            if flags & _NOT_JUST_ACK != tcp.ACK or length < 0 or offset < 0x50:
+                return None
+            if self.life.ask is not None:
+                self.life.ask(half.flow.id)
+            place = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
+            # A little way on from the last one, in both numbers: the most common case of `is_near`.
+            if not (place - half.place) & _FAR or is_near(half, place >> 32, acknowledged):
+                half.place = place
+                half.flow.seen = now
+        else:
+            if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
+                return self._drop(Why.MALFORMED)
+            half.flow.seen = now
+        translate(data, 20, protocol, half, self._hop, packet.partial)
+        half.packets += 1
+        half.bytes += size
+        self.counts[0] += 1
+        return Verdict(Why.TRANSLATED, (packet,))
 
     def _drop(self, why: Why) -> Verdict:
         self.counts[why] += 1
         return Verdict(why)
+
+    def _failed(self, packet: Packet, side: Side, now: float, error: Exception) -> Verdict:
+        """Whatever is raised while a packet is handled costs that packet and nothing else."""
+        self.life.now = now
+        self.life.packet_failed(side, bytes(packet.data[:FAILED_BYTES]), error)
+        return self._drop(Why.FAULT)
 
     def _consider(self, packet: Packet, side: Side, now: float) -> Verdict:
         """Any packet that is not simply one of a settled flow."""
@@ -188,7 +213,7 @@ class Engine:
         half = self.table.find(side, ipv4.TCP, key)
         opens = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
         # Only its client can open it anew (RFC 9293, 3.6.1): anybody can write a SYN.
-        anew = half is not None and half is half.flow.forth and half.flow.state in OVER
+        anew = half is not None and half is half.flow.forth and half.flow.is_over
         if half is not None and opens and anew:
             self.life.end(half.flow, Why.REPLACED)
             half = None
@@ -205,9 +230,11 @@ class Engine:
         if flow.watch is not None and flow.helper is not None:
             return self._watched(packet, header, segment, half, flow.watch)
         payload = header.total - header.length - segment.length
-        track(self.life, half, segment, payload, segment.acknowledgment)
+        believed = is_believable(half, segment, payload, segment.acknowledgment)
+        if believed:
+            track(self.life, half, segment, payload, segment.acknowledgment)
         translate(packet.data, header.length, ipv4.TCP, half, self._hop, packet.partial)
-        self._account(half, header.total)
+        self._account(half, header.total, believed)
         return Verdict(Why.TRANSLATED, (packet,))
 
     def _watched(
@@ -219,41 +246,70 @@ class Engine:
         watch: Watch,
     ) -> Verdict:
         """A segment of a connection that a helper watches, or has watched."""
-        flow = half.flow
+        flow, speaker = half.flow, half.speaker
         attachment = flow.helper
         assert isinstance(attachment, Attachment)
         if attachment.condemned:
             return Verdict(Why.HELPER_DROP)
-        payload = bytes(packet.data[header.length + segment.length : header.total])
         # What leaves gets a checksum of its own, which must not bless what came in corrupt.
         if not packet.partial and not is_intact(packet.data, header):
             return Verdict(Why.BAD_CHECKSUM)
-        try:
-            sent = watch.receive(half.speaker, segment, payload, packet.segment)
-        except StreamFullError:
-            return Verdict(Why.STREAM_LIMIT)
-        if sent is None:
-            return Verdict(Why.STREAM_OLD)
-        if attachment.condemned:
-            return Verdict(Why.HELPER_DROP)
-        own = [each for each in sent if each.speaker is half.speaker]
-        track(
-            self.life, half, segment, len(payload), own[0].segment.acknowledgment if own else None
-        )
-        self._account(half, header.total)
+        payload = bytes(packet.data[header.length + segment.length : header.total])
+        acknowledgment = watch.acknowledged(speaker, segment)
+        believed = is_believable(half, segment, len(payload), acknowledgment)
+        if not believed:
+            sent = [watch.outline(speaker, segment)]
+        else:
+            short = self._as_work_allows(flow, watch, segment, payload)
+            if short is None:
+                return Verdict(Why.WORK_LIMIT)
+            segment, payload = short
+            done = attachment.work
+            try:
+                sent = watch.receive(speaker, segment, payload, packet.segment, self.life.now)
+            except StreamFullError:
+                return Verdict(Why.STREAM_LIMIT)
+            if attachment.work > done:
+                self.life.work.spend(flow.payer, attachment.work - done, self.life.now)
+            if attachment.condemned:
+                return Verdict(Why.HELPER_DROP)
+            if segment.flags & tcp.FIN and not watch.ended(speaker):
+                segment = segment._replace(flags=segment.flags & ~tcp.FIN)
+            track(self.life, half, segment, len(payload), acknowledgment)
+        self._account(half, header.total, believed)
+        own = [each for each in sent if each.speaker is speaker]
         packets = [
             dress(packet, header, half, self._hop, tcp.write(each.segment, each.payload), nth)
             for nth, each in enumerate(own)
         ]
         packets += [
-            answer(packet, half, tcp.write(each.segment))
+            compose(half.twin, tcp.write(each.segment), packet.note)
             for each in sent
-            if each.speaker is not half.speaker
+            if each.speaker is not speaker
         ]
+        self.life.wait_for(attachment)
         if watch.listener is None:
             self.life.leave(flow, watch)
         held = payload and not any(each.payload for each in own)
-        return Verdict(Why.HELD if held else Why.TRANSLATED, packets)
+        return Verdict(Why.HELD if believed and held else Why.TRANSLATED, packets)
+
+    def _as_work_allows(
+        self, flow: Flow, watch: Watch, segment: tcp.Segment, payload: bytes
+    ) -> tuple[tcp.Segment, bytes] | None:
+        """As many of a segment's lines as its host may have looked at now, as if the rest had been lost:
+        its speaker repeats it. None if there is none."""
+        lines = payload.count(b"\n")
+        if not lines or watch.listener is None:
+            return segment, payload
+        most = min(self.life.work.allowance(flow.payer, self.life.now), LINES_AT_ONCE)
+        if lines <= most:
+            return segment, payload
+        end = 0
+        for _ in range(most):
+            end = payload.index(b"\n", end) + 1
+        if not end:
+            return None
+        return segment._replace(flags=segment.flags & ~tcp.FIN), payload[:end]
 
     # -- UDP and ICMP
 
@@ -297,11 +353,12 @@ class Engine:
         self._account(half, header.total)
         return Verdict(Why.TRANSLATED, (packet,))
 
-    def _account(self, half: Half, size: int) -> None:
-
+    def _account(self, half: Half, size: int, believed: bool = True) -> None:
+        """A packet of a flow is forwarded. One that is not believable keeps no flow alive."""
         half.packets += 1
         half.bytes += size
-        half.flow.seen = self.life.now
+        if believed:
+            half.flow.seen = self.life.now
 
     def _open(
         self,
@@ -319,8 +376,13 @@ class Engine:
     # -- time and events
 
     def tick(self, now: float) -> None:
-        """Let go of everything whose time has come."""
+        """Let go of everything whose time has come. What is to be sent because of that comes out of
+        `outgoing`."""
         self.life.tick(now)
+
+    def outgoing(self) -> list[tuple[Packet, Side]]:
+        """What the engine sends of its own accord since the last call: each as if it had come in on that side."""
+        return self.life.take_outgoing()
 
     def deadline(self) -> float | None:
         """When `tick` will have something to do, on the engine's clock; None if never."""

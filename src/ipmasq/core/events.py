@@ -179,6 +179,20 @@ class PolicyApplied:
     """Flows that the new policy no longer allows."""
 
 
+@dataclass(frozen=True, slots=True)
+class PacketFailed:
+    """Handling a packet raised, which is a fault of the gateway's own; only this packet is lost. At most
+    one of these a second; `packet_failures` says how many there were since the last."""
+
+    at: float
+    side: Side
+    data: bytes
+    """The packet's first bytes, `FAILED_BYTES` at most."""
+    error: str
+    """The exception, in one line, and where it was raised."""
+    packet_failures: int
+
+
 Event: TypeAlias = (
     FlowOpened
     | FlowSettled
@@ -197,4 +211,5 @@ Event: TypeAlias = (
     | HelperLoaded
     | HelperUnloaded
     | PolicyApplied
+    | PacketFailed
 )

@@ -208,11 +208,19 @@ class Kind(NamedTuple):
     protocol: int
     sides: tuple[Side, Side]
     """Where client and server are."""
+    reach: int
+    """TCP: see `Flow.reach`."""
+
+
+BASE_REACH = 16
+"""A window that is not scaled has at most 2^16 bytes (RFC 9293, 3.1)."""
+MOST_REACH = 30
+"""And one that is, 2^30 (RFC 7323, 2.3)."""
 
 
 @cache
-def _kind(protocol: int, sides: tuple[Side, Side]) -> Kind:
-    return Kind(protocol, sides)
+def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
+    return Kind(protocol, sides, reach)
 
 
 class Flow:
@@ -246,7 +254,7 @@ class Flow:
     ) -> None:
         """`sides`: where client and server are. Raises nothing; the table enters it."""
         self.id = id_
-        self.kind = _kind(protocol, sides)
+        self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
         self.forth = Half(
             self,
             pack(client.real, server.seen),
@@ -284,6 +292,16 @@ class Flow:
         return self.kind.sides
 
     @property
+    def reach(self) -> int:
+        """TCP: no window of its ends can be larger than two to the power of this, in bytes; so neither
+        of the numbers of a segment is farther than that from those of the one before."""
+        return self.kind.reach
+
+    @reach.setter
+    def reach(self, reach: int) -> None:
+        self.kind = _kind(*self.kind[:2], reach)
+
+    @property
     def client(self) -> End:
         return End(source_of(self.forth.key), source_of(self.forth.wire))
 
@@ -307,9 +325,32 @@ class Flow:
         key = (self.forth if self.opened_by is Side.INSIDE else self.back).key
         return key[: (len(key) - 4) // 2]
 
+    @property
+    def payer(self) -> Address:
+        """Who pays for what is kept and done for it: the address of the one that opened it."""
+        return source_of(self.forth.key).address
+
+    @property
+    def is_opening(self) -> bool:
+        """TCP: the handshake is not complete: the client has not acknowledged the server's SYN. (Until it
+        does, what it has acknowledged is taken to be one less; see `tracking`.)"""
+        if self.state is not State.ESTABLISHED:
+            return self.state is State.INIT
+        return self.forth.acknowledged == (self.back.end - 1) & 0xFFFFFFFF
+
+    @property
+    def is_over(self) -> bool:
+        """TCP: nothing more can be said: an end has broken off, or each has acknowledged the other's FIN."""
+        if self.state is State.C_S_FIN:
+            forth, back = self.forth, self.back
+            return forth.acknowledged == back.end and back.acknowledged == forth.end
+        return self.state is State.TRANS
+
     def deadline(self, timeouts: Timeouts) -> float:
         """When it will be forgotten, as far as is known now."""
         if self.protocol == ipv4.TCP:
+            if self.is_opening:
+                return self.seen + timeouts.tcp_opening
             if self.links and self.state is State.ESTABLISHED:
                 return inf
             idle = timeout(self.state, timeouts)

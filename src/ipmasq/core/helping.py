@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ipmasq.core import events
 from ipmasq.core.door import TCP, Door, Speaker
@@ -12,6 +12,7 @@ from ipmasq.core.lines import Line
 from ipmasq.core.policy import HelperUse, OnFailure
 from ipmasq.core.promises import Expectation, Refusal
 from ipmasq.core.stream import Replacement
+from ipmasq.core.timers import Bucket
 from ipmasq.core.views import HelperVerdict, HelperView
 from ipmasq.core.watch import NOTHING, Heard
 from ipmasq.wire.addresses import Endpoint
@@ -50,6 +51,15 @@ class Registered:
             failed=self.failed,
             refused=dict(self.refused),
         )
+
+
+EXPECTATION_COST = 10
+REFUSAL_COST = 3
+"""What it costs to expect a flow, and to refuse a line, in the time that an ordinary line takes."""
+
+
+class AlreadyForwardedError(ValueError):
+    """Bytes cannot be replaced that have left: their line was not finished in time, or not awaited."""
 
 
 class Binding(NamedTuple):
@@ -120,6 +130,10 @@ class Attachment:
         self.condemned = False
         """The flow's packets are dropped from now on."""
         self.watching = True
+        self.work = 0
+        """What its lines have cost so far, in the time that an ordinary one takes."""
+        self.due: Bucket[Any] | None = None
+        """When its flow's watch has something to send of its own accord."""
         self._desk = desk
         self._helper = registered.use.make()
 
@@ -146,9 +160,14 @@ class Attachment:
 
     def hear(self, speaker: Speaker, line: Line) -> Heard:
         self.registered.inspected += 1
+        self.work += 1
         wishes = Wishes(self._desk, self, speaker, line)
         try:
             self._helper.on_line(line.text, wishes)
+        except AlreadyForwardedError as error:
+            wishes.undo()
+            self.refuse(speaker, line.text, str(error), by_helper=False)
+            return NOTHING
         except Exception as error:
             wishes.undo()
             self._fail(speaker, line.text, error)
@@ -167,6 +186,7 @@ class Attachment:
 
     def refuse(self, speaker: Speaker, line: bytes, reason: str, by_helper: bool) -> None:
         """`by_helper`: the helper itself said that this is an attack."""
+        self.work += REFUSAL_COST
         refused = self.registered.refused
         refused[reason] = refused.get(reason, 0) + 1
         if by_helper:
@@ -203,6 +223,7 @@ class Wishes(Door):
         except Refusal as refusal:
             self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
             return None
+        self._attachment.work += EXPECTATION_COST
         self._expectations.append(made)
         return made.public
 
@@ -210,7 +231,7 @@ class Wishes(Door):
         if not 0 <= start < end <= len(self._line.text):
             raise ValueError(f"{start}:{end} is outside the line of {len(self._line.text)} bytes")
         if start < self._line.passed:
-            raise ValueError(f"byte {start} of the line has already been forwarded")
+            raise AlreadyForwardedError("part of the line had already been forwarded")
         if any(start < r.end and r.start < end for r in self._replacements):
             raise ValueError(f"{start}:{end} overlaps another replacement")
         self._replacements.append(Replacement(start, end, bytes(text)))

@@ -5,10 +5,12 @@ Everything that has a deadline or is told to listeners goes through here. `Engin
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 
 from ipmasq.core import events
 from ipmasq.core.admission import Admission, Decision, Opening
+from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.door import Speaker
 from ipmasq.core.events import Event
 from ipmasq.core.flow import End, Flow, Mapping
@@ -22,13 +24,22 @@ from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.tcp_states import OVER, State
 from ipmasq.core.timers import Timers
+from ipmasq.core.translate import compose
+from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.core.watch import Watch
 from ipmasq.core.why import Why
-from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire import ipv4, tcp
+from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.packet import Packet
 
 MOST_EVENTS = 1 << 17
 """Events kept for a listener that does not come; the oldest half is lost beyond that, and counted."""
+
+FAILED_BYTES = 128
+"""Bytes of a packet that could not be handled that an event shows."""
+
+BETWEEN_FAILURES = 1.0
+"""Seconds between two events about such packets."""
 
 PRESSING = events.FlowSettled | events.FlowUnsettled | events.FlowClosed
 """What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
@@ -40,12 +51,19 @@ class Life:
         self.now = now
         self.counts = [0] * (max(Why) + 1)
         self.lost_events = 0
+        self._failures = 0
+        self._failures_told = -inf
         self.table = Table(policy, chance)
         self.promises = Promises(self.table)
         self.admission = Admission(policy, self.table, self.promises)
         self.registered = {use.name: Registered(use) for use in policy.helpers}
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
-        self.timers: Timers[Flow | Expectation | Opening | Datagram] = Timers()
+        self.timers: Timers[Flow | Expectation | Opening | Datagram | Attachment] = Timers()
+        limits = policy.limits
+        self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
+        self.work = Rate(limits.lines_per_host, limits.lines)
+        self._outgoing: list[tuple[Packet, Side]] = []
+        self.unconfirmed = Unconfirmed()
         self.unheard: set[int] = set()
         """Flows that a helper waits for a quiet moment to begin to watch."""
         self.ask: Ask | None = None
@@ -71,10 +89,12 @@ class Life:
         if not opens:
             return Why.NO_FLOW
         limits = self.policy.limits
-        if len(self.table.flows) >= limits.flows:
-            return Why.TABLE_FULL
         host = source.address if side is Side.INSIDE else decision.server.address
-        if self.table.hosts.get(host, 0) >= limits.flows_per_host:
+        stranger = side is Side.OUTSIDE
+        if len(self.table.flows) >= limits.flows and not (stranger and self._give_way(host)):
+            return Why.TABLE_FULL
+        full = self.table.hosts.get(host, 0) >= limits.flows_per_host
+        if full and not (stranger and self._give_way(host)):
             return Why.HOST_LIMIT
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
@@ -106,6 +126,8 @@ class Life:
         flow.server_mapping = decision.server_mapping
         flow.origin = decision.origin
         self.table.add(flow)
+        if side is Side.OUTSIDE:
+            self.unconfirmed.add(flow)
         if decision.expectation:
             self._meet(decision.expectation, flow)
         if decision.trigger:
@@ -121,6 +143,13 @@ class Life:
         if not decision.expectation:
             self.bind(flow)
         return flow
+
+    def _give_way(self, host: Address) -> bool:
+        """Forget the oldest flow of a host that a stranger has opened and not confirmed, if there is one."""
+        oldest = self.unconfirmed.oldest(host, self.ask)
+        if oldest is not None:
+            self.end(oldest, Why.REPLACED)
+        return oldest is not None
 
     def _make_way(self, flow: Flow) -> None:
         """A client may use its port again for another public port that leads to the same server; the
@@ -148,9 +177,13 @@ class Life:
             self.timers.set(opening, opening.until)
 
     def set_timer(self, flow: Flow) -> None:
-        deadline = flow.deadline(self.policy.timeouts)
+        timeouts = self.policy.timeouts
+        deadline = flow.deadline(timeouts)
         if deadline == inf:
-            deadline = self.now + self.policy.timeouts.tcp_established
+            deadline = self.now + timeouts.tcp_established
+        elif flow.state is State.ESTABLISHED:
+            # An opening one may be open by then, and have less time.
+            deadline = min(deadline, flow.seen + timeouts.tcp_established)
         self.timers.set(flow, deadline)
 
     def settle(self, flow: Flow) -> None:
@@ -173,6 +206,7 @@ class Life:
             self.end_promise(expectation, Why.MASTER_GONE)
         self.unlink(flow)
         self.timers.cancel(flow)
+        self.unconfirmed.discard(flow)
         self.table.remove(flow)
         out, back = (
             (flow.forth, flow.back) if flow.opened_by is Side.INSIDE else (flow.back, flow.forth)
@@ -182,6 +216,10 @@ class Life:
                 self.now, flow.id, why, out.packets, out.bytes, back.packets, back.bytes
             )
         )
+        if isinstance(flow.helper, Attachment):
+            self.timers.cancel(flow.helper)
+        if flow.watch is not None:
+            flow.watch.close()
         # Like the table, break cycles: nobody need look for them.
         flow.helper = flow.watch = None
         self.unheard.discard(flow.id)
@@ -201,15 +239,23 @@ class Life:
         """Let go of everything whose time has come."""
         self.now = now
         for thing in self.timers.due(now):
-            if isinstance(thing, Flow):
-                self._flow_is_due(thing)
-            elif isinstance(thing, Expectation):
-                self.end_promise(thing, Why.IDLE)
-            elif isinstance(thing, Opening):
-                if self.admission.openings.get(thing.trigger.name) is thing:
-                    del self.admission.openings[thing.trigger.name]
-            elif self.reassembly.forget(thing):
-                self.counts[Why.FRAGMENT_TIMEOUT] += 1
+            try:
+                self._is_due(thing)
+            except Exception as error:
+                self.packet_failed(Side.INSIDE, b"", error)
+
+    def _is_due(self, thing: Flow | Expectation | Opening | Datagram | Attachment) -> None:
+        if isinstance(thing, Flow):
+            self._flow_is_due(thing)
+        elif isinstance(thing, Expectation):
+            self.end_promise(thing, Why.IDLE)
+        elif isinstance(thing, Attachment):
+            self._expire(thing)
+        elif isinstance(thing, Opening):
+            if self.admission.openings.get(thing.trigger.name) is thing:
+                del self.admission.openings[thing.trigger.name]
+        elif self.reassembly.forget(thing):
+            self.counts[Why.FRAGMENT_TIMEOUT] += 1
 
     def _flow_is_due(self, flow: Flow) -> None:
         if self.ask is not None:
@@ -231,8 +277,9 @@ class Life:
     # -- helpers and what they wish (the `Desk` of `helping`)
 
     def bind(self, flow: Flow) -> None:
-        """Give the flow its helper, if there is one for it. Only streams can be watched so far."""
-        if flow.protocol != ipv4.TCP:
+        """Give the flow its helper, if there is one for it. Only streams can be watched so far, and none
+        that is being closed: it has nothing more to announce."""
+        if flow.state not in (State.INIT, State.ESTABLISHED):
             return
         for binding, _ in bindings(self.registered, flow.protocol, flow.client, flow.server):
             if binding is not None:
@@ -253,18 +300,62 @@ class Life:
                 attachment.terminator,
                 attachment.longest,
                 self.policy.limits.stream_bytes,
+                partial(Account, self.memory, flow.payer),
             )
+            self._join(flow, flow.watch)
         elif not flow.watch.retain(attachment, attachment.terminator, attachment.longest):
             self.unheard.add(flow.id)  # bytes are in flight: tried again with the next segment
             return
         self.unheard.discard(flow.id)
+        if isinstance(flow.helper, Attachment):
+            self.timers.cancel(flow.helper)
         flow.helper = attachment
+        self.wait_for(attachment)
         binding.helper.bound += 1
         binding.helper.watching += 1
         self.tell(
             events.HelperBound(self.now, flow.id, binding.helper.use.name, binding.port, binding.by)
         )
         self.settle(flow)
+
+    def _join(self, flow: Flow, watch: Watch) -> None:
+        """Begin where the connection is. What is under way passes unseen: the listener has not
+        acknowledged it, but it left before anybody looked."""
+        if not flow.forth.packets:
+            return  # its SYN is being handled
+        if flow.state is State.INIT:
+            watch.start(Speaker.CLIENT, flow.forth.end, at_start=True)
+            return
+        if self.ask is not None:
+            self.ask(flow.id)
+        for half in (flow.forth, flow.back):
+            first = half.twin.acknowledged
+            unseen = max(0, tcp.distance(first, half.end))
+            watch.start(half.speaker, first, at_start=False, unseen=unseen)
+
+    def wait_for(self, attachment: Attachment) -> None:
+        """Set the timer for what its watch is to send of its own accord."""
+        watch = attachment.flow.watch
+        deadline = watch.deadline if watch is not None else inf
+        if deadline < inf:
+            self.timers.set(attachment, max(deadline, self.now))
+
+    def _expire(self, attachment: Attachment) -> None:
+        """What is withheld leaves, and what was acknowledged early is repeated."""
+        flow = attachment.flow
+        if flow.helper is not attachment or flow.watch is None:
+            return
+        if not attachment.condemned:
+            for sent in flow.watch.expire(self.now):
+                half = flow.half(sent.speaker)
+                packet = compose(half, tcp.write(sent.segment, sent.payload))
+                self._outgoing.append((packet, half.side))
+            self.wait_for(attachment)
+
+    def take_outgoing(self) -> list[tuple[Packet, Side]]:
+        """What is to be sent of the gateway's own accord; see `Engine.outgoing`."""
+        taken, self._outgoing = self._outgoing, []
+        return taken
 
     def release(self, flow: Flow, why: Why) -> None:
         """The helper looks at the flow no longer; what it has changed stays changed."""
@@ -276,6 +367,7 @@ class Life:
         attachment.registered.watching -= 1
         if flow.watch is not None:
             flow.watch.release()
+            self.wait_for(attachment)
         name = attachment.registered.use.name
         self.tell(events.HelperReleased(self.now, flow.id, name, why))
 
@@ -286,6 +378,9 @@ class Life:
         if unheard:
             self.bind(flow)
         elif watch.is_plain:
+            if isinstance(flow.helper, Attachment):
+                self.timers.cancel(flow.helper)
+            watch.close()
             flow.watch = None
             flow.helper = None
             self.settle(flow)
@@ -310,10 +405,10 @@ class Life:
         return self.promises.make(attachment.flow, use, speaker, announced, protocol, self.now)
 
     def withdraw(self, expectations: list[Expectation]) -> None:
-        """Of those, none will be."""
-        for expectation in expectations:
-            if expectation.mapping:
-                self.table.drop_unused(expectation.mapping)
+        """Drop expectations whose announcement was not forwarded, and free their ports."""
+        for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
+            if mapping is not None:
+                self.table.drop_unused(mapping)
 
     def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""
@@ -371,6 +466,7 @@ class Life:
         """Raise AssertionError unless every index, count and stream is consistent."""
         self.table.check()
         self.promises.check()
+        kept: dict[Address, int] = {}
         for flow in self.table.flows.values():
             assert not (flow.settled and flow.watch)
             assert flow.due is not None
@@ -378,6 +474,9 @@ class Life:
             for stream in flow.watch.streams if flow.watch else ():
                 if stream is not None:
                     stream.check()
+                    assert stream.account.host == flow.payer
+                    kept[flow.payer] = kept.get(flow.payer, 0) + stream.account.kept
+        self.memory.check(kept)
 
     # -- events
 
@@ -390,8 +489,29 @@ class Life:
             self.lost_events += MOST_EVENTS // 2
             del self._events[: MOST_EVENTS // 2]
 
+    def packet_failed(self, side: Side, data: bytes, error: Exception) -> None:
+        """Handling a packet raised. `data`: its first bytes."""
+        self._failures += 1
+        if self.now < self._failures_told + BETWEEN_FAILURES:
+            return
+        self._failures_told = self.now
+        failures, self._failures = self._failures, 0
+        self.tell(events.PacketFailed(self.now, side, data, in_one_line(error), failures))
+
     def drain(self) -> list[Event]:
         """What has happened since the last call."""
         happened, self._events = self._events, []
         self.pressing = False
         return happened
+
+
+def in_one_line(error: Exception) -> str:
+    """What was raised, and in which line of which file."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    if step is None:
+        return text
+    file = step.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
+    return f"{text} ({file}:{step.tb_lineno})"

@@ -19,7 +19,11 @@ def apply(life: Life, policy: Policy, now: float) -> int:
     life.now = now
     before = life.policy
     life.policy = life.table.policy = life.admission.policy = policy
-    life.reassembly.most = policy.limits.fragmented_datagrams
+    limits = policy.limits
+    life.reassembly.most = limits.fragmented_datagrams
+    life.memory.total = limits.stream_memory
+    life.memory.per_host = limits.stream_memory_per_host
+    life.work.total, life.work.per_host = limits.lines, limits.lines_per_host
     closed = 0
     for flow in list(life.table.flows.values()):
         why = _objection(life, flow)

@@ -116,7 +116,7 @@ class HelperUse:
     expectations_per_flow: int = 4
     """Outstanding at once; the oldest unanswered one is replaced."""
     expectations_per_host: int = 64
-    """Outstanding at once per inside host, over all its flows; a further one is refused."""
+    """Outstanding at once over all flows that one address has opened; a further one is refused."""
     expectation_life: float = 60.0
     """Seconds that a promised flow is waited for (RFC 6384, 12: at least 30)."""
 
@@ -138,11 +138,19 @@ class Limits:
     flows: int = 1_000_000
     flows_per_host: int = 65_536
     ports_per_host: int = 3_072
-    """Public ports of one protocol, but for those that helpers promise: they have a limit of their own."""
+    """Public ports of one protocol, those that helpers promise included."""
     fragmented_datagrams: int = 256
     """Datagrams of one side that are put together at the same time."""
     stream_bytes: int = 262_144
     """Bytes kept per direction of a watched stream: unacknowledged, or waiting for a gap to fill."""
+    stream_memory: int = 256 << 20
+    """Bytes kept for all watched streams together."""
+    stream_memory_per_host: int = 32 << 20
+    """Bytes kept for the watched streams that one address has opened."""
+    lines: int = 20_000
+    """Lines per second that helpers look at, of all hosts together; one that announces a flow counts as ten."""
+    lines_per_host: int = 5_000
+    """Lines per second that helpers look at in connections that one address has opened."""
     # Packets per second that a fast path leaves to the engine:
     flow_packets_per_host: int = 20_000
     """Of the flows of an inside host, in each direction."""

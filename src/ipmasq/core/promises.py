@@ -30,6 +30,7 @@ NOT_ITS_OWN = "address is not the speaker's own"
 SYSTEM_PORT = "port below 1024"
 HOST_HAS_TOO_MANY = "host has too many expectations"
 NO_PORT = "no public port is free"
+HOST_HAS_TOO_MANY_PORTS = "host has too many public ports"
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error
@@ -42,9 +43,9 @@ class Expectation:
         "due",
         "flow",
         "helper",
-        "host",
         "key",
         "mapping",
+        "payer",
         "peer",
         "protocol",
         "public",
@@ -76,7 +77,8 @@ class Expectation:
         """Where it goes as its opener sees it."""
         self.peer: Address = other.seen.address if me.is_masqueraded else other.real.address
         """The only address that may open it, as it appears where the flow comes in."""
-        self.host: Address = (me if me.is_masqueraded else other).real.address
+        self.payer = flow.payer
+        """The address that it counts to."""
         self.key = expectation_key(protocol, public, self.peer)
         self.mapping: Mapping | None = None
         self.until = until
@@ -105,7 +107,8 @@ class Promises:
         self._table = table
         self._by_key: dict[bytes, Expectation] = {}
         self._by_flow: dict[int, list[Expectation]] = {}
-        self._hosts: dict[Address, int] = {}
+        self._payers: dict[Address, int] = {}
+        """Expectations of the flows that an address has opened."""
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(list(self._by_key.values()))
@@ -147,7 +150,7 @@ class Promises:
             public,
             now + use.expectation_life,
         )
-        if self._hosts.get(expectation.host, 0) >= use.expectations_per_host:
+        if self._payers.get(expectation.payer, 0) >= use.expectations_per_host:
             if mapping:
                 self._table.drop_unused(mapping)
             raise Refusal(HOST_HAS_TOO_MANY)
@@ -167,7 +170,7 @@ class Promises:
                 return Endpoint(me.seen.address, port), None
         mapping = self._table.map(protocol, target, other.seen, promised_at=me.seen.address)
         if isinstance(mapping, Why):
-            raise Refusal(NO_PORT)
+            raise Refusal(HOST_HAS_TOO_MANY_PORTS if mapping is Why.PORT_LIMIT else NO_PORT)
         return mapping.public, mapping
 
     def replaced_by(self, new: Expectation, most: int) -> list[Expectation]:
@@ -181,7 +184,7 @@ class Promises:
     def add(self, expectation: Expectation) -> None:
         self._by_key[expectation.key] = expectation
         self._by_flow.setdefault(expectation.flow.id, []).append(expectation)
-        self._hosts[expectation.host] = self._hosts.get(expectation.host, 0) + 1
+        self._payers[expectation.payer] = self._payers.get(expectation.payer, 0) + 1
         if expectation.mapping:
             expectation.mapping.promises += 1
 
@@ -192,9 +195,9 @@ class Promises:
         mine.remove(expectation)
         if not mine:
             del self._by_flow[expectation.flow.id]
-        self._hosts[expectation.host] -= 1
-        if not self._hosts[expectation.host]:
-            del self._hosts[expectation.host]
+        self._payers[expectation.payer] -= 1
+        if not self._payers[expectation.payer]:
+            del self._payers[expectation.payer]
         if expectation.mapping:
             expectation.mapping.promises -= 1
             if not keep_mapping:
@@ -204,15 +207,15 @@ class Promises:
         """Raise AssertionError unless all indexes and counts agree."""
         listed = [e for mine in self._by_flow.values() for e in mine]
         assert len(listed) == len(self._by_key)
-        hosts: dict[Address, int] = {}
+        payers: dict[Address, int] = {}
         mappings: dict[int, int] = {}
         for each in listed:
             assert self._by_key[each.key] is each
             assert each.flow.id in self._table.flows
-            hosts[each.host] = hosts.get(each.host, 0) + 1
+            payers[each.payer] = payers.get(each.payer, 0) + 1
             if each.mapping:
                 mappings[id(each.mapping)] = mappings.get(id(each.mapping), 0) + 1
-        assert hosts == self._hosts
+        assert payers == self._payers
         for mapping in self._table.mappings():
             assert mapping.promises == mappings.get(id(mapping), 0)
 

@@ -1,7 +1,7 @@
 """Fragments are put together before anything else looks (RFC 791, 3.2; attacks A-32, A-33).
 
-Bounded in datagrams and bytes; whatever is odd (overlap, holes that cannot be filled, too long) costs the
-whole datagram. What goes out is the whole datagram: the plane cuts it again if it must.
+Bounded in datagrams and bytes, for each source and for each side; whatever is odd (overlap, holes that cannot
+be filled, too long) costs the whole datagram. What goes out is the whole datagram: the plane cuts it again if it must.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ipmasq.wire.packet import Packet
 Key = tuple[Side, Address, Address, int, int]
 LARGEST = 65535
 MOST_PIECES = 128
+SHARES = 4
+"""One source may have one part in so many of a side's datagrams."""
 
 
 class Datagram:
@@ -40,15 +42,22 @@ class Reassembly:
     def __init__(self, most: int) -> None:
         self.most = most
         """Datagrams of one side at a time: a flood from outside leaves those from inside alone."""
-        self._datagrams: dict[Key, Datagram] = {}
-        self._sides = [0, 0]
+        self._sides: tuple[dict[Key, Datagram], dict[Key, Datagram]] = ({}, {})
+        """Oldest first."""
+        self._sources: dict[tuple[Side, Address], int] = {}
+        """Datagrams of each source."""
 
     def __len__(self) -> int:
-        return len(self._datagrams)
+        return sum(map(len, self._sides))
 
     def count(self, side: Side) -> int:
         """Datagrams that came in there and are being put together."""
-        return self._sides[side]
+        return len(self._sides[side])
+
+    @property
+    def share(self) -> int:
+        """Datagrams of one source at a time."""
+        return max(1, self.most // SHARES)
 
     def add(
         self, packet: Packet, header: ipv4.Header, side: Side, until: float
@@ -56,19 +65,18 @@ class Reassembly:
         """The whole packet if this was the last missing fragment; the datagram if it was the first
         to arrive (so that a timer can be set); HELD, or why it was given up."""
         key = (side, header.source, header.destination, header.protocol, header.identification)
-        datagram = self._datagrams.get(key)
+        datagram = self._sides[side].get(key)
         new = datagram is None
         if datagram is None:
-            if self._sides[side] >= self.most:
+            datagram = self._begin(key, until)
+            if datagram is None:
                 return Why.FRAGMENT_LIMIT
-            self._sides[side] += 1
-            datagram = self._datagrams[key] = Datagram(key, until)
         payload = bytes(packet.data[header.length : header.total])
         if not _fits(datagram, header, payload):
             self.forget(datagram)
             return Why.FRAGMENT_LIMIT
         datagram.pieces[header.offset] = payload
-        if header.offset == 0:
+        if header.offset == 0 and datagram.first is None:
             datagram.first = bytes(packet.data[: header.length])
         if not header.more_fragments:
             datagram.length = header.offset + len(payload)
@@ -78,12 +86,29 @@ class Reassembly:
         self.forget(datagram)
         return Packet(whole, note=packet.note)
 
+    def _begin(self, key: Key, until: float) -> Datagram | None:
+        """A new datagram; None if its source has its share already. Where all of a side's places are
+        taken, the oldest gives way: its fragments have had the longest time to arrive."""
+        side, source, *_ = key
+        count = self._sources.get((side, source), 0)
+        if count >= self.share:
+            return None
+        known = self._sides[side]
+        while len(known) >= self.most:
+            self.forget(next(iter(known.values())))
+        self._sources[side, source] = self._sources.get((side, source), 0) + 1
+        datagram = known[key] = Datagram(key, until)
+        return datagram
+
     def forget(self, datagram: Datagram) -> bool:
         """Give it up; whether it was still here."""
-        if self._datagrams.get(datagram.key) is not datagram:
+        side, source, *_ = datagram.key
+        if self._sides[side].get(datagram.key) is not datagram:
             return False
-        del self._datagrams[datagram.key]
-        self._sides[datagram.key[0]] -= 1
+        del self._sides[side][datagram.key]
+        self._sources[side, source] -= 1
+        if not self._sources[side, source]:
+            del self._sources[side, source]
         datagram.pieces.clear()  # its timer keeps the rest of it
         return True
 
@@ -93,16 +118,26 @@ def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:
     start, end = header.offset, header.offset + len(payload)
     if datagram.pieces.get(start) == payload:
         return True
-    if not payload or header.length + end > LARGEST or len(datagram.pieces) >= MOST_PIECES:
+    if not payload or len(datagram.pieces) >= MOST_PIECES:
         return False
     if header.more_fragments and len(payload) % 8:
         return False
     known = datagram.length
     if known is not None and (end > known or not header.more_fragments):
         return False
-    return not any(
-        start < at + len(piece) and at < end for at, piece in datagram.pieces.items()
-    ) and (header.more_fragments or all(at + len(p) <= end for at, p in datagram.pieces.items()))
+    ends = [at + len(piece) for at, piece in datagram.pieces.items()]
+    if _header_length(datagram, header) + max(end, *ends, 0) > LARGEST:
+        return False
+    overlaps = any(start < at + len(p) and at < end for at, p in datagram.pieces.items())
+    return not overlaps and (header.more_fragments or all(each <= end for each in ends))
+
+
+def _header_length(datagram: Datagram, header: ipv4.Header) -> int:
+    """Bytes of the whole datagram's header, which is that of the first fragment: the others carry
+    fewer options (RFC 791, 3.1). The least there is, while the first has not arrived."""
+    if datagram.first is not None:
+        return len(datagram.first)
+    return header.length if header.offset == 0 else ipv4.HEADER
 
 
 def _join(datagram: Datagram) -> bytearray | None:

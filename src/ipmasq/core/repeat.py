@@ -27,11 +27,17 @@ class Repeated(NamedTuple):
     protocol: int
     key: bytes
     wire: bytes
+    end: int = 0
+    acknowledged: int = 0
+    """TCP: where its speaker is in the stream, see `ipmasq.core.flow.Half`; 0 otherwise."""
+    reach: int = 0
+    """TCP: a segment whose end and acknowledgment number are both within 2 to the power of `reach` bytes
+    of those, modulo 2^32, is believed, and they move there. Others are forwarded and change neither."""
 
 
 class Traffic(NamedTuple):
-    """What went by in one direction since the last report. `seen`: when the latest packet did, on the
-    engine's clock; `end` and `acknowledged`: where it stood in the stream (TCP)."""
+    """What went by in one direction since the last report. `seen`: when the latest packet that was
+    believed did, on the engine's clock; `end` and `acknowledged`: where that stood in the stream (TCP)."""
 
     seen: float
     packets: int
@@ -46,7 +52,10 @@ def halves(flow: Flow) -> tuple[Repeated, Repeated]:
 
 
 def _half(flow: Flow, half: Half) -> Repeated:
-    return Repeated(half.side, flow.protocol, half.key, half.wire)
+    if flow.protocol != ipv4.TCP:
+        return Repeated(half.side, flow.protocol, half.key, half.wire)
+    place = half.end, half.acknowledged
+    return Repeated(half.side, flow.protocol, half.key, half.wire, *place, flow.reach)
 
 
 def report(flow: Flow, forth: Traffic | None, back: Traffic | None) -> None:

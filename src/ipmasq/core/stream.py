@@ -17,10 +17,14 @@ three stages:
   that contradicts what was decided is never passed on.
 
 Undecided bytes are *withheld*: an incomplete line that may have to be rewritten. Their speaker may wait for
-an acknowledgement before it says the rest (Nagle), so they are acknowledged on the listener's behalf
-(`promised`), but only when the listener has acknowledged everything before them: then the promise covers
-nothing but withheld bytes, which leave together with the rest of their line and are repeated with
-every retransmission of it. See docs/adr/0006.
+an acknowledgment before it says the rest (Nagle), so they are acknowledged on the listener's behalf
+(`acked_early`), but only when the listener has acknowledged everything before them: then the gateway answers
+for nothing but withheld bytes. It delivers these itself, with the rest of their line or after a time, and
+repeats them until the listener has acknowledged them. See docs/adr/0006.
+
+Bytes that were never seen here, because they were under way when a helper was loaded or because a capture lacks
+them, are no gap to wait for: those of the beginning (`unseen`) pass as they come, and what the listener has
+acknowledged without our having seen it is skipped (`skip`).
 
 After `release` the stream is transparent: bytes are no longer kept, only shifted.
 """
@@ -30,6 +34,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import NamedTuple
 
+from ipmasq.core.budget import Account, Memory
 from ipmasq.core.views import NO_SHIFT, Shift
 from ipmasq.wire.tcp import advance, distance
 
@@ -37,8 +42,17 @@ HISTORY = 4096
 """Edited bytes that stay kept after they were acknowledged, for late retransmissions."""
 
 
+MOST_WAITING = 512
+"""Segments of one stream that may wait for a gap to fill."""
+
+
 class StreamFullError(Exception):
-    """More bytes than may be kept for one stream."""
+    """More bytes than may be kept for one stream, for its host, or in all."""
+
+
+def unlimited() -> Account:
+    """An account that pays for everything."""
+    return Account(Memory(1 << 62, 1 << 62), b"")
 
 
 class Edit(NamedTuple):
@@ -61,24 +75,28 @@ class Replacement(NamedTuple):
 class Stream:
     """Positions are unbounded; sequence numbers (`sequence`, `position`) are modulo 2**32."""
 
-    def __init__(self, first: int, limit: int) -> None:
-        """`first`: the sequence number of the first byte. `limit`: how many bytes may be kept."""
+    def __init__(
+        self, first: int, limit: int, account: Account | None = None, unseen: int = 0
+    ) -> None:
+        """`first`: the sequence number of the first byte. `limit`: how many bytes may be kept, which
+        `account` pays for. `unseen`: so many bytes went by before anybody looked."""
         self.first = first
         self.limit = limit
-        self.received = 0
-        self.ready = 0
+        self.received = self.ready = self.unseen = unseen
         self.acknowledged = 0
         """Edited bytes that the listener has acknowledged."""
-        self.promised = 0
+        self.acked_early = 0
         """Original bytes acknowledged to the speaker on the listener's behalf."""
         self.undecided = bytearray()
         self.end: int | None = None
-        """Original position after the last byte, once the speaker has said FIN."""
+        """Original position after the last byte, if the speaker has said FIN. It counts once all before it
+        has arrived (`ended`); one that is contradicted by a later byte is forgotten."""
         self.transparent: int | None = None
         """Edited position from which bytes are no longer kept."""
         self.shift: Shift = NO_SHIFT
         self._kept = bytearray()
-        self._kept_from = 0
+        self._kept_from = unseen
+        self._account = account or unlimited()
         self._edits: list[Edit] = []
         self._waiting: dict[int, bytes] = {}
         self._waiting_bytes = 0
@@ -97,7 +115,7 @@ class Stream:
     @property
     def ended(self) -> bool:
         """Everything up to the speaker's FIN has arrived."""
-        return self.end is not None and self.received >= self.end
+        return self.end is not None and self.received == self.end
 
     def position(self, sequence: int) -> int:
         """The original position of a sequence number of the speaker's, near what was received."""
@@ -122,6 +140,12 @@ class Stream:
         if position < edit.end:
             return edit.edited_end if round_up and position > edit.start else edit.edited_start
         return edit.edited_end + (position - edit.end)
+
+    def shifted(self, position: int) -> int:
+        """Where the listener would find original `position`, however far from here, if nothing else changed."""
+        if position >= self.decided and self.transparent is None:
+            return self.ready + position - self.decided
+        return self.edited(position)
 
     def original(self, position: int, round_up: bool = False) -> int:
         """Which original position the listener means. Inside replaced bytes: their start (so that no
@@ -152,30 +176,62 @@ class Stream:
     def arrive(self, position: int, data: bytes) -> bytes:
         """The speaker said `data` at original `position`: what is now known without a gap, beyond what
         was known before. It counts as undecided. Raises StreamFullError; then nothing has changed."""
-        if position + len(data) <= self.received:
+        if position + len(data) <= self.received or self.ended:
             return b""
         if position > self.received:
             self._wait(position, data)
+            self._pay()
             return b""
         fresh = bytearray(data[self.received - position :])
         self._room_for(len(fresh))
         self.received += len(fresh)
+        self._take_waiting(fresh)
+        return bytes(fresh)
+
+    def _take_waiting(self, fresh: bytearray) -> None:
+        """What follows `fresh`, with which the known bytes end, if it has come already; all of it
+        counts as undecided."""
         while follows := self._next_waiting():
             fresh += follows
             self.received += len(follows)
         self.undecided += fresh
+        if self.end is not None and self.received > self.end:
+            self.end = None
+        self._pay()
+
+    def skip(self, position: int) -> bytes:
+        """The listener has acknowledged everything up to original `position`, beyond what was received
+        here: what it has got by another way is no gap. Returns what is now known after it."""
+        self.decide(len(self.undecided))
+        self.ready += position - self.received
+        self.received = position
+        self.acknowledged = self.ready
+        self._kept.clear()
+        self._kept_from = self.ready
+        fresh = bytearray()
+        self._take_waiting(fresh)
         return bytes(fresh)
 
     def _room_for(self, count: int) -> None:
         unacknowledged = self.ready - min(self.acknowledged, self.ready)
         if unacknowledged + len(self.undecided) + count > self.limit:
             raise StreamFullError
+        if not self._account.has_room(count):
+            raise StreamFullError
+
+    def _pay(self) -> None:
+        self._account.set(len(self.undecided) + len(self._kept) + self._waiting_bytes)
+
+    def close(self) -> None:
+        """Nothing is kept any more."""
+        self._account.set(0)
 
     def _wait(self, position: int, data: bytes) -> None:
         if len(self._waiting.get(position, b"")) >= len(data):
             return
         far = position + len(data) - self.received > self.limit
-        if far or self._waiting_bytes + len(data) > self.limit or len(self._waiting) >= 512:
+        full = self._waiting_bytes + len(data) > self.limit or len(self._waiting) >= MOST_WAITING
+        if far or full or not self._account.has_room(len(data)):
             raise StreamFullError
         self._waiting_bytes += len(data) - len(self._waiting.get(position, b""))
         self._waiting[position] = data
@@ -215,6 +271,7 @@ class Stream:
             at = each.end
         self._keep(source[at:])
         del self.undecided[:count]
+        self._pay()
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
@@ -231,8 +288,9 @@ class Stream:
         self.transparent = self.ready
         self._waiting.clear()
         self._waiting_bytes = 0
+        self._pay()
 
-    def skip(self, position: int) -> None:
+    def pass_by(self, position: int) -> None:
         """A transparent stream was seen up to original `position`."""
         if position > self.received:
             self.ready = self.edited(position)
@@ -245,6 +303,7 @@ class Stream:
         self.transparent = None
         self._kept.clear()
         self._kept_from = self.ready
+        self._pay()
 
     # -- what has been received by the listener
 
@@ -262,6 +321,7 @@ class Stream:
             return
         del self._kept[:count]
         self._kept_from = position
+        self._pay()
         # The last edit before the history stays: it carries the shift.
         while len(self._edits) > 1 and self._edits[1].edited_end <= position:
             del self._edits[0]
@@ -272,13 +332,19 @@ class Stream:
         data = bytes(self._kept[start - self._kept_from : max(0, end - self._kept_from)])
         return start, data
 
+    @property
+    def account(self) -> Account:
+        """Who pays for what is kept."""
+        return self._account
+
     def check(self) -> None:
         """Raise AssertionError unless everything fits together."""
         assert self._kept_from + len(self._kept) == (
             self.ready if self.transparent is None else self.transparent
         )
         assert self.acknowledged <= self.ready
-        assert self.promised <= self.received
+        assert self.acked_early <= self.received
+        assert self._account.kept == len(self.undecided) + len(self._kept) + self._waiting_bytes
         assert self._waiting_bytes == sum(map(len, self._waiting.values())) <= self.limit
         last = Edit(-1, -1, -1, -1)
         for edit in self._edits:

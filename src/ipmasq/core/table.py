@@ -30,7 +30,7 @@ class Table:
         self.hosts: dict[Address, int] = {}
         """Flows per inside host."""
         self.ports: dict[tuple[int, Address], int] = {}
-        """Public ports by protocol and inside host, but for those that were promised."""
+        """Public ports by protocol and inside host."""
         self._chance = chance
         self._by_inside: dict[bytes, Mapping] = {}
         self._pools: dict[tuple[int, Address], list[PortPool[Mapping]]] = {}
@@ -99,9 +99,8 @@ class Table:
         for mapping in self.mappings():
             assert mapping.flows == flows.get(id(mapping), 0)
             assert mapping.flows or mapping.promises
-            if not mapping.narrow:
-                host = mapping.protocol, mapping.inside.address
-                ports[host] = ports.get(host, 0) + 1
+            host = mapping.protocol, mapping.inside.address
+            ports[host] = ports.get(host, 0) + 1
         assert ports == self.ports
         for mapping in self._by_inside.values():
             assert self.mapping_at(mapping.protocol, mapping.public) is mapping
@@ -148,7 +147,7 @@ class Table:
             return Why.NO_PORTS
         narrow = promised_at is not None
         host = protocol, inside.address
-        if not narrow and self.ports.get(host, 0) >= self.policy.limits.ports_per_host:
+        if self.ports.get(host, 0) >= self.policy.limits.ports_per_host:
             return Why.PORT_LIMIT
         address = promised_at or self.public_for(inside.address)
         ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
@@ -159,8 +158,7 @@ class Table:
         kind = NarrowMapping if narrow else Mapping
         mapping = self._by_inside[key] = kind(key, pool, port)
         pool.hold(port, mapping)
-        if not narrow:
-            self.ports[host] = self.ports.get(host, 0) + 1
+        self.ports[host] = self.ports.get(host, 0) + 1
         return mapping
 
     def public_for(self, inside: Address) -> Address:
@@ -172,11 +170,10 @@ class Table:
         if mapping.flows or mapping.promises:
             return
         mapping.pool.give(mapping.port)
-        if not mapping.narrow:
-            host = mapping.protocol, mapping.inside.address
-            self.ports[host] -= 1
-            if not self.ports[host]:
-                del self.ports[host]
+        host = mapping.protocol, mapping.inside.address
+        self.ports[host] -= 1
+        if not self.ports[host]:
+            del self.ports[host]
         # After a change of policy the endpoint may have got a newer mapping.
         if self._by_inside.get(mapping.key) is mapping:
             del self._by_inside[mapping.key]

@@ -1,31 +1,22 @@
-"""What segments mean for the state of their flow.
-
-Only what stands near the place where the connection is counts (RFC 7857, 2.2): anybody can write a
-segment with the right addresses and ports.
-"""
+"""What a believable segment means for its flow (see `window`): its state, and where its ends are."""
 
 from __future__ import annotations
 
 from ipmasq.core.door import Speaker
-from ipmasq.core.flow import Half
+from ipmasq.core.flow import BASE_REACH, MOST_REACH, Half
 from ipmasq.core.life import Life
 from ipmasq.core.tcp_states import Input, State, following
 from ipmasq.wire import tcp
 
-NEAR = 0xFFFF
-"""Bytes beyond what was acknowledged within which the end of a stream is believed to be."""
 
-
-def track(
-    life: Life, half: Half, segment: tcp.Segment, payload: int, acknowledgment: int | None
-) -> None:
-    """`payload` in bytes; `acknowledgment` as the other end counts (None: it says nothing new)."""
+def track(life: Life, half: Half, segment: tcp.Segment, payload: int, acknowledgment: int) -> None:
+    """Remember a believable segment. `payload` in bytes; `acknowledgment` as the other end counts."""
     flow = half.flow
-    twin = half.twin
     before = flow.state
-    flow.state = _following(half, twin, segment, payload)
     if not segment.flags & tcp.RST:
-        _remember(half, twin, segment, payload, acknowledgment, before)
+        _remember(half, segment, payload, acknowledgment, before)
+    for event in _inputs(half, segment, payload, before):
+        flow.state = following(flow.state, event)
     if flow.state is not before:
         if flow.state is State.C_S_FIN:
             life.unlink(flow)
@@ -33,48 +24,45 @@ def track(
     life.settle(flow)
 
 
-def _following(half: Half, twin: Half, segment: tcp.Segment, payload: int) -> State:
-    state, flags = half.flow.state, segment.flags
+def _inputs(half: Half, segment: tcp.Segment, payload: int, before: State) -> list[Input]:
+    flags = segment.flags
     client = half.speaker is Speaker.CLIENT
     if flags & tcp.RST:
-        return following(state, Input.RESET) if _is_exact(half, twin, segment) else state
-    if flags & tcp.SYN:
-        state = following(state, Input.CLIENT_SYN if client else Input.SERVER_SYN)
-    if flags & tcp.FIN and _is_near(half, twin, segment.sequence):
-        return following(state, Input.CLIENT_FIN if client else Input.SERVER_FIN)
-    return following(state, Input.DATA) if payload else state
+        return [Input.RESET]
+    found = []
+    if flags & tcp.SYN and client:
+        found.append(Input.CLIENT_SYN)
+    elif flags & tcp.ACK and before is State.INIT:
+        # The server's SYN-ACK; or the client acknowledges the SYN of a server that sent one too.
+        found.append(Input.SERVER_SYN)
+    if flags & tcp.FIN:
+        found.append(Input.CLIENT_FIN if client else Input.SERVER_FIN)
+    elif payload:
+        found.append(Input.DATA)
+    return found
 
 
 def _remember(
-    half: Half,
-    twin: Half,
-    segment: tcp.Segment,
-    payload: int,
-    acknowledgment: int | None,
-    before: State,
+    half: Half, segment: tcp.Segment, payload: int, acknowledgment: int, before: State
 ) -> None:
-    flags = segment.flags
-    if flags & tcp.SYN and before is State.INIT:
-        # Nobody has acknowledged it yet; a reset may follow at once.
-        twin.acknowledged = tcp.advance(segment.sequence, 1)
+    flags, twin = segment.flags, half.twin
     length = payload + bool(flags & tcp.SYN) + bool(flags & tcp.FIN)
     half.end = tcp.advance(segment.sequence, length)
-    if flags & tcp.ACK and acknowledgment is not None:
+    if flags & tcp.ACK:
         half.acknowledged = acknowledgment
+    if flags & tcp.SYN:
+        # Nobody has acknowledged it yet, but from here on that is what can be acknowledged. The
+        # client still has to, so it stands one before that (`Flow.is_opening`).
+        server = half is half.flow.back
+        if not server or before is State.INIT:
+            twin.acknowledged = segment.sequence if server else tcp.advance(segment.sequence, 1)
+        half.flow.reach = _reach(half, segment)
 
 
-def _is_exact(half: Half, twin: Half, segment: tcp.Segment) -> bool:
-    """Whether a reset stands where its speaker must be: at the end of what was acknowledged to it
-    (RFC 5961, 3.2), or of what it said, if that is near: what it said may have been said in its
-    name. One that answers a SYN acknowledges it."""
-    if half.flow.state is State.INIT:
-        if half is half.flow.forth:
-            return segment.sequence == half.end
-        return bool(segment.flags & tcp.ACK) and segment.acknowledgment == twin.end
-    if segment.sequence == half.end:
-        return 0 <= tcp.distance(twin.acknowledged, half.end) <= NEAR
-    return segment.sequence == twin.acknowledged
-
-
-def _is_near(half: Half, twin: Half, sequence: int) -> bool:
-    return sequence == half.end or 0 <= tcp.distance(twin.acknowledged, sequence) <= NEAR
+def _reach(half: Half, segment: tcp.Segment) -> int:
+    """The largest window that either end can offer (RFC 7323, 2.2): scaled only if both say so."""
+    scale = tcp.option(segment.options, tcp.WINDOW_SCALE)
+    if not scale:
+        return BASE_REACH
+    reach = min(BASE_REACH + scale[0], MOST_REACH)
+    return reach if half is half.flow.forth else max(reach, half.flow.reach)

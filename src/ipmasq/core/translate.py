@@ -83,13 +83,14 @@ def dress(
     return Packet(data, note=packet.note)
 
 
-def answer(packet: Packet, half: Half, segment: bytearray) -> Packet:
-    """A packet back to the sender of `packet`, in the name of the one that it was sent to."""
-    key = half.key
-    segment[0:4] = key[10:12] + key[8:10]
-    data = ipv4.write(key[4:8], key[:4], ipv4.TCP, segment)
+def compose(half: Half, segment: bytearray, note: object = None) -> Packet:
+    """A packet of the gateway's own in one direction of a flow, around `segment` (a TCP header and
+    payload, ports and checksum not yet set)."""
+    wire = half.wire
+    segment[0:4] = wire[8:12]
+    data = ipv4.write(wire[:4], wire[4:8], ipv4.TCP, segment)
     _finish_tcp(data, ipv4.HEADER)
-    return Packet(data, note=packet.note)
+    return Packet(data, note=note)
 
 
 def _finish_tcp(data: bytearray, length: int) -> None:

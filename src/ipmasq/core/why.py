@@ -42,12 +42,19 @@ class Why(IntEnum):
     HOST_LIMIT = 22, "the inside host has as many flows as it may have"
     FRAGMENT_LIMIT = 23, "too many or too odd fragments; the datagram was given up"
     FRAGMENT_TIMEOUT = 24, "a datagram whose fragments did not all arrive in time"
-    STREAM_LIMIT = 25, "a watched stream sent more than may be kept for it"
-    STREAM_OLD = 26, "a segment outside anything its stream could send now"
+    STREAM_LIMIT = (
+        25,
+        "a watched stream sent more than may be kept for it, its host, or all of them",
+    )
     HELPER_DROP = 27, "the helper failed or refused, and its policy is drop"
     ICMP_UNRELATED = 28, "an ICMP error about no live flow"
     UNSOLICITED = 29, "from outside, to an inside address that no rule lets through"
     PORT_LIMIT = 30, "the inside host has as many public ports as it may have"
+    FAULT = 31, "handling the packet failed: a fault of the gateway's own, please report it"
+    WORK_LIMIT = (
+        32,
+        "its host has had as many lines looked at by helpers as it may have in a second",
+    )
     # Endings.
     IDLE = 40, "idle for its whole time"
     ENDED = 41, "closed by both ends"

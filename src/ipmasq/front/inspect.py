@@ -24,7 +24,7 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
         output.say_json(found)
         return
     for name, value in found.items():
-        output.say(f"{name.replace('_', ' '):<10} {_text(name, value)}")
+        output.say(f"{name.replace('_', ' '):<18} {_text(name, value)}")
 
 
 def _text(name: str, value: Any) -> str:

@@ -56,7 +56,8 @@ def check(
             {"kind": kind, **asdict(each)} for kind, found in kinds.items() for each in found
         )
     else:
-        output.say(report.text())
+        for line in report.lines():
+            output.say(line)
     if not report.is_good:
         raise typer.Exit(Code.CONFIG)
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterable
 from typing import Any
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]|\\(?=x[0-9a-f]{2})")
-
-
-def plain(text: str) -> str:
-    """Control characters (all but tab and newline) as `\\x1b`, so that a payload cannot move cursors."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+from ipmasq.wire.visible import visible
 
 
 def say(text: str = "") -> None:
-    sys.stdout.write(plain(text) + "\n")
+    """One line."""
+    sys.stdout.write(visible(text) + "\n")
 
 
 def complain(text: str) -> None:
     """A sentence about what went wrong, to the standard error output."""
-    sys.stderr.write(f"ipmasq: {plain(text)}\n")
+    sys.stderr.write(f"ipmasq: {visible(text)}\n")
 
 
 def say_json(value: Any) -> None:

@@ -83,7 +83,7 @@ def _run(config: str, plane: str | None) -> None:
     gateway = Gateway(file, loop, plane=plane)
     table = load(config).config.control
     control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
-    gateway.listeners.extend((control.tell, logs.write))
+    gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     # They wait for the loop: one that came sooner would end the process and leave everything as it is.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     gateway.start()

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ipmasq.front.output import plain
+from ipmasq.wire.visible import visible
 
 Row: TypeAlias = dict[str, Any]
 
@@ -53,7 +53,7 @@ def show(rows: Iterable[Row], columns: tuple[Column, ...], empty: str) -> int:
         for column in chosen:
             table.add_column(column.title, justify=column.justify, overflow="fold")
         for row in batch:
-            table.add_row(*(Text(plain(column.cell(row))) for column in chosen))
+            table.add_row(*(Text(visible(column.cell(row))) for column in chosen))
         screen.print(table)
         count += len(batch)
     if not count:

@@ -10,6 +10,7 @@ import typer
 
 from ipmasq.front import output
 from ipmasq.front.asking import SOCKET, Helper, Host, Json, Socket, ask
+from ipmasq.wire.visible import visible
 
 EMPHASIS = {"rewritten": "36", "refused": "33", "helper_failed": "31", "events_lost": "31"}
 """Colours (ECMA-48) of what one looks for."""
@@ -57,8 +58,8 @@ def _say(row: dict[str, Any]) -> None:
         text = f"flow {row['flow']}: {text}"
     _print(f"{_clock(row)} {text}", EMPHASIS.get(row["event"]))
     if row["event"] == "rewritten":
-        _print(f"             - {_line(row['before'])}", "31")
-        _print(f"             + {_line(row['after'])}", "32")
+        _print(f"             - {row['before']}", "31")
+        _print(f"             + {row['after']}", "32")
 
 
 def _clock(row: dict[str, Any]) -> str:
@@ -69,13 +70,8 @@ def _clock(row: dict[str, Any]) -> str:
     return f"{clock}.{milliseconds % 1000:03d}"
 
 
-def _line(text: str) -> str:
-    """A line of payload as one line, its terminator shown."""
-    return text.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
-
-
 def _print(text: str, colour: str | None) -> None:
-    text = output.plain(text)
+    text = visible(text)
     if colour and sys.stdout.isatty():
         text = f"\x1b[{colour}m{text}\x1b[0m"
     sys.stdout.write(text + "\n")

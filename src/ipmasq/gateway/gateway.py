@@ -18,13 +18,15 @@ from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
+from ipmasq.gateway.logs import quiet
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import describe, make_plane, programs, rates
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
+from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
-from ipmasq.wire.addresses import to_text
+from ipmasq.wire.addresses import Address, to_text
 
 log = logging.getLogger("ipmasq")
 
@@ -38,6 +40,9 @@ RETRY = 1.0
 
 OFFLOAD_EVERY = 1.0
 """Seconds between two rounds of reports of the fast path, unless one takes longer."""
+
+LOG_EVERY = 1.0
+"""Seconds between two looks for lines that were left out of the log and are to be summed up."""
 
 READ_PAUSE = 0.02
 """Seconds between two parts of a round."""
@@ -93,11 +98,13 @@ class Gateway:
         self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
+        self._loop.every(LOG_EVERY, quiet.look)
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
         log.info("the gateway runs: %s", self._summary())
         tell_systemd("READY=1")
+        Watchdog(lambda: sum(self.engine.counts), self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
         """Raises PlaneError if something could not be undone."""
@@ -122,9 +129,9 @@ class Gateway:
         some = list(islice(flows, AT_ONCE))
         self._catching_up = bool(some) and self.offload is not None
         if self._catching_up and self.offload is not None:
+            self._loop.later(0, partial(self._catch_up, flows))
             for flow in some:
                 self.offload.follow(flow)
-            self._loop.later(0, partial(self._catch_up, flows))
         else:
             self._charge()
 
@@ -149,6 +156,7 @@ class Gateway:
             self._floods.look(self._loop.clock())
 
     def _read_on(self) -> None:
+        self._reading = False  # so that it begins anew, should this fail
         self._reading = self.offload is not None and self.offload.read_on()
         if self._reading:
             self._loop.later(READ_PAUSE, self._read_on)
@@ -216,6 +224,11 @@ class Gateway:
         policy = replace(self.engine.policy, timeouts=timeouts)
         self.engine.apply(self._fit(policy), self._loop.clock())
 
+    def host_of(self, flow: int) -> Address | None:
+        """The inside host of a live flow."""
+        known = self.engine.table.flows.get(flow)
+        return known.host if known is not None else None
+
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy
         return {
@@ -231,6 +244,8 @@ class Gateway:
             "ports": str(policy.ports),
             "flows": len(self.engine.table.flows),
             "unsent": self._plane.unsent,
+            "failures": self._loop.troubles.count,
+            "log_lines_left_out": quiet.left_out,
         }
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
@@ -300,7 +315,7 @@ class Gateway:
 
     def _adapt(self) -> None:
         """Interfaces or addresses have changed. Everything else stays as the operator made it."""
-        self._settling = None
+        self._settling = self._loop.later(RETRY, self._adapt)  # unless it goes well
         try:
             setup = self._configuration.adapt()
             new, running = setup.policy, self.engine.policy
@@ -314,7 +329,9 @@ class Gateway:
                 self._go_on(setup, self._fit(policy))
         except (PlaneError, SetupError) as error:
             log.error("%s (trying again)", error)
-            self._settling = self._loop.later(RETRY, self._adapt)
+            return
+        self._settling.cancel()
+        self._settling = None
 
     def _reload_on_signal(self) -> None:
         try:

@@ -62,8 +62,10 @@ class Changes:
 
 
 def tell_systemd(state: str) -> None:
-    """sd_notify(3): `READY=1`, `STOPPING=1`, ... Does nothing unless systemd asked for it."""
+    """sd_notify(3): `READY=1`, `STOPPING=1`, ... Does nothing unless systemd asked for it, and never
+    waits for systemd to read."""
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, suppress(OSError):
+            channel.setblocking(False)
             channel.sendto(state.encode(), "\0" + path[1:] if path[0] == "@" else path)

@@ -1,20 +1,26 @@
-"""The log: what an operator wants to find later. Everything else is for `watch`."""
+"""The log: what an operator wants to find later. Everything else is for `watch`.
+
+Whatever a line is made of (payload, names, reasons, errors), it is one line and does nothing to a
+terminal; and however often the same thing happens, it is written a few times and then summed up.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from ipmasq.core import events
 from ipmasq.core.events import Event
 from ipmasq.gateway.sentences import sentence
+from ipmasq.gateway.throttle import WINDOW, Sum, Throttle
+from ipmasq.wire.addresses import Address, to_text
+from ipmasq.wire.visible import visible
 
 log = logging.getLogger("ipmasq")
 
 LEVELS: dict[type, int] = {
-    events.HelperFailed: logging.ERROR,
     events.Refused: logging.WARNING,
     events.HelperLoaded: logging.INFO,
     events.HelperUnloaded: logging.INFO,
@@ -24,15 +30,109 @@ LEVELS: dict[type, int] = {
     events.KeptAlive: logging.INFO,
     events.Expected: logging.INFO,
 }
-"""Of the events that are notable; those of each single flow are debugging."""
+"""Of the events that are notable; those of each single flow are debugging, failures are errors."""
+
+HostOf = Callable[[int], Address | None]
+"""The inside host of a live flow."""
 
 
-def write(happened: Sequence[Event]) -> None:
-    """A listener of the gateway's."""
-    for event in happened:
-        level = LEVELS.get(type(event), logging.DEBUG)
+class Writer:
+    """A listener of the gateway's: events become lines."""
+
+    def __init__(self, host_of: HostOf) -> None:
+        self._host_of = host_of
+        self._hosts: dict[int, Address] = {}
+        """By flow, of those that a helper watches, or has watched: others are not written about."""
+
+    def __call__(self, happened: Sequence[Event]) -> None:
+        opened: dict[int, Address] = {}
+        closed = []
+        for event in happened:
+            match event:
+                case events.FlowOpened():
+                    opened[event.flow] = event.inside.address
+                case events.HelperBound():
+                    host = opened.get(event.flow) or self._host_of(event.flow)
+                    if host is not None:
+                        self._hosts[event.flow] = host
+                case events.FlowClosed():
+                    closed.append(event.flow)
+            self._write(event)
+        for flow in closed:
+            self._hosts.pop(flow, None)
+
+    def _write(self, event: Event) -> None:
+        level = level_of(type(event))
         if log.isEnabledFor(level):
-            log.log(level, "%s", sentence(event), extra={"event": type(event).__name__})
+            host = self._hosts.get(getattr(event, "flow", -1))
+            said = {"event": type(event).__name__, "kind": _kind(event), "host": host}
+            log.log(level, "%s", sentence(event), extra=said)
+
+
+def level_of(event: type) -> int:
+    failed = event.__name__.endswith("Failed")
+    return LEVELS.get(event, logging.ERROR if failed else logging.DEBUG)
+
+
+def _kind(event: Event) -> Hashable:
+    """What lines are alike by; not by flow, nor by what was said: anybody can have many of those."""
+    parts = (getattr(event, name, None) for name in ("helper", "reason", "name", "side"))
+    return type(event).__name__, *parts
+
+
+class Quiet(logging.Filter):
+    """Of lines of one kind about one host, lets the first few of a minute pass. Debugging is complete.
+
+    A record says its `kind` and `host`, or else it is alike to those that say the same.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._throttle = Throttle()
+
+    @property
+    def left_out(self) -> int:
+        """Lines that were not written."""
+        return self._throttle.left_out
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.INFO or hasattr(record, "left_out"):
+            return True
+        self.look()
+        text = record.getMessage()
+        kind = record.levelno, getattr(record, "kind", text), getattr(record, "host", None)
+        return self._throttle.admits(kind, text, self._clock())
+
+    def look(self) -> None:
+        """To be called about once a second: say how many lines were left out."""
+        for each in self._throttle.closed(self._clock()):
+            _write_sum(each)
+
+
+def _write_sum(found: Sum) -> None:
+    level, _, host = found.kind if isinstance(found.kind, tuple) else (logging.WARNING, None, None)
+    like = "like it" if found.kind is not None else "of many kinds"
+    about = f" about {to_text(host)}" if host else ""
+    text = f"{found.left_out:,} more {like}{about} in the last {WINDOW:.0f} s: {found.example}"
+    log.log(level, "%s", text, extra={"left_out": found.left_out})
+
+
+quiet = Quiet()
+"""That of this process."""
+
+
+class Plain(logging.Formatter):
+    """One line of text; a trace comes after it only when debugging."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return visible(super().formatMessage(record))
+
+    def formatException(self, error: object) -> str:  # noqa: N802
+        if not log.isEnabledFor(logging.DEBUG):
+            return ""
+        text = super().formatException(error)  # type: ignore[arg-type]
+        return "\n".join(map(visible, text.split("\n")))
 
 
 class Json(logging.Formatter):
@@ -43,7 +143,8 @@ class Json(logging.Formatter):
             "time": round(record.created, 3),
             "level": record.levelname.lower(),
             "event": getattr(record, "event", None),
-            "message": record.getMessage(),
+            "left_out": getattr(record, "left_out", None),
+            "message": visible(record.getMessage()),
         }
         if record.exc_info:
             said["trace"] = self.formatException(record.exc_info)
@@ -53,9 +154,10 @@ class Json(logging.Formatter):
 def begin(level: int = logging.INFO, as_json: bool = False) -> None:
     """Log to the standard error output."""
     handler = logging.StreamHandler()
-    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    plain = Plain("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
     plain.converter = time.localtime
     handler.setFormatter(Json() if as_json else plain)
+    handler.addFilter(quiet)
     log.handlers = [handler]
     log.setLevel(level)
     log.propagate = False

@@ -2,27 +2,32 @@
 
 Fairness: each descriptor that is ready is served once per round, so whoever bounds its work per call
 (the plane: a number of packets, a control client: a number of bytes) cannot starve the others.
+
+Nothing but PlaneError ends it. What fails is told, and called again: a descriptor stays watched whatever
+its callback raises. One that fails again and again is left alone in between, for up to a second.
 """
 
 from __future__ import annotations
 
 import heapq
-import logging
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeAlias
 
+from ipmasq.gateway.troubles import Pause, Troubles
 from ipmasq.planes.plane import PlaneError
 
 Callback: TypeAlias = Callable[[], object]
 Between: TypeAlias = Callable[[float], float | None]
 
-log = logging.getLogger("ipmasq")
+TROUBLES_EVERY = 5.0
+"""Seconds between two looks whether troubles are to be summed up."""
 
 
 class Timer:
@@ -38,33 +43,61 @@ class Timer:
         self.callback = None
 
 
+@dataclass(slots=True)
+class _Watched:
+    reading: Callback | None = None
+    writing: Callback | None = None
+    pause: Pause = field(default_factory=Pause)
+    rests: bool = False
+    """Its callback has just failed."""
+
+    @property
+    def mask(self) -> int:
+        if self.rests:
+            return 0
+        return (selectors.EVENT_READ if self.reading else 0) | (
+            selectors.EVENT_WRITE if self.writing else 0
+        )
+
+
 class Loop:
     clock = staticmethod(time.monotonic)
     """Seconds; what everybody in this process calls now."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._watched: dict[int, _Watched] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = count()
-        self._between: list[Between] = []
+        self._between: list[tuple[Between, Pause]] = []
         self._signals: dict[int, Callback] = {}
         self._running = False
+        self.troubles = Troubles()
+        """What has failed. Also for faults that a callback survives by itself."""
+        self.every(TROUBLES_EVERY, lambda: self.troubles.look(self.clock()))
 
     def watch(self, descriptor: int, callback: Callback) -> None:
         """Call back whenever there is something to read (again, while there still is)."""
-        self._set(descriptor, selectors.EVENT_READ, callback)
+        watched = self._watched.setdefault(descriptor, _Watched())
+        watched.reading = callback
+        self._register(descriptor, watched)
 
     def watch_write(self, descriptor: int, callback: Callback) -> None:
         """Call back whenever something can be written."""
-        self._set(descriptor, selectors.EVENT_WRITE, callback)
+        watched = self._watched.setdefault(descriptor, _Watched())
+        watched.writing = callback
+        self._register(descriptor, watched)
 
     def unwatch(self, descriptor: int) -> None:
         """Neither reading nor writing any more. Before closing a descriptor; harmless if unknown."""
-        with suppress(KeyError, ValueError):
-            self._selector.unregister(descriptor)
+        if self._watched.pop(descriptor, None):
+            with suppress(KeyError, ValueError):
+                self._selector.unregister(descriptor)
 
     def unwatch_write(self, descriptor: int) -> None:
-        self._set(descriptor, selectors.EVENT_WRITE, None)
+        if watched := self._watched.get(descriptor):
+            watched.writing = None
+            self._register(descriptor, watched)
 
     def later(self, seconds: float, callback: Callback) -> Timer:
         timer = Timer(self.clock() + seconds, callback)
@@ -84,7 +117,7 @@ class Loop:
 
     def between(self, callback: Between) -> None:
         """Call back once per round with the time; it says when it wants to be called at the latest."""
-        self._between.append(callback)
+        self._between.append((callback, Pause()))
 
     def on_signal(self, number: signal.Signals, callback: Callback) -> None:
         """Handled in its turn like everything else, while `run` runs. One that is blocked waits for that."""
@@ -94,8 +127,7 @@ class Loop:
         self._running = False
 
     def run(self) -> None:
-        """Until `stop`. Raises PlaneError; any other trouble of a callback is logged, and a descriptor
-        whose callback failed is no longer watched."""
+        """Until `stop`. Raises PlaneError; any other trouble of a callback is told, and it goes on."""
         self._running = True
         restore = self._take_signals()
         try:
@@ -107,49 +139,79 @@ class Loop:
     def round(self) -> None:
         """Wait until something is due, and do all that is."""
         now = self.clock()
-        deadlines = [at for at in (each(now) for each in self._between) if at is not None]
+        asked = [self._ask(between, pause, now) for between, pause in self._between]
+        deadlines = [at for at in asked if at is not None]
         if self._timers:
             deadlines.append(self._timers[0][0])
         timeout = max(0.0, min(deadlines) - now) if deadlines else None
         for key, mask in self._selector.select(timeout):
-            reading, writing = key.data
-            if mask & selectors.EVENT_READ and reading:
-                self._call(reading, key.fd)
-            if mask & selectors.EVENT_WRITE and writing and self._is_watched(key.fd):
-                self._call(writing, key.fd)
+            self._serve(key.fd, mask)
         now = self.clock()
         while self._timers and self._timers[0][0] <= now:
             timer = heapq.heappop(self._timers)[2]
             if timer.callback:
                 self._call(timer.callback)
 
-    def _call(self, callback: Callback, descriptor: int | None = None) -> None:
+    def _ask(self, between: Between, pause: Pause, now: float) -> float | None:
+        try:
+            deadline = between(now)
+        except PlaneError:
+            raise
+        except Exception as error:
+            self.troubles.tell(error, now)
+            return now + pause.longer()
+        pause.over()
+        return deadline
+
+    def _serve(self, descriptor: int, mask: int) -> None:
+        """A callback may unwatch any descriptor, and that of its own before the other callback's turn."""
+        watched = self._watched.get(descriptor)
+        if watched is None:
+            return
+        well = not (mask & selectors.EVENT_READ and watched.reading) or self._call(watched.reading)
+        if self._watched.get(descriptor) is not watched:
+            return
+        if mask & selectors.EVENT_WRITE and watched.writing:
+            well = self._call(watched.writing) and well
+        if well:
+            watched.pause.over()
+        elif self._watched.get(descriptor) is watched:
+            self._rest(descriptor, watched)
+
+    def _rest(self, descriptor: int, watched: _Watched) -> None:
+        """Or a callback that fails before it has read anything would be called for ever."""
+
+        def go_on() -> None:
+            watched.rests = False
+            if self._watched.get(descriptor) is watched:
+                self._register(descriptor, watched)
+
+        watched.rests = True
+        self._register(descriptor, watched)
+        self.later(watched.pause.longer(), go_on)
+
+    def _call(self, callback: Callback) -> bool:
+        """Whether it went well."""
         try:
             callback()
         except PlaneError:
             raise
-        except Exception:
-            log.exception("a part of the gateway failed; packets go on")
-            if descriptor is not None:
-                self.unwatch(descriptor)
+        except Exception as error:
+            self.troubles.tell(error, self.clock())
+            return False
+        return True
 
-    def _is_watched(self, descriptor: int) -> bool:
-        return descriptor in self._selector.get_map()
-
-    def _set(self, descriptor: int, kind: int, callback: Callback | None) -> None:
-        known = self._selector.get_map().get(descriptor)
-        reading, writing = known.data if known else (None, None)
-        if kind == selectors.EVENT_READ:
-            reading = callback
-        else:
-            writing = callback
-        mask = (selectors.EVENT_READ if reading else 0) | (selectors.EVENT_WRITE if writing else 0)
+    def _register(self, descriptor: int, watched: _Watched) -> None:
+        """Have the selector wait for what is watched now."""
+        known, mask = descriptor in self._selector.get_map(), watched.mask
         if known and mask:
-            self._selector.modify(descriptor, mask, (reading, writing))
+            self._selector.modify(descriptor, mask)
         elif mask:
-            self._selector.register(descriptor, mask, (reading, writing))
+            self._selector.register(descriptor, mask)
         elif known:
             self._selector.unregister(descriptor)
+        if not (watched.reading or watched.writing):
+            self._watched.pop(descriptor, None)
 
     def _take_signals(self) -> Callback:
         """Signals write to a descriptor of ours, since by themselves they do not end a wait."""
@@ -163,7 +225,7 @@ class Loop:
         def arrived() -> None:
             for number in ours.recv(64):
                 if number in self._signals:
-                    self._signals[number]()
+                    self._call(self._signals[number])
 
         def restore() -> None:
             for number, handler in handlers.items():

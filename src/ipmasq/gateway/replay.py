@@ -82,6 +82,9 @@ def replay(
     return run.all()
 
 
+OWN = "sent by the gateway itself: what it had withheld, or had acknowledged and was not received"
+
+
 class _Run:
     def __init__(self, plane: PcapPlane, policy: Policy, seed: int) -> None:
         self._policy = replace(policy, public=policy.public or (EXAMPLE_ADDRESS,), hop=-1)
@@ -90,6 +93,7 @@ class _Run:
         self._far_end = FarEnd(self._policy)
         self._names = _Names()
         self._summary = Summary(public=self._policy.public)
+        self._latest: dict[Side, Arrival] = {}
         self._start: int | None = None
         self._now = 0.0
 
@@ -116,6 +120,7 @@ class _Run:
             return
         before += self._as_arrived(packet, side)
         came = bytes(packet.data)
+        self._latest[side] = arrival
         verdict = self._engine.receive(packet, side, self._now)
         self._summary.reasons[verdict.why] += 1
         happened = self._listen()
@@ -132,11 +137,22 @@ class _Run:
         due = self._engine.deadline()
         while due is not None and due <= now:
             self._engine.tick(due)
+            self._send_own(due)
             following = self._engine.deadline()
             due = following if following is not None and following > due else None
         self._engine.tick(now)
+        self._send_own(now)
         self._now = now
         return [f"before this packet: {sentence}" for sentence in self._listen()]
+
+    def _send_own(self, now: float) -> None:
+        """Write what the engine sends of its own accord, in a frame like the latest that came in there."""
+        for packet, side in self._engine.outgoing():
+            latest = self._latest.get(side)
+            if latest is not None and self._start is not None:
+                at = self._start + int(now * NANOSECONDS)
+                arrival = latest._replace(record=latest.record._replace(at=at, comments=()))
+                self._plane.send(arrival, packet, self._leaves_to(packet), [OWN])
 
     def _as_arrived(self, packet: Packet, side: Side) -> list[str]:
         found = []

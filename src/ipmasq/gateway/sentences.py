@@ -5,13 +5,16 @@ from __future__ import annotations
 from ipmasq.core import events
 from ipmasq.core.events import Event
 from ipmasq.gateway.story import tell
+from ipmasq.wire.visible import visible
 
 
 def sentence(event: Event) -> str:
-    """What happened, for people; lines of payload are shown as typed, control characters escaped."""
+    """What happened, for people, as one visible line: names, reasons and payload come from elsewhere."""
     told = tell(event)
-    if told is not None:
-        return told
+    return visible(_sentence(event)) if told is None else told
+
+
+def _sentence(event: Event) -> str:
     match event:
         case events.FlowSettled():
             return f"flow {event.flow} settled: both directions were seen"

@@ -7,12 +7,18 @@ from ipmasq.core.events import Event
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Endpoint, to_text
 from ipmasq.wire.packet import Buffer
+from ipmasq.wire.visible import visible
 
 _PROTOCOLS = {ipv4.TCP: "TCP", ipv4.UDP: "UDP", ipv4.ICMP: "ICMP"}
 
 
 def tell(event: Event) -> str | None:
-    """One sentence, or None for what says nothing about the packet at hand."""
+    """One visible line, or None for what says nothing about the packet at hand."""
+    told = _told(event)
+    return None if told is None else visible(told)
+
+
+def _told(event: Event) -> str | None:
     match event:
         case events.FlowOpened():
             linked = f", linked to flow {event.master}" if event.master is not None else ""
@@ -41,6 +47,11 @@ def tell(event: Event) -> str | None:
             return f"helper {event.helper} left {show(event.line)} alone: {event.reason}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
+        case events.PacketFailed():
+            return (
+                f"{event.packet_failures} packet(s) from {event.side.name.lower()} could not be handled: "
+                f"{event.error}; the latest began with {event.data.hex()}"
+            )
     return None
 
 
@@ -77,7 +88,7 @@ def ends(data: bytes | Buffer) -> tuple[int, Endpoint, Endpoint] | None:
 
 def show(line: bytes) -> str:
     """A line as it is typed, without its terminator."""
-    return '"' + line.rstrip(b"\r\n").decode("ascii", "backslashreplace") + '"'
+    return '"' + visible(line.rstrip(b"\r\n").decode("latin-1")) + '"'
 
 
 def protocol(number: int) -> str:

@@ -18,7 +18,7 @@ server that leaves a command unanswered is one answer behind for good, and its l
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -51,11 +51,14 @@ EXTENDED = (
 )
 """<d>family<d>address<d>port<d>, where <d> is any one visible character."""
 
-COMMAND = re.compile(TELNET + rb"(?P<verb>[A-Za-z]+)(?: (?P<argument>(?s:.*)))?\r\n")
-REPLY = re.compile(TELNET + rb"(?P<code>[1-5][0-9][0-9])(?P<mark>[ -]|\r\n)")
-NOTHING = re.compile(TELNET + rb"\r\n")
-IN_PORT = re.compile(TELNET + rb"(?i:PORT) (?P<numbers>[0-9,]+)\r\n")
-IN_EPRT = re.compile(TELNET + rb"(?i:EPRT) " + EXTENDED + rb"\r\n")
+END = rb"\r?\n"
+"""Many clients and servers send, and most take, a bare LF."""
+
+COMMAND = re.compile(TELNET + rb"(?P<verb>[A-Za-z]+)(?: (?P<argument>(?s:.*?)))?" + END)
+REPLY = re.compile(TELNET + rb"(?P<code>[1-5][0-9][0-9])(?P<mark>[ -]|" + END + rb")")
+NOTHING = re.compile(TELNET + END)
+IN_PORT = re.compile(TELNET + rb"(?i:PORT) (?P<numbers>[0-9,]+)" + END)
+IN_EPRT = re.compile(TELNET + rb"(?i:EPRT) " + EXTENDED + END)
 IN_227 = re.compile(rb"(?<![0-9])(?P<numbers>[0-9]+(?:,[0-9]+){5,})")
 IN_229 = re.compile(rb"\(" + EXTENDED + rb"\)")
 START = re.compile(TELNET + rb"(?P<start>(?s:.{0,5}))")
@@ -66,11 +69,21 @@ class Ftp(Helper):
     name = "ftp"
     ports = (21,)
     orthogonal = True
+    terminator = b"\n"
     max_line = 8192  # room for a 257 with the longest path: who misses an answer counts wrong
 
     def __init__(self) -> None:
         self.asked: deque[bytes] = deque()
         """Meanings of the commands that have no final reply yet, oldest first."""
+        self.pending: Counter[bytes] = Counter()
+        """How many of each meaning are in `asked`: looking for one must not take longer for many."""
+        self.says_crlf: bool | None = None
+        """Whether the server's first line ended with CRLF; None before that."""
+        self.broken = False
+        """The server's latest line ended with a bare LF although it says CRLF: to the client the next
+        one may be a part of it."""
+        self.is_line = True
+        """The server's latest line is one for the client too."""
         self.within = b""
         """The code of the multi-line reply that is being said."""
         self.default_port = True
@@ -104,8 +117,16 @@ class Ftp(Helper):
         elif meaning == TRANSFER:
             self._on_transfer(door)
         self.asked.append(meaning)
+        self.pending[meaning] += 1
 
     def _on_reply(self, line: bytes, door: Door) -> None:
+        """Of a server that says CRLF a bare LF may be in a name that it repeats: what stands around one
+        could have been written by the client (attack A-07), and announces nothing."""
+        whole = line.endswith(b"\r\n")
+        if self.says_crlf is None:
+            self.says_crlf = whole
+        self.is_line = not self.says_crlf or (whole and not self.broken)
+        self.broken = self.says_crlf and not whole
         reply = REPLY.match(line)
         if self.within:
             if not reply or (reply["code"], reply["mark"]) != (self.within, b" "):
@@ -120,11 +141,19 @@ class Ftp(Helper):
     def _on_answer(self, code: bytes, line: bytes, door: Door) -> None:
         if code == b"220" and (not self.asked or self.asked[0] != RESTART):
             return  # the greeting answers no command
-        asked = self.asked.popleft() if self.asked else OTHER
+        asked = self._answered()
         if code in (b"234", b"334") or (asked == AUTH and code < b"4"):
             door.stop()  # ciphertext from here on, a CCC that would end it included
         elif code < b"4":
             self._on_success(asked, code, line, door)
+
+    def _answered(self) -> bytes:
+        """The meaning of the oldest command, which has its reply now."""
+        if not self.asked:
+            return OTHER
+        asked = self.asked.popleft()
+        self.pending[asked] -= 1
+        return asked
 
     def _on_success(self, asked: bytes, code: bytes, line: bytes, door: Door) -> None:
         if asked in (LOGIN, RESTART):
@@ -133,7 +162,7 @@ class Ftp(Helper):
             self.epsv_only = True
         elif asked in (PORT, EPRT, PASV, EPSV):
             self.default_port = False
-            if (asked, code) in ((PASV, b"227"), (EPSV, b"229")):
+            if (asked, code) in ((PASV, b"227"), (EPSV, b"229")) and self.is_line:
                 self._on_announcement(asked, line, door)
 
     def _on_announcement(self, by: bytes, line: bytes, door: Door) -> None:
@@ -145,14 +174,14 @@ class Ftp(Helper):
     def _on_transfer(self, door: Door) -> None:
         """Without an announcement data goes to the client's control port (RFC 959 3.2): the server
         knows it already, there is nothing to rewrite."""
-        announcing = any(verb in self.asked for verb in (PORT, EPRT, PASV, EPSV))
+        announcing = any(self.pending[verb] for verb in (PORT, EPRT, PASV, EPSV))
         if self.default_port and not announcing and self._may_open(TRANSFER):
             door.expect(door.endpoint(Speaker.CLIENT))
 
     def _may_open(self, by: bytes) -> bool:
         """Nothing while it is undecided whether AUTH will make all of it ciphertext (RFC 6384 5); after
         EPSV ALL only what EPSV opens (RFC 2428 4)."""
-        return AUTH not in self.asked and (by == EPSV or not self.epsv_only)
+        return not self.pending[AUTH] and (by == EPSV or not self.epsv_only)
 
 
 def _could_become(partial: bytes, *lines: bytes) -> bool:

@@ -16,7 +16,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event, FlowClosed, FlowOpened, FlowSettled, FlowUnsettled
 from ipmasq.core.repeat import Repeated, Traffic
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.table import Repeater, Report
+from ipmasq.planes.ebpf.table import Position, Repeater, Report
 from ipmasq.wire import ipv4
 
 REPEATABLE = (ipv4.TCP, ipv4.UDP)
@@ -47,6 +47,9 @@ class Offload:
         self._entries: dict[int, Entry] = {}
         self._lost = engine.lost_events
         self._unread: list[Entry] = []
+        self._asked: tuple[Entry, Report, Report] | None = None
+        """Of whom the engine has asked last, and what it was told: perhaps it has a packet of that flow,
+        and moves its position in the stream."""
         self.refused = 0
         """Flows for which the table had no room."""
         self._roomless: set[int] = set()
@@ -64,6 +67,7 @@ class Offload:
 
     def listen(self, happened: Sequence[Event]) -> None:
         """Follow events; what they call for has been done when this returns."""
+        self._catch_up()
         if self._lost != self._engine.lost_events:
             self._make_up()
         for event in happened:
@@ -89,8 +93,9 @@ class Offload:
             self._enter(flow, settled)
         elif entry.repeated is not settled:
             entry.repeated = settled
-            for place in (entry.forth, entry.back):
-                self._table.repeat(place, settled)
+            positions = self._positions(flow) if settled else (None, None)
+            for place, position in zip((entry.forth, entry.back), positions, strict=True):
+                self._table.repeat(place, position)
             self._report(entry)
 
     def _enter(self, flow: int, settled: bool) -> None:
@@ -111,7 +116,26 @@ class Offload:
 
     def _insert(self, half: Repeated, repeated: bool) -> int | None:
         key = layout.key(half.key, half.protocol, half.side)
-        return self._table.insert(key, half.wire, self._clock(), repeated)
+        return self._table.insert(key, half.wire, self._clock(), repeated, _position(half))
+
+    def _positions(self, flow: int) -> tuple[Position, Position]:
+        forth, back = self._engine.halves(flow)
+        return _position(forth), _position(back)
+
+    def _catch_up(self) -> None:
+        """The engine is done with the packet for which it asked. Where it moved a position, and nothing
+        that went by in the meantime did, the table follows: else it would come to believe nothing of a
+        flow whose packets went up to the engine for a while (too large, or with options)."""
+        asked, self._asked = self._asked, None
+        if asked is None or self._entries.get(asked[0].flow) is not asked[0]:
+            return
+        entry, *told = asked
+        if not entry.repeated or self._engine.has_settled(entry.flow) is None:
+            return
+        places = entry.forth, entry.back
+        for place, then, position in zip(places, told, self._positions(entry.flow), strict=True):
+            if then[2:] != position[:2] and self._table.read(place)[2:] == then[2:]:
+                self._table.move(place, position)
 
     def remove(self, flow: int) -> None:
         """Forget it; what was counted comes back first."""
@@ -129,17 +153,22 @@ class Offload:
 
     def ask(self, flow: int) -> None:
         """Bring the engine what has been seen of a flow."""
+        self._catch_up()
         entry = self._entries.get(flow)
         if entry is not None and entry.repeated:
-            self._report(entry)
+            forth, back = self._table.read(entry.forth), self._table.read(entry.back)
+            self._report(entry, forth, back)
+            self._asked = entry, forth, back
 
     def tick(self) -> None:
         """To be called about once a second."""
+        self._catch_up()
         self._table.beat(self._clock())
 
     def read_on(self) -> bool:
         """Bring the engine what has been seen of the next flows; whether there are more in this round.
         A million at once would hold up packets for seconds."""
+        self._catch_up()
         if not self._unread:
             self._unread = list(self._entries.values())
         for entry in self._unread[-SLICE:]:
@@ -174,6 +203,10 @@ class Offload:
         self.bytes += size
         seen = layout.seconds(report.seen, now)
         return Traffic(seen, packets, size, report.end, report.acknowledged)
+
+
+def _position(half: Repeated) -> Position:
+    return Position(half.end, half.acknowledged, half.reach)
 
 
 def _can_be_repeated(half: Repeated) -> bool:

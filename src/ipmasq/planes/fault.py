@@ -106,6 +106,10 @@ class FaultPlane:
 
         return self._plane.pump(descriptor, through_the_weather, most)
 
+    def send(self, packet: Packet, side: Side) -> None:
+        if not self._happens(self.faults.get(side, NO_FAULTS).loss_after):
+            self._plane.send(packet, side)
+
     def _befall(self, packet: Packet, side: Side) -> list[Packet]:
         """What of an arriving packet arrives now."""
         faults, tally = self.faults.get(side, NO_FAULTS), self.tallies[side]

@@ -76,6 +76,9 @@ class MemoryPlane:
             buffer[:] = bytes(len(buffer))
         return count
 
+    def send(self, packet: Packet, side: Side) -> None:
+        self._send(packet)
+
     def _send(self, packet: Packet) -> None:
         destination = bytes(packet.data[16:20])
         inside = any(destination in network for network in self._inside)

@@ -34,6 +34,9 @@ class LivePlane(Protocol):
     def pump(self, descriptor: int, receive: Receive, most: int) -> int:
         """`descriptor` is readable: handle up to `most` packets; returns how many there were."""
 
+    def send(self, packet: Packet, side: Side) -> None:
+        """Send a packet that the engine made of its own accord, as if it had answered one of `side`."""
+
 
 class PlaneError(Exception):
     """A plane cannot do its work; the message is for the operator."""

@@ -1,7 +1,7 @@
 """TCP (RFC 9293).
 
 offset  0..1         2..3              4..7      8..11           12           13     14..15  16..17    18..19
-field   source port  destination port  sequence  acknowledgment  data offset  flags  window  checksum  urgent
+field   source port  destination port  sequence  acknowledgment  offset|reserved  flags  window  checksum  urgent
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ipmasq.wire.packet import Buffer
 
 HEADER = 20
 CHECKSUM = 16
-FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
 
 END, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
 
@@ -23,7 +23,8 @@ _SEQ = 0xFFFFFFFF
 
 
 class Segment(NamedTuple):
-    """One TCP header, in host order. `options` are its raw option bytes, padded to a multiple of 4."""
+    """One TCP header, in host order. `options` are its raw option bytes, padded to a multiple of 4;
+    `reserved` the four bits beside the data offset (RFC 9293, 3.1)."""
 
     source_port: int
     destination_port: int
@@ -34,6 +35,7 @@ class Segment(NamedTuple):
     checksum: int
     urgent: int
     options: bytes
+    reserved: int = 0
 
     @property
     def length(self) -> int:
@@ -52,7 +54,18 @@ def read(data: bytes | Buffer) -> Segment | None:
     if not HEADER <= length <= len(data):
         return None
     options = bytes(data[HEADER:length])
-    return Segment(source, destination, sequence, ack, flags, window, checksum, urgent, options)
+    return Segment(
+        source,
+        destination,
+        sequence,
+        ack,
+        flags,
+        window,
+        checksum,
+        urgent,
+        options,
+        offset & 0x0F,
+    )
 
 
 def write(segment: Segment, payload: bytes | Buffer = b"") -> bytearray:
@@ -65,7 +78,7 @@ def write(segment: Segment, payload: bytes | Buffer = b"") -> bytearray:
         segment.destination_port,
         segment.sequence & _SEQ,
         segment.acknowledgment & _SEQ,
-        segment.length // 4 << 4,
+        segment.length // 4 << 4 | segment.reserved,
         segment.flags,
         segment.window,
         segment.checksum,

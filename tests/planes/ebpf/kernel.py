@@ -14,7 +14,7 @@ from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Hook, Reason
-from ipmasq.planes.ebpf.table import Report, Table, sizes
+from ipmasq.planes.ebpf.table import NOWHERE, Position, Report, Table, sizes
 
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
 MACS = bytes(6), bytes.fromhex("020000000002")
@@ -22,6 +22,9 @@ MACS = bytes(6), bytes.fromhex("020000000002")
 IPV4 = b"\x08\x00"
 TC_ACT_SHOT, TC_ACT_REDIRECT, TC_ACT_UNSPEC = 2, 7, 0xFFFFFFFF
 XDP_PASS, XDP_REDIRECT = 2, 4
+SLOT = layout.Key.size + layout.Half.size
+SEEN_AT = layout.Key.size + layout.REPORT_AT
+NEVER = bytes(4)
 GSO_SIZE_AT, CONTEXT = 176, 192
 """Of struct __sk_buff."""
 
@@ -93,14 +96,19 @@ class Kernel:
 
     # -- Repeater; `now` is the test's clock, which the kernel does not know
 
-    def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
-        place = self.table.insert(key, wire, now, repeated)
+    def insert(
+        self, key: bytes, wire: bytes, now: float, repeated: bool, position: Position = NOWHERE
+    ) -> int | None:
+        place = self.table.insert(key, wire, now, repeated, position)
         if place is not None:
             self._places[key], self._seen[place] = place, layout.seen_at(now)
         return place
 
-    def repeat(self, place: int, repeated: bool) -> None:
-        self.table.repeat(place, repeated)
+    def repeat(self, place: int, position: Position | None) -> None:
+        self.table.repeat(place, position)
+
+    def move(self, place: int, position: Position) -> None:
+        self.table.move(place, position)
 
     def read(self, place: int) -> Report:
         return self._on_our_clock(place, self.table.read(place))
@@ -112,7 +120,7 @@ class Kernel:
         self.table.beat(time.monotonic())
 
     def _on_our_clock(self, place: int, report: Report) -> Report:
-        if report.traffic:
+        if report.traffic and report.seen != int.from_bytes(NEVER, layout.ORDER):
             age = (layout.seen_at(time.monotonic()) - report.seen) & 0xFFFFFFFF
             assert age < 60_000, "it does not say when"
         return report._replace(seen=self._seen[place])
@@ -122,6 +130,23 @@ class Kernel:
     def forward(self, data: bytes, side: int, now: float, partial: bool = False) -> bytes | None:
         if partial or len(data) < 28:  # cannot be said to BPF_PROG_TEST_RUN
             return None
+        place = self._places.get(layout.key(data[12:24], data[9], side))
+        with self._noticing(place, now):
+            return self._forward(data, side)
+
+    @contextmanager
+    def _noticing(self, place: int | None, now: float) -> Iterator[None]:
+        """When the program says that it has seen a packet that it believed, that is `now`."""
+        memory, at = self.table._memory, (place or 0) * SLOT + SEEN_AT
+        if place is None:
+            yield
+            return
+        memory[at : at + 4] = NEVER
+        yield
+        if memory[at : at + 4] != NEVER:
+            self._seen[place] = layout.seen_at(now)
+
+    def _forward(self, data: bytes, side: int) -> bytes | None:
         frame = MACS[0] + MACS[1] + IPV4 + data
         verdict, out = self.run(frame, side)
         if self.hook is Hook.XDP and verdict == XDP_PASS:
@@ -134,7 +159,6 @@ class Kernel:
         if passed:
             assert out == frame, "a packet that is left to the engine is as it was"
             return None
-        self._seen[self._places[layout.key(data[12:24], data[9], side)]] = layout.seen_at(now)
         return out[14:]
 
     def run(self, frame: bytes, side: int, hook: Hook | None = None) -> tuple[int, bytes]:

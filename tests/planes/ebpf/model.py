@@ -6,7 +6,7 @@ import struct
 from itertools import count
 
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.table import Report, half
+from ipmasq.planes.ebpf.table import NOWHERE, Position, Report, half
 from tests.conformance.packets import ACK, FIN, RST, SYN, TCP, UDP
 
 
@@ -37,17 +37,26 @@ class Model:
 
     # -- what the gateway does to it
 
-    def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
+    def insert(
+        self, key: bytes, wire: bytes, now: float, repeated: bool, position: Position = NOWHERE
+    ) -> int | None:
         assert key not in self.places
         if len(self.places) >= self.capacity:
             return None
         place = self.places[key] = next(self._numbers)
         self.halves[place] = bytearray(half(wire, now))
-        self.repeat(place, repeated)
+        self.repeat(place, position if repeated else None)
         return place
 
-    def repeat(self, place: int, repeated: bool) -> None:
-        (self.repeated.add if repeated else self.repeated.discard)(place)
+    def repeat(self, place: int, position: Position | None) -> None:
+        if position is not None:
+            self.move(place, position)
+        (self.repeated.discard if position is None else self.repeated.add)(place)
+
+    def move(self, place: int, position: Position) -> None:
+        end, acknowledged, reach = position
+        self.halves[place][layout.REACH_AT] = reach
+        layout.PLACE.pack_into(self.halves[place], layout.PLACE_AT, end, acknowledged)
 
     def read(self, place: int) -> Report:
         return self._report(self.halves[place])
@@ -94,9 +103,17 @@ class Model:
         return self._rewrite(bytearray(data), bytes(half[:12]), partial)
 
     def _count(self, half: bytearray, total: int, now: float, position: tuple[int, int]) -> None:
-        traffic = self._report(half).traffic + (1 << layout.TRAFFIC_SHIFT) + total
-        traffic &= (1 << 64) - 1
-        layout.REPORT.pack_into(half, layout.REPORT_AT, layout.seen_at(now), traffic, *position)
+        seen, traffic, *known = self._report(half)
+        traffic = traffic + (1 << layout.TRAFFIC_SHIFT) + total & (1 << 64) - 1
+        if self._is_believable(position, known, 1 << half[layout.REACH_AT]):
+            seen, known = layout.seen_at(now), list(position)
+        layout.REPORT.pack_into(half, layout.REPORT_AT, seen, traffic, *known)
+
+    def _is_believable(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
+        return all(
+            (place - before + reach) % 2**32 <= 2 * reach
+            for place, before in zip(position, known, strict=True)
+        )
 
     def _rewrite(self, data: bytearray, wire: bytes, partial: bool) -> bytes:
         before = bytes(data[12:24])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator
+from itertools import product
 from random import Random
 
 import pytest
@@ -13,11 +14,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.layout import Hook, Reason
+from ipmasq.planes.ebpf.table import NOWHERE, Position
 from tests.conformance import packets
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, TCP, UDP
 from tests.core.turmoil import INNER, OUTER, PUBLIC
 from tests.offload.test_law import Anything
-from tests.offload.two import Two, live
+from tests.offload.two import FastPath, Two, live
 from tests.planes.ebpf.kernel import (
     CONTEXT,
     GSO_SIZE_AT,
@@ -27,6 +29,7 @@ from tests.planes.ebpf.kernel import (
     Kernel,
     network,
 )
+from tests.planes.ebpf.model import Model
 
 pytestmark = pytest.mark.live
 ENDS = (INNER[0], 5000, OUTER[0], 80)
@@ -71,11 +74,72 @@ def test_whatever_happens_is_the_same_with_the_real_program(kernel: Kernel) -> N
     run_state_machine_as_test(lambda: Real(kernel), settings=few)
 
 
-def enter(kernel: Kernel, protocol: int = TCP) -> None:
-    """One flow outwards."""
+def enter(kernel: FastPath, protocol: int = TCP, position: Position = NOWHERE) -> int:
+    """One flow outwards: its place."""
     key = packets.udp(*ENDS)[12:24]
     wire = PUBLIC[0] + OUTER[0] + struct.pack("!HH", 61000, 80)
-    assert kernel.insert(layout.key(key, protocol, 0), wire, 0, True) is not None
+    place = kernel.insert(layout.key(key, protocol, 0), wire, 0, True, position)
+    assert place is not None
+    return place
+
+
+@pytest.fixture(params=["model", *(hook.name for hook in Hook)])
+def any_path(devices: dict[str, int], request: pytest.FixtureRequest) -> Iterator[FastPath]:
+    if request.param == "model":
+        path: FastPath = Model()
+        path.beat(0)
+        yield path
+        return
+    kernel = Kernel(devices, Hook[request.param])
+    kernel.beat(0)
+    yield kernel
+    kernel.close()
+
+
+AROUND = (-(1 << 31), -(1 << 30), -65537, -65536, -1, 0, 1, 65536, 65537, 1 << 30, (1 << 31) - 1)
+
+
+@pytest.mark.parametrize("reach", [16, 17, 30])
+@pytest.mark.parametrize("known", [0, 5, 0xFFFFFFF0])
+def test_only_a_segment_within_reach_moves_what_is_known_of_its_speaker(
+    any_path: FastPath, reach: int, known: int
+) -> None:
+    """All are forwarded and counted."""
+    payload, there = b"0123456789", Position(known, known ^ 0x80000000, reach)
+    place, now = enter(any_path, position=there), 1.0
+    for count, (ahead, acked) in enumerate(product(AROUND, AROUND), start=1):
+        any_path.move(place, there)
+        before, now = any_path.read(place), now + 0.01
+        end = (there.end + ahead) % 2**32
+        acknowledged = (there.acknowledged + acked) % 2**32
+        sequence = (end - len(payload)) % 2**32
+        packet = packets.tcp(*ENDS, ACK, sequence, acknowledged, payload)
+        assert any_path.forward(packet, 0, now) is not None
+        after = any_path.read(place)
+        assert layout.counted(after.traffic, 0) == (count, count * len(packet))
+        near = abs(ahead) <= 1 << reach and abs(acked) <= 1 << reach
+        assert after[2:] == ((end, acknowledged) if near else there[:2])
+        assert after.seen == (layout.seen_at(now) if near else before.seen)
+
+
+def test_a_datagram_is_always_believed(any_path: FastPath) -> None:
+    place = enter(any_path, UDP)
+    for now in (1.0, 2.0):
+        assert any_path.forward(packets.udp(*ENDS, b"?"), 0, now) is not None
+        assert any_path.read(place).seen == layout.seen_at(now)
+
+
+def test_a_half_that_is_repeated_again_begins_where_its_speaker_is_by_then(
+    any_path: FastPath,
+) -> None:
+    place = enter(any_path, position=Position(1000, 2000, 16))
+    any_path.repeat(place, None)
+    assert any_path.forward(packets.tcp(*ENDS, ACK, 1000, 2000), 0, 1) is None
+    any_path.repeat(place, Position(1 << 24, 1 << 25, 20))
+    assert any_path.read(place)[2:] == (1 << 24, 1 << 25)
+    far = packets.tcp(*ENDS, ACK, (1 << 24) + (1 << 20), 1 << 25)
+    assert any_path.forward(far, 0, 2) is not None
+    assert any_path.read(place)[2:] == ((1 << 24) + (1 << 20), 1 << 25)
 
 
 def why(kernel: Kernel, data: bytes, hook: Hook | None = None, to: bytes = MACS[0]) -> str:

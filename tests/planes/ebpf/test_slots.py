@@ -23,7 +23,7 @@ def key(number: int) -> bytes:
 
 
 def half(number: int) -> bytes:
-    return layout.Half.pack(number.to_bytes(12, "big"), b"", 0, 0, 0, 0, 0, 0, 0, 0)
+    return layout.Half.pack(number.to_bytes(12, "big"), b"", 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def table(homes: int = HOMES) -> tuple[Slots, bytearray]:

@@ -17,7 +17,8 @@ KEY = (("slice", SLICE), ("protocol", "B"), ("side", "B"), ("use", "B"), ("reach
 HALF = (
     ("wire", SLICE),
     ("destination", "6s"),
-    ("device", "H"),
+    ("device", "B"),
+    ("reach", "B"),
     ("mtu", "H"),
     ("zero", "H"),
     ("epoch", "I"),
@@ -59,6 +60,9 @@ Payer, AccountState = packed(PAYER), packed(ACCOUNT_STATE)
 REPORT = struct.Struct("=IQII")
 """`seen`, `traffic`, `end`, `acknowledged` at the end of a half."""
 REPORT_AT = offsets(HALF)["seen"]
+PLACE = struct.Struct("=II")
+"""`end`, `acknowledged`, likewise."""
+PLACE_AT, REACH_AT = offsets(HALF)["end"], offsets(HALF)["reach"]
 
 TIME_SHIFT = 20
 TRAFFIC_SHIFT = 38

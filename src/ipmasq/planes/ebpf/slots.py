@@ -24,6 +24,7 @@ _SCATTER = 0x9E3779B97F4A7C15
 _SIZE = layout.Key.size + layout.Half.size
 _USE, _REACH = layout.offsets(layout.KEY)["use"], layout.offsets(layout.KEY)["reach"]
 _REPORT = layout.Key.size + layout.REPORT_AT
+_PLACE, _NEAR = layout.Key.size + layout.PLACE_AT, layout.Key.size + layout.REACH_AT
 
 
 def room(homes: int) -> int:
@@ -57,8 +58,14 @@ class Slots:
         return None
 
     def use(self, place: int, use: Use) -> None:
-        """From now on, for this."""
+        """Set the state of a slot. Programs see it with the next packet."""
         self._memory[place * _SIZE + _USE] = use
+
+    def move(self, place: int, end: int, acknowledged: int, reach: int) -> None:
+        """Say where in the stream the speaker of a half is (`ipmasq.core.repeat.Repeated`)."""
+        at = place * _SIZE
+        self._memory[at + _NEAR] = reach
+        self._memory[at + _PLACE : at + _SIZE] = layout.PLACE.pack(end, acknowledged)
 
     def report(self, place: int) -> tuple[int, int, int, int]:
         """The fields of `layout.REPORT`."""

@@ -18,6 +18,18 @@ RENEW = 30.0
 SHARE = 16
 
 
+class Position(NamedTuple):
+    """Where in the stream the speaker of a half is (TCP), see `ipmasq.core.repeat.Repeated`."""
+
+    end: int = 0
+    acknowledged: int = 0
+    reach: int = 0
+
+
+NOWHERE = Position()
+"""Of what is no stream."""
+
+
 class Report(NamedTuple):
     """What a half has counted since it was entered; see bpf/layout.h for the units."""
 
@@ -34,12 +46,17 @@ class Repeater(Protocol):
     capacity: int
     """Halves that it can hold."""
 
-    def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
+    def insert(
+        self, key: bytes, wire: bytes, now: float, repeated: bool, position: Position = NOWHERE
+    ) -> int | None:
         """A key that is not there, and what packets with it become. Unless that is to be `repeated`, it
         is only known that there is such a flow. None if there is no room."""
 
-    def repeat(self, place: int, repeated: bool) -> None:
-        """Whether to, from now on."""
+    def repeat(self, place: int, position: Position | None) -> None:
+        """Repeat it from now on, beginning at this position; None: do not."""
+
+    def move(self, place: int, position: Position) -> None:
+        """Where its speaker is by what was seen elsewhere."""
 
     def read(self, place: int) -> Report: ...
 
@@ -50,9 +67,11 @@ class Repeater(Protocol):
         """The gateway lives. To be called about once a second."""
 
 
-def half(wire: bytes, now: float) -> bytes:
+def half(wire: bytes, now: float, position: Position = NOWHERE) -> bytes:
     """A new one, whose next hop is not known yet."""
-    return layout.Half.pack(wire, b"", 0, 0, 0, 0, layout.seen_at(now), 0, 0, 0)
+    end, acknowledged, reach = position
+    seen = layout.seen_at(now)
+    return layout.Half.pack(wire, b"", 0, reach, 0, 0, 0, seen, 0, end, acknowledged)
 
 
 def homes(capacity: int) -> int:
@@ -91,16 +110,23 @@ class Table:
         self._tell("homes", self.slots.homes)
         self._tell("epoch", self._epoch)
 
-    def insert(self, key: bytes, wire: bytes, now: float, repeated: bool) -> int | None:
+    def insert(
+        self, key: bytes, wire: bytes, now: float, repeated: bool, position: Position = NOWHERE
+    ) -> int | None:
         if self._used >= self.capacity:
             return None
         use = Use.REPEATED if repeated else Use.KNOWN
-        place = self.slots.insert(key, half(wire, now), use)
+        place = self.slots.insert(key, half(wire, now, position), use)
         self._used += place is not None
         return place
 
-    def repeat(self, place: int, repeated: bool) -> None:
-        self.slots.use(place, Use.REPEATED if repeated else Use.KNOWN)
+    def repeat(self, place: int, position: Position | None) -> None:
+        if position is not None:
+            self.slots.move(place, *position)
+        self.slots.use(place, Use.KNOWN if position is None else Use.REPEATED)
+
+    def move(self, place: int, position: Position) -> None:
+        self.slots.move(place, *position)
 
     def read(self, place: int) -> Report:
         return Report(*self.slots.report(place))

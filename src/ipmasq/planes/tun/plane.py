@@ -31,6 +31,7 @@ from ipmasq.planes.tun.steering import (
 )
 from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
 from ipmasq.wire.addresses import Address, Network, to_address, to_text
+from ipmasq.wire.packet import Packet
 
 LONGEST = 65535
 QUEUE = 1000
@@ -82,11 +83,19 @@ class TunPlane:
             except OSError as error:
                 raise PlaneError(f"the device {DEVICE[side]} is gone: {error.strerror}") from error
             for packet in receive(packet_from(header, data[: size - SIZE]), side):
-                try:
-                    os.writev(descriptor, (header_for(packet), packet.data))
-                except OSError:
-                    self.unsent += 1
+                self._write(descriptor, packet)
         return most
+
+    def send(self, packet: Packet, side: Side) -> None:
+        for descriptor, its_side in self._sides.items():
+            if its_side is side:
+                self._write(descriptor, packet)
+
+    def _write(self, descriptor: int, packet: Packet) -> None:
+        try:
+            os.writev(descriptor, (header_for(packet), packet.data))
+        except OSError:
+            self.unsent += 1
 
     # -- the host's routing -----------------------------------------------------------------------
 
@@ -170,6 +179,7 @@ class TunPlane:
             self._open_journal.make([changes.UnreachableAdded(FAMILY, TABLE[side])])
             # No need to write this down: it goes with the device, and that goes with the process.
             kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
+        self._set(settings.without_early_demux())
         self._make_room_before_local()
         self._steer()
 

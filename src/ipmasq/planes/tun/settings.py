@@ -27,6 +27,14 @@ def forwarding(interfaces: Iterable[str]) -> Mapping[str, str]:
     return {f"{ROOT}/ipv4/conf/{name}/forwarding": "1" for name in interfaces}
 
 
+def without_early_demux() -> Mapping[str, str]:
+    """Look for a route before looking for a socket, as the kernel's documentation advises routers.
+
+    Otherwise a packet for which a connected socket of the host's is found is not forwarded any more,
+    and any user of the host can connect one to the remote end of somebody's flow."""
+    return {f"{ROOT}/ipv4/ip_early_demux": "0"}
+
+
 def proxying(outside: str) -> Mapping[str, str]:
     """Answer ARP for pool addresses at once, instead of after up to 0.8 s."""
     return {f"{ROOT}/ipv4/neigh/{outside}/proxy_delay": "0"}

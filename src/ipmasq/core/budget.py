@@ -1,0 +1,100 @@
+"""What one host, and all of them together, may cost: bytes that are kept, and work that is done.
+
+Whoever fills his own share is refused the newest, and nobody else is (attacks A-16, A-21). Only where the
+total is used up do all wait.
+"""
+
+from __future__ import annotations
+
+from ipmasq.wire.addresses import Address
+
+MOST_RATES = 4096
+"""Hosts whose work is remembered at a time; those that are not in debt are forgotten first."""
+
+
+class Memory:
+    """Bytes that are kept for streams, by the host that pays for them."""
+
+    def __init__(self, total: int, per_host: int) -> None:
+        self.total = total
+        self.per_host = per_host
+        self.used = 0
+        self._hosts: dict[Address, int] = {}
+
+    def used_by(self, host: Address) -> int:
+        """Bytes kept for a host."""
+        return self._hosts.get(host, 0)
+
+    def has_room(self, host: Address, count: int) -> bool:
+        """Whether `count` more bytes may be kept for a host."""
+        return self.used + count <= self.total and self.used_by(host) + count <= self.per_host
+
+    def change(self, host: Address, count: int) -> None:
+        """So many bytes more (or, negative, less) are kept for a host now."""
+        self.used += count
+        now = self._hosts.get(host, 0) + count
+        if now:
+            self._hosts[host] = now
+        else:
+            self._hosts.pop(host, None)
+
+    def check(self, expected: dict[Address, int]) -> None:
+        """Raise AssertionError unless exactly these bytes are accounted for."""
+        assert self._hosts == {host: count for host, count in expected.items() if count}
+        assert self.used == sum(expected.values())
+
+
+class Account:
+    """The part of `Memory` that one stream takes."""
+
+    __slots__ = ("_host", "_memory", "kept")
+
+    def __init__(self, memory: Memory, host: Address) -> None:
+        self._memory = memory
+        self._host = host
+        self.kept = 0
+        """Bytes that are accounted for."""
+
+    @property
+    def host(self) -> Address:
+        return self._host
+
+    def has_room(self, count: int) -> bool:
+        return self._memory.has_room(self._host, count)
+
+    def set(self, kept: int) -> None:
+        """So many bytes are kept now."""
+        self._memory.change(self._host, kept - self.kept)
+        self.kept = kept
+
+
+class Rate:
+    """Work per second, by host and in total: the generic cell rate algorithm, one number a host.
+
+    What is asked for is given or not before the work is done; a burst is what one second brings.
+    """
+
+    def __init__(self, per_host: float, total: float) -> None:
+        self.per_host = per_host
+        self.total = total
+        self._spent_until: dict[Address, float] = {}
+        self._all_until = 0.0
+
+    def allowance(self, host: Address, now: float) -> int:
+        """How much a host may do now."""
+        mine = min(1.0, 1.0 + now - self._spent_until.get(host, now - 1.0)) * self.per_host
+        every = min(1.0, 1.0 + now - self._all_until) * self.total
+        return max(0, int(min(mine, every)))
+
+    def spend(self, host: Address, count: int, now: float) -> None:
+        """It has done so much."""
+        if len(self._spent_until) >= MOST_RATES and host not in self._spent_until:
+            self._forget(now)
+        self._spent_until[host] = max(self._spent_until.get(host, now), now) + count / self.per_host
+        self._all_until = max(self._all_until, now) + count / self.total
+
+    def _forget(self, now: float) -> None:
+        """Those who owe nothing; if everybody does, the one who owes least."""
+        self._spent_until = {host: at for host, at in self._spent_until.items() if at > now}
+        if len(self._spent_until) >= MOST_RATES:
+            del self._spent_until[min(self._spent_until, key=self._spent_until.__getitem__)]

@@ -1,0 +1,54 @@
+"""Flows that strangers have opened and not confirmed, which give way where a host may have no more flows.
+
+Anybody can write the first packet of a flow with a source address of his choice, and a published server
+answers it: that must not keep its clients out (attack A-29). A flow is confirmed once its client has shown that
+it received an answer (TCP), or has gone on (UDP). Nothing else ever gives way (RFC 6888, REQ-11D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ipmasq.core.flow import Flow
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Address
+
+
+def is_confirmed(flow: Flow) -> bool:
+    """Whether its client is where it says."""
+    if flow.protocol == ipv4.TCP:
+        return not flow.is_opening
+    return flow.forth.packets > 1
+
+
+class Unconfirmed:
+    """By inside host, in the order in which they were opened; those that are confirmed by now are taken out
+    when they are come across, so that a look-up costs a constant time on the average."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[Address, dict[int, Flow]] = {}
+
+    def add(self, flow: Flow) -> None:
+        """A flow that was opened from outside."""
+        self._hosts.setdefault(flow.host, {})[flow.id] = flow
+
+    def discard(self, flow: Flow) -> None:
+        """It has ended."""
+        flows = self._hosts.get(flow.host)
+        if flows is not None:
+            flows.pop(flow.id, None)
+            if not flows:
+                del self._hosts[flow.host]
+
+    def oldest(self, host: Address, ask: Callable[[int], object] | None) -> Flow | None:
+        """The one that a host's newest flow may take the place of. `ask`: see `ipmasq.core.repeat`."""
+        flows = self._hosts.get(host)
+        while flows:
+            flow = next(iter(flows.values()))
+            if ask is not None:
+                ask(flow.id)
+            if not is_confirmed(flow):
+                return flow
+            del flows[flow.id]
+        self._hosts.pop(host, None)
+        return None

@@ -1,0 +1,61 @@
+"""Faults of the gateway's own code: told in one sentence each, and never a flood of them."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from pathlib import Path
+
+from ipmasq.gateway.throttle import WINDOW, Throttle
+
+log = logging.getLogger("ipmasq")
+
+SHORTEST, LONGEST = 0.001, 1.0
+"""Seconds."""
+
+
+class Troubles:
+    """One line per kind (what was raised, and where) and minute, with the number of those left out."""
+
+    def __init__(self) -> None:
+        self._throttle = Throttle(most=1)
+        self.count = 0
+        """Since the beginning."""
+
+    def tell(self, error: Exception, now: float) -> None:
+        self.look(now)
+        self.count += 1
+        place = _place(error)
+        said = f"a part of the gateway failed, and it goes on: {_said(error)} ({place})"
+        if self._throttle.admits((type(error), place), said, now):
+            # The trace is for JSON and --debug: see `logs`.
+            log.error("%s", said, exc_info=error)
+
+    def look(self, now: float) -> None:
+        """To be called now and then: say how many were left out."""
+        for _, example, left_out in self._throttle.closed(now):
+            log.error("%d more in the last %d s like: %s", left_out, WINDOW, example)
+
+
+class Pause:
+    """How long something that has just failed is left alone: twice as long each time, up to a second."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def longer(self) -> float:
+        self._seconds = min(LONGEST, max(SHORTEST, 2 * self._seconds))
+        return self._seconds
+
+    def over(self) -> None:
+        """It went well."""
+        self._seconds = 0.0
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "no trace"

@@ -1,0 +1,72 @@
+"""systemd's watchdog (sd_watchdog_enabled(3)), fed by packets that go through, not by being alive."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from collections.abc import Callable, Mapping, Sequence
+
+from ipmasq.gateway.host import tell_systemd
+from ipmasq.gateway.loop import Loop
+
+log = logging.getLogger("ipmasq")
+
+AGAIN = 10
+"""A stall is looked at again after this part of the usual time, as a packet may have come just now."""
+
+
+class Watchdog:
+    """`handled` says how many packets were handled so far, whatever became of them; `descriptors` are
+    those where packets wait."""
+
+    def __init__(
+        self, handled: Callable[[], int], descriptors: Callable[[], Sequence[int]]
+    ) -> None:
+        self._handled, self._descriptors = handled, descriptors
+        self._before = handled()
+        self._looks = 0
+        """How often in a row packets waited and none was handled."""
+
+    def begin(self, loop: Loop, environment: Mapping[str, str] = os.environ) -> None:
+        """Does nothing unless systemd asked this process for it."""
+        interval = asked_for(environment)
+        if interval is None:
+            return
+        half = interval / 2
+
+        def look() -> None:
+            fed = False
+            try:
+                fed = self.feed()
+            finally:
+                loop.later(half if fed else half / AGAIN, look)
+
+        loop.later(0, look)
+
+    def feed(self) -> bool:
+        """Tell systemd that all is well, if it is."""
+        handled = self._handled()
+        if handled == self._before and _waiting(self._descriptors()):
+            self._looks += 1
+            if self._looks == 2:
+                log.error("packets wait and none is handled: systemd is not told that all is well")
+            return False
+        self._before, self._looks = handled, 0
+        tell_systemd("WATCHDOG=1")
+        return True
+
+
+def asked_for(environment: Mapping[str, str]) -> float | None:
+    """Seconds within which systemd wants to hear of this process; None if it does not."""
+    wanted, process = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
+    if not (wanted.isdigit() and int(wanted)) or process not in ("", str(os.getpid())):
+        return None
+    return int(wanted) / 1_000_000
+
+
+def _waiting(descriptors: Sequence[int]) -> bool:
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return any(event & select.POLLIN for _, event in poll.poll(0))

@@ -1,0 +1,356 @@
+"""What is withheld has a way out, and what was acknowledged early arrives: without the sender's help, and
+without more going out than came in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipmasq.core.budget import MOST_RATES, Rate
+from ipmasq.core.events import Refused
+from ipmasq.core.policy import Limits
+from ipmasq.core.watch import HOLD, MOST_REPEATS
+from ipmasq.core.why import Why
+from ipmasq.helpers.ftp import Ftp
+from tests.core.conversation import (
+    ACK,
+    FIN,
+    FTP,
+    Conversation,
+    Outcome,
+    Side,
+    policy,
+    read,
+)
+
+PORT = b"PORT 10,0,0,2,4,1\r\n"
+CONTROL = b"220 ready\r\n"
+
+
+def own(talk: Conversation) -> list[tuple[int, bytes]]:
+    """What the gateway sends to the server of its own accord: position and bytes."""
+    sent = []
+    for packet, side in talk.engine.outgoing():
+        assert side is Side.INSIDE
+        seen = read(packet)
+        assert seen.destination.address == read_address("198.51.100.1")
+        first = talk.first[Side.INSIDE]
+        sent.append(((seen.segment.sequence - first) % 2**32, seen.payload))
+    return sent
+
+
+def read_address(text: str) -> bytes:
+    return bytes(map(int, text.split(".")))
+
+
+@pytest.mark.parametrize("begun", [b"P", b"PORT 10", b"PORT 10,0,0,2,4,1", b"EPRT |1|"])
+@pytest.mark.row("A-16", "SEQ-8")
+def test_a_line_that_its_speaker_never_ends_leaves_with_the_fin(begun: bytes) -> None:
+    talk = Conversation().open()
+    held = talk.client(begun)
+    assert held.why is Why.HELD
+    assert talk.acked(held.answers[0], Side.INSIDE) == len(begun)
+    finished = talk.send(Side.INSIDE, b"", flags=ACK | FIN)
+    assert finished.spans == [(0, begun)]
+    assert finished.one.segment.flags & FIN
+
+
+@pytest.mark.parametrize("begun", [b"P", b"PORT 10", b"EPRT |1|"])
+def test_a_line_that_does_not_go_on_leaves_after_two_seconds(begun: bytes) -> None:
+    talk = Conversation().open()
+    talk.client(begun)
+    talk.later(HOLD - 1)
+    assert own(talk) == []
+    talk.later(2)
+    assert own(talk) == [(0, begun)]
+
+
+def test_a_line_that_comes_slowly_is_still_rewritten() -> None:
+    talk = Conversation().open()
+    heard = b""
+    for byte in PORT:
+        talk.later(HOLD - 0.5)
+        heard += talk.client(bytes((byte,))).payload
+    assert heard.startswith(b"PORT 203,0,113,1,")
+
+
+def test_the_rest_of_a_line_whose_beginning_has_left_passes_as_it_is() -> None:
+    talk = Conversation().open()
+    talk.client(PORT[:9])
+    talk.later(HOLD + 1)
+    assert own(talk) == [(0, PORT[:9])]
+    assert talk.client(PORT[9:]).payload == PORT[9:]
+    (refused,) = [each for each in talk.events if isinstance(each, Refused)]
+    assert "forwarded" in refused.reason
+    assert not list(talk.engine.expectations())
+
+
+@pytest.mark.parametrize("how", ["unload", "reload"])
+def test_what_is_withheld_leaves_when_its_helper_goes(how: str) -> None:
+    talk = Conversation().open()
+    talk.client(b"PORT 10")
+    if how == "unload":
+        talk.engine.unload_helper("ftp", talk.now)
+    else:
+        talk.engine.load_helper(FTP, talk.now)
+    talk.later(HOLD + 1)
+    assert own(talk) == [(0, b"PORT 10")]
+    assert talk.client(b",0,0,2,4,1\r\n").payload == b",0,0,2,4,1\r\n"
+
+
+@pytest.mark.row("SEQ-3")
+def test_what_was_acknowledged_early_is_repeated_until_it_arrives() -> None:
+    talk = Conversation().open()
+    talk.client(b"PORT 10")
+    talk.later(HOLD + 1)
+    assert own(talk) == [(0, b"PORT 10")]  # and is lost
+    talk.later(1)
+    assert own(talk) == [(0, b"PORT 10")]
+    talk.hears(Side.OUTSIDE, 7)
+    for _ in range(100):
+        talk.later(5)
+    assert own(talk) == []
+
+
+def test_a_listener_that_never_acknowledges_is_given_up() -> None:
+    talk = Conversation().open()
+    talk.client(b"PORT 10")
+    sent = []
+    for _ in range(200):
+        talk.later(2)
+        sent += own(talk)
+    assert len(sent) == 1 + MOST_REPEATS
+
+
+@pytest.mark.row("SEQ-7")
+@pytest.mark.parametrize("window", [0, 1, 10])
+def test_a_listener_with_less_room_than_a_line_does_not_stop_it(window: int) -> None:
+    talk = Conversation().open()
+    talk.send(Side.OUTSIDE, b"", window=window)
+    held = talk.client(PORT[:10])
+    assert held.answers[0].segment.window >= len(PORT) - 10
+    assert talk.client(PORT[10:]).payload.startswith(b"PORT 203,0,113,1,")
+
+
+def size(outcome: Outcome) -> int:
+    return sum(len(packet.data) for packet in outcome.verdict.packets)
+
+
+@pytest.mark.row("A-16")
+def test_a_repeated_byte_does_not_send_all_that_is_not_acknowledged() -> None:
+    talk = Conversation().open()
+    talk.client(b"PO")
+    for _ in range(170):
+        talk.client(b"x" * 1400)
+    last = talk.said[Side.INSIDE] - 1
+    for _ in range(1000):
+        assert size(talk.client(b"x", at=last)) <= 100
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("new"), st.sampled_from([b"P", b"PORT 10", b",0", b"\r\n", PORT, b"x" * 900])),
+            st.tuples(st.just("again"), st.integers(1, 2000)),
+            st.tuples(st.just("gap"), st.integers(1, 2000)),
+            st.tuples(st.just("wait"), st.sampled_from([0.1, 1, 3, 60])),
+            st.tuples(st.just("acknowledge"), st.integers(0, 3000)),
+        ),
+        min_size=5,
+        max_size=60,
+    )
+)  # fmt: skip
+@pytest.mark.row("A-16", "A-17")
+def test_never_more_goes_out_than_a_small_multiple_of_what_came_in(steps) -> None:  # type: ignore[no-untyped-def]
+    """Lines at most eight thousand bytes long are repeated a few times; besides, a packet brings about
+    one of its own size and an acknowledgment."""
+    talk = Conversation().open()
+    came = went = 0
+    for kind, what in steps:
+        if kind == "wait":
+            talk.later(what)
+            went += sum(len(packet.data) for packet, _ in talk.engine.outgoing())
+            continue
+        said = talk.said[Side.INSIDE]
+        if kind == "new":
+            outcome = talk.client(what)
+            came += 40 + len(what)
+        elif kind == "again":
+            outcome = talk.client(b"x", at=max(0, said - what))
+            came += 41
+        elif kind == "gap":
+            outcome = talk.send(Side.INSIDE, b"x", said + what)
+            came += 41
+        else:
+            outcome = talk.hears(Side.OUTSIDE, min(what, said))
+            came += 40
+        went += size(outcome)
+    assert went <= (MOST_REPEATS + 2) * came + 200
+
+
+@pytest.mark.parametrize("mss", [0, 1, 10, 65535])
+@pytest.mark.row("A-39")
+def test_no_announced_segment_size_multiplies_packets_or_makes_one_that_is_too_long(
+    mss: int,
+) -> None:
+    talk = Conversation(mss=mss).open()
+    talk.hears(Side.OUTSIDE, 0)
+    said = talk.client(b"PORT 1", window=60000)
+    assert said.why is Why.HELD
+    data = b"x" * 1300
+    outcome = talk.client(data)
+    assert len(outcome.verdict.packets) <= 2 + len(data) // 48
+    for _ in range(30):
+        outcome = talk.client(b"y" * 1400)
+        assert len(outcome.verdict.packets) <= 2 + 10_000 // 48
+    assert outcome.why is Why.TRANSLATED
+    assert talk.engine.counts[Why.FAULT] == 0
+
+
+@pytest.mark.row("A-39")
+def test_a_run_longer_than_a_packet_can_be_is_cut() -> None:
+    """An announced segment size of 65,535, and a gap that fills with more than fits into one packet."""
+    talk = Conversation(mss=65535, permits=b"\x03\x03\x07\0").open()
+    for at in range(1, 69_000, 1400):
+        talk.send(Side.INSIDE, b"x" * 1400, at)
+    outcome = talk.client(b"x", at=0)
+    assert outcome.why is Why.TRANSLATED
+    assert max(len(packet.data) for packet in outcome.verdict.packets) <= 65535
+    assert len(outcome.payload) > 65535
+
+
+@pytest.mark.row("A-16", "A-29")
+def test_nothing_is_kept_of_a_connection_whose_handshake_is_not_complete() -> None:
+    talk = Conversation()
+    talk.send(Side.INSIDE, b"", -1, flags=0x02)
+    for at in range(0, 60_000, 1000):
+        talk.send(Side.INSIDE, b"x" * 1000, at)
+    assert talk.engine.life.memory.used == 0
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_streams_of_one_host_take_its_share_and_no_more() -> None:
+    limits = replace(Limits(), stream_memory=20_000, stream_memory_per_host=10_000)
+    talk = Conversation(policy(limits=limits)).open()
+    for at in range(1, 30_000, 1000):
+        talk.send(Side.INSIDE, b"x" * 1000, at)
+    memory = talk.engine.life.memory
+    assert 9_000 <= memory.used <= 10_000
+    refused = talk.send(Side.INSIDE, b"x" * 1000, 31_001)
+    assert refused.why is Why.STREAM_LIMIT
+    flow = talk.flow
+    talk.engine.close(flow.id, talk.now)
+    assert memory.used == 0
+
+
+@pytest.mark.parametrize("state", ["quiet", "keep-alive", "under way", "lost"])
+def test_a_helper_loaded_on_a_live_connection_takes_it_up_where_it_is(state: str) -> None:
+    talk = Conversation(policy(helpers=())).open()
+    talk.server(CONTROL)
+    talk.hears(Side.INSIDE, len(CONTROL))
+    talk.client(b"USER a\r\n")
+    if state == "quiet":
+        talk.hears(Side.OUTSIDE, 8)
+    talk.engine.load_helper(FTP, talk.now)
+    if state == "keep-alive":
+        talk.hears(Side.OUTSIDE, 8)
+        talk.send(Side.OUTSIDE, b"", talk.said[Side.OUTSIDE] - 1)
+        talk.send(Side.INSIDE, b"\0", talk.said[Side.INSIDE] - 1)
+    if state == "lost":
+        assert talk.client(b"USER a\r\n", at=0).payload == b"USER a\r\n"
+    talk.hears(Side.OUTSIDE, 8)
+    assert talk.server(b"331 go on\r\n").payload == b"331 go on\r\n"
+    talk.hears(Side.INSIDE, talk.said[Side.OUTSIDE])
+    assert talk.client(b"PASS b\r\n").payload == b"PASS b\r\n"
+    talk.hears(Side.OUTSIDE, talk.said[Side.INSIDE])
+    assert talk.server(b"230 in\r\n").payload == b"230 in\r\n"
+    talk.hears(Side.INSIDE, talk.said[Side.OUTSIDE])
+    assert talk.client(PORT).payload.startswith(b"PORT 203,0,113,1,")
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["exactly", "twice"])
+def test_what_its_receiver_has_acknowledged_is_no_gap_to_wait_for(twice: bool) -> None:
+    """A capture that lacks a packet: the ends went on."""
+    talk = Conversation().open()
+    if twice:
+        talk.said[Side.OUTSIDE] = 40  # what the server said is missing too
+    talk.said[Side.INSIDE] = 20  # 20 bytes are missing
+    assert talk.client(b"NOOP\r\n").why is Why.HELD
+    talk.hears(Side.OUTSIDE, 26)
+    if twice:
+        talk.hears(Side.OUTSIDE, 26)
+    assert talk.client(b"NOOP\r\n").payload == b"NOOP\r\n"
+    assert talk.client(PORT).payload.startswith(b"PORT 203,0,113,1,")
+
+
+def test_lines_beyond_what_a_host_may_have_looked_at_are_left_to_tcp() -> None:
+    limits = replace(Limits(), lines_per_host=100)
+    talk = Conversation(policy(limits=limits)).open()
+    burst = b"NOOP\r\n" * 200
+    assert talk.client(burst).payload == b"NOOP\r\n" * 100
+    assert talk.client(b"NOOP\r\n", at=600).why is Why.WORK_LIMIT
+    talk.later(0.5)
+    assert len(talk.client(burst[600:], at=600).payload) == 6 * 50
+    talk.later(10)
+    assert talk.client(burst[900:], at=900).payload == b"NOOP\r\n" * 50
+
+
+def test_lines_that_announce_flows_cost_more_of_what_a_host_may_have_done() -> None:
+    limits = replace(Limits(), lines_per_host=100)
+    talk = Conversation(policy(limits=limits)).open()
+    for _ in range(9):
+        assert talk.client(PORT).why is Why.TRANSLATED
+    talk.client(PORT)
+    at = talk.said[Side.INSIDE]
+    assert talk.client(PORT).why is Why.WORK_LIMIT
+    talk.later(1)
+    assert talk.client(PORT, at=at).why is Why.TRANSLATED
+
+
+@pytest.mark.row("A-16")
+def test_one_host_that_has_lines_looked_at_leaves_others_their_share() -> None:
+    rate = Rate(per_host=100, total=150)
+    rate.spend(b"one", rate.allowance(b"one", 5.0), 5.0)
+    assert rate.allowance(b"one", 5.0) == 0
+    assert rate.allowance(b"two", 5.0) in (49, 50)
+    assert rate.allowance(b"one", 5.5) in (49, 50)
+    assert rate.allowance(b"two", 7.0) == 100
+
+
+def test_the_hosts_whose_work_is_remembered_are_bounded() -> None:
+    rate = Rate(per_host=1, total=1e9)
+    for number in range(MOST_RATES + 500):
+        rate.spend(number.to_bytes(4, "big"), 5, number / 1e6)
+    assert len(rate._spent_until) <= MOST_RATES
+
+
+def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> None:
+    """Counted in steps of the interpreter, not in time."""
+    import sys
+
+    from ipmasq.core.door import Speaker
+    from tests.helpers.playbook import Talk
+
+    def steps(pending: int) -> int:
+        talk = Talk(Ftp(), Speaker.CLIENT)
+        for _ in range(pending):
+            talk.client("NOOP")
+        count = 0
+
+        def trace(frame, event, arg):  # type: ignore[no-untyped-def]
+            nonlocal count
+            count += 1
+            return trace
+
+        sys.settrace(trace)
+        try:
+            talk.client("RETR x")
+            talk.client("PORT 10,0,0,2,4,1")
+        finally:
+            sys.settrace(None)
+        return count
+
+    assert steps(4000) == steps(10)

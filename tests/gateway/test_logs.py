@@ -1,0 +1,162 @@
+"""What is written to the log, as lines of text and as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from ipmasq.core import events
+from ipmasq.core.door import Speaker
+from ipmasq.core.side import Side
+from ipmasq.gateway import logs
+from ipmasq.gateway.logs import Json, Plain, Quiet, Writer, log
+from ipmasq.wire.addresses import Address, Endpoint, to_address
+
+HOST, OTHER, REMOTE = map(to_address, ("10.0.0.2", "10.0.0.3", "198.51.100.1"))
+PUBLIC = Endpoint(to_address("203.0.113.1"), 61000)
+
+
+class Written:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.quiet = Quiet(lambda: self.now)
+        self.stream = io.StringIO()
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stream.getvalue().splitlines()
+
+
+@pytest.fixture(params=[Plain("%(levelname)s %(message)s"), Json()])
+def written(request: pytest.FixtureRequest) -> Iterator[Written]:
+    """What the log says, at levels from INFO on."""
+    found = Written()
+    handler = logging.StreamHandler(found.stream)
+    handler.setFormatter(request.param)
+    handler.addFilter(found.quiet)
+    before = log.handlers, log.level, log.propagate
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
+    yield found
+    log.handlers, level, log.propagate = before
+    log.setLevel(level)
+
+
+def opened(flow: int, host: Address) -> events.FlowOpened:
+    inside, remote = Endpoint(host, 4000 + flow), Endpoint(REMOTE, 21)
+    return events.FlowOpened(0.0, flow, 6, Side.INSIDE, inside, PUBLIC, remote, "masquerade", None)
+
+
+def watched(flow: int, host: Address) -> list[events.Event]:
+    return [opened(flow, host), events.HelperBound(0.0, flow, "ftp", 21, "destination port")]
+
+
+def refused(flow: int, line: bytes, reason: str = "not its own address") -> events.Refused:
+    return events.Refused(0.0, flow, "ftp", Speaker.CLIENT, reason, line)
+
+
+def test_a_refusal_that_is_repeated_is_written_five_times_and_summed_up(written: Written) -> None:
+    write = Writer(lambda flow: None)
+    for number in range(1000):  # by as many flows as it likes, with whatever in the line
+        write([*watched(number, HOST), refused(number, b"PORT %d\r\n" % number)])
+    assert len(written.lines) == 5
+    write([*watched(5000, OTHER), refused(5000, b"PORT 1\r\n")])
+    write([refused(5000, b"PORT 1\r\n", "another reason")])
+    assert len(written.lines) == 7
+    written.now = 60.0
+    written.quiet.look()
+    assert len(written.lines) == 8
+    assert "995 more like it about 10.0.0.2 in the last 60 s: helper ftp left" in written.lines[7]
+    assert "WARNING" in written.lines[7].upper()
+    assert written.quiet.left_out == 995
+
+
+def test_the_host_of_a_flow_that_is_older_than_its_helper_is_asked_for(written: Written) -> None:
+    write = Writer({7: HOST, 8: OTHER}.get)
+    write([events.HelperBound(0.0, flow, "ftp", 21, "destination port") for flow in (7, 8)])
+    write([refused(7, b"x")] * 9 + [refused(8, b"x")] * 9)
+    assert len(written.lines) == 10
+
+
+def test_hosts_are_forgotten_with_their_flows() -> None:
+    write = Writer(lambda flow: None)
+    write(watched(1, HOST))
+    assert write._hosts == {1: HOST}
+    write([events.FlowClosed(0.0, 1, events.Why.IDLE, 0, 0, 0, 0)])
+    assert write._hosts == {}
+
+
+def test_what_an_operator_does_is_written_each_time_and_the_same_line_is_not(
+    written: Written,
+) -> None:
+    write = Writer(lambda flow: None)
+    write([events.ForwardAdded(0.0, f"forward{number}") for number in range(20)])
+    assert len(written.lines) == 20
+    for _ in range(20):
+        log.error("the kernel refuses a routing change")
+    assert len(written.lines) == 25
+
+
+def test_debugging_is_complete(written: Written) -> None:
+    log.setLevel(logging.DEBUG)
+    Writer(lambda flow: None)([opened(number, HOST) for number in range(100)])
+    assert len(written.lines) == 100
+
+
+NASTY = "web\n2026-01-01 ERROR forged\x1b[2J\u202egnp"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.ForwardAdded(0.0, NASTY),
+        events.HelperLoaded(0.0, NASTY, False),
+        events.HelperFailed(0.0, 1, NASTY, Speaker.CLIENT, NASTY.encode("utf8", "replace"), NASTY),
+        refused(1, b"PORT \x1b[2J\n\x00\xff" * 9, NASTY),
+    ],
+)
+def test_whatever_a_line_is_made_of_it_is_one_visible_line(
+    written: Written, event: events.Event
+) -> None:
+    Writer(lambda flow: None)([event])
+    (line,) = written.lines
+    assert line.isprintable()
+    said = json.loads(line)["message"] if line.startswith("{") else line
+    assert said.isprintable()
+    assert "\\x1b[2J" in said
+
+
+def test_what_modules_say_by_themselves_is_visible_too(written: Written) -> None:
+    logging.getLogger("ipmasq.control.connection").error("it said %s", NASTY)
+    assert len(written.lines) == 1
+    assert written.lines[0].isprintable()
+
+
+def test_a_trace_is_for_programs_and_for_debugging(written: Written) -> None:
+    def fail() -> None:
+        try:
+            raise ValueError(NASTY)
+        except ValueError:
+            log.exception("a sentence")
+
+    fail()
+    as_json = written.lines[0].startswith("{")
+    assert ("Traceback" in written.stream.getvalue()) is as_json
+    assert len(written.lines) == 1
+    log.setLevel(logging.DEBUG)
+    fail()
+    assert "Traceback" in written.stream.getvalue()
+    assert all(line.isprintable() for line in written.lines)
+
+
+def test_failures_are_errors_whatever_failed() -> None:
+    class PacketFailed:
+        pass
+
+    assert logs.level_of(PacketFailed) == logging.ERROR
+    assert logs.level_of(events.HelperFailed) == logging.ERROR
+    assert logs.level_of(events.FlowOpened) == logging.DEBUG

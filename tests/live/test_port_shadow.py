@@ -1,0 +1,183 @@
+"""A process on the gateway itself that takes the public port of somebody's living flow (A-22)."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from tests.live.conftest import PUBLIC, REMOTE, Network, Running
+from tests.live.test_tun import eventually, tcp_server, udp_socket
+
+pytestmark = [pytest.mark.live, pytest.mark.row("A-22")]
+
+Start = Callable[..., Running]
+Bind = Callable[[socket.socket, int], None]
+
+FREE = 65000
+"""A port of the range that no mapping has in these tests: by it one sees that the gateway has looked."""
+
+
+def anywhere(thief: socket.socket, port: int) -> None:
+    thief.bind(("0.0.0.0", port))
+
+
+def at_the_public_address(thief: socket.socket, port: int) -> None:
+    thief.bind((PUBLIC, port))
+
+
+def as_the_flow(thief: socket.socket, port: int) -> None:
+    """The flow's own five-tuple: the kernel finds such a socket before it looks for a route."""
+    thief.bind((PUBLIC, port))
+    with suppress(BlockingIOError):  # TCP: its SYN is under way
+        thief.connect((REMOTE, 5000))
+
+
+BINDS = [anywhere, at_the_public_address, as_the_flow]
+
+
+@pytest.fixture(params=["tun", "ebpf-tc", "ebpf-xdp"])
+def running(request: pytest.FixtureRequest, network: Network, gateway: Start) -> Running:
+    if request.param == "ebpf-xdp":
+        for host in ("in", "out"):
+            network.features(host, "eth", "tx", "off", "gro", "on")
+    return gateway(plane=request.param, ports=[61000, FREE])
+
+
+def thief_of(network: Network, kind: socket.SocketKind) -> socket.socket:
+    with network.at("gw"):
+        thief = socket.socket(socket.AF_INET, kind)
+    thief.setblocking(False)
+    return thief
+
+
+def let_the_gateway_look(network: Network, protocol: socket.SocketKind, free: int = FREE) -> None:
+    """Until it has given up the last port of its range, which nobody has a mapping of."""
+    with thief_of(network, protocol) as other:
+        other.bind(("0.0.0.0", free))
+        if protocol is socket.SOCK_STREAM:
+            other.listen()
+        assert eventually(lambda: f"dport {free}-65534" in network.ip("gw", "rule"))
+
+
+def port_of(mapped: tuple[str, int]) -> int:
+    assert mapped[0] == PUBLIC
+    return mapped[1]
+
+
+@pytest.mark.parametrize("bind", BINDS)
+def test_datagrams_of_a_living_flow_are_its_own_whoever_takes_its_port(
+    network: Network, running: Running, bind: Bind
+) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(udp_socket(network, "out", REMOTE, 5000))
+        stranger = stack.enter_context(udp_socket(network, "out", REMOTE, 5001))
+        client = stack.enter_context(udp_socket(network, "in"))
+        client.sendto(b"ask", (REMOTE, 5000))
+        public = server.recvfrom(100)[1]
+        server.sendto(b"before", public)
+        assert client.recv(100) == b"before"
+        thief = stack.enter_context(thief_of(network, socket.SOCK_DGRAM))
+        bind(thief, port_of(public))
+        let_the_gateway_look(network, socket.SOCK_DGRAM)
+        for number in range(10):
+            server.sendto(b"answer %d" % number, public)
+            assert client.recv(100) == b"answer %d" % number
+            client.sendto(b"more", (REMOTE, 5000))
+            assert server.recv(100) == b"more"
+        stranger.sendto(b"another flow of the mapping", public)
+        assert client.recv(100) == b"another flow of the mapping"
+        with pytest.raises(BlockingIOError):
+            thief.recv(100)
+
+
+@pytest.mark.parametrize("bind", BINDS)
+def test_a_living_connection_goes_on_whoever_takes_its_port(
+    network: Network, running: Running, bind: Bind
+) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(tcp_server(network, "out", REMOTE, 5000))
+        with network.at("in"):
+            client = stack.enter_context(socket.create_connection((REMOTE, 5000), 5))
+        accepted, public = server.accept()
+        stack.enter_context(accepted)
+        accepted.settimeout(5)
+        thief = stack.enter_context(thief_of(network, socket.SOCK_STREAM))
+        bind(thief, port_of(public))
+        if bind is not as_the_flow:
+            thief.listen()
+        let_the_gateway_look(network, socket.SOCK_STREAM)
+        for number in range(10):
+            accepted.sendall(b"answer %d" % number)
+            assert client.recv(100) == b"answer %d" % number
+            client.sendall(b"more")
+            assert accepted.recv(100) == b"more"
+        with pytest.raises((BlockingIOError, OSError)):
+            thief.recv(100)
+
+
+def test_a_port_that_was_taken_just_before_its_flow_was_opened_is_the_flows(
+    network: Network, gateway: Start
+) -> None:
+    """In the two seconds in which the gateway does not know of the sockets yet."""
+    gateway(ports=[61000, 61007])
+    with ExitStack() as stack:
+        server = stack.enter_context(udp_socket(network, "out", REMOTE, 5000))
+        client = stack.enter_context(udp_socket(network, "in"))
+        thieves, public = mapped_to_a_taken_port(network, client, server)
+        for thief in thieves:
+            stack.enter_context(thief)
+        assert eventually(
+            lambda: "dport 61007-65534" in network.ip("gw", "rule") or public[1] == 61007
+        )
+        server.sendto(b"answer", public)
+        assert client.recv(100) == b"answer"
+        for thief in thieves:
+            with pytest.raises(BlockingIOError):
+                thief.recv(100)
+
+
+def mapped_to_a_taken_port(
+    network: Network, client: socket.socket, server: socket.socket
+) -> tuple[list[socket.socket], tuple[str, int]]:
+    """Take every port and open a flow at once; again, if the gateway has looked in between."""
+    server.settimeout(0.5)
+    for _ in range(5):
+        thieves = [thief_of(network, socket.SOCK_DGRAM) for _ in range(8)]
+        for number, thief in enumerate(thieves):
+            anywhere(thief, 61000 + number)
+        client.sendto(b"ask", (REMOTE, 5000))
+        try:
+            return thieves, server.recvfrom(100)[1]
+        except TimeoutError:
+            for thief in thieves:
+                thief.close()
+            assert eventually(lambda: "dport 61008-65534" in network.ip("gw", "rule"))
+    raise AssertionError("the gateway always knew")
+
+
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
+def test_flows_of_a_range_that_a_reload_has_changed_go_on(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    settings = {"plane": plane, "timeouts": {"tcp_closing": 0.5}}
+    running = gateway(**settings, ports=[61000, 61999])
+    with (
+        tcp_server(network, "out", REMOTE, 5000) as server,
+        thief_of(network, socket.SOCK_STREAM) as thief,
+    ):
+        with network.at("in"):
+            client = socket.create_connection((REMOTE, 5000), 5)
+        accepted, public = server.accept()
+        with client, accepted:
+            running.reload(json.dumps({**settings, "ports": [63000, 63999]}))
+            assert eventually(lambda: "dport 62000-62999" in network.ip("gw", "rule"))
+            anywhere(thief, public[1])
+            thief.listen()
+            let_the_gateway_look(network, socket.SOCK_STREAM, 63999)
+            accepted.sendall(b"answer")
+            assert client.recv(100) == b"answer"
+        assert eventually(lambda: "dport 1-62999" in network.ip("gw", "rule"))

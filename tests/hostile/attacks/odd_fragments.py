@@ -59,7 +59,7 @@ def _pieces(shape: list[Piece], number: int, port: int, to: tuple[str, int]) -> 
         data = bytes([65 + index]) * length
         if offset == 0:
             total = max(start + size for start, size, _ in shape)
-            header = packets.udp_datagram((SERVER, port), to, bytes(total - 8))[:6]
+            header = packets.udp_datagram((SERVER, port), to, bytes(min(total, 65535) - 8))[:6]
             data = header + b"\0\0" + data[8:]  # no checksum: it must not be what stops it
         fragment = (MF if more else 0) | offset // 8
         made.append(packets.ip(SERVER, PUBLIC, UDP, data, identification=number, fragment=fragment))

@@ -27,6 +27,9 @@ fuzz: venv ## try the engine, the helpers, captures, control and configuration w
 soak: root setup ## a long mixed load through injected faults, and a verdict (root; MINUTES=20, PLANE=tun, ebpf-tc, ebpf-xdp)
 	$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),20) --plane $(PLANE)
 
+hostile: root setup ## attacks with raw packets on a running gateway, a verdict each (root; PLANE=tun, ..., all)
+	$(PYTHON) -m tests.hostile --plane $(PLANE)
+
 lint: venv ## format, lint, types, floors, and whether the generated docs are current
 	.venv/bin/ruff format --check --quiet .
 	.venv/bin/ruff check --quiet .

@@ -118,6 +118,13 @@ class Two:
         self.alone.events()
         self._pass_on()
 
+    def outgoing(self) -> list[tuple[Packet, Side]]:
+        alone, helped = self.alone.outgoing(), self.helped.outgoing()
+        sent = [(bytes(packet.data).hex(), side) for packet, side in helped]
+        expected = [(bytes(packet.data).hex(), side) for packet, side in alone]
+        assert sent == expected, f"{self.now}: {sent} instead of {expected}"
+        return alone
+
     def check(self) -> None:
         self.alone.check()
         self.helped.check()

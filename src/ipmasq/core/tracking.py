@@ -50,12 +50,11 @@ def _remember(
     half.end = tcp.advance(segment.sequence, length)
     if flags & tcp.ACK:
         half.acknowledged = acknowledgment
-    if flags & tcp.SYN:
+    if flags & tcp.SYN and before is State.INIT:
         # Nobody has acknowledged it yet, but from here on that is what can be acknowledged. The
         # client still has to, so it stands one before that (`Flow.is_opening`).
         server = half is half.flow.back
-        if not server or before is State.INIT:
-            twin.acknowledged = segment.sequence if server else tcp.advance(segment.sequence, 1)
+        twin.acknowledged = segment.sequence if server else tcp.advance(segment.sequence, 1)
         half.flow.reach = _reach(half, segment)
 
 

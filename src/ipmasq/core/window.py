@@ -67,7 +67,8 @@ def _may_close(half: Half, segment: Segment) -> bool:
 def _opens(half: Half, segment: Segment, acknowledgment: int) -> bool:
     """A SYN is believed while its connection is opened, or as a repetition of the one that opened it."""
     if half.flow.state is not State.INIT:
-        return tcp.advance(segment.sequence, 1) == half.end
+        again = tcp.advance(segment.sequence, 1) == half.end
+        return again and (not segment.flags & ACK or is_near(half, half.end, acknowledgment))
     if not segment.flags & ACK:
         return True
     # What may be acknowledged: the other SYN, or data that came with it (RFC 7413).

@@ -38,6 +38,9 @@ MEANING = {
 PASSIVE = (b"227", b"229")
 """Replies that announce where the server waits."""
 
+SECURED = (b"234", b"334")
+"""Replies to an AUTH that is granted, and to nothing else (RFC 2228, 3); some servers have others for it."""
+
 MOST_ASKED = 4096
 """Unanswered commands. A NOOP every few seconds through a transfer of hours must fit."""
 
@@ -230,8 +233,9 @@ class Ftp(Helper):
             self._on_transfer(door)
 
     def _on_answer(self, code: bytes, line: bytes, door: Door) -> None:
+        alone = len(self.dialogue.asked) == 1
         asked = self.dialogue.answered(code)
-        if code in (b"234", b"334") or (asked == AUTH and code < b"4"):
+        if code in SECURED or (asked == AUTH and alone and code < b"4"):
             door.stop()  # ciphertext from here on, a CCC that would end it included
         elif code < b"4":
             self._on_success(asked, code, line, door)

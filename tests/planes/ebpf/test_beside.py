@@ -70,6 +70,7 @@ def test_while_flows_come_and_go_each_packet_is_rewritten_as_its_own_flow_and_wh
         court = made.court
         with court.sitting():
             made.work(SECONDS)
+            made.work(PATIENCE, lambda: min(court.judgement()[:2]) > 1000)  # on a busy machine
         found = court.judgement()
         assert not found.guilty, found
         assert min(found.forwarded, found.left) > 1000

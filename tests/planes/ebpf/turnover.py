@@ -62,7 +62,7 @@ class Turnover:
         flow, what = self._whim.randrange(FLOWS), self._whim.randrange(4)
         if flow not in self.places:
             self.enter(flow)
-        elif what < 2 or len(self.slots._tired) >= TIRED:
+        elif what < 2 or len(self.slots._tired) + len(self.slots._hurried) >= TIRED:
             self._end(flow) if flow in self.repeated else self._repeat(flow)
         else:
             self._remove(flow)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
+from ipmasq.gateway import garbage
 from ipmasq.gateway.claims import Departed, InUse, Ranges, left_over
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.plane import LivePlane, PlaneError
@@ -40,9 +40,7 @@ class Drive:
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
-        # A full collection walks through all flows, and stands still for it; they need none: the
-        # core leaves no cycles behind.
-        gc.set_threshold(10_000, 50, 1_000_000)
+        garbage.rarely()
         self.plane.open()
         try:
             self.claim()
@@ -90,7 +88,8 @@ class Drive:
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
         claims = left_over(wanted, ranges.all, policy.own, self._in_use, self._is_mapped)
         if claims != self._claimed:
-            self.plane.claim(claims)
+            with garbage.of_this():
+                self.plane.claim(claims)
             self._claimed = claims
 
     def _mapped_ports(self) -> Iterable[int]:

@@ -108,7 +108,7 @@ def main(
     """Raises SetupError, PlaneError and SocketError."""
     if diagnose:
         tracemalloc.start()
-    logs.begin(logging.INFO)
+    logs.begin(logging.INFO, as_json=True)
     loop = Loop()
     gateway = Gateway(File(config), loop, Path(directory), plane)
     weather = dict.fromkeys(Side, Faults(**json.loads(faults)))

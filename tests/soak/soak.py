@@ -117,6 +117,7 @@ def _until_idle(sampler: Sampler, outcome: Outcome) -> Sample:
             break
         time.sleep(EVERY)
     last = sampler.take(checked=True)
+    outcome.faults += last.facts["failures"]
     for what in ("flows", "mappings", "expectations"):
         if last.facts[what]:
             outcome.faults.append(f"{last.facts[what]} {what} live on without traffic")

@@ -16,18 +16,22 @@ import signal
 import sys
 import tracemalloc
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 from ipmasq.config import load
 from ipmasq.control.control import Control
 from ipmasq.control.server import Access
+from ipmasq.core import events
+from ipmasq.core.events import Event
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
 from ipmasq.gateway import logs
 from ipmasq.gateway.file import File
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.sentences import sentence
 from ipmasq.planes.fault import FaultPlane, Faults
 
 MOST = 25
@@ -55,6 +59,14 @@ class Facts:
         self._gateway, self._control, self._weather = gateway, control, weather
         self._before: tracemalloc.Snapshot | None = None
 
+        self._failures: list[str] = []
+
+    def listen(self, happened: Sequence[Event]) -> None:
+        """Keep what the engine or a helper could not handle, as far as it is told."""
+        for event in happened:
+            if isinstance(event, events.PacketFailed | events.HelperFailed):
+                self._failures = [*self._failures, sentence(event)][:MOST]
+
     def say(self) -> None:
         print(json.dumps(self._facts()), flush=True)
 
@@ -81,6 +93,7 @@ class Facts:
             "expectations": len(list(engine.expectations())),
             "events": self._control.journal.end,
             "lost_events": engine.lost_events,
+            "failures": self._failures,
             "blocks": sys.getallocatedblocks(),
             "heap": memory.arena + memory.hblkhd,
             "heap_used": memory.uordblks + memory.hblkhd,
@@ -108,7 +121,7 @@ def main(
     """Raises SetupError, PlaneError and SocketError."""
     if diagnose:
         tracemalloc.start()
-    logs.begin(logging.INFO)
+    logs.begin(logging.INFO, as_json=True)
     loop = Loop()
     gateway = Gateway(File(config), loop, Path(directory), plane)
     weather = dict.fromkeys(Side, Faults(**json.loads(faults)))
@@ -118,6 +131,7 @@ def main(
     control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     facts = Facts(gateway, control, around)
+    gateway.listeners.append(facts.listen)
     loop.on_signal(signal.SIGUSR1, facts.say)
     loop.on_signal(signal.SIGUSR2, facts.checked)
     gateway.start()

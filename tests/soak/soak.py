@@ -19,6 +19,9 @@ from tests.soak.verdict import Outcome
 MOST_IDLE = 120.0
 """Seconds that the last flow may take to end, with the idle times of `stage.configuration`."""
 
+MOST_ERRORS = 5
+"""Of the gateway's log that are told in full."""
+
 FAULTS = {"loss": 0.005, "duplication": 0.005, "delay": 0.01, "corruption": 0.002}
 
 
@@ -114,6 +117,7 @@ def _until_idle(sampler: Sampler, outcome: Outcome) -> Sample:
             break
         time.sleep(EVERY)
     last = sampler.take(checked=True)
+    outcome.faults += last.facts["failures"]
     for what in ("flows", "mappings", "expectations"):
         if last.facts[what]:
             outcome.faults.append(f"{last.facts[what]} {what} live on without traffic")
@@ -129,12 +133,13 @@ def _left_behind(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 def _complaints(log: Path) -> list[str]:
-    """Tracebacks: something went wrong that nobody had foreseen."""
-    count = log.read_text(errors="replace").count("Traceback (most recent call last)")
-    return [f"{count} tracebacks in the gateway's log: {_first_traceback(log)}"] if count else []
-
-
-def _first_traceback(log: Path) -> str:
-    text = log.read_text(errors="replace")
-    start = text.index("Traceback (most recent call last)")
-    return text[start : start + 2000]
+    """Errors in the gateway's log: something went wrong that nobody had foreseen. While an interface is
+    away, an attempt may fail and be made again."""
+    said = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    errors = [
+        f"{row['message']} {row.get('trace', '')}".strip()
+        for row in said
+        if row["level"] == "error" and not row["message"].endswith("(trying again)")
+    ]
+    more = [f"{len(errors) - MOST_ERRORS} more errors in the log"] if errors[MOST_ERRORS:] else []
+    return [f"in the log: {text}" for text in errors[:MOST_ERRORS]] + more

@@ -1,6 +1,6 @@
 # ipmasq. `make help` lists what there is to do.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench hostile lint format docs lock setup venv root clean distclean
+.PHONY: help demo test check bench fuzz soak hostile lint format docs lock setup venv root clean distclean
 MAKEFLAGS += --no-print-directory
 PLANE ?= tun
 PYTHON := .venv/bin/python
@@ -20,6 +20,12 @@ check: venv lint ## the quick loop: format, lint, types, floors, all tests but t
 bench: root setup ## measure; prints tables, writes docs/performance.md and build/bench.json (root)
 	@mkdir -p build
 	$(PYTHON) -m tests.bench --write-docs
+
+fuzz: venv ## try the engine, the helpers, captures, control and configuration with a fuzzer (MINUTES=10 in all)
+	@tools/fuzz --minutes $(or $(MINUTES),10)
+
+soak: root setup ## a long mixed load through injected faults, and a verdict (root; MINUTES=20, PLANE=tun, ebpf-tc, ebpf-xdp)
+	$(PYTHON) -m tests.soak --minutes $(or $(MINUTES),20) --plane $(PLANE)
 
 hostile: root setup ## attacks with raw packets on a running gateway, a verdict each (root; PLANE=tun, ..., all)
 	$(PYTHON) -m tests.hostile --plane $(PLANE)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The next hop, from the kernel's own rules, routes and neighbours: the same that it would choose for
- * this packet out of the engine's device. It is kept with the flow for an epoch, which ends when the
+ * this packet out of the engine's device; and from the same, whether the packet may come in by
+ * its device. It is kept with the flow for an epoch, which ends when the
  * gateway hears of a change, and every half minute in any case.
  */
 #ifndef IPMASQ_HOP_H
@@ -14,19 +15,47 @@
 
 #define AF_INET 2
 
-/* Its place among the devices; DEVICES if the gateway has not named it. */
-static always_inline __u32 place_of(__u32 index, const __u8 *source)
+/* The place of a device; DEVICES if the gateway has not named it. */
+static noinline __u32 place_of(__u32 index)
 {
 	for (__u32 n = 0; n < DEVICES; n++) {
 		__u32 place = n;
 		struct device *device = bpf_map_lookup_elem(&devices, &place);
 
-		if (device && device->index == index) {
-			__builtin_memcpy(device->source, source, ETH_ALEN);
+		if (device && device->index == index)
 			return n;
-		}
 	}
 	return DEVICES;
+}
+
+/* Whether the packet may come in by its device. That is so if the device leads back to its sender, whose
+ * link-layer address need not be known. If another one does, the kernel drops such packets where
+ * `rp_filter` is 1; elsewhere they may come, unless that is another of the gateway's own, by which the
+ * sender's own packets come. */
+static always_inline int may_come(struct __sk_buff *skb, const struct facts *facts)
+{
+	const struct slice *from = &facts->key.slice;
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.l4_protocol = facts->key.protocol,
+		.sport = from->destination_port,
+		.dport = from->source_port,
+		.tot_len = 1,
+		.tos = facts->tos,
+		.ipv4_src = from->destination,
+		.ipv4_dst = from->source,
+		.ifindex = state.via[facts->key.side & 1],
+	};
+	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+
+	__u32 place;
+
+	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return 0;
+	if (fib.ifindex == skb->ifindex)
+		return 1;
+	place = place_of(skb->ifindex);
+	return place < DEVICES && !(state.strict >> place & 1) && place_of(fib.ifindex) == DEVICES;
 }
 
 static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, struct facts *facts,
@@ -44,18 +73,26 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 		.ipv4_dst = half->wire.destination,
 		.ifindex = state.via[facts->key.side & 1],
 	};
-	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	struct device *named;
+	long answer;
 	__u32 place;
 
+	if (!may_come(skb, facts))
+		return REVERSE_PATH;
+	answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return NO_NEIGHBOUR;
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS || fib.family != AF_INET)
 		return NO_ROUTE;
 	half->mtu = fib.mtu_result;
-	place = place_of(fib.ifindex, fib.smac);
-	if (place < DEVICES) {
+	place = place_of(fib.ifindex);
+	named = bpf_map_lookup_elem(&devices, &place);
+	if (named) {
+		__builtin_memcpy(named->source, fib.smac, ETH_ALEN);
 		half->device = place;
+		half->ingress = skb->ifindex;
 		__builtin_memcpy(half->destination, fib.dmac, ETH_ALEN);
+		barrier(); /* Others who see the epoch must see the rest. */
 		half->epoch = epoch;
 	}
 	*device = fib.ifindex;

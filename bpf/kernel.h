@@ -15,6 +15,8 @@
 #define noinline __attribute__((noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+/* The compiler moves no access to memory across this. */
+#define barrier() __asm__ volatile("" ::: "memory")
 
 /* BTF-defined maps (libbpf). */
 #define number(name, value) int (*name)[value]

@@ -37,13 +37,15 @@ struct key {
 /* One direction of a flow: what to write, how to send it, and what to report. */
 struct half {
 	struct slice wire;
-	/* The next hop, good while `epoch` is the gateway's. */
+	/* The way, good while `epoch` is the gateway's: the next hop, and where packets come from. */
 	__u8 destination[6];
 	__u8 device; /* its place in `devices` */
 	/* TCP: a segment is believed within 1 << reach bytes of `end` and `acknowledged`. */
 	__u8 reach;
 	__u16 mtu;
-	__u16 zero;
+	/* The low half of the index of the device that these packets may come in by. The gateway puts
+	 * programs on no two devices that have it in common. */
+	__u16 ingress;
 	__u32 epoch;
 	/* The report. What is not believed is counted in `traffic` only. */
 	__u32 seen;	     /* CLOCK_MONOTONIC in units of 2^20 ns, modulo 2^32 */
@@ -78,6 +80,7 @@ struct state {
 	__u64 beat;   /* when the gateway was last heard of: CLOCK_MONOTONIC in units of 2^20 ns */
 	__u64 seed;   /* Of the hash, */
 	__u64 factor; /* secret and odd: nobody can choose flows that are all at home in one place. */
+	__u64 strict; /* bits of places in `devices`: where the kernel's `rp_filter` is 1 */
 	__u32 homes;  /* slots that can be a home; WINDOW more stand behind them */
 	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
 	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
@@ -120,6 +123,7 @@ enum reason {
 	UNWRITABLE,
 	ATTENDED,
 	NOT_FOR_US,
+	REVERSE_PATH,
 	REASONS,
 };
 

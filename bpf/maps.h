@@ -64,6 +64,22 @@ struct {
 	kind(value, struct bpf_devmap_val);
 } targets SEC(".maps");
 
+/* Nobody looks into these two. The kernel ends a write to a map of maps only when every program that was
+ * running then has ended: so the gateway learns when a slot has rested. */
+struct nothing {
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(max_entries, 1);
+	kind(key, __u32);
+	kind(value, __u32);
+} nothing SEC(".maps");
+
+struct {
+	number(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	number(max_entries, 1);
+	kind(key, __u32);
+	typeof(struct nothing) *values[];
+} ended SEC(".maps");
+
 volatile struct state state;
 
 static always_inline void add_one(void *map, __u32 at)

@@ -48,6 +48,15 @@ static always_inline struct slot *find(const struct key *key)
 	return 0;
 }
 
+/* Whether the way that was found for this half holds; `device`: where a packet of it came in. */
+static always_inline enum reason known_way(const struct half *half, __u32 device)
+{
+	if (half->epoch != state.epoch)
+		return STALE_HOP;
+	barrier();
+	return half->ingress == (__u16)device ? FORWARDED : REVERSE_PATH;
+}
+
 /* The flow's entry, if the gateway lives and so vouches for it. */
 static always_inline enum reason look_up(struct facts *facts, __u64 now, struct half **half)
 {

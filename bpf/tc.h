@@ -63,28 +63,32 @@ static always_inline enum reason tc_parse(struct __sk_buff *skb, __u32 link, enu
 	return why;
 }
 
-/* By the hop that was found before. */
-static always_inline int tc_leave(void *data, const struct half *half)
+/* From here on it is no longer as it came, so what fails is lost. False if it does. */
+static always_inline int tc_rewrite(struct __sk_buff *skb, __u32 link, const struct half *half,
+				    __u16 addresses, const struct device *device)
 {
-	__u32 place = half->device;
-	struct device *device = bpf_map_lookup_elem(&devices, &place);
+	void *data = (void *)(long)skb->data;
 
-	if (!device)
-		return TC_ACT_SHOT;
-	rewrite_ethernet(data, half, device);
-	return bpf_redirect(device->index, 0);
+	if (data + ETH_HLEN + sizeof(struct iphdr) + 8 > (void *)(long)skb->data_end)
+		return 0;
+	if (!link)
+		((struct ethhdr *)data)->h_proto = swap16(ETH_P_IP);
+	rewrite_ip(data + ETH_HLEN, half, addresses);
+	if (device)
+		rewrite_ethernet(data, half, device);
+	return 1;
 }
 
 static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side side,
 				    enum reason *why)
 {
 	struct bpf_redir_neigh onward = {};
+	struct device *device = 0;
 	struct facts facts = {};
 	struct half *half;
 	__u64 now = time_now();
-	__u32 size, leaves_by = 0;
+	__u32 size, place, leaves_by = 0;
 	__u16 addresses;
-	void *data;
 
 	*why = skb->pkt_type == PACKET_HOST ? tc_parse(skb, link, side, &facts) : NOT_FOR_US;
 	if (*why)
@@ -92,10 +96,18 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	*why = look_up(&facts, now, &half);
 	if (*why)
 		return TC_ACT_UNSPEC;
-	if (half->epoch != state.epoch) {
+	*why = known_way(half, skb->ifindex);
+	if (*why == STALE_HOP)
 		*why = find_hop(skb, half, &facts, &onward, &leaves_by);
-		if (*why)
+	if (*why)
+		return TC_ACT_UNSPEC;
+	if (!leaves_by) {
+		place = half->device;
+		device = bpf_map_lookup_elem(&devices, &place);
+		if (!device) {
+			*why = NO_ROUTE;
 			return TC_ACT_UNSPEC;
+		}
 	}
 	size = skb->gso_size ? facts.headers + skb->gso_size : facts.total;
 	if (size > half->mtu) {
@@ -112,16 +124,14 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	if (*why)
 		return link ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 
-	data = (void *)(long)skb->data;
-	if (data + ETH_HLEN + sizeof(struct iphdr) + 8 > (void *)(long)skb->data_end)
+	if (!tc_rewrite(skb, link, half, addresses, device)) {
+		*why = UNWRITABLE;
 		return TC_ACT_SHOT;
-	if (!link)
-		((struct ethhdr *)data)->h_proto = swap16(ETH_P_IP);
-	rewrite_ip(data + ETH_HLEN, half, addresses);
+	}
 	report(half, &facts, now);
-	if (leaves_by)
-		return bpf_redirect_neigh(leaves_by, &onward, sizeof(onward), 0);
-	return tc_leave(data, half);
+	if (device)
+		return bpf_redirect(device->index, 0);
+	return bpf_redirect_neigh(leaves_by, &onward, sizeof(onward), 0);
 }
 
 static always_inline int tc(struct __sk_buff *skb, __u32 link, enum side side)

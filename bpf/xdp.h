@@ -17,9 +17,10 @@
 #include "rewrite.h"
 #include "table.h"
 
-static always_inline enum reason xdp_look_up(void *data, void *limit, enum side side, __u64 now,
+static always_inline enum reason xdp_look_up(struct xdp_md *xdp, enum side side, __u64 now,
 					     struct facts *facts, struct half **half)
 {
+	void *data = (void *)(long)xdp->data, *limit = (void *)(long)xdp->data_end;
 	enum reason why;
 
 	if (data + ETH_HLEN <= limit && *(__u8 *)data & 1)
@@ -32,8 +33,9 @@ static always_inline enum reason xdp_look_up(void *data, void *limit, enum side 
 	why = look_up(facts, now, half);
 	if (why)
 		return why;
-	if ((*half)->epoch != state.epoch)
-		return STALE_HOP;
+	why = known_way(*half, xdp->ingress_ifindex);
+	if (why)
+		return why;
 	return facts->total > (*half)->mtu ? TOO_BIG : FORWARDED;
 }
 
@@ -67,7 +69,7 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 	struct half *half;
 	__u16 addresses;
 
-	*why = xdp_look_up(data, limit, side, now, &facts, &half);
+	*why = xdp_look_up(xdp, side, now, &facts, &half);
 	if (*why)
 		return XDP_PASS;
 	place = half->device;
@@ -77,8 +79,10 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 		return XDP_PASS;
 	}
 	addresses = address_difference(&facts.key.slice, &half->wire);
-	if (!xdp_correct_checksum(ip, limit, &facts, half, addresses))
-		return XDP_DROP;
+	if (!xdp_correct_checksum(ip, limit, &facts, half, addresses)) {
+		*why = SHORT; /* It was parsed: this is for the verifier. */
+		return XDP_PASS;
+	}
 	rewrite_ip(ip, half, addresses);
 	rewrite_ethernet(data, half, device);
 	report(half, &facts, now);

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
-from ipmasq.planes.ebpf.table import Table
+from ipmasq.planes.ebpf.table import NOWHERE, Position, Table
+from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.bench import conntrack
 from tests.bench.path_wires import MOST, Kind, Wires, client_and_server
@@ -97,9 +98,11 @@ def opened(wires: Wires, xdp: bool) -> Iterator[Table]:
 
 def enter(table: Table, protocol: int, flows: int) -> None:
     now = time.monotonic()
+    position = Position(reach=30) if protocol == ipv4.TCP else NOWHERE  # as of ordinary segments
     for number in range(flows):
         for key, wire in halves(number, protocol):
-            assert table.insert(key, wire, now, repeated=True) is not None
+            place = table.insert(key, wire, now, repeated=True, position=position)
+            assert place is not None
 
 
 def halves(flow: int, protocol: int) -> Iterator[tuple[bytes, bytes]]:

@@ -16,14 +16,12 @@ ERRORS = (3, 4, 5, 11, 12)
 
 
 def checksum(data: bytes) -> int:
-    """RFC 1071, word by word, carry by carry."""
+    """RFC 1071: the words' sum, carries added back, complemented."""
     if len(data) % 2:
         data += b"\0"
-    total = 0
-    for (word,) in struct.iter_unpack("!H", data):
-        total += word
-        if total > 0xFFFF:
-            total -= 0xFFFF
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
-from ipmasq.core.engine import Engine
+from ipmasq.core.engine import Engine, Verdict
 from ipmasq.core.policy import (
     Action,
     Behaviour,
@@ -32,6 +32,8 @@ from tests.conformance import packets
 from tests.conformance.conversation import End
 from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG
 from tests.core.announcer import Announcer, NewerAnnouncer, here, use
+from tests.core.laws import header_arrives_as_sent
+from tests.core.odd_packets import any_fragment, any_packet, data_options, syn_options
 
 Choose = Callable[[int], int]
 
@@ -86,7 +88,26 @@ LINES = (
     b"HERE ",
     b"HERE 1,2\r\n",
 )
+MOST_OUT_PER_IN, MOST_OUT_AT_ONCE = 4, 16384
+"""Nothing goes out that is more than came in, but for this factor, and these bytes once."""
+MOST_OF_ITS_OWN = 10
+"""What is withheld is sent once, and repeated until it is acknowledged (`watch.MOST_REPEATS`)."""
 WAITS = (0.0, 0.3, 1.0, 4.0, 16.0, 61.0, 241.0, 301.0, 7441.0)
+
+
+class UnguardedEngine(Engine):
+    """One whose faults come out: it does not turn them into counted drops."""
+
+    def __init__(self, policy: Policy, chance: Callable[[int], int], now: float) -> None:
+        super().__init__(policy, chance, now)
+        self.life.packet_failed = self._came_out  # type: ignore[method-assign]
+
+    @staticmethod
+    def _came_out(side: Side, data: bytes, error: Exception) -> None:
+        raise error
+
+    def _failed(self, packet: Packet, side: Side, now: float, error: Exception) -> Verdict:
+        raise error
 
 
 class Sent(NamedTuple):
@@ -101,8 +122,10 @@ class Sent(NamedTuple):
 class Turmoil:
     def __init__(self) -> None:
         self.now = 0.0
-        self.engine = Engine(POLICY, Random(1).randrange, 0.0)
+        self.engine = UnguardedEngine(POLICY, Random(1).randrange, 0.0)
         self.received = 0
+        self.bytes_in = self.bytes_out = self.bytes_of_its_own = 0
+        self.most_expected = HELPER.expectations_per_host, HELPER.expectations_per_flow
         self.sent: list[Sent] = []
         self.talks: list[tuple[End, End]] = []
         """Control connections whose ends count properly: client and server."""
@@ -117,6 +140,20 @@ class Turmoil:
         source = (INNER, OUTER)[side][choose(2)] if choose(8) else ODD[choose(len(ODD))]
         destination = self._destination(side, choose)
         self.receive(self._written(source, destination, choose), side)
+
+    def odd_packet(self, choose: Choose) -> None:
+        """Well-formed, with bits and options that few use, perhaps of a connection that there is."""
+        side = Side(choose(2))
+        source = (INNER, OUTER)[side][choose(2)]
+        destination = self._destination(side, choose)
+        self.receive(any_packet(source, destination, choose), side)
+
+    def odd_fragment(self, choose: Choose) -> None:
+        """Any piece, with options of any length, of one of a few datagrams of up to 64 kB."""
+        side = Side(choose(2))
+        destination = OUTER[0] if side is Side.INSIDE else PUBLIC[0]
+        data = any_fragment((INNER, OUTER)[side][choose(2)], destination, choose)
+        self.receive(data, side, intact=False)
 
     def answer(self, choose: Choose) -> None:
         """To something that has arrived."""
@@ -174,23 +211,25 @@ class Turmoil:
         )
 
     def connect(self, choose: Choose) -> None:
-        """A control connection, opened as it should be, from either side."""
+        """A connection, mostly one that a helper watches, opened as it should be, from either side."""
         client, server = End(choose(1 << 32)), End(choose(1 << 32))
         client.me, client.other = (
             Endpoint(INNER[choose(2)], 5000 + choose(3)),
-            Endpoint(OUTER[choose(2)], 21),
+            Endpoint(OUTER[choose(2)], 21 if choose(4) else 80),
         )
         if choose(3) == 0:
             client.me, client.other = (
                 Endpoint(OUTER[choose(2)], 5000),
                 Endpoint(PUBLIC[choose(2)], 2121),
             )
-        syn = self.receive(client.write(SYN, options=b"\2\4\5\xb4"), self._side_from(client))
+        syn = self.receive(client.write(SYN, options=syn_options(choose)), self._side_from(client))
         if syn and syn[0][9] == TCP:
             facts = packets.read(syn[0])
             client.said += 1
             server.me, server.other, server.awaited = facts.destination, facts.source, client.said
-            self.receive(server.write(SYN | ACK, options=b"\2\4\5\xb4"), self._side_from(server))
+            self.receive(
+                server.write(SYN | ACK, options=syn_options(choose)), self._side_from(server)
+            )
             server.said += 1
             client.awaited = server.said
             self.receive(client.write(ACK), self._side_from(client))
@@ -213,7 +252,10 @@ class Turmoil:
             if not piece:
                 continue
             flags = ACK | PSH | (FIN if choose(30) == 0 else 0)
-            out = self.receive(speaker.write(flags, piece), self._side_from(speaker))
+            options = data_options(choose, speaker.awaited) if choose(2) else b""
+            out = self.receive(
+                speaker.write(flags, piece, options=options), self._side_from(speaker)
+            )
             if choose(6) == 0:
                 return  # nobody has heard it, and something else may be said in its place
             speaker.said += len(piece) + bool(flags & FIN)
@@ -223,6 +265,37 @@ class Turmoil:
                     listener.take(facts)
             if choose(6):
                 self.receive(listener.write(ACK), self._side_from(listener))
+
+    def disorder(self, choose: Choose) -> None:
+        """A line in pieces that come in any order, some of them never, some again."""
+        if not self.talks:
+            return
+        speaker = self.talks[choose(len(self.talks))][choose(2)]
+        line = here(Endpoint(speaker.me.address, 2000 + choose(6))) + b"NOOP\r\n" * choose(3)
+        size = 1 + choose(len(line))
+        starts = list(range(0, len(line), size))
+        for _ in range(1 + choose(2 * len(starts))):
+            at = starts[choose(len(starts))]
+            data = speaker.write(ACK | PSH, line[at : at + size], seq=(speaker.said + at) % 2**32)
+            self.receive(data, self._side_from(speaker))
+        if choose(2):
+            speaker.said += len(line)
+
+    def forge(self, choose: Choose) -> None:
+        """Somebody who cannot see the connection writes a segment of it."""
+        if not self.talks:
+            return
+        speaker = self.talks[choose(len(self.talks))][choose(2)]
+        away = (0, 1, -1, 1000, -1000, 1 << 20, -1 << 20, 1 << 30, 1 << 31)
+        data = speaker.write(
+            (SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK, FIN, 0)[choose(8)],
+            self._payload(choose),
+            options=data_options(choose, speaker.awaited) if choose(2) else b"",
+            seq=(speaker.said + away[choose(len(away))]) % 2**32,
+            ack=(speaker.awaited + away[choose(len(away))]) % 2**32,
+            window=choose(1 << 16),
+        )
+        self.receive(data, self._side_from(speaker))
 
     def keep_promise(self, choose: Choose) -> None:
         """Somebody comes to where a promise was made: the one that it was made to, or another."""
@@ -286,6 +359,7 @@ class Turmoil:
         self.now += WAITS[choose(len(WAITS))]
         if choose(2):
             self.engine.tick(self.now)
+            self._hear_from_the_engine()
             deadline = self.engine.deadline()
             assert deadline is None or deadline > self.now
 
@@ -331,8 +405,10 @@ class Turmoil:
 
     EVENTS = (
         packet, answer, go_on, connect, say, keep_promise, error, fragments, spoilt, garbage, wait,
-        forward, reload, close, helper, reserve, look,
+        odd_packet, odd_fragment, disorder, forge, forward, reload, close, helper, reserve, look,
     )  # fmt: skip
+    OPERATOR = (forward, reload, close, helper, reserve, look)
+    """Of these events, those that an operator, or the host, causes."""
 
     # -- how it is written
 
@@ -396,8 +472,11 @@ class Turmoil:
     # -- the laws
 
     def receive(self, data: bytes, side: Side, intact: bool = True) -> list[bytes]:
+        inspected = self._is_inspected(data, side)
         verdict = self.engine.receive(Packet(bytearray(data)), side, self.now)
         self.received += 1
+        self.bytes_in += len(data)
+        self._hear_from_the_engine()
         self.spoilt_fragments |= verdict.why is Why.HELD and not intact
         assert isinstance(verdict.why, Why)
         assert verdict.why < Why.IDLE
@@ -412,7 +491,34 @@ class Turmoil:
             if verdict.why is not Why.PASSED:
                 self._shows_no_inside_address(out)
             self.sent = [*self.sent[-40:], Sent(out, data, side, intact)]
+            self.bytes_out += len(out)
+        own = [packet for packet in verdict.packets if bytes(packet.data[16:20]) != data[12:16]]
+        if verdict.why is Why.TRANSLATED and own and not int.from_bytes(data[6:8], "big") & 0x3FFF:
+            inspected = inspected or self._is_inspected(data, side)
+            header_arrives_as_sent(data, bytes(own[0].data), -1, inspected)
+        self._amplifies_little()
         return [] if verdict.why is Why.HOST else [bytes(packet.data) for packet in verdict.packets]
+
+    def _hear_from_the_engine(self) -> None:
+        """What it sends of its own accord: what it has withheld, and repetitions of that."""
+        for packet, _ in self.engine.outgoing():
+            out = bytes(packet.data)
+            self._is_well_formed(out, True)
+            self._shows_no_inside_address(out)
+            self.bytes_of_its_own += len(out)
+        assert self.bytes_of_its_own <= MOST_OF_ITS_OWN * self.bytes_in
+
+    def _amplifies_little(self) -> None:
+        most = MOST_OUT_PER_IN * self.bytes_in + MOST_OUT_AT_ONCE
+        assert self.bytes_out <= most, "more goes out than came in"
+
+    def _is_inspected(self, data: bytes, side: Side) -> bool:
+        """Whether it is of a connection that a helper watches or has watched."""
+        at = (data[0] & 15) * 4 if data else 0
+        if at < 20 or len(data) < at + 4 or data[9] != TCP:
+            return False
+        half = self.engine.table.find(side, TCP, data[12:20] + data[at : at + 4])
+        return half is not None and half.flow.watch is not None
 
     @staticmethod
     def _is_well_formed(out: bytes, intact: bool) -> None:
@@ -443,8 +549,9 @@ class Turmoil:
         assert {flow.public.address for flow in flows} <= set(engine.policy.public)
         assert len(engine.life.reassembly) <= 2 * engine.policy.limits.fragmented_datagrams
         expected = list(engine.expectations())
-        assert len(expected) <= len(INNER) * HELPER.expectations_per_host
+        per_host, per_flow = self.most_expected
+        assert len(expected) <= len(INNER) * per_host
         for flow in {view.flow for view in expected}:
-            assert sum(view.flow == flow for view in expected) <= HELPER.expectations_per_flow
+            assert sum(view.flow == flow for view in expected) <= per_flow
         publics = [(view.protocol, view.public) for view in engine.mappings()]
         assert len(publics) == len(set(publics))

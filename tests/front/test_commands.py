@@ -11,7 +11,8 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.utils import rdpcap, wrpcap
 
-from tests.control.running import IN2, Running, conversation
+from ipmasq.core.policy import Forward, PortRange
+from tests.control.running import IN1, IN2, Running, conversation
 from tests.front.conftest import Ipmasq
 
 MAC = "02:00:00:00:00:01"
@@ -73,7 +74,7 @@ def test_a_long_table_stops_and_says_so(gateway: Running, ipmasq: Ipmasq):
 
 
 def test_status_is_shown(gateway: Running, ipmasq: Ipmasq):
-    assert "version    test" in ipmasq("status").stdout
+    assert ["version", "test"] in [each.split() for each in ipmasq("status").stdout.splitlines()]
     assert json.loads(ipmasq("status", "--json").stdout)["version"] == "test"
 
 
@@ -214,3 +215,11 @@ def test_a_capture_is_replayed_into_one_with_comments(
     assert packet[IP].src == summary["public"][0]
     assert b"opened flow 1 by masquerade" in out.read_bytes()
     assert "packets      1\n" in ipmasq("replay", capture, "-c", file, "-o", out, *side).stdout
+
+
+def test_whatever_a_name_is_made_of_it_is_shown_on_its_line(gateway: Running, ipmasq: Ipmasq):
+    nasty = Forward("a\nforged \x1b[2J\u202e", 6, None, PortRange(9, 9), IN1, 9)
+    gateway.do(lambda: gateway.gateway.add_forward(nasty))
+    lines = ipmasq("show", "forwards").stdout.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert any("a\\nforged \\x1b[2J\\u202e" in line for line in lines)

@@ -154,9 +154,6 @@ def test_a_trace_is_for_programs_and_for_debugging(written: Written) -> None:
 
 
 def test_failures_are_errors_whatever_failed() -> None:
-    class PacketFailed:
-        pass
-
-    assert logs.level_of(PacketFailed) == logging.ERROR
+    assert logs.level_of(events.PacketFailed) == logging.ERROR
     assert logs.level_of(events.HelperFailed) == logging.ERROR
     assert logs.level_of(events.FlowOpened) == logging.DEBUG

@@ -147,6 +147,20 @@ def test_a_callback_that_fails_for_ever_without_reading_is_no_busy_loop(pair: Pa
     assert others
 
 
+def test_a_callback_that_fails_and_still_gets_on_is_called_again_at_once(pair: Pair) -> None:
+    loop, read = Loop(), bytearray()
+
+    def read_one_and_fail() -> None:
+        read.extend(pair[0].recv(1))
+        raise RuntimeError
+
+    pair[1].sendall(b"poisoned packets")
+    loop.watch(pair[0].fileno(), read_one_and_fail, lambda: len(read))
+    for _ in b"poisoned packets":
+        loop.round()
+    assert read == b"poisoned packets"
+
+
 def test_one_that_rests_after_it_failed_can_be_watched_and_unwatched(pair: Pair) -> None:
     loop, calls = Loop(), []
     number = pair[0].fileno()

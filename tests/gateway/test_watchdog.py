@@ -51,7 +51,7 @@ class Sockets:
 
     def claim(self, claims: Sequence[Claim]) -> None: ...
 
-    def send(self, packets: Sequence[Packet]) -> None: ...
+    def send(self, packet: Packet, side: Side) -> None: ...
 
     def pump(self, descriptor: int, receive: Receive, most: int) -> int:
         if self.trouble():
@@ -70,7 +70,7 @@ class Stage:
         self.drive.start()
 
     def begin(self) -> None:
-        Watchdog(lambda: sum(self.engine.counts), self.plane.descriptors).begin(self.loop, ASKED)
+        Watchdog(self.drive.handled, self.plane.descriptors).begin(self.loop, ASKED)
 
     def turn(self, seconds: float) -> int:
         """How often systemd was told meanwhile that all is well."""

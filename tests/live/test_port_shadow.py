@@ -9,8 +9,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from tests.live.conftest import PUBLIC, REMOTE, Network, Running
-from tests.live.test_tun import eventually, tcp_server, udp_socket
+from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
+from tests.live.test_tun import eventually, tcp_server, tcp_talk, udp_socket
 
 pytestmark = [pytest.mark.live, pytest.mark.row("A-22")]
 
@@ -181,3 +181,25 @@ def test_flows_of_a_range_that_a_reload_has_changed_go_on(
             accepted.sendall(b"answer")
             assert client.recv(100) == b"answer"
         assert eventually(lambda: "dport 1-62999" in network.ip("gw", "rule"))
+
+
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
+def test_flows_by_a_forward_that_is_gone_go_on_beside_a_service_of_the_host(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    settings = {"plane": plane, "timeouts": {"tcp_closing": 0.5}}
+    running = gateway(**settings, forwards=[["web", 6, 80, INSIDE_HOST, 8080]])
+    with tcp_server(network, "in", INSIDE_HOST, 8080) as inside:
+        with network.at("out"):
+            client = socket.create_connection((PUBLIC, 80), 5)
+        accepted = inside.accept()[0]
+        with client, accepted:
+            running.reload(json.dumps({**settings, "ports": [61000, 61999]}))
+            assert eventually(lambda: "dport 62000-65534" in network.ip("gw", "rule"))
+            with tcp_server(network, "gw", "0.0.0.0", 80) as service:
+                client.sendall(b"ask")
+                assert accepted.recv(100) == b"ask"
+                accepted.sendall(b"answer")
+                assert client.recv(100) == b"answer"
+                assert tcp_talk(network, "out", (PUBLIC, 80), service) == REMOTE
+        assert eventually(lambda: "dport 1-60999" in network.ip("gw", "rule"))

@@ -25,6 +25,9 @@ from ipmasq.wire.addresses import Endpoint
 TCP = 6
 UDP = 17
 
+ANYWHERE = b""
+"""In an announcement: no address was said, so the one by which the speaker is known is meant."""
+
 
 class Speaker(IntEnum):
     """Who says something: the end that opened the flow, or the one that answered."""
@@ -51,8 +54,9 @@ class Door(ABC):
     def expect(self, announced: Endpoint, protocol: int = TCP) -> Endpoint | None:
         """The speaker announces that it will take a flow at `announced`: make it possible.
 
-        Returns that endpoint as the other end must see it; equal to `announced` if nothing has to be
-        rewritten. Returns None, and counts why, if the announcement is not acceptable: an address that
+        `announced.address` may be `ANYWHERE`. Returns that endpoint as the other end must see it; equal to
+        `announced` if nothing has to be rewritten. A public place that already leads to the speaker (a
+        forward, a mapping) is right as it is. Returns None, and counts why, if the announcement is not acceptable: an address that
         is not the speaker's own (its inside address, or the public one by which the other end reaches
         it), a port below 1024, a limit, no free port. A line that gets None must be left alone.
 

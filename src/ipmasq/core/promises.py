@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipmasq.core.door import Speaker
+from ipmasq.core.door import ANYWHERE, Speaker
 from ipmasq.core.flow import Flow, Mapping, endpoint_key
 from ipmasq.core.policy import Forward, HelperUse
 from ipmasq.core.table import Table
@@ -132,14 +132,16 @@ class Promises:
     ) -> Expectation:
         """Raises Refusal. What it takes the place of must be removed by the caller (`replaced_by`)."""
         me = flow.end(speaker)
-        if announced.address not in (me.real.address, me.seen.address):
+        if announced.address not in (me.real.address, me.seen.address, ANYWHERE):
             raise Refusal(NOT_ITS_OWN)
         if announced.port < LEAST_PORT:
             raise Refusal(SYSTEM_PORT)
-        target, public, mapping = announced, announced, None
+        target = public = Endpoint(me.real.address, announced.port)
+        mapping = None
         if me.is_masqueraded:
-            target = Endpoint(me.real.address, announced.port)
-            public, mapping = self._public(flow, speaker, target, protocol)
+            target, public, mapping = self._place(flow, speaker, announced, protocol)
+        if announced.address == ANYWHERE:
+            announced = Endpoint(me.real.address, announced.port)
         expectation = Expectation(
             flow,
             use.name,
@@ -157,21 +159,53 @@ class Promises:
         expectation.mapping = mapping
         return expectation
 
-    def _public(
-        self, flow: Flow, speaker: Speaker, target: Endpoint, protocol: int
-    ) -> tuple[Endpoint, Mapping | None]:
-        """The public endpoint of a masqueraded `target`, as the other end of `flow` will use it."""
-        me, other = flow.end(speaker), flow.end(speaker.other)
+    def _place(
+        self, flow: Flow, speaker: Speaker, announced: Endpoint, protocol: int
+    ) -> tuple[Endpoint, Endpoint, Mapping | None]:
+        """Where a masqueraded speaker means, the public endpoint of that as the other end of `flow` will use
+        it, and the mapping for it, if it needs one."""
+        me = flow.end(speaker)
+        place = Endpoint(me.seen.address, announced.port)
+        if announced.address == me.seen.address:
+            led = self._leads_to(me.real.address, place, protocol)
+            if led is not None:
+                return led
+        target = Endpoint(me.real.address, announced.port)
         if target == me.real and protocol == flow.protocol:
-            return me.seen, flow.mapping if speaker is Speaker.CLIENT else flow.server_mapping
+            own = flow.mapping if speaker is Speaker.CLIENT else flow.server_mapping
+            return target, me.seen, own
         for forward in self._table.policy.forwards:
             if _publishes(forward, protocol, target, me.seen.address):
                 port = forward.ports.low + target.port - forward.inside_port
-                return Endpoint(me.seen.address, port), None
+                return target, Endpoint(me.seen.address, port), None
+        if announced.address == ANYWHERE:
+            led = self._leads_to(me.real.address, place, protocol)
+            if led is not None:
+                return led
+        other = flow.end(speaker.other)
         mapping = self._table.map(protocol, target, other.seen, promised_at=me.seen.address)
         if isinstance(mapping, Why):
             raise Refusal(HOST_HAS_TOO_MANY_PORTS if mapping is Why.PORT_LIMIT else NO_PORT)
-        return mapping.public, mapping
+        return target, mapping.public, mapping
+
+    def _leads_to(
+        self, host: Address, place: Endpoint, protocol: int
+    ) -> tuple[Endpoint, Endpoint, Mapping | None] | None:
+        """A public place that leads to a host already, by a forward or a mapping, and where to; None if
+        it does not."""
+        for forward in self._table.policy.forwards:
+            if (
+                forward.protocol == protocol
+                and forward.inside == host
+                and place.port in forward.ports
+                and forward.public in (None, place.address)
+            ):
+                port = forward.inside_port + place.port - forward.ports.low
+                return Endpoint(host, port), place, None
+        mapping = self._table.mapping_at(protocol, place)
+        if mapping is not None and mapping.inside.address == host:
+            return mapping.inside, place, mapping
+        return None
 
     def replaced_by(self, new: Expectation, most: int) -> list[Expectation]:
         """What must go before `new` can be added: one at the same endpoint, and the oldest unanswered

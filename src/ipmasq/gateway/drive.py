@@ -2,94 +2,29 @@
 
 from __future__ import annotations
 
-import gc
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
-from ipmasq.core.policy import Claim, Policy, PortRange
+from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
+from ipmasq.gateway import garbage
+from ipmasq.gateway.claims import Departed, InUse, Ranges, left_over
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.plane import LivePlane, PlaneError
-from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
 
 Listener: TypeAlias = Callable[[Sequence[Event]], object]
-
-InUse: TypeAlias = frozenset[tuple[int, int]]
-"""(protocol, port) of the host's own sockets."""
-
-IsMapped: TypeAlias = Callable[[int, Endpoint], bool]
-"""Whether a public endpoint, of this protocol, stands for an inside one."""
 
 chance = secrets.SystemRandom().randrange
 """The one source of chance."""
 
 BATCH = 64
 """Packets per descriptor and round; at 10 us each, nobody else waits longer than a millisecond or so."""
-
-
-def left_over(
-    claims: Sequence[Claim],
-    ranges: Collection[PortRange],
-    own: Collection[Address],
-    in_use: InUse,
-    is_mapped: IsMapped,
-) -> tuple[Claim, ...]:
-    """The claims without the ports of `ranges` that the host itself uses at an address of its own.
-
-    A port that has a mapping is not left to the host while the mapping lives: any user of the host can
-    bind a port, and would read what is sent to somebody else. Nor is a forwarded port: there the
-    operator has spoken.
-    """
-    left: list[Claim] = []
-    for claim in claims:
-        protocol, address, (low, high) = claim
-        if claim.ports in ranges and address in own:
-            for used in sorted(p for kind, p in in_use if kind == protocol and p in claim.ports):
-                if is_mapped(protocol, Endpoint(address, used)):
-                    continue
-                if used > low:
-                    left.append(Claim(protocol, address, PortRange(low, used - 1)))
-                low = used + 1
-        if low <= high:
-            left.append(Claim(protocol, address, PortRange(low, high)))
-    return tuple(left)
-
-
-class Ranges:
-    """The port ranges in which mappings live: the policy's, and former ones until their last mapping ends."""
-
-    def __init__(self) -> None:
-        self._former: set[PortRange] = set()
-        self._now: set[PortRange] = set()
-
-    def follow(self, policy: Policy, mapped: Callable[[], Iterable[int]]) -> None:
-        """`mapped`: the public ports of all mappings. Asked only if the policy's ranges have changed
-        and those of before are still waited for."""
-        now = {policy.ports} | ({policy.data_ports} if policy.data_ports else set())
-        former = (self._former | self._now) - now
-        if former:
-            ports = set(mapped())
-            former = {each for each in former if any(port in each for port in ports)}
-        self._now, self._former = now, former
-
-    @property
-    def all(self) -> frozenset[PortRange]:
-        return frozenset(self._now | self._former)
-
-    def claims(self, policy: Policy) -> tuple[Claim, ...]:
-        """What must still come to the engine although the policy does not say so."""
-        return tuple(
-            Claim(protocol, address, each)
-            for each in sorted(self._former)
-            for address in policy.public
-            for protocol in (ipv4.TCP, ipv4.UDP)
-        )
 
 
 class Drive:
@@ -100,13 +35,12 @@ class Drive:
         self.listeners: list[Listener] = []
         self._in_use: InUse = frozenset()
         self._ranges = Ranges()
+        self._departed = Departed()
         self._claimed: tuple[Claim, ...] = ()
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
-        # A full collection walks through all flows, and stands still for it; they need none: the
-        # core leaves no cycles behind.
-        gc.set_threshold(10_000, 50, 1_000_000)
+        garbage.rarely()
         self.plane.open()
         try:
             self.claim()
@@ -125,12 +59,16 @@ class Drive:
     def watch(self) -> None:
         """Take packets; also after the plane has changed its descriptors."""
         for descriptor in self.plane.descriptors():
-            self.loop.watch(descriptor, partial(self._pump, descriptor))
+            self.loop.watch(descriptor, partial(self._pump, descriptor), self.handled)
 
     def unwatch(self) -> None:
         """Let packets wait, before the plane changes its descriptors."""
         for descriptor in self.plane.descriptors():
             self.loop.unwatch(descriptor)
+
+    def handled(self) -> int:
+        """Packets that the engine was given so far, whatever became of them."""
+        return sum(self.engine.counts)
 
     def reserve(self, in_use: InUse) -> None:
         """What the host itself uses by now; to be called now and then, also when that has not changed:
@@ -146,10 +84,12 @@ class Drive:
         then the plane goes on as before."""
         policy, ranges = self.engine.policy, self._ranges
         ranges.follow(policy, self._mapped_ports)
-        wanted = (*self.engine.claims(), *ranges.claims(policy))
+        self._departed.follow(self.engine.claims(), ranges.all, self.engine.life)
+        wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
         claims = left_over(wanted, ranges.all, policy.own, self._in_use, self._is_mapped)
         if claims != self._claimed:
-            self.plane.claim(claims)
+            with garbage.of_this():
+                self.plane.claim(claims)
             self._claimed = claims
 
     def _mapped_ports(self) -> Iterable[int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
+from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
@@ -104,7 +105,7 @@ class Gateway:
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
         log.info("the gateway runs: %s", self._summary())
         tell_systemd("READY=1")
-        Watchdog(lambda: sum(self.engine.counts), self._plane.descriptors).begin(self._loop)
+        Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
         """Raises PlaneError if something could not be undone."""
@@ -163,6 +164,7 @@ class Gateway:
 
     # -- what an operator does
 
+    @garbage.of_everything()
     def reload(self) -> tuple[int, Sequence[str]]:
         """Go on under the changed file: how many flows it closed, and warnings.
 
@@ -207,14 +209,17 @@ class Gateway:
     def close(self, flow: int) -> bool:
         return self.engine.close(flow, self._loop.clock())
 
+    @garbage.of_everything()
     def load_helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> str:
         """By its registered name, or out of a file; its name. Raises KeyError, ValueError."""
         return self._use(self._configuration.helper(name, file, ports))
 
+    @garbage.of_everything()
     def reload_helper(self, name: str) -> None:
         """Raises KeyError, ValueError; then the running code stays."""
         self._use(self._configuration.renewed(self._helpers[name]))
 
+    @garbage.of_everything()
     def unload_helper(self, name: str) -> None:
         """Raises KeyError. Its connections stay."""
         self.engine.unload_helper(name, self._loop.clock())
@@ -313,6 +318,7 @@ class Gateway:
         if self._settling is None:
             self._settling = self._loop.later(SETTLING, self._adapt)
 
+    @garbage.of_this()
     def _adapt(self) -> None:
         """Interfaces or addresses have changed. Everything else stays as the operator made it."""
         self._settling = self._loop.later(RETRY, self._adapt)  # unless it goes well

@@ -26,6 +26,8 @@ from ipmasq.planes.plane import PlaneError
 Callback: TypeAlias = Callable[[], object]
 Between: TypeAlias = Callable[[float], float | None]
 
+Progress: TypeAlias = Callable[[], int]
+
 TROUBLES_EVERY = 5.0
 """Seconds between two looks whether troubles are to be summed up."""
 
@@ -47,6 +49,9 @@ class Timer:
 class _Watched:
     reading: Callback | None = None
     writing: Callback | None = None
+    progress: Progress | None = None
+    reached: int = -1
+    """What `progress` said at the last failure."""
     pause: Pause = field(default_factory=Pause)
     rests: bool = False
     """Its callback has just failed."""
@@ -76,10 +81,14 @@ class Loop:
         """What has failed. Also for faults that a callback survives by itself."""
         self.every(TROUBLES_EVERY, lambda: self.troubles.look(self.clock()))
 
-    def watch(self, descriptor: int, callback: Callback) -> None:
-        """Call back whenever there is something to read (again, while there still is)."""
+    def watch(self, descriptor: int, callback: Callback, progress: Progress | None = None) -> None:
+        """Call back whenever there is something to read (again, while there still is).
+
+        `progress` counts what was done. A callback that has failed is not left alone if it got on all
+        the same: whoever can make it fail must not slow it down for others.
+        """
         watched = self._watched.setdefault(descriptor, _Watched())
-        watched.reading = callback
+        watched.reading, watched.progress = callback, progress
         self._register(descriptor, watched)
 
     def watch_write(self, descriptor: int, callback: Callback) -> None:
@@ -175,8 +184,15 @@ class Loop:
             well = self._call(watched.writing) and well
         if well:
             watched.pause.over()
-        elif self._watched.get(descriptor) is watched:
+        elif self._watched.get(descriptor) is watched and not self._got_on(watched):
             self._rest(descriptor, watched)
+
+    def _got_on(self, watched: _Watched) -> bool:
+        """Whether anything was done since the last failure."""
+        if watched.progress is None:
+            return False
+        before, watched.reached = watched.reached, watched.progress()
+        return watched.reached != before
 
     def _rest(self, descriptor: int, watched: _Watched) -> None:
         """Or a callback that fails before it has read anything would be called for ever."""

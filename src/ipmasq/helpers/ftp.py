@@ -10,9 +10,7 @@ Whoever speaks names itself, so one rule covers all cases: expect a flow there, 
 see that place differently, write that instead. Anything but a flawless announcement passes as it is.
 
 A PORT or EPRT counts as soon as it is said, because the server may connect as soon as it has read it. A 227
-or 229 counts only as the answer to a PASV or EPSV. Answers come in the order of the commands, so `asked`,
-what the client has said and the server has not yet answered, tells which answer is whose. Weak spot: a
-server that leaves a command unanswered is one answer behind for good, and its later 227s are not followed.
+or 229 counts only while a PASV or EPSV is pending. Which reply answers which command is `Dialogue`'s matter.
 """
 
 from __future__ import annotations
@@ -22,11 +20,13 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ipmasq.core.door import Door, Helper, Speaker
+from ipmasq.core.door import ANYWHERE, Door, Helper, Speaker
 from ipmasq.wire.addresses import Endpoint, to_address, to_text
 
 PORT, EPRT, PASV, EPSV, EPSV_ALL = b"PORT", b"EPRT", b"PASV", b"EPSV", b"EPSV ALL"
 AUTH, LOGIN, RESTART, TRANSFER, HTTP, OTHER = b"AUTH", b"USER", b"REIN", b"RETR", b"GET", b""
+ECHOED = b"227"
+"""A command that has in it what a passive reply has: a server could repeat it."""
 MEANING = {
     **{verb: verb for verb in (PORT, EPRT, PASV, EPSV, AUTH, LOGIN)},
     **dict.fromkeys(b"REIN HOST".split(), RESTART),  # both are answered by a 220, like a connection
@@ -34,6 +34,9 @@ MEANING = {
     **dict.fromkeys(b"GET POST PUT HEAD OPTIONS DELETE PATCH CONNECT".split(), HTTP),
 }
 """What matters about a command; all others mean OTHER. HTTP: a browser that was talked into this."""
+
+PASSIVE = (b"227", b"229")
+"""Replies that announce where the server waits."""
 
 MOST_ASKED = 4096
 """Unanswered commands. A NOOP every few seconds through a transfer of hours must fit."""
@@ -57,12 +60,127 @@ END = rb"\r?\n"
 COMMAND = re.compile(TELNET + rb"(?P<verb>[A-Za-z]+)(?: (?P<argument>(?s:.*?)))?" + END)
 REPLY = re.compile(TELNET + rb"(?P<code>[1-5][0-9][0-9])(?P<mark>[ -]|" + END + rb")")
 NOTHING = re.compile(TELNET + END)
-IN_PORT = re.compile(TELNET + rb"(?i:PORT) (?P<numbers>[0-9,]+)" + END)
+IN_PORT = re.compile(TELNET + rb"(?i:PORT) (?P<numbers>[0-9,]+) *" + END)
 IN_EPRT = re.compile(TELNET + rb"(?i:EPRT) " + EXTENDED + END)
 IN_227 = re.compile(rb"(?<![0-9])(?P<numbers>[0-9]+(?:,[0-9]+){5,})")
 IN_229 = re.compile(rb"\(" + EXTENDED + rb"\)")
 START = re.compile(TELNET + rb"(?P<start>(?s:.{0,5}))")
 START_BEGUN = re.compile(TELNET + TELNET_BEGUN)
+
+
+class Dialogue:
+    """Commands and their replies (RFC 959, 4.2), as well as they can be told apart.
+
+    Replies come in the order of the commands. But servers leave replies out, send one too many, give another code or
+    end a multi-line reply oddly, and clients get on with them. So once a command comes after a reply to the one before,
+    whatever is older is *doubtful*: it may have its reply still to come, or may not, and after the next such exchange it is forgotten.
+
+    What must not be taken for a reply is text that a client could have made the server repeat: a line of a multi-line
+    reply (CERT VU#288905), and, of a server that ends its lines with CRLF, what stands around a bare LF, which may be in
+    a name (attack A-07).
+    """
+
+    def __init__(self) -> None:
+        self.asked: deque[bytes] = deque()
+        """Meanings of the commands that have no final reply yet, oldest first."""
+        self.pending: Counter[bytes] = Counter()
+        """How many of each meaning are in `asked`: looking for one must not take longer for many."""
+        self._doubtful = 0
+        """So many of the oldest are doubtful, and so many of these mean AUTH."""
+        self._doubtful_auths = 0
+        self.within = b""
+        """The code of the multi-line reply that is being said."""
+        self.is_line = True
+        """The server's latest line is one for the client too."""
+        self._settled = False
+        """A final reply has come since the latest command."""
+        self._says_crlf: bool | None = None
+        """Whether the server's first line ended with CRLF; None before that."""
+        self._broken = False
+        """The server's latest line ended with a bare LF although it says CRLF: to the client the next
+        one may be a part of it."""
+        self._all_lf = False
+        """The multi-line reply that is being said has had nothing but bare LFs."""
+        self._padded = False
+        """All lines of it have begun with its code."""
+        self._ended_otherwise = False
+        """Its latest line is the end of a reply, but of another code: so do some servers end one."""
+
+    def command(self, meaning: bytes) -> None:
+        """The client says something."""
+        if self._ended_otherwise:
+            self.within, self._ended_otherwise, self._settled = b"", False, True
+        if self._settled and not self.within:
+            for _ in range(self._doubtful):
+                self._oldest()
+            self._doubtful, self._doubtful_auths = len(self.asked), self.pending[AUTH]
+        self._settled = False
+        self.asked.append(meaning)
+        self.pending[meaning] += 1
+
+    @property
+    def is_securing(self) -> bool:
+        """It is undecided whether AUTH will make all of it ciphertext."""
+        return self.pending[AUTH] > self._doubtful_auths
+
+    def reply(self, line: bytes) -> bytes | None:
+        """The server says a line: the code of the reply that it ends, if it is a final one."""
+        ends = self._line(line)
+        if ends is None or ends.startswith(b"1"):  # 1yz: another reply will follow
+            return None
+        self._settled = True
+        return ends
+
+    def _line(self, line: bytes) -> bytes | None:
+        """The code of the reply that ends with this line, if one does."""
+        reply, whole = REPLY.match(line), line.endswith(b"\r\n")
+        if self._says_crlf is None:
+            self._says_crlf = whole
+        self.is_line = not self._says_crlf or (whole and not self._broken)
+        self._broken = self._says_crlf and not whole
+        if not self.within:
+            if reply and reply["mark"] == b"-":
+                self.within, self._all_lf, self._padded = reply["code"], not whole, True
+                return None
+            return reply["code"] if reply else None
+        self._all_lf &= not whole
+        if reply and reply["mark"] == b" ":
+            if reply["code"] == self.within:
+                self.within, self._ended_otherwise = b"", False
+                self._broken &= not self._all_lf
+                return reply["code"]
+            self._ended_otherwise = self._padded
+            return None
+        self._ended_otherwise = False
+        self._padded &= line.startswith(self.within + b"-")
+        return None  # text, whatever it looks like
+
+    def answered(self, code: bytes) -> bytes:
+        """The meaning of the command that a final reply with this code answers."""
+        if code in PASSIVE:
+            return self._passive()
+        if not self.asked or (self.asked[0] in (PASV, EPSV) and code < b"4"):
+            return OTHER  # a reply too many
+        if code == b"220" and self.asked[0] != RESTART:
+            return OTHER  # the greeting answers no command
+        return self._oldest()
+
+    def _passive(self) -> bytes:
+        """The oldest PASV or EPSV. What is older has no reply, unless it is something that a server could
+        have repeated in this form: then it may be the reply to that."""
+        if self.pending[PASV] or self.pending[EPSV]:
+            while self.asked[0] not in (PASV, EPSV):
+                if self._oldest() == ECHOED:
+                    return OTHER
+            return self._oldest()
+        return OTHER
+
+    def _oldest(self) -> bytes:
+        asked = self.asked.popleft()
+        self.pending[asked] -= 1
+        self._doubtful = max(0, self._doubtful - 1)
+        self._doubtful_auths = min(self._doubtful_auths, self.pending[AUTH])
+        return asked
 
 
 class Ftp(Helper):
@@ -73,19 +191,7 @@ class Ftp(Helper):
     max_line = 8192  # room for a 257 with the longest path: who misses an answer counts wrong
 
     def __init__(self) -> None:
-        self.asked: deque[bytes] = deque()
-        """Meanings of the commands that have no final reply yet, oldest first."""
-        self.pending: Counter[bytes] = Counter()
-        """How many of each meaning are in `asked`: looking for one must not take longer for many."""
-        self.says_crlf: bool | None = None
-        """Whether the server's first line ended with CRLF; None before that."""
-        self.broken = False
-        """The server's latest line ended with a bare LF although it says CRLF: to the client the next
-        one may be a part of it."""
-        self.is_line = True
-        """The server's latest line is one for the client too."""
-        self.within = b""
-        """The code of the multi-line reply that is being said."""
+        self.dialogue = Dialogue()
         self.default_port = True
         """No PORT, EPRT, PASV or EPSV was accepted since the login."""
         self.epsv_only = False
@@ -94,14 +200,17 @@ class Ftp(Helper):
     def awaits(self, speaker: Speaker, partial: bytes) -> bool:
         if speaker is Speaker.CLIENT:
             return _could_become(partial, b"PORT ", b"EPRT ")
-        # The line belongs to the oldest command. If there is none, one may come before its end does.
-        passive = not self.asked or self.asked[0] in (PASV, EPSV)
-        text = self.within not in (b"", b"227", b"229")
-        return passive and not text and _could_become(partial, b"227 ", b"229 ")
+        # If no command is pending, one may come before the line's end does.
+        said = self.dialogue
+        passive = not said.asked or said.pending[PASV] or said.pending[EPSV]
+        text = said.within not in (b"", *PASSIVE)
+        return bool(passive) and not text and _could_become(partial, b"227 ", b"229 ")
 
     def on_line(self, line: bytes, door: Door) -> None:
         if door.speaker is Speaker.SERVER:
-            self._on_reply(line, door)
+            code = self.dialogue.reply(line)
+            if code is not None:
+                self._on_answer(code, line, door)
         elif not NOTHING.fullmatch(line):  # to which servers say nothing
             self._on_command(line, door)
 
@@ -110,50 +219,22 @@ class Ftp(Helper):
         meaning = MEANING.get(command["verb"].upper(), OTHER) if command else OTHER
         if command and meaning == EPSV and (command["argument"] or b"").upper() == b"ALL":
             meaning = EPSV_ALL
-        if meaning == HTTP or len(self.asked) == MOST_ASKED:
+        if meaning == OTHER and any(code in line for code in PASSIVE):
+            meaning = ECHOED
+        self.dialogue.command(meaning)
+        if meaning == HTTP or len(self.dialogue.asked) > MOST_ASKED:
             door.stop()
         elif meaning in (PORT, EPRT):
-            self._on_announcement(meaning, line, door)
+            self._on_announcement(meaning, meaning, line, door)
         elif meaning == TRANSFER:
             self._on_transfer(door)
-        self.asked.append(meaning)
-        self.pending[meaning] += 1
-
-    def _on_reply(self, line: bytes, door: Door) -> None:
-        """Of a server that says CRLF a bare LF may be in a name that it repeats: what stands around one
-        could have been written by the client (attack A-07), and announces nothing."""
-        whole = line.endswith(b"\r\n")
-        if self.says_crlf is None:
-            self.says_crlf = whole
-        self.is_line = not self.says_crlf or (whole and not self.broken)
-        self.broken = self.says_crlf and not whole
-        reply = REPLY.match(line)
-        if self.within:
-            if not reply or (reply["code"], reply["mark"]) != (self.within, b" "):
-                return  # text, whatever it looks like (RFC 959 4.2)
-            self.within = b""
-        elif reply and reply["mark"] == b"-":
-            self.within = reply["code"]
-            return
-        if reply and not reply["code"].startswith(b"1"):  # 1yz: another reply will follow
-            self._on_answer(reply["code"], line, door)
 
     def _on_answer(self, code: bytes, line: bytes, door: Door) -> None:
-        if code == b"220" and (not self.asked or self.asked[0] != RESTART):
-            return  # the greeting answers no command
-        asked = self._answered()
+        asked = self.dialogue.answered(code)
         if code in (b"234", b"334") or (asked == AUTH and code < b"4"):
             door.stop()  # ciphertext from here on, a CCC that would end it included
         elif code < b"4":
             self._on_success(asked, code, line, door)
-
-    def _answered(self) -> bytes:
-        """The meaning of the oldest command, which has its reply now."""
-        if not self.asked:
-            return OTHER
-        asked = self.asked.popleft()
-        self.pending[asked] -= 1
-        return asked
 
     def _on_success(self, asked: bytes, code: bytes, line: bytes, door: Door) -> None:
         if asked in (LOGIN, RESTART):
@@ -162,26 +243,26 @@ class Ftp(Helper):
             self.epsv_only = True
         elif asked in (PORT, EPRT, PASV, EPSV):
             self.default_port = False
-            if (asked, code) in ((PASV, b"227"), (EPSV, b"229")) and self.is_line:
-                self._on_announcement(asked, line, door)
+            if code in PASSIVE and self.dialogue.is_line:
+                self._on_announcement(asked, code, line, door)  # clients follow what they are told
 
-    def _on_announcement(self, by: bytes, line: bytes, door: Door) -> None:
-        said = READ[by](line, door.endpoint(door.speaker)) if self._may_open(by) else None
+    def _on_announcement(self, by: bytes, form: bytes, line: bytes, door: Door) -> None:
+        said = READ[form](line) if self._may_open(by) else None
         seen = door.expect(said.endpoint) if said else None
-        if said and seen and seen != said.endpoint:
+        if said and seen and said.differs(seen):
             door.replace(*said.span, said.write(seen))
 
     def _on_transfer(self, door: Door) -> None:
         """Without an announcement data goes to the client's control port (RFC 959 3.2): the server
         knows it already, there is nothing to rewrite."""
-        announcing = any(self.pending[verb] for verb in (PORT, EPRT, PASV, EPSV))
+        announcing = any(self.dialogue.pending[verb] for verb in (PORT, EPRT, PASV, EPSV))
         if self.default_port and not announcing and self._may_open(TRANSFER):
             door.expect(door.endpoint(Speaker.CLIENT))
 
     def _may_open(self, by: bytes) -> bool:
         """Nothing while it is undecided whether AUTH will make all of it ciphertext (RFC 6384 5); after
         EPSV ALL only what EPSV opens (RFC 2428 4)."""
-        return not self.pending[AUTH] and (by == EPSV or not self.epsv_only)
+        return not self.dialogue.is_securing and (by == EPSV or not self.epsv_only)
 
 
 def _could_become(partial: bytes, *lines: bytes) -> bool:
@@ -194,17 +275,26 @@ def _could_become(partial: bytes, *lines: bytes) -> bool:
 
 class Announcement(NamedTuple):
     endpoint: Endpoint
+    """Its address is ANYWHERE if only the port was said."""
     span: tuple[int, int]
     """Which bytes of the line `write` makes the text for."""
     write: Callable[[Endpoint], bytes]
 
+    def differs(self, seen: Endpoint) -> bool:
+        """Whether the other end must be told something else. One that is told no address uses the one
+        by which it has reached the speaker."""
+        port_only = self.endpoint.address == ANYWHERE
+        return seen.port != self.endpoint.port if port_only else seen != self.endpoint
 
-def _read_port(line: bytes, speaker: Endpoint) -> Announcement | None:
-    return _read_numbers(IN_PORT.fullmatch(line))
+
+def _read_port(line: bytes) -> Announcement | None:
+    said = _read_numbers(IN_PORT.fullmatch(line))
+    return said if said and said.endpoint.address != ANYWHERE else None
 
 
-def _read_227(line: bytes, speaker: Endpoint) -> Announcement | None:
-    """In any language, with parentheses or not (RFC 1123 4.1.2.6)."""
+def _read_227(line: bytes) -> Announcement | None:
+    """In any language, with parentheses or not (RFC 1123 4.1.2.6). Some servers say 0,0,0,0, which every
+    client takes for the address of the control connection."""
     return _read_numbers(_only(IN_227, line))
 
 
@@ -214,7 +304,7 @@ def _read_numbers(found: re.Match[bytes] | None) -> Announcement | None:
     *address, high, low = map(int, found["numbers"].split(b","))
     if max(*address, high, low) > 255 or not high | low:
         return None
-    endpoint = Endpoint(bytes(address), high << 8 | low)
+    endpoint = Endpoint(bytes(address) if any(address) else ANYWHERE, high << 8 | low)
     return Announcement(endpoint, found.span("numbers"), _write_numbers)
 
 
@@ -222,7 +312,7 @@ def _write_numbers(seen: Endpoint) -> bytes:
     return b"%d,%d,%d,%d,%d,%d" % (*seen.address, *divmod(seen.port, 256))
 
 
-def _read_eprt(line: bytes, speaker: Endpoint) -> Announcement | None:
+def _read_eprt(line: bytes) -> Announcement | None:
     """No leading zeros in an IPv4 address here: there are systems that would read them as octal."""
     found = IN_EPRT.fullmatch(line)
     port = _port(found)
@@ -232,7 +322,7 @@ def _read_eprt(line: bytes, speaker: Endpoint) -> Announcement | None:
         address = to_address(found["address"].decode("ascii"))
     except ValueError:
         return None
-    if found["family"] != FAMILY[len(address)]:
+    if found["family"] != FAMILY[len(address)] or not any(address):
         return None
     delimiter = found["d"]
     return Announcement(
@@ -247,16 +337,14 @@ def _write_extended(delimiter: bytes, seen: Endpoint) -> bytes:
     return d + d.join(fields) + d
 
 
-def _read_229(line: bytes, speaker: Endpoint) -> Announcement | None:
+def _read_229(line: bytes) -> Announcement | None:
     """Only the port counts (RFC 2428 3): the client knows by which address it has reached the server."""
     found = _only(IN_229, line)
     port = _port(found)
     if not found or not port:
         return None
     place, form = ("body", b"|||%d|") if found["d"].isdigit() else ("port", b"%d")
-    return Announcement(
-        Endpoint(speaker.address, port), found.span(place), lambda seen: form % seen.port
-    )
+    return Announcement(Endpoint(ANYWHERE, port), found.span(place), lambda seen: form % seen.port)
 
 
 def _only(pattern: re.Pattern[bytes], line: bytes) -> re.Match[bytes] | None:
@@ -272,4 +360,4 @@ def _port(found: re.Match[bytes] | None) -> int:
 
 
 FAMILY = {4: b"1", 16: b"2"}
-READ = {PORT: _read_port, EPRT: _read_eprt, PASV: _read_227, EPSV: _read_229}
+READ = {PORT: _read_port, EPRT: _read_eprt, b"227": _read_227, b"229": _read_229}

@@ -18,7 +18,7 @@ from tests.conformance import packets
 from tests.conformance.packets import ACK, TCP
 from tests.core.turmoil import INNER, OUTER
 from tests.planes.ebpf.compiled import compiled
-from tests.planes.ebpf.kernel import IPV4, MACS, Kernel
+from tests.planes.ebpf.kernel import IPV4, MACS, Kernel, context
 from tests.planes.ebpf.model import Model
 
 FLOWS, WIRES = 64, 16
@@ -169,7 +169,12 @@ class Court:
         os.sched_setaffinity(0, processors)
         while not over.is_set():
             self._court[WHEN] = 0
-            libbpf.run_once(self._judge, self.frames[0], repeat=self._at_once)
+            self._go(self._judge, self._at_once)
+
+    def _go(self, program: int, times: int) -> None:
+        frame, kernel = self.frames[0], self.kernel
+        came = context(kernel.hook, kernel.devices["in0"], frame)
+        libbpf.run_once(program, frame, came, repeat=times)
 
     def send_at_once(self, count: int) -> int:
         """So many of flow 0 on each of two processors, side by side, unjudged. How many those are."""
@@ -178,7 +183,7 @@ class Court:
         def send(processor: int) -> None:
             os.sched_setaffinity(0, {processor})
             start.wait()
-            libbpf.run_once(self._again, self.frames[0], repeat=count)
+            self._go(self._again, count)
 
         threads = [threading.Thread(target=send, args=(each,)) for each in processors]
         for thread in threads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +18,28 @@ from ipmasq.planes.ebpf.layout import Hook, Reason
 from ipmasq.planes.ebpf.table import NOWHERE, Position, Report, Table, sizes
 
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
-MACS = bytes(6), bytes.fromhex("020000000002")
-"""To and from: in a test run, a frame comes in by the loopback interface, whose address is all zero."""
+MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
+"""To and from. Both interfaces have the first one."""
 IPV4 = b"\x08\x00"
 TC_ACT_SHOT, TC_ACT_REDIRECT, TC_ACT_UNSPEC = 2, 7, 0xFFFFFFFF
 XDP_PASS, XDP_REDIRECT = 2, 4
 SLOT = layout.Key.size + layout.Half.size
 SEEN_AT = layout.Key.size + layout.REPORT_AT
 NEVER = bytes(4)
-GSO_SIZE_AT, CONTEXT = 176, 192
+IFINDEX_AT, GSO_SIZE_AT, CONTEXT = 40, 176, 192
 """Of struct __sk_buff."""
+XDP_CONTEXT = struct.Struct("=6I")
+"""struct xdp_md: `data`, `data_end`, `data_meta`, `ingress_ifindex`, and queue and device of leaving."""
+
+
+def context(hook: Hook, device: int, frame: bytes, gso_size: int = 0) -> bytes:
+    """Of a frame that comes in by a device (its index)."""
+    if hook is Hook.XDP:
+        return XDP_CONTEXT.pack(0, len(frame), 0, device, 0, 0)
+    made = bytearray(CONTEXT)
+    struct.pack_into("=I", made, IFINDEX_AT, device)
+    struct.pack_into("=I", made, GSO_SIZE_AT, gso_size)
+    return bytes(made)
 
 
 @contextmanager
@@ -47,9 +60,14 @@ def network() -> Iterator[dict[str, int]]:
 
 def _build(kernel: IPRoute) -> dict[str, int]:
     found = {}
-    for name, address in (("in0", "10.0.0.1/24"), ("out0", "203.0.113.1/24")):
-        kernel.link("add", ifname=name, kind="veth", peer={"ifname": f"{name}-far"})
-        index = found[name] = kernel.link_lookup(ifname=name)[0]
+    for name, index, address in (
+        ("in0", 50, "10.0.0.1/24"),
+        ("out0", 70_000, "203.0.113.1/24"),
+    ):
+        mac = ":".join(f"{byte:02x}" for byte in MACS[0])
+        peer = {"ifname": f"{name}-far"}
+        kernel.link("add", ifname=name, index=index, address=mac, kind="veth", peer=peer)
+        found[name] = index
         host, length = address.split("/")
         kernel.addr("add", index=index, address=host, prefixlen=int(length))
         for each in (index, kernel.link_lookup(ifname=f"{name}-far")[0]):
@@ -82,7 +100,8 @@ class Kernel:
         self.capacity = capacity
         self.table.via(devices["in0"], devices["out0"])
         self.devices = devices
-        Exits(self.loaded).name({Device("", n, True, "", None): True for n in devices.values()})
+        self.exits = Exits(self.loaded)
+        self.exits.name({Device("", n, True, "", None): True for n in devices.values()})
         self.programs = [
             self.loaded.program(f"{hook.name.lower()}_{s}") for s in ("inside", "outside")
         ]
@@ -161,12 +180,19 @@ class Kernel:
             return None
         return out[14:]
 
-    def run(self, frame: bytes, side: int, hook: Hook | None = None) -> tuple[int, bytes]:
+    def run(
+        self,
+        frame: bytes,
+        side: int,
+        hook: Hook | None = None,
+        device: str | None = None,
+        gso_size: int = 0,
+    ) -> tuple[int, bytes]:
+        """`device`: where it comes in, if not by that of its side."""
         hook = self.hook if hook is None else hook
-        if hook is Hook.XDP:
-            return libbpf.run_once(self.programs[side], frame)[:2]
-        program = self.warm_up[side]
-        return libbpf.run_once(program, frame)[:2]
+        program = (self.programs if hook is Hook.XDP else self.warm_up)[side]
+        index = self.devices[device or ("in0", "out0")[side]]
+        return libbpf.run_once(program, frame, context(hook, index, frame, gso_size))[:2]
 
     def reasons(self) -> dict[tuple[Hook, Reason], int]:
         return self.table.reasons()

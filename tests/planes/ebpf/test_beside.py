@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 import pytest
 
 from ipmasq.planes.ebpf import layout
+from ipmasq.planes.ebpf.grace import Grace
 from ipmasq.planes.ebpf.layout import Hook, Use
 from ipmasq.planes.ebpf.slots import Slots
 from tests.planes.ebpf.compiled import REAL, compiled
@@ -137,6 +138,28 @@ def test_a_mistake_in_writing_would_be_found(
 
         def found() -> bool:
             return getattr(made.court.judgement(), becomes) > 0
+
+        with made.court.sitting():
+            made.work(PATIENCE, found)
+        assert found()
+
+
+class Hasty(Grace):
+    """Says at once that all programs have ended."""
+
+    def _wait(self) -> None:
+        pass
+
+
+@each_hook
+def test_a_grace_period_that_is_not_waited_for_would_be_found(
+    devices: dict[str, int], hook: Hook
+) -> None:
+    with turnover(devices, hook, "programs") as made:
+        made.court.kernel.table.grace = Hasty(made.court.kernel.loaded)
+
+        def found() -> bool:
+            return made.court.judgement().wrong > 0
 
         with made.court.sitting():
             made.work(PATIENCE, found)

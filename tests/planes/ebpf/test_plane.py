@@ -65,6 +65,19 @@ def test_a_kernel_without_tcx_gets_filters_which_leave_with_the_plane(
     assert not place("in0")
 
 
+def test_interfaces_that_programs_could_not_tell_apart_get_none(
+    devices: dict[str, int], tmp_path: Path
+) -> None:
+    index = devices["in0"] + (1 << 16)
+    with IPRoute() as kernel:
+        kernel.link("add", ifname="in1", index=index, kind="veth", peer={"ifname": "in1-far"})
+    inside = [to_network("10.0.0.0/24")]
+    made = EbpfPlane("out0", ["in0", "in1"], inside, tmp_path, Programs(10, xdp=False))
+    with pytest.raises(PlaneError, match="in0 and in1"):
+        made.open()
+    assert not made.hooks
+
+
 def test_a_place_for_filters_that_is_not_ours_stays(
     devices: dict[str, int], tmp_path: Path
 ) -> None:

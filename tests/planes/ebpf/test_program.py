@@ -11,8 +11,9 @@ from random import Random
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from pyroute2 import IPRoute
 
-from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.layout import Hook, Reason
 from ipmasq.planes.ebpf.table import NOWHERE, Position
 from tests.conformance import packets
@@ -21,8 +22,6 @@ from tests.core.turmoil import INNER, OUTER, PUBLIC
 from tests.offload.test_law import Anything
 from tests.offload.two import FastPath, Two, live
 from tests.planes.ebpf.kernel import (
-    CONTEXT,
-    GSO_SIZE_AT,
     IPV4,
     MACS,
     TC_ACT_REDIRECT,
@@ -142,9 +141,15 @@ def test_a_half_that_is_repeated_again_begins_where_its_speaker_is_by_then(
     assert any_path.read(place)[2:] == ((1 << 24) + (1 << 20), 1 << 25)
 
 
-def why(kernel: Kernel, data: bytes, hook: Hook | None = None, to: bytes = MACS[0]) -> str:
+def why(
+    kernel: Kernel,
+    data: bytes,
+    hook: Hook | None = None,
+    to: bytes = MACS[0],
+    device: str | None = None,
+) -> str:
     before = kernel.reasons()
-    kernel.run(to + MACS[1] + IPV4 + data, 0, hook)
+    kernel.run(to + MACS[1] + IPV4 + data, 0, hook, device)
     after = kernel.reasons()
     return " ".join(
         reason.name
@@ -181,10 +186,79 @@ def test_a_frame_to_another_station_or_to_a_group_is_not_forwarded(kernel: Kerne
     packet = packets.tcp(*ENDS, ACK)
     stations = ["010000000001", "ffffffffffff", "333300000001"]
     if kernel.hook is Hook.TC:
-        stations.append("020000000001")
+        stations.append("020000000007")
     for station in stations:
         assert why(kernel, packet, to=bytes.fromhex(station)) == "NOT_FOR_US"
     assert why(kernel, packet, Hook.TC) == ""
+
+
+def test_what_comes_in_by_another_interface_than_leads_back_to_its_sender_is_left_to_the_kernel(
+    kernel: Kernel,
+) -> None:
+    place = enter(kernel, UDP)
+    packet = packets.udp(*ENDS, b"?")
+    for _ in range(2):
+        assert why(kernel, packet, Hook.TC, device="out0") == "REVERSE_PATH", "the way is not known"
+    assert kernel.read(place).traffic == 0
+    if kernel.hook is Hook.XDP:
+        assert why(kernel, packet) == "STALE_HOP"
+    assert kernel.forward(packet, 0, 0) is not None
+    assert why(kernel, packet) == ""
+    assert why(kernel, packet, device="out0") == "REVERSE_PATH"
+    assert why(kernel, packet) == ""
+
+
+def test_what_comes_from_outside_is_forwarded_if_it_came_by_the_outside_interface(
+    kernel: Kernel,
+) -> None:
+    slice_ = packets.udp(OUTER[0], 80, PUBLIC[0], 61000)[12:24]
+    wire = OUTER[0] + INNER[0] + struct.pack("!HH", 80, 5000)
+    assert kernel.insert(layout.key(slice_, UDP, 1), wire, 0, True) is not None
+    frame = MACS[0] + MACS[1] + IPV4 + packets.udp(OUTER[0], 80, PUBLIC[0], 61000, b"?")
+    for device, moves in (("in0", False), ("out0", True), ("in0", False), ("out0", True)):
+        kernel.run(frame, 1, Hook.TC, device)
+        assert (kernel.run(frame, 1, device=device)[1] != frame) is moves
+
+
+def test_where_the_way_back_is_none_of_the_gateways_only_a_strict_interface_minds(
+    kernel: Kernel,
+) -> None:
+    """So asymmetric routes stay in the kernel where it allows them."""
+    enter(kernel, UDP)
+    packet = packets.udp(*ENDS, b"?")
+    with IPRoute() as route:
+        route.link("add", ifname="third", kind="veth", peer={"ifname": "third-far"})
+        third = route.link_lookup(ifname="third")[0]
+        for name in ("third", "third-far"):
+            route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+        try:
+            route.route("add", dst="10.0.0.2/32", oif=third, scope=253)
+            for strict in (0, kernel.exits.places([kernel.devices["in0"]]), 0):
+                kernel.table.check_reverse_paths(strict)
+                kernel.table.forget_hops()
+                assert why(kernel, packet, Hook.TC) == ("REVERSE_PATH" if strict else "")
+                assert (kernel.forward(packet, 0, 0) is None) is bool(strict)
+        finally:
+            route.link("del", index=third)
+            kernel.table.forget_hops()
+
+
+def test_a_way_back_that_has_changed_is_found_again(devices: dict[str, int]) -> None:
+    kernel = Kernel(devices, Hook.TC)
+    kernel.beat(0)
+    enter(kernel, UDP)
+    packet = packets.udp(*ENDS, b"?")
+    assert why(kernel, packet) == ""
+    to_host = {"dst": "10.0.0.2/32", "oif": devices["out0"], "scope": 253}
+    with IPRoute() as route:
+        route.route("add", **to_host)
+        kernel.table.forget_hops()
+        assert why(kernel, packet) == "REVERSE_PATH"
+        assert why(kernel, packet, device="out0") == ""
+        route.route("del", **to_host)
+    kernel.table.forget_hops()
+    assert why(kernel, packet) == ""
+    kernel.close()
 
 
 def test_a_segmentation_offload_packet_may_be_larger_than_the_next_hop_takes(
@@ -194,13 +268,10 @@ def test_a_segmentation_offload_packet_may_be_larger_than_the_next_hop_takes(
     kernel.beat(0)
     enter(kernel)
     frame = MACS[0] + MACS[1] + IPV4 + packets.tcp(*ENDS, ACK, 1, 1, bytes(3000))
-    context = bytearray(CONTEXT)
-    struct.pack_into("=I", context, GSO_SIZE_AT, 1400)
-    verdict, out, _ = libbpf.run_once(kernel.programs[0], frame, bytes(context))
+    verdict, out = kernel.run(frame, 0, gso_size=1400)
     assert verdict == TC_ACT_REDIRECT
     assert packets.read(out[14:]).source.address == PUBLIC[0]
-    struct.pack_into("=I", context, GSO_SIZE_AT, 1480)
-    assert libbpf.run_once(kernel.programs[0], frame, bytes(context))[0] != TC_ACT_REDIRECT
+    assert kernel.run(frame, 0, gso_size=1480)[0] != TC_ACT_REDIRECT
     kernel.close()
 
 
@@ -213,8 +284,6 @@ def test_nothing_is_repeated_for_a_gateway_that_has_fallen_silent(kernel: Kernel
 
 
 def test_the_next_hop_is_followed_when_it_has_changed(devices: dict[str, int]) -> None:
-    from pyroute2 import IPRoute
-
     kernel = Kernel(devices, Hook.TC)
     kernel.beat(0)
     enter(kernel)
@@ -244,6 +313,18 @@ def test_a_full_table_takes_no_more_and_loses_nothing(devices: dict[str, int]) -
     assert None not in places[:4]
     assert places[4:] == [None, None]
     assert len(set(places[:4])) == 4
+    kernel.close()
+
+
+def test_a_five_tuple_that_is_reused_quickly_is_not_refused(devices: dict[str, int]) -> None:
+    """By far more often than slots are in its reach, and sooner than any has rested for a second."""
+    kernel = Kernel(devices, Hook.TC)
+    kernel.beat(0)
+    for _ in range(2 * layout.WINDOW):
+        place = enter(kernel, UDP)
+        assert kernel.forward(packets.udp(*ENDS), 0, 0) is not None
+        kernel.remove(place)
+        time.sleep(0.004)
     kernel.close()
 
 

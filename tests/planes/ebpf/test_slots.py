@@ -48,6 +48,8 @@ class Anything(RuleBasedStateMachine):
         self.places: dict[int, int] = {}
         self.gone: dict[int, int] = {}
         """What rests, by place; how often it was said to wake since."""
+        self.hurried: set[int] = set()
+        """What rests until the kernel says that it has rested."""
 
     @rule(number=st.integers(1, NUMBERS), use=st.sampled_from((Use.KNOWN, Use.REPEATED)))
     def insert(self, number: int, use: Use) -> None:
@@ -57,6 +59,7 @@ class Anything(RuleBasedStateMachine):
         assert place is not None
         assert place not in self.places.values()
         assert place not in self.gone
+        assert place not in self.hurried
         self.places[number] = place
 
     @precondition(lambda self: self.places)
@@ -71,6 +74,17 @@ class Anything(RuleBasedStateMachine):
     def wake(self) -> None:
         self.slots.wake()
         self.gone = {place: often + 1 for place, often in self.gone.items() if often < 1}
+
+    @precondition(lambda self: not self.slots._hurried)
+    @rule()
+    def hurry(self) -> None:
+        self.slots.hurry()
+        self.hurried, self.gone = set(self.gone) | self.hurried, {}
+
+    @rule()
+    def rested(self) -> None:
+        self.slots.rested()
+        self.hurried = set()
 
     @invariant()
     def what_is_there_is_found_and_nothing_else(self) -> None:
@@ -103,6 +117,23 @@ def test_who_finds_no_free_slot_in_his_window_is_refused_until_one_has_rested() 
     assert slots.insert(key(1000), half(1000), Use.KNOWN) is None
     slots.wake()
     assert slots.insert(key(1000), half(1000), Use.KNOWN) == 7
+
+
+def test_one_key_that_comes_and_goes_makes_a_crowd_which_is_gone_when_it_has_rested() -> None:
+    slots, _ = table(1)
+    for _ in range(layout.WINDOW + 1):
+        place = slots.insert(key(1), half(1), Use.KNOWN)
+        assert place is not None
+        slots.remove(place)
+    assert slots.insert(key(1), half(1), Use.KNOWN) is None
+    assert slots.crowded
+    slots.hurry()
+    slots.wake()
+    slots.wake()
+    assert not slots.crowded
+    assert slots.insert(key(1), half(1), Use.KNOWN) is None
+    slots.rested()
+    assert slots.insert(key(1), half(1), Use.KNOWN) == 0
 
 
 def test_half_full_nearly_all_are_at_home_or_next_to_it() -> None:

@@ -71,6 +71,7 @@ class Turnover:
 
     def enter(self, flow: int) -> None:
         """By its next wire; not if there is no room."""
+        self.court.kernel.table.make_room()
         wire = self.wires[flow] = flow * WIRES + (self.wires[flow] + 1) % WIRES
         self.court.may_use(wire)
         place = self.slots.insert(key(flow), self.court.half(wire), Use.REPEATED)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 # <linux/rtnetlink.h>, <linux/neighbour.h>
-GROUPS = 0x1 | 0x4 | 0x10 | 0x40 | 0x80  # links, neighbours, IPv4 addresses, routes, rules
+GROUPS = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 1 << 23
+"""Links, neighbours, IPv4 addresses, routes, rules, and IPv4 settings (`rp_filter`)."""
 RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29
 NDA_DST, NDA_LLADDR = 1, 2
 NUD_FAILED = 0x20

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink import genlmsg
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import GenericNetlinkSocket
+
+CONF = Path("/proc/sys/net/ipv4/conf")
+STRICT = 1
+"""Of `rp_filter`: packets must come in by the interface that leads back to their sender (RFC 3704)."""
 
 ETHERNET = 1  # ARPHRD_ETHER
 
@@ -40,6 +46,24 @@ class Device:
     def takes_redirected(self) -> bool:
         """To others, a redirect from XDP would lose the packet."""
         return self.ethernet and (self.features is None or bool(self.features & TARGET))
+
+
+def mistakable(devices: Iterable[Device]) -> tuple[Device, Device] | None:
+    """Two that programs cannot tell apart: they know the low 16 bits of an index (bpf/layout.h)."""
+    found: dict[int, Device] = {}
+    for device in devices:
+        other = found.setdefault(device.index & 0xFFFF, device)
+        if other.index != device.index:
+            return other, device
+    return None
+
+
+def rp_filter(name: str) -> int:
+    """What counts on an interface: the larger of its own value and that of all. STRICT if it is gone."""
+    try:
+        return max(int((CONF / each / "rp_filter").read_text()) for each in ("all", name))
+    except OSError:
+        return STRICT
 
 
 def look_up(kernel: IPRoute, name: str) -> Device | None:

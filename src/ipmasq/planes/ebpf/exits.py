@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.devices import Device
@@ -39,6 +39,10 @@ class Exits:
                 self._write(place, index)
         for index, place in self._places.items():
             self._aim(place, index if named[index] else 0)
+
+    def places(self, indices: Iterable[int]) -> int:
+        """The bits of the places of these devices."""
+        return sum(1 << self._places[index] for index in set(indices) if index in self._places)
 
     def _write(self, place: int, index: int) -> None:
         """The address is filled in by the programs."""

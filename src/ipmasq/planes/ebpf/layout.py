@@ -20,7 +20,7 @@ HALF = (
     ("device", "B"),
     ("reach", "B"),
     ("mtu", "H"),
-    ("zero", "H"),
+    ("ingress", "H"),
     ("epoch", "I"),
     ("seen", "I"),
     ("traffic", "Q"),
@@ -32,6 +32,7 @@ STATE = (
     ("beat", "Q"),
     ("seed", "Q"),
     ("factor", "Q"),
+    ("strict", "Q"),
     ("homes", "I"),
     ("epoch", "I"),
     ("via", "2I"),
@@ -113,6 +114,7 @@ class Reason(_Said):
     UNWRITABLE = 15, "no memory to change it"
     ATTENDED = 16, "a flow that the engine attends to itself"
     NOT_FOR_US = 17, "a frame to another station, or to a group"
+    REVERSE_PATH = 18, "by another interface than the one that leads back to its sender"
 
 
 class Account(_Said):

@@ -22,7 +22,7 @@ from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
-from ipmasq.planes.ebpf.devices import Device, look_up
+from ipmasq.planes.ebpf.devices import STRICT, Device, look_up, mistakable, rp_filter
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Account, Hook, Reason
 from ipmasq.planes.ebpf.police import Debtor, Police, Rates
@@ -147,6 +147,7 @@ class EbpfPlane(TunPlane):
         if self._changes is None or descriptor != self._changes.fileno():
             return super().pump(descriptor, receive, most)
         if self._changes.have_come() and self.table is not None:
+            self._check_reverse_paths()
             self.table.forget_hops()
         return 0
 
@@ -258,6 +259,12 @@ class EbpfPlane(TunPlane):
                     wanted[Hook.XDP, device.index] = device, side
         for key in [key for key in self._attached if key not in wanted]:
             self._attached.pop(key).detach(kernel)
+        if alike := mistakable(device for device, _ in wanted.values()):
+            one, other = alike
+            raise PlaneError(
+                f"the indices of {one.name} and {other.name} ({one.index} and {other.index}) have the same"
+                " low 16 bits, so that programs cannot tell them apart; make one of them anew"
+            )
         troubles: list[PlaneError] = []
         for key, (device, side) in wanted.items():
             if key not in self._attached:
@@ -268,9 +275,18 @@ class EbpfPlane(TunPlane):
         takes = {device: _takes_redirected(programs, device) for device, _ in wanted.values()}
         table.forget_hops()  # before places are emptied, so that nobody goes by those
         exits.name(takes)
+        self._check_reverse_paths()
         table.forget_hops()
         if troubles:
             raise troubles[0]
+
+    def _check_reverse_paths(self) -> None:
+        """As the kernel does on each interface."""
+        assert self.table is not None
+        assert self._exits is not None
+        devices = {each.device for each in self._attached.values()}
+        strict = [each.index for each in devices if rp_filter(each.name) == STRICT]
+        self.table.check_reverse_paths(self._exits.places(strict))
 
     def _attach(
         self, programs: Programs, key: tuple[Hook, int], device: Device, side: Side

@@ -5,7 +5,9 @@ slots behind it. Each home says how far to look (its reach), so a key that is no
 not to be. Nothing ever moves. With half of all homes taken, a key is found in its first or second slot.
 
 Programs read while we write, and there are no locks: a slot says that it is in use when all else in it
-has been written, and one that was emptied rests until no program can still be in the midst of it.
+has been written, and one that was emptied rests until no program can still be in the midst of it. That is
+so after a second, in which `wake` is called twice; or, where many that rest are in the way (a client that
+reuses its port quickly), as soon as the kernel says so: between `hurry` and `rested`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ _WORDS = struct.Struct("=QQ")
 _ALL = (1 << 64) - 1
 _SCATTER = 0x9E3779B97F4A7C15
 _SIZE = layout.Key.size + layout.Half.size
+CROWD = 8
+"""So many that rest, in the way of one key, are many."""
 _USE, _REACH = layout.offsets(layout.KEY)["use"], layout.offsets(layout.KEY)["reach"]
 _REPORT = layout.Key.size + layout.REPORT_AT
 _PLACE, _NEAR = layout.Key.size + layout.PLACE_AT, layout.Key.size + layout.REACH_AT
@@ -40,14 +44,21 @@ class Slots:
         self._memory = memory
         self._tired: list[int] = []
         self._resting: list[int] = []
+        self._hurried: list[int] = []
+        self.crowded = False
+        """Whether many slots that rest have been in the way since `hurry`."""
 
     def insert(self, key: bytes, half: bytes, use: Use) -> int | None:
         """Where it stands now: its place. The key must not be there; None if there is no room near
         its home."""
         memory = self._memory
         home = self.home(key)
+        resting = 0
         for distance in range(layout.WINDOW + 1):
             at = (home + distance) * _SIZE
+            resting += memory[at + _USE] == Use.RESTING
+            if resting == CROWD:
+                self.crowded = True
             if memory[at + _USE] == Use.EMPTY:
                 memory[at + layout.Key.size : at + _SIZE] = half
                 memory[at : at + _USE] = key[:_USE]
@@ -88,6 +99,18 @@ class Slots:
         for place in self._resting:
             self._memory[place * _SIZE + _USE] = Use.EMPTY
         self._resting, self._tired = self._tired, []
+
+    def hurry(self) -> None:
+        """All that rests now does so until `rested` is called."""
+        self._hurried += self._resting + self._tired
+        self._resting, self._tired = [], []
+        self.crowded = False
+
+    def rested(self) -> None:
+        """Every program that was running at the call of `hurry` has ended."""
+        for place in self._hurried:
+            self._memory[place * _SIZE + _USE] = Use.EMPTY
+        self._hurried = []
 
     def home(self, key: bytes) -> int:
         """As `home` in bpf/table.h."""

@@ -9,6 +9,7 @@ import struct
 from typing import NamedTuple, Protocol
 
 from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.grace import Grace
 from ipmasq.planes.ebpf.layout import Hook, Reason, Use
 from ipmasq.planes.ebpf.slots import Slots, room
 
@@ -102,6 +103,7 @@ class Table:
         self._memory = mmap.mmap(loaded.map("slots"), -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
         secret = secrets.randbits(64), secrets.randbits(64) | 1
         self.slots = Slots(self._memory, homes(capacity), *secret)
+        self.grace = Grace(loaded)
         self._used = 0
         self._epoch = 1
         self._renewed = 0.0
@@ -115,6 +117,7 @@ class Table:
     ) -> int | None:
         if self._used >= self.capacity:
             return None
+        self.make_room()
         use = Use.REPEATED if repeated else Use.KNOWN
         place = self.slots.insert(key, half(wire, now, position), use)
         self._used += place is not None
@@ -136,9 +139,18 @@ class Table:
         self._used -= 1
         return self.read(place)
 
+    def make_room(self) -> None:
+        """Where many slots rest in one place, do not let them rest for longer than they must."""
+        if self.grace.has_ended():
+            self.slots.rested()
+        if self.slots.crowded and not self.grace.under_way:
+            self.slots.hurry()
+            self.grace.begin()
+
     # -- what the programs are told
 
     def beat(self, now: float) -> None:
+        self.make_room()
         self.slots.wake()
         self._tell("beat", layout.units(now))
         if now - self._renewed >= RENEW:
@@ -148,6 +160,11 @@ class Table:
     def via(self, inside: int, outside: int) -> None:
         """The devices (their indices) by which the engine's packets enter the kernel, by side."""
         self._tell("via", inside, outside)
+
+    def check_reverse_paths(self, strict: int) -> None:
+        """Where as strictly as the kernel does if `rp_filter` is 1: `Exits.places`. An epoch must end
+        after this."""
+        self._tell("strict", strict)
 
     def forget_hops(self) -> None:
         """Routes, neighbours or devices have changed: every next hop is to be found again."""
@@ -172,5 +189,6 @@ class Table:
         }
 
     def close(self) -> None:
+        self.grace.close()
         self._state.close()
         self._memory.close()

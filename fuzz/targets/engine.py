@@ -1,0 +1,38 @@
+"""The engine: packets of both sides, connections, fragments, jumps of time, and what an operator does.
+
+Everything that can happen, and the laws, are in `tests/core/turmoil.py`.
+"""
+
+from __future__ import annotations
+
+from fuzz.choices import Choices
+from tests.core.turmoil import Turmoil
+
+MEASURED = tuple(
+    f"ipmasq.core.{name}"
+    for name in (
+        *("admission", "claims", "engine", "errors", "explain", "flow", "helping", "life", "lines"),
+        *("operate", "ports", "promises", "reassembly", "see", "stream", "table", "tcp_states"),
+        *("timers", "tracking", "translate", "watch"),
+    )
+)
+LONGEST = 400
+OFTEN = 16
+"""One event in so many is whatever an operator may do; otherwise nothing would live for long."""
+
+
+def one_input(data: bytes) -> None:
+    turmoil, choices = Turmoil(), Choices(data)
+    packets = [event for event in Turmoil.EVENTS if event not in Turmoil.OPERATOR]
+    steps = 0
+    while choices.left > 0:
+        kind = choices(256)
+        if kind < 256 // OFTEN * 2:
+            event = choices.pick(Turmoil.OPERATOR)
+        else:
+            event = packets[kind % len(packets)]
+        event(turmoil, choices)
+        steps += 1
+        if steps % 16 == 0:
+            turmoil.check()
+    turmoil.check()

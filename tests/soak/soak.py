@@ -1,0 +1,140 @@
+"""One soak from beginning to end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ipmasq.lab.processes import NETNS, living_in
+from tests.soak.load import Load, jobs
+from tests.soak.operate import Operator
+from tests.soak.samples import CHECK_EVERY, EVERY, Sample, Sampler
+from tests.soak.stage import Running, Stage, stage
+from tests.soak.verdict import Outcome
+
+MOST_IDLE = 120.0
+"""Seconds that the last flow may take to end, with the idle times of `stage.configuration`."""
+
+FAULTS = {"loss": 0.005, "duplication": 0.005, "delay": 0.01, "corruption": 0.002}
+
+
+@dataclass(frozen=True)
+class Plan:
+    minutes: float
+    plane: str = "tun"
+    seed: int = 1
+    pause: float = 0.2
+    """Seconds between two attempts of a worker."""
+    flood: float = 200
+    """Packets per second and side."""
+    act: float = 3.0
+    """Seconds between two things that the operator does; 0: he does nothing."""
+    faults: bool = True
+    flaps: bool = True
+    diagnose: bool = False
+    keep: Path | None = None
+    """A file for all samples, one line of JSON each."""
+
+
+def soak(plan: Plan, tell: Callable[[str], object]) -> Outcome:
+    """`tell` hears how it goes."""
+    outcome = Outcome()
+    with stage(plan.plane, plan.seed) as made:
+        namespaces = made.lab.plan.namespaces
+        before = made.trace()
+        running = Running(made, FAULTS if plan.faults else {}, plan.diagnose)
+        try:
+            _run(plan, made, running, outcome, tell)
+        except RuntimeError as error:  # the gateway has ended, or stands still
+            outcome.faults.append(str(error))
+        finally:
+            ended, outcome.unreachable = running.stop()
+        if ended:
+            outcome.faults.append(f"the gateway ended with {ended}")
+        outcome.faults += _left_behind(before, made.trace())
+        outcome.faults += _complaints(made.log)
+    outcome.faults += [f"a process is left in {name}" for name in living_in(namespaces)]
+    outcome.faults += [f"{n} is left" for n in namespaces if (NETNS / n).exists()]
+    return outcome
+
+
+def _run(plan: Plan, made: Stage, running: Running, outcome: Outcome, tell: Any) -> None:
+    """Raises RuntimeError."""
+    sampler = Sampler(running)
+    first = sampler.take(checked=True)
+    operator = Operator(made, plan.act, plan.flaps)
+    load = Load(made, jobs(made, plan.pause, plan.flood))
+    try:
+        if plan.act:
+            operator.start()
+        _sample(plan, sampler, tell)
+    finally:
+        if plan.act:
+            operator.end()
+        outcome.counts = load.end()
+        load.kill()
+        outcome.done, outcome.refused = operator.done, operator.failed
+        outcome.samples = list(sampler.taken)
+    last = _until_idle(sampler, outcome)
+    outcome.idle = first, last
+    outcome.faults += [f"invariants: {text}" for text in sampler.violated]
+
+
+def _sample(plan: Plan, sampler: Sampler, tell: Any) -> None:
+    end = time.monotonic() + plan.minutes * 60
+    while time.monotonic() < end:
+        time.sleep(EVERY)
+        checked = len(sampler.taken) % CHECK_EVERY == 0
+        sample = sampler.take(checked)
+        if plan.keep is not None:
+            _keep(plan.keep, sample)
+        if checked:
+            tell(
+                f"{sample.at:5.0f} s: {sample.anonymous} kB, {sample.descriptors} descriptors, "
+                f"{sample.facts['flows']} flows, invariants {sample.facts['invariants']}"
+            )
+
+
+def _keep(path: Path, sample: Sample) -> None:
+    row = {"at": sample.at, "kB": sample.anonymous, "pss": sample.pss, **sample.facts}
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _until_idle(sampler: Sampler, outcome: Outcome) -> Sample:
+    """Until nothing lives any more; the recount of what then is there."""
+    deadline = time.monotonic() + MOST_IDLE
+    while time.monotonic() < deadline:
+        facts = sampler.take().facts
+        if not any(facts[what] for what in ("flows", "mappings", "expectations")):
+            break
+        time.sleep(EVERY)
+    last = sampler.take(checked=True)
+    for what in ("flows", "mappings", "expectations"):
+        if last.facts[what]:
+            outcome.faults.append(f"{last.facts[what]} {what} live on without traffic")
+    return last
+
+
+def _left_behind(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    return [
+        f"left behind: {what} was {before.get(what)!r} and is {after.get(what)!r}"
+        for what in sorted(before.keys() | after.keys())
+        if before.get(what) != after.get(what)
+    ]
+
+
+def _complaints(log: Path) -> list[str]:
+    """Tracebacks: something went wrong that nobody had foreseen."""
+    count = log.read_text(errors="replace").count("Traceback (most recent call last)")
+    return [f"{count} tracebacks in the gateway's log: {_first_traceback(log)}"] if count else []
+
+
+def _first_traceback(log: Path) -> str:
+    text = log.read_text(errors="replace")
+    start = text.index("Traceback (most recent call last)")
+    return text[start : start + 2000]

@@ -41,7 +41,7 @@ def _logged(network: Network, name: str) -> str:
     before = log.stat().st_size
     with suppress(RequestError):
         network.gateway.ask(
-            "forward_add", protocol="tcp", ports=8080, inside="10.0.0.2:80", name=name
+            "forward_add", protocol="tcp", ports="8080", inside="10.0.0.2", name=name
         )
         network.gateway.ask("forward_remove", name=name)
         eventually(lambda: b"removed" in log.read_bytes()[before:], 2)

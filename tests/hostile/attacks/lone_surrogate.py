@@ -18,7 +18,7 @@ REQUESTS: tuple[dict[str, object], ...] = (
     {"request": "forward_remove", "arguments": {"name": SURROGATE}},
     {
         "request": "forward_add",
-        "arguments": {"ports": 8080, "inside": "10.0.0.2:80", "name": SURROGATE},
+        "arguments": {"ports": "8080", "inside": "10.0.0.2", "name": SURROGATE},
     },
     {"request": "helper_load", "arguments": {"name": SURROGATE}},
     {"request": "helper_load", "arguments": {"file": SURROGATE}},

@@ -9,8 +9,6 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-import pytest
-
 from fuzz.targets.connection import USE, Crossing
 from ipmasq.core.door import TCP, Door, Helper, Speaker
 from ipmasq.core.policy import HelperUse
@@ -133,7 +131,6 @@ def test_a_place_that_is_expected_twice_in_a_line_that_is_refused_is_given_back_
     talk.crossing.engine.check()
 
 
-@pytest.mark.xfail(strict=True, reason="what is see-through has no place for what passed unseen")
 def test_what_was_said_before_a_helper_came_and_went_arrives_when_it_is_repeated():
     talk = Talk()
     talk.unload()
@@ -145,10 +142,6 @@ def test_what_was_said_before_a_helper_came_and_went_arrives_when_it_is_repeated
     assert again[2:4] == (0, b"hello")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the mapping of a promise that is replaced is freed though the line renews it",
-)
 def test_a_promise_that_one_line_replaces_and_renews_keeps_its_port():
     talk = Talk()
     talk.unload()

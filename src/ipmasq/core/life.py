@@ -413,9 +413,13 @@ class Life:
     def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""
         use = attachment.registered.use
+        # Held by all of them until the last is in: one may take the place of another.
+        held = [new.mapping for new in expectations if new.mapping is not None]
+        for mapping in held:
+            mapping.promises += 1
         for new in expectations:
             for old in self.promises.replaced_by(new, use.expectations_per_flow):
-                self.end_promise(old, Why.REPLACED, keep_mapping=old.mapping is new.mapping)
+                self.end_promise(old, Why.REPLACED)
             self.promises.add(new)
             self.timers.set(new, new.until)
             attachment.registered.expected += 1
@@ -432,6 +436,9 @@ class Life:
                     new.until,
                 )
             )
+        for mapping in held:
+            mapping.promises -= 1
+            self.table.drop_unused(mapping)
 
     def _meet(self, expectation: Expectation, flow: Flow) -> None:
         """The promised flow has come: once, and linked."""
@@ -447,10 +454,9 @@ class Life:
         expectation: Expectation,
         why: Why,
         met_by: int | None = None,
-        keep_mapping: bool = False,
     ) -> None:
         self.timers.cancel(expectation)
-        self.promises.remove(expectation, keep_mapping)
+        self.promises.remove(expectation)
         self.tell(
             events.ExpectationEnded(
                 self.now,

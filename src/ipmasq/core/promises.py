@@ -222,8 +222,8 @@ class Promises:
         if expectation.mapping:
             expectation.mapping.promises += 1
 
-    def remove(self, expectation: Expectation, keep_mapping: bool = False) -> None:
-        """`keep_mapping`: the caller makes use of it at once."""
+    def remove(self, expectation: Expectation) -> None:
+        """Forget it, and its mapping if nothing else uses that."""
         del self._by_key[expectation.key]
         mine = self._by_flow[expectation.flow.id]
         mine.remove(expectation)
@@ -234,8 +234,7 @@ class Promises:
             del self._payers[expectation.payer]
         if expectation.mapping:
             expectation.mapping.promises -= 1
-            if not keep_mapping:
-                self._table.drop_unused(expectation.mapping)
+            self._table.drop_unused(expectation.mapping)
 
     def check(self) -> None:
         """Raise AssertionError unless all indexes and counts agree."""

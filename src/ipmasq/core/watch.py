@@ -446,15 +446,19 @@ class Watch:
         if payload and now >= delivery.repeat_at:
             start = min(start, stream.acknowledged)
             delivery.repeats_now(now)
+        if position < stream.unseen:
+            yield position, payload[: stream.unseen - position]
+            start = max(start, stream.unseen)
         if start < stream.transparent:
             to = (
                 stream.transparent
                 if position + len(payload) >= boundary
                 else stream.edited(position + len(payload), round_up=True)
             )
-            yield stream.slice(start, to)
+            if to > start or position >= stream.unseen:
+                yield stream.slice(start, to)
         raw = payload[max(0, boundary - position) :]
-        if raw or start >= stream.transparent:
+        if raw or (start >= stream.transparent and position >= stream.unseen):
             yield max(stream.edited(position), stream.transparent), raw
 
     # -- what the gateway sends of its own accord

@@ -68,7 +68,6 @@ class Failures(logging.Handler):
 FAILURES = Failures()
 _log = logging.getLogger("ipmasq.control.connection")
 _log.addHandler(FAILURES)
-_log.propagate = False
 
 
 def one_input(data: bytes) -> None:

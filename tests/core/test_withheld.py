@@ -146,8 +146,10 @@ def test_a_repeated_byte_does_not_send_all_that_is_not_acknowledged() -> None:
     for _ in range(170):
         talk.client(b"x" * 1400)
     last = talk.said[Side.INSIDE] - 1
-    for _ in range(1000):
-        assert size(talk.client(b"x", at=last)) <= 100
+    for number in range(1000):
+        if number % 100 == 99:
+            talk.later(10)  # what was acknowledged early, two bytes, may be repeated now and then
+        assert size(talk.client(b"x", at=last)) <= 150
 
 
 @given(

@@ -387,14 +387,21 @@ class Watch:
             if stream.acked_early > stream.original(sent):
                 delivery.leaves(now)
         elif payload and now >= delivery.repeat_at:
-            # Its speaker repeats what comes after, and will never repeat these.
-            start = min(start, stream.acknowledged)
             delivery.repeats_now(now)
-        to = stream.ready if fresh else stream.edited(end, round_up=True)
+            return [self._early(stream, start), *self._asked(stream, start, position, payload)]
         if not payload and not fresh:
             # A probe (keep-alive) must stay before what the listener expects, or it is not answered.
             old = position < stream.received and stream.end is None
             return [(min(start, stream.ready - 1) if old else start, b"")]
+        return self._asked(stream, start, position, payload, stream.ready if fresh else None)
+
+    @staticmethod
+    def _asked(
+        stream: Stream, start: int, position: int, payload: bytes, to: int | None = None
+    ) -> list[tuple[int, bytes]]:
+        """Edited bytes from `start` to `to`, or as far as the payload goes."""
+        if to is None:
+            to = stream.edited(position + len(payload), round_up=True)
         if position < stream.unseen:
             passed = [(position, payload[: stream.unseen - position])]
             return passed + ([stream.slice(stream.unseen, to)] if to > stream.unseen else [])
@@ -403,6 +410,13 @@ class Watch:
         found = stream.slice(start, to)
         # What the listener has acknowledged is kept no longer, but a repetition must be answered.
         return [found if found[1] else (min(start, stream.ready - 1), b"")]
+
+    @staticmethod
+    def _early(stream: Stream, before: int) -> tuple[int, bytes]:
+        """What was acknowledged early and has not arrived, as far as it is before an edited position: its
+        speaker repeats what comes after, and will never repeat this."""
+        end = min(stream.edited(stream.acked_early, round_up=True), before)
+        return stream.slice(stream.acknowledged, max(end, stream.acknowledged))
 
     def _let_go(self, speaker: Speaker, stream: Stream) -> None:
         """What is withheld goes on as it is."""
@@ -444,8 +458,8 @@ class Watch:
         start = stream.edited(position)
         delivery = self._deliveries[speaker]
         if payload and now >= delivery.repeat_at:
-            start = min(start, stream.acknowledged)
             delivery.repeats_now(now)
+            yield self._early(stream, min(start, stream.transparent))
         if position < stream.unseen:
             yield position, payload[: stream.unseen - position]
             start = max(start, stream.unseen)

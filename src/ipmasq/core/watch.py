@@ -369,7 +369,6 @@ class Watch:
         """Hear what is new; then what to send, as runs of edited bytes at edited positions."""
         before, sent = stream.received, stream.ready
         stream.arrive(position, payload)
-        end = position + len(payload)
         if stream.received > before:
             self._digest(speaker, stream, before)
         if stream.ended and stream.withholds:

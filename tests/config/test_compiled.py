@@ -42,7 +42,7 @@ def test_a_short_file_means_the_defaults_of_the_policy(tmp_path: Path):
     assert (ftp.expectations_per_flow, ftp.expectations_per_host, ftp.expectation_life) == (
         4,
         64,
-        60,
+        300,
     )
 
 

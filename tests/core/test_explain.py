@@ -86,15 +86,26 @@ def test_each_helper_says_why_it_is_bound_or_not():
     }
     assert verdicts["first"].bound
     assert verdicts["first"].reason == "by the destination port, 21"
-    assert verdicts["second"].reason == verdicts["fourth"].reason == "first was bound before it"
+    assert verdicts["second"].reason == "first was bound before it"
     assert verdicts["third"].reason == "its ports are 99"
+    assert verdicts["fourth"].reason == "its ports are 4000"
     published = told(world, TCP, (OUT1, 5), (E1, 2121), Side.OUTSIDE).helpers
     assert [v.reason for v in published if v.helper == "inside"] == [
         "it does not say that it is orthogonal, and the client is not the masqueraded side"
     ]
     by_source = told(world, TCP, (IN1, 4000), (OUT1, 5), Side.INSIDE).helpers
-    assert [v.helper for v in by_source if v.bound] == ["second"]
-    assert [v.reason for v in by_source if v.bound] == ["by the source port, 4000"]
+    assert not any(verdict.bound for verdict in by_source)
+
+
+@pytest.mark.row("A-07", "A-11")
+def test_the_port_of_a_client_binds_a_helper_only_where_the_operator_lists_it_and_inside():
+    echo = Forward("echo", TCP, None, PortRange(7, 7), IN2, 7)
+    for listed in (frozenset(), frozenset((21,))):
+        world = World(helpers=(use(source_ports=listed),), forwards=(echo,))
+        inside = told(world, TCP, (IN1, 21), (OUT1, 5), Side.INSIDE).helpers
+        assert [verdict.bound for verdict in inside] == [bool(listed)]
+        stranger = told(world, TCP, (OUT1, 21), (E1, 7), Side.OUTSIDE).helpers
+        assert [verdict.bound for verdict in stranger] == [False]
 
 
 @pytest.mark.parametrize("known", [True, False])

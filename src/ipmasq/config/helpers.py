@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
@@ -19,7 +19,7 @@ from typing import TypeVar
 from ipmasq.config.model import Config, HelperTable
 from ipmasq.config.problems import ConfigError
 from ipmasq.core.door import TCP, UDP, Helper
-from ipmasq.core.policy import HelperUse
+from ipmasq.core.policy import HelperUse, PortRange
 
 GROUP = "ipmasq.helpers"
 
@@ -63,23 +63,25 @@ def configured(name: str, table: HelperTable, base: Path, fresh: bool = False) -
 
 def use(helper: type[Helper], table: HelperTable) -> HelperUse:
     """Raises HelperError if it would be without ports."""
-    ports = helper.ports
-    if table.ports is not None:
-        ranges = table.ports.values()
-        ports = tuple(port for low, high in ranges for port in range(low, high + 1))
+    ports = frozenset(helper.ports) if table.ports is None else _each(table.ports.values())
     if not ports:
         raise HelperError(f'the helper {helper.name} has no port to listen to; give it "ports"')
     return HelperUse(
         name=helper.name,
         make=helper,
         protocol=table.protocol or helper.protocol,
-        ports=frozenset(ports),
+        ports=ports,
         orthogonal=helper.orthogonal,
         on_failure=table.on_failure,
         expectations_per_flow=table.expectations_per_flow,
         expectations_per_host=table.expectations_per_host,
         expectation_life=table.expectation_life,
+        source_ports=_each(table.source_ports.values()),
     )
+
+
+def _each(ranges: Iterable[PortRange]) -> frozenset[int]:
+    return frozenset(port for low, high in ranges for port in range(low, high + 1))
 
 
 def installed_names() -> tuple[str, ...]:

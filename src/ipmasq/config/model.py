@@ -171,6 +171,7 @@ class TriggerTable(_Table):
 class HelperTable(_Table):
     enabled: Annotated[bool, Field(strict=True)] = True
     ports: Items[Ports] | None = None
+    source_ports: Items[Ports] = {}
     protocol: Transport | None = None
     on_failure: Fails = OnFailure.PASS
     expectations_per_flow: Count = _HELPER["expectations_per_flow"]

@@ -68,20 +68,28 @@ class Binding(NamedTuple):
     by: str
 
 
+SOURCE = "source port"
+
+
 def bindings(
     helpers: dict[str, Registered], protocol: int, client: End, server: End
 ) -> Iterator[tuple[Binding | None, HelperVerdict]]:
-    """For each helper whether it would watch this flow, and why or why not. At most one is bound:
-    by the destination port (real, then public), failing that by the source port."""
+    """For each helper whether it would watch this flow, and why or why not. At most one is bound: by the
+    port that the server really listens on, failing that by the public one by which it was reached.
+
+    The client's port binds nothing, because anybody can choose it, unless the operator says so for
+    inside clients (`HelperUse.source_ports`). See docs/adr/0013.
+    """
     places = [(server.real.port, "destination port")]
     if server.seen.port != server.real.port:
         places.append((server.seen.port, "public port"))
-    places.append((client.real.port, "source port"))
+    if client.is_masqueraded:
+        places.append((client.real.port, SOURCE))
     winner: str | None = None
     for port, by in places:
         for helper in helpers.values():
             use = helper.use
-            if use.protocol != protocol or port not in use.ports:
+            if use.protocol != protocol or port not in _ports(use, by):
                 continue
             if winner is not None:
                 if winner != use.name:
@@ -95,13 +103,16 @@ def bindings(
                     Binding(helper, port, by),
                     HelperVerdict(use.name, True, f"by the {by}, {port}"),
                 )
-    ports = {port for port, _ in places}
     for helper in helpers.values():
         if helper.use.protocol != protocol:
             yield None, HelperVerdict(helper.use.name, False, "it is for another protocol")
-        elif not ports & helper.use.ports:
+        elif not any(port in _ports(helper.use, by) for port, by in places):
             listed = ", ".join(map(str, sorted(helper.use.ports))) or "none"
             yield None, HelperVerdict(helper.use.name, False, f"its ports are {listed}")
+
+
+def _ports(use: HelperUse, by: str) -> frozenset[int]:
+    return use.source_ports if by == SOURCE else use.ports
 
 
 class Desk(Protocol):

@@ -111,14 +111,17 @@ class HelperUse:
     make: Callable[[], Helper]
     protocol: int
     ports: frozenset[int]
+    """Of the server, its own or the public one."""
     orthogonal: bool
     on_failure: OnFailure = OnFailure.PASS
     expectations_per_flow: int = 4
     """Outstanding at once; the oldest unanswered one is replaced."""
     expectations_per_host: int = 64
     """Outstanding at once over all flows that one address has opened; a further one is refused."""
-    expectation_life: float = 60.0
+    expectation_life: float = 300.0
     """Seconds that a promised flow is waited for (RFC 6384, 12: at least 30)."""
+    source_ports: frozenset[int] = frozenset()
+    """Ports of inside clients by which it is bound as well."""
 
 
 @dataclass(frozen=True, slots=True)

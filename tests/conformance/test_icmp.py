@@ -226,14 +226,16 @@ def test_an_injected_error_that_does_not_fit_the_connection_reaches_nobody():
     world = World(own=frozenset(), public=(E1, E2))
     talk = Conversation(world, Endpoint(IN1, 5000), Endpoint(OUT1, 80))
     out = talk.say(CLIENT, b"GET /").one
-    world.error(OFF, E1, 3, 4, out.data, rest=552).reaches(IN1)
-    world.error(OFF, E2, 3, 4, out.data, rest=552).is_dropped(Why.ICMP_UNRELATED)
+    own = out.source.address
+    world.error(OFF, own, 3, 4, out.data, rest=552).reaches(IN1)
+    other = E2 if own == E1 else E1
+    world.error(OFF, other, 3, 4, out.data, rest=552).is_dropped(Why.ICMP_UNRELATED)
     for step in range(1, 16):
         seq = (1001 + (step << 28)) % 2**32
         guessed = packets.tcp(*out.source, OUT1, 80, ACK, seq=seq)
-        world.error(OFF, E1, 3, 4, guessed, rest=68).is_dropped(Why.ICMP_UNRELATED)
-    other = packets.udp(*out.source, OUT1, 80)
-    world.error(OFF, E1, 3, 3, other).is_dropped(Why.ICMP_UNRELATED)
+        world.error(OFF, own, 3, 4, guessed, rest=68).is_dropped(Why.ICMP_UNRELATED)
+    datagram = packets.udp(*out.source, OUT1, 80)
+    world.error(OFF, own, 3, 3, datagram).is_dropped(Why.ICMP_UNRELATED)
     talk.say(SERVER, b"200 OK").reaches(IN1, 5000)
     assert talk.heard(CLIENT) == b"200 OK"
 

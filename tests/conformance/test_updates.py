@@ -68,10 +68,12 @@ def test_an_error_that_answers_an_incoming_packet_does_not_refresh():
 @pytest.mark.row("7857-4")
 def test_a_host_out_of_ports_is_refused_and_not_moved_to_another_address():
     world = World(public=(E1, E2), ports=PortRange(61000, 61003))
+    one, other = (world.engine.table.public_for(host) for host in (IN1, IN2))
+    assert {one, other} == {E1, E2}
     for n in range(4):
-        world.tcp(IN1, 5000 + n, OUT1, 80, SYN).leaves_from(E1)
+        world.tcp(IN1, 5000 + n, OUT1, 80, SYN).leaves_from(one)
     world.tcp(IN1, 5004, OUT1, 80, SYN).is_dropped(Why.NO_PORTS)
-    world.tcp(IN2, 5004, OUT1, 80, SYN).leaves_from(E2)
+    world.tcp(IN2, 5004, OUT1, 80, SYN).leaves_from(other)
 
 
 # The 99.99 % quantile of chi-squared with 99 degrees of freedom is 161.3.

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipmasq.core.policy import Action, Rule
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.conformance import packets
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
 from tests.conformance.packets import ACK
-from tests.conformance.world import E1, IN1, OUT1, ROUTER, World
+from tests.conformance.world import E1, IN1, IN2, OUT1, ROUTER, World
 from tests.core.announcer import here, use
 
 
@@ -92,3 +93,36 @@ def test_an_error_about_a_reply_goes_to_the_one_that_replied():
     assert seen.quoted is not None
     assert seen.quoted.destination == asked.source
     assert seen.source.address == E1
+
+
+BRANCH = to_address("192.168.7.7")
+PASSES = Rule(Action.PASS, destination=(to_network("192.168.0.0/16"),))
+
+
+@pytest.mark.row("5508-4", "4787-12b")
+def test_an_error_about_a_flow_that_passes_without_translation_passes_too():
+    """Path MTU discovery, port unreachable and traceroute work through a `pass` rule as they do without."""
+    world = World(rules=(PASSES,))
+    passed = world.udp(IN1, 5000, BRANCH, 53, payload=bytes(30)).one
+    for kind, code in ((3, 4), (3, 3), (11, 0)):
+        error = world.error(ROUTER, IN1, kind, code, passed.data)
+        assert error.why is Why.PASSED
+        assert error.reaches(IN1).payload[:20] == passed.data[:20]
+    back = packets.udp(BRANCH, 53, IN1, 5000, payload=bytes(30))
+    assert world.error(IN1, BRANCH, 3, 3, back).why is Why.PASSED
+
+
+def test_between_inside_hosts_errors_pass():
+    world = World()
+    sent = packets.udp(IN1, 5000, IN2, 53, payload=bytes(30))
+    assert world.error(IN2, IN1, 3, 3, sent).why is Why.PASSED
+
+
+@pytest.mark.row("A-27")
+def test_an_error_about_a_flow_that_would_not_pass_or_to_another_than_its_sender_goes_nowhere():
+    world = World(rules=(PASSES,))
+    never = packets.udp(IN1, 5000, OUT1, 53, payload=bytes(30))
+    world.error(ROUTER, IN1, 3, 4, never).is_dropped(Why.ICMP_UNRELATED)
+    passed = packets.udp(IN1, 5000, BRANCH, 53, payload=bytes(30))
+    world.error(ROUTER, IN2, 3, 4, passed).is_dropped(Why.ICMP_UNRELATED)
+    world.error(BRANCH, IN1, 3, 4, packets.udp(OUT1, 1, IN1, 2)).is_dropped(Why.ICMP_UNRELATED)

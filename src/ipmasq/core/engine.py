@@ -16,7 +16,7 @@ from ipmasq.core import operate, repeat
 from ipmasq.core import see as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
-from ipmasq.core.errors import translate_error
+from ipmasq.core.errors import translate_error, would_pass
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
@@ -333,6 +333,10 @@ class Engine:
             if self.life.admission.is_spoofed(header.source, side) or is_martian(header.source):
                 return Verdict(Why.SPOOFED)
             why = translate_error(packet, header, side, self.table, self._hop, self.life.ask)
+            if why is Why.ICMP_UNRELATED and would_pass(
+                self.life.admission, packet.data, header, side
+            ):
+                return self._onward(packet, Why.PASSED)
             # An error about a flow of the host's own is the host's.
             if why is Why.ICMP_UNRELATED and header.destination in self.policy.own:
                 why = Why.HOST

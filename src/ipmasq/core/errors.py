@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ipmasq.core.admission import Admission
 from ipmasq.core.flow import Half
 from ipmasq.core.repeat import Ask
 from ipmasq.core.side import Side
@@ -16,6 +17,7 @@ from ipmasq.core.table import Table
 from ipmasq.core.translate import CHECKSUM_AT
 from ipmasq.core.why import Why
 from ipmasq.wire import icmp, ipv4, tcp
+from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.checksum import adjust, difference, fold
 from ipmasq.wire.packet import Buffer, Packet
 
@@ -66,6 +68,22 @@ def find_half(table: Table, side: Side, quoted: Quoted, data: Buffer) -> Half | 
         ports = identifier + b"\0\0" if data[quoted.at] == icmp.ECHO else b"\0\0" + identifier
     key = quoted.destination + quoted.source + ports[2:4] + ports[:2]
     return table.find(side, quoted.protocol, key)
+
+
+def would_pass(admission: Admission, data: Buffer, header: ipv4.Header, side: Side) -> bool:
+    """Whether the quoted packet is of a flow that passes without translation, by a rule or because both
+    ends are inside: then the error does too. It is checked as the packet itself was, from the side where that
+    came in: the other one, or the same between inside hosts."""
+    quoted = read_quoted(data, header)
+    if quoted is None or header.destination != quoted.source:
+        return False
+    ports = quoted.ports if quoted.protocol in (ipv4.TCP, ipv4.UDP) else bytes(4)
+    source = Endpoint(quoted.source, int.from_bytes(ports[:2], "big"))
+    destination = Endpoint(quoted.destination, int.from_bytes(ports[2:], "big"))
+    return any(
+        admission.decide(quoted.protocol, source, destination, came_in) is Why.PASSED
+        for came_in in (side.other, side)
+    )
 
 
 def translate_error(

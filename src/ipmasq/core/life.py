@@ -98,7 +98,7 @@ class Life:
             return Why.HOST_LIMIT
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
-        mapping = self.table.map(protocol, source, destination)
+        mapping = self.table.map(protocol, source, destination, known_at=_known_at(decision))
         if isinstance(mapping, Why):
             return mapping
         return self._enter(protocol, source, destination, side, decision, mapping)
@@ -509,6 +509,16 @@ class Life:
         happened, self._events = self._events, []
         self.pressing = False
         return happened
+
+
+def _known_at(decision: Decision) -> Address | None:
+    """The public address by which the other end knows the host that meets an expectation: that of the
+    control flow, which need not be the one that the host's own flows get."""
+    expectation = decision.expectation
+    if expectation is None:
+        return None
+    me = expectation.flow.end(expectation.speaker.other)
+    return me.seen.address if me.is_masqueraded else None
 
 
 def in_one_line(error: Exception) -> str:

@@ -11,6 +11,9 @@ from ipmasq.core.side import Side
 from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
+SCATTER = 0x9E3779B97F4A7C15
+"""Spreads hosts over the pool, whichever bits of their addresses differ (multiplicative hashing)."""
+
 
 class Table:
     def __init__(self, policy: Policy, chance: Chance) -> None:
@@ -135,10 +138,12 @@ class Table:
         inside: Endpoint,
         remote: Endpoint,
         promised_at: Address | None = None,
+        known_at: Address | None = None,
     ) -> Mapping | Why:
         """The mapping for this endpoint, made if there is none; or why it cannot be made.
 
-        `promised_at`: it is for a flow that an announcement promised at this public address.
+        `promised_at`: it is for a flow that an announcement promised at this public address. `known_at`: the
+        other end knows the inside host by this one.
         """
         key = self._key(protocol, inside, remote)
         if mapping := self._by_inside.get(key):
@@ -149,7 +154,7 @@ class Table:
         host = protocol, inside.address
         if self.ports.get(host, 0) >= self.policy.limits.ports_per_host:
             return Why.PORT_LIMIT
-        address = promised_at or self.public_for(inside.address)
+        address = promised_at or known_at or self.public_for(inside.address)
         ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
         pool = self._pool(protocol, address, ports)
         port = pool.take(self._chance, _Barred(self, protocol, address))
@@ -164,7 +169,7 @@ class Table:
     def public_for(self, inside: Address) -> Address:
         """All flows of one host leave by one address (RFC 4787 REQ-2: paired pooling)."""
         public = self.policy.public
-        return public[int.from_bytes(inside, "big") % len(public)]
+        return public[(int.from_bytes(inside, "big") * SCATTER >> 32) % len(public)]
 
     def drop_unused(self, mapping: Mapping) -> None:
         if mapping.flows or mapping.promises:

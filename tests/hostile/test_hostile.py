@@ -1,4 +1,4 @@
-"""Every attack on every plane: the gateway withstands it, or says in the test's name what does not hold."""
+"""Every attack, on every plane where that matters: the gateway withstands it, or says in the test's name what does not hold."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def network(request: pytest.FixtureRequest) -> Iterator[Network]:
     network.close()
 
 
+ONE_PLANE = frozenset(
+    "dripping-clients endless-line forged-reply fragment-share full-table hostile-name lone-surrogate loops "
+    "martians odd-fragments port-quota bad-lengths stream-memory stream-memory-open".split()
+)
+"""What these attack is the same code on every plane: the suite tries them on the first, `make hostile PLANE=all` on all."""
+
+
 @pytest.mark.parametrize(
     "attack",
     [
@@ -27,5 +34,7 @@ def network(request: pytest.FixtureRequest) -> Iterator[Network]:
     ],
 )
 def test_the_gateway_withstands(network: Network, attack: Attack) -> None:
+    if attack.name in ONE_PLANE and network.plane != PLANES[0]:
+        pytest.skip("the same code on every plane")
     verdict = carry_out(network, attack)
     assert verdict.held, verdict.sentence

@@ -35,6 +35,9 @@ from ipmasq.wire.packet import Packet
 MOST_EVENTS = 1 << 17
 """Events kept for a listener that does not come; the oldest half is lost beyond that, and counted."""
 
+TRIES = 8
+"""Fresh public ports that are tried for a flow whose five-tuple is taken."""
+
 FAILED_BYTES = 128
 """Bytes of a packet that could not be handled that an event shows."""
 
@@ -98,10 +101,18 @@ class Life:
             return Why.HOST_LIMIT
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
-        mapping = self.table.map(protocol, source, destination, known_at=_known_at(decision))
-        if isinstance(mapping, Why):
-            return mapping
-        return self._enter(protocol, source, destination, side, decision, mapping)
+        for left in reversed(range(TRIES)):
+            mapping = self.table.map(protocol, source, destination, known_at=_known_at(decision))
+            if isinstance(mapping, Why):
+                return mapping
+            # A port that has become free may have a connection that is over with the same remote end.
+            # If all that were tried have one, it gives way: as the kernel does, when ports are short.
+            flow = self._enter(
+                protocol, source, destination, side, decision, mapping, replaces=not left
+            )
+            if isinstance(flow, Flow):
+                return flow
+        return Why.NO_PORTS
 
     def _enter(
         self,
@@ -111,11 +122,13 @@ class Life:
         side: Side,
         decision: Decision,
         mapping: Mapping | None,
+        replaces: bool = True,
     ) -> Flow | Why:
+        """`replaces`: a connection that is over and has the same five-tuple gives way."""
         client = End(source, mapping.public if mapping else source)
         server = End(decision.server, destination)
         flow = Flow(self._ids + 1, protocol, client, server, (side, decision.side), self.now)
-        if mapping is None:
+        if replaces or (mapping is not None and mapping.flows):
             self._make_way(flow)
         if not self.table.is_new(flow):
             if mapping:

@@ -70,14 +70,22 @@ class Table:
         self.hosts[host] -= 1
         if not self.hosts[host]:
             del self.hosts[host]
-        if flow.mapping:
-            flow.mapping.drop_flow(flow.back)
-            self.drop_unused(flow.mapping)
-        if flow.server_mapping:
-            flow.server_mapping.drop_flow(flow.forth)
-            self.drop_unused(flow.server_mapping)
+        self.free_ports(flow)
         # Break the cycle, so that the memory is free at once and no collector need ever run.
         del flow.forth.flow, flow.back.flow
+
+    def free_ports(self, flow: Flow) -> None:
+        """A flow is over: its public ports are free for other mappings, unless live flows use them. What
+        comes late still finds it by its own five-tuple, which no other flow gets while there is another to be
+        had (RFC 6888, REQ-8; RFC 7857, 2)."""
+        client, server = flow.mapping, flow.server_mapping
+        flow.mapping = flow.server_mapping = None
+        if client is not None:
+            client.drop_flow(flow.back)
+            self.drop_unused(client)
+        if server is not None:
+            server.drop_flow(flow.forth)
+            self.drop_unused(server)
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and reference agrees with the flows."""

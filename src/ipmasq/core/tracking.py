@@ -21,6 +21,8 @@ def track(life: Life, half: Half, segment: tcp.Segment, payload: int, acknowledg
         if flow.state is State.C_S_FIN:
             life.unlink(flow)
         life.set_timer(flow)
+    if flow.is_over:
+        life.table.free_ports(flow)
     life.settle(flow)
 
 

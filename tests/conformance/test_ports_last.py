@@ -1,0 +1,124 @@
+"""Public ports last: one is free again as soon as no live flow uses it, and what comes late for a connection that is
+over still finds it by its own five-tuple (RFC 6888 REQ-8, RFC 7857 2)."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipmasq.core.policy import HelperUse, PortRange
+from ipmasq.core.side import Side
+from ipmasq.core.why import Why
+from ipmasq.helpers.ftp import Ftp
+from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.packet import Packet
+from tests.conformance import packets
+from tests.conformance.conversation import CLIENT, SERVER, Conversation
+from tests.conformance.packets import ACK, FIN, RST, SYN, TCP
+from tests.conformance.world import IN1, IN2, OUT1, OUT2, World
+
+FTP = HelperUse("ftp", Ftp, TCP, frozenset((21,)), Ftp.orthogonal)
+FEW = PortRange(61000, 61009)
+
+
+def numbers(address: bytes, port: int) -> bytes:
+    return b",".join(b"%d" % n for n in (*address, *divmod(port, 256)))
+
+
+def send(world: World, side: Side, *what: object, **more: object) -> list[Packet]:
+    """Without the checks that `World.send` makes after each packet: there are very many."""
+    data = packets.tcp(*what, **more)  # type: ignore[arg-type]
+    return list(world.engine.receive(Packet(bytearray(data)), side, world.now).packets)
+
+
+def short_connection(world: World, host: bytes, port: int, remote: Endpoint) -> bool:
+    """Opened from inside, answered and closed by both ends; whether it could be opened."""
+    sent = send(world, Side.INSIDE, host, port, *remote, SYN, seq=5)
+    if not sent:
+        return False
+    public = bytes(sent[0].data[12:16]), int.from_bytes(sent[0].data[20:22], "big")
+    back = (*remote, *public)
+    send(world, Side.OUTSIDE, *back, SYN | ACK, seq=9, ack=6)
+    send(world, Side.INSIDE, host, port, *remote, ACK, seq=6, ack=10)
+    send(world, Side.INSIDE, host, port, *remote, FIN | ACK, seq=6, ack=10)
+    send(world, Side.OUTSIDE, *back, FIN | ACK, seq=10, ack=7)
+    send(world, Side.INSIDE, host, port, *remote, ACK, seq=7, ack=11)
+    return True
+
+
+@pytest.mark.row("6888-8", "5382-2")
+@pytest.mark.parametrize("end", ["closed", "reset"])
+def test_a_port_is_free_when_its_connection_is_over_and_late_packets_still_find_that(end: str):
+    world = World(ports=PortRange(61000, 61000))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 80))
+    world.tcp(IN2, 4000, OUT2, 80, SYN).is_dropped(Why.NO_PORTS)
+    public = talk.ends[SERVER].other
+    if end == "closed":
+        talk.finish(CLIENT)
+        talk.finish(SERVER)
+    else:
+        talk.reset(SERVER)
+    fresh = world.tcp(IN2, 4000, OUT2, 80, SYN).one
+    assert fresh.source == public
+    late = packets.tcp(*talk.ends[SERVER].me, *public, FIN | ACK, seq=talk.ends[SERVER].said - 1)
+    world.send(late).reaches(IN1, 4000)
+    world.later(241)
+    world.tcp(OUT2, 80, *public, RST | ACK, seq=0, ack=fresh.seq + 1)
+    world.engine.check()
+
+
+@pytest.mark.row("6888-8")
+def test_the_five_tuple_of_a_connection_that_is_over_is_used_again_only_if_there_is_no_other():
+    world = World(ports=PortRange(61000, 61001))
+    remote = Endpoint(OUT1, 80)
+    assert short_connection(world, IN1, 4000, remote)
+    first = world.flow.public
+    for port in range(4001, 4020):
+        before = {flow.public for flow in world.flows}
+        assert short_connection(world, IN2, port, remote)
+        world.engine.check()
+    assert len(before) == 2
+    assert first in {flow.public for flow in world.flows}
+
+
+@pytest.mark.row("4787-11")
+def test_an_office_of_twenty_hosts_with_short_connections_never_runs_out():
+    """500 connections a second for ten minutes would need 120,000 ports, were each held for four minutes."""
+    world = World(ports=PortRange(61000, 65095))
+    hosts = [bytes((10, 0, 0, n)) for n in range(10, 30)]
+    opened = 0
+    for step in range(600):
+        world.now += 1
+        for number in range(50):  # a tenth of the connections; the ports last by the same rule
+            host = hosts[(step * 50 + number) % 20]
+            port = 1024 + (step * 50 + number) // 20 % 60000
+            remote = Endpoint(bytes((198, 51, 100, number % 64)), 443)
+            assert short_connection(world, host, port, remote), f"after {opened}"
+            opened += 1
+    assert opened == 30_000
+    assert not world.engine.table.mappings()
+    world.engine.check()
+
+
+def test_an_mget_of_many_files_takes_no_port_from_others():
+    """Active transfers, one after the other, and another host that opens connections all the time."""
+    world = World(helpers=(FTP,), ports=FEW)
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
+    talk.say(SERVER, b"220 ready\r\n")
+    for number in range(500):
+        world.now += 0.05
+        talk.say(CLIENT, b"PORT " + numbers(IN1, 5000 + number) + b"\r\n")
+        talk.say(SERVER, b"200 fine\r\n")
+        said = talk.heard(SERVER).splitlines()[-1][5:].split(b",")
+        place = Endpoint(bytes(map(int, said[:4])), int(said[4]) * 256 + int(said[5]))
+        talk.say(CLIENT, b"RETR f%d\r\n" % number)
+        data = Conversation(world, Endpoint(OUT1, 20), place, opened=False)
+        data.ends[0].me = Endpoint(OUT1, 20)
+        syn = world.tcp(OUT1, 20, *place, SYN, seq=1000).reaches(IN1, 5000 + number)
+        assert syn.seq == 1000
+        world.tcp(IN1, 5000 + number, OUT1, 20, SYN | ACK, seq=1, ack=1001)
+        world.tcp(OUT1, 20, *place, FIN | ACK, seq=1001, ack=2)
+        world.tcp(IN1, 5000 + number, OUT1, 20, FIN | ACK, seq=2, ack=1002)
+        world.tcp(OUT1, 20, *place, ACK, seq=1002, ack=3)
+        talk.say(SERVER, b"150 here\r\n226 done\r\n")
+        assert short_connection(world, IN2, 1024 + number, Endpoint(OUT2, 443))
+    assert len(world.engine.table.mappings()) <= 2

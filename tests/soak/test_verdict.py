@@ -13,7 +13,15 @@ from tests.soak.verdict import Outcome, judge, told
 
 JOB = Job("FTP, client inside", "in1", "ftp", ())
 FACTS = {
-    **{"flows": 3, "blocks": 100, "events": 7, "lost_events": 0, "faults": 5, "repeated": 0},
+    **{
+        "flows": 3,
+        "blocks": 100,
+        "heap_used": 1 << 20,
+        "events": 7,
+        "lost_events": 0,
+        "faults": 5,
+        "repeated": 0,
+    },
     "packets": {"translated": 9},
 }
 

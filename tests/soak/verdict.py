@@ -66,13 +66,26 @@ def judge(outcome: Outcome) -> list[str]:
 
 def slopes(samples: list[Sample]) -> tuple[Slope, Slope]:
     """Of memory (kB) and of descriptors, per minute, once it is warm."""
-    begin = max(samples[-1].at * WARM_UP, LEAST_WARM_UP) if samples else 0.0
-    warm = [each for each in samples if each.at >= begin]
-    if not warm or warm[-1].at - warm[0].at < LEAST_LEFT:
-        warm = []
+    warm = _warm(samples)
     return (
         slope([(each.at / 60, each.anonymous) for each in warm]),
         slope([(each.at / 60, each.descriptors) for each in warm]),
+    )
+
+
+def _warm(samples: list[Sample]) -> list[Sample]:
+    begin = max(samples[-1].at * WARM_UP, LEAST_WARM_UP) if samples else 0.0
+    warm = [each for each in samples if each.at >= begin]
+    return warm if warm and warm[-1].at - warm[0].at >= LEAST_LEFT else []
+
+
+def in_use(samples: list[Sample]) -> tuple[Slope, Slope]:
+    """Of what is allocated and not freed, per minute, once it is warm: kB of the C library's heap, and blocks of
+    Python's. If memory grows and these do not, it is the allocators' fragmentation."""
+    warm = _warm(samples)
+    return (
+        slope([(each.at / 60, each.facts["heap_used"] / 1024) for each in warm]),
+        slope([(each.at / 60, each.facts["blocks"]) for each in warm]),
     )
 
 
@@ -100,11 +113,13 @@ def _row(job: Job, count: Count | str) -> str:
 
 def _figures(samples: list[Sample], idle: tuple[Sample, Sample] | None) -> list[str]:
     memory, descriptors = slopes(samples)
+    heap, blocks = in_use(samples)
     last = samples[-1]
     sizes = [each.anonymous for each in samples]
     lines = [
         f"memory: {_interval(memory)} kB/min (95 %, once warm); "
         f"from {sizes[0]} to {sizes[-1]} kB, {max(sizes)} at most",
+        f"in use of it: {_interval(heap)} kB/min of the C library's, {_interval(blocks)} blocks/min of Python's",
         f"descriptors: {_interval(descriptors)} per minute; "
         f"{min(s.descriptors for s in samples)} to {max(s.descriptors for s in samples)}",
         f"flows: {max(s.facts['flows'] for s in samples)} at most; events: {last.facts['events']}, "

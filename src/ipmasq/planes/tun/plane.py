@@ -29,6 +29,7 @@ from ipmasq.planes.tun.steering import (
     proxied,
     reserved,
 )
+from ipmasq.planes.tun.unclaimed import forget_unclaimed
 from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
 from ipmasq.wire.addresses import Address, Network, to_address, to_text
 from ipmasq.wire.packet import Packet
@@ -207,6 +208,7 @@ class TunPlane:
         self._answer_for(proxied(where, self._claims))
         self._set(settings.forwarding((where.outside, *where.inside)))
         self._reserve()
+        forget_unclaimed(kernel)
 
     def _answer_for(self, addresses: Iterable[Address]) -> None:
         index = self._open_kernel.link_lookup(ifname=self._where.outside)

@@ -83,6 +83,10 @@ def _build(kernel: IPRoute) -> dict[str, int]:
     return found
 
 
+MOST = 3000
+"""Bytes of a packet that surely fit into the one page that BPF_PROG_TEST_RUN takes, with what it adds."""
+
+
 class Kernel:
     """A fast path like `tests.planes.ebpf.model.Model`, but the real one."""
 
@@ -147,7 +151,7 @@ class Kernel:
     # -- packets
 
     def forward(self, data: bytes, side: int, now: float, partial: bool = False) -> bytes | None:
-        if partial or len(data) < 28:  # cannot be said to BPF_PROG_TEST_RUN
+        if partial or not 28 <= len(data) <= MOST:  # cannot be said to BPF_PROG_TEST_RUN
             return None
         place = self._places.get(layout.key(data[12:24], data[9], side))
         with self._noticing(place, now):

@@ -212,6 +212,16 @@ def test_near_is_near_wherever_the_numbers_wrap(first, ahead, acked):
     assert flow.forth.acknowledged == (start + acked) % 2**32
 
 
+@pytest.mark.parametrize("flags", [FIN | ACK, RST | ACK])
+def test_a_damaged_segment_changes_no_state(flags):
+    talk = connected(443)
+    data = bytearray(talk.ends[SERVER].write(flags))
+    data[-1] ^= 1
+    passage = talk.world.send(bytes(data), intact=False)
+    assert passage.why is Why.TRANSLATED
+    assert talk.world.flow.state == "established"
+
+
 def test_out_of_window_segments_keep_no_connection_alive():
     talk = connected(443)
     server = talk.ends[SERVER]

@@ -231,6 +231,9 @@ class Engine:
             return self._watched(packet, header, segment, half, flow.watch)
         payload = header.total - header.length - segment.length
         believed = is_believable(half, segment, payload, segment.acknowledgment)
+        if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST) and not packet.partial:
+            # Its receiver will drop it if it was damaged on its way, so it must not change a state.
+            believed = believed and is_intact(packet.data, header)
         if believed:
             track(self.life, half, segment, payload, segment.acknowledgment)
         translate(packet.data, header.length, ipv4.TCP, half, self._hop, packet.partial)

@@ -41,6 +41,7 @@ def announced(line: bytes) -> Endpoint:
     return Endpoint(bytes(fields[:4]), fields[4] * 256 + fields[5])
 
 
+SCALED = b"\x03\x03\x0e\0"
 FOREIGN = [IN2, OUT2, OUT1, GATEWAY]
 
 
@@ -472,11 +473,16 @@ def test_a_flood_of_forged_syns_keeps_no_client_out_of_a_published_server(answer
     old.say(SERVER, b"hello")
     for n in range(500):
         forged = Endpoint(bytes((198, 51, 100, n % 250)), 5000 + n)
-        syn = packets.tcp(*forged, E1, 80, SYN, seq=n)
+        syn = packets.tcp(*forged, E1, 80, SYN, seq=n, options=SCALED)
         world.engine.receive(Packet(bytearray(syn)), Side.OUTSIDE, world.now)
         if answered:
-            answer = packets.tcp(IN1, 80, *forged, SYN | ACK, seq=9, ack=n + 1)
+            answer = packets.tcp(
+                IN1, 80, *forged, SYN | ACK, seq=9 << 24, ack=n + 1, options=SCALED
+            )
             world.engine.receive(Packet(bytearray(answer)), Side.INSIDE, world.now)
+            for guess in (0, 1 << 31):
+                blind = packets.tcp(*forged, E1, 80, ACK, seq=n + 1, ack=guess)
+                world.engine.receive(Packet(bytearray(blind)), Side.OUTSIDE, world.now)
     assert len(world.flows) == 100
     late = Conversation(world, Endpoint(OUT2, 4000), Endpoint(E1, 80))
     for talk in (old, late):

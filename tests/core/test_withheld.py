@@ -288,6 +288,28 @@ def test_what_its_receiver_has_acknowledged_is_no_gap_to_wait_for(twice: bool) -
     assert talk.client(PORT).payload.startswith(b"PORT 203,0,113,1,")
 
 
+def test_a_blind_acknowledgment_of_what_was_never_said_skips_nothing() -> None:
+    talk = Conversation(permits=b"\x03\x03\x0e").open()
+    talk.client(b"USER a\r\n")
+    for distance in range(1 << 20, 1 << 29, 1 << 24):
+        for at in (0, 0, 1000, 1000):
+            talk.heard[Side.OUTSIDE] = distance
+            talk.send(Side.OUTSIDE, b"", talk.said[Side.OUTSIDE] + at + (1 << 17))
+    talk.heard[Side.OUTSIDE] = 8
+    assert talk.client(b"PASS b\r\n").payload == b"PASS b\r\n"
+
+
+def test_a_fin_that_is_repeated_on_a_transparent_stream_stays_one() -> None:
+    talk = Conversation().open()
+    heard = len(talk.client(PORT).payload)
+    talk.hears(Side.OUTSIDE, heard)
+    talk.engine.unload_helper("ftp", talk.now)
+    said = talk.said[Side.INSIDE]
+    assert talk.send(Side.INSIDE, b"", flags=ACK | FIN).one.segment.flags & FIN
+    talk.send(Side.INSIDE, b"", said + 1, flags=ACK)
+    assert talk.send(Side.INSIDE, b"", said, flags=ACK | FIN).one.segment.flags & FIN
+
+
 def test_lines_beyond_what_a_host_may_have_looked_at_are_left_to_tcp() -> None:
     limits = replace(Limits(), lines_per_host=100)
     talk = Conversation(policy(limits=limits)).open()

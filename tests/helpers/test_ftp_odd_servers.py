@@ -86,7 +86,12 @@ def test_after_any_odd_reply_a_pasv_is_followed(command, odd):
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(sorted(COMMANDS)), st.sampled_from(ODD)), min_size=1, max_size=12
+        # While it is undecided whether AUTH is granted, nothing may be opened (RFC 6384, 5).
+        st.tuples(st.sampled_from(sorted(COMMANDS)), st.sampled_from(ODD)).filter(
+            lambda each: each != ("AUTH TLS", missing)
+        ),
+        min_size=1,
+        max_size=12,
     )
 )
 def test_after_any_odd_exchanges_a_pasv_is_followed(exchanges):

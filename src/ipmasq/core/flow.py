@@ -218,6 +218,10 @@ MOST_REACH = 30
 """And one that is, 2^30 (RFC 7323, 2.3)."""
 
 
+CONFIRMED = 1 << 20
+"""Bytes around the server's place within which the client's acknowledgment shows that it received an answer."""
+
+
 @cache
 def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
     return Kind(protocol, sides, reach)
@@ -333,10 +337,12 @@ class Flow:
     @property
     def is_opening(self) -> bool:
         """TCP: the handshake is not complete: the client has not acknowledged the server's SYN. (Until it
-        does, what it has acknowledged is taken to be one less; see `tracking`.)"""
+        does, what it has acknowledged is taken to be one less; see `tracking`.) Who forges a client's
+        acknowledgment does not know where the server is."""
         if self.state is not State.ESTABLISHED:
             return self.state is State.INIT
-        return self.forth.acknowledged == (self.back.end - 1) & 0xFFFFFFFF
+        ahead = (self.back.end - self.forth.acknowledged) & 0xFFFFFFFF
+        return ahead == 1 or CONFIRMED < ahead < 0x1_0000_0000 - CONFIRMED
 
     @property
     def is_over(self) -> bool:

@@ -38,7 +38,7 @@ from ipmasq.core.budget import Account, Memory
 from ipmasq.core.views import NO_SHIFT, Shift
 from ipmasq.wire.tcp import advance, distance
 
-HISTORY = 4096
+HISTORY = 1024
 """Edited bytes that stay kept after they were acknowledged, for late retransmissions."""
 
 
@@ -292,7 +292,9 @@ class Stream:
 
     def pass_by(self, position: int) -> None:
         """A transparent stream was seen up to original `position`."""
-        if position > self.received:
+        if (
+            position > self.received and not self.ended
+        ):  # what comes after a FIN stands one beyond it
             self.ready = self.edited(position)
             self.received = position
 

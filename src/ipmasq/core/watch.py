@@ -20,6 +20,8 @@ from ipmasq.wire.tcp import ACK, CWR, FIN, PSH, RST, SYN, URG, Segment
 
 HOLD = 2.0
 """Seconds that the beginning of a line is withheld if no more of it comes; then it goes on as it is."""
+MOST_SKIPPED = 1 << 16
+"""Bytes that a capture may lack of a control connection in one place."""
 REPEAT_AFTER = 0.2
 """Seconds after which what was acknowledged early is repeated to its listener for the first time; each time
 after that takes twice as long (RFC 6298, 5.5)."""
@@ -246,8 +248,9 @@ class Watch:
         stream.acknowledge(edited)
         original = stream.original(edited)
         if original > stream.received + stream.ended:
-            exact = mine is not None and position == mine.received
-            self._skip(speaker.other, stream, original, exact)
+            ahead = position - mine.received if mine is not None else -1
+            if ahead == 0 or (0 < ahead <= 0xFFFF and original - stream.received <= MOST_SKIPPED):
+                self._skip(speaker.other, stream, original, ahead == 0)
             edited = min(edited, stream.ready)
             original = min(original, stream.received)
         else:
@@ -265,9 +268,9 @@ class Watch:
 
     def _skip(self, speaker: Speaker, stream: Stream, original: int, is_exact: bool) -> None:
         """The listener has acknowledged what was never seen here. It is believed at once if it stands
-        exactly where it must, else when it says so again: nobody can guess that twice."""
+        exactly where it must, else when it says the same again, of a place not far away."""
         claimed, self._claimed[speaker] = self._claimed[speaker], original
-        if stream.transparent is not None or not (is_exact or claimed is not None):
+        if stream.transparent is not None or not (is_exact or claimed == original):
             return
         self._claimed[speaker] = None
         reader = LineReader(self._terminator, self._longest, original, at_start=False)

@@ -105,7 +105,7 @@ class Dialogue:
         self._all_lf = False
         """The multi-line reply that is being said has had nothing but bare LFs."""
         self._padded = False
-        """All lines of it have begun with its code."""
+        """Its latest line of text has begun with its code."""
         self._ended_otherwise = False
         """Its latest line is the end of a reply, but of another code: so do some servers end one."""
 
@@ -140,10 +140,11 @@ class Dialogue:
         if self._says_crlf is None:
             self._says_crlf = whole
         self.is_line = not self._says_crlf or (whole and not self._broken)
-        self._broken = self._says_crlf and not whole
+        was_broken, self._broken = self._broken, self._says_crlf and not whole
         if not self.within:
             if reply and reply["mark"] == b"-":
-                self.within, self._all_lf, self._padded = reply["code"], not whole, True
+                self.within, self._padded = reply["code"], False
+                self._all_lf = not whole and not was_broken
                 return None
             return reply["code"] if reply else None
         self._all_lf &= not whole
@@ -155,7 +156,7 @@ class Dialogue:
             self._ended_otherwise = self._padded
             return None
         self._ended_otherwise = False
-        self._padded &= line.startswith(self.within + b"-")
+        self._padded = line.startswith(self.within + b"-")
         return None  # text, whatever it looks like
 
     def answered(self, code: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipmasq.core.admission import Decision
 from ipmasq.core.flow import End, Flow, pack
-from ipmasq.core.helping import Attachment, bindings
+from ipmasq.core.helping import Attachment, verdicts
 from ipmasq.core.life import Life
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation, HelperVerdict
@@ -58,7 +58,7 @@ def _helpers(
         return tuple(HelperVerdict(name, False, reason) for name in life.registered)
     seen = Endpoint(b"", 0) if decision.masquerade else source
     client, server = End(source, seen), End(decision.server, destination)
-    return tuple(verdict for _, verdict in bindings(life.registered, protocol, client, server))
+    return tuple(verdicts(life.registered, protocol, client, server))
 
 
 def _live(life: Life, flow: Flow) -> Explanation:
@@ -77,14 +77,14 @@ def _live_helpers(life: Life, flow: Flow) -> tuple[HelperVerdict, ...]:
     if flow.origin.startswith("expectation") or flow.protocol != ipv4.TCP:
         reason = "a flow that was promised, or of this protocol, is not watched"
         return tuple(HelperVerdict(name, False, reason) for name in life.registered)
-    verdicts = [v for _, v in bindings(life.registered, flow.protocol, flow.client, flow.server)]
+    found = tuple(verdicts(life.registered, flow.protocol, flow.client, flow.server))
     attachment = flow.helper
     watching = isinstance(attachment, Attachment) and attachment.watching
     if watching:
-        return tuple(verdicts)
+        return found
     reason = (
         "it looked, but has stopped"
         if flow.helper
         else "it was not loaded when the flow was opened"
     )
-    return tuple(HelperVerdict(v.helper, False, reason) if v.bound else v for v in verdicts)
+    return tuple(HelperVerdict(v.helper, False, reason) if v.bound else v for v in found)

@@ -56,6 +56,11 @@ def source_of(key: bytes) -> Endpoint:
     return Endpoint(key[: (len(key) - 4) // 2], key[-4] << 8 | key[-3])
 
 
+def destination_of(key: bytes) -> Endpoint:
+    """Where packets with this key go."""
+    return Endpoint(key[(len(key) - 4) // 2 : -4], key[-2] << 8 | key[-1])
+
+
 def endpoint_key(protocol: int, endpoint: Endpoint) -> bytes:
     """Protocol, port and address in one small object: every mapping has one of these."""
     return bytes((protocol, endpoint.port >> 8, endpoint.port & 0xFF)) + endpoint.address
@@ -307,11 +312,11 @@ class Flow:
 
     @property
     def client(self) -> End:
-        return End(source_of(self.forth.key), source_of(self.forth.wire))
+        return End(destination_of(self.back.wire), source_of(self.forth.wire))
 
     @property
     def server(self) -> End:
-        return End(source_of(self.back.key), source_of(self.back.wire))
+        return End(destination_of(self.forth.wire), source_of(self.back.wire))
 
     def end(self, speaker: Speaker) -> End:
         return self.client if speaker is Speaker.CLIENT else self.server
@@ -326,13 +331,14 @@ class Flow:
     @property
     def host(self) -> Address:
         """The inside host that it is counted for: the one that opened it, else the published one."""
-        key = (self.forth if self.opened_by is Side.INSIDE else self.back).key
-        return key[: (len(key) - 4) // 2]
+        wire = (self.back if self.opened_by is Side.INSIDE else self.forth).wire
+        return wire[(len(wire) - 4) // 2 : -4]
 
     @property
     def payer(self) -> Address:
         """Who pays for what is kept and done for it: the address of the one that opened it."""
-        return source_of(self.forth.key).address
+        wire = self.back.wire
+        return wire[(len(wire) - 4) // 2 : -4]
 
     @property
     def is_opening(self) -> bool:

@@ -14,7 +14,7 @@ from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.door import Speaker
 from ipmasq.core.events import Event
 from ipmasq.core.flow import End, Flow, Mapping
-from ipmasq.core.helping import Attachment, Binding, Registered, bindings
+from ipmasq.core.helping import Attachment, Binding, Registered, binding
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.promises import Expectation, Promises
@@ -174,9 +174,10 @@ class Life:
     @staticmethod
     def faces(flow: Flow) -> tuple[Endpoint, Endpoint, Endpoint]:
         """`(inside, public, remote)` endpoints, whoever opened it."""
+        client, server = flow.client, flow.server
         if flow.opened_by is Side.INSIDE:
-            return flow.client.real, flow.client.seen, flow.server.seen
-        return flow.server.real, flow.server.seen, flow.client.real
+            return client.real, client.seen, server.seen
+        return server.real, server.seen, client.real
 
     def _set_off(self, name: str, client: End, server: End, decision: Decision) -> None:
         trigger = decision.trigger
@@ -294,17 +295,17 @@ class Life:
         that is being closed: it has nothing more to announce."""
         if flow.state not in (State.INIT, State.ESTABLISHED):
             return
-        for binding, _ in bindings(self.registered, flow.protocol, flow.client, flow.server):
-            if binding is not None:
-                self._attach(flow, binding)
+        found = binding(self.registered, flow.protocol, flow.client, flow.server)
+        if found is not None:
+            self._attach(flow, found)
 
-    def _attach(self, flow: Flow, binding: Binding) -> None:
+    def _attach(self, flow: Flow, found: Binding) -> None:
         try:
-            attachment = Attachment(self, flow, binding.helper)
+            attachment = Attachment(self, flow, found.helper)
         except Exception as error:
-            binding.helper.failed += 1
+            found.helper.failed += 1
             text = f"{type(error).__name__}: {error}".splitlines()[0]
-            name = binding.helper.use.name
+            name = found.helper.use.name
             self.tell(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
             return
         if flow.watch is None:
@@ -324,10 +325,10 @@ class Life:
             self.timers.cancel(flow.helper)
         flow.helper = attachment
         self.wait_for(attachment)
-        binding.helper.bound += 1
-        binding.helper.watching += 1
+        found.helper.bound += 1
+        found.helper.watching += 1
         self.tell(
-            events.HelperBound(self.now, flow.id, binding.helper.use.name, binding.port, binding.by)
+            events.HelperBound(self.now, flow.id, found.helper.use.name, found.port, found.by)
         )
         self.settle(flow)
 

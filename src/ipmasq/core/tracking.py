@@ -49,9 +49,8 @@ def _remember(
 ) -> None:
     flags, twin = segment.flags, half.twin
     length = payload + bool(flags & tcp.SYN) + bool(flags & tcp.FIN)
-    half.end = tcp.advance(segment.sequence, length)
-    if flags & tcp.ACK:
-        half.acknowledged = acknowledgment
+    said = acknowledgment if flags & tcp.ACK else half.acknowledged
+    half.place = tcp.advance(segment.sequence, length) << 32 | said
     if flags & tcp.SYN and before is State.INIT:
         # Nobody has acknowledged it yet, but from here on that is what can be acknowledged. The
         # client still has to, so it stands one before that (`Flow.is_opening`).

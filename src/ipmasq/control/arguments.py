@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ipmasq.config import values, words
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.policy import PortRange
-from ipmasq.core.tcp_states import State
+from ipmasq.core.tcp_states import NAMES
 from ipmasq.wire.addresses import Address, Endpoint, to_address
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
@@ -58,10 +58,10 @@ def _ports(value: object) -> PortRange:
 
 
 def _state(value: object) -> str:
-    states = [str(state) for state in State]
-    if value not in states:
-        raise ValueError(f"{value} is none of {', '.join(states)}")
-    return str(value)
+    state = str(value).upper()
+    if state not in NAMES:
+        raise ValueError(f"{value} is none of {', '.join(NAMES)}")
+    return state
 
 
 AddressText: TypeAlias = Annotated[Address, BeforeValidator(_address)]

@@ -50,7 +50,7 @@ def flows(
     helper: Helper = None,
     state: Annotated[
         str | None,
-        typer.Option(metavar="STATE", help="Only in this state: established, trans, ..."),
+        typer.Option(metavar="STATE", help="Only in this state: ESTABLISHED, TIME_WAIT, ..."),
     ] = None,
     format_: Annotated[
         Format,

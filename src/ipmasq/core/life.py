@@ -131,6 +131,7 @@ class Life:
         if replaces or (mapping is not None and mapping.flows):
             self._make_way(flow)
         if not self.table.is_new(flow):
+            flow.let_go()
             if mapping:
                 self.table.drop_unused(mapping)
             return Why.NO_PORTS

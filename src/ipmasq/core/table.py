@@ -71,8 +71,7 @@ class Table:
         if not self.hosts[host]:
             del self.hosts[host]
         self.free_ports(flow)
-        # Break the cycle, so that the memory is free at once and no collector need ever run.
-        del flow.forth.flow, flow.back.flow
+        flow.let_go()
 
     def free_ports(self, flow: Flow) -> None:
         """A flow is over: its public ports are free for other mappings, unless live flows use them. What

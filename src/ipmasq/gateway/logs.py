@@ -29,6 +29,8 @@ LEVELS: dict[type, int] = {
     events.PolicyApplied: logging.INFO,
     events.KeptAlive: logging.INFO,
     events.Expected: logging.INFO,
+    events.FirewallObstructed: logging.WARNING,
+    events.FirewallCleared: logging.WARNING,
 }
 """Of the events that are notable; those of each single flow are debugging, failures are errors."""
 
@@ -76,7 +78,7 @@ def level_of(event: type) -> int:
 
 def _kind(event: Event) -> Hashable:
     """What lines are alike by; not by flow, nor by what was said: anybody can have many of those."""
-    parts = (getattr(event, name, None) for name in ("helper", "reason", "name", "side"))
+    parts = (getattr(event, name, None) for name in ("helper", "reason", "name", "side", "rules", "what"))
     return type(event).__name__, *parts
 
 

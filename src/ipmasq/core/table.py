@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
-from ipmasq.core.policy import Behaviour, Policy, PortRange
+from ipmasq.core.policy import Behaviour, Policy, Ports
 from ipmasq.core.ports import Chance, PortPool
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
@@ -196,7 +196,7 @@ class Table:
         if self._by_inside.get(mapping.key) is mapping:
             del self._by_inside[mapping.key]
 
-    def _pool(self, protocol: int, address: Address, ports: PortRange) -> PortPool[Mapping]:
+    def _pool(self, protocol: int, address: Address, ports: Ports) -> PortPool[Mapping]:
         pools = self._pools.setdefault((protocol, address), [])
         for pool in pools:
             if pool.ports == ports:
@@ -207,7 +207,7 @@ class Table:
 
 class _Barred(Container[int]):
     """Ports that must not be given out though the pool has them: the host listens there, they are
-    forwarded, or a mapping of an earlier policy or of an overlapping range holds them."""
+    forwarded, a trigger opens them, or a mapping of an earlier policy or of an overlapping range holds them."""
 
     def __init__(self, table: Table, protocol: int, address: Address) -> None:
         self._table, self._protocol, self._address = table, protocol, address
@@ -223,5 +223,9 @@ class _Barred(Container[int]):
                 and forward.public in (None, self._address)
                 and port in forward.ports
                 for forward in table.policy.forwards
+            )
+            or any(
+                trigger.opens_protocol == protocol and port in trigger.opens_ports
+                for trigger in table.policy.triggers
             )
         )

@@ -210,11 +210,12 @@ def _lines(lines: Iterator[str]) -> None:
 
 def _free(gateway: Client) -> tuple[int, int, int]:
     """Ports left for UDP, TCP and ICMP over all public addresses, in the order of that time."""
+    from ipmasq.core.policy import port_list, port_set
+
     status = next(gateway.rows("status"))
-    low, _, high = status["ports"].partition("-")
-    ports = range(int(low), int(high or low) + 1)
+    ports = port_set(port_list(status["ports"]))
     taken = Counter(
         row["protocol"] for row in gateway.rows("mappings") if row["public"]["port"] in ports
     )
-    whole = len(ports) * len(status["public"])
+    whole = ports.size * len(status["public"])
     return whole - taken["udp"], whole - taken["tcp"], whole - taken["icmp"]

@@ -43,6 +43,15 @@ class PortPool(Generic[Holder]):
         """How many are free."""
         return len(self._free)
 
+    @property
+    def used(self) -> int:
+        """How many are not."""
+        return self.ports.size - len(self._free)
+
+    def has_free(self, barred: Container[int]) -> bool:
+        """Whether there is a port to take."""
+        return any(port not in barred for port in self._free)
+
     def __iter__(self) -> Iterator[Holder]:
         """Those who hold a port, in the order of the ports."""
         return (holder for holder in self._holders if holder is not None)

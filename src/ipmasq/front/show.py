@@ -161,7 +161,8 @@ def stats(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Packets since the start, by what became of them (docs/reasons.md explains each reason).
+    """Packets since the start, by what became of them (docs/reasons.md explains each reason); and how many
+    flows and public ports are in use now.
 
     \b
     Example:
@@ -176,6 +177,9 @@ def stats(
             return
         seen = (row for row in rows if every or row["packets"])
         _table(seen, columns.STATS, "No packet has come yet.")
+        status = next(gateway.rows("status"))
+    flows = {"used": status["flows"], "max": status["max_flows"]}
+    _table(iter([flows, *status["public_ports"]]), columns.USAGE, "")
 
 
 def _show(

@@ -25,6 +25,7 @@ from ipmasq.gateway.logs import quiet
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import describe, make_plane, programs, rates
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
+from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.plane import PlaneError
@@ -252,8 +253,8 @@ class Gateway:
             "networks": [str(network) for network in policy.inside],
             "public": [to_text(address) for address in policy.public],
             "ports": str(policy.ports),
-            "flows": len(self.engine.table.flows),
             "firewall": [str(each) for each in self._firewall.found],
+            **usage(self.engine.table),
             "unsent": self._plane.unsent,
             "failures": self._loop.troubles.count,
             "log_lines_left_out": quiet.left_out,

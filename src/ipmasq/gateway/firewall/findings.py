@@ -70,9 +70,11 @@ def _findings(table: Table, where: Where) -> Iterator[Finding]:
         dropped = [way for way in ways(where) if _is_dropped(table, chain, way)]
         if dropped:
             said = ", ".join(dict.fromkeys(map(str, dropped)))
-            all_ = dropped[0].state == NEW and dropped[0].oif == UP or dropped[0].iif == UP
+            all_ = (dropped[0].state == NEW and dropped[0].oif == UP) or dropped[0].iif == UP
             what = "what inside hosts send or receive" if all_ else "what servers and helpers await"
-            text = f"the host's firewall drops {what}: {whose}, chain {chain}, does not accept {said}"
+            text = (
+                f"the host's firewall drops {what}: {whose}, chain {chain}, does not accept {said}"
+            )
             yield Finding(whose, text, f"add: {' && '.join(remedy(table, chain))}")
     unseen = sum(
         _never_sees(rule, where) for chain in table.chains.values() for rule in chain.rules
@@ -113,7 +115,7 @@ def remedy(table: Table, chain: str) -> Sequence[str]:
         return ("ufw route allow in on ipmasq-+", "ufw route allow out on ipmasq-+")
     if table.kind == "nft":
         start = f"nft insert rule {table.name} {chain}"
-        return (f"{start} iifname \"ipmasq-*\" accept", f"{start} oifname \"ipmasq-*\" accept")
+        return (f'{start} iifname "ipmasq-*" accept', f'{start} oifname "ipmasq-*" accept')
     place = "DOCKER-USER" if "DOCKER-USER" in table.chains else chain
     return (
         f"{table.kind} -I {place} -i ipmasq-+ -j ACCEPT",

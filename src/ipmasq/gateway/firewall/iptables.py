@@ -71,7 +71,34 @@ def _decided(conditions: tuple[Condition, ...], target: str, returns: bool) -> R
 
 
 EXTENSIONS = frozenset(
-    "LOG NFLOG ULOG MARK CONNMARK CT NOTRACK TCPMSS TOS DSCP TTL CLASSIFY SET TRACE AUDIT CHECKSUM SECMARK"
-    " CONNSECMARK TEE RATEEST IDLETIMER LED HMARK ECN TCPOPTSTRIP SYNPROXY NFQUEUE".split()
+    [
+        "LOG",
+        "NFLOG",
+        "ULOG",
+        "MARK",
+        "CONNMARK",
+        "CT",
+        "NOTRACK",
+        "TCPMSS",
+        "TOS",
+        "DSCP",
+        "TTL",
+        "CLASSIFY",
+        "SET",
+        "TRACE",
+        "AUDIT",
+        "CHECKSUM",
+        "SECMARK",
+        "CONNSECMARK",
+        "TEE",
+        "RATEEST",
+        "IDLETIMER",
+        "LED",
+        "HMARK",
+        "ECN",
+        "TCPOPTSTRIP",
+        "SYNPROXY",
+        "NFQUEUE",
+    ]
 )
 """Targets after which a packet goes on, as a rule; a name that is none of them is a chain's."""

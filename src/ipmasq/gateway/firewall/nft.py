@@ -13,7 +13,17 @@ VERDICTS |= {"return": Verdict.RETURN, "continue": Verdict.CONTINUE}
 KEYS = {("meta", "iifname"): "iif", ("meta", "oifname"): "oif", ("meta", "nfproto"): "nfproto"}
 KEYS |= {("meta", "iif"): "iif", ("meta", "oif"): "oif"}
 KEYS |= {("ct", "state"): "state", ("ct", "status"): "status"}
-HARMLESS = ("counter", "log", "mangle", "ct helper", "notrack", "flow", "comment", "set", "synproxy")
+HARMLESS = (
+    "counter",
+    "log",
+    "mangle",
+    "ct helper",
+    "notrack",
+    "flow",
+    "comment",
+    "set",
+    "synproxy",
+)
 """Statements that say neither when a rule holds nor what becomes of the packet."""
 
 Named = Mapping[tuple[str, str], Sequence[Any]]

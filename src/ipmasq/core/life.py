@@ -90,7 +90,8 @@ class Life:
         if isinstance(decision, Why):
             return decision
         if not opens:
-            return Why.NO_FLOW
+            held = self.admission.holds(protocol, source, destination)
+            return Why.HOST if held else Why.NO_FLOW
         limits = self.policy.limits
         host = source.address if side is Side.INSIDE else decision.server.address
         stranger = side is Side.OUTSIDE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
+from ipmasq.core.host import HostHolds, nothing
 from ipmasq.core.policy import Behaviour, Policy, PortRange
 from ipmasq.core.ports import Chance, PortPool
 from ipmasq.core.side import Side
@@ -20,6 +21,7 @@ class Table:
         self.policy = policy
         self.reserved: frozenset[tuple[int, int]] = frozenset()
         """`(protocol, port)` that the host itself listens on."""
+        self.host_holds: HostHolds = nothing
         self.flows: dict[int, Flow] = {}
         none: dict[bytes, Half] = {}
         self.halves: tuple[list[dict[bytes, Half]], list[dict[bytes, Half]]] = (
@@ -165,7 +167,7 @@ class Table:
         address = promised_at or known_at or self.public_for(inside.address)
         ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
         pool = self._pool(protocol, address, ports)
-        port = pool.take(self._chance, _Barred(self, protocol, address))
+        port = pool.take(self._chance, _Barred(self, protocol, address, remote))
         if port is None:
             return Why.NO_PORTS
         kind = NarrowMapping if narrow else Mapping
@@ -206,11 +208,14 @@ class Table:
 
 
 class _Barred(Container[int]):
-    """Ports that must not be given out though the pool has them: the host listens there, they are
+    """Ports that must not be given out though the pool has them: a socket of the host is there, they are
     forwarded, or a mapping of an earlier policy or of an overlapping range holds them."""
 
-    def __init__(self, table: Table, protocol: int, address: Address) -> None:
+    def __init__(self, table: Table, protocol: int, address: Address, remote: Endpoint) -> None:
+        """`remote`: where the flow goes that needs the port. A socket that is connected to somebody else
+        is in nobody's way."""
         self._table, self._protocol, self._address = table, protocol, address
+        self._remote = remote
 
     def __contains__(self, port: object) -> bool:
         assert isinstance(port, int)
@@ -223,5 +228,9 @@ class _Barred(Container[int]):
                 and forward.public in (None, self._address)
                 and port in forward.ports
                 for forward in table.policy.forwards
+            )
+            or (
+                self._address in table.policy.own
+                and table.host_holds(protocol, self._remote, Endpoint(self._address, port)) > 0
             )
         )

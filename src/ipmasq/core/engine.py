@@ -17,6 +17,7 @@ from ipmasq.core import operate, repeat
 from ipmasq.core import see as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
+from ipmasq.core.door import Speaker
 from ipmasq.core.errors import translate_error, would_pass
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
@@ -31,6 +32,7 @@ from ipmasq.core.reassembly import Datagram, Whole
 from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
+from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
 from ipmasq.core.translate import compose, dress, is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
@@ -252,6 +254,8 @@ class Engine:
         flow = half.flow
         if self.life.ask is not None:
             self.life.ask(flow.id)
+        if segment.flags & tcp.SYN and flow.state is not State.INIT:
+            self._reopen(packet, header, segment, half)
         if flow.watch is not None and flow.helper is not None:
             return self._watched(packet, header, segment, half, flow.watch)
         payload = header.total - header.length - segment.length
@@ -264,6 +268,24 @@ class Engine:
         translate(packet.data, header.length, ipv4.TCP, half, self._hop, packet.partial)
         self._account(half, header.total, believed)
         return Verdict(Why.TRANSLATED, (packet,))
+
+    def _reopen(
+        self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, half: Half
+    ) -> None:
+        """A SYN of a connection that is alive here may belong to a newer one; see `reopening`."""
+        flow, life = half.flow, self.life
+        if not is_intact(packet, header):
+            return
+        if not segment.flags & tcp.ACK:
+            if half is flow.forth and not (flow.watch and flow.watch.began_with(segment)):
+                life.reopenings.note(flow.id, segment)
+        elif half is flow.back:
+            syn = life.reopenings.take(flow.id, segment.acknowledgment)
+            if syn is not None:
+                life.reopen(flow)
+                track(life, flow.forth, syn, 0, 0)
+                if flow.watch is not None:
+                    flow.watch.receive(Speaker.CLIENT, syn, b"", now=life.now)
 
     def _watched(
         self,

@@ -20,6 +20,7 @@ from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.promises import Expectation, Promises
 from ipmasq.core.reassembly import Datagram, Reassembly
+from ipmasq.core.reopening import Reopenings
 from ipmasq.core.repeat import Ask
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
@@ -75,6 +76,7 @@ class Life:
         """Brings what a fast path has seen of a flow (see `ipmasq.core.repeat`)."""
         self.pressing = False
         self._events: list[Event] = []
+        self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.tell)
         self._ids = 0
 
@@ -222,13 +224,35 @@ class Life:
             kind = events.FlowSettled if settled else events.FlowUnsettled
             self.tell(kind(self.now, flow.id))
 
+    def reopen(self, flow: Flow) -> None:
+        """TCP: another connection takes the place of one that both its ends have lost; see `reopening`.
+        What it does itself comes after this, from its first SYN on."""
+        self._forget_helper(flow, Why.REPLACED)
+        flow.state = State.INIT
+        flow.forth.place = flow.back.place = 0
+        self.settle(flow)
+        self.set_timer(flow)
+        if flow.opened_by is Side.OUTSIDE:
+            self.unconfirmed.add(flow)
+        self.bind(flow)
+
+    def _forget_helper(self, flow: Flow, why: Why) -> None:
+        self.release(flow, why)
+        for expectation in self.promises.of(flow):
+            self.end_promise(expectation, Why.MASTER_GONE)
+        if isinstance(flow.helper, Attachment):
+            self.timers.cancel(flow.helper)
+        if flow.watch is not None:
+            flow.watch.close()
+        # Like the table, break cycles: nobody need look for them.
+        flow.helper = flow.watch = None
+
     def end(self, flow: Flow, why: Why) -> None:
         """Forget a flow."""
         if self.ask is not None:
             self.ask(flow.id)
-        self.release(flow, Why.MASTER_GONE)
-        for expectation in self.promises.of(flow):
-            self.end_promise(expectation, Why.MASTER_GONE)
+        self._forget_helper(flow, Why.MASTER_GONE)
+        self.reopenings.discard(flow.id)
         self.unlink(flow)
         self.timers.cancel(flow)
         self.unconfirmed.discard(flow)
@@ -241,13 +265,6 @@ class Life:
                 self.now, flow.id, why, out.packets, out.bytes, back.packets, back.bytes
             )
         )
-        if isinstance(flow.helper, Attachment):
-            self.timers.cancel(flow.helper)
-        if flow.watch is not None:
-            flow.watch.close()
-        # Like the table, break cycles: nobody need look for them.
-        flow.helper = flow.watch = None
-        self.unheard.discard(flow.id)
 
     def unlink(self, flow: Flow) -> None:
         """A data flow has ended: its control flow gets its full idle time again."""

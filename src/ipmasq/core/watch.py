@@ -183,7 +183,8 @@ class Watch:
         """A segment without its payload, in the other end's sequence space; nothing is remembered of it.
         For one that is not believable: its receiver judges it, and may have to answer."""
         stream = self.streams[speaker]
-        if stream is not None:
+        # A SYN that is not of this connection is of a newer one, which begins with the number that it says.
+        if stream is not None and not segment.flags & SYN:
             position = stream.shifted(stream.position(segment.sequence))
             segment = segment._replace(sequence=stream.sequence(position))
         acknowledgment = self.acknowledged(speaker, segment)
@@ -197,6 +198,11 @@ class Watch:
         if stream is None or not segment.flags & ACK:
             return segment.acknowledgment
         return stream.sequence(stream.original(stream.edited_position(segment.acknowledgment)))
+
+    def began_with(self, syn: Segment) -> bool:
+        """Whether this SYN of the client's is the one with which the connection began."""
+        stream = self.streams[Speaker.CLIENT]
+        return stream is not None and stream.first == tcp.advance(syn.sequence, 1)
 
     def ended(self, speaker: Speaker) -> bool:
         """Whether `speaker` has said all, and all of it has arrived."""
@@ -214,6 +220,7 @@ class Watch:
         stream = self.streams[speaker]
         if stream is None or (not self._is_open and stream.first != first):
             self.start(speaker, first, at_start=True)
+        if not self._is_open:
             end.mss = int.from_bytes(mss, "big") if mss and len(mss) == 2 else USUAL_MSS
             end.scale = min(scale[0], 14) if scale else 0
             end.takes_sack = tcp.option(segment.options, tcp.SACK_PERMITTED) is not None

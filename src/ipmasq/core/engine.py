@@ -277,7 +277,13 @@ class Engine:
         if not is_intact(packet, header):
             return
         if not segment.flags & tcp.ACK:
-            if half is flow.forth and not (flow.watch and flow.watch.began_with(segment)):
+            first = tcp.advance(segment.sequence, 1)
+            old = (
+                flow.watch.began_at(first)
+                if flow.watch
+                else is_near(half, first, half.acknowledged)
+            )
+            if half is flow.forth and not old:
                 life.reopenings.note(flow.id, segment)
         elif half is flow.back:
             syn = life.reopenings.take(flow.id, segment.acknowledgment)

@@ -4,6 +4,9 @@ To the gateway the old connection is alive, and anybody can write a SYN, so a SY
 server has lost the old connection too, it answers that SYN with one of its own that acknowledges it exactly, as
 only who received it can (RFC 9293, 3.5); then the flow begins anew, with the same mapping. If the server has
 not lost it, it answers with a challenge acknowledgment, and the client resets the old connection itself.
+
+A SYN whose number is within reach of the old connection's need not begin anything anew if nobody inspects the
+flow: what follows it is believed as it is. It may also be the old one, which comes late.
 """
 
 from __future__ import annotations

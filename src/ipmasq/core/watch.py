@@ -199,10 +199,10 @@ class Watch:
             return segment.acknowledgment
         return stream.sequence(stream.original(stream.edited_position(segment.acknowledgment)))
 
-    def began_with(self, syn: Segment) -> bool:
-        """Whether this SYN of the client's is the one with which the connection began."""
+    def began_at(self, first: int) -> bool:
+        """Whether this is the sequence number of the first byte that the client said."""
         stream = self.streams[Speaker.CLIENT]
-        return stream is not None and stream.first == tcp.advance(syn.sequence, 1)
+        return stream is not None and stream.first == first
 
     def ended(self, speaker: Speaker) -> bool:
         """Whether `speaker` has said all, and all of it has arrived."""

@@ -72,6 +72,9 @@ struct device {
 
 #define DEVICES 64
 
+/* Of `skb->mark`: on its way past the firewall, between an inside interface and the outside one. */
+#define ADMITTED 0x10000000
+
 #define TIME_SHIFT 20
 #define TRAFFIC_SHIFT 38 /* 256 GB and 67 million packets between two looks */
 
@@ -84,6 +87,11 @@ struct state {
 	__u32 homes;  /* slots that can be a home; WINDOW more stand behind them */
 	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
 	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
+	/* once.h */
+	__u32 outside; /* the outside interface */
+	__u32 twice;   /* packets pass the host's firewall twice, as without programs */
+	__u8 address[6];
+	__u16 ethernet; /* whether it has a link layer, and this address there */
 };
 
 /* Who pays for a packet that goes up to the engine (police.h). */

@@ -88,7 +88,7 @@ def test_a_segment_that_is_out_of_window_changes_nothing_and_goes_on(
     assert talk.heard(SERVER) == b"NOOP\r\n"
     talk.say(SERVER, b"200 fine\r\n")
     assert talk.heard(CLIENT).endswith(b"200 fine\r\n")
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 @ports
@@ -99,10 +99,10 @@ def test_a_syn_ack_must_acknowledge_the_syn(port):
     for wrong in (0, 1, syn.seq, syn.seq + 2, syn.seq + 5000):
         forged = packets.tcp(OUT1, port, *syn.source, SYN | ACK, seq=5, ack=wrong)
         talk.world.send(forged)
-        assert talk.world.flow.state == "init"
+        assert talk.world.flow.state == "SYN_SENT"
     answer = packets.tcp(OUT1, port, *syn.source, SYN | ACK, seq=5, ack=syn.seq + 1)
     talk.world.send(answer).reaches(IN1, 4000)
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 @ports
@@ -112,12 +112,12 @@ def test_a_forged_syn_of_the_server_does_not_open_a_connection(port):
     talk = connected(port, opened=False)
     syn = talk.syn()
     talk.world.send(packets.tcp(OUT1, port, *syn.source, SYN, seq=4711))
-    assert talk.world.flow.state == "init"
+    assert talk.world.flow.state == "SYN_SENT"
     talk.world.send(packets.tcp(OUT1, port, *syn.source, SYN | ACK, seq=900, ack=syn.seq + 1))
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
     talk.world.tcp(IN1, 4000, OUT1, port, ACK, seq=syn.seq + 1, ack=901)
     talk.world.tcp(IN1, 4000, OUT1, port, FIN | ACK, seq=syn.seq + 1, ack=901)
-    assert talk.world.flow.state == "c-fin"
+    assert talk.world.flow.state == "FIN_WAIT"
 
 
 @ports
@@ -147,9 +147,9 @@ def test_a_client_that_crashed_uses_its_tuple_again_at_once(port, said):
     assert (challenge.seq, challenge.destination) == (server.said, client.me)
     talk.send(CLIENT, RST, seq=challenge.ack, ack=0).reaches(OUT1, port)
     again = talk.send(CLIENT, SYN, ack=0).one
-    assert talk.world.flow.state == "init"
+    assert talk.world.flow.state == "SYN_SENT"
     talk.world.send(packets.tcp(OUT1, port, *again.source, SYN | ACK, seq=5, ack=again.seq + 1))
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 @ports
@@ -164,10 +164,10 @@ def test_ends_recover_where_the_server_still_holds_a_connection_that_the_gateway
     assert (challenge.seq, challenge.ack) == (77, 4_000_000)
     reset = talk.world.tcp(IN1, 4000, OUT1, port, RST, seq=4_000_000).one
     assert (reset.seq, reset.destination.address) == (4_000_000, OUT1)
-    assert talk.world.flow.state == "init"
+    assert talk.world.flow.state == "SYN_SENT"
     again = talk.world.tcp(IN1, 4000, OUT1, port, SYN, seq=syn.seq).one
     talk.world.send(packets.tcp(OUT1, port, *again.source, SYN | ACK, seq=5, ack=syn.seq + 1))
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 @ports
@@ -179,12 +179,12 @@ def test_a_blind_fin_ends_nothing_and_the_real_one_does(port):
     for distance in (1 << 16, 1 << 20, 50_000_000):
         talk.send(SERVER, ACK, seq=server.said, ack=server.awaited + distance + 1)
         talk.send(SERVER, FIN | ACK, seq=server.said + distance + 1)
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
     talk.say(SERVER, b"221 bye\r\n")
     finished = talk.finish(SERVER)
     assert finished.one.flags & FIN
     assert talk.heard(CLIENT) == b"220 ready\r\n221 bye\r\n"
-    assert talk.world.flow.state == "s-fin"
+    assert talk.world.flow.state == "CLOSE_WAIT"
 
 
 @pytest.mark.parametrize(("scale", "jump", "believed"), [(7, 8_000_000, True), (0, 70_000, False)])
@@ -258,7 +258,7 @@ def test_a_damaged_segment_changes_no_state(flags):
     data[-1] ^= 1
     passage = talk.world.send(bytes(data), intact=False)
     assert passage.why is Why.TRANSLATED
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 def test_out_of_window_segments_keep_no_connection_alive():

@@ -22,10 +22,11 @@ from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.helping import Attachment
+from ipmasq.core.identification import Identifications
 from ipmasq.core.life import FAILED_BYTES, Life
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
-from ipmasq.core.reassembly import Datagram
+from ipmasq.core.reassembly import Datagram, Whole
 from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
@@ -37,6 +38,7 @@ from ipmasq.core.why import Why
 from ipmasq.core.window import is_believable, is_near
 from ipmasq.wire import icmp, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.fragment import cut
 from ipmasq.wire.packet import Packet
 
 _IP = struct.Struct("!BxH2xHBB")
@@ -67,6 +69,7 @@ class Engine:
         self.counts = self.life.counts
         """Packets by `Why`."""
         self._timers = self.life.timers
+        self._identifications = Identifications(chance)
         self._hop = policy.hop
 
     @property
@@ -164,9 +167,26 @@ class Engine:
             return Verdict(Why.HELD)
         if isinstance(whole, Why):
             return Verdict(whole)
-        header = ipv4.read(whole.data)
+        header = ipv4.read(whole.packet.data)
         assert header is not None
-        return self._by_protocol(whole, header, side)
+        verdict = self._by_protocol(whole.packet, header, side)
+        return verdict if verdict.why is Why.HOST else self._in_fragments(verdict, header, whole)
+
+    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Whole) -> Verdict:
+        """What leaves because of a datagram that came in fragments: with an identification that its new
+        source has not used, and, with DF, in fragments no larger than those."""
+        packets: list[Packet] = []
+        for packet in verdict.packets:
+            data = packet.data
+            source = bytes(data[12:16])
+            if source != before.source:
+                number = self._identifications.take(source, bytes(data[16:20]), data[9])
+                ipv4.replace(data, 4, number.to_bytes(2, "big"))
+            if before.dont_fragment:
+                packets += [Packet(each, note=packet.note) for each in cut(data, whole.largest)]
+            else:
+                packets.append(packet)
+        return Verdict(verdict.why, packets)
 
     def _by_protocol(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
         data, length = packet.data, header.length

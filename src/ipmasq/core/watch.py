@@ -487,7 +487,9 @@ class Watch:
                 else stream.edited(position + len(payload), round_up=True)
             )
             if to > start or position >= stream.unseen:
-                yield stream.slice(start, to)
+                found = stream.slice(start, to)
+                # As in `_asked`: what is kept no longer is answered by its listener if asked like this.
+                yield found if found[1] else (min(start, stream.transparent - 1), b"")
         raw = payload[max(0, boundary - position) :]
         if raw or (start >= stream.transparent and position >= stream.unseen):
             yield max(stream.edited(position), stream.transparent), raw

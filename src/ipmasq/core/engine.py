@@ -22,6 +22,7 @@ from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.helping import Attachment
+from ipmasq.core.host import HostHolds
 from ipmasq.core.identification import Identifications
 from ipmasq.core.life import FAILED_BYTES, Life
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
@@ -465,6 +466,10 @@ class Engine:
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
         """`(protocol, port)` that the host itself listens on: never given out."""
         self.table.reserved = ports
+
+    def ask_host(self, holds: HostHolds) -> None:
+        """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
+        self.table.host_holds = holds
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""

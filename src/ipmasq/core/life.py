@@ -95,7 +95,8 @@ class Life:
         if isinstance(decision, Why):
             return decision
         if not opens:
-            return Why.NO_FLOW
+            held = self.admission.holds(protocol, source, destination)
+            return Why.HOST if held else Why.NO_FLOW
         if decision.expectation and not intact():
             # It is met once. A damaged packet would use it up, perhaps with ports that nobody has.
             return Why.BAD_CHECKSUM

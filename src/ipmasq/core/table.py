@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
+from ipmasq.core.host import HostHolds, nothing
 from ipmasq.core.policy import Behaviour, Policy, Ports
 from ipmasq.core.ports import Chance, PortPool
 from ipmasq.core.side import Side
@@ -20,6 +21,7 @@ class Table:
         self.policy = policy
         self.reserved: frozenset[tuple[int, int]] = frozenset()
         """`(protocol, port)` that the host itself listens on."""
+        self.host_holds: HostHolds = nothing
         self.flows: dict[int, Flow] = {}
         none: dict[bytes, Half] = {}
         self.halves: tuple[list[dict[bytes, Half]], list[dict[bytes, Half]]] = (
@@ -171,7 +173,7 @@ class Table:
         address = promised_at or known_at or self.public_for(inside.address)
         ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
         pool = self.pool(protocol, address, ports)
-        port = pool.take(self._chance, _Barred(self, protocol, address))
+        port = pool.take(self._chance, _Barred(self, protocol, address, remote))
         if port is None:
             return Why.NO_PORTS
         kind = NarrowMapping if narrow else Mapping
@@ -190,7 +192,7 @@ class Table:
             return Why.PORT_LIMIT
         address = known_at or self.public_for(inside.address)
         pool = self.pool(protocol, address, self.policy.ports)
-        free = pool.has_free(_Barred(self, protocol, address))
+        free = pool.has_free(_Barred(self, protocol, address, remote))
         return None if free else Why.NO_PORTS
 
     def usage(self) -> list[PortPool[Mapping]]:
@@ -230,11 +232,14 @@ class Table:
 
 
 class _Barred(Container[int]):
-    """Ports that must not be given out though the pool has them: the host listens there, they are
+    """Ports that must not be given out though the pool has them: a socket of the host is there, they are
     forwarded, a trigger opens them, or a mapping of an earlier policy or of an overlapping range holds them."""
 
-    def __init__(self, table: Table, protocol: int, address: Address) -> None:
+    def __init__(self, table: Table, protocol: int, address: Address, remote: Endpoint) -> None:
+        """`remote`: where the flow goes that needs the port. A socket that is connected to somebody else
+        is in nobody's way."""
         self._table, self._protocol, self._address = table, protocol, address
+        self._remote = remote
 
     def __contains__(self, port: object) -> bool:
         assert isinstance(port, int)
@@ -251,5 +256,9 @@ class _Barred(Container[int]):
             or any(
                 trigger.opens_protocol == protocol and port in trigger.opens_ports
                 for trigger in table.policy.triggers
+            )
+            or (
+                self._address in table.policy.own
+                and table.host_holds(protocol, self._remote, Endpoint(self._address, port)) > 0
             )
         )

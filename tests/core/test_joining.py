@@ -101,3 +101,20 @@ def test_an_acknowledgment_that_comes_late_does_not_move_the_beginning_back() ->
     assert flow.watch is not None
     assert flow.watch.streams[0] is not None
     assert tcp.distance(talk.first[Side.INSIDE], flow.watch.streams[0].first) == 8
+
+
+@pytest.mark.parametrize("at", [0, 18])
+def test_what_arrived_is_still_answered_when_a_helper_has_come_again_and_gone(at: int) -> None:
+    """Its listener's acknowledgment was lost. An empty segment where it awaits the next byte would go unanswered."""
+    talk = Conversation().open()
+    line = b"PORT 10,0,0,2,4,1\r\n"
+    heard = len(talk.client(line).payload)
+    talk.hears(Side.OUTSIDE, heard)
+    for _ in range(2):
+        talk.engine.unload_helper("ftp", talk.now)
+        talk.engine.load_helper(FTP, talk.now)
+    talk.engine.unload_helper("ftp", talk.now)
+    ((sequence, payload),) = talk.client(line[at:], at=at).spans
+    assert sequence < heard
+    assert payload in (b"", talk.client(line[at:], at=at).payload)
+    assert talk.client(b"NOOP\r\n").spans == [(heard, b"NOOP\r\n")]

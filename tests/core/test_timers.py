@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.timers import Bucket, Timers
+from ipmasq.core.timers import SOON, Bucket, Timers
 
 
 class Thing:
@@ -24,6 +24,24 @@ def test_a_thing_comes_up_in_the_second_after_its_deadline_and_once():
     assert list(timers.due(11)) == [thing]
     assert list(timers.due(100)) == []
     assert timers.next == inf
+
+
+def test_what_cannot_wait_for_a_second_comes_up_at_the_next_fraction_of_one():
+    timers: Timers[Thing] = Timers()
+    soon, later = Thing(), Thing()
+    timers.set(later, 10.2)
+    timers.set(soon, 10.2, SOON)
+    assert timers.next == 10.25
+    assert list(timers.due(10.25)) == [soon]
+    assert timers.next == 11
+    assert list(timers.due(11)) == [later]
+
+
+@given(st.floats(0, 1e6), st.sampled_from([1, SOON]))
+def test_nothing_comes_up_early_or_a_unit_late(deadline: float, unit: float):
+    timers: Timers[Thing] = Timers()
+    timers.set(Thing(), deadline, unit)
+    assert deadline <= timers.next <= deadline + unit
 
 
 def test_a_new_deadline_replaces_the_old_one_whether_earlier_or_later():

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ipmasq.core.budget import MOST_RATES, Rate
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
-from ipmasq.core.watch import HOLD, MOST_REPEATS
+from ipmasq.core.timers import SOON
+from ipmasq.core.watch import HOLD, MOST_REPEATS, REPEAT_AFTER
 from ipmasq.core.why import Why
 from ipmasq.helpers.ftp import Ftp
 from tests.core.conversation import (
@@ -99,6 +100,44 @@ def test_what_is_withheld_leaves_when_its_helper_goes(how: str) -> None:
     talk.later(HOLD + 1)
     assert own(talk) == [(0, b"PORT 10")]
     assert talk.client(b",0,0,2,4,1\r\n").payload == b",0,0,2,4,1\r\n"
+
+
+def test_what_was_acknowledged_early_is_repeated_as_soon_as_a_sender_would() -> None:
+    talk = Conversation().open()
+    talk.client(b"PORT 10")
+    talk.client(b",0,0,2,4,1\r\n")
+    talk.later(REPEAT_AFTER - 0.01)
+    assert own(talk) == []
+    talk.later(0.01 + SOON)
+    ((at, repeated),) = own(talk)
+    assert (at, repeated[:7]) == (0, b"PORT 20")
+
+
+@pytest.mark.row("A-23", "A-28")
+@given(
+    seq=st.integers(1 << 16, 1 << 22) | st.integers(-1 << 22, -1 << 16),
+    ack=st.integers(1 << 16, 1 << 22) | st.integers(-1 << 22, -1 << 16),
+    which=st.sampled_from(["sequence", "acknowledgment", "both"]),
+    side=st.sampled_from(Side),
+)
+def test_the_gateway_speaks_with_no_number_of_a_segment_that_is_only_within_a_scaled_window(
+    seq: int, ack: int, which: str, side: Side
+) -> None:
+    """A timestamp that was forged would have the speaker throw away what the listener itself says (PAWS)."""
+    stamps = b"\1\1\x08\x0a" + (7).to_bytes(4, "big") * 2
+    talk = Conversation(permits=b"\1\3\3\7", options=stamps).open()
+    talk.client(b"NOOP\r\n")
+    talk.hears(Side.OUTSIDE, 6)
+    forged = b"\1\1\x08\x0a" + b"\x7f" * 8
+    heard, said = talk.heard[side], talk.said[side]
+    if which != "sequence":
+        talk.heard[side] = heard + ack
+    at = said - 1 if which == "acknowledgment" else said + seq
+    talk.send(side, b"", at, window=1, options=forged)
+    talk.heard[side] = heard
+    (answer,) = talk.client(b"PORT 10").answers
+    assert answer.segment.options == stamps
+    assert answer.segment.window == 60000
 
 
 @pytest.mark.row("SEQ-3")

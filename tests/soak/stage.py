@@ -185,7 +185,8 @@ def stage(plane: str, seed: int) -> Iterator[Stage]:
 
 
 def configuration(socket: Path, more: str = "") -> str:
-    """Short idle times, so that flows of all ages end while it runs and soon afterwards."""
+    """Short idle times, so that flows of all ages end while it runs and soon afterwards. But a connection that is
+    being opened outlives every pause between two repetitions of a SYN-ACK within `PATIENCE` (8 s at most)."""
     return dedent(f"""\
         [gateway]
         inside = ["10.0.0.0/24"]
@@ -193,7 +194,7 @@ def configuration(socket: Path, more: str = "") -> str:
 
         [timeouts]
         tcp_established = 30
-        tcp_opening = 5
+        tcp_opening = 10
         tcp_closing = 5
         udp = 10
         icmp = 5

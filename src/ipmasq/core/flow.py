@@ -239,7 +239,7 @@ MOST_REACH = 30
 
 
 CONFIRMED = 1 << 20
-"""Bytes around the server's place within which the client's acknowledgment shows that it received an answer."""
+"""Bytes behind the server's place within which the client's acknowledgment shows that it received an answer."""
 
 
 @cache
@@ -368,7 +368,7 @@ class Flow:
         if self.state is not State.ESTABLISHED:
             return self.state is State.INIT
         ahead = (self.back.end - self.forth.acknowledged) & 0xFFFFFFFF
-        return ahead == 1 or CONFIRMED < ahead < 0x1_0000_0000 - CONFIRMED
+        return ahead == 1 or ahead > CONFIRMED
 
     @property
     def is_over(self) -> bool:

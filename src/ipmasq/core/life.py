@@ -26,7 +26,7 @@ from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.tcp_states import OVER, State
-from ipmasq.core.timers import Timers
+from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.translate import compose
 from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.core.watch import Watch
@@ -380,7 +380,7 @@ class Life:
         watch = attachment.flow.watch
         deadline = watch.deadline if watch is not None else inf
         if deadline < inf:
-            self.timers.set(attachment, max(deadline, self.now))
+            self.timers.set(attachment, max(deadline, self.now), SOON)
 
     def _expire(self, attachment: Attachment) -> None:
         """What is withheld leaves, and what was acknowledged early is repeated."""

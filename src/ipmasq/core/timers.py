@@ -1,7 +1,8 @@
 """Deadlines, derived: things are looked at again when they could be due, and cost nothing in between.
 
-Each thing stands in one bucket, a whole second. When the bucket comes up, its owner recomputes the
-deadline from the facts and puts the thing back if it has lived on; a packet never touches a timer.
+Each thing stands in one bucket, which comes up at a whole second, or at a fraction of one for what cannot wait
+so long. When the bucket comes up, its owner recomputes the deadline from the facts and puts the thing back if
+it has lived on; a packet never touches a timer.
 
 What leaves a bucket before its second is only forgotten there; once most of a bucket has left, it is
 cleared of them. So a connection that has ended does not stay in memory for the two hours that it might
@@ -23,9 +24,12 @@ class Timed(Protocol):
 
 T = TypeVar("T", bound=Timed)
 
+SOON = 1 / 16
+"""Seconds between the buckets for what a connection waits for. A power of two: multiples of it are exact."""
+
 
 class Bucket(Generic[T]):
-    """What is to be looked at in one second."""
+    """What is to be looked at at one moment."""
 
     __slots__ = ("left", "things")
 
@@ -42,18 +46,19 @@ class Bucket(Generic[T]):
 
 class Timers(Generic[T]):
     def __init__(self) -> None:
-        self._buckets: dict[int, Bucket[T]] = {}
-        self._order: list[int] = []
+        self._buckets: dict[float, Bucket[T]] = {}
+        self._order: list[float] = []
         self.next: float = inf
         """When something could be due, on the engine's clock; infinite if nothing ever will."""
 
-    def set(self, thing: T, deadline: float) -> None:
-        """Look at `thing` at `deadline` (seconds); replaces what was set for it before."""
-        second = ceil(deadline)
-        bucket = self._buckets.get(second)
+    def set(self, thing: T, deadline: float, unit: float = 1) -> None:
+        """Look at `thing` at `deadline` (seconds), or up to `unit` later: 1 or SOON. Replaces what was set for
+        it before."""
+        moment = ceil(deadline / unit) * unit
+        bucket = self._buckets.get(moment)
         if bucket is None:
-            bucket = self._buckets[second] = Bucket()
-            heappush(self._order, second)
+            bucket = self._buckets[moment] = Bucket()
+            heappush(self._order, moment)
             self.next = self._order[0]
         elif thing.due is bucket:
             return
@@ -72,9 +77,9 @@ class Timers(Generic[T]):
     def due(self, now: float) -> Iterator[T]:
         """Take out everything that is due."""
         while self._order and self._order[0] <= now:
-            second = heappop(self._order)
+            moment = heappop(self._order)
             self.next = self._order[0] if self._order else inf
-            bucket = self._buckets.pop(second)
+            bucket = self._buckets.pop(moment)
             # One by one: what is due may end what stands behind it, or stand here twice.
             for thing in bucket.things:
                 if thing.due is bucket:

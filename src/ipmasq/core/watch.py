@@ -29,6 +29,10 @@ MOST_REPEATS = 8
 """Repetitions after which the listener is given up, 51 s after the first."""
 MOST_BLOCKS = 3
 """SACK blocks that have room beside timestamps."""
+CLOSE = 0xFFFF
+"""Bytes around what is known within which both numbers of a segment must be for its window and its timestamp to
+be used in segments of the gateway's own. A control connection has no more under way; and who cannot see it hits
+that with one segment in 2^30, however large windows its ends have agreed on."""
 USUAL_MSS = 536
 """What every host takes that says nothing else (RFC 9293, 3.7.1)."""
 LEAST_MSS = 88
@@ -247,21 +251,16 @@ class Watch:
 
     def _acknowledge(self, speaker: Speaker, segment: Segment, position: int) -> Segment:
         """The segment, which begins at `position`, as the other end must see what it acknowledges."""
-        end, mine = self._ends[speaker], self.streams[speaker]
-        stamp = tcp.option(segment.options, tcp.TIMESTAMPS)
-        if stamp and (mine is None or position <= mine.received):  # RFC 7323, 4.3
-            end.timestamp = stamp[:4]
-        stream = self.streams[speaker.other]
+        mine, stream = self.streams[speaker], self.streams[speaker.other]
         if not segment.flags & ACK or stream is None:
             return segment
-        end.window = segment.window
         edited = stream.edited_position(segment.acknowledgment)
-        if end.scale is not None and not segment.flags & SYN:
-            end.edge = max(end.edge or 0, edited + (segment.window << end.scale))
+        ahead = position - mine.received if mine is not None else -1
+        if abs(ahead) <= CLOSE and abs(edited - stream.acknowledged) <= CLOSE:
+            self._learn(speaker, segment, edited, in_order=ahead <= 0)
         stream.acknowledge(edited)
         original = stream.original(edited)
         if original > stream.received + stream.ended:
-            ahead = position - mine.received if mine is not None else -1
             if ahead == 0 or (0 < ahead <= 0xFFFF and original - stream.received <= MOST_SKIPPED):
                 self._skip(speaker.other, stream, original, ahead == 0)
             edited = min(edited, stream.ready)
@@ -278,6 +277,16 @@ class Watch:
             window=self._window(speaker, segment.flags, segment.window, early - original),
             options=self._map_sack(stream, segment.options),
         )
+
+    def _learn(self, speaker: Speaker, segment: Segment, edited: int, in_order: bool) -> None:
+        """Remember of a segment, which acknowledges up to `edited`, what segments of the gateway's own need."""
+        end = self._ends[speaker]
+        stamp = tcp.option(segment.options, tcp.TIMESTAMPS)
+        if stamp and in_order:  # RFC 7323, 4.3
+            end.timestamp = stamp[:4]
+        end.window = segment.window
+        if end.scale is not None and not segment.flags & SYN:
+            end.edge = max(end.edge or 0, edited + (segment.window << end.scale))
 
     def _skip(self, speaker: Speaker, stream: Stream, original: int, is_exact: bool) -> None:
         """The listener has acknowledged what was never seen here. It is believed at once if it stands
@@ -485,7 +494,9 @@ class Watch:
                 else stream.edited(position + len(payload), round_up=True)
             )
             if to > start or position >= stream.unseen:
-                yield stream.slice(start, to)
+                found = stream.slice(start, to)
+                # As in `_asked`: what is kept no longer is answered by its listener if asked like this.
+                yield found if found[1] else (min(start, stream.transparent - 1), b"")
         raw = payload[max(0, boundary - position) :]
         if raw or (start >= stream.transparent and position >= stream.unseen):
             yield max(stream.edited(position), stream.transparent), raw

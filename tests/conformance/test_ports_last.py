@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ipmasq.core import events
 from ipmasq.core.policy import HelperUse, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
@@ -122,3 +123,39 @@ def test_an_mget_of_many_files_takes_no_port_from_others():
         talk.say(SERVER, b"150 here\r\n226 done\r\n")
         assert short_connection(world, IN2, 1024 + number, Endpoint(OUT2, 443))
     assert len(world.engine.table.mappings()) <= 2
+
+
+@pytest.mark.parametrize(
+    "end", ["login", "restart", "closed", "reset by the client", "reset by the server"]
+)
+def test_expectations_end_with_their_session(end: str):
+    world = World(helpers=(FTP,), ports=FEW)
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
+    talk.say(SERVER, b"220 ready\r\n")
+    talk.say(CLIENT, b"PORT " + numbers(IN1, 5000) + b"\r\n")
+    talk.say(SERVER, b"200 fine\r\n")
+    assert world.expectations == 1
+    if end == "closed":
+        talk.finish(CLIENT)
+        talk.finish(SERVER)
+    elif end.startswith("reset"):
+        talk.reset(CLIENT if end.endswith("client") else SERVER)
+    else:
+        talk.say(CLIENT, b"USER other\r\n" if end == "login" else b"REIN\r\n")
+    assert world.expectations == 0
+    (ended,) = world.events(events.ExpectationEnded)
+    gone = end in ("login", "restart")
+    assert ended.why is (Why.WITHDRAWN if gone else Why.MASTER_GONE)
+    world.tcp(OUT1, 20, *ended.public, SYN).is_dropped(Why.NO_MAPPING)
+    assert len(world.engine.table.mappings()) == (1 if gone else 0)
+
+
+def test_what_a_pipelined_login_announces_afterwards_is_kept():
+    """The answers to the login come later than the announcement."""
+    world = World(helpers=(FTP,), ports=FEW)
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
+    talk.say(SERVER, b"220 ready\r\n")
+    login = b"USER me\r\nPASS x\r\nPORT " + numbers(IN1, 5000) + b"\r\n"
+    talk.say(CLIENT, login)
+    talk.say(SERVER, b"331 password\r\n230 hello\r\n200 fine\r\n")
+    assert world.expectations == 1

@@ -430,6 +430,18 @@ class Life:
             if mapping is not None:
                 self.table.drop_unused(mapping)
 
+    def forget(self, flow: Flow) -> None:
+        """What it has announced is void."""
+        for expectation in self.promises.of(flow):
+            self.end_promise(expectation, Why.WITHDRAWN)
+
+    def finish(self, flow: Flow) -> None:
+        """A connection is over, though late packets may come: its ports are free, and what it has announced
+        is void."""
+        self.table.free_ports(flow)
+        for expectation in self.promises.of(flow):
+            self.end_promise(expectation, Why.MASTER_GONE)
+
     def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""
         use = attachment.registered.use

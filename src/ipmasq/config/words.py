@@ -40,6 +40,8 @@ def _sentence(error: Any) -> str:
             return f"{shown(value)} is not a whole number"
         case "greater_than_equal":
             return f"{shown(value)} is too small; at least {context['ge']}"
+        case "less_than_equal":
+            return f"{shown(value)} is too large; at most {context['le']:,}"
         case "model_type" | "dict_type":
             return f"{shown(value)} stands where a table must be"
     return str(error["msg"])

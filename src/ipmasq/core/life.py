@@ -95,7 +95,9 @@ class Life:
             return Why.NO_FLOW
         host = source.address if side is Side.INSIDE else decision.server.address
         while (lacking := self.table.lacks_room(host)) is not None:
-            if side is Side.INSIDE or not self._give_way(host):
+            if lacking is Why.TABLE_FULL and (over := self.table.oldest_over()):
+                self.end(over, Why.REPLACED)
+            elif side is Side.INSIDE or not self._give_way(host):
                 return self._refused(lacking, host, protocol)
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
@@ -438,7 +440,7 @@ class Life:
     def finish(self, flow: Flow) -> None:
         """A connection is over, though late packets may come: its ports are free, and what it has announced
         is void."""
-        self.table.free_ports(flow)
+        self.table.finish(flow)
         for expectation in self.promises.of(flow):
             self.end_promise(expectation, Why.MASTER_GONE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container
 
 from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
@@ -31,7 +32,10 @@ class Table:
             for side in self.halves:
                 side[protocol] = {}
         self.hosts: dict[Address, int] = {}
-        """Flows per inside host."""
+        """Flows per inside host, without those that are `over`."""
+        self.over: dict[int, Flow] = {}
+        """Connections that are over, in the order in which they were found to be: late packets find them, but
+        they count to nobody, and give way when the table is full."""
         self.ports: dict[tuple[int, Address], int] = {}
         """Public ports by protocol and inside host."""
         self._chance = chance
@@ -66,13 +70,36 @@ class Table:
         del self.flows[flow.id]
         for half in (flow.forth, flow.back):
             del self.halves[half.side][flow.protocol][half.key]
-        host = flow.host
-        self.hosts[host] -= 1
-        if not self.hosts[host]:
-            del self.hosts[host]
+        if not self.over.pop(flow.id, None):
+            self._count(flow.host, -1)
         self.free_ports(flow)
         # Break the cycle, so that the memory is free at once and no collector need ever run.
         del flow.forth.flow, flow.back.flow
+
+    def finish(self, flow: Flow) -> None:
+        """A connection is over."""
+        if flow.id not in self.over:
+            self.over[flow.id] = flow
+            self._count(flow.host, -1)
+        self.free_ports(flow)
+
+    def oldest_over(self) -> Flow | None:
+        """The connection that is over for longest. One that lives again (RFC 7857, 2.2: data after a reset)
+        is counted again."""
+        while self.over:
+            flow = next(iter(self.over.values()))
+            if flow.is_over:
+                return flow
+            del self.over[flow.id]
+            self._count(flow.host, 1)
+        return None
+
+    def _count(self, host: Address, more: int) -> None:
+        count = self.hosts.get(host, 0) + more
+        if count:
+            self.hosts[host] = count
+        else:
+            del self.hosts[host]
 
     def free_ports(self, flow: Flow) -> None:
         """A flow is over: its public ports are free for other mappings, unless live flows use them. What
@@ -91,19 +118,23 @@ class Table:
         """Raise AssertionError unless every index, count and reference agrees with the flows."""
         hosts: dict[Address, int] = {}
         flows: dict[int, int] = {}
+        linked = Counter(id(flow.master) for flow in self.flows.values())
         for flow in self.flows.values():
             assert flow.forth.flow is flow is flow.back.flow
             for half in (flow.forth, flow.back):
                 assert self.halves[half.side][flow.protocol][half.key] is half
-            hosts[flow.host] = hosts.get(flow.host, 0) + 1
+            if flow.id in self.over:
+                assert self.over[flow.id] is flow
+            else:
+                hosts[flow.host] = hosts.get(flow.host, 0) + 1
             for mapping, half in ((flow.mapping, flow.back), (flow.server_mapping, flow.forth)):
                 if mapping:
                     flows[id(mapping)] = flows.get(id(mapping), 0) + 1
                     assert mapping.has_peer(half.remote)
                     assert self.mapping_at(flow.protocol, mapping.public) is mapping
-            linked = sum(other.master is flow for other in self.flows.values())
-            assert flow.links <= linked
+            assert flow.links <= linked[id(flow)]
         assert hosts == self.hosts
+        assert self.over.keys() <= self.flows.keys()
         halves = {id(table): len(table) for side in self.halves for table in side}
         assert sum(halves.values()) == 2 * len(self.flows)
         ports: dict[tuple[int, Address], int] = {}

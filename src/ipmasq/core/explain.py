@@ -65,7 +65,8 @@ def _refusal(
     if why is not None and not from_inside and life.unconfirmed.oldest(host, life.ask):
         why = None  # that one would give way
     if why is None and from_inside and life.policy.public:
-        why = table.lacks_port(protocol, source, destination, known_at(decision))
+        server = decision.side, decision.server
+        why = table.lacks_port(protocol, source, destination, known_at(decision), server)
     return None if why is None else sentence(why, host, protocol, most_of(table, why))
 
 

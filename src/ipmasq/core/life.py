@@ -102,13 +102,25 @@ class Life:
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
         for left in reversed(range(TRIES)):
-            mapping = self.table.map(protocol, source, destination, known_at=known_at(decision))
+            mapping = self.table.map(
+                protocol,
+                source,
+                destination,
+                known_at=known_at(decision),
+                server=(decision.side, decision.server),
+            )
             if isinstance(mapping, Why):
                 return self._refused(mapping, host, protocol)
             # A port that has become free may have a connection that is over with the same remote end.
             # If all that were tried have one, it gives way: as the kernel does, when ports are short.
             flow = self._enter(
-                protocol, source, destination, side, decision, mapping, replaces=not left
+                protocol,
+                source,
+                destination,
+                side,
+                decision,
+                mapping,
+                replaces=not left or mapping.shared,
             )
             if isinstance(flow, Flow):
                 return flow

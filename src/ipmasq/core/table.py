@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container
+from typing import TypeAlias
 
-from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
+from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, SharedMapping, endpoint_key, pack
 from ipmasq.core.policy import Behaviour, Policy, Ports
-from ipmasq.core.ports import Chance, PortPool
+from ipmasq.core.ports import Chance, PortPool, SharedPool
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_states import OVER
 from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
 SCATTER = 0x9E3779B97F4A7C15
 """Spreads hosts over the pool, whichever bits of their addresses differ (multiplicative hashing)."""
+
+
+SHARING_TRIES = 128
+"""Ports that are looked at for a flow that may share one, as many as Linux does."""
+
+Where: TypeAlias = tuple[Side, Endpoint]
+"""Where the server of a flow really is: from there come its packets back."""
 
 
 class Table:
@@ -130,7 +139,7 @@ class Table:
             for mapping, half in ((flow.mapping, flow.back), (flow.server_mapping, flow.forth)):
                 if mapping:
                     flows[id(mapping)] = flows.get(id(mapping), 0) + 1
-                    assert mapping.has_peer(half.remote)
+                    assert mapping.shared or mapping.has_peer(half.remote)
                     assert self.mapping_at(flow.protocol, mapping.public) is mapping
             assert flow.links <= linked[id(flow)]
         assert hosts == self.hosts
@@ -141,6 +150,8 @@ class Table:
         for mapping in self.mappings():
             assert mapping.flows == flows.get(id(mapping), 0)
             assert mapping.flows or mapping.promises
+            if mapping.shared:
+                continue
             host = mapping.protocol, mapping.inside.address
             ports[host] = ports.get(host, 0) + 1
         assert ports == self.ports
@@ -185,12 +196,15 @@ class Table:
         remote: Endpoint,
         promised_at: Address | None = None,
         known_at: Address | None = None,
+        server: Where | None = None,
     ) -> Mapping | Why:
         """The mapping for this endpoint, made if there is none; or why it cannot be made.
 
         `promised_at`: it is for a flow that an announcement promised at this public address. `known_at`: the
-        other end knows the inside host by this one.
+        other end knows the inside host by this one. `server`: it is for a flow to there alone.
         """
+        if self.is_sharing and server is not None and self.policy.public:
+            return self._share(protocol, known_at or self.public_for(inside.address), server)
         key = self._key(protocol, inside, remote)
         if mapping := self._by_inside.get(key):
             return mapping
@@ -212,10 +226,71 @@ class Table:
         self.ports[host] = self.ports.get(host, 0) + 1
         return mapping
 
+    @property
+    def is_sharing(self) -> bool:
+        """Whether flows to different remote endpoints may have the same public port."""
+        return self.policy.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
+
+    def _share(self, protocol: int, address: Address, server: Where) -> Mapping | Why:
+        """Any port by which no flow goes to the same server. If each of those that are tried has one, a
+        connection that is over gives way."""
+        pool = self._shared_pool(protocol, address)
+        if not pool.ports.size:
+            return Why.NO_PORTS
+        barred = _Barred(self, protocol, address, pool)
+        fallback = None
+        for _ in range(SHARING_TRIES):
+            port = pool.any(self._chance)
+            if port not in barred:
+                before = self._back(protocol, Endpoint(address, port), server)
+                if before is None:
+                    break
+                if before.flow.state in OVER:
+                    fallback = port
+        else:
+            if fallback is None:
+                return Why.NO_PORTS
+            port = fallback
+        mapping = pool.at(port)
+        if mapping is None:
+            mapping = SharedMapping(pool, port)
+            pool.hold(port, mapping)
+        return mapping
+
+    def _back(self, protocol: int, public: Endpoint, server: Where) -> Half | None:
+        """The flow by which packets from there to a public endpoint go."""
+        side, endpoint = server
+        return self.halves[side][protocol].get(pack(endpoint, public))
+
+    def _shared_pool(self, protocol: int, address: Address) -> SharedPool[Mapping]:
+        pools = self._pools.setdefault((protocol, address), [])
+        for pool in pools:
+            if isinstance(pool, SharedPool) and pool.ports == self.policy.ports:
+                return pool
+        made: SharedPool[Mapping] = SharedPool(protocol, address, self.policy.ports)
+        pools.append(made)
+        return made
+
+    def _lacks_shared(self, protocol: int, address: Address, server: Where) -> Why | None:
+        pool = self._shared_pool(protocol, address)
+        barred = _Barred(self, protocol, address, pool)
+        for port in pool.all():
+            before = self._back(protocol, Endpoint(address, port), server)
+            if (before is None or before.flow.state in OVER) and port not in barred:
+                return None
+        return Why.NO_PORTS
+
     def lacks_port(
-        self, protocol: int, inside: Endpoint, remote: Endpoint, known_at: Address | None
+        self,
+        protocol: int,
+        inside: Endpoint,
+        remote: Endpoint,
+        known_at: Address | None,
+        server: Where,
     ) -> Why | None:
         """What `map` would answer instead of a mapping. It looks through all ports that are free."""
+        if self.is_sharing:
+            return self._lacks_shared(protocol, known_at or self.public_for(inside.address), server)
         if self.mapping_of(protocol, inside, remote):
             return None
         if self.ports.get((protocol, inside.address), 0) >= self.policy.limits.ports_per_host:
@@ -238,6 +313,8 @@ class Table:
         if mapping.flows or mapping.promises:
             return
         mapping.pool.give(mapping.port)
+        if mapping.shared:
+            return
         host = mapping.protocol, mapping.inside.address
         self.ports[host] -= 1
         if not self.ports[host]:
@@ -255,7 +332,7 @@ class Table:
         """Made when it is first needed."""
         pools = self._pools.setdefault((protocol, address), [])
         for pool in pools:
-            if pool.ports == ports:
+            if pool.ports == ports and not isinstance(pool, SharedPool):
                 return pool
         pools.append(PortPool(protocol, address, ports))
         return pools[-1]
@@ -265,15 +342,23 @@ class _Barred(Container[int]):
     """Ports that must not be given out though the pool has them: the host listens there, they are
     forwarded, a trigger opens them, or a mapping of an earlier policy or of an overlapping range holds them."""
 
-    def __init__(self, table: Table, protocol: int, address: Address) -> None:
+    def __init__(
+        self,
+        table: Table,
+        protocol: int,
+        address: Address,
+        sharing: SharedPool[Mapping] | None = None,
+    ) -> None:
+        """`sharing`: mappings of this pool are in nobody's way."""
         self._table, self._protocol, self._address = table, protocol, address
+        self._sharing = sharing
 
     def __contains__(self, port: object) -> bool:
         assert isinstance(port, int)
         table, protocol = self._table, self._protocol
         return (
             (protocol, port) in table.reserved
-            or table.mapping_at(protocol, Endpoint(self._address, port)) is not None
+            or self._is_held(port)
             or any(
                 forward.protocol == protocol
                 and forward.public in (None, self._address)
@@ -285,3 +370,7 @@ class _Barred(Container[int]):
                 for trigger in table.policy.triggers
             )
         )
+
+    def _is_held(self, port: int) -> bool:
+        mapping = self._table.mapping_at(self._protocol, Endpoint(self._address, port))
+        return mapping is not None and mapping.pool is not self._sharing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import Config
@@ -68,25 +69,36 @@ def local_doubts(config: Config, here: Surroundings) -> Iterator[Mistake]:
 def _interfaces(config: Config, here: Surroundings, sides: Sides) -> Iterator[Mistake]:
     gateway = config.gateway
     if gateway.outside and gateway.outside not in here.interfaces:
-        yield ("gateway", "outside"), f"this machine has no interface {gateway.outside}"
+        yield ("gateway", "outside"), lacking(gateway.outside, here)
+    elif gateway.outside == "lo":
+        message = (
+            "is the loopback interface: nobody can be reached by it; name the one to the others"
+        )
+        yield ("gateway", "outside"), message
     elif gateway.outside and not gateway.public and not sides.public:
         message = f"{gateway.outside} has no IPv4 address now; nobody is masqueraded until it has"
         yield ("gateway", "outside"), message
     elif gateway.public and not sides.outside:
-        message = 'no interface of this machine is in reach of it; name one, outside = "eth0"'
-        yield ("gateway", "public"), message
+        yield ("gateway", "public"), UNREACHED
     for index, entry in gateway.inside.items():
         if isinstance(entry, str) and not here.interfaces.get(entry):
             known = entry in here.interfaces
-            message = (
-                f"{entry} has no IPv4 address"
-                if known
-                else f"this machine has no interface {entry}"
-            )
+            message = f"{entry} has no IPv4 address" if known else lacking(entry, here)
             yield ("gateway", "inside", index), message
     if gateway.inside and not sides.inside:
         message = "no interface of this machine has an address in it; name the interface as well"
         yield ("gateway", "inside"), message
+
+
+UNREACHED = 'no interface of this machine is in reach of it; name one, outside = "eth0"'
+
+
+def lacking(interface: str, here: Surroundings) -> str:
+    """That there is no such interface, and which there are instead."""
+    names = [name for name in here.interfaces if name != "lo"]
+    close = get_close_matches(interface, names, n=1)
+    advice = f'did you mean "{close[0]}"?' if close else f"it has {', '.join(names) or 'none'}"
+    return f"this machine has no interface {interface}; {advice}"
 
 
 def _ephemeral(config: Config, here: Surroundings) -> Iterator[Mistake]:

@@ -76,7 +76,7 @@ SeveralOrAuto: TypeAlias = Annotated[
     policy.Ports | Literal["auto"], PlainValidator(values.ports_or_auto)
 ]
 Net: TypeAlias = Annotated[Network, PlainValidator(values.network)]
-Pool: TypeAlias = Annotated[Network, PlainValidator(values.pool)]
+Pool: TypeAlias = Annotated[values.Pool, PlainValidator(values.pool)]
 Ip: TypeAlias = Annotated[Address, PlainValidator(values.address)]
 Interface: TypeAlias = Annotated[str, PlainValidator(values.interface)]
 Inside: TypeAlias = Annotated[str | Network, PlainValidator(values.interface_or_network)]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -177,12 +179,42 @@ def network(value: object) -> Network:
     return Network(found.network_address.packed, found.prefixlen)
 
 
-def pool(value: object) -> Network:
-    """An address, or a prefix, of which every address is used."""
-    found = network(value)
-    if addresses_of(found) > LARGEST_POOL:
+@dataclass(frozen=True)
+class Pool:
+    """Public addresses that stand together in the file."""
+
+    networks: tuple[Network, ...]
+    text: str
+
+    def __contains__(self, address: Address) -> bool:
+        return any(address in network for network in self.networks)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def pool(value: object) -> Pool:
+    """An address, a prefix or a range "203.0.113.1-203.0.113.9", of which every address is used."""
+    if isinstance(value, str) and "-" in value:
+        networks = tuple(_span(value))
+        text = "-".join(part.strip() for part in value.split("-"))
+    else:
+        networks = (network(value),)
+        text = to_text(networks[0].address) if networks[0].length == 32 else str(networks[0])
+    if sum(map(addresses_of, networks)) > LARGEST_POOL:
         raise ValueError(f"{shown(value)} has more than {LARGEST_POOL:,} addresses")
-    return found
+    return Pool(networks, text)
+
+
+def _span(value: str) -> Iterator[Network]:
+    """The prefixes that a range of addresses consists of."""
+    first, last = (
+        ipaddress.IPv4Address(address(part.strip())) for part in value.split("-", maxsplit=1)
+    )
+    if first > last:
+        raise ValueError(f'the range {shown(value)} is reversed; write "{last}-{first}"')
+    for each in ipaddress.summarize_address_range(first, last):
+        yield Network(each.network_address.packed, each.prefixlen)
 
 
 def addresses_of(net: Network) -> int:

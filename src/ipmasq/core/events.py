@@ -224,6 +224,26 @@ class PacketFailed:
     packet_failures: int
 
 
+@dataclass(frozen=True, slots=True)
+class FirewallObstructed:
+    """The host's own firewall was found to be in the gateway's way."""
+
+    at: float
+    rules: str
+    """Which: the tool and the table."""
+    what: str
+    """A sentence: what they do, to which packets."""
+    remedy: str
+    """A sentence: the rule to add, as commands of the tool that the rules are of."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallCleared:
+    """Nothing of it is in the way any more."""
+
+    at: float
+
+
 Event: TypeAlias = (
     FlowOpened
     | FlowSettled
@@ -245,4 +265,6 @@ Event: TypeAlias = (
     | LimitNeared
     | LimitReached
     | PacketFailed
+    | FirewallObstructed
+    | FirewallCleared
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipmasq.core import see
 from ipmasq.core.admission import Decision
 from ipmasq.core.flow import End, Flow, pack
 from ipmasq.core.helping import Attachment, verdicts
@@ -88,7 +89,7 @@ def _live(life: Life, flow: Flow) -> Explanation:
         steps.append(f"it is a data flow of flow {flow.master.id}")
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
-    steps.append("settled" if flow.settled else f"state {flow.state}")
+    steps.append("settled" if flow.settled else f"state {see.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
     return Explanation(flow.id, verdict, tuple(steps), _live_helpers(life, flow))
 

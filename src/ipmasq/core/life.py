@@ -5,6 +5,7 @@ Everything that has a deadline or is told to listeners goes through here. `Engin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import inf
 
@@ -86,13 +87,18 @@ class Life:
         destination: Endpoint,
         side: Side,
         opens: bool = True,
+        intact: Callable[[], bool] = lambda: True,
     ) -> Flow | Why:
-        """The flow that a packet without one opens. `opens`: whether it is one that may."""
+        """The flow that a packet without one opens. `opens`: whether it is one that may. `intact` says whether
+        its checksum is right, and is called only where that decides."""
         decision = self.admission.decide(protocol, source, destination, side)
         if isinstance(decision, Why):
             return decision
         if not opens:
             return Why.NO_FLOW
+        if decision.expectation and not intact():
+            # It is met once. A damaged packet would use it up, perhaps with ports that nobody has.
+            return Why.BAD_CHECKSUM
         host = source.address if side is Side.INSIDE else decision.server.address
         while (lacking := self.table.lacks_room(host)) is not None:
             if lacking is Why.TABLE_FULL and (over := self.table.oldest_over()):
@@ -147,6 +153,7 @@ class Life:
         if replaces or (mapping is not None and mapping.flows):
             self._make_way(flow)
         if not self.table.is_new(flow):
+            flow.let_go()
             if mapping:
                 self.table.drop_unused(mapping)
             return Why.NO_PORTS

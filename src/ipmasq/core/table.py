@@ -82,8 +82,7 @@ class Table:
         if not self.over.pop(flow.id, None):
             self._count(flow.host, -1)
         self.free_ports(flow)
-        # Break the cycle, so that the memory is free at once and no collector need ever run.
-        del flow.forth.flow, flow.back.flow
+        flow.let_go()
 
     def finish(self, flow: Flow) -> None:
         """A connection is over."""

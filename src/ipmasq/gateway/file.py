@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipmasq.config import (
+    UNREACHED,
     ConfigError,
     Loaded,
     Surroundings,
     compile,
     helpers,
+    lacking,
     load,
     read_surroundings,
     resolve,
@@ -36,6 +38,10 @@ class File:
         report = review(loaded, here)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
+        outside = loaded.config.gateway.outside
+        if outside and outside not in here.interfaces:
+            place = "gateway", "outside"
+            raise SetupError([str(loaded.problem(place, lacking(outside, here)))])
         setup = _setup(loaded, here)
         self._loaded, self._given = loaded, {}
         return replace(setup, warnings=tuple(map(str, report.warnings)))
@@ -78,7 +84,5 @@ def _setup(loaded: Loaded, here: Surroundings) -> Setup:
         raise SetupError(str(error).splitlines()) from error
     sides = resolve(loaded.config.gateway, here)
     if sides.outside is None:
-        raise SetupError(
-            [f"{loaded.path}: no interface here is in the network of the public addresses"]
-        )
+        raise SetupError([str(loaded.problem(("gateway", "public"), UNREACHED))])
     return Setup(policy, sides.outside, sides.inside, plane=loaded.config.gateway.plane)

@@ -17,6 +17,8 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive, Listener, chance
+from ipmasq.gateway.firewall.findings import Where
+from ipmasq.gateway.firewall.watch import Watch
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.logs import quiet
@@ -84,6 +86,7 @@ class Gateway:
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
         self._floods: Floods | None = None
+        self._firewall = Watch(loop, self._interfaces, self._drive.say)
         self._reading = self._catching_up = False
         self._started = loop.clock()
 
@@ -101,6 +104,7 @@ class Gateway:
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
         self._loop.every(LOG_EVERY, quiet.look)
+        self._firewall.begin()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
@@ -113,6 +117,7 @@ class Gateway:
         tell_systemd("STOPPING=1")
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
+        self._firewall.end()
         self._plane.halt()
         self._end_offloading()
         self._drive.stop()
@@ -248,6 +253,7 @@ class Gateway:
             "networks": [str(network) for network in policy.inside],
             "public": [to_text(address) for address in policy.public],
             "ports": str(policy.ports),
+            "firewall": [str(each) for each in self._firewall.found],
             **usage(self.engine.table),
             "unsent": self._plane.unsent,
             "failures": self._loop.troubles.count,
@@ -300,8 +306,12 @@ class Gateway:
     def _arrange(self, setup: Setup, policy: Policy) -> None:
         self._setup = setup
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
+        self._firewall.judge()
         self._charge()
         self._drive.claim()
+
+    def _interfaces(self) -> Where:
+        return Where(self._setup.outside, tuple(self._setup.inside))
 
     def _use(self, use: HelperUse) -> str:
         self.engine.load_helper(use, self._loop.clock())

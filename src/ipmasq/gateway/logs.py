@@ -29,6 +29,8 @@ LEVELS: dict[type, int] = {
     events.PolicyApplied: logging.INFO,
     events.KeptAlive: logging.INFO,
     events.Expected: logging.INFO,
+    events.FirewallObstructed: logging.WARNING,
+    events.FirewallCleared: logging.WARNING,
     events.LimitNeared: logging.WARNING,
     events.LimitReached: logging.WARNING,
 }
@@ -78,9 +80,8 @@ def level_of(event: type) -> int:
 
 def _kind(event: Event) -> Hashable:
     """What lines are alike by; not by flow, nor by what was said: anybody can have many of those."""
-    parts = (
-        getattr(event, name, None) for name in ("helper", "reason", "name", "side", "why", "limit")
-    )
+    names = ("helper", "reason", "name", "side", "rules", "what", "why", "limit")
+    parts = (getattr(event, name, None) for name in names)
     return type(event).__name__, *parts
 
 

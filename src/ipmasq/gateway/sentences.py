@@ -10,6 +10,8 @@ from ipmasq.gateway.story import tell
 from ipmasq.wire.addresses import to_text
 from ipmasq.wire.visible import visible
 
+GUIDE = "docs/firewalls.md"
+
 
 def sentence(event: Event) -> str:
     """What happened, for people, as one visible line: names, reasons and payload come from elsewhere."""
@@ -36,6 +38,10 @@ def _sentence(event: Event) -> str:
             return f"helper {event.helper} was unloaded; the flows that it watched go on"
         case events.PolicyApplied():
             return f"a changed policy is in force; {event.closed} flows are no longer allowed"
+        case events.FirewallObstructed():
+            return f"{event.what}; {event.remedy} ({GUIDE})"
+        case events.FirewallCleared():
+            return "the host's firewall is no longer in the gateway's way"
         case events.LimitNeared():
             return _near(event)
         case events.LimitReached():

@@ -44,6 +44,8 @@ class RoutingRule(NamedTuple):
     to: Network | None = None
     protocol: int = 0
     ports: PortRange | None = None
+    unmarked: int = 0
+    """Only packets that have none of these bits in their mark: `fwmark 0/UNMARKED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,16 @@ class Surroundings:
     own: frozenset[Address]
 
 
-def base_rules(where: Surroundings) -> tuple[RoutingRule, ...]:
-    """The rules after `local`, which no claim changes."""
+def base_rules(where: Surroundings, unmarked: int = 0) -> tuple[RoutingRule, ...]:
+    """The rules after `local`, which no claim changes. Packets with a bit of `unmarked` in their mark are
+    left to the rules that come after them."""
     inside, outside = TABLE[Side.INSIDE], TABLE[Side.OUTSIDE]
     return (
-        *(RoutingRule(FROM_INSIDE, inside, iif=name) for name in where.inside),
-        *(RoutingRule(TO_INSIDE, outside, iif=where.outside, to=net) for net in where.networks),
+        *(RoutingRule(FROM_INSIDE, inside, iif=name, unmarked=unmarked) for name in where.inside),
+        *(
+            RoutingRule(TO_INSIDE, outside, iif=where.outside, to=net, unmarked=unmarked)
+            for net in where.networks
+        ),
     )
 
 

@@ -113,3 +113,25 @@ def test_what_leaves_the_host_no_port_is_a_mistake_as_the_gateway_would_refuse_i
 def test_of_an_address_that_the_host_does_not_have_it_needs_no_port(tmp_path: Path):
     text = f'{GATEWAY}public = "203.0.113.9"\nports = "16384-65535"  #? overlaps 32768-60999\n'
     assert_found_as_marked(tmp_path, text, HERE)
+
+
+@pytest.mark.parametrize(
+    ("line", "ports", "data_ports"),
+    [
+        ('ports = "61000-61159"', "61000-61149", "61150-61159"),
+        ('ports = "61000-61159"\ndata_ports = "50000-50009"', "61000-61159", "50000-50009"),
+        ('ports = ["5000-5155", "61000-61003"]', "5000-5149", "5150-5155, 61000-61003"),
+        ('ports = "61000-61001"', "61000", "61001"),
+        ('ports = "61000"', "61000", "None"),
+        ("", "1024-32767, 61000-63268", "63269-65535"),
+    ],
+)
+def test_where_ports_are_shared_a_sixteenth_is_kept_for_helpers(
+    tmp_path: Path, line: str, ports: str, data_ports: str
+):
+    file = tmp_path / "gateway.toml"
+    file.write_text(f'{GATEWAY}mapping = "address-and-port-dependent"\n{line}\n')
+    policy = compile(load(file), HERE)
+    assert (str(policy.ports), str(policy.data_ports)) == (ports, data_ports)
+    file.write_text(f"{GATEWAY}{line}\n")
+    assert compile(load(file), HERE).ports.size >= policy.ports.size

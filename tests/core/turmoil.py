@@ -553,5 +553,5 @@ class Turmoil:
         assert len(expected) <= len(INNER) * per_host
         for flow in {view.flow for view in expected}:
             assert sum(view.flow == flow for view in expected) <= per_flow
-        publics = [(view.protocol, view.public) for view in engine.mappings()]
+        publics = [(each.protocol, each.public) for each in engine.table.mappings()]
         assert len(publics) == len(set(publics))

@@ -72,6 +72,7 @@ class ScriptedDoor(Door):
         self.replacements: list[tuple[int, int, bytes]] = []
         self.refusals: list[str] = []
         self.stopped = False
+        self.forgotten = False
         self._ends, self._line, self._passed = ends, line, passed
 
     def endpoint(self, speaker: Speaker) -> Endpoint:
@@ -93,6 +94,9 @@ class ScriptedDoor(Door):
             ends.next_port += 1
         self.opened.append(Opened(announced, public, protocol))
         return public
+
+    def forget(self) -> None:
+        self.forgotten = True
 
     def replace(self, start: int, end: int, text: bytes) -> None:
         if not 0 <= start < end <= len(self._line):

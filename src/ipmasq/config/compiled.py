@@ -5,11 +5,11 @@ from __future__ import annotations
 from ipmasq.config.loading import Loaded
 from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError
-from ipmasq.config.public_ports import public_ports
+from ipmasq.config.public_ports import given_out
 from ipmasq.config.sides import resolve
 from ipmasq.config.surroundings import Surroundings
 from ipmasq.config.tables import forward, rule, trigger
-from ipmasq.core.policy import Limits, Policy, Ports, Timeouts
+from ipmasq.core.policy import Behaviour, Limits, Policy, Ports, Timeouts
 from ipmasq.wire.addresses import to_text
 
 
@@ -30,13 +30,14 @@ def compile(loaded: Loaded, here: Surroundings) -> Policy:
                 raise ConfigError(
                     f"the public address {to_text(address)} is in the inside network {network}"
                 )
-    ports = public_ports(gateway, here)
+    ports, data_ports = given_out(gateway, here)
+    sharing = gateway.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
     return Policy(
         inside=sides.networks,
         public=sides.public,
         own=here.own,
         ports=ports,
-        data_ports=gateway.data_ports,
+        data_ports=data_ports,
         mapping=gateway.mapping,
         filtering=gateway.filtering,
         rules=tuple(map(rule, config.rule.values())),
@@ -45,7 +46,7 @@ def compile(loaded: Loaded, here: Surroundings) -> Policy:
         triggers=tuple(map(trigger, config.trigger.values())),
         helpers=tuple(loaded.helpers.values()),
         timeouts=Timeouts(**dict(config.timeouts)),
-        limits=limits(config, ports, here.memory),
+        limits=limits(config, data_ports if sharing and data_ports else ports, here.memory),
     )
 
 
@@ -57,7 +58,8 @@ HOST_SHARE = 8
 
 def limits(config: Config, ports: Ports, memory: int) -> Limits:
     """With what follows from other settings, or from the `memory` that there is (bytes), where the file says
-    nothing: a host leaves a quarter of the public ports to the others."""
+    nothing: a host leaves a quarter of the public ports (where they are shared, of those that are not) to
+    the others."""
     said = dict(config.limits)
     said["ports_per_host"] = said["ports_per_host"] or max(1, ports.size * 3 // 4)
     total = said["stream_memory"] = said["stream_memory"] or memory // STREAM_SHARE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import product
 
+from ipmasq.config.limits import absurdities
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
@@ -29,6 +30,7 @@ MASQUERADED = (ANY_PROTOCOL, 1, 6, 17)
 
 def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
     yield from _timeouts(config)
+    yield from absurdities(config)
     yield from _low_ports(config)
     yield from _rules(config)
     yield from _triggers(config)

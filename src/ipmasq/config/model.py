@@ -83,7 +83,11 @@ Inside: TypeAlias = Annotated[str | Network, PlainValidator(values.interface_or_
 Protocol: TypeAlias = Annotated[int, PlainValidator(values.protocol)]
 Transport: TypeAlias = Annotated[int, PlainValidator(values.transport)]
 Name: TypeAlias = Annotated[str, PlainValidator(values.name)]
-Count: TypeAlias = Annotated[int, Field(strict=True, ge=1)]
+Count: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=100_000_000)]
+PortCount: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=65_535)]
+Bytes: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1 << 50)]
+Window: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1 << 30)]
+"""TCP has none that is larger (RFC 7323, 2.3)."""
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
 Fails: TypeAlias = Annotated[OnFailure, PlainValidator(_word(OnFailure))]
@@ -120,11 +124,11 @@ class TimeoutsTable(_Table):
 class LimitsTable(_Table):
     flows: Count = Limits().flows
     flows_per_host: Count = Limits().flows_per_host
-    ports_per_host: Count | None = None
-    fragmented_datagrams: Count = Limits().fragmented_datagrams
-    stream_bytes: Count = Limits().stream_bytes
-    stream_memory: Count | None = None
-    stream_memory_per_host: Count | None = None
+    ports_per_host: PortCount | None = None
+    fragmented_datagrams: PortCount = Limits().fragmented_datagrams
+    stream_bytes: Window = Limits().stream_bytes
+    stream_memory: Bytes | None = None
+    stream_memory_per_host: Bytes | None = None
     lines: Count = Limits().lines
     lines_per_host: Count = Limits().lines_per_host
     flow_packets_per_host: Count = Limits().flow_packets_per_host
@@ -179,8 +183,8 @@ class HelperTable(_Table):
     source_ports: Items[Ports] = {}
     protocol: Transport | None = None
     on_failure: Fails = OnFailure.PASS
-    expectations_per_flow: Count = _HELPER["expectations_per_flow"]
-    expectations_per_host: Count = _HELPER["expectations_per_host"]
+    expectations_per_flow: PortCount = _HELPER["expectations_per_flow"]
+    expectations_per_host: PortCount = _HELPER["expectations_per_host"]
     expectation_life: Duration = _HELPER["expectation_life"]
     file: Annotated[Path, PlainValidator(values.file)] | None = None
     helper_class: Name | None = Field(default=None, alias="class")

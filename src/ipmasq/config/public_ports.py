@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from ipmasq.config.model import GatewayTable
 from ipmasq.config.surroundings import Surroundings
 from ipmasq.config.values import AUTO
-from ipmasq.core.policy import PortRange, Ports, port_set, without
+from ipmasq.core.policy import Behaviour, PortRange, Ports, port_set, without
 
 UNPRIVILEGED = PortRange(1024, 65535)
 """Those below are for servers, and some peers refuse them (RFC 6335, 6: system ports)."""
@@ -31,6 +33,32 @@ def automatic(here: Surroundings) -> Ports:
     if found.size >= LEAST:
         return found
     return _all_but((_common(ephemeral, USUAL),))
+
+
+HELPERS_PART = 16
+"""Where public ports are shared, one part in so many is kept for the flows that helpers promise: these come
+from endpoints that nobody knows before, so that they can share none."""
+
+
+def given_out(gateway: GatewayTable, here: Surroundings) -> tuple[Ports, Ports | None]:
+    """Public ports for flows that inside hosts open, and for those that helpers promise (None: the same)."""
+    ports = public_ports(gateway, here)
+    sharing = gateway.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
+    if gateway.data_ports is not None or not sharing or ports.size < 2:
+        return ports, gateway.data_ports
+    return _split(ports, max(1, ports.size // HELPERS_PART))
+
+
+def _split(ports: Ports, count: int) -> tuple[Ports, Ports]:
+    """Without the last `count` of them, and these."""
+    for low, high in reversed(ports.ranges):
+        first = max(low, high - count + 1)
+        count -= high - first + 1
+        if not count:
+            break
+    last = tuple(without(each, [PortRange(0, first - 1)]) for each in ports.ranges)
+    rest = tuple(without(each, [PortRange(first, 65535)]) for each in ports.ranges)
+    return port_set(chain.from_iterable(rest)), port_set(chain.from_iterable(last))
 
 
 def _all_but(taken: tuple[PortRange, ...]) -> Ports:

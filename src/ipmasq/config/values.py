@@ -29,6 +29,9 @@ LARGEST_POOL = 65536
 
 LONGEST_NAME = 64
 
+LONGEST = 36500 * 86400.0
+"""Seconds: what nobody lives to see is a mistake."""
+
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
 _RANGE = re.compile(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?")
@@ -75,6 +78,8 @@ def duration(value: object) -> float:
         raise ValueError(f'{shown(value)} is not a duration; write "2h4m", "90s" or seconds')
     if not 0 < seconds < float("inf"):
         raise ValueError(f"{shown(value)} is not a duration: it must be more than 0 seconds")
+    if seconds > LONGEST:
+        raise ValueError(f"{shown(value)} is too long; at most {duration_text(LONGEST)}")
     return seconds
 
 

@@ -50,7 +50,7 @@ def sentence(error: Any) -> str:
         case "greater_than":
             return f"{shown(value)} is too small; more than {context['gt']:g}"
         case "less_than_equal":
-            return f"{shown(value)} is too large; at most {context['le']}"
+            return f"{shown(value)} is too large; at most {context['le']:,}"
         case "model_type" | "dict_type":
             return f"{shown(value)} stands where a table must be"
     return str(error["msg"])

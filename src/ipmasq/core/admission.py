@@ -247,6 +247,9 @@ class Admission:
                 return Why.NO_MAPPING
             note("nothing of ours: for the gateway host")
             return Why.HOST
+        if mapping.shared:
+            note("it is shared by flows to other remote endpoints, so nobody knows whose it is")
+            return Why.FILTERED
         filtering = self.policy.filtering
         admitted = not mapping.narrow and (
             hairpin is not None

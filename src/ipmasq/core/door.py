@@ -68,6 +68,10 @@ class Door(ABC):
         """
 
     @abstractmethod
+    def forget(self) -> None:
+        """What this flow has announced before this line and nobody has used yet is void."""
+
+    @abstractmethod
     def replace(self, start: int, end: int, text: bytes) -> None:
         """Put `text` in the place of `line[start:end]`. Raises ValueError outside the line, if it
         overlaps another replacement, or if the bytes have already been forwarded (see `awaits`)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import NamedTuple
 
@@ -534,7 +535,8 @@ class Engine:
         return views_of.flow(self.life, flow) if flow else None
 
     def mappings(self) -> Iterator[MappingView]:
-        return map(views_of.mapping, self.table.mappings())
+        own = (each for each in self.table.mappings() if not each.shared)
+        return chain(map(views_of.mapping, own), views_of.shared(self.table.flows.values()))
 
     def expectations(self) -> Iterator[ExpectationView]:
         return (expectation.view() for expectation in self.life.promises)

@@ -61,10 +61,13 @@ def _refusal(
     table, from_inside = life.table, decision.masquerade
     host = source.address if from_inside else decision.server.address
     why = table.lacks_room(host)
+    if why is Why.TABLE_FULL and table.oldest_over():
+        why = None  # that one would give way
     if why is not None and not from_inside and life.unconfirmed.oldest(host, life.ask):
         why = None  # that one would give way
     if why is None and from_inside and life.policy.public:
-        why = table.lacks_port(protocol, source, destination, known_at(decision))
+        server = decision.side, decision.server
+        why = table.lacks_port(protocol, source, destination, known_at(decision), server)
     return None if why is None else sentence(why, host, protocol, most_of(table, why))
 
 

@@ -78,6 +78,9 @@ class Mapping:
     narrow = False
     """Whether it was promised to one flow, so that nothing else may come in by it."""
 
+    shared = False
+    """Whether it is of several inside endpoints, each with another remote one; then it has no `inside`."""
+
     def __init__(self, key: bytes, pool: PortPool[Mapping], port: int) -> None:
         self.key = key
         """Its protocol and inside endpoint (see `endpoint_key`), then as much of the remote one as matters."""
@@ -136,6 +139,26 @@ class NarrowMapping(Mapping):
 
     __slots__ = ()
     narrow = True
+
+
+class SharedMapping(Mapping):
+    """A public port of flows to different remote endpoints (RFC 7857, 3)."""
+
+    __slots__ = ()
+    shared = True
+
+    def __init__(self, pool: PortPool[Mapping], port: int) -> None:
+        super().__init__(bytes((pool.protocol,)), pool, port)
+
+    def has_peer(self, address: Address) -> bool:
+        """Nobody can be let in who has no flow: it would not be known to whom."""
+        return False
+
+    def add_flow(self, half: Half) -> None:
+        self.flows += 1
+
+    def drop_flow(self, half: Half) -> None:
+        self.flows -= 1
 
 
 class Half:

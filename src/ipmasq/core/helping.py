@@ -156,6 +156,8 @@ class Desk(Protocol):
 
     def withdraw(self, expectations: list[Expectation]) -> None: ...
 
+    def forget(self, flow: Flow) -> None: ...
+
 
 class Attachment:
     """One helper instance at its flow: the listener of the flow's `Watch`."""
@@ -249,6 +251,7 @@ class Wishes(Door):
         self._expectations: list[Expectation] = []
         self._refusal: str | None = None
         self._stop = False
+        self._forget = False
 
     def endpoint(self, speaker: Speaker) -> Endpoint:
         return self._attachment.flow.end(speaker).real
@@ -262,6 +265,9 @@ class Wishes(Door):
         self._attachment.work += EXPECTATION_COST
         self._expectations.append(made)
         return made.public
+
+    def forget(self) -> None:
+        self._forget = True
 
     def replace(self, start: int, end: int, text: bytes) -> None:
         if not 0 <= start < end <= len(self._line.text):
@@ -287,6 +293,8 @@ class Wishes(Door):
             self.undo()
             self._attachment.refuse(self.speaker, self._line.text, self._refusal, by_helper=True)
             return NOTHING
+        if self._forget:
+            self._desk.forget(self._attachment.flow)
         if self._expectations:
             self._desk.confirm(self._expectations, self._attachment)
         if not self._replacements:

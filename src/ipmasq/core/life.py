@@ -104,18 +104,32 @@ class Life:
             return Why.BAD_CHECKSUM
         host = source.address if side is Side.INSIDE else decision.server.address
         while (lacking := self.table.lacks_room(host)) is not None:
-            if side is Side.INSIDE or not self._give_way(host):
+            if lacking is Why.TABLE_FULL and (over := self.table.oldest_over()):
+                self.end(over, Why.REPLACED)
+            elif side is Side.INSIDE or not self._give_way(host):
                 return self._refused(lacking, host, protocol)
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
         for left in reversed(range(TRIES)):
-            mapping = self.table.map(protocol, source, destination, known_at=known_at(decision))
+            mapping = self.table.map(
+                protocol,
+                source,
+                destination,
+                known_at=known_at(decision),
+                server=(decision.side, decision.server),
+            )
             if isinstance(mapping, Why):
                 return self._refused(mapping, host, protocol)
             # A port that has become free may have a connection that is over with the same remote end.
             # If all that were tried have one, it gives way: as the kernel does, when ports are short.
             flow = self._enter(
-                protocol, source, destination, side, decision, mapping, replaces=not left
+                protocol,
+                source,
+                destination,
+                side,
+                decision,
+                mapping,
+                replaces=not left or mapping.shared,
             )
             if isinstance(flow, Flow):
                 return flow
@@ -454,6 +468,18 @@ class Life:
         for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
             if mapping is not None:
                 self.table.drop_unused(mapping)
+
+    def forget(self, flow: Flow) -> None:
+        """What it has announced is void."""
+        for expectation in self.promises.of(flow):
+            self.end_promise(expectation, Why.WITHDRAWN)
+
+    def finish(self, flow: Flow) -> None:
+        """A connection is over, though late packets may come: its ports are free, and what it has announced
+        is void."""
+        self.table.finish(flow)
+        for expectation in self.promises.of(flow):
+            self.end_promise(expectation, Why.MASTER_GONE)
 
     def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""

@@ -86,3 +86,34 @@ class PortPool(Generic[Holder]):
         """The port is free again."""
         self._holders[port - self._low] = None
         self._free.append(port)
+
+
+class SharedPool(PortPool[Holder]):
+    """Ports that are never used up: a holder stands for all who share its port."""
+
+    def __init__(self, protocol: int, address: Address, ports: Ports) -> None:
+        super().__init__(protocol, address, ports)
+        self._used = 0
+
+    def __len__(self) -> int:
+        """How many nobody has."""
+        return len(self._free) - self._used
+
+    @property
+    def used(self) -> int:
+        return self._used
+
+    def any(self, chance: Chance) -> int:
+        """Any port, whether somebody has it or not."""
+        return SHARED[self._free[chance(len(self._free))]]
+
+    def all(self) -> Iterator[int]:
+        return iter(self._free)
+
+    def hold(self, port: int, holder: Holder) -> None:
+        super().hold(port, holder)
+        self._used += 1
+
+    def give(self, port: int) -> None:
+        self._holders[port - self._low] = None
+        self._used -= 1

@@ -203,7 +203,7 @@ class Promises:
                 port = forward.inside_port + place.port - forward.ports.low
                 return Endpoint(host, port), place, None
         mapping = self._table.mapping_at(protocol, place)
-        if mapping is not None and mapping.inside.address == host:
+        if mapping is not None and not mapping.shared and mapping.inside.address == host:
             return mapping.inside, place, mapping
         return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from ipmasq.core.door import Speaker
 from ipmasq.core.flow import Flow, Mapping
 from ipmasq.core.helping import Attachment
@@ -51,6 +53,13 @@ def state(flow: Flow) -> str:
 def _shift(flow: Flow, speaker: Speaker) -> Shift:
     stream = flow.watch.streams[speaker] if flow.watch else None
     return stream.shift if stream else NO_SHIFT
+
+
+def shared(flows: Iterable[Flow]) -> Iterator[MappingView]:
+    """Of flows that share a public port with others, each has a mapping of its own to look at."""
+    for flow in list(flows):
+        if flow.mapping is not None and flow.mapping.shared:
+            yield MappingView(flow.protocol, flow.client.real, flow.client.seen, 1)
 
 
 def mapping(mapping: Mapping) -> MappingView:

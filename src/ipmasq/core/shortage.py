@@ -64,12 +64,14 @@ class Shortage:
     def mapped(self, mapping: Mapping, now: float) -> None:
         """There is one mapping more."""
         table, pool, protocol = self._table, mapping.pool, mapping.protocol
+        if mapping.shared:
+            return  # which nobody can use up
+        if pool.used in marks(pool.ports.size):
+            self._near(now, "ports", None, pool.address, protocol, pool.used, pool.ports.size)
         host = mapping.inside.address
         most, count = table.policy.limits.ports_per_host, table.ports.get((protocol, host), 0)
         if count in marks(most):
             self._near(now, "ports_per_host", host, None, protocol, count, most)
-        if pool.used in marks(pool.ports.size):
-            self._near(now, "ports", None, pool.address, protocol, pool.used, pool.ports.size)
 
     def refused(self, why: Why, host: Address, protocol: int, now: float) -> None:
         """A new flow of a host was refused for lack of something."""

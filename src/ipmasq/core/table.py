@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container
+from typing import TypeAlias
 
-from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
+from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, SharedMapping, endpoint_key, pack
 from ipmasq.core.host import HostHolds, nothing
 from ipmasq.core.policy import Behaviour, Policy, Ports
-from ipmasq.core.ports import Chance, PortPool
+from ipmasq.core.ports import Chance, PortPool, SharedPool
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_states import OVER
 from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
 SCATTER = 0x9E3779B97F4A7C15
 """Spreads hosts over the pool, whichever bits of their addresses differ (multiplicative hashing)."""
+
+
+SHARING_TRIES = 128
+"""Ports that are looked at for a flow that may share one, as many as Linux does."""
+
+Where: TypeAlias = tuple[Side, Endpoint]
+"""Where the server of a flow really is: from there come its packets back."""
 
 
 class Table:
@@ -33,7 +43,10 @@ class Table:
             for side in self.halves:
                 side[protocol] = {}
         self.hosts: dict[Address, int] = {}
-        """Flows per inside host."""
+        """Flows per inside host, without those that are `over`."""
+        self.over: dict[int, Flow] = {}
+        """Connections that are over, in the order in which they were found to be: late packets find them, but
+        they count to nobody, and give way when the table is full."""
         self.ports: dict[tuple[int, Address], int] = {}
         """Public ports by protocol and inside host."""
         self._chance = chance
@@ -68,12 +81,35 @@ class Table:
         del self.flows[flow.id]
         for half in (flow.forth, flow.back):
             del self.halves[half.side][flow.protocol][half.key]
-        host = flow.host
-        self.hosts[host] -= 1
-        if not self.hosts[host]:
-            del self.hosts[host]
+        if not self.over.pop(flow.id, None):
+            self._count(flow.host, -1)
         self.free_ports(flow)
         flow.let_go()
+
+    def finish(self, flow: Flow) -> None:
+        """A connection is over."""
+        if flow.id not in self.over:
+            self.over[flow.id] = flow
+            self._count(flow.host, -1)
+        self.free_ports(flow)
+
+    def oldest_over(self) -> Flow | None:
+        """The connection that is over for longest. One that lives again (RFC 7857, 2.2: data after a reset)
+        is counted again."""
+        while self.over:
+            flow = next(iter(self.over.values()))
+            if flow.is_over:
+                return flow
+            del self.over[flow.id]
+            self._count(flow.host, 1)
+        return None
+
+    def _count(self, host: Address, more: int) -> None:
+        count = self.hosts.get(host, 0) + more
+        if count:
+            self.hosts[host] = count
+        else:
+            del self.hosts[host]
 
     def free_ports(self, flow: Flow) -> None:
         """A flow is over: its public ports are free for other mappings, unless live flows use them. What
@@ -92,25 +128,31 @@ class Table:
         """Raise AssertionError unless every index, count and reference agrees with the flows."""
         hosts: dict[Address, int] = {}
         flows: dict[int, int] = {}
+        linked = Counter(id(flow.master) for flow in self.flows.values())
         for flow in self.flows.values():
             assert flow.forth.flow is flow is flow.back.flow
             for half in (flow.forth, flow.back):
                 assert self.halves[half.side][flow.protocol][half.key] is half
-            hosts[flow.host] = hosts.get(flow.host, 0) + 1
+            if flow.id in self.over:
+                assert self.over[flow.id] is flow
+            else:
+                hosts[flow.host] = hosts.get(flow.host, 0) + 1
             for mapping, half in ((flow.mapping, flow.back), (flow.server_mapping, flow.forth)):
                 if mapping:
                     flows[id(mapping)] = flows.get(id(mapping), 0) + 1
-                    assert mapping.has_peer(half.remote)
+                    assert mapping.shared or mapping.has_peer(half.remote)
                     assert self.mapping_at(flow.protocol, mapping.public) is mapping
-            linked = sum(other.master is flow for other in self.flows.values())
-            assert flow.links <= linked
+            assert flow.links <= linked[id(flow)]
         assert hosts == self.hosts
+        assert self.over.keys() <= self.flows.keys()
         halves = {id(table): len(table) for side in self.halves for table in side}
         assert sum(halves.values()) == 2 * len(self.flows)
         ports: dict[tuple[int, Address], int] = {}
         for mapping in self.mappings():
             assert mapping.flows == flows.get(id(mapping), 0)
             assert mapping.flows or mapping.promises
+            if mapping.shared:
+                continue
             host = mapping.protocol, mapping.inside.address
             ports[host] = ports.get(host, 0) + 1
         assert ports == self.ports
@@ -155,12 +197,15 @@ class Table:
         remote: Endpoint,
         promised_at: Address | None = None,
         known_at: Address | None = None,
+        server: Where | None = None,
     ) -> Mapping | Why:
         """The mapping for this endpoint, made if there is none; or why it cannot be made.
 
         `promised_at`: it is for a flow that an announcement promised at this public address. `known_at`: the
-        other end knows the inside host by this one.
+        other end knows the inside host by this one. `server`: it is for a flow to there alone.
         """
+        if self.is_sharing and server is not None and self.policy.public:
+            return self._share(protocol, known_at or self.public_for(inside.address), server)
         key = self._key(protocol, inside, remote)
         if mapping := self._by_inside.get(key):
             return mapping
@@ -182,10 +227,71 @@ class Table:
         self.ports[host] = self.ports.get(host, 0) + 1
         return mapping
 
+    @property
+    def is_sharing(self) -> bool:
+        """Whether flows to different remote endpoints may have the same public port."""
+        return self.policy.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
+
+    def _share(self, protocol: int, address: Address, server: Where) -> Mapping | Why:
+        """Any port by which no flow goes to the same server. If each of those that are tried has one, a
+        connection that is over gives way."""
+        pool = self._shared_pool(protocol, address)
+        if not pool.ports.size:
+            return Why.NO_PORTS
+        barred = _Barred(self, protocol, address, remote, pool)
+        fallback = None
+        for _ in range(SHARING_TRIES):
+            port = pool.any(self._chance)
+            if port not in barred:
+                before = self._back(protocol, Endpoint(address, port), server)
+                if before is None:
+                    break
+                if before.flow.state in OVER:
+                    fallback = port
+        else:
+            if fallback is None:
+                return Why.NO_PORTS
+            port = fallback
+        mapping = pool.at(port)
+        if mapping is None:
+            mapping = SharedMapping(pool, port)
+            pool.hold(port, mapping)
+        return mapping
+
+    def _back(self, protocol: int, public: Endpoint, server: Where) -> Half | None:
+        """The flow by which packets from there to a public endpoint go."""
+        side, endpoint = server
+        return self.halves[side][protocol].get(pack(endpoint, public))
+
+    def _shared_pool(self, protocol: int, address: Address) -> SharedPool[Mapping]:
+        pools = self._pools.setdefault((protocol, address), [])
+        for pool in pools:
+            if isinstance(pool, SharedPool) and pool.ports == self.policy.ports:
+                return pool
+        made: SharedPool[Mapping] = SharedPool(protocol, address, self.policy.ports)
+        pools.append(made)
+        return made
+
+    def _lacks_shared(self, protocol: int, address: Address, server: Where) -> Why | None:
+        pool = self._shared_pool(protocol, address)
+        barred = _Barred(self, protocol, address, remote, pool)
+        for port in pool.all():
+            before = self._back(protocol, Endpoint(address, port), server)
+            if (before is None or before.flow.state in OVER) and port not in barred:
+                return None
+        return Why.NO_PORTS
+
     def lacks_port(
-        self, protocol: int, inside: Endpoint, remote: Endpoint, known_at: Address | None
+        self,
+        protocol: int,
+        inside: Endpoint,
+        remote: Endpoint,
+        known_at: Address | None,
+        server: Where,
     ) -> Why | None:
         """What `map` would answer instead of a mapping. It looks through all ports that are free."""
+        if self.is_sharing:
+            return self._lacks_shared(protocol, known_at or self.public_for(inside.address), server)
         if self.mapping_of(protocol, inside, remote):
             return None
         if self.ports.get((protocol, inside.address), 0) >= self.policy.limits.ports_per_host:
@@ -208,6 +314,8 @@ class Table:
         if mapping.flows or mapping.promises:
             return
         mapping.pool.give(mapping.port)
+        if mapping.shared:
+            return
         host = mapping.protocol, mapping.inside.address
         self.ports[host] -= 1
         if not self.ports[host]:
@@ -225,7 +333,7 @@ class Table:
         """Made when it is first needed."""
         pools = self._pools.setdefault((protocol, address), [])
         for pool in pools:
-            if pool.ports == ports:
+            if pool.ports == ports and not isinstance(pool, SharedPool):
                 return pool
         pools.append(PortPool(protocol, address, ports))
         return pools[-1]
@@ -235,18 +343,25 @@ class _Barred(Container[int]):
     """Ports that must not be given out though the pool has them: a socket of the host is there, they are
     forwarded, a trigger opens them, or a mapping of an earlier policy or of an overlapping range holds them."""
 
-    def __init__(self, table: Table, protocol: int, address: Address, remote: Endpoint) -> None:
+    def __init__(
+        self,
+        table: Table,
+        protocol: int,
+        address: Address,
+        remote: Endpoint,
+        sharing: SharedPool[Mapping] | None = None,
+    ) -> None:
         """`remote`: where the flow goes that needs the port. A socket that is connected to somebody else
-        is in nobody's way."""
+        is in nobody's way. `sharing`: mappings of this pool are not either."""
         self._table, self._protocol, self._address = table, protocol, address
-        self._remote = remote
+        self._remote, self._sharing = remote, sharing
 
     def __contains__(self, port: object) -> bool:
         assert isinstance(port, int)
         table, protocol = self._table, self._protocol
         return (
             (protocol, port) in table.reserved
-            or table.mapping_at(protocol, Endpoint(self._address, port)) is not None
+            or self._is_held(port)
             or any(
                 forward.protocol == protocol
                 and forward.public in (None, self._address)
@@ -262,3 +377,7 @@ class _Barred(Container[int]):
                 and table.host_holds(protocol, self._remote, Endpoint(self._address, port)) > 0
             )
         )
+
+    def _is_held(self, port: int) -> bool:
+        mapping = self._table.mapping_at(self._protocol, Endpoint(self._address, port))
+        return mapping is not None and mapping.pool is not self._sharing

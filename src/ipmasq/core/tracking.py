@@ -22,7 +22,7 @@ def track(life: Life, half: Half, segment: tcp.Segment, payload: int, acknowledg
             life.unlink(flow)
         life.set_timer(flow)
     if flow.is_over:
-        life.table.free_ports(flow)
+        life.finish(flow)
     life.settle(flow)
 
 

@@ -68,3 +68,4 @@ class Why(IntEnum):
     HELPER_STOPPED = 49, "the helper has no more to look for"
     ADDRESS_GONE = 50, "its public address is no longer ours"
     SHUTDOWN = 51, "the gateway stopped"
+    WITHDRAWN = 52, "whoever announced it has begun anew"

@@ -228,6 +228,8 @@ class Ftp(Helper):
         self.dialogue.command(meaning)
         if meaning == HTTP or len(self.dialogue.asked) > MOST_ASKED:
             door.stop()
+        elif meaning in (LOGIN, RESTART):
+            door.forget()  # servers do so at once, whether the login succeeds or not
         elif meaning in (PORT, EPRT):
             self._on_announcement(meaning, meaning, line, door)
         elif meaning == TRANSFER:

@@ -1,0 +1,80 @@
+"""Limits and idle times that contradict each other, or that nothing could work with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipmasq.config.mistakes import Mistake
+from ipmasq.config.model import Config
+from ipmasq.config.values import AUTO, duration_text
+
+SHARES = {
+    "flows_per_host": ("flows", "flows that all hosts may have together"),
+    "stream_memory_per_host": ("stream_memory", "bytes that all hosts may have together"),
+    "lines_per_host": ("lines", "lines that all hosts may have together"),
+    "openings_per_host": ("openings_per_side", "packets that all hosts may have together"),
+}
+"""What one host may have, and of what: no more than that."""
+
+LEAST = {
+    "flows_per_host": (64, "a web page alone opens as many connections"),
+    "ports_per_host": (16, "a web page alone opens as many connections"),
+    "stream_bytes": (16_384, "a long line, or a window of a control connection, does not fit"),
+    "lines": (100, "every connection that a helper watches would wait for its lines"),
+    "lines_per_host": (20, "every connection that a helper watches would wait for its lines"),
+    "flow_packets_per_host": (100, "a control connection would lose packets all the time"),
+    "openings_per_host": (20, "a web page alone opens as many connections at once"),
+    "openings_per_side": (20, "a web page alone opens as many connections at once"),
+}
+"""Below it, what a user does every day fails, and why."""
+
+
+def absurdities(config: Config) -> Iterator[Mistake]:
+    """What is only supposed because it is not written is nobody's mistake."""
+    yield from _shares(config)
+    yield from _least(config)
+    yield from _memory(config)
+    yield from _timeouts(config)
+
+
+def _shares(config: Config) -> Iterator[Mistake]:
+    limits, ports = config.limits, config.gateway.ports
+    for key, (whole, words) in SHARES.items():
+        mine, all_ = getattr(limits, key), getattr(limits, whole)
+        if key in limits.model_fields_set and mine and all_ and mine > all_:
+            yield ("limits", key), f"{mine:,} is more than the {all_:,} {words} ({whole})"
+    mine = limits.ports_per_host
+    if mine and ports != AUTO and mine > ports.size:
+        yield ("limits", "ports_per_host"), f"{mine:,} is more than the {ports.size:,} of {ports}"
+
+
+def _least(config: Config) -> Iterator[Mistake]:
+    for key, (least, words) in LEAST.items():
+        value = getattr(config.limits, key)
+        if value and value < least:
+            yield ("limits", key), f"{value} is very few: {words}"
+
+
+def _memory(config: Config) -> Iterator[Mistake]:
+    """Of the smallest share of memory that is written."""
+    limits = config.limits
+    for key in ("stream_memory", "stream_memory_per_host"):
+        value = getattr(limits, key)
+        if value and value < 2 * limits.stream_bytes:
+            message = (
+                f"{value:,} is less than both directions of one connection may need"
+                f" (twice stream_bytes, {2 * limits.stream_bytes:,})"
+            )
+            yield ("limits", key), message
+
+
+def _timeouts(config: Config) -> Iterator[Mistake]:
+    timeouts = config.timeouts
+    for key in ("tcp_opening", "tcp_closing"):
+        value = getattr(timeouts, key)
+        if key in timeouts.model_fields_set and value > timeouts.tcp_established:
+            message = (
+                f"{duration_text(value)} is longer than an established connection has"
+                f" (tcp_established, {duration_text(timeouts.tcp_established)})"
+            )
+            yield ("timeouts", key), message

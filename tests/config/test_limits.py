@@ -1,0 +1,60 @@
+"""Limits that are too large, too small, or larger than what they are a part of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipmasq.config.model import LimitsTable, TimeoutsTable
+from tests.config.marked import GATEWAY, assert_found_as_marked
+
+
+@pytest.mark.parametrize("key", list(LimitsTable.model_fields))
+def test_a_number_has_an_upper_bound(tmp_path: Path, key: str):
+    text = (
+        f"{GATEWAY}[limits]\n{key} = 99999999999999999  #! 99999999999999999 is too large; at most "
+    )
+    assert_found_as_marked(tmp_path, text)
+
+
+@pytest.mark.parametrize("key", list(TimeoutsTable.model_fields))
+def test_an_idle_time_has_an_upper_bound(tmp_path: Path, key: str):
+    text = f'{GATEWAY}[timeouts]\n{key} = "99999d"  #! is too long; at most 36500d'
+    assert_found_as_marked(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "lines = 1  #? 1 is very few: every connection that a helper watches would wait",
+        "lines_per_host = 1  #? 1 is very few",
+        "stream_bytes = 1  #? 1 is very few: a long line",
+        "openings_per_host = 1  #? 1 is very few: a web page",
+        "ports_per_host = 4000",
+        "flows = 1000\nflows_per_host = 1001  #? 1,001 is more than the 1,000 flows that all hosts",
+        "flows = 1000",
+        "lines_per_host = 20_001  #? 20,001 is more than the 20,000 lines that all hosts",
+        "openings_per_host = 10_001  #? 10,001 is more than the 10,000 packets that all hosts",
+        "stream_memory = 1_000_000\nstream_memory_per_host = 2_000_000  #? is more than the 1,000,000",
+        "stream_memory = 500_000  #? 500,000 is less than both directions of one connection may need",
+        "stream_memory_per_host = 1  #? is less than both directions",
+        "stream_memory_per_host = 600_000",
+    ],
+)
+def test_limits_that_contradict_or_allow_nothing_are_doubtful(tmp_path: Path, lines: str):
+    assert_found_as_marked(tmp_path, f"{GATEWAY}[limits]\n{lines}\n")
+
+
+def test_a_host_cannot_have_more_ports_than_there_are(tmp_path: Path):
+    text = 'ports = "61000-61099"\n[limits]\nports_per_host = {}\n'
+    assert_found_as_marked(tmp_path, GATEWAY + text.format(100))
+    mark = "101  #? 101 is more than the 100 of 61000-61099"
+    assert_found_as_marked(tmp_path, GATEWAY + text.format(mark))
+
+
+def test_a_connection_that_opens_or_closes_is_not_kept_longer_than_others(tmp_path: Path):
+    text = (
+        f'{GATEWAY}[timeouts]\ntcp_closing = "3h"  #? 3h is longer than an established connection'
+    )
+    assert_found_as_marked(tmp_path, text)

@@ -238,7 +238,7 @@ class Table:
         pool = self._shared_pool(protocol, address)
         if not pool.ports.size:
             return Why.NO_PORTS
-        barred = _Barred(self, protocol, address, remote, pool)
+        barred = _Barred(self, protocol, address, server[1], pool)
         fallback = None
         for _ in range(SHARING_TRIES):
             port = pool.any(self._chance)
@@ -274,7 +274,7 @@ class Table:
 
     def _lacks_shared(self, protocol: int, address: Address, server: Where) -> Why | None:
         pool = self._shared_pool(protocol, address)
-        barred = _Barred(self, protocol, address, remote, pool)
+        barred = _Barred(self, protocol, address, server[1], pool)
         for port in pool.all():
             before = self._back(protocol, Endpoint(address, port), server)
             if (before is None or before.flow.state in OVER) and port not in barred:

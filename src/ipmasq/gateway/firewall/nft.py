@@ -10,9 +10,11 @@ from ipmasq.gateway.firewall.chains import NOT_UNDERSTOOD, Chain, Condition, Rul
 FAMILIES = ("ip", "inet")
 VERDICTS = {"accept": Verdict.ACCEPT, "drop": Verdict.DROP, "reject": Verdict.DROP}
 VERDICTS |= {"return": Verdict.RETURN, "continue": Verdict.CONTINUE}
+VERDICTS |= {"masquerade": Verdict.TRANSLATE, "snat": Verdict.TRANSLATE}
 KEYS = {("meta", "iifname"): "iif", ("meta", "oifname"): "oif", ("meta", "nfproto"): "nfproto"}
 KEYS |= {("meta", "iif"): "iif", ("meta", "oif"): "oif"}
 KEYS |= {("ct", "state"): "state", ("ct", "status"): "status"}
+KEYS |= {("payload", "saddr"): "saddr"}
 HARMLESS = ("counter", "log", "mangle", "ct helper", "notrack", "flow", "comment", "set", "synproxy")
 """Statements that say neither when a rule holds nor what becomes of the packet."""
 
@@ -40,7 +42,7 @@ def tables(said: Mapping[str, Any]) -> list[Table]:
             table.chains.setdefault(each["chain"], Chain()).rules += rules
             if any("xt" in statement for statement in each["expr"]):
                 foreign.add(place)
-    return [table for place, table in found.items() if place not in foreign and table.forward]
+    return [table for place, table in found.items() if place not in foreign and (table.forward or table.postrouting)]
 
 
 def _objects(objects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -53,6 +55,8 @@ def _add_chain(table: Table, each: Mapping[str, Any]) -> None:
     chain.policy = VERDICTS[each.get("policy", "accept")]
     if each.get("hook") == "forward" and each.get("type") == "filter":
         table.forward.append(each["name"])
+    if each.get("hook") == "postrouting" and each.get("type") == "nat":
+        table.postrouting.append(each["name"])
 
 
 def _rules(statements: Sequence[Any], table: str, named: Named) -> Iterator[Rule]:
@@ -88,10 +92,10 @@ def _conditions(
     if isinstance(left, dict) and "concat" in left:
         return _concatenated(left["concat"], right, negated, table, named)
     (kind, said), *_ = left.items() if isinstance(left, dict) else (("", {}),)
-    key = KEYS.get((kind, said.get("key", ""))) if isinstance(said, dict) else None
+    key = KEYS.get((kind, said.get("key") or said.get("field", ""))) if isinstance(said, dict) else None
     if key is None:
         return (NOT_UNDERSTOOD,)
-    values = _elements(right, table, named)
+    values = [_network(each) for each in _elements(right, table, named)]
     if not all(isinstance(value, str) for value in values):
         return (NOT_UNDERSTOOD,)
     return (Condition(key, tuple(values), negated),)
@@ -117,6 +121,13 @@ def _elements(right: Any, table: str, named: Named) -> Sequence[Any]:
     if isinstance(right, dict) and "set" in right:
         return [_plain(each) for each in right["set"]]
     return right if isinstance(right, list) else [right]
+
+
+def _network(value: Any) -> Any:
+    """A prefix as text; anything else as it is."""
+    if isinstance(value, dict) and "prefix" in value:
+        return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+    return value
 
 
 def _plain(element: Any) -> Any:

@@ -88,7 +88,7 @@ class Gateway:
         self._floods: Floods | None = None
         self._related = Related(self.engine.flow)
         self._drive.listeners.append(self._related)
-        self._firewall = Watch(loop, self._interfaces, self._drive.say)
+        self._firewall = Watch(loop, self._interfaces, self._drive.say, self._plane.pass_twice)
         self._reading = self._catching_up = False
         self._started = loop.clock()
 
@@ -314,7 +314,15 @@ class Gateway:
         self._drive.claim()
 
     def _interfaces(self) -> Where:
-        return Where(self._setup.outside, tuple(self._setup.inside))
+        policy = self.engine.policy
+        return Where(
+            self._setup.outside,
+            tuple(self._setup.inside),
+            tuple(map(str, policy.inside)),
+            self._plane.passes_once,
+            self._plane.could_pass_once,
+            bool(policy.forwards or policy.triggers),
+        )
 
     def _use(self, use: HelperUse) -> str:
         self.engine.load_helper(use, self._loop.clock())

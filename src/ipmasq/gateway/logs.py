@@ -78,7 +78,9 @@ def level_of(event: type) -> int:
 
 def _kind(event: Event) -> Hashable:
     """What lines are alike by; not by flow, nor by what was said: anybody can have many of those."""
-    parts = (getattr(event, name, None) for name in ("helper", "reason", "name", "side", "rules", "what"))
+    parts = (
+        getattr(event, name, None) for name in ("helper", "reason", "name", "side", "rules", "what")
+    )
     return type(event).__name__, *parts
 
 

@@ -7,7 +7,6 @@ from ipmasq.core.events import Event
 from ipmasq.gateway.story import tell
 from ipmasq.wire.visible import visible
 
-
 GUIDE = "docs/firewalls.md"
 
 

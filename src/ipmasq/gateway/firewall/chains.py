@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 Facts: TypeAlias = Mapping[str, str]
 """What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's), `saddr` (a
-network that it comes from)."""
+network that it comes from), `proto`, `nfproto`."""
 
 
 class Verdict(Enum):

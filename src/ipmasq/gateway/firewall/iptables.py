@@ -9,7 +9,14 @@ from ipmasq.gateway.firewall.chains import NOT_UNDERSTOOD, Chain, Condition, Rul
 
 TARGETS = {"ACCEPT": Verdict.ACCEPT, "DROP": Verdict.DROP, "REJECT": Verdict.DROP}
 TARGETS |= {"RETURN": Verdict.RETURN, "MASQUERADE": Verdict.TRANSLATE, "SNAT": Verdict.TRANSLATE}
-KEYS = {"-i": "iif", "-o": "oif", "-s": "saddr", "--ctstate": "state", "--state": "state"}
+KEYS = {
+    "-i": "iif",
+    "-o": "oif",
+    "-s": "saddr",
+    "-p": "proto",
+    "--ctstate": "state",
+    "--state": "state",
+}
 IGNORED = {"-m": 1, "--comment": 1}
 """What neither narrows a rule nor says what becomes of the packet, and how many words follow."""
 
@@ -79,7 +86,34 @@ def _decided(conditions: tuple[Condition, ...], target: str, returns: bool) -> R
 
 
 EXTENSIONS = frozenset(
-    "LOG NFLOG ULOG MARK CONNMARK CT NOTRACK TCPMSS TOS DSCP TTL CLASSIFY SET TRACE AUDIT CHECKSUM SECMARK"
-    " CONNSECMARK TEE RATEEST IDLETIMER LED HMARK ECN TCPOPTSTRIP SYNPROXY NFQUEUE".split()
+    [
+        "LOG",
+        "NFLOG",
+        "ULOG",
+        "MARK",
+        "CONNMARK",
+        "CT",
+        "NOTRACK",
+        "TCPMSS",
+        "TOS",
+        "DSCP",
+        "TTL",
+        "CLASSIFY",
+        "SET",
+        "TRACE",
+        "AUDIT",
+        "CHECKSUM",
+        "SECMARK",
+        "CONNSECMARK",
+        "TEE",
+        "RATEEST",
+        "IDLETIMER",
+        "LED",
+        "HMARK",
+        "ECN",
+        "TCPOPTSTRIP",
+        "SYNPROXY",
+        "NFQUEUE",
+    ]
 )
 """Targets after which a packet goes on, as a rule; a name that is none of them is a chain's."""

@@ -14,8 +14,19 @@ VERDICTS |= {"masquerade": Verdict.TRANSLATE, "snat": Verdict.TRANSLATE}
 KEYS = {("meta", "iifname"): "iif", ("meta", "oifname"): "oif", ("meta", "nfproto"): "nfproto"}
 KEYS |= {("meta", "iif"): "iif", ("meta", "oif"): "oif"}
 KEYS |= {("ct", "state"): "state", ("ct", "status"): "status"}
-KEYS |= {("payload", "saddr"): "saddr"}
-HARMLESS = ("counter", "log", "mangle", "ct helper", "notrack", "flow", "comment", "set", "synproxy")
+KEYS |= {("payload", "saddr"): "saddr", ("payload", "protocol"): "proto"}
+KEYS |= {("meta", "l4proto"): "proto"}
+HARMLESS = (
+    "counter",
+    "log",
+    "mangle",
+    "ct helper",
+    "notrack",
+    "flow",
+    "comment",
+    "set",
+    "synproxy",
+)
 """Statements that say neither when a rule holds nor what becomes of the packet."""
 
 Named = Mapping[tuple[str, str], Sequence[Any]]
@@ -42,7 +53,11 @@ def tables(said: Mapping[str, Any]) -> list[Table]:
             table.chains.setdefault(each["chain"], Chain()).rules += rules
             if any("xt" in statement for statement in each["expr"]):
                 foreign.add(place)
-    return [table for place, table in found.items() if place not in foreign and (table.forward or table.postrouting)]
+    return [
+        table
+        for place, table in found.items()
+        if place not in foreign and (table.forward or table.postrouting)
+    ]
 
 
 def _objects(objects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -92,7 +107,16 @@ def _conditions(
     if isinstance(left, dict) and "concat" in left:
         return _concatenated(left["concat"], right, negated, table, named)
     (kind, said), *_ = left.items() if isinstance(left, dict) else (("", {}),)
-    key = KEYS.get((kind, said.get("key") or said.get("field", ""))) if isinstance(said, dict) else None
+    protocol = said.get("protocol", "") if kind == "payload" else ""
+    if protocol == "ip6":
+        return (Condition("nfproto", ("ipv6",)), NOT_UNDERSTOOD)
+    if protocol not in ("", "ip", "th", "tcp"):
+        return (Condition("proto", (protocol,)), NOT_UNDERSTOOD)
+    key = (
+        KEYS.get((kind, said.get("key") or said.get("field", "")))
+        if isinstance(said, dict)
+        else None
+    )
     if key is None:
         return (NOT_UNDERSTOOD,)
     values = [_network(each) for each in _elements(right, table, named)]

@@ -320,6 +320,11 @@ class EbpfPlane(TunPlane):
         """Whether packets pass the host's firewall once, from an inside interface to the outside one or back."""
         return self._once is not None and self.table is not None and not self.table.twice
 
+    @property
+    def could_pass_once(self) -> bool:
+        """Whether there are the programs for it."""
+        return self._once is not None
+
     def pass_twice(self, value: bool) -> None:
         """Take the tun plane's way past the host's firewall, or (False) the shorter one if there is one."""
         if self._once is not None and self.table is not None:

@@ -63,10 +63,7 @@ def base_rules(where: Surroundings, unmarked: int = 0) -> tuple[RoutingRule, ...
     left to the rules that come after them."""
     inside, outside = TABLE[Side.INSIDE], TABLE[Side.OUTSIDE]
     return (
-        *(
-            RoutingRule(FROM_INSIDE, inside, iif=name, unmarked=unmarked)
-            for name in where.inside
-        ),
+        *(RoutingRule(FROM_INSIDE, inside, iif=name, unmarked=unmarked) for name in where.inside),
         *(
             RoutingRule(TO_INSIDE, outside, iif=where.outside, to=net, unmarked=unmarked)
             for net in where.networks

@@ -120,9 +120,11 @@ def begin(network: Network, gateway: Start, plane: str, **settings: object) -> R
 def download(network: Network, host: str, to: str) -> int:
     """Bytes that arrive of SIZE, from a server that closes."""
     server = tcp_server(network, "out" if host == "in" else "in", "0.0.0.0", 8000)
+    server.settimeout(5)
 
     def give() -> None:
         with server.accept()[0] as accepted:
+            accepted.settimeout(5)
             accepted.sendall(bytes(SIZE))
 
     giver = threading.Thread(target=give)

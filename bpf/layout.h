@@ -50,8 +50,8 @@ struct half {
 	/* The report. What is not believed is counted in `traffic` only. */
 	__u32 seen;	     /* CLOCK_MONOTONIC in units of 2^20 ns, modulo 2^32 */
 	__u64 traffic;	     /* packets << TRAFFIC_SHIFT | bytes: one addition counts both */
-	__u32 end;	     /* TCP: sequence number after the latest segment; otherwise 0 */
-	__u32 acknowledged;  /* TCP: latest acknowledgment number; otherwise 0 */
+	__u32 end;	     /* TCP: how far its speaker has come, as `farther` has it; otherwise 0 */
+	__u32 acknowledged;  /* TCP: likewise, of its acknowledgment number; otherwise 0 */
 };
 
 /* A place in the table: one line of the processor's cache, and no more is touched for a packet. IPv6

@@ -110,8 +110,8 @@ static noinline long find_way(struct __sk_buff *skb, const struct copy *packet, 
 {
 	fib->family = AF_INET;
 	fib->l4_protocol = packet->ip.protocol;
-	fib->sport = ((const __be16 *)&packet->ports)[0];
-	fib->dport = ((const __be16 *)&packet->ports)[1];
+	fib->sport = source_port(packet);
+	fib->dport = destination_port(packet);
 	fib->tot_len = 1;
 	fib->tos = packet->ip.tos;
 	fib->ipv4_src = packet->ip.saddr;

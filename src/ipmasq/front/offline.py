@@ -13,7 +13,7 @@ import typer
 from ipmasq.front import output
 from ipmasq.front.asking import Json
 from ipmasq.front.exits import Code, give_up
-from ipmasq.front.run import CONFIG
+from ipmasq.front.run import CONFIG, Config, File, one_of
 
 if TYPE_CHECKING:
     from ipmasq.config import Problem
@@ -26,12 +26,8 @@ configuration = typer.Typer(
 
 
 def check(
-    file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help=f"Without: {CONFIG}", show_default=False)
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option("-c", "--config", metavar="FILE", help="The same, as for `run`.")
-    ] = None,
+    file: File = None,
+    config: Config = None,
     elsewhere: Annotated[
         bool,
         typer.Option("--elsewhere", help="It is for another machine: ask nothing of this one."),
@@ -49,9 +45,7 @@ def check(
     """
     from ipmasq.config import check as check_file
 
-    if file and config:
-        raise give_up("one file at a time", Code.USAGE)
-    path = file or config or CONFIG
+    path = one_of(file, config)
     report = check_file(path, None if elsewhere else _here())
     if report.is_good and not elsewhere:
         report = replace(report, warnings=(*report.warnings, *_firewall(path)))

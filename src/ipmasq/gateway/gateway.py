@@ -26,6 +26,8 @@ from ipmasq.gateway.logs import quiet
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import describe, make_plane, programs, rates
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
+from ipmasq.gateway.sockets import Sockets, index_of
+from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.plane import PlaneError
@@ -83,6 +85,8 @@ class Gateway:
         self._plane = make_plane(plane or setup.plane, setup, directory)
         self._helpers = {use.name: use for use in setup.policy.helpers}
         self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
+        self._sockets = Sockets()
+        self.engine.ask_host(self._sockets.holds)
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
         self._floods: Floods | None = None
@@ -99,6 +103,7 @@ class Gateway:
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
+        self._sockets.device = index_of(self._setup.outside)
         self._drive.reserve(ports_in_use())
         self._drive.start()
         self._begin_to_offload()
@@ -124,6 +129,7 @@ class Gateway:
         self._plane.halt()
         self._end_offloading()
         self._drive.stop()
+        self._sockets.close()
         log.info("the gateway has stopped")
 
     def _begin_to_offload(self) -> None:
@@ -256,8 +262,8 @@ class Gateway:
             "networks": [str(network) for network in policy.inside],
             "public": [to_text(address) for address in policy.public],
             "ports": str(policy.ports),
-            "flows": len(self.engine.table.flows),
             "firewall": [str(each) for each in self._firewall.found],
+            **usage(self.engine.table),
             "unsent": self._plane.unsent,
             "failures": self._loop.troubles.count,
             "log_lines_left_out": quiet.left_out,
@@ -308,6 +314,7 @@ class Gateway:
 
     def _arrange(self, setup: Setup, policy: Policy) -> None:
         self._setup = setup
+        self._sockets.device = index_of(setup.outside)
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
         self._firewall.judge()
         self._charge()

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ipmasq.core.policy import Claim, PortRange
+from ipmasq.core.policy import Claim, PortRange, merged, without
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Address, Network
 
@@ -105,22 +105,4 @@ def reserved(claims: Sequence[Claim], own: Collection[Address]) -> tuple[PortRan
 def gaps(taken: Iterable[PortRange]) -> tuple[PortRange, ...]:
     """The ports from 1 to 65534 that are in none of `taken` (the kernel takes no rule about 65535: the
     engine sees that port, and hands back what is the host's)."""
-    free, start = [], 1
-    for low, high in merged(taken):
-        if low > start:
-            free.append(PortRange(start, min(low - 1, LAST_PORT)))
-        start = max(start, high + 1)
-    if start <= LAST_PORT:
-        free.append(PortRange(start, LAST_PORT))
-    return tuple(free)
-
-
-def merged(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
-    """The same ports in order, ranges that touch made one."""
-    result: list[PortRange] = []
-    for low, high in sorted(ranges):
-        if result and low <= result[-1].high + 1:
-            result[-1] = PortRange(result[-1].low, max(high, result[-1].high))
-        else:
-            result.append(PortRange(low, high))
-    return tuple(result)
+    return without(PortRange(1, LAST_PORT), taken)

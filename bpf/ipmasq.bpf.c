@@ -17,7 +17,9 @@
 
 static always_inline int up(struct __sk_buff *skb, enum side side)
 {
-	return may_go_up(skb, side) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	if (skb->mark & ADMITTED)
+		return TC_ACT_UNSPEC; /* It has paid where it came in (once.h). */
+	return may_go_up(skb, 0, side) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 SEC("tc") int tc_inside(struct __sk_buff *skb) { return tc(skb, ETH_HLEN, INSIDE); }

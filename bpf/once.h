@@ -179,8 +179,12 @@ static always_inline int enter_inside(struct __sk_buff *skb, __u32 link)
 	    width(skb, link, &packet) <= fib.mtu_result &&
 	    way_back(skb, &packet, INSIDE) == skb->ifindex)
 		return to_engine(skb, link, INSIDE);
-	if (!state.twice && fib.ifindex == state.outside)
-		skb->mark |= ADMITTED;
+	if (state.twice || fib.ifindex != state.outside)
+		return TC_ACT_UNSPEC;
+	/* It pays here, so that a flood is dropped where it comes in. */
+	if (!may_go_up(skb, link, INSIDE))
+		return TC_ACT_SHOT;
+	skb->mark |= ADMITTED;
 	return TC_ACT_UNSPEC;
 }
 
@@ -194,7 +198,6 @@ static always_inline int leave_outside(struct __sk_buff *skb, __u32 link)
 	if (!(skb->mark & ADMITTED) || !skb->ingress_ifindex ||
 	    skb->ingress_ifindex == state.outside)
 		return TC_ACT_UNSPEC;
-	skb->mark &= ~ADMITTED;
 	if (bpf_skb_load_bytes(skb, link, &packet.ip, sizeof(packet.ip)) || packet.ip.version != 4)
 		return TC_ACT_UNSPEC;
 	packet.ports = 0;

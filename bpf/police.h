@@ -102,17 +102,18 @@ static always_inline int is_for_a_socket(struct __sk_buff *skb, const struct cop
 	return 1;
 }
 
-static always_inline int may_go_up(struct __sk_buff *skb, enum side side)
+/* `link`: bytes of the link layer's header. */
+static always_inline int may_go_up(struct __sk_buff *skb, __u32 link, enum side side)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct slot *slot = 0;
 	struct copy packet;
 	struct key key;
 
-	if (bpf_skb_load_bytes(skb, 0, &packet.ip, sizeof(packet.ip)))
+	if (bpf_skb_load_bytes(skb, link, &packet.ip, sizeof(packet.ip)))
 		return pay(STRANGERS, side, 0, now);
 	if (packet.ip.version == 4 && !(packet.ip.frag_off & ~swap16(DONT_FRAGMENT)) &&
-	    !bpf_skb_load_bytes(skb, packet.ip.ihl * 4, &packet.ports, sizeof(packet.ports))) {
+	    !bpf_skb_load_bytes(skb, link + packet.ip.ihl * 4, &packet.ports, sizeof(packet.ports))) {
 		write_key(&key, (const void *)&packet.ip.saddr, packet.ip.protocol, side);
 		slot = find(&key);
 		if (slot)

@@ -122,9 +122,9 @@ class Running:
         self.process = network.start("gw", sys.executable, str(script), str(path))
         assert self.process.stdout
         self._said = ""
-        first = self.process.stdout.readline()
-        if first.strip() != "ready":
-            raise AssertionError(first + self.process.stdout.read())
+        while (line := self.process.stdout.readline()) != "ready\n":
+            self._said += line
+            assert line, self._said
 
     def reload(self, text: str) -> None:
         self.path.write_text(text)

@@ -89,6 +89,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
         offload.refresh()
     return {
         "plane": gateway.status()["plane"],
+        "firewall": gateway.status()["firewall"],
         "entered": len(offload.numbers()) if offload is not None else 0,
         "fast": offload.packets if offload is not None else 0,
         "room": gateway._plane.table.capacity // 2 if gateway._plane.table is not None else 0,

@@ -560,7 +560,7 @@ class Life:
     def tell(self, event: Event) -> None:
         """Something has happened."""
         self._events.append(event)
-        if isinstance(event, PRESSING):
+        if isinstance(event, PRESSING) or _is_linked(event):
             self.pressing = True
         if len(self._events) > MOST_EVENTS:
             self.lost_events += MOST_EVENTS // 2
@@ -580,6 +580,11 @@ class Life:
         happened, self._events = self._events, []
         self.pressing = False
         return happened
+
+
+def _is_linked(event: Event) -> bool:
+    """Whether a data flow was opened: the host's firewall is to know of it before its first packet comes."""
+    return isinstance(event, events.FlowOpened) and event.master is not None
 
 
 def known_at(decision: Decision) -> Address | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from ipmasq.front.exits import Code, give_up
 from ipmasq.front.run import CONFIG, Config, File, one_of
 
 if TYPE_CHECKING:
+    from ipmasq.config import Problem
     from ipmasq.core.policy import Policy
     from ipmasq.planes.pcap import Sides
 
@@ -43,7 +45,10 @@ def check(
     """
     from ipmasq.config import check as check_file
 
-    report = check_file(one_of(file, config), None if elsewhere else _here())
+    path = one_of(file, config)
+    report = check_file(path, None if elsewhere else _here())
+    if report.is_good and not elsewhere:
+        report = replace(report, warnings=(*report.warnings, *_firewall(path)))
     if as_json:
         kinds = {"error": report.errors, "warning": report.warnings}
         output.say_json_list(
@@ -120,6 +125,15 @@ def replay(
             output.say(f"{name.replace('_', ' '):<12} {_text(value)}")
     if summary.damage:
         raise give_up(f"{capture} was read up to its damage: {summary.damage}")
+
+
+def _firewall(path: str) -> Iterator[Problem]:
+    """What is in the gateway's way here."""
+    from ipmasq.config import Problem
+    from ipmasq.gateway.firewall.check import check as check_firewall
+
+    for found in check_firewall(path):
+        yield Problem(path, None, "firewall", str(found))
 
 
 def _here() -> Any:

@@ -18,6 +18,7 @@ from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.findings import Where
+from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import Watch
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
@@ -89,7 +90,9 @@ class Gateway:
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
         self._floods: Floods | None = None
-        self._firewall = Watch(loop, self._interfaces, self._drive.say)
+        self._related = Related(self.engine.flow)
+        self._drive.listeners.append(self._related)
+        self._firewall = Watch(loop, self._interfaces, self._drive.say, self._plane.pass_twice)
         self._reading = self._catching_up = False
         self._started = loop.clock()
 
@@ -122,6 +125,7 @@ class Gateway:
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
         self._firewall.end()
+        self._related.close()
         self._plane.halt()
         self._end_offloading()
         self._drive.stop()
@@ -317,7 +321,15 @@ class Gateway:
         self._drive.claim()
 
     def _interfaces(self) -> Where:
-        return Where(self._setup.outside, tuple(self._setup.inside))
+        policy = self.engine.policy
+        return Where(
+            self._setup.outside,
+            tuple(self._setup.inside),
+            tuple(map(str, policy.inside)),
+            self._plane.passes_once,
+            self._plane.could_pass_once,
+            bool(policy.forwards or policy.triggers),
+        )
 
     def _use(self, use: HelperUse) -> str:
         self.engine.load_helper(use, self._loop.clock())

@@ -1,4 +1,4 @@
-"""What the forward hook's chains do to a packet of which only some facts are known.
+"""What chains at a hook of netfilter's do to a packet of which only some facts are known.
 
 A condition about a fact that is not known, or that is not understood, may hold or not: then both are
 followed, so an answer is the set of what may become of the packet.
@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from ipaddress import ip_network
 from typing import TypeAlias
 
 Facts: TypeAlias = Mapping[str, str]
-"""What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's)."""
+"""What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's), `saddr` (a
+network that it comes from), `proto`, `nfproto`."""
 
 
 class Verdict(Enum):
@@ -20,6 +22,8 @@ class Verdict(Enum):
     DROP = auto()
     RETURN = auto()
     CONTINUE = auto()
+    TRANSLATE = auto()
+    """The kernel is to masquerade it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Condition:
         known = facts.get(self.key)
         if known is None:
             return None
+        if self.key == "saddr":
+            return _is_within(known, self.values, self.negated)
         return any(_is_like(known, each) for each in self.values) is not self.negated
 
 
@@ -66,15 +72,16 @@ class Chain:
 @dataclass(slots=True)
 class Table:
     """`kind`: `nft` or `iptables`. `name`: as the tool has it, such as `inet filter`. `forward`: the names
-    of its chains at the forward hook."""
+    of its chains that filter at the forward hook, `postrouting`: of those that translate at that hook."""
 
     kind: str
     name: str
     chains: dict[str, Chain] = field(default_factory=dict)
     forward: list[str] = field(default_factory=list)
+    postrouting: list[str] = field(default_factory=list)
 
     def verdicts(self, chain: str, facts: Facts) -> frozenset[Verdict]:
-        """ACCEPT, DROP, or both, from a chain at a hook."""
+        """ACCEPT, DROP or TRANSLATE, or whichever may be, from a chain at a hook."""
         found = self._walk(chain, facts, ())
         if Verdict.RETURN in found:
             found = (found - {Verdict.RETURN}) | {self.chains[chain].policy}
@@ -110,3 +117,16 @@ def _is_like(known: str, value: str) -> bool:
     if value[-1:] in ("*", "+"):
         return known.startswith(value[:-1])
     return known == value
+
+
+def _is_within(known: str, values: Collection[str], negated: bool) -> bool | None:
+    try:
+        network = ip_network(known)
+        others = [ip_network(each, strict=False) for each in values]
+    except ValueError:
+        return None
+    others = [each for each in others if each.version == network.version]
+    if not any(network.overlaps(each) for each in others):
+        return negated
+    whole = any(network.subnet_of(each) for each in others)  # type: ignore[arg-type]
+    return not negated if whole else None

@@ -1,11 +1,10 @@
 """What a firewall does to the gateway's packets that its operator cannot want, and which rule mends it.
 
-They pass the forward hook twice, once before the engine has translated them and once after:
+Where programs can see to it (`Where.once`), packets pass the forward hook as they would if the kernel
+translated them, with the inside host's own address: inside interface -> outside interface, and back. Else twice:
 
     inside interface -> ipmasq-in          ipmasq-in -> outside interface
     outside interface -> ipmasq-out        ipmasq-out -> inside interface
-
-so rules that accept what goes from an inside interface to the outside one never see them.
 """
 
 from __future__ import annotations
@@ -16,23 +15,33 @@ from typing import NamedTuple
 
 from ipmasq.core.side import Side
 from ipmasq.gateway.firewall.chains import Rule, Table, Verdict
+from ipmasq.planes.ebpf.layout import ADMITTED
 from ipmasq.planes.tun.steering import DEVICE
 
 UP, DOWN = DEVICE[Side.INSIDE], DEVICE[Side.OUTSIDE]
+BOTH = "ipmasq-*"
+MARK = f"{ADMITTED:#x}"
 NEW, ESTABLISHED = "new", "established"
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The interfaces that the gateway stands between."""
+    """The interfaces that the gateway stands between, and what it lets pass there."""
 
     outside: str
     inside: tuple[str, ...]
+    networks: tuple[str, ...] = ()
+    """Of inside hosts."""
+    once: bool = False
+    """Whether packets pass once; `able`: whether they could."""
+    able: bool = False
+    forwards: bool = False
+    """Whether servers are published."""
 
 
 class Finding(NamedTuple):
-    table: str
-    """Whose rules: `nft inet filter`, `iptables filter`, `iptables-legacy filter`."""
+    rules: str
+    """Whose: `nft inet filter`, `iptables filter`, `iptables-legacy filter`."""
     what: str
     remedy: str
 
@@ -46,22 +55,41 @@ class Way(NamedTuple):
     state: str
 
     def __str__(self) -> str:
-        return f"{self.iif} -> {self.oif}"
+        return f"{self.iif} -> {self.oif}" + (" (new)" if self.state == NEW else "")
 
 
 def ways(where: Where) -> Iterator[Way]:
-    """How packets of flows opened from inside go, and last what is let in from outside."""
-    for inside in where.inside:
-        yield Way(inside, UP, NEW)
-    yield Way(UP, where.outside, NEW)
-    yield Way(where.outside, DOWN, ESTABLISHED)
-    yield from (Way(DOWN, inside, ESTABLISHED) for inside in where.inside)
-    yield Way(where.outside, DOWN, NEW)
-    yield from (Way(DOWN, inside, NEW) for inside in where.inside)
+    """First of connections from inside, then of those to published servers."""
+    if where.once:
+        for inside in where.inside:
+            yield Way(inside, where.outside, NEW)
+            yield Way(where.outside, inside, ESTABLISHED)
+    else:
+        for inside in where.inside:
+            yield Way(inside, UP, NEW)
+            yield Way(DOWN, inside, ESTABLISHED)
+        yield Way(UP, where.outside, NEW)
+        yield Way(where.outside, DOWN, ESTABLISHED)
+    if where.forwards:
+        inner, outer = (where.outside, where.outside) if where.once else (DOWN, DOWN)
+        yield from (Way(inner, inside, NEW) for inside in where.inside)
+        if not where.once:
+            yield Way(where.outside, outer, NEW)
 
 
 def findings(tables: Iterable[Table], where: Where) -> tuple[Finding, ...]:
     return tuple(each for table in tables for each in _findings(table, where))
+
+
+def translates(table: Table, where: Where) -> bool:
+    """Whether the kernel may masquerade what is the gateway's to translate."""
+    networks = where.networks or ("0.0.0.0/0",)
+    return any(
+        Verdict.TRANSLATE in table.verdicts(chain, _facts(inside, where.outside, NEW, network))
+        for chain in table.postrouting
+        for inside in where.inside
+        for network in networks
+    )
 
 
 def _findings(table: Table, where: Where) -> Iterator[Finding]:
@@ -70,15 +98,16 @@ def _findings(table: Table, where: Where) -> Iterator[Finding]:
         dropped = [way for way in ways(where) if _is_dropped(table, chain, way)]
         if dropped:
             said = ", ".join(dict.fromkeys(map(str, dropped)))
-            all_ = (dropped[0].state == NEW and dropped[0].oif == UP) or dropped[0].iif == UP
-            what = "what inside hosts send or receive" if all_ else "what servers and helpers await"
-            text = (
-                f"the host's firewall drops {what}: {whose}, chain {chain}, does not accept {said}"
-            )
-            yield Finding(whose, text, f"add: {' && '.join(remedy(table, chain))}")
-    unseen = sum(
-        _never_sees(rule, where) for chain in table.chains.values() for rule in chain.rules
-    )
+            text = f"the host's firewall drops the gateway's packets: {whose}, chain {chain}, does not accept {said}"
+            yield Finding(whose, text, f"add: {' && '.join(remedy(table, chain, dropped, where))}")
+    if where.able and translates(table, where):
+        text = f"{whose} masquerades what leaves by {where.outside}, which the gateway does"
+        tool = (
+            "firewall-cmd --permanent --zone=external --remove-masquerade && firewall-cmd --reload"
+        )
+        how = tool if table.name == "inet firewalld" else "remove that rule"
+        yield Finding(whose, f"{text}; so packets pass the firewall twice", how)
+    unseen = 0 if where.once else _unseen(table, where)
     if unseen:
         pairs = ", ".join(f"{inside} -> {where.outside}" for inside in where.inside)
         count = f"{unseen} rule{'s' * (unseen != 1)}"
@@ -86,11 +115,20 @@ def _findings(table: Table, where: Where) -> Iterator[Finding]:
         yield Finding(whose, text, f"write {UP} in the place of {where.outside} there")
 
 
+def _facts(iif: str, oif: str, state: str, source: str = "") -> dict[str, str]:
+    facts = {"iif": iif, "oif": oif, "state": state, "status": "confirmed", "nfproto": "ipv4"}
+    facts["proto"] = "tcp"
+    return facts | ({"saddr": source} if source else {})
+
+
 def _is_dropped(table: Table, chain: str, way: Way) -> bool:
     """For certain."""
-    facts = {"iif": way.iif, "oif": way.oif, "state": way.state}
-    facts |= {"status": "confirmed", "nfproto": "ipv4"}
-    return table.verdicts(chain, facts) == {Verdict.DROP}
+    return table.verdicts(chain, _facts(*way)) == {Verdict.DROP}
+
+
+def _unseen(table: Table, where: Where) -> int:
+    rules = (rule for chain in table.chains.values() for rule in chain.rules)
+    return sum(_never_sees(rule, where) for rule in rules)
 
 
 def _never_sees(rule: Rule, where: Where) -> bool:
@@ -105,19 +143,62 @@ def _never_sees(rule: Rule, where: Where) -> bool:
     return bool(entered and left)
 
 
-def remedy(table: Table, chain: str) -> Sequence[str]:
-    """Commands, as the tool that owns the table wants them."""
-    both = ("ipmasq-in", "ipmasq-out")
+def remedy(table: Table, chain: str, dropped: Sequence[Way], where: Where) -> Sequence[str]:
+    """Commands, as the tool that the table belongs to wants them."""
+    if where.once:
+        return tuple(dict.fromkeys(_accept(table, chain, way, where) for way in dropped))
     if table.name == "inet firewalld":
-        names = " ".join(f"--add-interface={name}" for name in both)
-        return (f"firewall-cmd --permanent --zone=trusted {names}", "firewall-cmd --reload")
-    if "ufw-user-forward" in table.chains:
-        return ("ufw route allow in on ipmasq-+", "ufw route allow out on ipmasq-+")
-    if table.kind == "nft":
-        start = f"nft insert rule {table.name} {chain}"
-        return (f'{start} iifname "ipmasq-*" accept', f'{start} oifname "ipmasq-*" accept')
-    place = "DOCKER-USER" if "DOCKER-USER" in table.chains else chain
+        names = " ".join(f"--add-interface={name}" for name in (UP, DOWN))
+        return (
+            f"firewall-cmd --permanent --zone=trusted {names}",
+            *_policy("ipmasq", ("ANY",), ("trusted",)),
+            "firewall-cmd --reload",
+        )
+    return (_pass(table, chain, iif=BOTH), _pass(table, chain, oif=BOTH))
+
+
+def _accept(table: Table, chain: str, way: Way, where: Where) -> str:
+    """What lets packets that pass once go this way."""
+    from_outside = way.iif == where.outside
+    if way.state == ESTABLISHED:
+        return _established(table, chain)
+    if table.name == "inet firewalld":
+        zones = [f"$(firewall-cmd --get-zone-of-interface={name})" for name in (way.iif, way.oif)]
+        name = "ipmasq-in" if from_outside else "ipmasq-out"
+        return " && ".join((*_policy(name, zones[:1], zones[1:]), "firewall-cmd --reload"))
+    return _pass(table, chain, way.iif, way.oif, marked=from_outside)
+
+
+def _policy(name: str, ingress: Sequence[str], egress: Sequence[str]) -> tuple[str, ...]:
+    start = f"firewall-cmd --permanent --policy={name}"
     return (
-        f"{table.kind} -I {place} -i ipmasq-+ -j ACCEPT",
-        f"{table.kind} -I {place} -o ipmasq-+ -j ACCEPT",
+        f"firewall-cmd --permanent --new-policy={name}",
+        f"{start} --add-ingress-zone={ingress[0]} --add-egress-zone={egress[0]}",
+        f"{start} --set-target=ACCEPT",
     )
+
+
+def _established(table: Table, chain: str) -> str:
+    if table.kind == "nft":
+        return f"nft insert rule {table.name} {chain} ct state established,related accept"
+    place = _place(table, chain)
+    return f"{table.kind} -I {place} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+
+
+def _pass(table: Table, chain: str, iif: str = "", oif: str = "", marked: bool = False) -> str:
+    if "ufw-user-forward" in table.chains:
+        ends = [f"{word} on {name}" for word, name in (("in", iif), ("out", oif)) if name]
+        return f"ufw route allow {' '.join(ends)}".replace("*", "+")
+    if table.kind == "nft":
+        words = [f'{word} "{name}"' for word, name in (("iifname", iif), ("oifname", oif)) if name]
+        words += [f"meta mark and {MARK} == {MARK}"] * marked
+        return f"nft insert rule {table.name} {chain} {' '.join(words)} accept"
+    words = [f"{word} {name}" for word, name in (("-i", iif), ("-o", oif)) if name]
+    words += [f"-m mark --mark {MARK}/{MARK}"] * marked
+    command = f"{table.kind} -I {_place(table, chain)} {' '.join(words)} -j ACCEPT"
+    return command.replace("*", "+")
+
+
+def _place(table: Table, chain: str) -> str:
+    """Docker keeps its hands off one chain."""
+    return "DOCKER-USER" if "DOCKER-USER" in table.chains else chain

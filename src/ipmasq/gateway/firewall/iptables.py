@@ -1,4 +1,4 @@
-"""The filter table as `iptables-save` writes it (iptables-extensions(8))."""
+"""The tables as `iptables-save` writes them (iptables-extensions(8))."""
 
 from __future__ import annotations
 
@@ -8,29 +8,44 @@ from collections.abc import Iterator
 from ipmasq.gateway.firewall.chains import NOT_UNDERSTOOD, Chain, Condition, Rule, Table, Verdict
 
 TARGETS = {"ACCEPT": Verdict.ACCEPT, "DROP": Verdict.DROP, "REJECT": Verdict.DROP}
-TARGETS |= {"RETURN": Verdict.RETURN}
-KEYS = {"-i": "iif", "-o": "oif", "--ctstate": "state", "--state": "state"}
+TARGETS |= {"RETURN": Verdict.RETURN, "MASQUERADE": Verdict.TRANSLATE, "SNAT": Verdict.TRANSLATE}
+KEYS = {
+    "-i": "iif",
+    "-o": "oif",
+    "-s": "saddr",
+    "-p": "proto",
+    "--ctstate": "state",
+    "--state": "state",
+}
 IGNORED = {"-m": 1, "--comment": 1}
 """What neither narrows a rule nor says what becomes of the packet, and how many words follow."""
+
+FORWARD, POSTROUTING = "FORWARD", "POSTROUTING"
 
 STATUSES = {"SNAT": "snat", "DNAT": "dnat"}
 """`--ctstate` knows these two as well, which are conntrack's status."""
 
 
-def table(text: str, kind: str = "iptables") -> Table | None:
-    """None if there is no filter table. Raises ValueError or IndexError if it is no such text."""
-    found, inside = Table(kind, "filter"), False
+def tables(text: str, kind: str = "iptables") -> list[Table]:
+    """`filter` and `nat`, as far as they are there. Raises ValueError or StopIteration if it is no such
+    text."""
+    found: dict[str, Table] = {}
+    name = ""
     for line in text.splitlines():
         if line.startswith("*"):
-            inside = line == "*filter"
-        elif inside and line.startswith(":"):
-            name, policy = line[1:].split()[:2]
-            found.chains[name] = Chain(policy=TARGETS.get(policy, Verdict.ACCEPT))
-        elif inside and line.startswith("-A "):
-            _, name, *words = shlex.split(line)
-            found.chains.setdefault(name, Chain()).rules += _rules(words)
-    found.forward = ["FORWARD"] if "FORWARD" in found.chains else []
-    return found if found.forward else None
+            name = line[1:].strip()
+            found[name] = Table(kind, name)
+        elif line.startswith(":") and name:
+            chain, policy = line[1:].split()[:2]
+            found[name].chains[chain] = Chain(policy=TARGETS.get(policy, Verdict.ACCEPT))
+        elif line.startswith("-A ") and name:
+            _, chain, *words = shlex.split(line)
+            found[name].chains.setdefault(chain, Chain()).rules += _rules(words)
+    for name, hooks in (("filter", FORWARD), ("nat", POSTROUTING)):
+        if name in found:
+            chains = [hooks] if hooks in found[name].chains else []
+            setattr(found[name], hooks.lower(), chains)
+    return [table for table in found.values() if table.forward or table.postrouting]
 
 
 def _rules(words: list[str]) -> Iterator[Rule]:

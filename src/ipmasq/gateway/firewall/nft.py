@@ -10,9 +10,12 @@ from ipmasq.gateway.firewall.chains import NOT_UNDERSTOOD, Chain, Condition, Rul
 FAMILIES = ("ip", "inet")
 VERDICTS = {"accept": Verdict.ACCEPT, "drop": Verdict.DROP, "reject": Verdict.DROP}
 VERDICTS |= {"return": Verdict.RETURN, "continue": Verdict.CONTINUE}
+VERDICTS |= {"masquerade": Verdict.TRANSLATE, "snat": Verdict.TRANSLATE}
 KEYS = {("meta", "iifname"): "iif", ("meta", "oifname"): "oif", ("meta", "nfproto"): "nfproto"}
 KEYS |= {("meta", "iif"): "iif", ("meta", "oif"): "oif"}
 KEYS |= {("ct", "state"): "state", ("ct", "status"): "status"}
+KEYS |= {("payload", "saddr"): "saddr", ("payload", "protocol"): "proto"}
+KEYS |= {("meta", "l4proto"): "proto"}
 HARMLESS = (
     "counter",
     "log",
@@ -50,7 +53,11 @@ def tables(said: Mapping[str, Any]) -> list[Table]:
             table.chains.setdefault(each["chain"], Chain()).rules += rules
             if any("xt" in statement for statement in each["expr"]):
                 foreign.add(place)
-    return [table for place, table in found.items() if place not in foreign and table.forward]
+    return [
+        table
+        for place, table in found.items()
+        if place not in foreign and (table.forward or table.postrouting)
+    ]
 
 
 def _objects(objects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -63,6 +70,8 @@ def _add_chain(table: Table, each: Mapping[str, Any]) -> None:
     chain.policy = VERDICTS[each.get("policy", "accept")]
     if each.get("hook") == "forward" and each.get("type") == "filter":
         table.forward.append(each["name"])
+    if each.get("hook") == "postrouting" and each.get("type") == "nat":
+        table.postrouting.append(each["name"])
 
 
 def _rules(statements: Sequence[Any], table: str, named: Named) -> Iterator[Rule]:
@@ -98,10 +107,19 @@ def _conditions(
     if isinstance(left, dict) and "concat" in left:
         return _concatenated(left["concat"], right, negated, table, named)
     (kind, said), *_ = left.items() if isinstance(left, dict) else (("", {}),)
-    key = KEYS.get((kind, said.get("key", ""))) if isinstance(said, dict) else None
+    protocol = said.get("protocol", "") if kind == "payload" else ""
+    if protocol == "ip6":
+        return (Condition("nfproto", ("ipv6",)), NOT_UNDERSTOOD)
+    if protocol not in ("", "ip", "th", "tcp"):
+        return (Condition("proto", (protocol,)), NOT_UNDERSTOOD)
+    key = (
+        KEYS.get((kind, said.get("key") or said.get("field", "")))
+        if isinstance(said, dict)
+        else None
+    )
     if key is None:
         return (NOT_UNDERSTOOD,)
-    values = _elements(right, table, named)
+    values = [_network(each) for each in _elements(right, table, named)]
     if not all(isinstance(value, str) for value in values):
         return (NOT_UNDERSTOOD,)
     return (Condition(key, tuple(values), negated),)
@@ -127,6 +145,13 @@ def _elements(right: Any, table: str, named: Named) -> Sequence[Any]:
     if isinstance(right, dict) and "set" in right:
         return [_plain(each) for each in right["set"]]
     return right if isinstance(right, list) else [right]
+
+
+def _network(value: Any) -> Any:
+    """A prefix as text; anything else as it is."""
+    if isinstance(value, dict) and "prefix" in value:
+        return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+    return value
 
 
 def _plain(element: Any) -> Any:

@@ -31,9 +31,9 @@ def read_tables() -> list[Table]:
 
 
 def has_legacy() -> bool:
-    """Whether the older iptables has a filter table. Nobody is told when it changes."""
+    """Whether the older iptables has any table. Nobody is told when it changes."""
     try:
-        return "filter" in LEGACY.read_text().split()
+        return bool(LEGACY.read_text().split())
     except OSError:
         return False
 
@@ -48,7 +48,9 @@ def _nft() -> list[Table]:
 
 
 def _is_iptables(table: Table) -> bool:
-    return table.name == "ip filter" and "FORWARD" in table.forward and _tool(SAVE) is not None
+    hooks = {*table.forward, *table.postrouting}
+    is_named_so = table.name in ("ip filter", "ip nat") and hooks <= {"FORWARD", "POSTROUTING"}
+    return is_named_so and _tool(SAVE) is not None
 
 
 def _iptables() -> list[Table]:
@@ -56,12 +58,11 @@ def _iptables() -> list[Table]:
 
 
 def _saved(kind: str, *tools: str) -> list[Table]:
-    text = next(filter(None, (_run(tool, "-t", "filter") for tool in tools)), "")
+    text = next(filter(None, map(_run, tools)), "")
     try:
-        found = iptables.table(text, kind)
-    except (ValueError, IndexError, StopIteration):
+        return iptables.tables(text, kind)
+    except (ValueError, RuntimeError, StopIteration):
         return []
-    return [found] if found is not None else []
 
 
 def _run(*command: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from ipmasq.core import events
 from ipmasq.core.events import Event
 from ipmasq.gateway.firewall.chains import Table
-from ipmasq.gateway.firewall.findings import Finding, Where, findings
+from ipmasq.gateway.firewall.findings import Finding, Where, findings, translates
 from ipmasq.gateway.firewall.reading import has_legacy, read_tables
 from ipmasq.gateway.loop import Loop, Timer
 
@@ -20,6 +20,9 @@ SETTLING = 0.5
 
 LEGACY_EVERY = 10.0
 """Seconds between two looks at what the kernel tells no one of."""
+
+PLANE_EVERY = 1.0
+"""Seconds between two looks whether packets go another way by now."""
 
 # <linux/netlink.h>, <linux/netfilter/nfnetlink.h>
 NETLINK_NETFILTER = 12
@@ -34,10 +37,15 @@ class Watch:
         loop: Loop,
         where: Callable[[], Where],
         tell: Callable[[Event], object],
+        pass_twice: Callable[[bool], object] = lambda _: None,
         read: Callable[[], Sequence[Table]] = read_tables,
     ) -> None:
-        """`where`: the interfaces as they are now."""
+        """`where`: the interfaces as they are now. `pass_twice`: called with True where the kernel would
+        translate packets that pass its firewall once, and with False where it no longer would."""
         self._loop, self._where, self._tell, self._read = loop, where, tell, read
+        self._pass_twice = pass_twice
+        self._judged: Where | None = None
+        self._translated = False
         self.found: tuple[Finding, ...] = ()
         self._changes = _changes()
         self._done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -52,7 +60,9 @@ class Watch:
             self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.watch(self._done, self._have_read)
         self._loop.every(LEGACY_EVERY, self._look_at_legacy)
-        self.look()
+        self._loop.every(PLANE_EVERY, self._look_at_plane)
+        self._tables = self._read()  # at once: nothing is lost if packets wait now
+        self.judge()
 
     def end(self) -> None:
         self._loop.unwatch(self._done)
@@ -75,7 +85,12 @@ class Watch:
 
     def judge(self) -> None:
         """The interfaces may be others by now; the rules are those that were read last."""
-        before, self.found = self.found, findings(self._tables, self._where())
+        translated = any(translates(table, self._where()) for table in self._tables)
+        if translated or self._translated:
+            self._pass_twice(translated)
+        self._translated = translated
+        self._judged = self._where()
+        before, self.found = self.found, findings(self._tables, self._judged)
         for each in self.found:
             if each not in before:
                 self._tell(events.FirewallObstructed(self._loop.clock(), *each))
@@ -104,6 +119,10 @@ class Watch:
                 pass
         if self._due is None:
             self._due = self._loop.later(SETTLING, self.look)
+
+    def _look_at_plane(self) -> None:
+        if self._judged != self._where():
+            self.look()
 
     def _look_at_legacy(self) -> None:
         if self._due is None and has_legacy():

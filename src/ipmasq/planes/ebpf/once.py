@@ -34,10 +34,11 @@ class Once:
         """Have programs on these devices. Raises OSError where there are no links; then there are none."""
         wanted: dict[tuple[str, int], tuple[Device, Direction]] = {}
         if outside is not None:
+            # First where packets leave: until then, none that come in must be sent there.
+            _want(wanted, "leave_outside", outside, EGRESS)
             for device in inside:
                 _want(wanted, "enter_inside", device, INGRESS)
             _want(wanted, "enter_outside", outside, INGRESS)
-            _want(wanted, "leave_outside", outside, EGRESS)
             for side, device in engine.items():
                 wanted[f"down_from_{side.name.lower()}", device.index] = device, INGRESS
             self._table.between(outside.index, _address(kernel, outside), outside.ethernet)
@@ -52,9 +53,14 @@ class Once:
             self.end(kernel)
             raise
 
+    def halt(self) -> None:
+        """From now on packets take the tun plane's way."""
+        self._table.twice = True
+
     def end(self, kernel: IPRoute) -> None:
         attached, self._attached = self._attached, {}
-        for each in attached.values():
+        # Last where packets leave: one that is on its way there must not leave as it came.
+        for _, each in sorted(attached.items(), key=lambda item: item[0][0].startswith("leave")):
             each.detach(kernel)
 
 

@@ -29,6 +29,7 @@ from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.police import Debtor, Police, Rates
 from ipmasq.planes.ebpf.table import Table, affordable, sizes
 from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.planes.tun.steering import DEVICE
@@ -236,8 +237,9 @@ class EbpfPlane(TunPlane):
     def _end(self) -> None:
         self.halt()
         if self._once is not None:
-            self._once.end(self._open_kernel)
+            self._once.halt()
             self._pass_twice()
+            self._once.end(self._open_kernel)
         if self._police is not None:
             self._police.detach(self._open_kernel)
         for part in (self.table, self._loaded, self._changes):
@@ -295,6 +297,7 @@ class EbpfPlane(TunPlane):
         engine = {side: look_up(kernel, DEVICE[side]) for side in Side}
         inside = [found[name] for name in self._where.inside]
         self._unmarked = ADMITTED
+        self._set(settings.judging_sources_by_marks((self._where.outside, *self._where.inside)))
         self._steer()  # before packets are marked that its rules would bring to the engine once more
         try:
             self._once.follow(
@@ -311,6 +314,21 @@ class EbpfPlane(TunPlane):
     def _pass_twice(self) -> None:
         self._unmarked = 0
         self._steer()
+
+    @property
+    def passes_once(self) -> bool:
+        """Whether packets pass the host's firewall once, from an inside interface to the outside one or back."""
+        return self._once is not None and self.table is not None and not self.table.twice
+
+    @property
+    def could_pass_once(self) -> bool:
+        """Whether there are the programs for it."""
+        return self._once is not None
+
+    def pass_twice(self, value: bool) -> None:
+        """Take the tun plane's way past the host's firewall, or (False) the shorter one if there is one."""
+        if self._once is not None and self.table is not None:
+            self.table.twice = value
 
     def _check_reverse_paths(self) -> None:
         """As the kernel does on each interface."""

@@ -27,6 +27,11 @@ def forwarding(interfaces: Iterable[str]) -> Mapping[str, str]:
     return {f"{ROOT}/ipv4/conf/{name}/forwarding": "1" for name in interfaces}
 
 
+def judging_sources_by_marks(interfaces: Iterable[str]) -> Mapping[str, str]:
+    """Let the reverse-path filter see a packet's mark, as the rules do that are not for marked packets."""
+    return {f"{ROOT}/ipv4/conf/{name}/src_valid_mark": "1" for name in interfaces}
+
+
 def without_early_demux() -> Mapping[str, str]:
     """Look for a route before looking for a socket, as the kernel's documentation advises routers.
 

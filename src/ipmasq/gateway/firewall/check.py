@@ -1,0 +1,36 @@
+"""What `ipmasq check` says of this host's firewall, before any gateway runs."""
+
+from __future__ import annotations
+
+import platform
+import re
+
+from ipmasq.config import ConfigError, compile, load, read_surroundings, resolve
+from ipmasq.gateway.firewall.findings import Finding, Where, findings
+from ipmasq.gateway.firewall.reading import read_tables
+
+LINKS = (6, 6)
+"""The first Linux with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
+
+
+def check(path: str) -> tuple[Finding, ...]:
+    """As far as the rules can be read, which takes root. Nothing for a file that cannot be used."""
+    loaded, here = load(path), read_surroundings()
+    try:
+        policy = compile(loaded, here)
+    except ConfigError:
+        return ()
+    gateway = loaded.config.gateway
+    sides = resolve(gateway, here)
+    if sides.outside is None:
+        return ()
+    once = gateway.plane != "tun" and _release() >= LINKS
+    published = bool(policy.forwards or policy.triggers)
+    networks = tuple(map(str, policy.inside))
+    return findings(
+        read_tables(), Where(sides.outside, tuple(sides.inside), networks, once, once, published)
+    )
+
+
+def _release() -> tuple[int, ...]:
+    return tuple(int(word) for word in re.findall(r"\d+", platform.release())[:2])

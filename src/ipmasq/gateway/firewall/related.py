@@ -1,0 +1,103 @@
+"""Data connections that a helper expected are `related` for the kernel's conntrack, as if a helper of its own
+had expected them: who accepts `ct state related` accepts them, and who does not refuses them.
+
+An entry is made for the data flow before its first packet passes the firewall, with the control flow's as its
+master (`CTA_TUPLE_MASTER`). Where conntrack does not know the control flow, because nothing on this host asks
+for its state, the kernel refuses the entry, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from ipmasq.core.events import Event, FlowOpened
+from ipmasq.core.side import Side
+from ipmasq.core.views import FlowView
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Endpoint
+
+# <linux/netfilter/nfnetlink_conntrack.h>
+NETLINK_NETFILTER = 12
+CT_NEW = 1 << 8  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_NEW
+REQUEST, CREATE, EXCLUSIVE = 0x1, 0x400, 0x200
+NESTED = 0x8000
+ORIGINAL, REPLY, TIMEOUT, MASTER = 1, 2, 7, 14
+IP, PROTO = 1, 2
+
+OPENING = 120
+"""Seconds that conntrack keeps the entry if nothing comes: as long as for a SYN."""
+
+
+class Related:
+    """A listener of the gateway's."""
+
+    def __init__(self, flow: Callable[[int], FlowView | None]) -> None:
+        """`flow` finds a live one by its number."""
+        self._flow = flow
+        self._kernel: socket.socket | None = None
+        with suppress(OSError):  # a kernel without netfilter
+            kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+            self._kernel = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+
+    def __call__(self, happened: Sequence[Event]) -> None:
+        for event in happened:
+            if (
+                isinstance(event, FlowOpened)
+                and event.master is not None
+                and event.opened_by is Side.OUTSIDE
+                and event.protocol in (ipv4.TCP, ipv4.UDP)
+                and len(event.inside.address) == 4
+            ):
+                self._announce(event, self._flow(event.master))
+
+    def close(self) -> None:
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+
+    def _announce(self, event: FlowOpened, master: FlowView | None) -> None:
+        if self._kernel is None or master is None:
+            return
+        ends = event.remote, event.inside
+        control = master.remote, master.inside
+        if master.opened_by is Side.INSIDE:
+            control = master.inside, master.remote
+        with suppress(OSError):
+            self._kernel.send(new_entry(event.protocol, ends, master.protocol, control))
+        with suppress(OSError):  # refusals, which are of no interest
+            while self._kernel.recv(4096):
+                pass
+
+
+def new_entry(
+    protocol: int,
+    ends: tuple[Endpoint, Endpoint],
+    master_protocol: int,
+    master: tuple[Endpoint, Endpoint],
+) -> bytes:
+    """The message. Endpoints as the inside sees them, first the one that opens."""
+    body = struct.pack("!BBH", socket.AF_INET, 0, 0)
+    body += _nested(ORIGINAL, _tuple(protocol, *ends))
+    body += _nested(REPLY, _tuple(protocol, *reversed(ends)))
+    body += _attribute(TIMEOUT, struct.pack("!I", OPENING))
+    body += _nested(MASTER, _tuple(master_protocol, *master))
+    return struct.pack("=IHHII", 16 + len(body), CT_NEW, REQUEST | CREATE | EXCLUSIVE, 0, 0) + body
+
+
+def _tuple(protocol: int, source: Endpoint, destination: Endpoint) -> bytes:
+    addresses = _attribute(1, source.address) + _attribute(2, destination.address)
+    ports = _attribute(2, struct.pack("!H", source.port))
+    ports += _attribute(3, struct.pack("!H", destination.port))
+    return _nested(IP, addresses) + _nested(PROTO, _attribute(1, bytes((protocol,))) + ports)
+
+
+def _nested(kind: int, content: bytes) -> bytes:
+    return _attribute(kind | NESTED, content)
+
+
+def _attribute(kind: int, content: bytes) -> bytes:
+    padding = bytes(-len(content) % 4)
+    return struct.pack("=HH", 4 + len(content), kind) + content + padding

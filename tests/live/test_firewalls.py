@@ -1,0 +1,338 @@
+"""The gateway behind firewalls as an ordinary router has them: real rule sets, real traffic, on every plane."""
+
+from __future__ import annotations
+
+import ftplib
+import io
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from ipmasq.gateway.firewall import reading
+from ipmasq.gateway.firewall.findings import Where, findings
+from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running, run
+from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_socket
+
+pytestmark = pytest.mark.live
+
+Start = Callable[..., Running]
+
+NFT_USUAL = """
+table inet filter {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname "lo" accept
+    ct state established,related accept
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state invalid counter drop
+    ct state established,related accept
+    iifname "gi" oifname "go" accept
+  }
+}
+"""
+NFT_FORBIDS = """
+table inet filter {
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname "gi" oifname "go" ip saddr 10.0.0.2 tcp dport 5000 drop
+  }
+}
+"""
+NFT_INVALID = """
+table inet filter {
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    ct state invalid counter drop
+  }
+}
+"""
+NFT_MASQUERADES = """
+table ip nat {
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifname "go" masquerade
+  }
+}
+"""
+IPTABLES_USUAL = """*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -m conntrack --ctstate INVALID -j DROP
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i gi -o go -j ACCEPT
+COMMIT
+"""
+RULESETS = Path(__file__).parents[1] / "gateway/firewall/rulesets"
+UFW, DOCKER = ((RULESETS / f"{name}.rules").read_text() for name in ("ufw", "docker"))
+
+FORGOTTEN = 3.0
+"""Seconds after which conntrack has forgotten a connection whose handshake it saw no end of, here."""
+
+SIZE = 1_000_000
+VSFTPD = """
+listen=YES
+background=NO
+anonymous_enable=YES
+no_anon_password=YES
+anon_root={root}
+connect_from_port_20=YES
+secure_chroot_dir=/run/vsftpd/empty
+"""
+
+each_plane = pytest.mark.parametrize("plane", ["tun", "ebpf-tc", "ebpf-xdp"])
+each_fast_plane = pytest.mark.parametrize("plane", ["ebpf-tc", "ebpf-xdp"])
+
+
+def load(network: Network, rules: str, tool: str = "nft") -> None:
+    command = {"nft": ["nft", "-f", "-"]}.get(tool, [f"{tool}-restore"])
+    with network.at("gw"):
+        subprocess.run(command, input=rules, text=True, check=True, capture_output=True)
+
+
+def add(network: Network, remedy: str) -> None:
+    """Do what was said to be done, exactly."""
+    for command in remedy.removeprefix("add: ").split(" && "):
+        with network.at("gw"):
+            subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+
+
+def remedies(said: str) -> list[str]:
+    """Out of the log."""
+    return re.findall(r"; (add: .*) \(docs/firewalls\.md\)", said)
+
+
+def begin(network: Network, gateway: Start, plane: str, **settings: object) -> Running:
+    if plane == "ebpf-xdp":
+        for host in ("in", "out"):
+            network.features(host, "eth", "tx", "off", "gro", "on")
+    return gateway(plane=plane, ftp=True, **settings)
+
+
+def download(network: Network, host: str, to: str) -> int:
+    """Bytes that arrive of SIZE, from a server that closes."""
+    server = tcp_server(network, "out" if host == "in" else "in", "0.0.0.0", 8000)
+    server.settimeout(5)
+
+    def give() -> None:
+        with server.accept()[0] as accepted:
+            accepted.settimeout(5)
+            accepted.sendall(bytes(SIZE))
+
+    giver = threading.Thread(target=give)
+    giver.start()
+    received = 0
+    with server, network.at(host):
+        with socket.create_connection((to, 8000), 5) as client:
+            while part := client.recv(1 << 20):
+                received += len(part)
+        giver.join()
+    return received
+
+
+@contextmanager
+def ftp_server(network: Network) -> Iterator[None]:
+    Path("/run/vsftpd/empty").mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as name:
+        root, config = Path(name) / "ftp", Path(name) / "vsftpd.conf"
+        root.mkdir()
+        for each in (root.parent, root):
+            each.chmod(0o755)
+        (root / "file").write_bytes(bytes(SIZE))
+        config.write_text(VSFTPD.format(root=root))
+        process = network.start("out", "vsftpd", str(config))
+        try:
+            assert eventually(lambda: _answers(network))
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+def _answers(network: Network) -> bool:
+    with network.at("out"), closing(socket.socket()) as probe:
+        return probe.connect_ex((REMOTE, 21)) == 0
+
+
+def fetch(network: Network, passive: bool) -> int:
+    received = io.BytesIO()
+    with network.at("in"):
+        client = ftplib.FTP(timeout=5)
+        client.connect(REMOTE, 21)
+        client.login()
+        client.set_pasv(passive)
+        for _ in range(2):
+            client.retrbinary("RETR file", received.write)
+        client.quit()
+    return len(received.getvalue())
+
+
+def everything_works(network: Network) -> None:
+    assert download(network, "in", REMOTE) == SIZE
+    with udp_socket(network, "out", REMOTE, 5001) as server, udp_socket(network, "in") as client:
+        client.sendto(b"ask", (REMOTE, 5001))
+        server.sendto(b"answer", server.recvfrom(100)[1])
+        assert client.recv(100) == b"answer"
+    assert echo(network, "in", REMOTE) == (REMOTE, 0)
+    with ftp_server(network):
+        assert fetch(network, passive=True) == 2 * SIZE
+        assert fetch(network, passive=False) == 2 * SIZE
+
+
+usual = pytest.mark.parametrize(
+    ("tool", "rules"),
+    [("nft", NFT_USUAL), ("iptables-nft", IPTABLES_USUAL), ("iptables-legacy", IPTABLES_USUAL)],
+    ids=["nft", "iptables-nft", "iptables-legacy"],
+)
+
+
+@usual
+@each_fast_plane
+def test_the_usual_routers_rules_are_enough(
+    network: Network, gateway: Start, plane: str, tool: str, rules: str
+) -> None:
+    load(network, rules, tool)
+    running = begin(network, gateway, plane)
+    everything_works(network)
+    assert running.stop() == ""
+
+
+@usual
+def test_on_the_tun_plane_they_are_enough_with_the_rules_that_are_said_at_the_start(
+    network: Network, gateway: Start, tool: str, rules: str
+) -> None:
+    load(network, rules, tool)
+    first = begin(network, gateway, "tun")
+    (remedy,) = remedies(first.stop())
+    add(network, remedy)
+    running = begin(network, gateway, "tun")
+    everything_works(network)
+    assert running.stop() == ""
+
+
+@each_plane
+def test_dockers_policy_is_mended_by_the_rules_that_are_said(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    load(network, DOCKER, "iptables-nft")
+    first = begin(network, gateway, plane)
+    (remedy,) = remedies(first.stop())
+    assert "DOCKER-USER" in remedy
+    add(network, remedy)
+    running = begin(network, gateway, plane)
+    everything_works(network)
+    assert running.stop() == ""
+
+
+@each_plane
+def test_what_ufw_drops_is_said(network: Network, gateway: Start, plane: str) -> None:
+    load(network, UFW, "iptables-nft")
+    (remedy,) = remedies(begin(network, gateway, plane).stop())
+    assert remedy.startswith("add: ufw route allow in on ")
+
+
+@each_plane
+def test_a_published_server_is_reached_with_the_rule_that_is_said(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    load(network, NFT_USUAL)
+    forwards = [["web", 6, 80, INSIDE_HOST, 8080]]
+    first = begin(network, gateway, plane, forwards=forwards)
+    (remedy,) = remedies(first.stop())
+    add(network, remedy)
+    running = begin(network, gateway, plane, forwards=forwards)
+    with tcp_server(network, "in", INSIDE_HOST, 8080) as server:
+        assert tcp_talk(network, "out", (PUBLIC, 80), server) == REMOTE
+    assert running.stop() == ""
+
+
+@each_plane
+def test_no_packet_of_ours_is_invalid_for_conntrack_however_long_a_connection_lives(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    load(network, NFT_INVALID)
+    with network.at("gw"):  # as if a minute passed
+        path = Path("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_recv")
+        path.write_text("1")
+    running = begin(network, gateway, plane)
+    with tcp_server(network, "out", REMOTE, 5000) as server, network.at("in"):
+        with socket.create_connection((REMOTE, 5000), 5) as client:
+            accepted = server.accept()[0]
+            accepted.settimeout(5)
+            client.settimeout(5)
+            for _ in range(3):
+                client.sendall(b"ask")
+                assert accepted.recv(100) == b"ask"
+                accepted.sendall(b"answer")
+                assert client.recv(100) == b"answer"
+            time.sleep(FORGOTTEN)  # by the kernel's clock; there is nothing to be asked about it
+        with accepted:
+            assert accepted.recv(100) == b""
+    with network.at("gw"):
+        assert "counter packets 0 bytes 0 drop" in run("nft", "list", "ruleset")
+    assert running.stop() == ""
+
+
+@each_fast_plane
+def test_what_the_operator_forbids_from_inside_to_outside_stays_forbidden(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    load(network, NFT_FORBIDS)
+    running = begin(network, gateway, plane)
+    with (
+        tcp_server(network, "out", REMOTE, 5000),
+        network.at("in"),
+        pytest.raises(TimeoutError),
+    ):
+        socket.create_connection((REMOTE, 5000), 1)
+    with tcp_server(network, "out", REMOTE, 5001) as server:
+        assert tcp_talk(network, "in", (REMOTE, 5001), server) == PUBLIC
+    assert running.stop() == ""
+
+
+def test_on_the_tun_plane_it_is_said_that_such_a_rule_never_holds(
+    network: Network, gateway: Start
+) -> None:
+    load(network, NFT_FORBIDS)
+    said = begin(network, gateway, "tun").stop()
+    assert "1 rule of nft inet filter forbid something from gi -> go" in said
+
+
+@each_fast_plane
+def test_where_the_kernel_masquerades_as_well_both_work_and_it_is_said(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    load(network, NFT_MASQUERADES)
+    running = begin(network, gateway, plane)
+    everything_works(network)
+    assert "nft ip nat masquerades what leaves by go" in running.stop()
+
+
+@each_plane
+def test_rules_that_are_loaded_later_are_told_of_and_again_when_they_have_gone(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    running = begin(network, gateway, plane)
+    load(network, NFT_USUAL.replace('iifname "gi" oifname "go" accept', ""))
+    where = Where("go", ("gi",), ("10.0.0.0/24",), plane != "tun", plane != "tun")
+    with network.at("gw"):
+        assert findings(reading.read_tables(), where)
+    assert eventually(lambda: bool(running.ask()["firewall"]))
+    with network.at("gw"):
+        run("nft", "flush", "ruleset")
+    assert eventually(lambda: not running.ask()["firewall"])
+    said = running.stop()
+    assert said.count("the host's firewall drops the gateway's packets") == 1
+    assert said.count("the host's firewall is no longer in the gateway's way") == 1

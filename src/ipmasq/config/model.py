@@ -79,6 +79,7 @@ Protocol: TypeAlias = Annotated[int, PlainValidator(values.protocol)]
 Transport: TypeAlias = Annotated[int, PlainValidator(values.transport)]
 Name: TypeAlias = Annotated[str, PlainValidator(values.name)]
 Count: TypeAlias = Annotated[int, Field(strict=True, ge=1)]
+Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
 Fails: TypeAlias = Annotated[OnFailure, PlainValidator(_word(OnFailure))]
@@ -100,6 +101,8 @@ class GatewayTable(_Table):
     mapping: Behaves = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaves = Behaviour.ADDRESS_DEPENDENT
     default_action: Does = Action.MASQUERADE
+    icmp_errors: Switch = True
+    resets: Switch = True
     plane: Literal["auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp", "ebpf-xdp-generic"] = "auto"
 
 
@@ -125,6 +128,10 @@ class LimitsTable(_Table):
     flow_packets_per_host: Count = Limits().flow_packets_per_host
     openings_per_host: Count = Limits().openings_per_host
     openings_per_side: Count = Limits().openings_per_side
+    icmp_errors: Count = Limits().icmp_errors
+    icmp_errors_per_host: Count = Limits().icmp_errors_per_host
+    resets: Count = Limits().resets
+    resets_per_host: Count = Limits().resets_per_host
 
 
 class ControlTable(_Table):
@@ -169,7 +176,7 @@ class TriggerTable(_Table):
 
 
 class HelperTable(_Table):
-    enabled: Annotated[bool, Field(strict=True)] = True
+    enabled: Switch = True
     ports: Items[Ports] | None = None
     source_ports: Items[Ports] = {}
     protocol: Transport | None = None

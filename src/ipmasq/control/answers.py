@@ -140,7 +140,7 @@ def reason(why: Why, packets: int) -> Row:
     }
 
 
-def fast_path(name: str, packets: int, sentence: str) -> Row:
+def count(name: str, packets: int, sentence: str) -> Row:
     return {"reason": name, "packets": packets, "drop": False, "sentence": sentence}
 
 

@@ -19,6 +19,7 @@ from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.promises import Expectation, Promises
 from ipmasq.core.reassembly import Datagram, Reassembly
+from ipmasq.core.refusals import Refusals
 from ipmasq.core.repeat import Ask
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
@@ -64,6 +65,7 @@ class Life:
         self.timers: Timers[Flow | Expectation | Opening | Datagram | Attachment] = Timers()
         limits = policy.limits
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
+        self.refusals = Refusals(policy, chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()

@@ -24,6 +24,7 @@ def apply(life: Life, policy: Policy, now: float) -> int:
     life.memory.total = limits.stream_memory
     life.memory.per_host = limits.stream_memory_per_host
     life.work.total, life.work.per_host = limits.lines, limits.lines_per_host
+    life.refusals.follow(policy)
     closed = 0
     for flow in list(life.table.flows.values()):
         why = _objection(life, flow)

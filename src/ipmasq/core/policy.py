@@ -161,6 +161,11 @@ class Limits:
     """That belong to no flow, from an inside host."""
     openings_per_side: int = 10_000
     """That belong to no flow, from all of one side."""
+    # Answers per second to packets from inside that are refused:
+    icmp_errors: int = 1_000
+    icmp_errors_per_host: int = 20
+    resets: int = 2_000
+    resets_per_host: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,10 @@ class Policy:
     forwards: tuple[Forward, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     helpers: tuple[HelperUse, ...] = ()
+    icmp_errors: bool = True
+    """Whether inside hosts are told, by ICMP, of flows that cannot be opened."""
+    resets: bool = True
+    """Whether TCP segments from inside that are of no flow are answered by a reset."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     hop: int = -1

@@ -68,6 +68,7 @@ tcp_closing = "6m"
 udp = 301
 icmp = "61s"
 fragment = 0.5
+udp_ports = { 53 = "30s", 123 = 60 }
 [limits]
 flows = 1
 flows_per_host = 2
@@ -101,7 +102,7 @@ expectation_life = "30s"
     assert policy.mapping is Behaviour.ADDRESS_DEPENDENT
     assert policy.filtering is Behaviour.ADDRESS_AND_PORT_DEPENDENT
     assert policy.default_action is Action.DROP
-    assert policy.timeouts == Timeouts(10800, 300, 360, 301, 61, 0.5)
+    assert policy.timeouts == Timeouts(10800, 300, 360, 301, 61, 0.5, {53: 30, 123: 60})
     assert (policy.icmp_errors, policy.resets) == (False, False)
     answers = {"icmp_errors": 11, "icmp_errors_per_host": 12, "resets": 13, "resets_per_host": 14}
     assert policy.limits == Limits(1, 2, 7, 3, 4, **answers)

@@ -113,6 +113,7 @@ class TimeoutsTable(_Table):
     udp: Duration = Timeouts().udp
     icmp: Duration = Timeouts().icmp
     fragment: Duration = Timeouts().fragment
+    udp_ports: Annotated[dict[int, float], PlainValidator(values.port_durations)] = {}
 
 
 class LimitsTable(_Table):

@@ -145,7 +145,8 @@ def count(name: str, packets: int, sentence: str) -> Row:
 
 
 def timeouts(timeouts: Timeouts) -> Row:
-    return {field.name: getattr(timeouts, field.name) for field in fields(timeouts)}
+    found = {field.name: getattr(timeouts, field.name) for field in fields(timeouts)}
+    return {**found, "udp_ports": {str(port): time for port, time in timeouts.udp_ports.items()}}
 
 
 def explanation(found: Explanation) -> Row:

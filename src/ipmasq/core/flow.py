@@ -365,6 +365,8 @@ class Flow:
             if self.links and self.state is State.ESTABLISHED:
                 return inf
             idle = timeout(self.state, timeouts)
+        elif self.protocol == ipv4.UDP:
+            idle = timeouts.of_datagrams(int.from_bytes(self.forth.wire[-2:], "big"))
         else:
-            idle = timeouts.udp if self.protocol == ipv4.UDP else timeouts.icmp
+            idle = timeouts.icmp
         return self.seen + idle

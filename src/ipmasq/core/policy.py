@@ -6,7 +6,7 @@ be resolved, a default or an optional number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -134,6 +134,12 @@ class Timeouts:
     udp: float = 300.0
     icmp: float = 60.0
     fragment: float = 15.0
+    udp_ports: Mapping[int, float] = field(default_factory=dict)
+    """UDP by the server's port, where it has a time of its own (RFC 4787 REQ-5a)."""
+
+    def of_datagrams(self, port: int) -> float:
+        """The idle time of UDP flows to this port of a server."""
+        return self.udp_ports.get(port, self.udp) if self.udp_ports else self.udp
 
 
 @dataclass(frozen=True, slots=True)

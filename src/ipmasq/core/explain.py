@@ -85,7 +85,7 @@ def _live(life: Life, flow: Flow) -> Explanation:
 
 
 def _live_helpers(life: Life, flow: Flow) -> tuple[HelperVerdict, ...]:
-    if flow.origin.startswith("expectation") or flow.protocol != ipv4.TCP:
+    if flow.origin.is_promised or flow.protocol != ipv4.TCP:
         reason = "a flow that was promised, or of this protocol, is not watched"
         return tuple(HelperVerdict(name, False, reason) for name in life.registered)
     verdicts = [v for _, v in bindings(life.registered, flow.protocol, flow.client, flow.server)]

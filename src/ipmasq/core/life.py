@@ -153,7 +153,7 @@ class Life:
         master = flow.master.id if flow.master else None
         self.tell(
             events.FlowOpened(
-                self.now, flow.id, protocol, side, inside, public, remote, flow.origin, master
+                self.now, flow.id, protocol, side, inside, public, remote, str(flow.origin), master
             )
         )
         if not decision.expectation:

@@ -122,7 +122,7 @@ def load_helper(life: Life, use: HelperUse, now: float) -> None:
         if isinstance(attachment, Attachment) and attachment.watching:
             if attachment.registered is registered:
                 life.renew(attachment)
-        elif flow.master is None and not flow.origin.startswith("expectation"):
+        elif flow.master is None and not flow.origin.is_promised:
             life.bind(flow)
 
 

@@ -26,7 +26,7 @@ def flow(life: Life, flow: Flow) -> FlowView:
         public=public,
         remote=remote,
         state=str(flow.state),
-        origin=flow.origin,
+        origin=str(flow.origin),
         helper=helper,
         master=flow.master.id if flow.master else None,
         links=flow.links,

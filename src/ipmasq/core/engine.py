@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.helping import Attachment
+from ipmasq.core.host import HostHolds
 from ipmasq.core.identification import Identifications
 from ipmasq.core.life import FAILED_BYTES, Life
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
@@ -112,8 +114,11 @@ class Engine:
                 self.life.ask(half.flow.id)
             place = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
             # A little way on from the last one, in both numbers: the most common case of `is_near`.
-            if not (place - half.place) & _FAR or is_near(half, place >> 32, acknowledged):
+            if not (place - half.place) & _FAR:
                 half.place = place
+                half.flow.seen = now
+            elif is_near(half, place >> 32, acknowledged):
+                half.advance(place >> 32, acknowledged)
                 half.flow.seen = now
         else:
             if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
@@ -244,7 +249,7 @@ class Engine:
             half = None
         if half is None:
             opened = self._open(
-                ipv4.TCP, header, segment.source_port, segment.destination_port, side, opens
+                packet, header, segment.source_port, segment.destination_port, side, opens
             )
             if isinstance(opened, Why):
                 return self._onward(packet, header, side, opened)
@@ -256,9 +261,9 @@ class Engine:
             return self._watched(packet, header, segment, half, flow.watch)
         payload = header.total - header.length - segment.length
         believed = is_believable(half, segment, payload, segment.acknowledgment)
-        if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST) and not packet.partial:
+        if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
             # Its receiver will drop it if it was damaged on its way, so it must not change a state.
-            believed = believed and is_intact(packet.data, header)
+            believed = believed and is_intact(packet, header)
         if believed:
             track(self.life, half, segment, payload, segment.acknowledgment)
         translate(packet.data, header.length, ipv4.TCP, half, self._hop, packet.partial)
@@ -280,7 +285,7 @@ class Engine:
         if attachment.condemned:
             return Verdict(Why.HELPER_DROP)
         # What leaves gets a checksum of its own, which must not bless what came in corrupt.
-        if not packet.partial and not is_intact(packet.data, header):
+        if not is_intact(packet, header):
             return Verdict(Why.BAD_CHECKSUM)
         payload = bytes(packet.data[header.length + segment.length : header.total])
         acknowledgment = watch.acknowledged(speaker, segment)
@@ -346,7 +351,7 @@ class Engine:
         half = self.table.find(side, ipv4.UDP, header.source + header.destination + ports)
         if half is None:
             source, destination = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
-            opened = self._open(ipv4.UDP, header, source, destination, side)
+            opened = self._open(packet, header, source, destination, side)
             if isinstance(opened, Why):
                 return self._onward(packet, header, side, opened)
             half = opened.forth
@@ -377,7 +382,7 @@ class Engine:
         if half is None and kind == icmp.ECHO_REPLY:
             return self._without_flow(packet, header, side)
         if half is None:
-            opened = self._open(ipv4.ICMP, header, int.from_bytes(identifier, "big"), 0, side)
+            opened = self._open(packet, header, int.from_bytes(identifier, "big"), 0, side)
             if isinstance(opened, Why):
                 return self._onward(packet, header, side, opened)
             half = opened.forth
@@ -394,7 +399,7 @@ class Engine:
 
     def _open(
         self,
-        protocol: int,
+        packet: Packet,
         header: ipv4.Header,
         source_port: int,
         destination_port: int,
@@ -403,7 +408,8 @@ class Engine:
     ) -> Flow | Why:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
-        return self.life.open(protocol, source, destination, side, opens)
+        intact = partial(is_intact, packet, header)
+        return self.life.open(header.protocol, source, destination, side, opens, intact)
 
     # -- time and events
 
@@ -470,6 +476,10 @@ class Engine:
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
         """`(protocol, port)` that the host itself listens on: never given out."""
         self.table.reserved = ports
+
+    def ask_host(self, holds: HostHolds) -> None:
+        """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
+        self.table.host_holds = holds
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""

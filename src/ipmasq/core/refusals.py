@@ -93,7 +93,7 @@ def reset(packet: Packet, header: ipv4.Header) -> Packet | None:
     segment = tcp.read(memoryview(data)[header.length : header.total])
     if segment is None or segment.flags & tcp.RST:
         return None
-    if not packet.partial and not is_intact(data, header):
+    if not is_intact(packet, header):
         return None
     sequence, acknowledgment, flags = segment.acknowledgment, 0, tcp.RST
     if not segment.flags & tcp.ACK:

@@ -48,7 +48,7 @@ def test_after_a_start_without_state_clients_are_reset_when_they_go_on(
 def test_a_connection_for_which_there_is_no_port_is_refused_at_once(
     network: Network, gateway: Callable[..., Running], plane: str
 ) -> None:
-    running = gateway(plane=plane, ports=(61000, 61000))
+    running = gateway(plane=plane, ports="61000")
     with (
         tcp_server(network, "out", REMOTE, 5000) as server,
         network.at("in"),
@@ -66,7 +66,7 @@ def test_a_connection_for_which_there_is_no_port_is_refused_at_once(
 def test_a_datagram_for_which_there_is_no_port_is_refused_by_the_gateway_itself(
     network: Network, gateway: Callable[..., Running], plane: str
 ) -> None:
-    gateway(plane=plane, ports=(61000, 61000))
+    gateway(plane=plane, ports="61000")
     with (
         udp_socket(network, "out", REMOTE, 5000) as server,
         udp_socket(network, "in") as first,

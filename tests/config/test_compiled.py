@@ -63,6 +63,8 @@ data_ports = "50000-50999"
 mapping = "address-dependent"
 filtering = "address-and-port-dependent"
 default_action = "drop"
+icmp_errors = false
+resets = false
 [timeouts]
 tcp_established = "3h"
 tcp_opening = "5m"
@@ -70,12 +72,17 @@ tcp_closing = "6m"
 udp = 301
 icmp = "61s"
 fragment = 0.5
+udp_ports = { 53 = "30s", 123 = 60 }
 [limits]
 flows = 1
 flows_per_host = 2
 ports_per_host = 7
 fragmented_datagrams = 3
 stream_bytes = 4
+icmp_errors = 11
+icmp_errors_per_host = 12
+resets = 13
+resets_per_host = 14
 [[trigger]]
 name = "irc"
 ports = "6660-6669"
@@ -99,8 +106,10 @@ expectation_life = "30s"
     assert policy.mapping is Behaviour.ADDRESS_DEPENDENT
     assert policy.filtering is Behaviour.ADDRESS_AND_PORT_DEPENDENT
     assert policy.default_action is Action.DROP
-    assert policy.timeouts == Timeouts(10800, 300, 360, 301, 61, 0.5)
-    assert policy.limits == Limits(1, 2, 7, 3, 4)
+    assert policy.timeouts == Timeouts(10800, 300, 360, 301, 61, 0.5, {53: 30, 123: 60})
+    assert (policy.icmp_errors, policy.resets) == (False, False)
+    answers = {"icmp_errors": 11, "icmp_errors_per_host": 12, "resets": 13, "resets_per_host": 14}
+    assert policy.limits == Limits(1, 2, 7, 3, 4, **answers)
     assert policy.triggers == (
         Trigger("irc", 6, PortRange(6660, 6669), 6, PortRange(113, 113), 60.0),
         Trigger("udp-5", 17, PortRange(5, 5), 6, PortRange(7, 9), 600.0),

@@ -29,6 +29,22 @@ def test_a_timeout_below_its_rfc_minimum_is_doubtful(
     assert_found_as_marked(tmp_path, f"{GATEWAY}[timeouts]\n{key} = {written(below)}  #? {said}\n")
 
 
+@pytest.mark.parametrize(
+    ("written", "doubtful"),
+    [
+        ("{ 53 = 30, 1023 = 1 }", False),
+        ("{ 5353 = 120 }", False),
+        ("{ 53 = 30, 5353 = 119 }", True),
+    ],
+)
+def test_only_well_known_ports_may_have_a_shorter_time(
+    tmp_path: Path, written: str, doubtful: bool
+):
+    said = "1m59s for port 5353 is below the 2m of RFC 4787 REQ-5; only ports to 1023 may have less"
+    mark = f"  #? {said}" if doubtful else ""
+    assert_found_as_marked(tmp_path, f"{GATEWAY}[timeouts]\nudp_ports = {written}{mark}\n")
+
+
 @pytest.mark.row("6384-12b")
 def test_a_promised_flow_that_is_waited_for_too_shortly_is_doubtful(tmp_path: Path):
     text = "[helper.ftp]\nexpectation_life = 29  #? 29s is below the 30s of RFC 6384, 12\n"

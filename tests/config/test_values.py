@@ -36,6 +36,21 @@ def test_a_duration_is_more_than_nothing_and_ends(written: object):
         values.duration(written)
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (30, "not a time for each port"),
+        ({"dns": 30}, "not a port"),
+        ({"53-54": 30}, "more than one port"),
+        ({"0": 30}, "no port 0"),
+        ({"53": 0}, "not a duration"),
+    ],
+)
+def test_what_is_no_time_for_each_port_is_refused(written: object, said: str):
+    with pytest.raises(ValueError, match=said):
+        values.port_durations(written)
+
+
 @given(st.integers(1, 10**9))
 def test_a_duration_of_whole_seconds_is_read_back_as_it_was(seconds: int):
     assert values.duration(values.duration_text(seconds)) == seconds

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from ipmasq.core.policy import Behaviour, HelperUse, Limits, PortRange, Timeouts
+from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange, Timeouts
 from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint, to_address
 from tests.conformance import packets
@@ -70,6 +70,30 @@ def test_a_mapping_lives_300_seconds_by_default():
     world.udp(OUT1, 53, *public).reaches(IN1, 5000)
     world.later(302)
     world.udp(OUT1, 53, *public).is_dropped(Why.NO_MAPPING)
+
+
+@pytest.mark.row("4787-5a")
+def test_flows_to_a_port_can_have_a_time_of_their_own_and_others_keep_theirs():
+    forward = Forward("dns", 17, None, PortRange(5353, 5353), IN2, 53)
+    world = World(timeouts=Timeouts(udp_ports={53: 30}), forwards=(forward,))
+    world.udp(IN1, 5000, OUT1, 53)
+    world.udp(OUT1, 5000, E1, 5353).reaches(IN2, 53)
+    others = [(IN1, 5001, OUT1, port) for port in (54, 5353, 40000)]
+    for other in others:
+        world.udp(*other)
+    world.tcp(IN1, 5000, OUT1, 53, packets.SYN)
+    world.later(29)
+    assert len(world.flows) == 6
+    world.later(2)
+    assert sorted((flow.protocol, flow.remote.port) for flow in world.flows) == [
+        (6, 53),
+        *((17, port) for *_, port in others),
+    ]
+    world.later(268)
+    assert len(world.flows) == 3
+    world.change(timeouts=Timeouts(udp_ports={40000: 600}))
+    world.later(2)
+    assert [flow.remote.port for flow in world.flows] == [40000]
 
 
 @pytest.mark.row("4787-5b")

@@ -45,6 +45,20 @@ class Passage(NamedTuple):
 
     why: Why
     packets: tuple[Facts, ...]
+    answers: tuple[Facts, ...] = ()
+    """What its sender was told, if it went nowhere."""
+
+    @property
+    def answer(self) -> Facts:
+        """All that its sender was told."""
+        assert self.why.is_drop, self.why.name
+        assert len(self.answers) == 1, f"{self.why.name}: {len(self.answers)} answers"
+        return self.answers[0]
+
+    def is_unanswered(self, why: Why | None = None) -> None:
+        """Nothing went on, for this reason, and its sender was told nothing."""
+        self.is_dropped(why)
+        assert not self.answers
 
     @property
     def one(self) -> Facts:
@@ -63,7 +77,7 @@ class Passage(NamedTuple):
         return self.one
 
     def is_dropped(self, why: Why | None = None) -> None:
-        """Nothing went on (and nothing was answered), for this reason."""
+        """Nothing went on, for this reason."""
         assert not self.packets
         assert self.why.is_drop, self.why.name
         assert why in (None, self.why), self.why.name
@@ -104,7 +118,11 @@ class World:
             packets.agree_with_scapy(each.data)
             if verdict.why is not Why.PASSED:
                 self._show_no_inside_address(each)
-        return Passage(verdict.why, facts)
+        if not verdict.why.is_drop:
+            return Passage(verdict.why, facts)
+        for each in facts:
+            assert (side, each.destination.address) == (Side.INSIDE, data[12:16])
+        return Passage(verdict.why, (), facts)
 
     def udp(
         self, source: Address, sport: int, destination: Address, dport: int, **rest: Any

@@ -118,7 +118,11 @@ def test_mappings_forwards_helpers_stats_and_timeouts_are_shown(gateway: Running
     (helper,) = client.rows("helpers")
     assert (helper["name"], helper["ports"], helper["on_failure"]) == ("finger", [79], "pass")
     stats = {row["reason"]: row["packets"] for row in client.rows("stats")}
-    assert list(stats) == [why.name.lower() for why in Why if why < Why.IDLE]
+    assert list(stats) == [
+        *(why.name.lower() for why in Why if why < Why.IDLE),
+        "answered.icmp_error",
+        "answered.reset",
+    ]
     assert stats["translated"] == 1
     (timeouts,) = client.rows("timeouts")
     assert timeouts["udp"] == 300.0

@@ -5,7 +5,8 @@ Every bit of a header that a NAT need not change arrives as it was sent; what le
 
 from __future__ import annotations
 
-from tests.conformance.packets import FIN, ICMP, PSH, TCP, UDP, URG
+from tests.conformance import packets
+from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG
 
 EDITED_FLAGS = FIN | PSH | URG
 """Flags that belong to a place in the stream, and so to the segment that carries that place."""
@@ -65,3 +66,40 @@ def _place_of_sack(options: bytes) -> tuple[int, int]:
             return at, at + size
         at += size
     return len(options), len(options)
+
+
+def answer_is_well_formed(out: bytes, came: bytes, intact: bool) -> None:
+    """`out`: what the sender of `came` is told, which went nowhere. `intact`: all its checksums were right."""
+    assert packets.checksum(out[:20]) == 0
+    assert out[16:20] == came[12:16], "to somebody else"
+    assert len(out) <= max(576, len(came))
+    assert int.from_bytes(out[2:4], "big") == len(out)
+    if out[9] == TCP:
+        _reset_answers(packets.read(out), came)
+        return
+    assert (out[9], out[20]) == (ICMP, 3)
+    assert packets.checksum(out[20:]) == 0
+    assert came[9] != ICMP or came[(came[0] & 15) * 4] == 8 or came[6] & 0x3F or came[7]
+    if not int.from_bytes(came[6:8], "big") & 0x3FFF:
+        assert came.startswith(out[28:]), "another packet quoted"
+    if intact:
+        packets.read(out)
+
+
+def _reset_answers(reset: packets.Facts, came: bytes) -> None:
+    """RFC 9293, 3.10.7.1. Of a segment in fragments, `came` is only the last that arrived."""
+    assert reset.flags & ~ACK == RST
+    assert not reset.payload
+    assert reset.source.address == came[16:20]
+    if int.from_bytes(came[6:8], "big") & 0x3FFF:
+        return
+    segment = came[(came[0] & 15) * 4 : int.from_bytes(came[2:4], "big")]
+    assert segment[:4] == reset.data[22:24] + reset.data[20:22]
+    flags = segment[13]
+    assert not flags & RST
+    if flags & ACK:
+        assert (reset.flags, reset.seq) == (RST, int.from_bytes(segment[8:12], "big"))
+        return
+    length = len(segment) - (segment[12] >> 4) * 4 + bool(flags & SYN) + bool(flags & FIN)
+    said = int.from_bytes(segment[4:8], "big")
+    assert (reset.flags, reset.seq, reset.ack) == (RST | ACK, 0, (said + length) % 2**32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipmasq.core.policy import Action, Forward, PortRange, Rule
+from ipmasq.core.policy import Action, Forward, PortRange, Rule, Timeouts
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation
 from ipmasq.wire.addresses import Endpoint
@@ -49,6 +49,17 @@ def test_a_live_flow_is_found_from_either_side():
         assert answer.flow == world.flow.id
         assert answer.verdict == f"10.0.0.2:5000 <-> {public}, with 198.51.100.1:80"
         assert "state SYN_SENT" in answer.steps
+
+
+def test_a_port_with_an_idle_time_of_its_own_says_so():
+    world = World(timeouts=Timeouts(udp_ports={53: 30}))
+    sentence = "UDP to port 53 is forgotten after 30 s without a packet"
+    ends = (IN1, 5000), (OUT1, 53)
+    assert sentence in told(world, UDP, *ends, Side.INSIDE).steps
+    assert sentence not in told(world, UDP, (IN1, 5000), (OUT1, 54), Side.INSIDE).steps
+    assert sentence not in told(world, TCP, *ends, Side.INSIDE).steps
+    world.udp(IN1, 5000, OUT1, 53)
+    assert sentence in told(world, UDP, *ends, Side.INSIDE).steps
 
 
 def test_filters_forwards_and_expectations_explain_themselves():

@@ -14,6 +14,7 @@ from ipmasq.core.events import (
     PolicyApplied,
 )
 from ipmasq.core.policy import Action, Behaviour, Forward, OnFailure, PortRange, Rule, Timeouts
+from ipmasq.core.side import Side
 from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint, to_network
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
@@ -308,3 +309,24 @@ def test_a_helper_for_udp_is_kept_away_from_flows_it_cannot_watch():
     world.udp(IN1, 5001, OUT1, 53).leaves_from(E1)
     world.engine.check()
     assert all(flow.helper is None for flow in world.flows)
+
+
+def test_a_hairpinned_flow_that_was_promised_is_watched_by_no_helper_loaded_later():
+    forward = Forward("ftp", TCP, None, PortRange(21, 21), IN2, 21)
+    world = World(forwards=(forward,), helpers=(use(),))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(E1, 21))
+    talk.say(CLIENT, here(Endpoint(IN1, 6000)))
+    (promise,) = world.engine.expectations()
+    world.tcp(IN2, 20, *promise.public, SYN).reaches(IN1, 6000)
+    control, data = world.flows
+    assert data.origin == f"hairpin, expectation of flow {control.id}"
+    assert world.engine.close(control.id, world.now)
+    world.engine.load_helper(use("later", 6000), world.now)
+    (data,) = world.flows
+    assert data.helper is None
+    told = world.engine.explain(
+        TCP, Endpoint(IN2, 20), Endpoint(*promise.public), Side.INSIDE, world.now
+    )
+    assert {each.reason for each in told.helpers} == {
+        "a flow that was promised, or of this protocol, is not watched"
+    }

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import NamedTuple
@@ -32,7 +32,7 @@ from tests.conformance import packets
 from tests.conformance.conversation import End
 from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG
 from tests.core.announcer import Announcer, NewerAnnouncer, here, use
-from tests.core.laws import header_arrives_as_sent
+from tests.core.laws import answer_is_well_formed, header_arrives_as_sent
 from tests.core.odd_packets import any_fragment, any_packet, data_options, syn_options
 
 Choose = Callable[[int], int]
@@ -480,7 +480,9 @@ class Turmoil:
         self.spoilt_fragments |= verdict.why is Why.HELD and not intact
         assert isinstance(verdict.why, Why)
         assert verdict.why < Why.IDLE
-        assert not (verdict.why.is_drop and verdict.packets)
+        if verdict.why.is_drop:
+            self._tells_its_sender(verdict.packets, data, side, intact)
+            return []
         for packet in verdict.packets:
             out = bytes(packet.data)
             if verdict.why is Why.HOST:
@@ -498,6 +500,16 @@ class Turmoil:
             header_arrives_as_sent(data, bytes(own[0].data), -1, inspected)
         self._amplifies_little()
         return [] if verdict.why is Why.HOST else [bytes(packet.data) for packet in verdict.packets]
+
+    def _tells_its_sender(
+        self, answers: Sequence[Packet], data: bytes, side: Side, intact: bool
+    ) -> None:
+        """What is said about a packet that went nowhere: to a host inside, once, and well-formed."""
+        assert len(answers) <= (side is Side.INSIDE)
+        for answer in answers:
+            out = bytes(answer.data)
+            answer_is_well_formed(out, data, intact)
+            self.bytes_out += len(out)
 
     def _hear_from_the_engine(self) -> None:
         """What it sends of its own accord: what it has withheld, and repetitions of that."""

@@ -155,7 +155,12 @@ def test_idle_times_are_set_and_shown(gateway: Running, ipmasq: Ipmasq):
     assert "udp              30s\n" in shown
     assert shown == ipmasq("timeouts", "show").stdout
     assert json.loads(ipmasq("timeouts", "show", "--json").stdout)["icmp"] == 5
-    for wrong in ("udp=soon", "udp", "colour=3", "udp=0"):
+    shown = ipmasq("timeouts", "set", "udp.53=20s", "udp.123=1m").stdout
+    assert "udp.53           20s\nudp.123          1m\n" in shown
+    shown = ipmasq("timeouts", "set", "udp.53=10s").stdout
+    assert "udp.53           10s\nudp.123          1m\n" in shown
+    assert json.loads(ipmasq("timeouts", "show", "--json").stdout)["udp_ports"]["123"] == 60
+    for wrong in ("udp=soon", "udp", "colour=3", "udp=0", "udp.0=3", "udp.dns=3", "udp.53="):
         assert ipmasq("timeouts", "set", wrong).returncode == 2
 
 

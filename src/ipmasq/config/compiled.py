@@ -44,6 +44,8 @@ def compile(loaded: Loaded, here: Surroundings) -> Policy:
         default_action=gateway.default_action,
         forwards=tuple(map(forward, config.forward.values())),
         triggers=tuple(map(trigger, config.trigger.values())),
+        icmp_errors=gateway.icmp_errors,
+        resets=gateway.resets,
         helpers=tuple(loaded.helpers.values()),
         timeouts=Timeouts(**dict(config.timeouts)),
         limits=limits(config, data_ports if sharing and data_ports else ports, here.memory),

@@ -22,6 +22,9 @@ MINIMA = {
 }
 """Shortest idle times in seconds, who says so, and the row of docs/conformance.md."""
 
+WELL_KNOWN = 1023
+"""Up to here, ports are well-known ones (RFC 6335, 6)."""
+
 EXPECTATION_MINIMUM = 30.0
 """RFC 6384, 12."""
 
@@ -58,6 +61,14 @@ def _timeouts(config: Config) -> Iterator[Mistake]:
                 f"{duration_text(value)} is below the {duration_text(least)} of {rfc} (row {row})"
             )
             yield ("timeouts", key), message
+    for port, value in config.timeouts.udp_ports.items():
+        least, rfc, row = MINIMA["udp"]
+        if value < least and port > WELL_KNOWN:
+            message = (
+                f"{duration_text(value)} for port {port} is below the {duration_text(least)} of {rfc};"
+                f" only ports to {WELL_KNOWN} may have less (row {row}a)"
+            )
+            yield ("timeouts", "udp_ports"), message
     for name, table in config.helper.items():
         if table.expectation_life < EXPECTATION_MINIMUM:
             life = duration_text(table.expectation_life)

@@ -88,6 +88,7 @@ PortCount: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 Bytes: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1 << 50)]
 Window: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1 << 30)]
 """TCP has none that is larger (RFC 7323, 2.3)."""
+Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
 Fails: TypeAlias = Annotated[OnFailure, PlainValidator(_word(OnFailure))]
@@ -109,6 +110,8 @@ class GatewayTable(_Table):
     mapping: Behaves = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaves = Behaviour.ADDRESS_DEPENDENT
     default_action: Does = Action.MASQUERADE
+    icmp_errors: Switch = True
+    resets: Switch = True
     plane: Literal["auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp", "ebpf-xdp-generic"] = "auto"
 
 
@@ -119,6 +122,7 @@ class TimeoutsTable(_Table):
     udp: Duration = Timeouts().udp
     icmp: Duration = Timeouts().icmp
     fragment: Duration = Timeouts().fragment
+    udp_ports: Annotated[dict[int, float], PlainValidator(values.port_durations)] = {}
 
 
 class LimitsTable(_Table):
@@ -134,6 +138,10 @@ class LimitsTable(_Table):
     flow_packets_per_host: Count = Limits().flow_packets_per_host
     openings_per_host: Count = Limits().openings_per_host
     openings_per_side: Count = Limits().openings_per_side
+    icmp_errors: Count = Limits().icmp_errors
+    icmp_errors_per_host: Count = Limits().icmp_errors_per_host
+    resets: Count = Limits().resets
+    resets_per_host: Count = Limits().resets_per_host
 
 
 class ControlTable(_Table):
@@ -178,7 +186,7 @@ class TriggerTable(_Table):
 
 
 class HelperTable(_Table):
-    enabled: Annotated[bool, Field(strict=True)] = True
+    enabled: Switch = True
     ports: Items[Ports] | None = None
     source_ports: Items[Ports] = {}
     protocol: Transport | None = None

@@ -133,6 +133,19 @@ def port_range(value: object) -> PortRange:
     return PortRange(low, high)
 
 
+def port_durations(value: object) -> dict[int, float]:
+    """Seconds by port, from such as { 53 = "30s" }."""
+    if not isinstance(value, dict):
+        raise ValueError(f'{shown(value)} is not a time for each port; write {{ 53 = "30s" }}')
+    found: dict[int, float] = {}
+    for key, time in value.items():
+        low, high = port_range(key)
+        if low != high:
+            raise ValueError(f"{shown(key)} is more than one port; each has a time of its own")
+        found[low] = duration(time)
+    return found
+
+
 def ports(value: object) -> Ports:
     """One port or range, or several: a list, or "5000-5010, 6000"."""
     if isinstance(value, str):

@@ -140,12 +140,13 @@ def reason(why: Why, packets: int) -> Row:
     }
 
 
-def fast_path(name: str, packets: int, sentence: str) -> Row:
+def count(name: str, packets: int, sentence: str) -> Row:
     return {"reason": name, "packets": packets, "drop": False, "sentence": sentence}
 
 
 def timeouts(timeouts: Timeouts) -> Row:
-    return {field.name: getattr(timeouts, field.name) for field in fields(timeouts)}
+    found = {field.name: getattr(timeouts, field.name) for field in fields(timeouts)}
+    return {**found, "udp_ports": {str(port): time for port, time in timeouts.udp_ports.items()}}
 
 
 def explanation(found: Explanation) -> Row:

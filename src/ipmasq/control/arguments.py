@@ -146,6 +146,8 @@ class NewTimeouts(Arguments):
     udp: Seconds | None = None
     icmp: Seconds | None = None
     fragment: Seconds | None = None
+    udp_ports: dict[RealPort, Seconds] | None = None
+    """Those that are not named stay."""
 
 
 def check(model: type[Arguments], given: dict[str, object]) -> Any:

@@ -97,7 +97,9 @@ def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
     changed = new.model_dump(exclude_none=True)
     if not changed:
         raise RequestError(Kind.BAD_ARGUMENT, "say which idle time to set")
-    timeouts = replace(context.gateway.engine.policy.timeouts, **changed)
+    before = context.gateway.engine.policy.timeouts
+    changed["udp_ports"] = {**before.udp_ports, **changed.get("udp_ports", {})}
+    timeouts = replace(before, **changed)
     context.gateway.set_timeouts(timeouts)
     return answers.timeouts(timeouts)
 

@@ -58,8 +58,11 @@ def stats(context: Context, _: arguments.Nothing) -> Rows:
     for why in Why:
         if why < Why.IDLE:
             yield answers.reason(why, counts[why])
+    errors, resets = context.gateway.engine.answered
+    yield answers.count("answered.icmp_error", errors, "inside hosts told of a drop by ICMP")
+    yield answers.count("answered.reset", resets, "inside hosts told of a drop by a TCP reset")
     for name, packets, sentence in context.gateway.fast_path():
-        yield answers.fast_path(name, packets, sentence)
+        yield answers.count(name, packets, sentence)
 
 
 def timeouts(context: Context, _: arguments.Nothing) -> Rows:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ipmasq.core.flow import Mapping
 from ipmasq.core.host import Holds
+from ipmasq.core.origin import Kind, Origin, origin
 from ipmasq.core.policy import (
     ANY_PROTOCOL,
     Action,
@@ -39,7 +40,7 @@ class Decision(NamedTuple):
     """Whether its client needs a mapping."""
     side: Side
     """Where the server is."""
-    origin: str
+    origin: Origin
     expectation: Expectation | None = None
     server_mapping: Mapping | None = None
     trigger: Trigger | None = None
@@ -115,7 +116,7 @@ class Admission:
                 expected.target,
                 masquerade=True,
                 side=Side.OUTSIDE,
-                origin=f"expectation of flow {expected.flow.id}",
+                origin=_promised(expected),
                 expectation=expected,
             )
         if destination.address in policy.public:
@@ -134,7 +135,8 @@ class Admission:
         trigger = self._triggered(protocol, destination)
         if trigger:
             note(f"it sets off trigger {trigger.name}")
-        return Decision(destination, True, Side.OUTSIDE, name, trigger=trigger)
+        by = origin(Kind.RULE, name)
+        return Decision(destination, True, Side.OUTSIDE, by, trigger=trigger)
 
     def rule(
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note = lambda _: None
@@ -168,7 +170,8 @@ class Admission:
         )
         if isinstance(answer, Why):
             return answer
-        return answer._replace(masquerade=True, origin=f"hairpin, {answer.origin}")
+        kind, name, _ = answer.origin
+        return answer._replace(masquerade=True, origin=origin(kind, name, True))
 
     # -- from outside
 
@@ -208,7 +211,7 @@ class Admission:
                 expected.target,
                 masquerade=False,
                 side=Side.INSIDE,
-                origin=f"expectation of flow {expected.flow.id}",
+                origin=_promised(expected),
                 expectation=expected,
                 server_mapping=expected.mapping,
             )
@@ -217,15 +220,16 @@ class Admission:
                 note(f"port forward {forward.name} covers it")
                 port = forward.inside_port + destination.port - forward.ports.low
                 server = Endpoint(forward.inside, port)
-                return Decision(server, False, Side.INSIDE, f"forward {forward.name}")
+                return Decision(
+                    server, False, Side.INSIDE, origin(Kind.FORWARD, f"forward {forward.name}")
+                )
         for opening in self.openings.values():
             trigger = opening.trigger
             if trigger.opens_protocol == protocol and destination.port in trigger.opens_ports:
                 note(f"trigger {trigger.name} was set off by {to_text(opening.host)}")
                 server = Endpoint(opening.host, destination.port)
-                return Decision(
-                    server, False, Side.INSIDE, f"trigger {trigger.name}", trigger=trigger
-                )
+                by = origin(Kind.TRIGGER, f"trigger {trigger.name}")
+                return Decision(server, False, Side.INSIDE, by, trigger=trigger)
         return self._to_mapping(protocol, source, destination, note, hairpin)
 
     def _to_mapping(
@@ -268,7 +272,8 @@ class Admission:
             return Why.HOST
         if not admitted:
             return Why.FILTERED
-        return Decision(mapping.inside, False, Side.INSIDE, "mapping", server_mapping=mapping)
+        by = origin(Kind.MAPPING, "mapping")
+        return Decision(mapping.inside, False, Side.INSIDE, by, server_mapping=mapping)
 
     def holds(self, protocol: int, source: Endpoint, destination: Endpoint) -> Holds:
         """What a packet that belongs to no flow would find at the host itself."""
@@ -283,6 +288,10 @@ class Admission:
         if protocol not in (ipv4.TCP, ipv4.UDP) or (protocol, port) in self._table.reserved:
             return False
         return port in self.policy.ports or port in (self.policy.data_ports or ())
+
+
+def _promised(expectation: Expectation) -> Origin:
+    return Origin(Kind.EXPECTATION, f"expectation of flow {expectation.flow.id}")
 
 
 def _matches(rule: Rule, protocol: int, source: Endpoint, destination: Endpoint) -> bool:

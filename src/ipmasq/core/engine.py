@@ -57,7 +57,8 @@ _FAR = 0xFFFF0000_FFFF0000
 
 
 class Verdict(NamedTuple):
-    """What became of a packet, and what is to be sent now (often the packet itself, rewritten)."""
+    """What became of a packet, and what is to be sent now: often the packet itself, rewritten; if it went
+    nowhere, what its sender is told."""
 
     why: Why
     packets: Sequence[Packet] = ()
@@ -217,16 +218,20 @@ class Engine:
         """A protocol that cannot be masqueraded may still pass, or be the host's."""
         source, destination = Endpoint(header.source, 0), Endpoint(header.destination, 0)
         answer = self.life.admission.decide(header.protocol, source, destination, side)
-        if isinstance(answer, Decision):
-            return Verdict(Why.UNSUPPORTED)
-        return self._onward(packet, answer)
+        why = Why.UNSUPPORTED if isinstance(answer, Decision) else answer
+        return self._onward(packet, header, side, why)
 
-    def _onward(self, packet: Packet, why: Why) -> Verdict:
-        """Without a flow: on its way untouched (but for the hop), or dropped."""
+    def _onward(self, packet: Packet, header: ipv4.Header, side: Side, why: Why) -> Verdict:
+        """Without a flow: on its way untouched (but for the hop), or dropped; then its sender may be told."""
         if why is Why.PASSED:
             data = packet.data
             ipv4.replace(data, 8, bytes((data[8] + self._hop, data[9])))
-        return Verdict(why, () if why.is_drop else (packet,))
+        if not why.is_drop:
+            return Verdict(why, (packet,))
+        if side is Side.OUTSIDE:
+            return Verdict(why)
+        answer = self.life.refusals.answer(packet, header, why, self.life.now)
+        return Verdict(why, () if answer is None else (answer,))
 
     # -- TCP
 
@@ -250,7 +255,7 @@ class Engine:
                 packet, header, segment.source_port, segment.destination_port, side, opens
             )
             if isinstance(opened, Why):
-                return self._onward(packet, opened)
+                return self._onward(packet, header, side, opened)
             half = opened.forth
         flow = half.flow
         if self.life.ask is not None:
@@ -377,7 +382,7 @@ class Engine:
             source, destination = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
             opened = self._open(packet, header, source, destination, side)
             if isinstance(opened, Why):
-                return self._onward(packet, opened)
+                return self._onward(packet, header, side, opened)
             half = opened.forth
         translate(packet.data, header.length, ipv4.UDP, half, self._hop, packet.partial)
         self._account(half, header.total)
@@ -393,7 +398,7 @@ class Engine:
             if why is Why.ICMP_UNRELATED and would_pass(
                 self.life.admission, packet.data, header, side
             ):
-                return self._onward(packet, Why.PASSED)
+                return self._onward(packet, header, side, Why.PASSED)
             # An error about a flow of the host's own is the host's.
             if why is Why.ICMP_UNRELATED and header.destination in self.policy.own:
                 why = Why.HOST
@@ -408,7 +413,7 @@ class Engine:
         if half is None:
             opened = self._open(packet, header, int.from_bytes(identifier, "big"), 0, side)
             if isinstance(opened, Why):
-                return self._onward(packet, opened)
+                return self._onward(packet, header, side, opened)
             half = opened.forth
         translate_query(packet.data, header.length, half, self._hop)
         self._account(half, header.total)
@@ -485,6 +490,11 @@ class Engine:
     def lost_events(self) -> int:
         """Events that nobody came for in time."""
         return self.life.lost_events
+
+    @property
+    def answered(self) -> tuple[int, int]:
+        """ICMP errors and resets by which inside hosts were told that their packets went nowhere."""
+        return self.life.refusals.errors, self.life.refusals.resets
 
     # -- what the operator does
 

@@ -27,6 +27,7 @@ def explain(
     answer = life.admission.decide(protocol, source, destination, side, steps.append)
     if isinstance(answer, Why):
         return Explanation(None, answer.sentence, tuple(steps), ())
+    steps += _own_time(life, protocol, answer.server)
     return Explanation(
         None,
         _verdict(life, protocol, source, destination, answer),
@@ -52,6 +53,15 @@ def _verdict(
         return f"{text}, but there is no public address now"
     address = Endpoint(life.table.public_for(source.address), 0)
     return f"{text}, from {str(address).rsplit(':', 1)[0]} and a port of {life.policy.ports}"
+
+
+def _own_time(life: Life, protocol: int, server: Endpoint) -> list[str]:
+    """That flows to this port of a server have an idle time of their own, if they have."""
+    timeouts = life.policy.timeouts
+    if protocol != ipv4.UDP or server.port not in timeouts.udp_ports:
+        return []
+    seconds = timeouts.udp_ports[server.port]
+    return [f"UDP to port {server.port} is forgotten after {seconds:g} s without a packet"]
 
 
 def _refusal(
@@ -89,13 +99,14 @@ def _live(life: Life, flow: Flow) -> Explanation:
         steps.append(f"it is a data flow of flow {flow.master.id}")
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
+    steps += _own_time(life, flow.protocol, flow.server.real)
     steps.append("settled" if flow.settled else f"state {see.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
     return Explanation(flow.id, verdict, tuple(steps), _live_helpers(life, flow))
 
 
 def _live_helpers(life: Life, flow: Flow) -> tuple[HelperVerdict, ...]:
-    if flow.origin.startswith("expectation") or flow.protocol != ipv4.TCP:
+    if flow.origin.is_promised or flow.protocol != ipv4.TCP:
         reason = "a flow that was promised, or of this protocol, is not watched"
         return tuple(HelperVerdict(name, False, reason) for name in life.registered)
     found = tuple(verdicts(life.registered, flow.protocol, flow.client, flow.server))

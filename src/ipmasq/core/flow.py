@@ -21,6 +21,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ipmasq.core.door import Speaker
+from ipmasq.core.origin import UNKNOWN
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED, PortPool
 from ipmasq.core.side import Side
@@ -322,7 +323,7 @@ class Flow:
         self.mapping: Mapping | None = None
         self.server_mapping: Mapping | None = None
         """The mapping by which the server is reached, if the server is masqueraded by one."""
-        self.origin = ""
+        self.origin = UNKNOWN
         self.helper: object | None = None
         self.watch: Watch | None = None
         self.master: Flow | None = None
@@ -409,6 +410,8 @@ class Flow:
             if self.links and self.state is State.ESTABLISHED:
                 return inf
             idle = timeout(self.state, timeouts)
+        elif self.protocol == ipv4.UDP:
+            idle = timeouts.of_datagrams(int.from_bytes(self.forth.wire[-2:], "big"))
         else:
-            idle = timeouts.udp if self.protocol == ipv4.UDP else timeouts.icmp
+            idle = timeouts.icmp
         return self.seen + idle

@@ -21,6 +21,7 @@ from ipmasq.core.ports import Chance
 from ipmasq.core.promises import Expectation, Promises
 from ipmasq.core.reassembly import Datagram, Reassembly
 from ipmasq.core.reopening import Reopenings
+from ipmasq.core.refusals import Refusals
 from ipmasq.core.repeat import Ask
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
@@ -67,6 +68,7 @@ class Life:
         self.timers: Timers[Flow | Expectation | Opening | Datagram | Attachment] = Timers()
         limits = policy.limits
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
+        self.refusals = Refusals(policy, chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
@@ -176,7 +178,7 @@ class Life:
         master = flow.master.id if flow.master else None
         self.tell(
             events.FlowOpened(
-                self.now, flow.id, protocol, side, inside, public, remote, flow.origin, master
+                self.now, flow.id, protocol, side, inside, public, remote, str(flow.origin), master
             )
         )
         self.shortage.opened(flow, self.now)

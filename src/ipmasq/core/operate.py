@@ -24,6 +24,7 @@ def apply(life: Life, policy: Policy, now: float) -> int:
     life.memory.total = limits.stream_memory
     life.memory.per_host = limits.stream_memory_per_host
     life.work.total, life.work.per_host = limits.lines, limits.lines_per_host
+    life.refusals.follow(policy)
     closed = 0
     for flow in list(life.table.flows.values()):
         why = _objection(life, flow)
@@ -121,7 +122,7 @@ def load_helper(life: Life, use: HelperUse, now: float) -> None:
         if isinstance(attachment, Attachment) and attachment.watching:
             if attachment.registered is registered:
                 life.renew(attachment)
-        elif flow.master is None and not flow.origin.startswith("expectation"):
+        elif flow.master is None and not flow.origin.is_promised:
             life.bind(flow)
 
 

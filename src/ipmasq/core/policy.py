@@ -6,7 +6,7 @@ be resolved, a default or an optional number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
@@ -210,6 +210,12 @@ class Timeouts:
     udp: float = 300.0
     icmp: float = 60.0
     fragment: float = 15.0
+    udp_ports: Mapping[int, float] = field(default_factory=dict)
+    """UDP by the server's port, where it has a time of its own (RFC 4787 REQ-5a)."""
+
+    def of_datagrams(self, port: int) -> float:
+        """The idle time of UDP flows to this port of a server."""
+        return self.udp_ports.get(port, self.udp) if self.udp_ports else self.udp
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +243,11 @@ class Limits:
     """That belong to no flow, from an inside host."""
     openings_per_side: int = 10_000
     """That belong to no flow, from all of one side."""
+    # Answers per second to packets from inside that are refused:
+    icmp_errors: int = 1_000
+    icmp_errors_per_host: int = 20
+    resets: int = 2_000
+    resets_per_host: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +268,10 @@ class Policy:
     forwards: tuple[Forward, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     helpers: tuple[HelperUse, ...] = ()
+    icmp_errors: bool = True
+    """Whether inside hosts are told, by ICMP, of flows that cannot be opened."""
+    resets: bool = True
+    """Whether TCP segments from inside that are of no flow are answered by a reset."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     hop: int = -1

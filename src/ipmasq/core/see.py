@@ -29,7 +29,7 @@ def flow(life: Life, flow: Flow) -> FlowView:
         public=public,
         remote=remote,
         state=state(flow),
-        origin=flow.origin,
+        origin=str(flow.origin),
         helper=helper,
         master=flow.master.id if flow.master else None,
         links=flow.links,

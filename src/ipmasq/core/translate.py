@@ -83,7 +83,7 @@ def dress(
     data[12:20] = wire[:8]
     _put(data, 10, adjust(_get(data, 10)[0], change % 0xFFFF))
     data[header.length : header.length + 4] = wire[8:12]
-    _finish_tcp(data, header.length)
+    finish_tcp(data, header.length)
     return Packet(data, note=packet.note)
 
 
@@ -93,11 +93,11 @@ def compose(half: Half, segment: bytearray, note: object = None) -> Packet:
     wire = half.wire
     segment[0:4] = wire[8:12]
     data = ipv4.write(wire[:4], wire[4:8], ipv4.TCP, segment)
-    _finish_tcp(data, ipv4.HEADER)
+    finish_tcp(data, ipv4.HEADER)
     return Packet(data, note=note)
 
 
-def _finish_tcp(data: bytearray, length: int) -> None:
+def finish_tcp(data: bytearray, length: int) -> None:
     """The checksum of a segment that the gateway itself composed."""
     at = length + tcp.CHECKSUM
     data[at : at + 2] = b"\0\0"

@@ -18,6 +18,9 @@ forward = typer.Typer(
 helper = typer.Typer(
     help="Load and unload helpers; connections stay.", no_args_is_help=True, rich_markup_mode=None
 )
+OF_PORT = "udp."
+"""Before a port: its own idle time."""
+
 timeouts = typer.Typer(help="Show or set idle times.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
@@ -150,17 +153,21 @@ def timeouts_set(
 
     \b
     Example:
-      ipmasq timeouts set udp=30s tcp_established=2h4m
+      ipmasq timeouts set udp=30s tcp_established=2h4m udp.53=30s
     """
     from ipmasq.config.values import duration
 
-    wanted: dict[str, float] = {}
+    wanted: dict[str, Any] = {}
     for setting in settings:
         name, _, text = setting.partition("=")
         try:
-            wanted[name] = duration(float(text) if text.isdigit() else text)
+            time = duration(float(text) if text.isdigit() else text)
         except ValueError as error:
             raise give_up(f"{name}: {error}", Code.USAGE) from None
+        if name.startswith(OF_PORT):
+            wanted.setdefault("udp_ports", {})[name.removeprefix(OF_PORT)] = time
+        else:
+            wanted[name] = time
     with ask(socket) as gateway:
         _say_timeouts(gateway.ask("timeouts_set", **wanted), as_json)
 
@@ -171,7 +178,8 @@ def _say_timeouts(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.say_json(found)
     else:
-        for name, seconds in found.items():
+        ports = found.pop("udp_ports", {})
+        for name, seconds in [*found.items(), *((OF_PORT + port, ports[port]) for port in ports)]:
             output.say(f"{name:<16} {duration_text(seconds)}")
 
 

@@ -189,6 +189,8 @@ class _Run:
     def _explained(self, came: bytes, packet: Packet, why: Why) -> str:
         if why in (Why.PASSED, Why.HOST):
             return why.sentence
+        if why.is_drop:
+            return "its sender is told by the gateway"
         if bytes(packet.data[16:20]) == came[12:16]:
             return "answered by the gateway itself, which holds back what it acknowledges"
         changes = differences(came, packet.data) or why.sentence

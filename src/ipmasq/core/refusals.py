@@ -1,0 +1,149 @@
+"""What inside hosts are told of packets that are refused, so that programs fail at once instead of hanging.
+
+Where no flow can be opened, an ICMP error says so (RFC 6888, REQ-11B; RFC 5508, REQ-8). A TCP segment of no known
+connection is answered by a reset (RFC 9293, 3.10.7.1): after a restart that lost the flows, after an idle time,
+or when the public address has changed.
+
+Only hosts inside are told, each at a limited rate, of which a part that nobody can foretell is left out: else what
+one host is told would tell another what is going on here (CVE-2020-25705, attack A-25). Nothing is ever
+said to the outside.
+"""
+
+from __future__ import annotations
+
+from ipmasq.core.admission import is_inside
+from ipmasq.core.budget import Rate
+from ipmasq.core.policy import Policy
+from ipmasq.core.ports import Chance
+from ipmasq.core.translate import finish_tcp, is_intact
+from ipmasq.core.why import Why
+from ipmasq.wire import icmp, ipv4, partial, tcp
+from ipmasq.wire.addresses import Address
+from ipmasq.wire.packet import Buffer, Packet
+
+CODES = {
+    Why.NO_PORTS: icmp.HOST_UNREACHABLE,
+    Why.PORT_LIMIT: icmp.HOST_UNREACHABLE,
+    Why.HOST_LIMIT: icmp.HOST_UNREACHABLE,
+    Why.TABLE_FULL: icmp.HOST_UNREACHABLE,
+    Why.UNSUPPORTED: icmp.PROHIBITED,
+}
+"""Of Destination Unreachable. Where there is no room now, RFC 6888 (REQ-11B) prefers code 1, which is a soft
+error, to the code 13 of RFC 5508 (REQ-8); the latter says that there never will be."""
+
+LONGEST = 576
+"""Bytes of an error, at most (RFC 1812, 4.3.2.3)."""
+
+INTERNETWORK_CONTROL = 0xC0
+"""The precedence of errors (RFC 1812, 4.3.2.5), today the class selector CS6 (RFC 2474, 4.2.2)."""
+
+DEAREST = 2
+"""An answer costs between one and this many of those that a host may have in a second."""
+
+
+class Refusals:
+    """Answers to packets that have come in from inside and go nowhere."""
+
+    def __init__(self, policy: Policy, chance: Chance) -> None:
+        self._chance = chance
+        limits = policy.limits
+        self._errors = Rate(limits.icmp_errors_per_host, limits.icmp_errors)
+        self._resets = Rate(limits.resets_per_host, limits.resets)
+        self.errors = 0
+        self.resets = 0
+        """How many were sent."""
+        self.follow(policy)
+
+    def follow(self, policy: Policy) -> None:
+        """Go on under another policy."""
+        self._policy = policy
+        limits = policy.limits
+        self._errors.per_host, self._errors.total = limits.icmp_errors_per_host, limits.icmp_errors
+        self._resets.per_host, self._resets.total = limits.resets_per_host, limits.resets
+
+    def answer(self, packet: Packet, header: ipv4.Header, why: Why, now: float) -> Packet | None:
+        """What its sender is told of a whole datagram that was refused, or None."""
+        if why is Why.NO_FLOW:
+            made = reset(packet, header) if self._policy.resets else None
+            if made is None or not self._may(self._resets, header.source, now):
+                return None
+            self.resets += 1
+            return made
+        code = CODES.get(why)
+        if code is None or not self._policy.icmp_errors or not _may_be_told(packet.data, header):
+            return None
+        speaker = _speaker(self._policy, header.source)
+        if speaker is None or not self._may(self._errors, header.source, now):
+            return None
+        self.errors += 1
+        return unreachable(packet, header, code, speaker)
+
+    def _may(self, rate: Rate, host: Address, now: float) -> bool:
+        """Whether a host may be told something more now; then it counts."""
+        if rate.allowance(host, now) < 1:
+            return False
+        rate.spend(host, 1 + self._chance(DEAREST), now)
+        return True
+
+
+def reset(packet: Packet, header: ipv4.Header) -> Packet | None:
+    """The reset that answers a segment of no known connection, as from the other end; None if it is one
+    itself, or was damaged on its way."""
+    data = packet.data
+    segment = tcp.read(memoryview(data)[header.length : header.total])
+    if segment is None or segment.flags & tcp.RST:
+        return None
+    if not is_intact(packet, header):
+        return None
+    sequence, acknowledgment, flags = segment.acknowledgment, 0, tcp.RST
+    if not segment.flags & tcp.ACK:
+        length = header.total - header.length - segment.length
+        length += bool(segment.flags & tcp.SYN) + bool(segment.flags & tcp.FIN)
+        sequence, acknowledgment = 0, tcp.advance(segment.sequence, length)
+        flags = tcp.RST | tcp.ACK
+    answer = tcp.Segment(
+        segment.destination_port,
+        segment.source_port,
+        sequence,
+        acknowledgment,
+        flags,
+        window=0,
+        checksum=0,
+        urgent=0,
+        options=b"",
+    )
+    made = ipv4.write(header.destination, header.source, ipv4.TCP, tcp.write(answer))
+    finish_tcp(made, ipv4.HEADER)
+    return Packet(made, note=packet.note)
+
+
+def unreachable(packet: Packet, header: ipv4.Header, code: int, speaker: Address) -> Packet:
+    """The error that says why a packet goes nowhere, from the address `speaker` of the gateway."""
+    quoted = bytearray(packet.data[: header.total])
+    if packet.partial:
+        partial.complete(quoted)
+    message = bytearray((icmp.UNREACHABLE, code, 0, 0, 0, 0, 0, 0))
+    message += quoted[: LONGEST - ipv4.HEADER - icmp.HEADER]
+    icmp.set_checksum(message)
+    made = ipv4.write(speaker, header.source, ipv4.ICMP, message)
+    ipv4.replace(made, 0, bytes((made[0], INTERNETWORK_CONTROL)))
+    return Packet(made, note=packet.note)
+
+
+def _may_be_told(data: Buffer, header: ipv4.Header) -> bool:
+    """Never about an ICMP error, nor about what might be one (RFC 1812, 4.3.2.7). Of the other conditions
+    there, addresses that are not of one host are not come so far, and of fragments all have come."""
+    return header.protocol != ipv4.ICMP or data[header.length] == icmp.ECHO
+
+
+def _speaker(policy: Policy, host: Address) -> Address | None:
+    """The gateway's address in the network of an inside host (RFC 1812, 4.3.2.4), else any of its inside
+    addresses, else a public one; None if it has none at all."""
+    near = [network for network in policy.inside if host in network]
+    mine = sorted(address for address in policy.own if is_inside(policy, address))
+    for address in mine:
+        if any(address in network for network in near):
+            return address
+    if mine:
+        return mine[0]
+    return policy.public[0] if policy.public else None

@@ -132,6 +132,7 @@ def test_a_service_of_the_hosts_in_the_range_is_reached_at_once(
         assert tcp_talk(network, "out", (PUBLIC, 20000), service) == REMOTE
 
 
+@pytest.mark.row("A-22")
 def test_a_port_of_the_hosts_is_not_given_out_at_the_moment_it_is_bound(
     network: Network, gateway: Start
 ) -> None:

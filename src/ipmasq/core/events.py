@@ -193,6 +193,20 @@ class PacketFailed:
     packet_failures: int
 
 
+@dataclass(frozen=True, slots=True)
+class SettingRestored:
+    """Somebody has changed a setting of the kernel that the gateway depends on; it is as before again, unless
+    there is `trouble`."""
+
+    at: float
+    name: str
+    """As sysctl(8) has it: `net.ipv4.ip_early_demux`."""
+    found: str
+    wanted: str
+    trouble: str
+    """Why it could not be set back."""
+
+
 Event: TypeAlias = (
     FlowOpened
     | FlowSettled
@@ -212,4 +226,5 @@ Event: TypeAlias = (
     | HelperUnloaded
     | PolicyApplied
     | PacketFailed
+    | SettingRestored
 )

@@ -28,6 +28,7 @@ LEVELS: dict[type, int] = {
     events.ForwardRemoved: logging.INFO,
     events.PolicyApplied: logging.INFO,
     events.KeptAlive: logging.INFO,
+    events.SettingRestored: logging.WARNING,
     events.Expected: logging.INFO,
 }
 """Of the events that are notable; those of each single flow are debugging, failures are errors."""

@@ -31,10 +31,18 @@
 struct copy {
 	__u32 aligns; /* addresses and ports on eight bytes, to be read in words */
 	struct iphdr ip;
-	struct {
-		__be16 source, destination;
-	} ports;
+	__u32 ports; /* source and destination, as they stand in the packet; 0: none */
 } __attribute__((aligned(8)));
+
+static always_inline __be16 source_port(const struct copy *packet)
+{
+	return ((const __be16 *)&packet->ports)[0];
+}
+
+static always_inline __be16 destination_port(const struct copy *packet)
+{
+	return ((const __be16 *)&packet->ports)[1];
+}
 
 static always_inline int pay(enum account kind, enum side side, __u32 whose, __u64 now)
 {
@@ -79,8 +87,8 @@ static always_inline int is_for_a_socket(struct __sk_buff *skb, const struct cop
 	struct bpf_sock_tuple tuple = { .ipv4 = {
 		.saddr = packet->ip.saddr,
 		.daddr = packet->ip.daddr,
-		.sport = packet->ports.source,
-		.dport = packet->ports.destination,
+		.sport = source_port(packet),
+		.dport = destination_port(packet),
 	} };
 	struct bpf_sock *socket = 0;
 
@@ -110,7 +118,7 @@ static always_inline int may_go_up(struct __sk_buff *skb, enum side side)
 		if (slot)
 			return pay_for_flow(&key, slot, now);
 		if (side == OUTSIDE && is_for_a_socket(skb, &packet))
-			return pay(FLOW, side, packet.ports.destination, now);
+			return pay(FLOW, side, destination_port(&packet), now);
 	}
 	if (side == INSIDE && !pay(OPENINGS, side, packet.ip.saddr, now))
 		return 0;

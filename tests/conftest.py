@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,13 @@ collect_ignore = ["bench"]
 settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile("ci", max_examples=500, deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "quick")
+
+# A shell starts what runs in the background with these ignored, and so would be every process of a test.
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(
+            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        )
 
 ROWS = Path(__file__).parent.parent / "docs" / "rows.toml"
 

@@ -24,7 +24,9 @@ def test_a_file_that_fits_the_machine_has_nothing_to_be_said(tmp_path: Path):
 @pytest.mark.parametrize(
     "text",
     [
-        gateway('["eth7"]  #? this machine has no interface eth7', '"eth0"'),
+        gateway('["eth7"]  #? this machine has no interface eth7; did you mean', '"eth0"'),
+        gateway('["eth1"]', '"wan"  #? no interface wan; it has eth0, eth1, bare'),
+        gateway('["eth1"]', '"lo"  #? is the loopback interface: nobody can be reached by it'),
         gateway('["eth1"]', '"eth7"  #? this machine has no interface eth7'),
         gateway('["bare"]  #? bare has no IPv4 address', '"eth0"'),
         gateway('["eth1"]', '"bare"  #? bare has no IPv4 address now; nobody is masqueraded'),

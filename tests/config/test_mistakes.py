@@ -93,6 +93,12 @@ def test_public_and_inside_ports_of_a_forward_fit(tmp_path: Path, port: str, to:
     assert_found_as_marked(tmp_path, GATEWAY + text)
 
 
+def test_a_range_of_the_pool_is_not_inside(tmp_path: Path):
+    mark = "#! the public 9.255.255.250-10.0.0.3 and the inside network 10.0.0.0/24 overlap"
+    text = '[gateway]\ninside = ["10.0.0.0/24"]\noutside = "eth0"\n'
+    assert_found_as_marked(tmp_path, f'{text}public = "9.255.255.250-10.0.0.3"  {mark}\n')
+
+
 def test_a_forward_is_of_an_address_of_the_pool(tmp_path: Path):
     text = GATEWAY + 'public = ["203.0.113.0/30", "192.0.2.1"]\n'
     for address in ("203.0.113.3", "192.0.2.1"):

@@ -76,7 +76,8 @@ def test_a_pool_that_is_wider_than_the_network_of_the_interface_is_reached_by_it
 
 @pytest.mark.row("6888-3")
 def test_a_pool_is_scattered_and_every_address_of_a_prefix_is_used_once(tmp_path: Path):
-    pool = '["203.0.113.1", "203.0.113.7", "192.0.2.0/30", "192.0.2.2"]'
+    pool = '["203.0.113.1", "203.0.113.7-203.0.113.8", "192.0.2.0/30", "192.0.2.2"]'
     found = sides(tmp_path, f'inside = "eth1"\noutside = "eth0"\npublic = {pool}', HERE)
-    texts = ["203.0.113.1", "203.0.113.7", "192.0.2.0", "192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    texts = ["203.0.113.1", "203.0.113.7", "203.0.113.8"]
+    texts += ["192.0.2.0", "192.0.2.1", "192.0.2.2", "192.0.2.3"]
     assert found.public == tuple(map(to_address, texts))

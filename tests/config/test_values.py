@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,8 +104,41 @@ def test_what_the_kernel_would_not_take_as_an_interface_is_refused(written: obje
 
 
 @pytest.mark.row("6888-3")
+@pytest.mark.parametrize(
+    ("text", "networks"),
+    [
+        ("203.0.113.1", ["203.0.113.1/32"]),
+        ("203.0.113.1-203.0.113.1", ["203.0.113.1/32"]),
+        ("203.0.113.1 - 203.0.113.2", ["203.0.113.1/32", "203.0.113.2/32"]),
+        (
+            "203.0.113.1-203.0.113.9",
+            ["203.0.113.1/32", "203.0.113.2/31", "203.0.113.4/30", "203.0.113.8/31"],
+        ),
+        ("192.0.2.0-192.0.2.255", ["192.0.2.0/24"]),
+    ],
+)
+def test_a_pool_can_be_a_range(text: str, networks: list[str]):
+    assert [str(each) for each in values.pool(text).networks] == networks
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("203.0.113.9-203.0.113.1", 'is reversed; write "203.0.113.1-203.0.113.9"'),
+        ("203.0.113.1-9", '"9" is not an IPv4 address'),
+        ("203.0.113.1-", '"" is not an IPv4 address'),
+        ("203.0.113.0/30-203.0.113.9", '"203.0.113.0/30" is not an IPv4 address'),
+        ("10.0.0.0-10.1.0.0", "has more than 65,536 addresses"),
+        ("2001:db8::1-2001:db8::2", "is IPv6"),
+    ],
+)
+def test_what_is_no_range_of_addresses_says_why(text: str, said: str):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        values.pool(text)
+
+
 def test_a_pool_may_be_large_but_not_endless():
-    assert values.addresses_of(values.pool("10.0.0.0/16")) == 65536
+    assert values.addresses_of(values.pool("10.0.0.0/16").networks[0]) == 65536
     with pytest.raises(ValueError, match="more than 65,536 addresses"):
         values.pool("10.0.0.0/15")
 

@@ -212,7 +212,7 @@ def test_off_path_resets_and_errors_remove_nothing():
         talk.world.engine.receive(Packet(bytearray(data)), Side.OUTSIDE, talk.world.now)
     quoted = packets.tcp(*public, OUT1, 21, ACK, seq=99)
     talk.world.error(OFF, E1, 3, 4, quoted)
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
     talk.say(SERVER, b"still here\r\n")
     assert said_last(talk, CLIENT) == b"still here\r\n"
 

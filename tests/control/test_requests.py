@@ -11,8 +11,10 @@ import pytest
 from ipmasq.control.client import Client
 from ipmasq.control.control import REQUESTS
 from ipmasq.control.protocol import VERSION, Kind, RequestError
+from ipmasq.core.side import Side
 from ipmasq.core.why import Why
-from tests.control.running import IN1, IN2, Running, conversation
+from tests.conformance import packets
+from tests.control.running import E1, IN1, IN2, OUT1, Running, conversation
 
 
 def refusal(client: Client, request: str, **arguments: object) -> RequestError:
@@ -34,7 +36,7 @@ def test_a_flow_is_shown_with_everything_that_is_known_of_it(gateway: Running, c
     assert flow["remote"] == {"address": "198.51.100.1", "port": 79}
     assert (flow["helper"], flow["state"], flow["origin"]) == (
         "finger",
-        "established",
+        "ESTABLISHED",
         "masquerade",
     )
     assert flow["shift_out"] == {"init_seq": 101, "delta": 3, "previous_delta": 0}
@@ -42,6 +44,32 @@ def test_a_flow_is_shown_with_everything_that_is_known_of_it(gateway: Running, c
     assert 7400 < flow["expires_in"] <= 7440
     assert 0 <= flow["idle"] <= flow["age"] < 60
     assert (flow["packets_out"], flow["packets_in"]) == (3, 1)
+
+
+def test_the_states_of_a_flow_are_called_as_conntrack_calls_them(gateway: Running, client: Client):
+    def state() -> str:
+        return next(client.rows("flows"))["state"]
+
+    out, ack = (IN1, 4000, OUT1, 80), packets.ACK
+    public = packets.read(gateway.send(packets.tcp(*out, packets.SYN, 100))).source.port
+    back = (OUT1, 80, E1, public)
+    assert state() == "SYN_SENT"
+    gateway.send(packets.tcp(*back, packets.SYN | ack, 500, 101), Side.OUTSIDE)
+    gateway.send(packets.tcp(*out, ack, 101, 501))
+    assert state() == "ESTABLISHED"
+    gateway.send(packets.tcp(*back, packets.FIN | ack, 501, 101), Side.OUTSIDE)
+    assert state() == "CLOSE_WAIT"
+    gateway.send(packets.tcp(*out, packets.FIN | ack, 101, 502))
+    assert state() == "TIME_WAIT"
+
+
+def test_a_datagram_flow_says_whether_it_was_answered(gateway: Running, client: Client):
+    gateway.open_udp(IN1, 5000, 53)
+    (flow,) = client.rows("flows")
+    assert flow["state"] == "UNREPLIED"
+    public = flow["public"]["port"]
+    gateway.send(packets.udp(OUT1, 53, E1, public), Side.OUTSIDE)
+    assert next(client.rows("flows"))["state"] == "SEEN_REPLY"
 
 
 @pytest.mark.parametrize(
@@ -55,6 +83,9 @@ def test_a_flow_is_shown_with_everything_that_is_known_of_it(gateway: Running, c
         ({"protocol": 17}, 2),
         ({"helper": "finger"}, 1),
         ({"state": "established"}, 1),
+        ({"state": "ESTABLISHED"}, 1),
+        ({"state": "UNREPLIED"}, 2),
+        ({"state": "TIME_WAIT"}, 0),
         ({"host": "10.0.0.3", "port": 53}, 0),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_live_flow_is_found_from_either_side():
         answer = told(world, TCP, *ends, side)
         assert answer.flow == world.flow.id
         assert answer.verdict == f"10.0.0.2:5000 <-> {public}, with 198.51.100.1:80"
-        assert "state init" in answer.steps
+        assert "state SYN_SENT" in answer.steps
 
 
 def test_filters_forwards_and_expectations_explain_themselves():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipmasq.core.flow import LATE
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
@@ -87,7 +88,7 @@ def test_a_segment_that_is_out_of_window_changes_nothing_and_goes_on(
     assert talk.heard(SERVER) == b"NOOP\r\n"
     talk.say(SERVER, b"200 fine\r\n")
     assert talk.heard(CLIENT).endswith(b"200 fine\r\n")
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 @ports
@@ -98,10 +99,10 @@ def test_a_syn_ack_must_acknowledge_the_syn(port):
     for wrong in (0, 1, syn.seq, syn.seq + 2, syn.seq + 5000):
         forged = packets.tcp(OUT1, port, *syn.source, SYN | ACK, seq=5, ack=wrong)
         talk.world.send(forged)
-        assert talk.world.flow.state == "init"
+        assert talk.world.flow.state == "SYN_SENT"
     answer = packets.tcp(OUT1, port, *syn.source, SYN | ACK, seq=5, ack=syn.seq + 1)
     talk.world.send(answer).reaches(IN1, 4000)
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 @ports
@@ -111,12 +112,12 @@ def test_a_forged_syn_of_the_server_does_not_open_a_connection(port):
     talk = connected(port, opened=False)
     syn = talk.syn()
     talk.world.send(packets.tcp(OUT1, port, *syn.source, SYN, seq=4711))
-    assert talk.world.flow.state == "init"
+    assert talk.world.flow.state == "SYN_SENT"
     talk.world.send(packets.tcp(OUT1, port, *syn.source, SYN | ACK, seq=900, ack=syn.seq + 1))
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
     talk.world.tcp(IN1, 4000, OUT1, port, ACK, seq=syn.seq + 1, ack=901)
     talk.world.tcp(IN1, 4000, OUT1, port, FIN | ACK, seq=syn.seq + 1, ack=901)
-    assert talk.world.flow.state == "c-fin"
+    assert talk.world.flow.state == "FIN_WAIT"
 
 
 @ports
@@ -146,9 +147,9 @@ def test_a_client_that_crashed_uses_its_tuple_again_at_once(port, said):
     assert (challenge.seq, challenge.destination) == (server.said, client.me)
     talk.send(CLIENT, RST, seq=challenge.ack, ack=0).reaches(OUT1, port)
     again = talk.send(CLIENT, SYN, ack=0).one
-    assert talk.world.flow.state == "init"
+    assert talk.world.flow.state == "SYN_SENT"
     talk.world.send(packets.tcp(OUT1, port, *again.source, SYN | ACK, seq=5, ack=again.seq + 1))
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 @ports
@@ -163,10 +164,10 @@ def test_ends_recover_where_the_server_still_holds_a_connection_that_the_gateway
     assert (challenge.seq, challenge.ack) == (77, 4_000_000)
     reset = talk.world.tcp(IN1, 4000, OUT1, port, RST, seq=4_000_000).one
     assert (reset.seq, reset.destination.address) == (4_000_000, OUT1)
-    assert talk.world.flow.state == "init"
+    assert talk.world.flow.state == "SYN_SENT"
     again = talk.world.tcp(IN1, 4000, OUT1, port, SYN, seq=syn.seq).one
     talk.world.send(packets.tcp(OUT1, port, *again.source, SYN | ACK, seq=5, ack=syn.seq + 1))
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 @ports
@@ -178,12 +179,12 @@ def test_a_blind_fin_ends_nothing_and_the_real_one_does(port):
     for distance in (1 << 16, 1 << 20, 50_000_000):
         talk.send(SERVER, ACK, seq=server.said, ack=server.awaited + distance + 1)
         talk.send(SERVER, FIN | ACK, seq=server.said + distance + 1)
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
     talk.say(SERVER, b"221 bye\r\n")
     finished = talk.finish(SERVER)
     assert finished.one.flags & FIN
     assert talk.heard(CLIENT) == b"220 ready\r\n221 bye\r\n"
-    assert talk.world.flow.state == "s-fin"
+    assert talk.world.flow.state == "CLOSE_WAIT"
 
 
 @pytest.mark.parametrize(("scale", "jump", "believed"), [(7, 8_000_000, True), (0, 70_000, False)])
@@ -206,10 +207,48 @@ def test_near_is_near_wherever_the_numbers_wrap(first, ahead, acked):
     out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=first).one
     start = (first + 1) % 2**32
     world.tcp(OUT1, 80, *out.source, SYN | ACK, seq=first, ack=start)
+    world.tcp(IN1, 4000, OUT1, 80, ACK, seq=start, ack=start)
+    world.now += 1
     world.tcp(IN1, 4000, OUT1, 80, ACK, seq=(start + ahead) % 2**32, ack=(start + acked) % 2**32)
     (flow,) = world.engine.table.flows.values()
-    assert flow.forth.end == (start + ahead) % 2**32
-    assert flow.forth.acknowledged == (start + acked) % 2**32
+    # What lies behind is believed, too, and takes nothing back.
+    assert flow.forth.end == (start + max(0, ahead)) % 2**32
+    assert flow.forth.acknowledged == (start + max(0, acked)) % 2**32
+    assert flow.seen == world.now
+
+
+@given(
+    first=st.integers(0, 2**32 - 1),
+    steps=st.lists(st.tuples(st.integers(-LATE, LATE), st.integers(-LATE, LATE)), max_size=8),
+)
+def test_a_place_is_the_farthest_that_was_seen_in_any_order(first, steps):
+    world = World()
+    out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=first).one
+    start = (first + 1) % 2**32
+    world.tcp(OUT1, 80, *out.source, SYN | ACK, seq=first, ack=start)
+    world.tcp(IN1, 4000, OUT1, 80, ACK, seq=start, ack=start)
+    (flow,) = world.engine.table.flows.values()
+    ends, acks = [0], [0]
+    for ahead, acked in steps:
+        if max(ends) - ahead > LATE or max(acks) - acked > LATE:
+            continue  # no window is that wide
+        ends.append(ahead)
+        acks.append(acked)
+        sequence, acknowledgment = (start + ahead) % 2**32, (start + acked) % 2**32
+        world.tcp(IN1, 4000, OUT1, 80, ACK, seq=sequence, ack=acknowledgment)
+    assert flow.forth.end == (start + max(ends)) % 2**32
+    assert flow.forth.acknowledged == (start + max(acks)) % 2**32
+
+
+def test_a_forged_segment_far_ahead_holds_no_place():
+    """It stands within a scaled window, so it is believed; what its speaker says next takes the place back."""
+    world = World()
+    out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=100, options=SCALED).one
+    world.tcp(OUT1, 80, *out.source, SYN | ACK, seq=500, ack=101, options=SCALED)
+    (flow,) = world.engine.table.flows.values()
+    for end, acknowledged in ((101 + 10 * LATE, 501), (101, 501 + 10 * LATE), (101, 501)):
+        world.tcp(IN1, 4000, OUT1, 80, ACK, seq=end, ack=acknowledged)
+        assert (flow.forth.end, flow.forth.acknowledged) == (end, acknowledged)
 
 
 @pytest.mark.parametrize("flags", [FIN | ACK, RST | ACK])
@@ -219,7 +258,7 @@ def test_a_damaged_segment_changes_no_state(flags):
     data[-1] ^= 1
     passage = talk.world.send(bytes(data), intact=False)
     assert passage.why is Why.TRANSLATED
-    assert talk.world.flow.state == "established"
+    assert talk.world.flow.state == "ESTABLISHED"
 
 
 def test_out_of_window_segments_keep_no_connection_alive():

@@ -59,7 +59,7 @@ def test_filters_reach_the_gateway(gateway: Running, ipmasq: Ipmasq):
     assert "No such flow lives" in ipmasq("show", "flows", "--protocol", "icmp").stdout
     wrong = ipmasq("show", "flows", "--state", "bogus")
     assert wrong.returncode == 2
-    assert "c+s-fin" in wrong.stderr, "those that there are"
+    assert "TIME_WAIT" in wrong.stderr, "those that there are"
     assert ipmasq("show", "flows", "--host", "nobody").returncode == 2
 
 
@@ -76,6 +76,19 @@ def test_a_long_table_stops_and_says_so(gateway: Running, ipmasq: Ipmasq):
 def test_status_is_shown(gateway: Running, ipmasq: Ipmasq):
     assert ["version", "test"] in [each.split() for each in ipmasq("status").stdout.splitlines()]
     assert json.loads(ipmasq("status", "--json").stdout)["version"] == "test"
+
+
+def test_what_is_in_use_is_shown_with_what_there_may_be(gateway: Running, ipmasq: Ipmasq):
+    assert "none in use" in ipmasq("status").stdout
+    gateway.open_udp()
+    lines = dict(line.split(None, 1) for line in ipmasq("status").stdout.splitlines())
+    assert lines["flows"] == "1 / 1,000,000"
+    assert "public ports       203.0.113.1 udp 1 / 64,512" in ipmasq("status").stdout
+    (ports,) = json.loads(ipmasq("status", "--json").stdout)["public_ports"]
+    assert (ports["used"], ports["max"], ports["ports"]) == (1, 64512, "1024-65535")
+    shown = [line.split() for line in ipmasq("show", "stats").stdout.splitlines()]
+    assert ["1", "1000000", "flows"] in shown
+    assert ["1", "64512", "udp", "ports", "203.0.113.1"] in shown
 
 
 def test_explain_takes_a_number_or_the_ends_of_a_flow(gateway: Running, ipmasq: Ipmasq):

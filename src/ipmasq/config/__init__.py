@@ -8,6 +8,7 @@ sides = resolve(loaded.config.gateway, here)  # interfaces for a plane
 
 from ipmasq.config.checking import check, review
 from ipmasq.config.compiled import compile
+from ipmasq.config.here import UNREACHED, lacking
 from ipmasq.config.loading import Loaded, load
 from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError, Problem, Report
@@ -15,6 +16,7 @@ from ipmasq.config.sides import Sides, resolve
 from ipmasq.config.surroundings import HostAddress, Surroundings, read_surroundings
 
 __all__ = [
+    "UNREACHED",
     "Config",
     "ConfigError",
     "HostAddress",
@@ -25,6 +27,7 @@ __all__ = [
     "Surroundings",
     "check",
     "compile",
+    "lacking",
     "load",
     "read_surroundings",
     "resolve",

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from ipmasq.config.model import Config, HelperTable
 from ipmasq.config.problems import ConfigError
+from ipmasq.config.reading import read_bytes
 from ipmasq.core.door import TCP, UDP, Helper
 from ipmasq.core.policy import HelperUse, PortRange
 
@@ -135,7 +136,7 @@ def _origin(entry: EntryPoint) -> Path | None:
 
 def _run(file: Path, name: str) -> ModuleType:
     """The module that this file is now. What an earlier one left behind goes on with its own code."""
-    code = _explained(file, lambda: compile(file.read_bytes(), str(file), "exec"))
+    code = _explained(file, lambda: compile(read_bytes(file), str(file), "exec"))
     spec = spec_from_file_location(name, file, loader=SourceFileLoader(name, str(file)))
     assert spec is not None  # as there is a loader
     module = module_from_spec(spec)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from ipmasq.config.compiled import affordable_flows
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import Config
+from ipmasq.config.public_ports import public_ports
 from ipmasq.config.sides import Sides, resolve
 from ipmasq.config.surroundings import Surroundings
-from ipmasq.config.tables import forward
+from ipmasq.config.tables import forward, trigger
+from ipmasq.config.values import AUTO
+from ipmasq.core.policy import without
 from ipmasq.wire.addresses import Network, to_text
 
 
@@ -26,6 +30,27 @@ def collisions(config: Config, here: Surroundings) -> Iterator[Mistake]:
                 )
                 message = f"{whose} {to_text(address)} is in the inside network {network}"
                 yield _where(config, network), message
+    yield from _no_port_left(config, here, sides)
+
+
+def _no_port_left(config: Config, here: Surroundings, sides: Sides) -> Iterator[Mistake]:
+    """The plane would refuse it: what comes to the gateway's own public address at these ports is not
+    for the host, so that the host's connections must not have them."""
+    gateway, ephemeral = config.gateway, here.ephemeral
+    own = here.own.intersection(sides.public)
+    if ephemeral is None or not own:
+        return
+    taken = list(public_ports(gateway, here).ranges)
+    taken += gateway.data_ports.ranges if gateway.data_ports else ()
+    published = map(forward, config.forward.values())
+    taken += [each.ports for each in published if each.public is None or each.public in own]
+    taken += [trigger(table).opens_ports for table in config.trigger.values()]
+    if not without(ephemeral, taken):
+        message = (
+            f"no port of {ephemeral} is left for this host's own connections"
+            " (net.ipv4.ip_local_port_range); keep some of them out of it"
+        )
+        yield ("gateway", "ports"), message
 
 
 def inaccessible(config: Config, here: Surroundings) -> Iterator[Mistake]:
@@ -62,33 +87,46 @@ def _memory(config: Config, here: Surroundings) -> Iterator[Mistake]:
 def _interfaces(config: Config, here: Surroundings, sides: Sides) -> Iterator[Mistake]:
     gateway = config.gateway
     if gateway.outside and gateway.outside not in here.interfaces:
-        yield ("gateway", "outside"), f"this machine has no interface {gateway.outside}"
+        yield ("gateway", "outside"), lacking(gateway.outside, here)
+    elif gateway.outside == "lo":
+        message = (
+            "is the loopback interface: nobody can be reached by it; name the one to the others"
+        )
+        yield ("gateway", "outside"), message
     elif gateway.outside and not gateway.public and not sides.public:
         message = f"{gateway.outside} has no IPv4 address now; nobody is masqueraded until it has"
         yield ("gateway", "outside"), message
     elif gateway.public and not sides.outside:
-        message = 'no interface of this machine is in reach of it; name one, outside = "eth0"'
-        yield ("gateway", "public"), message
+        yield ("gateway", "public"), UNREACHED
     for index, entry in gateway.inside.items():
         if isinstance(entry, str) and not here.interfaces.get(entry):
             known = entry in here.interfaces
-            message = (
-                f"{entry} has no IPv4 address"
-                if known
-                else f"this machine has no interface {entry}"
-            )
+            message = f"{entry} has no IPv4 address" if known else lacking(entry, here)
             yield ("gateway", "inside", index), message
     if gateway.inside and not sides.inside:
         message = "no interface of this machine has an address in it; name the interface as well"
         yield ("gateway", "inside"), message
 
 
+UNREACHED = 'no interface of this machine is in reach of it; name one, outside = "eth0"'
+
+
+def lacking(interface: str, here: Surroundings) -> str:
+    """That there is no such interface, and which there are instead."""
+    names = [name for name in here.interfaces if name != "lo"]
+    close = get_close_matches(interface, names, n=1)
+    advice = f'did you mean "{close[0]}"?' if close else f"it has {', '.join(names) or 'none'}"
+    return f"this machine has no interface {interface}; {advice}"
+
+
 def _ephemeral(config: Config, here: Surroundings) -> Iterator[Mistake]:
     for key in ("ports", "data_ports"):
         ports = getattr(config.gateway, key)
-        if ports and here.ephemeral and overlap(ports, here.ephemeral):
+        if ports in (None, AUTO) or here.ephemeral is None:
+            continue
+        for each in (each for each in ports.ranges if overlap(each, here.ephemeral)):
             message = (
-                f"{ports} overlaps {here.ephemeral}, from which this host takes the ports of its own"
+                f"{each} overlaps {here.ephemeral}, from which this host takes the ports of its own"
                 " connections (net.ipv4.ip_local_port_range)"
             )
             yield ("gateway", key), message

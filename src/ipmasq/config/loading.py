@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +14,8 @@ from ipmasq.config.mistakes import contradictions
 from ipmasq.config.model import LEFT_OUT, Config, HelperTable
 from ipmasq.config.places import Path as Key
 from ipmasq.config.places import line_of, places
-from ipmasq.config.problems import ConfigError, Problem, in_order, key_text
+from ipmasq.config.problems import Problem, in_order, key_text
+from ipmasq.config.reading import UnreadableError, read_text, read_toml
 from ipmasq.core.policy import HelperUse
 from ipmasq.wire.visible import visible
 
@@ -24,13 +23,6 @@ ON_BY_DEFAULT = "ftp"
 """RFC 5382 REQ-6: TCP helpers are off by default, except FTP."""
 
 ELEMENTS = ("rule", "forward", "trigger")
-
-_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-_CLEARER = {
-    "Cannot overwrite a value": "this is given twice",
-    "Invalid value": "there is no value that TOML knows; text must stand in quotes",
-    "Expected newline or end of document after a statement": "the value should end here; text must stand in quotes",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +48,9 @@ def load(path: Path | str) -> Loaded:
     """Read the file and the files of the helpers that it names. Never raises."""
     path = Path(path)
     try:
-        text = _text(path)
-        data = _toml(text)
-    except _UnreadableError as error:
+        text = read_text(path)
+        data = read_toml(text)
+    except UnreadableError as error:
         return Loaded(path, Config(), {}, (Problem(str(path), error.line, "", str(error)),))
     config, found = _checked(data)
     uses, failed = _helpers(config, path.parent)
@@ -66,41 +58,6 @@ def load(path: Path | str) -> Loaded:
     loaded = Loaded(path, config, uses, (), places(text))
     problems = in_order(loaded.problem(where, message) for where, message in mistakes)
     return Loaded(path, config, uses, problems, loaded.places)
-
-
-class _UnreadableError(ConfigError):
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message)
-        self.line = line
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _UnreadableError(f"cannot be read: {reason}") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise _UnreadableError("is not UTF-8 text", line) from error
-
-
-def _toml(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise _UnreadableError("is nested too deeply") from error
-    except tomllib.TOMLDecodeError as error:
-        place = _PLACE.search(str(error))
-        line = int(place[1]) if place and place[1] else len(text.splitlines())
-        message = _PLACE.sub("", str(error))
-        twice = re.fullmatch(r"Cannot declare \((.*)\) twice", message)
-        if twice:
-            keys = re.findall(r"'([^']*)'", twice[1])
-            message = f"the table [{'.'.join(keys)}] is given twice"
-        raise _UnreadableError(f"not valid TOML: {_CLEARER.get(message, message)}", line) from error
 
 
 def _checked(data: dict[str, Any]) -> tuple[Config, list[tuple[Key, str]]]:

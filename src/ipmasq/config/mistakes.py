@@ -10,7 +10,7 @@ from ipmasq.config.places import Path
 from ipmasq.config.sides import named_networks
 from ipmasq.config.tables import forward, forward_name, trigger_name
 from ipmasq.core.policy import Forward, HelperUse, PortRange
-from ipmasq.wire.addresses import Network, to_text
+from ipmasq.wire.addresses import to_text
 
 Mistake = tuple[Path, str]
 
@@ -52,13 +52,9 @@ def _sides(config: Config) -> Iterator[Mistake]:
             yield ("gateway", "inside", index), f"{entry} is the outside interface"
     for index, pool in gateway.public.items():
         for network in named_networks(gateway) or ():
-            if pool.address in network or network.address in pool:
-                message = f"the public {_plain(pool)} and the inside network {network} overlap"
+            if network.address in pool or any(each.address in network for each in pool.networks):
+                message = f"the public {pool} and the inside network {network} overlap"
                 yield ("gateway", "public", index), message
-
-
-def _plain(network: Network) -> str:
-    return to_text(network.address) if network.length == 32 else str(network)
 
 
 def _forwards(config: Config) -> Iterator[Mistake]:
@@ -69,7 +65,7 @@ def _forwards(config: Config) -> Iterator[Mistake]:
             yield ("forward", index, "to"), message
         else:
             whole.append((index, forward(table)))
-        if pool and table.public and not any(table.public in network for network in pool):
+        if pool and table.public and not any(table.public in each for each in pool):
             message = f"{to_text(table.public)} is not among the public addresses of [gateway]"
             yield ("forward", index, "public"), message
     for (_, one), (index, other) in combinations(whole, 2):

@@ -25,7 +25,7 @@ def resolve(gateway: GatewayTable, here: Surroundings) -> Sides:
     """An interface named inside stands for the networks of its addresses, a network for the interfaces
     that have an address in it (none, if it is behind another router). Likewise outside: the pool is
     reached by the interface in whose network it is."""
-    pool = tuple(gateway.public.values())
+    pool = tuple(network for each in gateway.public.values() for network in each.networks)
     outside = gateway.outside or _reaching(pool, here)
     networks = tuple(dict.fromkeys(_networks(gateway, here)))
     inside = tuple(dict.fromkeys(_interfaces(gateway, networks, here)))

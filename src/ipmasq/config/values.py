@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from ipmasq.core.policy import ANY_PROTOCOL, PortRange
+from ipmasq.core.policy import ANY_PROTOCOL, PortRange, Ports, port_set
 from ipmasq.wire.addresses import Address, Network, to_text
 from ipmasq.wire.visible import is_visible, visible
 
@@ -18,6 +20,9 @@ PROTOCOLS = {
     "any": ANY_PROTOCOL, "icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "sctp": 132,
 }  # fmt: skip
 """Names for what /etc/protocols names; that file is not on every machine."""
+
+AUTO: Literal["auto"] = "auto"
+"""Public ports: all that the host does not use itself (see `public_ports`)."""
 
 LARGEST_POOL = 65536
 """Addresses that one prefix of the pool may stand for."""
@@ -123,6 +128,21 @@ def port_range(value: object) -> PortRange:
     return PortRange(low, high)
 
 
+def ports(value: object) -> Ports:
+    """One port or range, or several: a list, or "5000-5010, 6000"."""
+    if isinstance(value, str):
+        value = value.split(",")
+    parts = value if isinstance(value, list) else [value]
+    if not parts:
+        raise ValueError("there is no port in an empty list")
+    return port_set(map(port_range, parts))
+
+
+def ports_or_auto(value: object) -> Ports | Literal["auto"]:
+    """The same, or "auto"."""
+    return AUTO if value == AUTO else ports(value)
+
+
 # -- addresses
 
 
@@ -154,12 +174,42 @@ def network(value: object) -> Network:
     return Network(found.network_address.packed, found.prefixlen)
 
 
-def pool(value: object) -> Network:
-    """An address, or a prefix, of which every address is used."""
-    found = network(value)
-    if addresses_of(found) > LARGEST_POOL:
+@dataclass(frozen=True)
+class Pool:
+    """Public addresses that stand together in the file."""
+
+    networks: tuple[Network, ...]
+    text: str
+
+    def __contains__(self, address: Address) -> bool:
+        return any(address in network for network in self.networks)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def pool(value: object) -> Pool:
+    """An address, a prefix or a range "203.0.113.1-203.0.113.9", of which every address is used."""
+    if isinstance(value, str) and "-" in value:
+        networks = tuple(_span(value))
+        text = "-".join(part.strip() for part in value.split("-"))
+    else:
+        networks = (network(value),)
+        text = to_text(networks[0].address) if networks[0].length == 32 else str(networks[0])
+    if sum(map(addresses_of, networks)) > LARGEST_POOL:
         raise ValueError(f"{shown(value)} has more than {LARGEST_POOL:,} addresses")
-    return found
+    return Pool(networks, text)
+
+
+def _span(value: str) -> Iterator[Network]:
+    """The prefixes that a range of addresses consists of."""
+    first, last = (
+        ipaddress.IPv4Address(address(part.strip())) for part in value.split("-", maxsplit=1)
+    )
+    if first > last:
+        raise ValueError(f'the range {shown(value)} is reversed; write "{last}-{first}"')
+    for each in ipaddress.summarize_address_range(first, last):
+        yield Network(each.network_address.packed, each.prefixlen)
 
 
 def addresses_of(net: Network) -> int:

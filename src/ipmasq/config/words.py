@@ -15,7 +15,7 @@ from ipmasq.config.values import shown
 
 def mistakes(error: ValidationError) -> list[tuple[Path, str]]:
     """Where, and one sentence, for each of them."""
-    return [(each["loc"], _sentence(each)) for each in error.errors(include_url=False)]
+    return [(each["loc"], sentence(each)) for each in error.errors(include_url=False)]
 
 
 def settings(table: type[BaseModel]) -> list[str]:
@@ -23,7 +23,8 @@ def settings(table: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in table.model_fields.items()]
 
 
-def _sentence(error: Any) -> str:
+def sentence(error: Any) -> str:
+    """One of pydantic's error records (an element of `ValidationError.errors()`) in plain words."""
     path, value, context = error["loc"], error["input"], error.get("ctx", {})
     match error["type"]:
         case "value_error":
@@ -36,10 +37,20 @@ def _sentence(error: Any) -> str:
             return f"{shown(value)} is none of {context['expected'].replace(chr(39), chr(34))}"
         case "bool_type":
             return f"{shown(value)} is neither true nor false"
-        case "int_type":
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
             return f"{shown(value)} is not a whole number"
+        case "float_type" | "float_parsing" | "finite_number":
+            return f"{shown(value)} is not a number"
+        case "string_type":
+            return f"{shown(value)} is not text; write it in quotes"
+        case "tuple_type" | "list_type":
+            return f"{shown(value)} is not a list"
         case "greater_than_equal":
             return f"{shown(value)} is too small; at least {context['ge']}"
+        case "greater_than":
+            return f"{shown(value)} is too small; more than {context['gt']:g}"
+        case "less_than_equal":
+            return f"{shown(value)} is too large; at most {context['le']}"
         case "model_type" | "dict_type":
             return f"{shown(value)} stands where a table must be"
     return str(error["msg"])

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ipmasq.config import values
+from ipmasq.config import values, words
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.policy import PortRange
-from ipmasq.core.tcp_states import State
+from ipmasq.core.tcp_states import NAMES
 from ipmasq.wire.addresses import Address, Endpoint, to_address
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
@@ -58,10 +58,10 @@ def _ports(value: object) -> PortRange:
 
 
 def _state(value: object) -> str:
-    states = [str(state) for state in State]
-    if value not in states:
-        raise ValueError(f"{value} is none of {', '.join(states)}")
-    return str(value)
+    state = str(value).upper()
+    if state not in NAMES:
+        raise ValueError(f"{value} is none of {', '.join(NAMES)}")
+    return state
 
 
 AddressText: TypeAlias = Annotated[Address, BeforeValidator(_address)]
@@ -153,14 +153,12 @@ def check(model: type[Arguments], given: dict[str, object]) -> Any:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        mistakes = [_mistake(each["loc"], each["msg"]) for each in error.errors()]
+        mistakes = [_mistake(each) for each in error.errors(include_url=False)]
     raise RequestError(Kind.BAD_ARGUMENT, "; ".join(dict.fromkeys(mistakes)))
 
 
-def _mistake(place: tuple[int | str, ...], message: str) -> str:
-    name = str(place[0]) if place else ""
-    if message == "Extra inputs are not permitted":
-        message = "there is no such argument"
-    text = message.removeprefix("Value error, ").removeprefix("Input should be ")
-    text = text.removeprefix("value is ")
-    return f"{name}: {text[:1].lower()}{text[1:]}"
+def _mistake(error: Any) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        return f"{name}: there is no such argument"
+    return f"{name}: {words.sentence(error)}"

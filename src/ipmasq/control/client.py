@@ -8,10 +8,13 @@ with Client() as gateway:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import stat
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -26,6 +29,9 @@ from ipmasq.control.protocol import (
 )
 
 CHUNK = 1 << 16
+
+LONGEST_ANSWER = 1 << 23
+"""Bytes of one line of an answer. A gateway's are far shorter."""
 
 PATIENCE = 60.0
 """Seconds that a gateway may take for its next row; `watch` waits for ever."""
@@ -105,15 +111,29 @@ class Client:
 
     def _messages(self) -> Generator[Row, None, Row]:
         for text in self._lines:
-            message = json.loads(text)
-            if "row" in message:
-                yield message["row"]
+            kind, said = self._read(text)
+            if kind == "row":
+                yield said
                 continue
             self._in_an_answer = False
-            if "error" in message:
-                raise _error(message["error"])
-            return dict(message.get("done", {}))
+            if kind == "error":
+                raise _error(said)
+            return said
         raise UnreachableError(f"the gateway at {self.path} closed the connection")
+
+    def _read(self, text: bytes) -> tuple[str, Row]:
+        """Which of the three kinds of answer a line is, and what it says."""
+        with suppress(ValueError, RecursionError):
+            message = json.loads(text)
+            if isinstance(message, dict) and len(message) == 1:
+                ((kind, said),) = message.items()
+                if kind in ("row", "done", "error") and isinstance(said, dict):
+                    return kind, said
+        raise self._foreign()
+
+    def _foreign(self) -> UnreachableError:
+        text = f"{self.path} is not ipmasq's control socket: another program answers there"
+        return UnreachableError(text)
 
     def _send(self, request: bytes) -> None:
         try:
@@ -137,6 +157,8 @@ class Client:
                 return
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
+            if len(rest) > LONGEST_ANSWER:
+                raise self._foreign()
 
 
 def _until_it_stops(answer: Iterator[Row]) -> Iterator[Row]:
@@ -156,6 +178,10 @@ def _unreachable(path: str, error: Exception) -> str:
     match error:
         case FileNotFoundError():
             return f"no gateway runs here: there is no control socket {path}"
+        case ConnectionRefusedError() if not _is_socket(path):
+            return f"{path} is not ipmasq's control socket: it is no socket at all"
+        case OSError(errno=errno.EPROTOTYPE):
+            return f"{path} is not ipmasq's control socket: it is one of another type"
         case ConnectionRefusedError():
             return f"no gateway runs here: nobody serves the control socket {path}"
         case PermissionError():
@@ -163,3 +189,10 @@ def _unreachable(path: str, error: Exception) -> str:
         case OSError(strerror=str(reason)):
             return f"cannot use the control socket {path}: {reason}"
     return f"cannot use the control socket {path}: {error}"
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return True  # gone by now, or not to be seen: then it is what it was taken for

@@ -12,7 +12,10 @@ from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.side import Side
 from ipmasq.core.views import FlowView
 from ipmasq.core.why import Why
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Endpoint, to_text
+
+EXAMPLE_PORT = 40000
 
 
 def status(context: Context, _: arguments.Nothing) -> Rows:
@@ -73,11 +76,21 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
         protocol, source, destination, side = _packet_of(view)
     elif about.protocol and about.source and about.destination:
         protocol, source, destination = about.protocol, about.source, about.destination
+        _need_ports(protocol, source=source, destination=destination)
         side = Side[about.side.upper()] if about.side else _side_of(context, source)
     else:
         raise RequestError(Kind.BAD_ARGUMENT, "name a flow, or protocol, source and destination")
     found = context.gateway.engine.explain(protocol, source, destination, side, context.now)
     yield {**answers.explanation(found), "side": side.name.lower()}
+
+
+def _need_ports(protocol: int, **ends: Endpoint) -> None:
+    """No TCP or UDP flow is without ports: what was asked would be true of none. Raises RequestError."""
+    without = [name for name, end in ends.items() if not end.port]
+    if protocol in (ipv4.TCP, ipv4.UDP) and without:
+        address = to_text(ends[without[0]].address)
+        text = f'{" and ".join(without)}: a port is missing, such as "{address}:{EXAMPLE_PORT}"'
+        raise RequestError(Kind.BAD_ARGUMENT, text)
 
 
 def _is_wanted(view: FlowView, which: arguments.Which) -> bool:

@@ -16,7 +16,6 @@ from ipmasq.core.policy import (
     Behaviour,
     Forward,
     Policy,
-    PortRange,
     Rule,
     Trigger,
 )
@@ -280,7 +279,7 @@ class Admission:
             return True
         if protocol not in (ipv4.TCP, ipv4.UDP) or (protocol, port) in self._table.reserved:
             return False
-        return port in self.policy.ports or port in (self.policy.data_ports or PortRange(1, 0))
+        return port in self.policy.ports or port in (self.policy.data_ports or ())
 
 
 def _matches(rule: Rule, protocol: int, source: Endpoint, destination: Endpoint) -> bool:

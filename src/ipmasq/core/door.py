@@ -37,7 +37,10 @@ class Speaker(IntEnum):
 
     @property
     def other(self) -> Speaker:
-        return Speaker(1 - self)
+        return _OTHERS[self]
+
+
+_OTHERS = (Speaker.SERVER, Speaker.CLIENT)
 
 
 class Door(ABC):

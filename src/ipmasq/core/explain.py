@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ipmasq.core import see
 from ipmasq.core.admission import Decision
 from ipmasq.core.flow import End, Flow, pack
-from ipmasq.core.helping import Attachment, bindings
-from ipmasq.core.life import Life
+from ipmasq.core.helping import Attachment, verdicts
+from ipmasq.core.life import Life, known_at
+from ipmasq.core.shortage import most_of, sentence
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation, HelperVerdict
 from ipmasq.core.why import Why
@@ -36,6 +38,8 @@ def explain(
 def _verdict(
     life: Life, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> str:
+    if refusal := _refusal(life, protocol, source, destination, decision):
+        return f"would be refused: {refusal}"
     text = f"would be opened by {decision.origin}: to {decision.server}"
     if decision.server != destination:
         text += f" (seen as {destination})"
@@ -50,6 +54,20 @@ def _verdict(
     return f"{text}, from {str(address).rsplit(':', 1)[0]} and a port of {life.policy.ports}"
 
 
+def _refusal(
+    life: Life, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
+) -> str | None:
+    """What would be short, as a sentence, now that it may be opened at all."""
+    table, from_inside = life.table, decision.masquerade
+    host = source.address if from_inside else decision.server.address
+    why = table.lacks_room(host)
+    if why is not None and not from_inside and life.unconfirmed.oldest(host, life.ask):
+        why = None  # that one would give way
+    if why is None and from_inside and life.policy.public:
+        why = table.lacks_port(protocol, source, destination, known_at(decision))
+    return None if why is None else sentence(why, host, protocol, most_of(table, why))
+
+
 def _helpers(
     life: Life, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> tuple[HelperVerdict, ...]:
@@ -58,7 +76,7 @@ def _helpers(
         return tuple(HelperVerdict(name, False, reason) for name in life.registered)
     seen = Endpoint(b"", 0) if decision.masquerade else source
     client, server = End(source, seen), End(decision.server, destination)
-    return tuple(verdict for _, verdict in bindings(life.registered, protocol, client, server))
+    return tuple(verdicts(life.registered, protocol, client, server))
 
 
 def _live(life: Life, flow: Flow) -> Explanation:
@@ -68,7 +86,7 @@ def _live(life: Life, flow: Flow) -> Explanation:
         steps.append(f"it is a data flow of flow {flow.master.id}")
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
-    steps.append("settled" if flow.settled else f"state {flow.state}")
+    steps.append("settled" if flow.settled else f"state {see.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
     return Explanation(flow.id, verdict, tuple(steps), _live_helpers(life, flow))
 
@@ -77,14 +95,14 @@ def _live_helpers(life: Life, flow: Flow) -> tuple[HelperVerdict, ...]:
     if flow.origin.startswith("expectation") or flow.protocol != ipv4.TCP:
         reason = "a flow that was promised, or of this protocol, is not watched"
         return tuple(HelperVerdict(name, False, reason) for name in life.registered)
-    verdicts = [v for _, v in bindings(life.registered, flow.protocol, flow.client, flow.server)]
+    found = tuple(verdicts(life.registered, flow.protocol, flow.client, flow.server))
     attachment = flow.helper
     watching = isinstance(attachment, Attachment) and attachment.watching
     if watching:
-        return tuple(verdicts)
+        return found
     reason = (
         "it looked, but has stopped"
         if flow.helper
         else "it was not loaded when the flow was opened"
     )
-    return tuple(HelperVerdict(v.helper, False, reason) if v.bound else v for v in verdicts)
+    return tuple(HelperVerdict(v.helper, False, reason) if v.bound else v for v in found)

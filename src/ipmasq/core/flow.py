@@ -56,6 +56,11 @@ def source_of(key: bytes) -> Endpoint:
     return Endpoint(key[: (len(key) - 4) // 2], key[-4] << 8 | key[-3])
 
 
+def destination_of(key: bytes) -> Endpoint:
+    """Where packets with this key go."""
+    return Endpoint(key[(len(key) - 4) // 2 : -4], key[-2] << 8 | key[-1])
+
+
 def endpoint_key(protocol: int, endpoint: Endpoint) -> bytes:
     """Protocol, port and address in one small object: every mapping has one of these."""
     return bytes((protocol, endpoint.port >> 8, endpoint.port & 0xFF)) + endpoint.address
@@ -157,9 +162,15 @@ class Half:
         """What the addresses add to a checksum's sum; `payload_difference`: addresses and ports."""
         self.payload_difference = SHARED[difference(key, wire)]
 
+    def advance(self, end: int, acknowledged: int) -> None:
+        """TCP: a believable segment ends at `end` and acknowledges `acknowledged`. The place moves to the
+        farthest of each that was seen: what comes late, or is repeated, does not take it back."""
+        place = self.place
+        self.place = _farther(place >> 32, end) << 32 | _farther(place & 0xFFFFFFFF, acknowledged)
+
     @property
     def end(self) -> int:
-        """TCP: the sequence number after the latest segment, as its speaker counts."""
+        """TCP: the sequence number after the farthest byte (or FIN) that was seen, as its speaker counts."""
         return self.place >> 32
 
     @end.setter
@@ -168,7 +179,7 @@ class Half:
 
     @property
     def acknowledged(self) -> int:
-        """TCP: what this speaker has acknowledged last, as the other one counts."""
+        """TCP: how far this speaker has acknowledged what the other one says, as that one counts."""
         return self.place & 0xFFFFFFFF
 
     @acknowledged.setter
@@ -210,6 +221,15 @@ class Kind(NamedTuple):
     """Where client and server are."""
     reach: int
     """TCP: see `Flow.reach`."""
+
+
+LATE = 1 << 16
+"""Bytes that a late or repeated segment may lie behind its speaker's place without moving it there. What lies
+farther behind does: else one forged segment far ahead would hold a connection's place for ever."""
+
+
+def _farther(known: int, number: int) -> int:
+    return known if (known - number) & 0xFFFFFFFF <= LATE else number
 
 
 BASE_REACH = 16
@@ -287,6 +307,11 @@ class Flow:
         self.links = 0
         """Data flows of this control flow that are alive."""
 
+    def let_go(self) -> None:
+        """Break the cycle that it is with its halves, so that the memory is free at once and no collector
+        need ever run. Nothing else may be done with it after that."""
+        del self.forth.flow, self.back.flow
+
     @property
     def protocol(self) -> int:
         return self.kind.protocol
@@ -307,11 +332,11 @@ class Flow:
 
     @property
     def client(self) -> End:
-        return End(source_of(self.forth.key), source_of(self.forth.wire))
+        return End(destination_of(self.back.wire), source_of(self.forth.wire))
 
     @property
     def server(self) -> End:
-        return End(source_of(self.back.key), source_of(self.back.wire))
+        return End(destination_of(self.forth.wire), source_of(self.back.wire))
 
     def end(self, speaker: Speaker) -> End:
         return self.client if speaker is Speaker.CLIENT else self.server
@@ -326,13 +351,14 @@ class Flow:
     @property
     def host(self) -> Address:
         """The inside host that it is counted for: the one that opened it, else the published one."""
-        key = (self.forth if self.opened_by is Side.INSIDE else self.back).key
-        return key[: (len(key) - 4) // 2]
+        wire = (self.back if self.opened_by is Side.INSIDE else self.forth).wire
+        return wire[(len(wire) - 4) // 2 : -4]
 
     @property
     def payer(self) -> Address:
         """Who pays for what is kept and done for it: the address of the one that opened it."""
-        return source_of(self.forth.key).address
+        wire = self.back.wire
+        return wire[(len(wire) - 4) // 2 : -4]
 
     @property
     def is_opening(self) -> bool:

@@ -71,44 +71,69 @@ class Binding(NamedTuple):
 SOURCE = "source port"
 
 
-def bindings(
+def binding(
     helpers: dict[str, Registered], protocol: int, client: End, server: End
-) -> Iterator[tuple[Binding | None, HelperVerdict]]:
-    """For each helper whether it would watch this flow, and why or why not. At most one is bound: by the
-    port that the server really listens on, failing that by the public one by which it was reached.
+) -> Binding | None:
+    """The helper that inspects this flow, if there is one: it is bound by the port that the server really
+    listens on, failing that by the public one by which it was reached.
 
     The client's port binds nothing, because anybody can choose it, unless the operator says so for
     inside clients (`HelperUse.source_ports`). See docs/adr/0013.
     """
+    for found in _candidates(helpers, protocol, client, server):
+        if _serves(found.helper.use, client, server):
+            return found
+    return None
+
+
+def verdicts(
+    helpers: dict[str, Registered], protocol: int, client: End, server: End
+) -> Iterator[HelperVerdict]:
+    """For each helper whether it is the one that inspects this flow (see `binding`), and why or why not."""
+    winner: str | None = None
+    for helper, port, by in _candidates(helpers, protocol, client, server):
+        name = helper.use.name
+        if winner is not None:
+            if winner != name:
+                yield HelperVerdict(name, False, f"{winner} was bound before it")
+        elif not _serves(helper.use, client, server):
+            reason = (
+                "it does not say that it is orthogonal, and the client is not the masqueraded side"
+            )
+            yield HelperVerdict(name, False, reason)
+        else:
+            winner = name
+            yield HelperVerdict(name, True, f"by the {by}, {port}")
+    for helper in helpers.values():
+        if helper.use.protocol != protocol:
+            yield HelperVerdict(helper.use.name, False, "it is for another protocol")
+        elif not any(port in _ports(helper.use, by) for port, by in _places(client, server)):
+            listed = ", ".join(map(str, sorted(helper.use.ports))) or "none"
+            yield HelperVerdict(helper.use.name, False, f"its ports are {listed}")
+
+
+def _candidates(
+    helpers: dict[str, Registered], protocol: int, client: End, server: End
+) -> Iterator[Binding]:
+    for port, by in _places(client, server):
+        for helper in helpers.values():
+            if helper.use.protocol == protocol and port in _ports(helper.use, by):
+                yield Binding(helper, port, by)
+
+
+def _places(client: End, server: End) -> list[tuple[int, str]]:
+    """The ports that may bind a helper, and what they are, the strongest first."""
     places = [(server.real.port, "destination port")]
     if server.seen.port != server.real.port:
         places.append((server.seen.port, "public port"))
     if client.is_masqueraded:
         places.append((client.real.port, SOURCE))
-    winner: str | None = None
-    for port, by in places:
-        for helper in helpers.values():
-            use = helper.use
-            if use.protocol != protocol or port not in _ports(use, by):
-                continue
-            if winner is not None:
-                if winner != use.name:
-                    yield None, HelperVerdict(use.name, False, f"{winner} was bound before it")
-            elif not use.orthogonal and (server.is_masqueraded or not client.is_masqueraded):
-                reason = "it does not say that it is orthogonal, and the client is not the masqueraded side"
-                yield None, HelperVerdict(use.name, False, reason)
-            else:
-                winner = use.name
-                yield (
-                    Binding(helper, port, by),
-                    HelperVerdict(use.name, True, f"by the {by}, {port}"),
-                )
-    for helper in helpers.values():
-        if helper.use.protocol != protocol:
-            yield None, HelperVerdict(helper.use.name, False, "it is for another protocol")
-        elif not any(port in _ports(helper.use, by) for port, by in places):
-            listed = ", ".join(map(str, sorted(helper.use.ports))) or "none"
-            yield None, HelperVerdict(helper.use.name, False, f"its ports are {listed}")
+    return places
+
+
+def _serves(use: HelperUse, client: End, server: End) -> bool:
+    """Whether it can work on the side that is masqueraded."""
+    return use.orthogonal or (client.is_masqueraded and not server.is_masqueraded)
 
 
 def _ports(use: HelperUse, by: str) -> frozenset[int]:
@@ -262,7 +287,10 @@ class Wishes(Door):
             self.undo()
             self._attachment.refuse(self.speaker, self._line.text, self._refusal, by_helper=True)
             return NOTHING
-        self._desk.confirm(self._expectations, self._attachment)
+        if self._expectations:
+            self._desk.confirm(self._expectations, self._attachment)
+        if not self._replacements:
+            return Heard((), self._stop) if self._stop else NOTHING
         replacements = tuple(sorted(r for r in self._replacements if self._changes(r)))
         if replacements:
             self._tell_rewritten(replacements)

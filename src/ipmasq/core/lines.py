@@ -43,6 +43,8 @@ class LineReader:
 
     def next(self) -> Line | None:
         """The next complete line; None if there is none yet."""
+        if not self._buffer:
+            return None
         at = self._buffer.find(self._terminator, self._searched)
         if at < 0:
             self._searched = max(0, len(self._buffer) - len(self._terminator) + 1)

@@ -7,6 +7,7 @@ from ipmasq.core.flow import Flow, Mapping
 from ipmasq.core.helping import Attachment
 from ipmasq.core.life import Life
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_states import shown
 from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 
 
@@ -25,7 +26,7 @@ def flow(life: Life, flow: Flow) -> FlowView:
         inside=inside,
         public=public,
         remote=remote,
-        state=str(flow.state),
+        state=state(flow),
         origin=flow.origin,
         helper=helper,
         master=flow.master.id if flow.master else None,
@@ -40,6 +41,11 @@ def flow(life: Life, flow: Flow) -> FlowView:
         shift_out=_shift(flow, outward),
         shift_in=_shift(flow, outward.other),
     )
+
+
+def state(flow: Flow) -> str:
+    """One of `tcp_states.NAMES`."""
+    return shown(flow.state, flow.half(Speaker.SERVER).packets > 0)
 
 
 def _shift(flow: Flow, speaker: Speaker) -> Shift:

@@ -271,7 +271,8 @@ class Stream:
             at = each.end
         self._keep(source[at:])
         del self.undecided[:count]
-        self._pay()
+        if replacements:
+            self._pay()
 
     def _keep(self, data: bytes) -> None:
         self._kept += data

@@ -28,7 +28,31 @@ class State(IntEnum):
     TRANS = 6
 
     def __str__(self) -> str:
+        """As RFC 7857 writes it."""
         return "c+s-fin" if self is State.C_S_FIN else self.name.lower().replace("_", "-")
+
+
+CONNTRACK = {
+    State.INIT: "SYN_SENT",
+    State.ESTABLISHED: "ESTABLISHED",
+    State.C_FIN: "FIN_WAIT",
+    State.S_FIN: "CLOSE_WAIT",
+    State.C_S_FIN: "TIME_WAIT",
+    State.TRANS: "CLOSE",
+}
+"""What `conntrack -L` prints of a TCP flow, seen from the end that opened it. (It goes by the
+acknowledgments of FINs as well, which this machine does not follow.)"""
+
+UNREPLIED, SEEN_REPLY = "UNREPLIED", "SEEN_REPLY"
+"""What `conntrack -u` calls flows of other protocols: one direction was seen, or both."""
+
+NAMES = (*CONNTRACK.values(), UNREPLIED, SEEN_REPLY)
+"""Every name that people see."""
+
+
+def shown(state: State, is_replied: bool) -> str:
+    """The state as people know it."""
+    return CONNTRACK.get(state, SEEN_REPLY if is_replied else UNREPLIED)
 
 
 class Input(IntEnum):

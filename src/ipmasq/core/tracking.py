@@ -49,9 +49,12 @@ def _remember(
 ) -> None:
     flags, twin = segment.flags, half.twin
     length = payload + bool(flags & tcp.SYN) + bool(flags & tcp.FIN)
-    half.end = tcp.advance(segment.sequence, length)
-    if flags & tcp.ACK:
-        half.acknowledged = acknowledgment
+    said = acknowledgment if flags & tcp.ACK else half.acknowledged
+    end = tcp.advance(segment.sequence, length)
+    if before is State.INIT:
+        half.place = end << 32 | said
+    else:
+        half.advance(end, said)
     if flags & tcp.SYN and before is State.INIT:
         # Nobody has acknowledged it yet, but from here on that is what can be acknowledged. The
         # client still has to, so it stands one before that (`Flow.is_opening`).

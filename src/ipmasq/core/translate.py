@@ -73,11 +73,15 @@ def dress(
     where `packet` came in; `nth` of several made of the same one."""
     wire = half.wire
     data = bytearray(packet.data[: header.length]) + segment
-    ipv4.replace(data, 2, len(data).to_bytes(2, "big"))
-    ipv4.replace(data, 12, wire[:8])
-    ipv4.replace(data, 8, bytes((data[8] + hop, data[9])))
-    if nth:
-        ipv4.replace(data, 4, ((header.identification + nth) & 0xFFFF).to_bytes(2, "big"))
+    identification = (header.identification + nth) & 0xFFFF
+    # The words of the length and the identification, and the addresses and time to live.
+    change = len(data) + identification + 2 * 0xFFFF - header.total - header.identification
+    change += half.address_difference + hop_difference(hop)
+    _put(data, 2, len(data))
+    _put(data, 4, identification)
+    data[8] += hop
+    data[12:20] = wire[:8]
+    _put(data, 10, adjust(_get(data, 10)[0], change % 0xFFFF))
     data[header.length : header.length + 4] = wire[8:12]
     _finish_tcp(data, header.length)
     return Packet(data, note=packet.note)
@@ -97,12 +101,18 @@ def _finish_tcp(data: bytearray, length: int) -> None:
     """The checksum of a segment that the gateway itself composed."""
     at = length + tcp.CHECKSUM
     data[at : at + 2] = b"\0\0"
-    start = pseudo_header_sum(bytes(data[12:16]), bytes(data[16:20]), ipv4.TCP, len(data) - length)
+    start = fold(data[12:20], ipv4.TCP + len(data) - length)
     _put(data, at, finish(fold(memoryview(data)[length:], start)))
 
 
-def is_intact(data: Buffer, header: ipv4.Header) -> bool:
-    """Whether the checksum of a TCP packet is right."""
+def is_intact(packet: Packet, header: ipv4.Header) -> bool:
+    """Whether the checksum of a TCP or UDP packet is right, as far as it can be told: one that is yet to be
+    finished, or was left out (UDP, RFC 768), says nothing."""
+    data = packet.data
+    if packet.partial:
+        return True
+    if header.protocol == ipv4.UDP and not any(data[header.length + 6 : header.length + 8]):
+        return True
     start = pseudo_header_sum(
         header.source, header.destination, header.protocol, header.total - header.length
     )

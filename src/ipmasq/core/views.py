@@ -33,8 +33,7 @@ class FlowView:
     public: Endpoint
     remote: Endpoint
     state: str
-    """TCP: RFC 7857's states in lower case (`init`, `established`, `c-fin`, `s-fin`, `c+s-fin`, `trans`);
-    else `active`."""
+    """One of `tcp_states.NAMES`."""
     origin: str
     helper: str | None
     master: int | None

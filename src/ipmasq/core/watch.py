@@ -97,6 +97,12 @@ class Delivery:
         self.interval = REPEAT_AFTER
         self.repeats = 0
 
+    def deadline(self, hold: float) -> float:
+        """When the gateway has something to send, if the beginning of a line is withheld for `hold` seconds."""
+        if self.left_at is not None:
+            return -inf
+        return min(self.since + hold, self.repeat_at)
+
     def leaves(self, now: float) -> None:
         """What was acknowledged early has left for the first time."""
         self.interval, self.repeats = REPEAT_AFTER, 0
@@ -179,7 +185,7 @@ class Watch:
         stream = self.streams[speaker]
         if stream is not None:
             position = stream.shifted(stream.position(segment.sequence))
-            segment = self._at(stream, segment, position)
+            segment = segment._replace(sequence=stream.sequence(position))
         acknowledgment = self.acknowledged(speaker, segment)
         other = self.streams[speaker.other]
         options = segment.options if other is None else self._map_sack(other, segment.options)
@@ -482,10 +488,8 @@ class Watch:
     @property
     def deadline(self) -> float:
         """When `expire` has something to do, on the engine's clock (seconds); infinite if never."""
-        return min(
-            min(each.since + self._hold, each.repeat_at, -inf if each.left_at is not None else inf)
-            for each in self._deliveries
-        )
+        one, other = self._deliveries
+        return min(one.deadline(self._hold), other.deadline(self._hold))
 
     def expire(self, now: float) -> list[Sent]:
         """What is to be sent because its time has come: a line that was never finished, and what was
@@ -553,15 +557,10 @@ class Watch:
             if flags & URG:
                 pointer = urgent - start if 0 < urgent - start <= 0xFFFF else 0
                 flags &= ~(0 if pointer else URG)
+            sequence = stream.sequence(start)
             yield Sent(
-                speaker,
-                self._at(stream, segment, start)._replace(flags=flags, urgent=pointer),
-                data,
+                speaker, segment._replace(sequence=sequence, flags=flags, urgent=pointer), data
             )
-
-    @staticmethod
-    def _at(stream: Stream, segment: Segment, edited: int) -> Segment:
-        return segment._replace(sequence=stream.sequence(edited))
 
     def _room(self, speaker: Speaker, options: int, size: int) -> int:
         """Payload bytes of the largest segment to send, with so many bytes of options: what the listener

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ipmasq.front import change, inspect, offline, run, show, watch
-from ipmasq.front.exits import Group
+from ipmasq.front.exits import Code, Group, give_up
 from ipmasq.front.output import say
 
 app = typer.Typer(
@@ -16,9 +16,10 @@ app = typer.Typer(
     help=(
         "An IP-masquerading gateway whose helpers keep protocols working that carry addresses.\n\n"
         "Begin with: ipmasq config example > gateway.toml; ipmasq check gateway.toml; "
-        "ipmasq run -c gateway.toml"
+        "ipmasq run gateway.toml"
     ),
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, 1 not so or failed, 2 wrong usage, 3 configuration, 4 no gateway.",
@@ -42,6 +43,30 @@ def root(
     pass
 
 
+def show_help(
+    ctx: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND...", show_default=False)
+    ] = None,
+) -> None:
+    """How to use a command; without one: which there are.
+
+    \b
+    Examples:
+      ipmasq help
+      ipmasq help forward add
+    """
+    assert ctx.parent is not None
+    about = ctx.parent
+    for name in command or ():
+        found = getattr(about.command, "commands", {}).get(name)
+        if found is None:
+            raise give_up(f"there is no command {' '.join(command or ())}", Code.USAGE)
+        about = type(ctx)(found, info_name=name, parent=about)
+    for line in about.command.get_help(about).splitlines():
+        say(line)
+
+
 def _add_lab() -> None:
     """Elsewhere than on Linux there is none."""
     try:
@@ -51,6 +76,7 @@ def _add_lab() -> None:
     app.add_typer(lab, name="lab")
 
 
+app.command("help")(show_help)
 app.command()(run.run)
 app.command()(offline.check)
 app.command()(change.reload)

@@ -54,6 +54,9 @@ class Group(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+        except typer.BadParameter as error:
+            error.message = _in_plain_words(error)
+            raise
         except RequestError as error:
             for detail in error.details:
                 complain(detail)
@@ -74,6 +77,16 @@ class Group(TyperGroup):
                 raise
             text = f"a fault of ipmasq itself: {type(error).__name__}: {error}"
             raise give_up(f"{text} ({DEBUG_VARIABLE}=1 shows where)") from None
+
+
+def _in_plain_words(error: typer.BadParameter) -> str:
+    """Typer repeats what its checking library says of a value; its records become our sentences."""
+    cause = error.__cause__
+    if cause is None or not hasattr(cause, "errors"):
+        return error.message
+    from ipmasq.config.words import sentence
+
+    return sentence(cause.errors(include_url=False)[0])
 
 
 def _hush() -> None:

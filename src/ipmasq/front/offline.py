@@ -12,7 +12,7 @@ import typer
 from ipmasq.front import output
 from ipmasq.front.asking import Json
 from ipmasq.front.exits import Code, give_up
-from ipmasq.front.run import CONFIG
+from ipmasq.front.run import CONFIG, Config, File, one_of
 
 if TYPE_CHECKING:
     from ipmasq.core.policy import Policy
@@ -24,12 +24,8 @@ configuration = typer.Typer(
 
 
 def check(
-    file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help=f"Without: {CONFIG}", show_default=False)
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option("-c", "--config", metavar="FILE", help="The same, as for `run`.")
-    ] = None,
+    file: File = None,
+    config: Config = None,
     elsewhere: Annotated[
         bool,
         typer.Option("--elsewhere", help="It is for another machine: ask nothing of this one."),
@@ -47,9 +43,7 @@ def check(
     """
     from ipmasq.config import check as check_file
 
-    if file and config:
-        raise give_up("one file at a time", Code.USAGE)
-    report = check_file(file or config or CONFIG, None if elsewhere else _here())
+    report = check_file(one_of(file, config), None if elsewhere else _here())
     if as_json:
         kinds = {"error": report.errors, "warning": report.warnings}
         output.say_json_list(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -29,10 +29,24 @@ class Log(StrEnum):
     JSON = "json"
 
 
+File: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="FILE", help=f"Without: {CONFIG}", show_default=False)
+]
+Config: TypeAlias = Annotated[
+    str | None, typer.Option("-c", "--config", metavar="FILE", help="The same.")
+]
+
+
+def one_of(file: str | None, config: str | None) -> str:
+    """The configuration, which can be named in two ways. Raises typer.Exit if it is in both."""
+    if file and config:
+        raise give_up("one file at a time", Code.USAGE)
+    return file or config or CONFIG
+
+
 def run(
-    config: Annotated[
-        str, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")
-    ] = CONFIG,
+    file: File = None,
+    config: Config = None,
     plane: Annotated[
         Plane | None, typer.Option(help="What moves the packets, whatever the file says.")
     ] = None,
@@ -43,8 +57,8 @@ def run(
 
     \b
     Examples:
-      ipmasq run -c gateway.toml
-      ipmasq run -c gateway.toml --log json 2>>/var/log/ipmasq.json
+      ipmasq run gateway.toml
+      ipmasq run gateway.toml --log json 2>>/var/log/ipmasq.json
     """
     import logging
 
@@ -53,9 +67,10 @@ def run(
     from ipmasq.gateway.setup import SetupError
     from ipmasq.planes.plane import PlaneError
 
+    path = one_of(file, config)
     logs.begin(logging.DEBUG if debug else logging.INFO, log is Log.JSON)
     try:
-        _run(config, plane.value if plane else None)
+        _run(path, plane.value if plane else None)
     except SetupError as error:
         for mistake in error.mistakes:
             complain(mistake)

@@ -22,6 +22,18 @@ app = typer.Typer(
 
 Row: TypeAlias = dict[str, Any]
 
+MOST_ROWS = 1000
+"""Of a table, unless another limit is given: more is not read by people."""
+
+Limit: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="ROWS",
+        help=f"At most so many, 0 for all. Without: {MOST_ROWS} of a table, all with --json.",
+    ),
+]
+
 
 class Format(StrEnum):
     TABLE = "table"
@@ -38,7 +50,7 @@ def flows(
     helper: Helper = None,
     state: Annotated[
         str | None,
-        typer.Option(metavar="STATE", help="Only in this state: established, trans, ..."),
+        typer.Option(metavar="STATE", help="Only in this state: ESTABLISHED, TIME_WAIT, ..."),
     ] = None,
     format_: Annotated[
         Format,
@@ -47,9 +59,7 @@ def flows(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="With --format ipfwadm: sequence shifts, too.")
     ] = False,
-    limit: Annotated[
-        int, typer.Option(min=0, help="Rows of a table; 0 for all.", show_default=True)
-    ] = 1000,
+    limit: Limit = None,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
@@ -72,7 +82,7 @@ def flows(
         )
         match chosen:
             case Format.JSON:
-                output.say_json_list(rows)
+                _json(rows, limit)
             case Format.IPFWADM:
                 _lines(classic.ipfwadm(rows, whole_time, verbose))
             case Format.IP_MASQUERADE:
@@ -92,7 +102,7 @@ def mappings(
     host: Host = None,
     port: Port = None,
     protocol: Protocol = None,
-    limit: Annotated[int, typer.Option(min=0, help="Rows of a table; 0 for all.")] = 1000,
+    limit: Limit = None,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
@@ -161,7 +171,8 @@ def stats(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Packets since the start, by what became of them (docs/reasons.md explains each reason).
+    """Packets since the start, by what became of them (docs/reasons.md explains each reason); and how many
+    flows and public ports are in use now.
 
     \b
     Example:
@@ -176,6 +187,9 @@ def stats(
             return
         seen = (row for row in rows if every or row["packets"])
         _table(seen, columns.STATS, "No packet has come yet.")
+        status = next(gateway.rows("status"))
+    flows = {"used": status["flows"], "max": status["max_flows"]}
+    _table(iter([flows, *status["public_ports"]]), columns.USAGE, "")
 
 
 def _show(
@@ -184,21 +198,31 @@ def _show(
     columns: Any,
     empty: str,
     as_json: bool,
-    limit: int = 0,
+    limit: int | None = 0,
     **filters: object,
 ) -> None:
     with ask(socket) as gateway:
         rows = gateway.rows(request, **filters)
         if as_json:
-            output.say_json_list(rows)
+            _json(rows, limit)
         else:
             _table(rows, columns, empty, limit)
 
 
-def _table(rows: Iterator[Row], columns: Any, empty: str, limit: int = 0) -> None:
+def _json(rows: Iterator[Row], limit: int | None) -> None:
+    output.say_json_list(islice(rows, limit or None))
+    _tell_of_more(rows, limit)
+
+
+def _table(rows: Iterator[Row], columns: Any, empty: str, limit: int | None = 0) -> None:
     from ipmasq.front import tables
 
+    limit = MOST_ROWS if limit is None else limit
     tables.show(islice(rows, limit or None), columns, empty)
+    _tell_of_more(rows, limit)
+
+
+def _tell_of_more(rows: Iterator[Row], limit: int | None) -> None:
     if limit and next(rows, None) is not None:
         output.complain(f"there are more than these {limit}; --limit 0 shows all")
 
@@ -210,11 +234,12 @@ def _lines(lines: Iterator[str]) -> None:
 
 def _free(gateway: Client) -> tuple[int, int, int]:
     """Ports left for UDP, TCP and ICMP over all public addresses, in the order of that time."""
+    from ipmasq.core.policy import port_list, port_set
+
     status = next(gateway.rows("status"))
-    low, _, high = status["ports"].partition("-")
-    ports = range(int(low), int(high or low) + 1)
+    ports = port_set(port_list(status["ports"]))
     taken = Counter(
         row["protocol"] for row in gateway.rows("mappings") if row["public"]["port"] in ports
     )
-    whole = len(ports) * len(status["public"])
+    whole = ports.size * len(status["public"])
     return whole - taken["udp"], whole - taken["tcp"], whole - taken["icmp"]

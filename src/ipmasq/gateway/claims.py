@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
+from ipmasq.core.claims import given_out
 from ipmasq.core.life import Life
 from ipmasq.core.policy import Claim, Policy, PortRange
 from ipmasq.wire import ipv4
@@ -87,7 +88,7 @@ class Ranges:
     def follow(self, policy: Policy, mapped: Callable[[], Iterable[int]]) -> None:
         """`mapped`: the public ports of all mappings. Asked only if the policy's ranges have changed
         and those of before are still waited for."""
-        now = {policy.ports} | ({policy.data_ports} if policy.data_ports else set())
+        now = set(given_out(policy))
         former = (self._former | self._now) - now
         if former:
             ports = set(mapped())

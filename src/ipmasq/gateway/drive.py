@@ -106,13 +106,17 @@ class Drive:
         """Pass on what has happened."""
         events = self.engine.events()
         if events:
-            for listener in self.listeners:
-                try:
-                    listener(events)
-                except PlaneError:
-                    raise
-                except Exception as error:  # the others must hear of it all the same
-                    self.loop.troubles.tell(error, self.loop.clock())
+            self.say(*events)
+
+    def say(self, *events: Event) -> None:
+        """Tell every listener, also of what has not happened in the engine."""
+        for listener in self.listeners:
+            try:
+                listener(events)
+            except PlaneError:
+                raise
+            except Exception as error:  # the others must hear of it all the same
+                self.loop.troubles.tell(error, self.loop.clock())
 
     def _pump(self, descriptor: int) -> None:
         engine_receive, now = self.engine.receive, self.loop.clock()

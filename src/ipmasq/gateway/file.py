@@ -7,17 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipmasq.config import (
+    UNREACHED,
     ConfigError,
     Loaded,
     Surroundings,
     compile,
     helpers,
+    lacking,
     load,
     read_surroundings,
     resolve,
     review,
 )
-from ipmasq.core.policy import HelperUse
+from ipmasq.core.policy import HelperUse, PortRange
 from ipmasq.gateway.host import ports_in_use
 from ipmasq.gateway.setup import Setup, SetupError
 
@@ -26,20 +28,32 @@ class File:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         self._loaded: Loaded | None = None
+        self._reserved: tuple[PortRange, ...] | None = None
+        """`ip_local_reserved_ports` before the gateway added its own."""
         self._given: dict[str, tuple[str, frozenset[int] | None]] = {}
         """Helpers that the operator loaded: what they are found by, and ports unless the usual ones."""
 
     def read(self) -> Setup:
-        loaded, here = load(self.path), read_surroundings(ports_in_use())
+        loaded, here = load(self.path), self._here(ports_in_use())
         report = review(loaded, here)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
+        outside = loaded.config.gateway.outside
+        if outside and outside not in here.interfaces:
+            place = "gateway", "outside"
+            raise SetupError([str(loaded.problem(place, lacking(outside, here)))])
         setup = _setup(loaded, here)
         self._loaded, self._given = loaded, {}
         return replace(setup, warnings=tuple(map(str, report.warnings)))
 
     def adapt(self) -> Setup:
-        return _setup(self._loaded, read_surroundings()) if self._loaded else self.read()
+        return _setup(self._loaded, self._here()) if self._loaded else self.read()
+
+    def _here(self, listening: frozenset[tuple[int, int]] = frozenset()) -> Surroundings:
+        here = read_surroundings(listening)
+        if self._reserved is None:
+            self._reserved = here.reserved
+        return replace(here, reserved=self._reserved)
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         config = self._loaded.config if self._loaded else None
@@ -70,7 +84,5 @@ def _setup(loaded: Loaded, here: Surroundings) -> Setup:
         raise SetupError(str(error).splitlines()) from error
     sides = resolve(loaded.config.gateway, here)
     if sides.outside is None:
-        raise SetupError(
-            [f"{loaded.path}: no interface here is in the network of the public addresses"]
-        )
+        raise SetupError([str(loaded.problem(("gateway", "public"), UNREACHED))])
     return Setup(policy, sides.outside, sides.inside, plane=loaded.config.gateway.plane)

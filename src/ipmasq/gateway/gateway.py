@@ -18,6 +18,8 @@ from ipmasq.core.events import SettingRestored
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive, Listener, chance
+from ipmasq.gateway.firewall.findings import Where
+from ipmasq.gateway.firewall.watch import Watch
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.logs import quiet
@@ -25,6 +27,7 @@ from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import describe, make_plane, programs, rates
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
 from ipmasq.gateway.sockets import Sockets, index_of
+from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.plane import PlaneError
@@ -91,6 +94,7 @@ class Gateway:
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
         self._floods: Floods | None = None
+        self._firewall = Watch(loop, self._interfaces, self._drive.say)
         self._reading = self._catching_up = False
         self._restored = 0
         self._wrong: dict[str, Restored] = {}
@@ -113,6 +117,7 @@ class Gateway:
         self._loop.every(SETTINGS_EVERY, self._look_at_settings)
         self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
         self._loop.every(LOG_EVERY, quiet.look)
+        self._firewall.begin()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
@@ -125,6 +130,7 @@ class Gateway:
         tell_systemd("STOPPING=1")
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
+        self._firewall.end()
         self._plane.halt()
         self._end_offloading()
         self._drive.stop()
@@ -261,7 +267,8 @@ class Gateway:
             "networks": [str(network) for network in policy.inside],
             "public": [to_text(address) for address in policy.public],
             "ports": str(policy.ports),
-            "flows": len(self.engine.table.flows),
+            "firewall": [str(each) for each in self._firewall.found],
+            **usage(self.engine.table),
             "unsent": self._plane.unsent,
             "failures": self._loop.troubles.count,
             "log_lines_left_out": quiet.left_out,
@@ -319,9 +326,13 @@ class Gateway:
         self._setup = setup
         self._sockets.device = index_of(setup.outside)
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
+        self._firewall.judge()
         self._charge()
         self._drive.claim()
         self._look_at_settings()
+
+    def _interfaces(self) -> Where:
+        return Where(self._setup.outside, tuple(self._setup.inside))
 
     def _use(self, use: HelperUse) -> str:
         self.engine.load_helper(use, self._loop.clock())

@@ -70,22 +70,16 @@ def read(data: bytes | Buffer) -> Segment | None:
 
 def write(segment: Segment, payload: bytes | Buffer = b"") -> bytearray:
     """Header and payload, with the checksum field as given."""
-    data = bytearray(segment.length + len(payload))
-    _FIXED.pack_into(
-        data,
-        0,
-        segment.source_port,
-        segment.destination_port,
-        segment.sequence & _SEQ,
-        segment.acknowledgment & _SEQ,
-        segment.length // 4 << 4 | segment.reserved,
-        segment.flags,
-        segment.window,
-        segment.checksum,
-        segment.urgent,
+    source, destination, sequence, ack, flags, window, checksum, urgent, options, reserved = segment
+    offset = (HEADER + len(options)) // 4 << 4 | reserved
+    data = bytearray(
+        _FIXED.pack(
+            *(source, destination, sequence & _SEQ, ack & _SEQ),
+            *(offset, flags, window, checksum, urgent),
+        )
     )
-    data[HEADER : segment.length] = segment.options
-    data[segment.length :] = payload
+    data += options
+    data += payload
     return data
 
 

@@ -42,4 +42,4 @@ def attack(network: Network) -> Verdict:
         still = goes_fast() if fast else not failure(converse, near, far)
     way = "goes on" if still else "does not go on"
     way += " by the fast path" if fast else ""
-    return held_if(state == "established" and still, f"the flow is {state} and {way}")
+    return held_if(state == "ESTABLISHED" and still, f"the flow is {state} and {way}")

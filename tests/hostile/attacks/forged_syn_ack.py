@@ -22,7 +22,9 @@ def attack(network: Network) -> Verdict:
         ghost = Ghost(network, port)
         ghost.begin()
         before = network.gateway.flow(ghost.near, ghost.far)
-        control(before and before["state"] == "init", "the SYN opened no flow in state init")
+        control(
+            before and before["state"] == "SYN_SENT", "the SYN opened no flow in state SYN_SENT"
+        )
         for wrong in (1, 77_777, 0x80000000):
             ghost.reply(wrong, flags=SYN | ACK, heard=wrong)
         time.sleep(0.3)

@@ -36,6 +36,10 @@ STATE = (
     ("homes", "I"),
     ("epoch", "I"),
     ("via", "2I"),
+    ("outside", "I"),
+    ("twice", "I"),
+    ("address", "6s"),
+    ("ethernet", "H"),
 )
 PAYER = (("whose", "4s"), ("side", "H"), ("kind", "H"))
 ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
@@ -70,6 +74,7 @@ TRAFFIC_SHIFT = 38
 LEASE = 9536
 WINDOW = 128
 DEVICES = 64
+ADMITTED = 0x10000000
 
 
 class Use(IntEnum):

@@ -1,0 +1,67 @@
+"""Files read into text and TOML, whatever they are: none is read further than a configuration can be long."""
+
+from __future__ import annotations
+
+import errno
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ipmasq.config.problems import ConfigError
+
+LONGEST = 1 << 20
+"""Bytes of a configuration, or of a helper's code. A device such as /dev/zero has no end."""
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_CLEARER = {
+    "Cannot overwrite a value": "this is given twice",
+    "Invalid value": "there is no value that TOML knows; text must stand in quotes",
+    "Expected newline or end of document after a statement": "the value should end here; text must stand in quotes",
+}
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of it. Raises OSError, also if it is longer than `LONGEST`, and ValueError for an impossible path."""
+    with path.open("rb") as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise OSError(errno.EFBIG, f"it has more than {LONGEST:,} bytes", str(path))
+    return content
+
+
+class UnreadableError(ConfigError):
+    """The file is no configuration; `line` counts from 1, None if there is none to name."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def read_text(path: Path) -> str:
+    try:
+        content = read_bytes(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableError(f"cannot be read: {reason}") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UnreadableError("is not UTF-8 text", line) from error
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise UnreadableError("is nested too deeply") from error
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.search(str(error))
+        line = int(place[1]) if place and place[1] else len(text.splitlines())
+        message = _PLACE.sub("", str(error))
+        twice = re.fullmatch(r"Cannot declare \((.*)\) twice", message)
+        if twice:
+            keys = re.findall(r"'([^']*)'", twice[1])
+            message = f"the table [{'.'.join(keys)}] is given twice"
+        raise UnreadableError(f"not valid TOML: {_CLEARER.get(message, message)}", line) from error

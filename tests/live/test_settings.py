@@ -49,6 +49,9 @@ def goes_on(network: Network) -> bool:
 def test_a_setting_that_somebody_changes_is_set_back_and_said(
     network: Network, gateway: Start, path: str, plane: str
 ) -> None:
+    sysctl(
+        network, "ip_forward", "1"
+    )  # as on a router: writing what is there already changes nothing
     running = gateway(plane=plane)
     before = {each: read(network, each) for each in CHANGES if each != "ip_forward"}
     sysctl(network, path, CHANGES[path])
@@ -67,6 +70,7 @@ def test_all_of_them_at_once_interrupt_a_flow_for_seconds_only(
     if plane == "ebpf-xdp":
         for host in ("in", "out"):
             network.features(host, "eth", "tx", "off", "gro", "on")
+    sysctl(network, "ip_forward", "1")
     running = gateway(plane=plane)
     if plane == "tun":
         assert echo(network, "in", REMOTE) == (REMOTE, 0)
@@ -84,6 +88,7 @@ def test_all_of_them_at_once_interrupt_a_flow_for_seconds_only(
 def test_what_somebody_has_set_meanwhile_is_there_when_the_gateway_has_gone(
     network: Network, gateway: Start
 ) -> None:
+    sysctl(network, "ip_forward", "1")
     before = trace(network)
     running = gateway()
     for path in ("conf/all/rp_filter", "ip_local_reserved_ports", "ip_forward"):

@@ -128,6 +128,7 @@ class Gateway:
     def stop(self) -> None:
         """Raises PlaneError if something could not be undone."""
         tell_systemd("STOPPING=1")
+        self._look_at_settings()  # what somebody has written in the last moment is to stay, too
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
         self._firewall.end()

@@ -212,3 +212,12 @@ def test_an_address_that_moves_into_the_inside_network_is_refused_loudly(tmp_pat
 def test_a_file_with_mistakes_is_never_compiled(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"gateway\.toml:4: gateway\.ports: there is no port 0"):
         compiled(tmp_path, GATEWAY + "ports = 0\n")
+
+
+@pytest.mark.parametrize(("memory", "flows"), [(64 << 30, 1_000_000), (512 << 20, 131_072), (1, 1)])
+def test_there_are_no_more_flows_than_the_memory_is_enough_for(
+    tmp_path: Path, memory: int, flows: int
+):
+    (tmp_path / "gateway.toml").write_text(GATEWAY)
+    loaded = load(tmp_path / "gateway.toml")
+    assert compile(loaded, replace(HERE, memory=memory)).limits.flows == flows

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ipmasq.config import Report, check
+from ipmasq.config import Report, access, check
 from tests.config.marked import GATEWAY, HERE, assert_found_as_marked, host
 
 
@@ -90,3 +91,33 @@ def test_a_file_that_cannot_be_read_says_only_that(tmp_path: Path):
     report = check(tmp_path / "missing.toml", HERE)
     assert report == Report(report.errors)
     assert len(report.errors) == 1
+
+
+def test_a_control_socket_that_cannot_be_served_here_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Before the traffic is taken over."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(tmp_path)  # names have 64 characters at most
+    here = replace(HERE, access=access.troubles)
+    for text in (
+        'group = "no-such-group"  #! this machine has no group no-such-group',
+        'socket = "file"  #! there is something else at',
+        'socket = "file/s"  #! file is no directory',
+        'socket = "not/yet/s"\ngroup = "0"',
+    ):
+        assert_found_as_marked(tmp_path, f"{GATEWAY}\n[control]\n{text}\n", here)
+    assert not (tmp_path / "not").exists()
+
+
+def test_a_socket_that_is_served_already_is_no_mistake(tmp_path: Path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        assert list(access.troubles(str(tmp_path / "s"), None)) == []
+
+
+def test_more_flows_than_the_memory_is_enough_for_are_doubtful(tmp_path: Path):
+    here = replace(HERE, memory=512 << 20)
+    text = "flows = 1000000  #? could take more than half of the 512 MB of memory"
+    assert_found_as_marked(tmp_path, f"{GATEWAY}\n[limits]\n{text}\n", here)
+    assert_found_as_marked(tmp_path, f"{GATEWAY}\n[limits]\nflows = 1000000\n", HERE)

@@ -18,7 +18,7 @@ from ipmasq.control import connection, server
 from ipmasq.control.answer import Answer, Pause, Peer
 from ipmasq.control.client import Client, UnreachableError
 from ipmasq.control.protocol import MAX_REQUEST, VERSION, Row
-from ipmasq.control.server import Access, Server, SocketError
+from ipmasq.control.server import Access, Server, SocketError, find_trouble
 from ipmasq.gateway.loop import Loop
 from tests.control.running import Running, running
 
@@ -317,3 +317,15 @@ def test_a_socket_that_cannot_be_served_is_one_sentence(
 def test_where_no_gateway_is_a_client_says_so(tmp_path: Path, name: str):
     with pytest.raises(UnreachableError, match="control socket"):
         Client(str(tmp_path / name))
+
+
+def test_what_the_socket_would_fail_of_is_known_before(gateway: Running, tmp_path: Path):
+    with pytest.raises(SocketError, match=r"another gateway serves it.*set another `socket`"):
+        find_trouble(Access(Path(gateway.path)))
+    with pytest.raises(SocketError, match="no group 'no-such-group'"):
+        find_trouble(Access(tmp_path / "new", group="no-such-group"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SocketError, match=r"Not a directory|File exists"):
+        find_trouble(Access(tmp_path / "file" / "s"))
+    find_trouble(Access(tmp_path / "dir" / "s"))
+    assert not (tmp_path / "dir" / "s").exists()

@@ -23,7 +23,7 @@ Start = Callable[..., Running]
 OTHER = "203.0.113.3"
 """Another remote host, to which inside hosts talk."""
 QUERIES = 10_000
-PORTS = [1024, 32767]
+PORTS = "1024-32767"
 
 
 @pytest.fixture(params=["tun", "ebpf-tc", "ebpf-xdp"])
@@ -132,10 +132,11 @@ def test_a_service_of_the_hosts_in_the_range_is_reached_at_once(
         assert tcp_talk(network, "out", (PUBLIC, 20000), service) == REMOTE
 
 
+@pytest.mark.row("A-22")
 def test_a_port_of_the_hosts_is_not_given_out_at_the_moment_it_is_bound(
     network: Network, gateway: Start
 ) -> None:
-    gateway(ports=[61000, 61007])
+    gateway(ports="61000-61007")
     with network.at("gw"):
         held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(7)]
     with (

@@ -119,45 +119,6 @@ def test_a_living_connection_goes_on_whoever_takes_its_port(
             thief.recv(100)
 
 
-def test_a_port_that_was_taken_just_before_its_flow_was_opened_is_the_flows(
-    network: Network, gateway: Start
-) -> None:
-    """In the two seconds in which the gateway does not know of the sockets yet."""
-    gateway(ports="61000-61007")
-    with ExitStack() as stack:
-        server = stack.enter_context(udp_socket(network, "out", REMOTE, 5000))
-        client = stack.enter_context(udp_socket(network, "in"))
-        thieves, public = mapped_to_a_taken_port(network, client, server)
-        for thief in thieves:
-            stack.enter_context(thief)
-        # By then it knows of them: all ports but that of the flow are the host's.
-        assert eventually(lambda: f"dport {public[1] + 1}-65534" in network.ip("gw", "rule"))
-        server.sendto(b"answer", public)
-        assert client.recv(100) == b"answer"
-        for thief in thieves:
-            with pytest.raises(BlockingIOError):
-                thief.recv(100)
-
-
-def mapped_to_a_taken_port(
-    network: Network, client: socket.socket, server: socket.socket
-) -> tuple[list[socket.socket], tuple[str, int]]:
-    """Take every port and open a flow at once; again, if the gateway has looked in between."""
-    server.settimeout(0.5)
-    for _ in range(5):
-        thieves = [thief_of(network, socket.SOCK_DGRAM) for _ in range(8)]
-        for number, thief in enumerate(thieves):
-            anywhere(thief, 61000 + number)
-        client.sendto(b"ask", (REMOTE, 5000))
-        try:
-            return thieves, server.recvfrom(100)[1]
-        except TimeoutError:
-            for thief in thieves:
-                thief.close()
-            assert eventually(lambda: "dport 61008-65534" in network.ip("gw", "rule"))
-    raise AssertionError("the gateway always knew")
-
-
 @pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
 def test_flows_of_a_range_that_a_reload_has_changed_go_on(
     network: Network, gateway: Start, plane: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ipmasq.config.doubts import doubts, outside_every
-from ipmasq.config.here import collisions, local_doubts
+from ipmasq.config.here import collisions, inaccessible, local_doubts
 from ipmasq.config.loading import Loaded, load
 from ipmasq.config.mistakes import Mistake
 from ipmasq.config.problems import Report, in_order
@@ -26,6 +26,7 @@ def review(loaded: Loaded, here: Surroundings | None = None) -> Report:
     networks = named_networks(config.gateway)
     if here is not None:
         mistakes += collisions(config, here)
+        mistakes += inaccessible(config, here)
         warnings += local_doubts(config, here)
         networks = resolve(config.gateway, here).networks
     if networks and not any(each.key.startswith("gateway.inside") for each in loaded.problems):

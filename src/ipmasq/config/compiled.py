@@ -54,8 +54,17 @@ def compile(loaded: Loaded, here: Surroundings) -> Policy:
 
 STREAM_SHARE = 16
 """Unless it is said how much, streams may take one part in so many of the memory that there is,"""
+FLOW_SHARE = 2
+"""Flows may take one part in so many of the memory,"""
+FLOW_BYTES = 2048
+"""each this much in the engine and the fast path (`engine.flow.bytes` of `make bench`, with room to spare),"""
 HOST_SHARE = 8
 """and those of one host one part in so many of that."""
+
+
+def affordable_flows(memory: int) -> int:
+    """Flows for which so many bytes of memory are enough."""
+    return max(1, memory // FLOW_SHARE // FLOW_BYTES)
 
 
 def limits(config: Config, ports: Ports, memory: int) -> Limits:
@@ -63,6 +72,7 @@ def limits(config: Config, ports: Ports, memory: int) -> Limits:
     nothing: a host leaves a quarter of the public ports (where they are shared, of those that are not) to
     the others."""
     said = dict(config.limits)
+    said["flows"] = said["flows"] or min(Limits().flows, affordable_flows(memory))
     said["ports_per_host"] = said["ports_per_host"] or max(1, ports.size * 3 // 4)
     total = said["stream_memory"] = said["stream_memory"] or memory // STREAM_SHARE
     said["stream_memory_per_host"] = said["stream_memory_per_host"] or max(1, total // HOST_SHARE)

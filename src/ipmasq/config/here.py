@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from ipmasq.config.compiled import affordable_flows
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import Config
 from ipmasq.config.public_ports import public_ports
@@ -52,6 +53,12 @@ def _no_port_left(config: Config, here: Surroundings, sides: Sides) -> Iterator[
         yield ("gateway", "ports"), message
 
 
+def inaccessible(config: Config, here: Surroundings) -> Iterator[Mistake]:
+    """A control socket that cannot be served. Better said now than when the traffic has been taken over."""
+    for setting, message in here.access(config.control.socket, config.control.group):
+        yield ("control", setting), message
+
+
 def _where(config: Config, network: Network) -> tuple[str | int, ...]:
     for index, entry in config.gateway.inside.items():
         if entry == network:
@@ -64,6 +71,17 @@ def local_doubts(config: Config, here: Surroundings) -> Iterator[Mistake]:
     yield from _interfaces(config, here, sides)
     yield from _ephemeral(config, here)
     yield from _listening(config, here)
+    yield from _memory(config, here)
+
+
+def _memory(config: Config, here: Surroundings) -> Iterator[Mistake]:
+    flows, most = config.limits.flows, affordable_flows(here.memory)
+    if flows is not None and flows > most:
+        message = (
+            f"{flows:,} flows could take more than half of the {here.memory >> 20:,} MB of memory that this"
+            f" gateway may have; {most:,} would not"
+        )
+        yield ("limits", "flows"), message
 
 
 def _interfaces(config: Config, here: Surroundings, sides: Sides) -> Iterator[Mistake]:

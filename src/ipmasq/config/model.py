@@ -126,7 +126,7 @@ class TimeoutsTable(_Table):
 
 
 class LimitsTable(_Table):
-    flows: Count = Limits().flows
+    flows: Count | None = None
     flows_per_host: Count = Limits().flows_per_host
     ports_per_host: PortCount | None = None
     fragmented_datagrams: PortCount = Limits().fragmented_datagrams
@@ -145,7 +145,7 @@ class LimitsTable(_Table):
 
 
 class ControlTable(_Table):
-    socket: Name = "/run/ipmasq/control.sock"
+    socket: Name | None = None
     mode: Annotated[int, PlainValidator(values.mode)] = 0o600
     group: Name | None = None
 

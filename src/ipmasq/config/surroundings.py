@@ -1,4 +1,5 @@
-"""What the configuration meets on this machine. The only files of this floor that look at it are this and `memory.py`."""
+"""What the configuration meets on this machine. The only files of this floor that look at it are this,
+`access.py` and `memory.py`."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ipmasq.config.access import Access, troubles, unknown
 from ipmasq.config.memory import available
 from ipmasq.core.policy import PortRange, port_list
 from ipmasq.wire.addresses import Address, Network, to_address
@@ -41,6 +43,8 @@ class Surroundings:
     """Ports of that range that the kernel does not give to them (`ip_local_reserved_ports`)."""
     memory: int = 4 << 30
     """Bytes that this process may have."""
+    access: Access = unknown
+    """What is wrong with a control socket."""
 
     @property
     def own(self) -> frozenset[Address]:
@@ -60,7 +64,7 @@ def read_surroundings(listening: frozenset[tuple[int, int]] = frozenset()) -> Su
             if text and each["index"] in names:
                 found[names[each["index"]]].append(HostAddress(to_address(text), each["prefixlen"]))
     interfaces = {name: tuple(addresses) for name, addresses in found.items()}
-    return Surroundings(interfaces, _ephemeral(), listening, _reserved(), available())
+    return Surroundings(interfaces, _ephemeral(), listening, _reserved(), available(), troubles)
 
 
 def _ephemeral() -> PortRange | None:

@@ -18,8 +18,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
+from ipmasq.control.place import usual_socket
 from ipmasq.control.protocol import (
-    DEFAULT_SOCKET,
     SOCKET_VARIABLE,
     VERSION,
     Kind,
@@ -42,8 +42,9 @@ class UnreachableError(Exception):
 
 
 def default_socket() -> str:
-    """Where the gateway is, unless said otherwise: the environment's `IPMASQ_SOCKET`, or the usual place."""
-    return os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET
+    """Where the gateway is, unless said otherwise: the environment's `IPMASQ_SOCKET`, or the usual place in
+    this network namespace."""
+    return os.environ.get(SOCKET_VARIABLE) or usual_socket()
 
 
 class Client:

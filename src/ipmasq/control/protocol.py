@@ -19,8 +19,6 @@ from typing import Any, TypeAlias
 VERSION = 1
 """Changes when an old client would misunderstand a new gateway; new requests and fields do not count."""
 
-DEFAULT_SOCKET = "/run/ipmasq/control.sock"
-
 SOCKET_VARIABLE = "IPMASQ_SOCKET"
 """Environment variable that names another socket to clients."""
 

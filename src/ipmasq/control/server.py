@@ -14,14 +14,15 @@ import os
 import socket
 import stat
 from collections import Counter, deque
-from collections.abc import Container
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipmasq.control.answer import Answerer
 from ipmasq.control.connection import REQUEST_TIME, Connection
-from ipmasq.control.protocol import DEFAULT_SOCKET, Kind, RequestError
+from ipmasq.control.place import usual_socket
+from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.gateway.loop import Loop
 
 MOST_CLIENTS = 64
@@ -47,10 +48,19 @@ class SocketError(Exception):
 class Access:
     """Where the socket is and who may use it: by default root alone."""
 
-    path: Path = Path(DEFAULT_SOCKET)
+    path: Path = field(default_factory=lambda: Path(usual_socket()))
     mode: int = 0o600
     group: str | None = None
     """Name or number of the group that owns it, if not root's; give it a `mode` such as 0o660."""
+
+
+def find_trouble(access: Access) -> None:
+    """What `open` would fail of, as far as it can be known, before anything else is begun. Raises SocketError."""
+    with _explained(access.path):
+        access.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _clear(access.path)
+        if access.group is not None:
+            _group(access.group)
 
 
 class Server:
@@ -74,15 +84,13 @@ class Server:
         path = self._access.path
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _clear(path)
-            _bind(listener, self._access)
-        except (OSError, KeyError) as error:
+            with _explained(path):
+                path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                _clear(path)
+                _bind(listener, self._access)
+        except SocketError:
             listener.close()
-            reason = f"there is no group {error}"
-            if isinstance(error, OSError):
-                reason = error.strerror or str(error)
-            raise SocketError(f"cannot serve the control socket {path}: {reason}") from None
+            raise
         listener.listen(MOST_CLIENTS)
         listener.setblocking(False)
         self._listener = listener
@@ -234,7 +242,20 @@ def _clear(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
         else:
-            raise OSError(errno.EADDRINUSE, "another gateway serves it")
+            text = "another gateway serves it and is running already; set another `socket` in [control]"
+            raise OSError(errno.EADDRINUSE, text)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Trouble with the socket becomes a SocketError."""
+    try:
+        yield
+    except (OSError, KeyError) as error:
+        reason = f"there is no group {error}"
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+        raise SocketError(f"cannot serve the control socket {path}: {reason}") from None
 
 
 def _bind(listener: socket.socket, access: Access) -> None:

@@ -455,6 +455,10 @@ class Engine:
         """When `tick` will have something to do, on the engine's clock; None if never."""
         return None if self._timers.next == inf else self._timers.next
 
+    def note(self, event: Event) -> None:
+        """Something has happened around the engine that its listeners should hear of."""
+        self.life.tell(event)
+
     def events(self) -> list[Event]:
         """What has happened since the last call."""
         return self.life.drain()

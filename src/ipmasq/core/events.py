@@ -225,6 +225,20 @@ class PacketFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingRestored:
+    """Somebody has changed a setting of the kernel that the gateway depends on; it is as before again, unless
+    there is `trouble`."""
+
+    at: float
+    name: str
+    """As sysctl(8) has it: `net.ipv4.ip_early_demux`."""
+    found: str
+    wanted: str
+    trouble: str
+    """Why it could not be set back."""
+
+
+@dataclass(frozen=True, slots=True)
 class FirewallObstructed:
     """The host's own firewall was found to be in the gateway's way."""
 
@@ -265,6 +279,7 @@ Event: TypeAlias = (
     | LimitNeared
     | LimitReached
     | PacketFailed
+    | SettingRestored
     | FirewallObstructed
     | FirewallCleared
 )

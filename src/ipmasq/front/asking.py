@@ -7,7 +7,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 from ipmasq.control.client import Client
-from ipmasq.control.protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
+from ipmasq.control.place import usual_socket
+from ipmasq.control.protocol import SOCKET_VARIABLE
 
 Socket: TypeAlias = Annotated[
     str,
@@ -15,7 +16,7 @@ Socket: TypeAlias = Annotated[
         "--socket", envvar=SOCKET_VARIABLE, metavar="PATH", help="The gateway's control socket."
     ),
 ]
-SOCKET = DEFAULT_SOCKET
+SOCKET = usual_socket()
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
 Host: TypeAlias = Annotated[

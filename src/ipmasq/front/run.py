@@ -86,7 +86,8 @@ def _run(config: str, plane: str | None) -> None:
     """Raises SetupError, PlaneError and SocketError; then nothing is left behind."""
     from ipmasq.config import load
     from ipmasq.control.control import Control
-    from ipmasq.control.server import Access
+    from ipmasq.control.place import usual_socket
+    from ipmasq.control.server import Access, find_trouble
     from ipmasq.gateway import logs
     from ipmasq.gateway.file import File
     from ipmasq.gateway.gateway import Gateway
@@ -97,7 +98,9 @@ def _run(config: str, plane: str | None) -> None:
         logs.log.warning("%s", warning)
     gateway = Gateway(file, loop, plane=plane)
     table = load(config).config.control
-    control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
+    access = Access(Path(table.socket or usual_socket()), table.mode, table.group)
+    find_trouble(access)
+    control = Control(gateway, loop, access)
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     # They wait for the loop: one that came sooner would end the process and leave everything as it is.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ipmasq.core.engine import Engine
+from ipmasq.core.events import SettingRestored
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive, Listener, chance
@@ -32,12 +33,16 @@ from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
+from ipmasq.planes.tun.watched import Restored
 from ipmasq.wire.addresses import Address, to_text
 
 log = logging.getLogger("ipmasq")
 
 PORTS_EVERY = 2.0
 """Seconds after which the ports that the host uses are looked at again."""
+
+SETTINGS_EVERY = 2.0
+"""Seconds between two looks whether somebody has changed kernel settings that the gateway depends on."""
 
 SETTLING = 0.2
 """Seconds to wait after something about interfaces changed: such changes come in bursts."""
@@ -94,6 +99,9 @@ class Gateway:
         self._drive.listeners.append(self._related)
         self._firewall = Watch(loop, self._interfaces, self._drive.say, self._plane.pass_twice)
         self._reading = self._catching_up = False
+        self._restored = 0
+        self._wrong: dict[str, Restored] = {}
+        """Settings that cannot be set back."""
         self._started = loop.clock()
 
     @property
@@ -109,6 +117,7 @@ class Gateway:
         self._begin_to_offload()
         self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
+        self._loop.every(SETTINGS_EVERY, self._look_at_settings)
         self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
         self._loop.every(LOG_EVERY, quiet.look)
         self._firewall.begin()
@@ -122,6 +131,7 @@ class Gateway:
     def stop(self) -> None:
         """Raises PlaneError if something could not be undone."""
         tell_systemd("STOPPING=1")
+        self._look_at_settings()  # what somebody has written in the last moment is to stay, too
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
         self._firewall.end()
@@ -267,6 +277,11 @@ class Gateway:
             "unsent": self._plane.unsent,
             "failures": self._loop.troubles.count,
             "log_lines_left_out": quiet.left_out,
+            "settings_restored": self._restored,
+            "settings_wrong": [
+                f"{each.setting} is {each.found} and must be {each.wanted}: {each.trouble}"
+                for each in self._wrong.values()
+            ],
         }
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
@@ -319,6 +334,7 @@ class Gateway:
         self._firewall.judge()
         self._charge()
         self._drive.claim()
+        self._look_at_settings()
 
     def _interfaces(self) -> Where:
         policy = self.engine.policy
@@ -341,6 +357,21 @@ class Gateway:
             self._drive.reserve(ports_in_use())
         except PlaneError as error:
             log.error("%s", error)
+
+    def _look_at_settings(self) -> None:
+        try:
+            found = self._plane.restore()
+        except PlaneError as error:
+            log.error("%s", error)
+            return
+        self._restored += len(found)
+        wrong = {each.setting: each for each in found if each.trouble}
+        for each in found:
+            if not each.trouble or each.setting not in self._wrong:
+                self.engine.note(
+                    SettingRestored(self._loop.clock(), *each[:3], trouble=each.trouble)
+                )
+        self._wrong = wrong
 
     def _changed(self) -> None:
         self._changes.drain()

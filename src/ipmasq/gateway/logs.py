@@ -28,6 +28,7 @@ LEVELS: dict[type, int] = {
     events.ForwardRemoved: logging.INFO,
     events.PolicyApplied: logging.INFO,
     events.KeptAlive: logging.INFO,
+    events.SettingRestored: logging.WARNING,
     events.Expected: logging.INFO,
     events.FirewallObstructed: logging.WARNING,
     events.FirewallCleared: logging.WARNING,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ipmasq.config.memory import available
 from ipmasq.core.policy import Limits
 from ipmasq.gateway.setup import Setup
 from ipmasq.planes.ebpf.layout import Account
 from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
 from ipmasq.planes.ebpf.police import Rates
+from ipmasq.planes.ebpf.table import affordable
 
 GENERIC = "ebpf-xdp-generic"
 XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: True}
@@ -34,7 +36,8 @@ def programs(name: str, limits: Limits) -> Programs | None:
     """Which the plane of this name has."""
     if name == "tun":
         return None
-    return Programs(limits.flows, XDP[name], name == GENERIC, name != "auto")
+    flows = min(limits.flows, max(1, affordable(available())))
+    return Programs(flows, XDP[name], name == GENERIC, name != "auto")
 
 
 def rates(limits: Limits) -> Rates:

@@ -47,6 +47,13 @@ def _told(event: Event) -> str | None:
             return f"helper {event.helper} left {show(event.line)} alone: {event.reason}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
+        case events.SettingRestored(trouble=""):
+            return f"{event.name} was set to {event.found} by somebody, and is {event.wanted} again"
+        case events.SettingRestored():
+            return (
+                f"{event.name} is {event.found} and must be {event.wanted}, "
+                f"but cannot be set: {event.trouble}"
+            )
         case events.PacketFailed():
             return (
                 f"{event.packet_failures} packet(s) from {event.side.name.lower()} could not be handled: "

@@ -27,12 +27,13 @@ from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import ADMITTED, Account, Hook, Reason
 from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.police import Debtor, Police, Rates
-from ipmasq.planes.ebpf.table import Table, affordable, sizes
+from ipmasq.planes.ebpf.table import Table, sizes
 from ipmasq.planes.plane import PlaneError, Receive
 from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.planes.tun.steering import DEVICE
+from ipmasq.planes.tun.watched import Restored
 from ipmasq.wire.addresses import Network
 
 log = logging.getLogger("ipmasq")
@@ -45,8 +46,8 @@ TROUBLES = {
     errno.EFAULT: "this kernel's verifier refuses the programs, as it does without CAP_PERFMON",
     errno.EINVAL: "this kernel is too old for the programs",
     errno.ENOSYS: "this kernel has no eBPF",
-    errno.E2BIG: "the table is larger than this kernel allows",
-    errno.ENOMEM: "there is not enough memory for the table",
+    errno.E2BIG: "the table for {flows:,} flows is larger than this kernel allows; lower limits.flows",
+    errno.ENOMEM: "there is not enough memory for the table of {flows:,} flows; lower limits.flows",
 }
 
 XDP_TROUBLES = {
@@ -142,6 +143,13 @@ class EbpfPlane(TunPlane):
         if self.table is not None and self.programs is not None:
             self._follow(self.programs)
 
+    def restore(self) -> tuple[Restored, ...]:
+        restored = super().restore()
+        if restored and self.table is not None:
+            self._check_reverse_paths()
+            self.table.forget_hops()
+        return restored
+
     def descriptors(self) -> Sequence[int]:
         own = (self._changes.fileno(),) if self._changes else ()
         return (*super().descriptors(), *own)
@@ -201,7 +209,7 @@ class EbpfPlane(TunPlane):
 
     def _load(self, programs: Programs) -> None:
         """Raises PlaneError."""
-        capacity = 2 * min(programs.flows, affordable())
+        capacity = 2 * programs.flows
         self._changes = HopChanges()  # before anything is looked up, so that no change is missed
         try:
             image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
@@ -215,9 +223,7 @@ class EbpfPlane(TunPlane):
         except OSError as error:
             if error.errno is None:
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
-            damaged = "their file is damaged" if error.errno >= libbpf.NO_OBJECT else error.strerror
-            what = TROUBLES.get(error.errno, damaged)
-            raise PlaneError(f"the programs cannot be loaded: {what}") from error
+            raise PlaneError(_refusal(error, programs.flows)) from error
         self._begin_to_police(self._loaded)
         self._follow(programs)
         log.info("the eBPF fast path: %s", self.described())
@@ -354,6 +360,13 @@ class EbpfPlane(TunPlane):
             what = f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
             raise PlaneError(what) from error
         self._attached[key] = made
+
+
+def _refusal(error: OSError, flows: int) -> str:
+    """Why programs with a table for so many flows cannot be loaded."""
+    number = error.errno or 0
+    damaged = "their file is damaged" if number >= libbpf.NO_OBJECT else str(error.strerror)
+    return f"the programs cannot be loaded: {TROUBLES.get(number, damaged).format(flows=flows)}"
 
 
 def _takes_redirected(programs: Programs, device: Device) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 import secrets
 import struct
 from typing import NamedTuple, Protocol
@@ -85,9 +84,8 @@ def sizes(capacity: int) -> dict[str, int]:
     return {"slots": room(homes(capacity))}
 
 
-def affordable() -> int:
-    """Flows whose slots take no more than one part in SHARE of this machine's memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def affordable(memory: int) -> int:
+    """Flows whose slots take no more than one part in SHARE of so many bytes of memory."""
     return memory // SHARE // (2 * homes(1) * (layout.Key.size + layout.Half.size))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from ipmasq.planes.tun.steering import (
 )
 from ipmasq.planes.tun.unclaimed import forget_unclaimed
 from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
+from ipmasq.planes.tun.watched import Restored, Watched
 from ipmasq.wire.addresses import Address, Network, to_address, to_text
 from ipmasq.wire.packet import Packet
 
@@ -58,11 +59,14 @@ class TunPlane:
         self._claims: tuple[Claim, ...] = ()
         self._rules: tuple[RoutingRule, ...] = ()
         self._proxies: tuple[changes.ProxyAdded, ...] = ()
+        self._forwarding: tuple[str, ...] = ()
+        self._restored: tuple[Restored, ...] = ()
         self._unmarked = 0
         """Packets with a bit of this in their mark are not brought to the engine."""
         self._sides: dict[int, Side] = {}
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
+        self._settings: Watched | None = None
         self._header = bytearray(SIZE)
         self._data = memoryview(bytearray(LONGEST))
         self.unsent = 0
@@ -113,7 +117,7 @@ class TunPlane:
     def close(self) -> None:
         """Raises PlaneError if something could not be undone."""
         kernel, self._kernel = self._kernel, None
-        journal, self._journal = self._journal, None
+        journal, self._journal, self._settings = self._journal, None, None
         try:
             if journal:
                 journal.close()
@@ -137,6 +141,7 @@ class TunPlane:
                     f"keep some of {'-'.join(_text(settings.EPHEMERAL).split())} out of it"
                 )
             self._claims = tuple(claims)
+            self._restored += self._watched.restore()
             self._steer()
 
     def rearrange(self, outside: str, inside: Sequence[str], networks: Sequence[Network]) -> None:
@@ -147,9 +152,17 @@ class TunPlane:
     def refresh(self) -> None:
         """Interfaces or addresses have changed: follow. Raises PlaneError."""
         with _explained():
+            # First, or what somebody has changed would be changed again without a word.
+            self._restored += self._watched.restore()
             self._follow_mtu()
-            self._set(settings.rp_filters(settings.read_rp_filters()))
+            self._watched.follow_rp_filters()
             self._steer()
+
+    def restore(self) -> tuple[Restored, ...]:
+        """Settings that somebody has changed since, and that are as they must be again. Raises PlaneError."""
+        with _explained():
+            found, self._restored = self._restored, ()
+            return found + self._watched.restore()
 
     @property
     def _open_kernel(self) -> IPRoute:
@@ -163,26 +176,31 @@ class TunPlane:
             raise PlaneError("the plane is not open")
         return self._journal
 
+    @property
+    def _watched(self) -> Watched:
+        if self._settings is None:
+            raise PlaneError("the plane is not open")
+        return self._settings
+
     def _open(self) -> None:
         kernel = self._kernel = IPRoute()
         self._journal = Journal(kernel, self._directory)
+        self._settings = Watched(self._journal)
         for name in (self._where.outside, *self._where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
         for side, name in DEVICE.items():
             self._sides[open_tun(name)] = side
-            for path, value in settings.for_own_device(name).items():
-                if Path(path).exists():
-                    Path(path).write_text(value)
+            self._settings.own(settings.for_own_device(name))
         self._follow_mtu()
-        self._set(settings.rp_filters(settings.read_rp_filters()))
+        self._settings.follow_rp_filters()
         for side, name in DEVICE.items():
             index = kernel.link_lookup(ifname=name)[0]
             kernel.link("set", index=index, txqlen=QUEUE, state="up")
             self._open_journal.make([changes.UnreachableAdded(FAMILY, TABLE[side])])
             # No need to write this down: it goes with the device, and that goes with the process.
             kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
-        self._set(settings.without_early_demux())
+        self._settings.set(settings.without_early_demux())
         self._make_room_before_local()
         self._steer()
 
@@ -208,32 +226,21 @@ class TunPlane:
         journal.undo(changes.RuleAdded(FAMILY, rule) for rule in gone)
         self._rules = rules
         self._answer_for(proxied(where, self._claims))
-        self._set(settings.forwarding((where.outside, *where.inside)))
-        self._reserve()
+        forwarding = settings.forwarding((where.outside, *where.inside))
+        self._watched.leave(path for path in self._forwarding if path not in forwarding)
+        self._watched.set(forwarding)
+        self._forwarding = tuple(forwarding)
+        self._watched.reserve(reserved(self._claims, where.own))
         forget_unclaimed(kernel)
 
     def _answer_for(self, addresses: Iterable[Address]) -> None:
         index = self._open_kernel.link_lookup(ifname=self._where.outside)
         proxies = tuple(changes.ProxyAdded(i, to_text(a)) for a in addresses for i in index)
         if proxies:
-            self._set(settings.proxying(self._where.outside))
+            self._watched.set(settings.proxying(self._where.outside))
         self._open_journal.make(proxies)
         self._open_journal.undo(each for each in self._proxies if each not in proxies)
         self._proxies = proxies
-
-    def _reserve(self) -> None:
-        before = self._open_journal.original(settings.RESERVED)
-        taken = reserved(self._claims, self._where.own)
-        self._set({settings.RESERVED: settings.reserved_ports(before, taken)})
-
-    def _set(self, values: Mapping[str, str]) -> None:
-        """Settings of interfaces that are away now are made when they come back."""
-        journal = self._open_journal
-        for path, value in values.items():
-            if Path(path).exists():
-                change = journal.setting(path, value)
-                if change:
-                    journal.make([change])
 
     def _follow_mtu(self) -> None:
         """Each TUN device is as narrow as what comes after it, so that the kernel answers a packet

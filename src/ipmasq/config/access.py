@@ -1,0 +1,55 @@
+"""Whether the control socket can be served on this machine as the file wants it."""
+
+from __future__ import annotations
+
+import grp
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+Trouble = tuple[str, str]
+"""The setting, `socket` or `group`, and what is wrong with it."""
+
+Access: TypeAlias = Callable[[str | None, str | None], Iterator[Trouble]]
+"""What is wrong with a socket's path, if one is given, and with a group."""
+
+
+def unknown(path: str | None, group: str | None) -> Iterator[Trouble]:
+    """Of a machine that nothing is known of."""
+    yield from ()
+
+
+def troubles(path: str | None, group: str | None) -> Iterator[Trouble]:
+    """On this machine, now. Changes nothing."""
+    if group is not None and not has_group(group):
+        yield "group", f"this machine has no group {group}"
+    if path is not None and (wrong := _wrong_with(Path(path))):
+        yield "socket", wrong
+
+
+def has_group(name: str) -> bool:
+    """By name or number."""
+    if name.isdigit():
+        return True
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _wrong_with(path: Path) -> str | None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return f"there is something else at {path}, which is no socket"
+        return None
+    except (OSError, ValueError):
+        pass
+    above = next(each for each in (*path.parents, Path()) if os.path.lexists(each))
+    if not above.is_dir():
+        return f"{above} is no directory"
+    if os.geteuid() == 0 and not os.access(above, os.W_OK):
+        return f"nothing can be made in {above}"
+    return None

@@ -59,6 +59,7 @@ class StandIn:
         self.engine = engine
         self.loop = loop
         self.mistakes: tuple[str, ...] = ()
+        self.doubts: tuple[str, ...] = ()
 
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy
@@ -74,8 +75,9 @@ class StandIn:
             raise SetupError(self.mistakes)
         return self.engine.apply(self.engine.policy, self.loop.clock()), ("a warning",)
 
-    def add_forward(self, forward: Forward) -> None:
+    def add_forward(self, forward: Forward) -> Sequence[str]:
         self.engine.add_forward(forward, self.loop.clock())
+        return self.doubts
 
     def remove_forward(self, name: str) -> None:
         self.engine.remove_forward(name, self.loop.clock())

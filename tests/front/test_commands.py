@@ -142,8 +142,34 @@ def test_idle_times_are_set_and_shown(gateway: Running, ipmasq: Ipmasq):
     assert "udp              30s\n" in shown
     assert shown == ipmasq("timeouts", "show").stdout
     assert json.loads(ipmasq("timeouts", "show", "--json").stdout)["icmp"] == 5
-    for wrong in ("udp=soon", "udp", "colour=3", "udp=0"):
-        assert ipmasq("timeouts", "set", wrong).returncode == 2
+    for wrong, said in (
+        ("udp=soon", 'udp: "soon" is not a duration'),
+        ("udp", "udp: write NAME=TIME, such as udp=2m"),
+        ("colour=3", "there are tcp_established, tcp_opening, tcp_closing, udp, icmp, fragment"),
+        ("udp=0", "it must be more than 0 seconds"),
+        ("udp=9999d", "863913600 is too large; at most 31536000"),
+    ):
+        done = ipmasq("timeouts", "set", wrong)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+
+
+def test_idle_times_that_are_too_short_are_warned_of_as_in_the_file(
+    gateway: Running, ipmasq: Ipmasq
+):
+    done = ipmasq("timeouts", "set", "udp=30s", "icmp=2m")
+    warning = "udp: 30s is below the 2m of RFC 4787 REQ-5 (row 4787-5)"
+    assert (done.returncode, done.stderr) == (0, f"ipmasq: warning: {warning}\n")
+    done = ipmasq("timeouts", "set", "udp=30s", "--json")
+    assert (json.loads(done.stdout)["udp"], warning in done.stderr) == (30, True)
+    assert ipmasq("timeouts", "set", "udp=2m").stderr == ""
+
+
+def test_a_doubtful_forward_is_published_and_warned_of(gateway: Running, ipmasq: Ipmasq):
+    gateway.gateway.doubts = ("this host serves port 22 itself",)
+    done = ipmasq("forward", "add", "tcp", "22", "10.0.0.2", "--json")
+    assert (done.returncode, "warnings" in json.loads(done.stdout)) == (0, False)
+    assert done.stderr == "ipmasq: warning: this host serves port 22 itself\n"
 
 
 def test_a_reload_shows_every_mistake_and_has_its_own_exit_code(gateway: Running, ipmasq: Ipmasq):

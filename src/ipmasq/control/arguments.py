@@ -153,12 +153,13 @@ def check(model: type[Arguments], given: dict[str, object]) -> Any:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        mistakes = [_mistake(each) for each in error.errors(include_url=False)]
+        known = ", ".join(model.model_fields) or "none"
+        mistakes = [_mistake(each, known) for each in error.errors(include_url=False)]
     raise RequestError(Kind.BAD_ARGUMENT, "; ".join(dict.fromkeys(mistakes)))
 
 
-def _mistake(error: Any) -> str:
+def _mistake(error: Any, known: str) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
-        return f"{name}: there is no such argument"
+        return f"{name}: there is no such argument; there are {known}"
     return f"{name}: {words.sentence(error)}"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from ipmasq.config import short_times
 from ipmasq.control import answers, arguments
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError, Row
@@ -48,8 +49,8 @@ def forward_add(context: Context, new: arguments.NewForward) -> Row:
     name = new.name or f"{protocol}-{new.ports}"
     forward = Forward(name, new.protocol, new.public, new.ports, new.inside, first)
     with _reported(name):
-        context.gateway.add_forward(forward)
-    return answers.forward(forward)
+        warnings = context.gateway.add_forward(forward)
+    return {**answers.forward(forward), "warnings": list(warnings)}
 
 
 def forward_remove(context: Context, which: arguments.Named) -> Row:
@@ -96,10 +97,12 @@ def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
     """Change idle times until the next restart or reload. Live flows follow them at once."""
     changed = new.model_dump(exclude_none=True)
     if not changed:
-        raise RequestError(Kind.BAD_ARGUMENT, "say which idle time to set")
+        names = ", ".join(arguments.NewTimeouts.model_fields)
+        raise RequestError(Kind.BAD_ARGUMENT, f"say which idle time to set: {names}")
     timeouts = replace(context.gateway.engine.policy.timeouts, **changed)
     context.gateway.set_timeouts(timeouts)
-    return answers.timeouts(timeouts)
+    warnings = [f"{name}: {message}" for name, message in short_times(changed)]
+    return {**answers.timeouts(timeouts), "warnings": warnings}
 
 
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Row]]] = {

@@ -32,7 +32,8 @@ class RunningGateway(Protocol):
         Raises SetupError with every mistake; then the old policy stays in force.
         """
 
-    def add_forward(self, forward: Forward) -> None: ...
+    def add_forward(self, forward: Forward) -> Sequence[str]:
+        """Publish it; what is doubtful about it, a sentence each."""
 
     def remove_forward(self, name: str) -> None: ...
 

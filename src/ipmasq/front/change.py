@@ -55,6 +55,7 @@ def forward_add(
             public=public,
             name=name,
         )
+    _warn(added)
     if as_json:
         output.say_json(added)
     else:
@@ -156,13 +157,17 @@ def timeouts_set(
 
     wanted: dict[str, float] = {}
     for setting in settings:
-        name, _, text = setting.partition("=")
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise give_up(f"{setting}: write NAME=TIME, such as udp=2m", Code.USAGE)
         try:
             wanted[name] = duration(float(text) if text.isdigit() else text)
         except ValueError as error:
             raise give_up(f"{name}: {error}", Code.USAGE) from None
     with ask(socket) as gateway:
-        _say_timeouts(gateway.ask("timeouts_set", **wanted), as_json)
+        found = gateway.ask("timeouts_set", **wanted)
+    _warn(found)
+    _say_timeouts(found, as_json)
 
 
 def _say_timeouts(found: dict[str, Any], as_json: bool) -> None:
@@ -212,9 +217,13 @@ def reload(socket: Socket = SOCKET) -> None:
     """
     with ask(socket) as gateway:
         done = gateway.ask("reload")
-    for warning in done["warnings"]:
-        output.complain(f"warning: {warning}")
+    _warn(done)
     output.say(f"reloaded; {done['closed']} flows were no longer allowed")
+
+
+def _warn(answer: dict[str, Any]) -> None:
+    for warning in answer.pop("warnings", ()):
+        output.complain(f"warning: {warning}")
 
 
 def _change(socket: str, done: str, request: str, **arguments: object) -> None:

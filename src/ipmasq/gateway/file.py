@@ -19,15 +19,20 @@ from ipmasq.config import (
     resolve,
     review,
 )
+from ipmasq.config.model import ControlTable
 from ipmasq.core.policy import HelperUse
 from ipmasq.gateway.host import ports_in_use
 from ipmasq.gateway.setup import Setup, SetupError
+
+NEEDS_A_RESTART = "has changed: the control socket stays as it is until a restart"
 
 
 class File:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         self._loaded: Loaded | None = None
+        self._control: ControlTable | None = None
+        """What it said of the control socket when the gateway started."""
         self._given: dict[str, tuple[str, frozenset[int] | None]] = {}
         """Helpers that the operator loaded: what they are found by, and ports unless the usual ones."""
 
@@ -42,7 +47,11 @@ class File:
             raise SetupError([str(loaded.problem(place, lacking(outside, here)))])
         setup = _setup(loaded, here)
         self._loaded, self._given = loaded, {}
-        return replace(setup, warnings=tuple(map(str, report.warnings)))
+        self._control = self._control or loaded.config.control
+        warnings = [*report.warnings]
+        if loaded.config.control != self._control:
+            warnings.append(loaded.problem(("control",), NEEDS_A_RESTART))
+        return replace(setup, warnings=tuple(map(str, warnings)))
 
     def adapt(self) -> Setup:
         return _setup(self._loaded, read_surroundings()) if self._loaded else self.read()

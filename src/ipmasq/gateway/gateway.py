@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from typing import Any
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
+from ipmasq.gateway.changes import discarded, doubts_about
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
@@ -168,10 +170,20 @@ class Gateway:
     def reload(self) -> tuple[int, Sequence[str]]:
         """Go on under the changed file: how many flows it closed, and warnings.
 
-        Raises SetupError with every mistake; then the running policy stays.
+        Raises SetupError with every mistake, which are logged too; then the running policy stays.
         """
+        try:
+            return self._reload()
+        except SetupError as error:
+            for mistake in error.mistakes:
+                log.error("not reloaded: %s", mistake)
+            raise
+
+    def _reload(self) -> tuple[int, Sequence[str]]:
         setup = self._configuration.read()
         before, running = self._setup, self.engine.policy
+        made = replace(running, helpers=tuple(self._helpers.values()))
+        told = [*setup.warnings, *discarded(before.policy, made, setup.policy)]
         helpers = self._helpers
         self._helpers = {use.name: use for use in setup.policy.helpers}
         try:
@@ -185,18 +197,24 @@ class Gateway:
             except PlaneError as worse:
                 log.error("going back: %s", worse)
             raise SetupError([str(error)]) from error
+        for warning in told:
+            log.warning("%s", warning)
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
-        return closed, setup.warnings
+        return closed, told
 
-    def add_forward(self, forward: Forward) -> None:
-        """Raises ValueError if the name is taken, another forward overlaps, or the host cannot do
-        without these ports."""
+    def add_forward(self, forward: Forward) -> Sequence[str]:
+        """What `check` would warn of. Raises ValueError if the name is taken, another forward overlaps, or
+        the host cannot do without these ports."""
+        warnings = doubts_about(forward, self.engine.policy, self._helpers.values())
         self.engine.add_forward(forward, self._loop.clock())
         try:
             self._drive.claim()
         except PlaneError as error:
             self.engine.remove_forward(forward.name, self._loop.clock())
             raise ValueError(str(error)) from error
+        for warning in warnings:
+            log.warning("forward %s: %s", forward.name, warning)
+        return warnings
 
     def remove_forward(self, name: str) -> None:
         """Raises KeyError. Its live flows stay."""
@@ -340,11 +358,8 @@ class Gateway:
         self._settling = None
 
     def _reload_on_signal(self) -> None:
-        try:
+        with suppress(SetupError):  # it is in the log
             self.reload()
-        except SetupError as error:
-            for mistake in error.mistakes:
-                log.error("not reloaded: %s", mistake)
 
     def _summary(self) -> str:
         networks = ", ".join(map(str, self.engine.policy.inside))

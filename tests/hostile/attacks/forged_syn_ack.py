@@ -30,4 +30,4 @@ def attack(network: Network) -> Verdict:
         time.sleep(0.3)
         after = network.gateway.flow(ghost.near, ghost.far)
         states.append(f"port {port}: {after['state'] if after else 'forgotten'}")
-    return held_if(all(state.endswith("init") for state in states), ", ".join(states))
+    return held_if(all(state.endswith("SYN_SENT") for state in states), ", ".join(states))

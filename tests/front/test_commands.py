@@ -104,6 +104,18 @@ def test_a_server_is_published_and_withdrawn(gateway: Running, ipmasq: Ipmasq):
     assert ipmasq("forward", "add", "tcp", "no", "10.0.0.2").returncode == 2
 
 
+def test_a_saved_change_says_where(gateway: Running, ipmasq: Ipmasq):
+    for command, done in (
+        (("forward", "add", "tcp", "21", "10.0.0.2", "--name", "x"), "forward x: "),
+        (("forward", "del", "x"), "forward x is removed"),
+        (("helper", "unload", "finger"), "helper finger is unloaded"),
+        (("helper", "load", "finger"), "helper finger is loaded"),
+    ):
+        said = ipmasq(*command, "--save").stdout
+        assert said.startswith(done)
+        assert said.endswith("; saved in gateway.saved.toml\n")
+
+
 def test_flows_are_closed(gateway: Running, ipmasq: Ipmasq):
     numbers = gateway.open_udp(port=5000), gateway.open_udp(port=5001)
     assert ipmasq("close", *numbers).returncode == 0

@@ -134,3 +134,43 @@ def test_a_gateway_is_not_started_at_an_interface_that_is_not_there(
     start = f"{toml}:3: gateway.outside: this machine has no interface gone0; "
     assert mistake.startswith(start)
     assert "go" in mistake.removeprefix(start)
+
+
+def test_what_is_saved_survives_a_reload_and_a_restart(network: Network, toml: Path) -> None:
+    code = toml.parent / "finger.py"
+    code.write_text(HELPER.format(greeting="hello"))
+    web = Forward("web", 6, None, PortRange(80, 80), to_address(INSIDE_HOST), 8080)
+
+    def begun() -> Gateway:
+        gateway = Gateway(File(toml), Loop(), toml.parent / "record", plane="tun")
+        gateway.start()
+        return gateway
+
+    def there(gateway: Gateway) -> tuple[set[str], set[str]]:
+        engine = gateway.engine
+        return {each.name for each in engine.forwards()}, {each.name for each in engine.helpers()}
+
+    with network.at("gw"):
+        gateway = begun()
+        try:
+            gateway.add_forward(web, save=True)
+            gateway.load_helper(None, str(code), None, save=True)
+            assert gateway.reload() == (0, [])
+            assert there(gateway) == ({"web"}, {"ftp", "finger"})
+        finally:
+            gateway.stop()
+        gateway = begun()
+        try:
+            assert there(gateway) == ({"web"}, {"ftp", "finger"})
+            gateway.remove_forward("web", save=True)
+            gateway.unload_helper("finger", save=True)
+            with pytest.raises(KeyError):
+                gateway.remove_forward("web", save=True)
+            assert gateway.reload() == (0, [])
+            assert there(gateway) == (set(), {"ftp"})
+            toml.with_name("gateway.saved.toml").write_text("[limits]\n")
+            with pytest.raises(ValueError, match=r"gateway\.saved\.toml"):
+                gateway.add_forward(web, save=True)
+            assert there(gateway) == (set(), {"ftp"}), "what cannot be saved is not done"
+        finally:
+            gateway.stop()

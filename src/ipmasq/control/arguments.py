@@ -108,6 +108,10 @@ class Named(Arguments):
     name: NameText
 
 
+class Saved(Named):
+    save: bool = False
+
+
 class NewForward(Arguments):
     protocol: ProtocolText = 6
     ports: PortsText
@@ -115,6 +119,7 @@ class NewForward(Arguments):
     inside_port: RealPort | None = None
     public: AddressText | None = None
     name: NameText | None = None
+    save: bool = False
 
 
 class WouldBe(Arguments):
@@ -137,6 +142,7 @@ class NewHelper(Arguments):
     name: NameText | None = None
     file: str | None = None
     ports: tuple[RealPort, ...] | None = None
+    save: bool = False
 
 
 class NewTimeouts(Arguments):

@@ -27,6 +27,10 @@ def _reported(what: str) -> Iterator[None]:
         raise RequestError(Kind.REFUSED, str(error)) from None
 
 
+def _saved(context: Context, save: bool) -> Row:
+    return {"saved": context.gateway.saved_path} if save else {}
+
+
 def reload(context: Context, _: arguments.Nothing) -> Row:
     """Read the configuration file again and go on under it."""
     try:
@@ -49,15 +53,15 @@ def forward_add(context: Context, new: arguments.NewForward) -> Row:
     name = new.name or f"{protocol}-{new.ports}"
     forward = Forward(name, new.protocol, new.public, new.ports, new.inside, first)
     with _reported(name):
-        warnings = context.gateway.add_forward(forward)
-    return {**answers.forward(forward), "warnings": list(warnings)}
+        warnings = context.gateway.add_forward(forward, new.save)
+    return {**answers.forward(forward), "warnings": list(warnings), **_saved(context, new.save)}
 
 
-def forward_remove(context: Context, which: arguments.Named) -> Row:
+def forward_remove(context: Context, which: arguments.Saved) -> Row:
     """Publish it no longer. Its live flows stay."""
     with _reported(f"forward {which.name}"):
-        context.gateway.remove_forward(which.name)
-    return {"name": which.name}
+        context.gateway.remove_forward(which.name, which.save)
+    return {"name": which.name, **_saved(context, which.save)}
 
 
 def close(context: Context, which: arguments.WhichFlow) -> Row:
@@ -75,8 +79,8 @@ def helper_load(context: Context, new: arguments.NewHelper) -> Row:
         # Code from a file runs as the gateway: that would be more than the socket's group has.
         raise RequestError(Kind.FORBIDDEN, "only root may load a helper from a file")
     with _reported(f"helper {new.name or new.file}"):
-        name = context.gateway.load_helper(new.name, new.file, new.ports)
-    return {"name": name}
+        name = context.gateway.load_helper(new.name, new.file, new.ports, new.save)
+    return {"name": name, **_saved(context, new.save)}
 
 
 def helper_reload(context: Context, which: arguments.Named) -> Row:
@@ -86,11 +90,11 @@ def helper_reload(context: Context, which: arguments.Named) -> Row:
     return {"name": which.name}
 
 
-def helper_unload(context: Context, which: arguments.Named) -> Row:
+def helper_unload(context: Context, which: arguments.Saved) -> Row:
     """Use a helper no longer. Its connections stay."""
     with _reported(f"helper {which.name}"):
-        context.gateway.unload_helper(which.name)
-    return {"name": which.name}
+        context.gateway.unload_helper(which.name, which.save)
+    return {"name": which.name, **_saved(context, which.save)}
 
 
 def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
@@ -108,10 +112,10 @@ def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Row]]] = {
     "reload": (arguments.Nothing, reload),
     "forward_add": (arguments.NewForward, forward_add),
-    "forward_remove": (arguments.Named, forward_remove),
+    "forward_remove": (arguments.Saved, forward_remove),
     "close": (arguments.WhichFlow, close),
     "helper_load": (arguments.NewHelper, helper_load),
     "helper_reload": (arguments.Named, helper_reload),
-    "helper_unload": (arguments.Named, helper_unload),
+    "helper_unload": (arguments.Saved, helper_unload),
     "timeouts_set": (arguments.NewTimeouts, timeouts_set),
 }

@@ -1,9 +1,9 @@
-"""Commands that change a running gateway: until its next restart or reload."""
+"""Commands that change a running gateway: until its next restart or reload, or with --save for good."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -21,6 +21,9 @@ helper = typer.Typer(
 timeouts = typer.Typer(help="Show or set idle times.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
+Save: TypeAlias = Annotated[
+    bool, typer.Option("--save", help="In a file beside the configuration, too: it stays so.")
+]
 
 
 @forward.command("add")
@@ -34,6 +37,7 @@ def forward_add(
     public: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="At this public address only.")
     ] = None,
+    save: Save = False,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
@@ -54,6 +58,7 @@ def forward_add(
             inside_port=port or None,
             public=public,
             name=name,
+            save=save or None,
         )
     _warn(added)
     if as_json:
@@ -61,18 +66,19 @@ def forward_add(
     else:
         where = f"{added['public'] or '*'}:{added['ports']}"
         to = f"{added['inside']}:{added['inside_ports']}"
-        output.say(f"forward {added['name']}: {added['protocol']} {where} -> {to}")
+        output.say(f"forward {added['name']}: {added['protocol']} {where} -> {to}{_saved(added)}")
 
 
 @forward.command("del")
-def forward_del(name: Name, socket: Socket = SOCKET) -> None:
+def forward_del(name: Name, save: Save = False, socket: Socket = SOCKET) -> None:
     """Publish a server no longer. Its live flows stay.
 
     \b
     Example:
       ipmasq forward del ftp
     """
-    _change(socket, f"forward {name} is removed; its live flows stay", "forward_remove", name=name)
+    done = f"forward {name} is removed; its live flows stay"
+    _change(socket, done, "forward_remove", name=name, save=save or None)
 
 
 @helper.command("load")
@@ -84,6 +90,7 @@ def helper_load(
         list[int] | None,
         typer.Option("--port", help="Instead of the usual ports; may be repeated."),
     ] = None,
+    save: Save = False,
     socket: Socket = SOCKET,
 ) -> None:
     """Use a helper. A file runs with the gateway's rights: only root may load one.
@@ -100,19 +107,22 @@ def helper_load(
             raise give_up(f"there is no file {wanted}")
     with ask(socket) as gateway:
         name = None if file else wanted
-        loaded = gateway.ask("helper_load", name=name, file=file, ports=port or None)
-    output.say(f"helper {loaded['name']} is loaded")
+        loaded = gateway.ask(
+            "helper_load", name=name, file=file, ports=port or None, save=save or None
+        )
+    output.say(f"helper {loaded['name']} is loaded{_saved(loaded)}")
 
 
 @helper.command("unload")
-def helper_unload(name: Name, socket: Socket = SOCKET) -> None:
+def helper_unload(name: Name, save: Save = False, socket: Socket = SOCKET) -> None:
     """Use a helper no longer. Its connections stay.
 
     \b
     Example:
       ipmasq helper unload ftp
     """
-    _change(socket, f"helper {name} is unloaded; its connections stay", "helper_unload", name=name)
+    done = f"helper {name} is unloaded; its connections stay"
+    _change(socket, done, "helper_unload", name=name, save=save or None)
 
 
 @helper.command("reload")
@@ -228,5 +238,9 @@ def _warn(answer: dict[str, Any]) -> None:
 
 def _change(socket: str, done: str, request: str, **arguments: object) -> None:
     with ask(socket) as gateway:
-        gateway.ask(request, **arguments)
-    output.say(done)
+        answer = gateway.ask(request, **arguments)
+    output.say(f"{done}{_saved(answer)}")
+
+
+def _saved(answer: dict[str, Any]) -> str:
+    return f"; saved in {answer['saved']}" if "saved" in answer else ""

@@ -8,6 +8,7 @@ import typer
 
 from ipmasq.control.client import Client
 from ipmasq.control.protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
+from ipmasq.front import completing
 
 Socket: TypeAlias = Annotated[
     str,
@@ -26,7 +27,10 @@ Protocol: TypeAlias = Annotated[
     str | None, typer.Option(metavar="tcp|udp|icmp", help="Only of this protocol.")
 ]
 Helper: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Only what this helper watches.")
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Only what this helper watches.", autocompletion=completing.helpers
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from ipmasq.control.protocol import Kind, RequestError
-from ipmasq.front import output
+from ipmasq.front import completing, output
 from ipmasq.front.asking import SOCKET, Json, Socket, ask
 from ipmasq.front.exits import Code, give_up
 
@@ -20,7 +20,8 @@ helper = typer.Typer(
 )
 timeouts = typer.Typer(help="Show or set idle times.", no_args_is_help=True, rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(metavar="NAME")]
+ForwardName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.forwards)]
+HelperName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.helpers)]
 Save: TypeAlias = Annotated[
     bool, typer.Option("--save", help="In a file beside the configuration, too: it stays so.")
 ]
@@ -70,7 +71,7 @@ def forward_add(
 
 
 @forward.command("del")
-def forward_del(name: Name, save: Save = False, socket: Socket = SOCKET) -> None:
+def forward_del(name: ForwardName, save: Save = False, socket: Socket = SOCKET) -> None:
     """Publish a server no longer. Its live flows stay.
 
     \b
@@ -84,7 +85,12 @@ def forward_del(name: Name, save: Save = False, socket: Socket = SOCKET) -> None
 @helper.command("load")
 def helper_load(
     wanted: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="An installed helper, or a Python file.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="An installed helper, or a Python file.",
+            autocompletion=completing.installed,
+        ),
     ],
     port: Annotated[
         list[int] | None,
@@ -114,7 +120,7 @@ def helper_load(
 
 
 @helper.command("unload")
-def helper_unload(name: Name, save: Save = False, socket: Socket = SOCKET) -> None:
+def helper_unload(name: HelperName, save: Save = False, socket: Socket = SOCKET) -> None:
     """Use a helper no longer. Its connections stay.
 
     \b
@@ -126,7 +132,7 @@ def helper_unload(name: Name, save: Save = False, socket: Socket = SOCKET) -> No
 
 
 @helper.command("reload")
-def helper_reload(name: Name, socket: Socket = SOCKET) -> None:
+def helper_reload(name: HelperName, socket: Socket = SOCKET) -> None:
     """Load a helper's changed code. Its connections go on with it.
 
     \b
@@ -152,7 +158,11 @@ def timeouts_show(as_json: Json = False, socket: Socket = SOCKET) -> None:
 def timeouts_set(
     settings: Annotated[
         list[str],
-        typer.Argument(metavar="NAME=TIME...", help='Time: seconds, or "90s", "2h4m".'),
+        typer.Argument(
+            metavar="NAME=TIME...",
+            help='Time: seconds, or "90s", "2h4m".',
+            autocompletion=completing.timeouts,
+        ),
     ],
     as_json: Json = False,
     socket: Socket = SOCKET,
@@ -191,7 +201,12 @@ def _say_timeouts(found: dict[str, Any], as_json: bool) -> None:
 
 
 def close(
-    flows: Annotated[list[int], typer.Argument(metavar="FLOW...", help="As `show flows` says.")],
+    flows: Annotated[
+        list[int],
+        typer.Argument(
+            metavar="FLOW...", help="As `show flows` says.", autocompletion=completing.flows
+        ),
+    ],
     socket: Socket = SOCKET,
 ) -> None:
     """Forget flows. What comes after is dropped, or opens a new one.

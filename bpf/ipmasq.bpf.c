@@ -10,6 +10,7 @@
  */
 #include "kernel.h"
 #include "layout.h"
+#include "once.h"
 #include "police.h"
 #include "tc.h"
 #include "xdp.h"
@@ -32,6 +33,16 @@ SEC("xdp") int xdp_outside(struct xdp_md *context) { return xdp(context, OUTSIDE
 /* Where packets leave the kernel for the engine. */
 SEC("tc") int up_inside(struct __sk_buff *skb) { return up(skb, INSIDE); }
 SEC("tc") int up_outside(struct __sk_buff *skb) { return up(skb, OUTSIDE); }
+
+/* Past the host's firewall once. */
+SEC("tc") int enter_inside_ethernet(struct __sk_buff *skb) { return enter_inside(skb, ETH_HLEN); }
+SEC("tc") int enter_inside_bare(struct __sk_buff *skb) { return enter_inside(skb, 0); }
+SEC("tc") int enter_outside_ethernet(struct __sk_buff *skb) { return enter_outside(skb, ETH_HLEN); }
+SEC("tc") int enter_outside_bare(struct __sk_buff *skb) { return enter_outside(skb, 0); }
+SEC("tc") int leave_outside_ethernet(struct __sk_buff *skb) { return leave_outside(skb, ETH_HLEN); }
+SEC("tc") int leave_outside_bare(struct __sk_buff *skb) { return leave_outside(skb, 0); }
+SEC("tc") int down_from_inside(struct __sk_buff *skb) { return down_inside(skb); }
+SEC("tc") int down_from_outside(struct __sk_buff *skb) { return down_outside(skb); }
 
 /* On the far end of a veth pair, which takes redirected packets only if it has a program. */
 SEC("xdp") int xdp_pass(void *context) { (void)context; return XDP_PASS; }

@@ -46,6 +46,13 @@ static long (*const bpf_skb_change_head)(struct __sk_buff *skb, __u32 length,
 static long (*const bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
 static long (*const bpf_fib_lookup)(void *context, struct bpf_fib_lookup *params, int size,
 				    __u32 flags) = (void *)69;
+static struct bpf_sock *(*const bpf_sk_lookup_udp)(void *context, struct bpf_sock_tuple *tuple,
+						   __u32 size, __u64 netns,
+						   __u64 flags) = (void *)85;
+static long (*const bpf_sk_release)(void *socket) = (void *)86;
+static struct bpf_sock *(*const bpf_skc_lookup_tcp)(void *context, struct bpf_sock_tuple *tuple,
+						    __u32 size, __u64 netns,
+						    __u64 flags) = (void *)99;
 static long (*const bpf_redirect_neigh)(__u32 ifindex, struct bpf_redir_neigh *params, int size,
 					__u64 flags) = (void *)152;
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;

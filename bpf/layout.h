@@ -50,8 +50,8 @@ struct half {
 	/* The report. What is not believed is counted in `traffic` only. */
 	__u32 seen;	     /* CLOCK_MONOTONIC in units of 2^20 ns, modulo 2^32 */
 	__u64 traffic;	     /* packets << TRAFFIC_SHIFT | bytes: one addition counts both */
-	__u32 end;	     /* TCP: sequence number after the latest segment; otherwise 0 */
-	__u32 acknowledged;  /* TCP: latest acknowledgment number; otherwise 0 */
+	__u32 end;	     /* TCP: how far its speaker has come, as `farther` has it; otherwise 0 */
+	__u32 acknowledged;  /* TCP: likewise, of its acknowledgment number; otherwise 0 */
 };
 
 /* A place in the table: one line of the processor's cache, and no more is touched for a packet. IPv6
@@ -72,6 +72,9 @@ struct device {
 
 #define DEVICES 64
 
+/* Of `skb->mark`: on its way past the firewall, between an inside interface and the outside one. */
+#define ADMITTED 0x10000000
+
 #define TIME_SHIFT 20
 #define TRAFFIC_SHIFT 38 /* 256 GB and 67 million packets between two looks */
 
@@ -84,6 +87,11 @@ struct state {
 	__u32 homes;  /* slots that can be a home; WINDOW more stand behind them */
 	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
 	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
+	/* once.h */
+	__u32 outside; /* the outside interface */
+	__u32 twice;   /* packets pass the host's firewall twice, as without programs */
+	__u8 address[6];
+	__u16 ethernet; /* whether it has a link layer, and this address there */
 };
 
 /* Who pays for a packet that goes up to the engine (police.h). */

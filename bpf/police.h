@@ -5,6 +5,7 @@
  *
  *   packets of a flow       from the flow's account, if it is TCP, and then by its inside host
  *   others, from inside     by the host that sent them, and then by all hosts together
+ *   to a socket             of this host's, from outside: by that socket's port
  *   others, from outside    by all strangers together
  *
  * TCP that goes on in the engine's care is a control connection: one has little to say, and may spend a
@@ -30,8 +31,18 @@
 struct copy {
 	__u32 aligns; /* addresses and ports on eight bytes, to be read in words */
 	struct iphdr ip;
-	__u32 ports;
+	__u32 ports; /* source and destination, as they stand in the packet; 0: none */
 } __attribute__((aligned(8)));
+
+static always_inline __be16 source_port(const struct copy *packet)
+{
+	return ((const __be16 *)&packet->ports)[0];
+}
+
+static always_inline __be16 destination_port(const struct copy *packet)
+{
+	return ((const __be16 *)&packet->ports)[1];
+}
 
 static always_inline int pay(enum account kind, enum side side, __u32 whose, __u64 now)
 {
@@ -70,6 +81,27 @@ static always_inline int pay_for_flow(const struct key *key, const struct slot *
 	return pay(HOST, side, host, now);
 }
 
+/* Whether it finds a socket of the host's, such as a resolver's. The engine decides whether it gets it. */
+static always_inline int is_for_a_socket(struct __sk_buff *skb, const struct copy *packet)
+{
+	struct bpf_sock_tuple tuple = { .ipv4 = {
+		.saddr = packet->ip.saddr,
+		.daddr = packet->ip.daddr,
+		.sport = source_port(packet),
+		.dport = destination_port(packet),
+	} };
+	struct bpf_sock *socket = 0;
+
+	if (packet->ip.protocol == IPPROTO_UDP)
+		socket = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	else if (packet->ip.protocol == IPPROTO_TCP)
+		socket = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return 0;
+	bpf_sk_release(socket);
+	return 1;
+}
+
 static always_inline int may_go_up(struct __sk_buff *skb, enum side side)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
@@ -83,9 +115,11 @@ static always_inline int may_go_up(struct __sk_buff *skb, enum side side)
 	    !bpf_skb_load_bytes(skb, packet.ip.ihl * 4, &packet.ports, sizeof(packet.ports))) {
 		write_key(&key, (const void *)&packet.ip.saddr, packet.ip.protocol, side);
 		slot = find(&key);
+		if (slot)
+			return pay_for_flow(&key, slot, now);
+		if (side == OUTSIDE && is_for_a_socket(skb, &packet))
+			return pay(FLOW, side, destination_port(&packet), now);
 	}
-	if (slot)
-		return pay_for_flow(&key, slot, now);
 	if (side == INSIDE && !pay(OPENINGS, side, packet.ip.saddr, now))
 		return 0;
 	return pay(STRANGERS, side, 0, now);

@@ -7,6 +7,7 @@
 #include "layout.h"
 #include "parse.h"
 
+#define LATE 65536U /* bytes */
 #define ONE_HOP_LESS ((__u16)~swap16(0x0100)) /* a difference: the time to live is a high byte */
 
 /* The IP header, and the ports behind it. */
@@ -44,13 +45,20 @@ static always_inline int is_believable(const struct half *half, const struct fac
 	       is_near(facts->acknowledged, half->acknowledged, reach);
 }
 
+/* The farther of two numbers: what comes late, or is repeated, does not take a place back. See `LATE` in
+ * src/ipmasq/core/flow.py. */
+static always_inline __u32 farther(__u32 known, __u32 number)
+{
+	return known - number <= LATE ? known : number;
+}
+
 /* What is not believed is forwarded and counted, and changes nothing by which the engine judges. */
 static always_inline void report(struct half *half, const struct facts *facts, __u64 now)
 {
 	if (is_believable(half, facts)) {
 		half->seen = now;
-		half->end = facts->end;
-		half->acknowledged = facts->acknowledged;
+		half->end = farther(half->end, facts->end);
+		half->acknowledged = farther(half->acknowledged, facts->acknowledged);
 	}
 	__sync_fetch_and_add(&half->traffic, (1ULL << TRAFFIC_SHIFT) + facts->total);
 }

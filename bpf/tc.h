@@ -137,7 +137,11 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 static always_inline int tc(struct __sk_buff *skb, __u32 link, enum side side)
 {
 	enum reason why = FORWARDED;
-	int verdict = tc_forward(skb, link, side, &why);
+	int verdict;
+
+	if (side == OUTSIDE && skb->mark & ADMITTED)
+		return TC_ACT_UNSPEC; /* It was here before (once.h). */
+	verdict = tc_forward(skb, link, side, &why);
 
 	if (why)
 		count(TC, why);

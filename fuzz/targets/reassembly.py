@@ -6,7 +6,7 @@ Fragments have options of every length, any offset, any size, and few identifica
 from __future__ import annotations
 
 from fuzz.choices import Choices
-from ipmasq.core.reassembly import MOST_PIECES, Datagram, Reassembly
+from ipmasq.core.reassembly import MOST_PIECES, Datagram, Reassembly, Whole
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
@@ -40,8 +40,9 @@ def one_input(data: bytes) -> None:
         pieces = given.setdefault(key, [])
         pieces.append((header.offset, fragment[header.length :], fragment[: header.length]))
         answer = reassembly.add(Packet(bytearray(fragment)), header, side, 1.0)
-        if isinstance(answer, Packet):
-            _is_made_of(bytes(answer.data), pieces)
+        if isinstance(answer, Whole):
+            _is_made_of(bytes(answer.packet.data), pieces)
+            assert answer.largest in {len(piece) + len(first) for _, piece, first in pieces}
         elif isinstance(answer, Datagram):
             datagrams.append(answer)
         else:
@@ -68,11 +69,10 @@ def _is_made_of(whole: bytes, given: list[tuple[int, bytes, bytes]]) -> None:
 
 
 def _alike(first: bytes, header: bytes) -> bool:
-    """But for total length, fragment field (its flag DF stays) and checksum."""
+    """But for total length, fragment field and checksum."""
     return (
         first[:2] == header[:2]
         and first[4:6] == header[4:6]
-        and first[6] & 0x40 == header[6] & 0x40
         and first[8:10] == header[8:10]
         and first[12:] == header[12:]
     )

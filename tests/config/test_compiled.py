@@ -35,7 +35,11 @@ def test_a_short_file_means_the_defaults_of_the_policy(tmp_path: Path):
     defaults = Policy(
         inside=(to_network("10.0.0.0/24"),), public=(to_address("203.0.113.1"),), own=own
     )
-    assert replace(policy, helpers=()) == defaults
+    ours = {"helpers": (), "ports": defaults.ports, "limits": defaults.limits}
+    assert replace(policy, **ours) == defaults
+    # What this host does not take for itself; a host leaves a quarter of it to others.
+    assert str(policy.ports) == "1024-32767, 61000-65535"
+    assert policy.limits == replace(defaults.limits, ports_per_host=27_210)
     (ftp,) = policy.helpers
     assert (ftp.name, ftp.make, ftp.protocol, ftp.ports) == ("ftp", Ftp, 6, {21})
     assert (ftp.orthogonal, ftp.on_failure) == (True, OnFailure.PASS)

@@ -27,7 +27,7 @@ TRIGGER = "[[trigger]]\nports = 1\nopens = 2\n"
         'public = "203.0.113.300"  #! gateway.public: "203.0.113.300" is not an IPv4 address',
         'public = ["203.0.0.0/8"]  #! has more than 65,536 addresses',
         'ports = "65095-61000"  #! the range "65095-61000" is reversed; write "61000-65095"',
-        "ports = [1, 2]  #! one port or one range is meant here",
+        "data_ports = []  #! there is no port in an empty list",
         'ports = "61000-70000"  #! there is no port 70000',
         'data_ports = "many"  #! "many" is not a port',
         'mapping = "any"  #! "any" is none of "endpoint-independent", "address-dependent", "addr',

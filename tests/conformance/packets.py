@@ -132,7 +132,8 @@ def error(
 
 
 def fragments(packet: bytes, *sizes: int) -> list[bytes]:
-    """The packet cut into fragments of `sizes` payload bytes (multiples of 8) and the rest."""
+    """The packet cut into fragments of `sizes` payload bytes (multiples of 8) and the rest; with DF if it has."""
+    flags = int.from_bytes(packet[6:8], "big") & DF
     source, destination = packet[12:16], packet[16:20]
     payload, pieces, at = packet[20:], [], 0
     for size in (*sizes, len(payload)):
@@ -146,13 +147,38 @@ def fragments(packet: bytes, *sizes: int) -> list[bytes]:
                 piece,
                 ttl=packet[8],
                 identification=int.from_bytes(packet[4:6], "big"),
-                fragment=more | at // 8,
+                fragment=flags | more | at // 8,
             )
         )
         at += len(piece)
         if at >= len(payload):
             break
     return pieces
+
+
+def joined(pieces: list[bytes]) -> bytes:
+    """The datagram that a host makes of all its fragments, without DF. Raises AssertionError unless they
+    are one: of the same source, destination, protocol and identification, and without holes."""
+    assert len({piece[4:6] + piece[9:10] + piece[12:20] for piece in pieces}) == 1
+    fields = [int.from_bytes(piece[6:8], "big") for piece in pieces]
+    payload = b""
+    for field, piece in sorted(zip(fields, pieces, strict=True), key=lambda each: each[0] & 0x1FFF):
+        assert (field & 0x1FFF) * 8 == len(payload)
+        payload += piece[20:]
+    assert [bool(field & MF) for field in sorted(fields, key=lambda field: field & 0x1FFF)] == [
+        *[True] * (len(pieces) - 1),
+        False,
+    ]
+    first = pieces[0]
+    return ip(
+        first[12:16],
+        first[16:20],
+        first[9],
+        payload,
+        ttl=first[8],
+        identification=int.from_bytes(first[4:6], "big"),
+        fragment=0,
+    )
 
 
 class Facts(NamedTuple):
@@ -237,12 +263,14 @@ def agree_with_scapy(data: bytes) -> None:
     if any(option.option in (3, 9) for option in packet.options):
         return  # it sums up the end of a source route, which no NAT looks at
     del anew.chksum
-    for layer in (inet.TCP, inet.UDP, inet.ICMP):
+    # A fragment does not have all that the other checksum is about.
+    layers = () if int(packet.flags) & 1 or packet.frag else (inet.TCP, inet.UDP, inet.ICMP)
+    for layer in layers:
         if layer in packet and packet[layer].chksum:
             del anew[layer].chksum
     written = inet.IP(bytes(anew))
     assert written.chksum == packet.chksum
-    for layer in (inet.TCP, inet.UDP, inet.ICMP):
+    for layer in layers:
         if layer in packet:
             # 0 and 0xFFFF are the same sum; only in UDP do they differ, and scapy writes 0xFFFF there.
             assert written[layer].chksum % 0xFFFF == packet[layer].chksum % 0xFFFF

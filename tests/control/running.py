@@ -18,6 +18,7 @@ from ipmasq.core.policy import Action, Forward, HelperUse, Policy, PortRange, Ru
 from ipmasq.core.side import Side
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import SetupError
+from ipmasq.gateway.usage import usage
 from ipmasq.wire.addresses import Address, to_address, to_network, to_text
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -65,7 +66,7 @@ class StandIn:
         policy = self.engine.policy
         return {
             "version": "test",
-            "flows": len(self.engine.table.flows),
+            **usage(self.engine.table),
             "ports": str(policy.ports),
             "public": [to_text(address) for address in policy.public],
         }

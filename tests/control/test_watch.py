@@ -31,6 +31,8 @@ VALUES: dict[str, Any] = {
     "Side": Side.INSIDE,
     "Speaker": Speaker.SERVER,
     "Endpoint": Endpoint(IN1, 5),
+    "Address": IN1,
+    "Address | None": IN1,
 }
 
 

@@ -174,3 +174,24 @@ def test_when_the_control_connection_ends_what_it_promised_ends_too() -> None:
     (ended,) = [e for e in talk.events if isinstance(e, events.ExpectationEnded)]
     assert ended.why is Why.MASTER_GONE
     talk.engine.check()
+
+
+@pytest.mark.parametrize("side", Side, ids=lambda side: side.name.lower())
+@pytest.mark.parametrize("bit", range(0, 160, 5))
+def test_a_damaged_packet_does_not_use_up_what_was_promised(side: Side, bit: int) -> None:
+    """A bit of its source port, say: its sender tries again, and its flow must still be expected."""
+    talk = Conversation().open()
+    if side is Side.OUTSIDE:
+        said = talk.client(b"PORT 10,0,0,2,4,1\r\n").payload[5:-2].split(b",")
+        ends = Endpoint(OUTSIDE.address, 20), Endpoint(PUBLIC, int(said[4]) * 256 + int(said[5]))
+    else:
+        talk.client(b"PASV\r\n")
+        talk.server(b"227 Entering Passive Mode (198,51,100,1,4,1)\r\n")
+        ends = INSIDE._replace(port=40001), Endpoint(OUTSIDE.address, 1025)
+    packet = build(*ends, Segment(0, 0, 1, 0, SYN, 1000, 0, 0, b""))
+    packet.data[20 + bit // 8] ^= 1 << bit % 8
+    talk.engine.receive(packet, side, talk.now)
+    flow = Transfer(talk, *ends, side)
+    flow.goes_on()
+    (view,) = (each for each in talk.engine.flows() if each.id == max(talk.engine.table.flows))
+    assert view.origin.startswith("expectation")

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.policy import PortRange
+from ipmasq.core.policy import PortRange, PortSet
 from ipmasq.core.ports import PortPool
 from ipmasq.wire.addresses import to_address
 
@@ -38,6 +38,22 @@ def test_barred_ports_are_passed_over_and_stay_free():
     assert pool.take(Random(3).randrange, barred) is None
     assert len(pool) == 9
     assert pool.take(Random(3).randrange, ()) in barred
+
+
+def test_ports_of_several_ranges_are_equally_likely():
+    pool = PortPool(17, to_address("203.0.113.1"), PortSet((PortRange(10, 29), PortRange(90, 109))))
+    chance, seen = Random(5).randrange, [0] * 120
+    for _ in range(4000):
+        port = pool.take(chance, ())
+        assert port is not None
+        seen[port] += 1
+        pool.hold(port, "somebody")
+        assert pool.at(port) == "somebody"
+        pool.give(port)
+    assert {port for port, count in enumerate(seen) if count} == {*range(10, 30), *range(90, 110)}
+    # Chi-squared with 39 degrees of freedom: more than 72.1 once in a thousand.
+    assert sum((count - 100) ** 2 / 100 for count in seen if count) < 72.1
+    assert [pool.at(port) for port in (9, 30, 60, 89, 110)] == [None] * 5
 
 
 def test_a_pool_knows_who_holds_what_and_nothing_of_other_ports():

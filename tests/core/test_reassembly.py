@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.reassembly import LARGEST, MOST_PIECES, SHARES, Datagram, Reassembly
+from ipmasq.core.reassembly import LARGEST, MOST_PIECES, SHARES, Datagram, Reassembly, Whole
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
@@ -19,7 +19,8 @@ from tests.conformance.world import IN1, IN2, OUT1
 def add(reassembly: Reassembly, data: bytes, side: Side = Side.INSIDE, note: object = None):
     header = ipv4.read(data)
     assert header is not None
-    return reassembly.add(Packet(bytearray(data), note=note), header, side, 15.0)
+    answer = reassembly.add(Packet(bytearray(data), note=note), header, side, 15.0)
+    return answer.packet if isinstance(answer, Whole) else answer
 
 
 @given(

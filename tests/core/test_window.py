@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipmasq.core.flow import LATE
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
@@ -206,10 +207,48 @@ def test_near_is_near_wherever_the_numbers_wrap(first, ahead, acked):
     out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=first).one
     start = (first + 1) % 2**32
     world.tcp(OUT1, 80, *out.source, SYN | ACK, seq=first, ack=start)
+    world.tcp(IN1, 4000, OUT1, 80, ACK, seq=start, ack=start)
+    world.now += 1
     world.tcp(IN1, 4000, OUT1, 80, ACK, seq=(start + ahead) % 2**32, ack=(start + acked) % 2**32)
     (flow,) = world.engine.table.flows.values()
-    assert flow.forth.end == (start + ahead) % 2**32
-    assert flow.forth.acknowledged == (start + acked) % 2**32
+    # What lies behind is believed, too, and takes nothing back.
+    assert flow.forth.end == (start + max(0, ahead)) % 2**32
+    assert flow.forth.acknowledged == (start + max(0, acked)) % 2**32
+    assert flow.seen == world.now
+
+
+@given(
+    first=st.integers(0, 2**32 - 1),
+    steps=st.lists(st.tuples(st.integers(-LATE, LATE), st.integers(-LATE, LATE)), max_size=8),
+)
+def test_a_place_is_the_farthest_that_was_seen_in_any_order(first, steps):
+    world = World()
+    out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=first).one
+    start = (first + 1) % 2**32
+    world.tcp(OUT1, 80, *out.source, SYN | ACK, seq=first, ack=start)
+    world.tcp(IN1, 4000, OUT1, 80, ACK, seq=start, ack=start)
+    (flow,) = world.engine.table.flows.values()
+    ends, acks = [0], [0]
+    for ahead, acked in steps:
+        if max(ends) - ahead > LATE or max(acks) - acked > LATE:
+            continue  # no window is that wide
+        ends.append(ahead)
+        acks.append(acked)
+        sequence, acknowledgment = (start + ahead) % 2**32, (start + acked) % 2**32
+        world.tcp(IN1, 4000, OUT1, 80, ACK, seq=sequence, ack=acknowledgment)
+    assert flow.forth.end == (start + max(ends)) % 2**32
+    assert flow.forth.acknowledged == (start + max(acks)) % 2**32
+
+
+def test_a_forged_segment_far_ahead_holds_no_place():
+    """It stands within a scaled window, so it is believed; what its speaker says next takes the place back."""
+    world = World()
+    out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=100, options=SCALED).one
+    world.tcp(OUT1, 80, *out.source, SYN | ACK, seq=500, ack=101, options=SCALED)
+    (flow,) = world.engine.table.flows.values()
+    for end, acknowledged in ((101 + 10 * LATE, 501), (101, 501 + 10 * LATE), (101, 501)):
+        world.tcp(IN1, 4000, OUT1, 80, ACK, seq=end, ack=acknowledged)
+        assert (flow.forth.end, flow.forth.acknowledged) == (end, acknowledged)
 
 
 @pytest.mark.parametrize("flags", [FIN | ACK, RST | ACK])

@@ -78,6 +78,19 @@ def test_status_is_shown(gateway: Running, ipmasq: Ipmasq):
     assert json.loads(ipmasq("status", "--json").stdout)["version"] == "test"
 
 
+def test_what_is_in_use_is_shown_with_what_there_may_be(gateway: Running, ipmasq: Ipmasq):
+    assert "none in use" in ipmasq("status").stdout
+    gateway.open_udp()
+    lines = dict(line.split(None, 1) for line in ipmasq("status").stdout.splitlines())
+    assert lines["flows"] == "1 / 1,000,000"
+    assert "public ports       203.0.113.1 udp 1 / 64,512" in ipmasq("status").stdout
+    (ports,) = json.loads(ipmasq("status", "--json").stdout)["public_ports"]
+    assert (ports["used"], ports["max"], ports["ports"]) == (1, 64512, "1024-65535")
+    shown = [line.split() for line in ipmasq("show", "stats").stdout.splitlines()]
+    assert ["1", "1000000", "flows"] in shown
+    assert ["1", "64512", "udp", "ports", "203.0.113.1"] in shown
+
+
 def test_explain_takes_a_number_or_the_ends_of_a_flow(gateway: Running, ipmasq: Ipmasq):
     number = conversation(gateway, [])
     by_number = ipmasq("explain", number).stdout

@@ -10,7 +10,7 @@ import pytest
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import ALL_PORTS, Claim, Policy, PortRange
 from ipmasq.core.side import Side
-from ipmasq.gateway.claims import Departed, Ranges, left_over
+from ipmasq.gateway.claims import MOST_LASTING, Departed, Lasting, Ranges, left_over
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -97,3 +97,19 @@ def test_a_forwarded_port_is_claimed_until_the_last_flow_by_it_ends() -> None:
     assert follow() == (web,)
     engine.close(next(iter(engine.table.flows)), 0.0)
     assert follow() == ()
+
+
+def test_only_ports_that_the_host_keeps_get_rules_of_their_own_and_never_very_many() -> None:
+    lasting = Lasting()
+    lasting.follow(frozenset({(17, 61005), (17, 53)}))
+    assert lasting.ports == frozenset()
+    lasting.choose([RANGE])
+    assert lasting.ports == {(17, 61005)}
+    many = frozenset((6, 61000 + n) for n in range(1000))
+    lasting.follow(many | {(17, 61005)})
+    lasting.choose([RANGE])
+    assert len(lasting.ports) == MOST_LASTING
+    assert (17, 61005) in lasting.ports
+    lasting.follow(frozenset())
+    lasting.choose([RANGE])
+    assert lasting.ports == frozenset()

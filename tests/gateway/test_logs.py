@@ -12,6 +12,7 @@ import pytest
 from ipmasq.core import events
 from ipmasq.core.door import Speaker
 from ipmasq.core.side import Side
+from ipmasq.core.why import Why
 from ipmasq.gateway import logs
 from ipmasq.gateway.logs import Json, Plain, Quiet, Writer, log
 from ipmasq.wire.addresses import Address, Endpoint, to_address
@@ -157,3 +158,16 @@ def test_failures_are_errors_whatever_failed() -> None:
     assert logs.level_of(events.PacketFailed) == logging.ERROR
     assert logs.level_of(events.HelperFailed) == logging.ERROR
     assert logs.level_of(events.FlowOpened) == logging.DEBUG
+
+
+def test_each_host_that_is_refused_something_is_warned_of(written: Written):
+    """And a second time within the minute only for another reason."""
+    write = Writer(lambda flow: None)
+    for host in (HOST, OTHER):
+        for why in (Why.PORT_LIMIT, Why.NO_PORTS):
+            write([events.LimitReached(0.0, why, host, 17, 20, 1)])
+    write([events.LimitNeared(0.0, "ports", None, PUBLIC.address, 6, 80, 100)])
+    assert len(written.lines) == 5
+    assert "host 10.0.0.2 has all of its 20 UDP ports" in written.lines[0]
+    assert "80 of 100 TCP ports of 203.0.113.1 are in use" in written.lines[-1]
+    assert all("warning" in line.lower() for line in written.lines)

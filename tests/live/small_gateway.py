@@ -13,7 +13,17 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, Policy, PortRange, Timeouts
+from ipmasq.core.policy import (
+    Behaviour,
+    Forward,
+    HelperUse,
+    Limits,
+    Policy,
+    PortRange,
+    Timeouts,
+    port_list,
+    port_set,
+)
 from ipmasq.gateway import logs
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
@@ -46,7 +56,7 @@ class Json:
             inside=tuple(map(to_network, inside.values())),
             public=tuple(public),
             own=frozenset(chain(outside, *map(addresses, inside))),
-            ports=PortRange(*said.get("ports", (61000, 65095))),  # type: ignore[misc]
+            ports=port_set(port_list(str(said.get("ports", "61000-65095")))),
             timeouts=Timeouts(**said.get("timeouts", {})),  # type: ignore[arg-type]
             limits=Limits(**said.get("limits", {})),  # type: ignore[arg-type]
             helpers=(FTP,) if said.get("ftp") else (),

@@ -80,7 +80,9 @@ def test_what_the_operator_does_takes_effect_and_lasts_until_a_reload(
                 gateway.reload_helper("finger")
             web = Forward("web", 6, None, PortRange(80, 80), to_address(INSIDE_HOST), 8080)
             gateway.add_forward(web)
-            assert "dport 81-60999" in network.ip("gw", "rule")
+            rules = network.ip("gw", "rule")
+            assert "dport 81-1023" in rules
+            assert "dport 32768-60999" in rules
             all_ = Forward("all", 6, None, PortRange(1024, 61000), to_address(INSIDE_HOST), 1024)
             with pytest.raises(ValueError, match="no port for its own connections"):
                 gateway.add_forward(all_)
@@ -90,7 +92,10 @@ def test_what_the_operator_does_takes_effect_and_lasts_until_a_reload(
             assert gateway.engine.events() == [], "nothing changed, nobody is told of a change"
             assert gateway.engine.forwards() == (web,)
             assert "finger" in {each.name for each in gateway.engine.helpers()}
+            ports = gateway.engine.policy.ports
+            assert str(ports) == "1024-32767, 61000-65535"
             assert gateway.reload()[0] == 0
+            assert gateway.engine.policy.ports == ports
             assert {each.name for each in gateway.engine.helpers()} == {"ftp"}
             assert gateway.engine.forwards() == ()
             assert gateway.status()["public"] == [PUBLIC]

@@ -44,7 +44,7 @@ def running(request: pytest.FixtureRequest, network: Network, gateway: Start) ->
     if request.param == "ebpf-xdp":
         for host in ("in", "out"):
             network.features(host, "eth", "tx", "off", "gro", "on")
-    return gateway(plane=request.param, ports=[61000, FREE])
+    return gateway(plane=request.param, ports=f"61000-{FREE}")
 
 
 def thief_of(network: Network, kind: socket.SocketKind) -> socket.socket:
@@ -123,7 +123,7 @@ def test_a_port_that_was_taken_just_before_its_flow_was_opened_is_the_flows(
     network: Network, gateway: Start
 ) -> None:
     """In the two seconds in which the gateway does not know of the sockets yet."""
-    gateway(ports=[61000, 61007])
+    gateway(ports="61000-61007")
     with ExitStack() as stack:
         server = stack.enter_context(udp_socket(network, "out", REMOTE, 5000))
         client = stack.enter_context(udp_socket(network, "in"))
@@ -163,7 +163,7 @@ def test_flows_of_a_range_that_a_reload_has_changed_go_on(
     network: Network, gateway: Start, plane: str
 ) -> None:
     settings = {"plane": plane, "timeouts": {"tcp_closing": 0.5}}
-    running = gateway(**settings, ports=[61000, 61999])
+    running = gateway(**settings, ports="61000-61999")
     with (
         tcp_server(network, "out", REMOTE, 5000) as server,
         thief_of(network, socket.SOCK_STREAM) as thief,
@@ -172,7 +172,7 @@ def test_flows_of_a_range_that_a_reload_has_changed_go_on(
             client = socket.create_connection((REMOTE, 5000), 5)
         accepted, public = server.accept()
         with client, accepted:
-            running.reload(json.dumps({**settings, "ports": [63000, 63999]}))
+            running.reload(json.dumps({**settings, "ports": "63000-63999"}))
             assert eventually(lambda: "dport 62000-62999" in network.ip("gw", "rule"))
             anywhere(thief, public[1])
             thief.listen()
@@ -193,7 +193,7 @@ def test_flows_by_a_forward_that_is_gone_go_on_beside_a_service_of_the_host(
             client = socket.create_connection((PUBLIC, 80), 5)
         accepted = inside.accept()[0]
         with client, accepted:
-            running.reload(json.dumps({**settings, "ports": [61000, 61999]}))
+            running.reload(json.dumps({**settings, "ports": "61000-61999"}))
             assert eventually(lambda: "dport 62000-65534" in network.ip("gw", "rule"))
             with tcp_server(network, "gw", "0.0.0.0", 80) as service:
                 client.sendall(b"ask")

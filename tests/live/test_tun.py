@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -169,6 +169,32 @@ def test_the_hosts_own_connections_stay_out_of_the_range(running: Network) -> No
     with running.at("gw"):
         reserved = Path("/proc/sys/net/ipv4/ip_local_reserved_ports").read_text()
     assert reserved == "61000-65095\n"
+
+
+def test_several_ranges_are_given_out_and_the_host_keeps_what_is_between_them(
+    network: Network, gateway: Start
+) -> None:
+    """As "auto" is, but smaller, so that a few flows use every range."""
+    gateway(ports="1024-1031, 61000-61003", limits={"ports_per_host": 12})
+    with network.at("gw"):
+        reserved = Path("/proc/sys/net/ipv4/ip_local_reserved_ports").read_text()
+    assert reserved == "1024-1031,61000-61003\n"
+    seen = set()
+    with udp_socket(network, "out", REMOTE, 5000) as server, ExitStack() as stack:
+        for number in range(12):
+            client = stack.enter_context(udp_socket(network, "in"))
+            client.sendto(b"%d" % number, (REMOTE, 5000))
+            asked, sender = server.recvfrom(100)
+            server.sendto(asked, sender)
+            assert client.recv(100) == b"%d" % number
+            seen.add(sender[1])
+        with udp_socket(network, "gw", PUBLIC) as own:
+            own.sendto(b"own", (REMOTE, 5000))
+            asked, sender = server.recvfrom(100)
+            server.sendto(b"answer", sender)
+            assert own.recv(100) == b"answer"
+            assert 32768 <= sender[1] <= 60999
+    assert seen == {*range(1024, 1032), *range(61000, 61004)}
 
 
 def test_a_forwarded_port_reaches_the_inside_server_from_outside_and_from_inside(

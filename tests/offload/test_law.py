@@ -94,6 +94,11 @@ class BelievesAnyAcknowledgment(Model):
         return super()._is_believable(position[:1], known[:1], reach)  # type: ignore[arg-type]
 
 
+class TakesPlacesBack(Model):
+    def _moved(self, known: list[int], position: tuple[int, int]) -> list[int]:
+        return list(position)
+
+
 class BeginsNowhere(Model):
     def move(self, place: int, position: Position) -> None:
         super().move(place, NOWHERE)
@@ -140,6 +145,7 @@ class SwapsTheReply(Offload):
         (RepeatsWhatIsOnlyKnown, Offload),
         (BelievesAnything, Offload),
         (BelievesAnyAcknowledgment, Offload),
+        (TakesPlacesBack, Offload),
         (BeginsNowhere, Offload),
         (Model, IgnoresClosing),
         (Model, LeavesStaleEntries),

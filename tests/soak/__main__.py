@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--no-flaps", dest="flaps", action="store_false")
     parser.add_argument("--diagnose", action="store_true", help="tell where memory was allocated")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="for all samples, as JSON lines")
+    parser.add_argument("--logs", type=Path, metavar="DIRECTORY", help="for what was logged")
     plan = Plan(**vars(parser.parse_args(arguments)))
     # A polite end, so that namespaces and processes go too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -31,6 +31,8 @@ class Client(ftplib.FTP):
     def __init__(self, mode: str) -> None:
         super().__init__(timeout=PATIENCE)
         self.mode = mode
+        self.own = 0
+        """The port of its control connection."""
         self.set_pasv(mode in ("PASV", "EPSV"))
 
     def makeport(self) -> socket.socket:
@@ -65,6 +67,7 @@ class Sessions:
         client = Client(chance.choice(MODES))
         try:
             client.connect(*self._at)
+            client.own = client.sock.getsockname()[1]
             client.login()
             for _ in range(chance.randint(1, MOST_TRANSFERS)):
                 transfer = chance.choice((self._upload, self._download))
@@ -76,8 +79,8 @@ class Sessions:
                 else:
                     tally.complain(f"{what}: {_differences(sent, got)}")
             client.quit()
-        except ftplib.Error as error:
-            self._worker.fail(error)
+        except (OSError, EOFError, ftplib.Error) as error:
+            self._worker.fail(error, f"{client.mode} {client.own}")
         finally:
             client.close()
 

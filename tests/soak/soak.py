@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class Plan:
     diagnose: bool = False
     keep: Path | None = None
     """A file for all samples, one line of JSON each."""
+    logs: Path | None = None
+    """A directory for the gateway's log and the workers' failures."""
 
 
 def soak(plan: Plan, tell: Callable[[str], object]) -> Outcome:
@@ -60,6 +63,10 @@ def soak(plan: Plan, tell: Callable[[str], object]) -> Outcome:
             outcome.faults.append(f"the gateway ended with {ended}")
         outcome.faults += _left_behind(before, made.trace())
         outcome.faults += _complaints(made.log)
+        if plan.logs is not None:
+            plan.logs.mkdir(parents=True, exist_ok=True)
+            for path in (made.log, made.directory / "workers.err"):
+                shutil.copy(path, plan.logs)
     outcome.faults += [f"a process is left in {name}" for name in living_in(namespaces)]
     outcome.faults += [f"{n} is left" for n in namespaces if (NETNS / n).exists()]
     return outcome

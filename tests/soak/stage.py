@@ -22,6 +22,7 @@ from typing import IO, Any
 from ipmasq.lab import Lab, Layout
 from ipmasq.lab.build import inside
 from tests.live.conftest import run, trace
+from tests.soak.backlog import widen
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -90,6 +91,7 @@ class Stage:
             self._servers.append(self.python(host, "echo", ECHO, stdout=subprocess.DEVNULL))
         for process, port in zip(self._servers, (21, ECHO) * len(SERVERS), strict=True):
             await_listener(process, port)
+            widen(process.pid)
 
     @property
     def ftp_root(self) -> Path:

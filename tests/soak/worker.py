@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,5 +64,14 @@ class Worker:
             time.sleep(self.chance.uniform(0, 2 * pause))
         print(json.dumps(vars(self.tally)), flush=True)
 
-    def fail(self, error: BaseException) -> None:
-        self.tally.failed[f"{type(error).__name__}: {error}"[:80]] += 1
+    def fail(self, error: BaseException, what: str = "") -> None:
+        """An attempt was given up; `what` it was. When and where is told on standard error."""
+        where = _where(error)
+        self.tally.failed[f"{type(error).__name__}: {error} ({where})"[:120]] += 1
+        print(f"{time.time():.3f} {what} {error!r} {where}", file=sys.stderr, flush=True)
+
+
+def _where(error: BaseException) -> str:
+    """The functions in which it was raised, as far as Python knows."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " > ".join(frame.name for frame in frames[1:])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ipmasq.config.loading import Loaded
 from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError
+from ipmasq.config.public_ports import public_ports
 from ipmasq.config.sides import resolve
 from ipmasq.config.surroundings import Surroundings
 from ipmasq.config.tables import forward, rule, trigger
-from ipmasq.core.policy import Limits, Policy, Timeouts
+from ipmasq.core.policy import Limits, Policy, Ports, Timeouts
 from ipmasq.wire.addresses import to_text
 
 
@@ -29,11 +30,12 @@ def compile(loaded: Loaded, here: Surroundings) -> Policy:
                 raise ConfigError(
                     f"the public address {to_text(address)} is in the inside network {network}"
                 )
+    ports = public_ports(gateway, here)
     return Policy(
         inside=sides.networks,
         public=sides.public,
         own=here.own,
-        ports=gateway.ports,
+        ports=ports,
         data_ports=gateway.data_ports,
         mapping=gateway.mapping,
         filtering=gateway.filtering,
@@ -43,7 +45,7 @@ def compile(loaded: Loaded, here: Surroundings) -> Policy:
         triggers=tuple(map(trigger, config.trigger.values())),
         helpers=tuple(loaded.helpers.values()),
         timeouts=Timeouts(**dict(config.timeouts)),
-        limits=limits(config, here.memory),
+        limits=limits(config, ports, here.memory),
     )
 
 
@@ -53,12 +55,11 @@ HOST_SHARE = 8
 """and those of one host one part in so many of that."""
 
 
-def limits(config: Config, memory: int) -> Limits:
+def limits(config: Config, ports: Ports, memory: int) -> Limits:
     """With what follows from other settings, or from the `memory` that there is (bytes), where the file says
     nothing: a host leaves a quarter of the public ports to the others."""
     said = dict(config.limits)
-    low, high = config.gateway.ports
-    said["ports_per_host"] = said["ports_per_host"] or max(1, (high - low + 1) * 3 // 4)
+    said["ports_per_host"] = said["ports_per_host"] or max(1, ports.size * 3 // 4)
     total = said["stream_memory"] = said["stream_memory"] or memory // STREAM_SHARE
     said["stream_memory_per_host"] = said["stream_memory_per_host"] or max(1, total // HOST_SHARE)
     return Limits(**said)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
-from ipmasq.config.values import duration_text, protocol_text
+from ipmasq.config.values import AUTO, duration_text, protocol_text
 from ipmasq.core.policy import ANY_PROTOCOL, Action, Forward, HelperUse, PortRange, Rule
 from ipmasq.wire.addresses import Network, to_text
 
@@ -69,7 +69,7 @@ def _timeouts(config: Config) -> Iterator[Mistake]:
 def _low_ports(config: Config) -> Iterator[Mistake]:
     for key in ("ports", "data_ports"):
         ports = getattr(config.gateway, key)
-        if ports and ports.low < 1024:
+        if ports and ports != AUTO and ports.low < 1024:
             message = f"{ports} has ports below 1024, which are for servers; some peers refuse them"
             yield ("gateway", key), message
 
@@ -122,13 +122,8 @@ def _ports_in(some: tuple[PortRange, ...], others: tuple[PortRange, ...]) -> boo
 
 def _triggers(config: Config) -> Iterator[Mistake]:
     forwards = [forward(table) for table in config.forward.values()]
-    gateway = config.gateway
     for index, table in config.trigger.items():
         this = trigger(table)
-        for ports in filter(None, (gateway.ports, gateway.data_ports)):
-            if overlap(ports, this.opens_ports):
-                message = f"overlaps the ports that are given out ({ports}): it may take what another host needs"
-                yield ("trigger", index, "opens"), message
         for other in forwards:
             same = other.protocol == this.opens_protocol
             if same and overlap(other.ports, this.opens_ports):

@@ -7,10 +7,12 @@ from difflib import get_close_matches
 
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import Config
+from ipmasq.config.public_ports import public_ports
 from ipmasq.config.sides import Sides, resolve
 from ipmasq.config.surroundings import Surroundings
-from ipmasq.config.tables import forward
-from ipmasq.core.policy import Forward
+from ipmasq.config.tables import forward, trigger
+from ipmasq.config.values import AUTO
+from ipmasq.core.policy import Forward, without
 from ipmasq.wire.addresses import Address, Network, to_text
 
 
@@ -27,6 +29,27 @@ def collisions(config: Config, here: Surroundings) -> Iterator[Mistake]:
                 )
                 message = f"{whose} {to_text(address)} is in the inside network {network}"
                 yield _where(config, network), message
+    yield from _no_port_left(config, here, sides)
+
+
+def _no_port_left(config: Config, here: Surroundings, sides: Sides) -> Iterator[Mistake]:
+    """The plane would refuse it: what comes to the gateway's own public address at these ports is not
+    for the host, so that the host's connections must not have them."""
+    gateway, ephemeral = config.gateway, here.ephemeral
+    own = here.own.intersection(sides.public)
+    if ephemeral is None or not own:
+        return
+    taken = list(public_ports(gateway, here).ranges)
+    taken += gateway.data_ports.ranges if gateway.data_ports else ()
+    published = map(forward, config.forward.values())
+    taken += [each.ports for each in published if each.public is None or each.public in own]
+    taken += [trigger(table).opens_ports for table in config.trigger.values()]
+    if not without(ephemeral, taken):
+        message = (
+            f"no port of {ephemeral} is left for this host's own connections"
+            " (net.ipv4.ip_local_port_range); keep some of them out of it"
+        )
+        yield ("gateway", "ports"), message
 
 
 def _where(config: Config, network: Network) -> tuple[str | int, ...]:
@@ -81,9 +104,11 @@ def lacking(interface: str, here: Surroundings) -> str:
 def _ephemeral(config: Config, here: Surroundings) -> Iterator[Mistake]:
     for key in ("ports", "data_ports"):
         ports = getattr(config.gateway, key)
-        if ports and here.ephemeral and overlap(ports, here.ephemeral):
+        if ports in (None, AUTO) or here.ephemeral is None:
+            continue
+        for each in (each for each in ports.ranges if overlap(each, here.ephemeral)):
             message = (
-                f"{ports} overlaps {here.ephemeral}, from which this host takes the ports of its own"
+                f"{each} overlaps {here.ephemeral}, from which this host takes the ports of its own"
                 " connections (net.ipv4.ip_local_port_range)"
             )
             yield ("gateway", key), message

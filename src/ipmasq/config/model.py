@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from ipmasq.config import values
+from ipmasq.core import policy
 from ipmasq.core.door import TCP
 from ipmasq.core.policy import (
     ANY_PROTOCOL,
@@ -70,6 +71,10 @@ Items: TypeAlias = Annotated[dict[int, Value], BeforeValidator(_one_or_more)]
 Tables: TypeAlias = Annotated[dict[int, Value], BeforeValidator(_numbered)]
 Duration: TypeAlias = Annotated[float, PlainValidator(values.duration)]
 Ports: TypeAlias = Annotated[PortRange, PlainValidator(values.port_range)]
+Several: TypeAlias = Annotated[policy.Ports, PlainValidator(values.ports)]
+SeveralOrAuto: TypeAlias = Annotated[
+    policy.Ports | Literal["auto"], PlainValidator(values.ports_or_auto)
+]
 Net: TypeAlias = Annotated[Network, PlainValidator(values.network)]
 Pool: TypeAlias = Annotated[values.Pool, PlainValidator(values.pool)]
 Ip: TypeAlias = Annotated[Address, PlainValidator(values.address)]
@@ -95,8 +100,8 @@ class GatewayTable(_Table):
     inside: Items[Inside] = {}
     outside: Interface | None = None
     public: Items[Pool] = {}
-    ports: Ports = PortRange(61000, 65095)
-    data_ports: Ports | None = None
+    ports: SeveralOrAuto = values.AUTO
+    data_ports: Several | None = None
     mapping: Behaves = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaves = Behaviour.ADDRESS_DEPENDENT
     default_action: Does = Action.MASQUERADE

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipmasq.config.memory import available
-from ipmasq.core.policy import PortRange
+from ipmasq.core.policy import PortRange, port_list
 from ipmasq.wire.addresses import Address, Network, to_address
 
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 IPV4_FAMILY = 2
 
 
@@ -36,6 +37,8 @@ class Surroundings:
     """Ports that the kernel gives to the host's own outgoing connections."""
     listening: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     """(protocol, port) on which the host itself serves."""
+    reserved: tuple[PortRange, ...] = ()
+    """Ports of that range that the kernel does not give to them (`ip_local_reserved_ports`)."""
     memory: int = 4 << 30
     """Bytes that this process may have."""
 
@@ -57,7 +60,7 @@ def read_surroundings(listening: frozenset[tuple[int, int]] = frozenset()) -> Su
             if text and each["index"] in names:
                 found[names[each["index"]]].append(HostAddress(to_address(text), each["prefixlen"]))
     interfaces = {name: tuple(addresses) for name, addresses in found.items()}
-    return Surroundings(interfaces, _ephemeral(), listening, available())
+    return Surroundings(interfaces, _ephemeral(), listening, _reserved(), available())
 
 
 def _ephemeral() -> PortRange | None:
@@ -66,3 +69,10 @@ def _ephemeral() -> PortRange | None:
     except (OSError, ValueError):
         return None
     return PortRange(int(low), int(high))
+
+
+def _reserved() -> tuple[PortRange, ...]:
+    try:
+        return port_list(RESERVED.read_text())
+    except OSError:
+        return ()

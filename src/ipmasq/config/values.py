@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from ipmasq.core.policy import ANY_PROTOCOL, PortRange
+from ipmasq.core.policy import ANY_PROTOCOL, PortRange, Ports, port_set
 from ipmasq.wire.addresses import Address, Network, to_text
 from ipmasq.wire.visible import is_visible, visible
 
@@ -20,6 +20,9 @@ PROTOCOLS = {
     "any": ANY_PROTOCOL, "icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "sctp": 132,
 }  # fmt: skip
 """Names for what /etc/protocols names; that file is not on every machine."""
+
+AUTO: Literal["auto"] = "auto"
+"""Public ports: all that the host does not use itself (see `public_ports`)."""
 
 LARGEST_POOL = 65536
 """Addresses that one prefix of the pool may stand for."""
@@ -123,6 +126,21 @@ def port_range(value: object) -> PortRange:
     if low > high:
         raise ValueError(f'the range {shown(value)} is reversed; write "{high}-{low}"')
     return PortRange(low, high)
+
+
+def ports(value: object) -> Ports:
+    """One port or range, or several: a list, or "5000-5010, 6000"."""
+    if isinstance(value, str):
+        value = value.split(",")
+    parts = value if isinstance(value, list) else [value]
+    if not parts:
+        raise ValueError("there is no port in an empty list")
+    return port_set(map(port_range, parts))
+
+
+def ports_or_auto(value: object) -> Ports | Literal["auto"]:
+    """The same, or "auto"."""
+    return AUTO if value == AUTO else ports(value)
 
 
 # -- addresses

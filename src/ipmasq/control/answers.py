@@ -192,7 +192,7 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, Endpoint):
         return endpoint(value)
     if isinstance(value, bytes):  # lines are latin-1, so that every byte has a character
-        return to_text(value) if name == "peer" else value.decode("latin-1")
+        return to_text(value) if name in ("peer", "host", "address") else value.decode("latin-1")
     if isinstance(value, (Side, Speaker, Why)):
         return value.name.lower()
     assert not isinstance(value, (Enum, Sequence)) or isinstance(value, str)

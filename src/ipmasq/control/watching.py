@@ -74,6 +74,8 @@ class _Wanted:
             if self._host in ends or (event.master is not None and event.master == self._flow):
                 self._follow(event.flow)
         followed = number in flows
+        if isinstance(event, events.LimitNeared | events.LimitReached):
+            followed = event.host is not None and event.host == self._host
         if isinstance(event, events.FlowClosed):
             flows.discard(event.flow)
         return followed

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ipmasq.core.flow import Mapping
+from ipmasq.core.host import Holds
 from ipmasq.core.policy import (
     ANY_PROTOCOL,
     Action,
     Behaviour,
     Forward,
     Policy,
-    PortRange,
     Rule,
     Trigger,
 )
@@ -164,7 +164,7 @@ class Admission:
         seen = self._table.public_for(source.address)
         note(f"{destination} is a public endpoint: hairpin, as from {to_text(seen)}")
         answer = self._to_public(
-            protocol, Endpoint(seen, source.port), destination, note, hairpin=True
+            protocol, Endpoint(seen, source.port), destination, note, hairpin=source
         )
         if isinstance(answer, Why):
             return answer
@@ -198,9 +198,10 @@ class Admission:
         source: Endpoint,
         destination: Endpoint,
         note: Note,
-        hairpin: bool = False,
+        hairpin: Endpoint | None = None,
     ) -> Decision | Why:
-        """To a public endpoint of ours, from a source as it is seen outside."""
+        """To a public endpoint of ours, from a source as it is seen outside. `hairpin`: the inside host that
+        it really comes from."""
         if expected := self._promises.find(protocol, destination, source.address):
             note(f"flow {expected.flow.id} expects it")
             return Decision(
@@ -228,18 +229,27 @@ class Admission:
         return self._to_mapping(protocol, source, destination, note, hairpin)
 
     def _to_mapping(
-        self, protocol: int, source: Endpoint, destination: Endpoint, note: Note, hairpin: bool
+        self,
+        protocol: int,
+        source: Endpoint,
+        destination: Endpoint,
+        note: Note,
+        hairpin: Endpoint | None,
     ) -> Decision | Why:
         mapping = self._table.mapping_at(protocol, destination)
+        sender = hairpin or source
         if mapping is None:
             if self._is_ours(protocol, destination):
+                if self.holds(protocol, sender, destination):
+                    note("a socket of the gateway host has this port")
+                    return Why.HOST
                 note("the port is of the gateway's range, and nobody uses it")
                 return Why.NO_MAPPING
             note("nothing of ours: for the gateway host")
             return Why.HOST
         filtering = self.policy.filtering
         admitted = not mapping.narrow and (
-            hairpin
+            hairpin is not None
             or filtering is Behaviour.ENDPOINT_INDEPENDENT
             or (filtering is Behaviour.ADDRESS_DEPENDENT and mapping.has_peer(source.address))
         )
@@ -247,9 +257,21 @@ class Admission:
             f"{mapping.inside} is mapped to it; the {_dashed(filtering)} filter "
             f"{'admits' if admitted else 'does not admit'} {source}"
         )
+        held = self.holds(protocol, sender, destination)
+        # What a mapping admits is its own, though any user of the host can bind its port (port shadowing). But for
+        # those who answer the host itself: the kernel's masquerading knows them by the same five-tuple.
+        if held is Holds.SPEAKER or (held and not admitted):
+            note("a socket of the gateway host takes it")
+            return Why.HOST
         if not admitted:
             return Why.FILTERED
         return Decision(mapping.inside, False, Side.INSIDE, "mapping", server_mapping=mapping)
+
+    def holds(self, protocol: int, source: Endpoint, destination: Endpoint) -> Holds:
+        """What a packet that belongs to no flow would find at the host itself."""
+        if protocol not in (ipv4.TCP, ipv4.UDP) or destination.address not in self.policy.own:
+            return Holds.NOTHING
+        return self._table.host_holds(protocol, source, destination)
 
     def _is_ours(self, protocol: int, destination: Endpoint) -> bool:
         port = destination.port
@@ -257,7 +279,7 @@ class Admission:
             return True
         if protocol not in (ipv4.TCP, ipv4.UDP) or (protocol, port) in self._table.reserved:
             return False
-        return port in self.policy.ports or port in (self.policy.data_ports or PortRange(1, 0))
+        return port in self.policy.ports or port in (self.policy.data_ports or ())
 
 
 def _matches(rule: Rule, protocol: int, source: Endpoint, destination: Endpoint) -> bool:

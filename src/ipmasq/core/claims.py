@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from ipmasq.core.policy import ALL_PORTS, Claim, Policy
+from ipmasq.core.policy import ALL_PORTS, Claim, Policy, PortRange
 from ipmasq.wire import ipv4
+
+
+def given_out(policy: Policy) -> tuple[PortRange, ...]:
+    """The ranges from which mappings get their public ports."""
+    return (*policy.ports.ranges, *(policy.data_ports.ranges if policy.data_ports else ()))
 
 
 def claims(policy: Policy) -> tuple[Claim, ...]:
     """For each public address: the ports given out, the forwarded ones, those that triggers open; and
     ICMP, which has no ports to tell by."""
-    ranges = [policy.ports] + ([policy.data_ports] if policy.data_ports else [])
+    ranges = given_out(policy)
     claimed = []
     for address in policy.public:
         claimed.append(Claim(ipv4.ICMP, address, ALL_PORTS))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -21,10 +22,12 @@ from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.helping import Attachment
+from ipmasq.core.host import HostHolds
+from ipmasq.core.identification import Identifications
 from ipmasq.core.life import FAILED_BYTES, Life
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
-from ipmasq.core.reassembly import Datagram
+from ipmasq.core.reassembly import Datagram, Whole
 from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
@@ -36,6 +39,7 @@ from ipmasq.core.why import Why
 from ipmasq.core.window import is_believable, is_near
 from ipmasq.wire import icmp, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.fragment import cut
 from ipmasq.wire.packet import Packet
 
 _IP = struct.Struct("!BxH2xHBB")
@@ -66,6 +70,7 @@ class Engine:
         self.counts = self.life.counts
         """Packets by `Why`."""
         self._timers = self.life.timers
+        self._identifications = Identifications(chance)
         self._hop = policy.hop
 
     @property
@@ -108,8 +113,11 @@ class Engine:
                 self.life.ask(half.flow.id)
             place = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
             # A little way on from the last one, in both numbers: the most common case of `is_near`.
-            if not (place - half.place) & _FAR or is_near(half, place >> 32, acknowledged):
+            if not (place - half.place) & _FAR:
                 half.place = place
+                half.flow.seen = now
+            elif is_near(half, place >> 32, acknowledged):
+                half.advance(place >> 32, acknowledged)
                 half.flow.seen = now
         else:
             if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
@@ -160,9 +168,26 @@ class Engine:
             return Verdict(Why.HELD)
         if isinstance(whole, Why):
             return Verdict(whole)
-        header = ipv4.read(whole.data)
+        header = ipv4.read(whole.packet.data)
         assert header is not None
-        return self._by_protocol(whole, header, side)
+        verdict = self._by_protocol(whole.packet, header, side)
+        return verdict if verdict.why is Why.HOST else self._in_fragments(verdict, header, whole)
+
+    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Whole) -> Verdict:
+        """What leaves because of a datagram that came in fragments: with an identification that its new
+        source has not used, and, with DF, in fragments no larger than those."""
+        packets: list[Packet] = []
+        for packet in verdict.packets:
+            data = packet.data
+            source = bytes(data[12:16])
+            if source != before.source:
+                number = self._identifications.take(source, bytes(data[16:20]), data[9])
+                ipv4.replace(data, 4, number.to_bytes(2, "big"))
+            if before.dont_fragment:
+                packets += [Packet(each, note=packet.note) for each in cut(data, whole.largest)]
+            else:
+                packets.append(packet)
+        return Verdict(verdict.why, packets)
 
     def _by_protocol(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
         data, length = packet.data, header.length
@@ -219,7 +244,7 @@ class Engine:
             half = None
         if half is None:
             opened = self._open(
-                ipv4.TCP, header, segment.source_port, segment.destination_port, side, opens
+                packet, header, segment.source_port, segment.destination_port, side, opens
             )
             if isinstance(opened, Why):
                 return self._onward(packet, opened)
@@ -231,9 +256,9 @@ class Engine:
             return self._watched(packet, header, segment, half, flow.watch)
         payload = header.total - header.length - segment.length
         believed = is_believable(half, segment, payload, segment.acknowledgment)
-        if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST) and not packet.partial:
+        if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
             # Its receiver will drop it if it was damaged on its way, so it must not change a state.
-            believed = believed and is_intact(packet.data, header)
+            believed = believed and is_intact(packet, header)
         if believed:
             track(self.life, half, segment, payload, segment.acknowledgment)
         translate(packet.data, header.length, ipv4.TCP, half, self._hop, packet.partial)
@@ -255,7 +280,7 @@ class Engine:
         if attachment.condemned:
             return Verdict(Why.HELPER_DROP)
         # What leaves gets a checksum of its own, which must not bless what came in corrupt.
-        if not packet.partial and not is_intact(packet.data, header):
+        if not is_intact(packet, header):
             return Verdict(Why.BAD_CHECKSUM)
         payload = bytes(packet.data[header.length + segment.length : header.total])
         acknowledgment = watch.acknowledged(speaker, segment)
@@ -321,7 +346,7 @@ class Engine:
         half = self.table.find(side, ipv4.UDP, header.source + header.destination + ports)
         if half is None:
             source, destination = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
-            opened = self._open(ipv4.UDP, header, source, destination, side)
+            opened = self._open(packet, header, source, destination, side)
             if isinstance(opened, Why):
                 return self._onward(packet, opened)
             half = opened.forth
@@ -352,7 +377,7 @@ class Engine:
         if half is None and kind == icmp.ECHO_REPLY:
             return self._without_flow(packet, header, side)
         if half is None:
-            opened = self._open(ipv4.ICMP, header, int.from_bytes(identifier, "big"), 0, side)
+            opened = self._open(packet, header, int.from_bytes(identifier, "big"), 0, side)
             if isinstance(opened, Why):
                 return self._onward(packet, opened)
             half = opened.forth
@@ -369,7 +394,7 @@ class Engine:
 
     def _open(
         self,
-        protocol: int,
+        packet: Packet,
         header: ipv4.Header,
         source_port: int,
         destination_port: int,
@@ -378,7 +403,8 @@ class Engine:
     ) -> Flow | Why:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
-        return self.life.open(protocol, source, destination, side, opens)
+        intact = partial(is_intact, packet, header)
+        return self.life.open(header.protocol, source, destination, side, opens, intact)
 
     # -- time and events
 
@@ -440,6 +466,10 @@ class Engine:
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
         """`(protocol, port)` that the host itself listens on: never given out."""
         self.table.reserved = ports
+
+    def ask_host(self, holds: HostHolds) -> None:
+        """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
+        self.table.host_holds = holds
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from ipmasq.core.door import Speaker
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Address, Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,37 @@ class PolicyApplied:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitNeared:
+    """There is 80, or 95, in a hundred of what there may be: so many are `used` of `most`. At most once a
+    minute for each."""
+
+    at: float
+    limit: str
+    """`flows`, `flows_per_host` or `ports_per_host` of the configuration's limits; or `ports`: those of a public
+    address."""
+    host: Address | None
+    address: Address | None
+    protocol: int
+    """0: of all."""
+    used: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReached:
+    """New flows of a host were refused. At most once a minute for each host and reason; `refusals` says
+    how many there were since the last."""
+
+    at: float
+    why: Why
+    """TABLE_FULL, HOST_LIMIT, PORT_LIMIT or NO_PORTS."""
+    host: Address
+    protocol: int
+    most: int
+    refusals: int
+
+
+@dataclass(frozen=True, slots=True)
 class PacketFailed:
     """Handling a packet raised, which is a fault of the gateway's own; only this packet is lost. At most
     one of these a second; `packet_failures` says how many there were since the last."""
@@ -191,6 +222,26 @@ class PacketFailed:
     error: str
     """The exception, in one line, and where it was raised."""
     packet_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallObstructed:
+    """The host's own firewall was found to be in the gateway's way."""
+
+    at: float
+    rules: str
+    """Which: the tool and the table."""
+    what: str
+    """A sentence: what they do, to which packets."""
+    remedy: str
+    """A sentence: the rule to add, as commands of the tool that the rules are of."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallCleared:
+    """Nothing of it is in the way any more."""
+
+    at: float
 
 
 Event: TypeAlias = (
@@ -211,5 +262,9 @@ Event: TypeAlias = (
     | HelperLoaded
     | HelperUnloaded
     | PolicyApplied
+    | LimitNeared
+    | LimitReached
     | PacketFailed
+    | FirewallObstructed
+    | FirewallCleared
 )

@@ -6,7 +6,8 @@ from ipmasq.core import see
 from ipmasq.core.admission import Decision
 from ipmasq.core.flow import End, Flow, pack
 from ipmasq.core.helping import Attachment, verdicts
-from ipmasq.core.life import Life
+from ipmasq.core.life import Life, known_at
+from ipmasq.core.shortage import most_of, sentence
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation, HelperVerdict
 from ipmasq.core.why import Why
@@ -37,6 +38,8 @@ def explain(
 def _verdict(
     life: Life, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> str:
+    if refusal := _refusal(life, protocol, source, destination, decision):
+        return f"would be refused: {refusal}"
     text = f"would be opened by {decision.origin}: to {decision.server}"
     if decision.server != destination:
         text += f" (seen as {destination})"
@@ -49,6 +52,20 @@ def _verdict(
         return f"{text}, but there is no public address now"
     address = Endpoint(life.table.public_for(source.address), 0)
     return f"{text}, from {str(address).rsplit(':', 1)[0]} and a port of {life.policy.ports}"
+
+
+def _refusal(
+    life: Life, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
+) -> str | None:
+    """What would be short, as a sentence, now that it may be opened at all."""
+    table, from_inside = life.table, decision.masquerade
+    host = source.address if from_inside else decision.server.address
+    why = table.lacks_room(host)
+    if why is not None and not from_inside and life.unconfirmed.oldest(host, life.ask):
+        why = None  # that one would give way
+    if why is None and from_inside and life.policy.public:
+        why = table.lacks_port(protocol, source, destination, known_at(decision))
+    return None if why is None else sentence(why, host, protocol, most_of(table, why))
 
 
 def _helpers(

@@ -162,9 +162,15 @@ class Half:
         """What the addresses add to a checksum's sum; `payload_difference`: addresses and ports."""
         self.payload_difference = SHARED[difference(key, wire)]
 
+    def advance(self, end: int, acknowledged: int) -> None:
+        """TCP: a believable segment ends at `end` and acknowledges `acknowledged`. The place moves to the
+        farthest of each that was seen: what comes late, or is repeated, does not take it back."""
+        place = self.place
+        self.place = _farther(place >> 32, end) << 32 | _farther(place & 0xFFFFFFFF, acknowledged)
+
     @property
     def end(self) -> int:
-        """TCP: the sequence number after the latest segment, as its speaker counts."""
+        """TCP: the sequence number after the farthest byte (or FIN) that was seen, as its speaker counts."""
         return self.place >> 32
 
     @end.setter
@@ -173,7 +179,7 @@ class Half:
 
     @property
     def acknowledged(self) -> int:
-        """TCP: what this speaker has acknowledged last, as the other one counts."""
+        """TCP: how far this speaker has acknowledged what the other one says, as that one counts."""
         return self.place & 0xFFFFFFFF
 
     @acknowledged.setter
@@ -215,6 +221,15 @@ class Kind(NamedTuple):
     """Where client and server are."""
     reach: int
     """TCP: see `Flow.reach`."""
+
+
+LATE = 1 << 16
+"""Bytes that a late or repeated segment may lie behind its speaker's place without moving it there. What lies
+farther behind does: else one forged segment far ahead would hold a connection's place for ever."""
+
+
+def _farther(known: int, number: int) -> int:
+    return known if (known - number) & 0xFFFFFFFF <= LATE else number
 
 
 BASE_REACH = 16
@@ -291,6 +306,11 @@ class Flow:
         """The control flow that it is linked to."""
         self.links = 0
         """Data flows of this control flow that are alive."""
+
+    def let_go(self) -> None:
+        """Break the cycle that it is with its halves, so that the memory is free at once and no collector
+        need ever run. Nothing else may be done with it after that."""
+        del self.forth.flow, self.back.flow
 
     @property
     def protocol(self) -> int:

@@ -5,6 +5,7 @@ Everything that has a deadline or is told to listeners goes through here. `Engin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import inf
 
@@ -20,6 +21,7 @@ from ipmasq.core.ports import Chance
 from ipmasq.core.promises import Expectation, Promises
 from ipmasq.core.reassembly import Datagram, Reassembly
 from ipmasq.core.repeat import Ask
+from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.tcp_states import OVER, State
@@ -73,6 +75,7 @@ class Life:
         """Brings what a fast path has seen of a flow (see `ipmasq.core.repeat`)."""
         self.pressing = False
         self._events: list[Event] = []
+        self.shortage = Shortage(self.table, self.tell)
         self._ids = 0
 
     # -- the life of a flow
@@ -84,27 +87,29 @@ class Life:
         destination: Endpoint,
         side: Side,
         opens: bool = True,
+        intact: Callable[[], bool] = lambda: True,
     ) -> Flow | Why:
-        """The flow that a packet without one opens. `opens`: whether it is one that may."""
+        """The flow that a packet without one opens. `opens`: whether it is one that may. `intact` says whether
+        its checksum is right, and is called only where that decides."""
         decision = self.admission.decide(protocol, source, destination, side)
         if isinstance(decision, Why):
             return decision
         if not opens:
-            return Why.NO_FLOW
-        limits = self.policy.limits
+            held = self.admission.holds(protocol, source, destination)
+            return Why.HOST if held else Why.NO_FLOW
+        if decision.expectation and not intact():
+            # It is met once. A damaged packet would use it up, perhaps with ports that nobody has.
+            return Why.BAD_CHECKSUM
         host = source.address if side is Side.INSIDE else decision.server.address
-        stranger = side is Side.OUTSIDE
-        if len(self.table.flows) >= limits.flows and not (stranger and self._give_way(host)):
-            return Why.TABLE_FULL
-        full = self.table.hosts.get(host, 0) >= limits.flows_per_host
-        if full and not (stranger and self._give_way(host)):
-            return Why.HOST_LIMIT
+        while (lacking := self.table.lacks_room(host)) is not None:
+            if side is Side.INSIDE or not self._give_way(host):
+                return self._refused(lacking, host, protocol)
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
         for left in reversed(range(TRIES)):
-            mapping = self.table.map(protocol, source, destination, known_at=_known_at(decision))
+            mapping = self.table.map(protocol, source, destination, known_at=known_at(decision))
             if isinstance(mapping, Why):
-                return mapping
+                return self._refused(mapping, host, protocol)
             # A port that has become free may have a connection that is over with the same remote end.
             # If all that were tried have one, it gives way: as the kernel does, when ports are short.
             flow = self._enter(
@@ -112,7 +117,11 @@ class Life:
             )
             if isinstance(flow, Flow):
                 return flow
-        return Why.NO_PORTS
+        return self._refused(Why.NO_PORTS, host, protocol)
+
+    def _refused(self, why: Why, host: Address, protocol: int) -> Why:
+        self.shortage.refused(why, host, protocol, self.now)
+        return why
 
     def _enter(
         self,
@@ -131,6 +140,7 @@ class Life:
         if replaces or (mapping is not None and mapping.flows):
             self._make_way(flow)
         if not self.table.is_new(flow):
+            flow.let_go()
             if mapping:
                 self.table.drop_unused(mapping)
             return Why.NO_PORTS
@@ -153,6 +163,7 @@ class Life:
                 self.now, flow.id, protocol, side, inside, public, remote, flow.origin, master
             )
         )
+        self.shortage.opened(flow, self.now)
         if not decision.expectation:
             self.bind(flow)
         return flow
@@ -416,7 +427,10 @@ class Life:
     ) -> Expectation:
         """Hold what an announcement needs. Raises `Refusal`."""
         use = attachment.registered.use
-        return self.promises.make(attachment.flow, use, speaker, announced, protocol, self.now)
+        made = self.promises.make(attachment.flow, use, speaker, announced, protocol, self.now)
+        if made.mapping is not None and not (made.mapping.flows or made.mapping.promises):
+            self.shortage.mapped(made.mapping, self.now)
+        return made
 
     def withdraw(self, expectations: list[Expectation]) -> None:
         """Drop expectations whose announcement was not forwarded, and free their ports."""
@@ -525,7 +539,7 @@ class Life:
         return happened
 
 
-def _known_at(decision: Decision) -> Address | None:
+def known_at(decision: Decision) -> Address | None:
     """The public address by which the other end knows the host that meets an expectation: that of the
     control flow, which need not be the one that the host's own flows get."""
     expectation = decision.expectation

@@ -6,10 +6,10 @@ be resolved, a default or an optional number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ipmasq.core.door import Helper
 from ipmasq.wire.addresses import Address, Network
@@ -50,8 +50,84 @@ class PortRange(NamedTuple):
     def __str__(self) -> str:
         return str(self.low) if self.low == self.high else f"{self.low}-{self.high}"
 
+    @property
+    def ranges(self) -> tuple[PortRange, ...]:
+        """Itself, if there is a port in it."""
+        return (self,) if self.low <= self.high else ()
+
+    @property
+    def size(self) -> int:
+        """How many ports there are in it."""
+        return max(0, self.high - self.low + 1)
+
 
 ALL_PORTS = PortRange(0, 65535)
+NO_PORTS = PortRange(1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PortSet:
+    """Ports of several ranges: in order, apart from each other, none empty. Made by `port_set`."""
+
+    ranges: tuple[PortRange, ...]
+
+    def __contains__(self, port: object) -> bool:
+        return any(port in each for each in self.ranges)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.ranges))
+
+    @property
+    def low(self) -> int:
+        return self.ranges[0].low
+
+    @property
+    def high(self) -> int:
+        return self.ranges[-1].high
+
+    @property
+    def size(self) -> int:
+        """How many ports there are in it."""
+        return sum(each.size for each in self.ranges)
+
+
+Ports: TypeAlias = PortRange | PortSet
+"""Ports that are given out."""
+
+
+def port_set(ranges: Iterable[PortRange]) -> Ports:
+    """The ports that are in any of these ranges."""
+    found = merged(ranges)
+    if len(found) > 1:
+        return PortSet(found)
+    return found[0] if found else NO_PORTS
+
+
+def merged(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """The same ports in order; ranges that touch or overlap are made one, and empty ones are left out."""
+    result: list[PortRange] = []
+    for low, high in sorted(each for each in ranges if each.size):
+        if result and low <= result[-1].high + 1:
+            result[-1] = PortRange(result[-1].low, max(high, result[-1].high))
+        else:
+            result.append(PortRange(low, high))
+    return tuple(result)
+
+
+def port_list(text: str) -> tuple[PortRange, ...]:
+    """Ranges as the kernel writes them, `8080,9148-9150`, whole and in order. Raises ValueError."""
+    parts = (word.partition("-") for word in text.replace(",", " ").split())
+    return tuple(PortRange(int(low), int(high or low)) for low, _, high in parts)
+
+
+def without(whole: PortRange, taken: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """The ports of `whole` that are in none of `taken`, in order."""
+    left, start = [], whole.low
+    for low, high in merged(taken):
+        left.append(PortRange(start, min(low - 1, whole.high)))
+        start = max(start, high + 1)
+    left.append(PortRange(start, whole.high))
+    return tuple(each for each in left if each.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +247,8 @@ class Policy:
     """Addresses that they are masqueraded to; at least one, unless the outside interface has none now."""
     own: frozenset[Address] = frozenset()
     """Addresses at which the gateway host itself answers (inside and outside ones)."""
-    ports: PortRange = PortRange(61000, 65095)
-    data_ports: PortRange | None = None
+    ports: Ports = PortRange(61000, 65095)
+    data_ports: Ports | None = None
     """Public ports for flows that helpers promise; None: from `ports`."""
     mapping: Behaviour = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaviour = Behaviour.ADDRESS_DEPENDENT

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Container, Iterator
 from typing import Generic, TypeVar
 
-from ipmasq.core.policy import PortRange
+from ipmasq.core.policy import Ports
 from ipmasq.wire.addresses import Address
 
 Chance = Callable[[int], int]
@@ -24,20 +24,33 @@ Holder = TypeVar("Holder")
 class PortPool(Generic[Holder]):
     """The ports of one protocol at one public address: which are free, and who holds the others.
 
-    Every free port is equally likely, and taking one costs the same however few are left. A list finds
-    a holder as fast as a dictionary does, in a sixth of the memory.
+    Every free port is equally likely, and taking one costs the same however few are left and however
+    many ranges there are. A list finds a holder as fast as a dictionary does, in a sixth of the memory;
+    between two ranges it has room for nobody.
     """
 
-    def __init__(self, protocol: int, address: Address, ports: PortRange) -> None:
+    def __init__(self, protocol: int, address: Address, ports: Ports) -> None:
         self.protocol = protocol
         self.address = address
         self.ports = ports
-        self._free = _ALL[ports.low : ports.high + 1]
-        self._holders: list[Holder | None] = [None] * len(self._free)
+        self._free = array("H")
+        for low, high in ports.ranges:
+            self._free += _ALL[low : high + 1]
+        self._low = ports.low
+        self._holders: list[Holder | None] = [None] * (ports.high + 1 - ports.low)
 
     def __len__(self) -> int:
         """How many are free."""
         return len(self._free)
+
+    @property
+    def used(self) -> int:
+        """How many are not."""
+        return self.ports.size - len(self._free)
+
+    def has_free(self, barred: Container[int]) -> bool:
+        """Whether there is a port to take."""
+        return any(port not in barred for port in self._free)
 
     def __iter__(self) -> Iterator[Holder]:
         """Those who hold a port, in the order of the ports."""
@@ -45,8 +58,8 @@ class PortPool(Generic[Holder]):
 
     def at(self, port: int) -> Holder | None:
         """Who holds it."""
-        low, high = self.ports
-        return self._holders[port - low] if low <= port <= high else None
+        place = port - self._low
+        return self._holders[place] if 0 <= place < len(self._holders) else None
 
     def take(self, chance: Chance, barred: Container[int]) -> int | None:
         """A free port that is not barred, for somebody who then holds it; None if there is none."""
@@ -67,9 +80,9 @@ class PortPool(Generic[Holder]):
 
     def hold(self, port: int, holder: Holder) -> None:
         """Whose it is, once it is taken."""
-        self._holders[port - self.ports.low] = holder
+        self._holders[port - self._low] = holder
 
     def give(self, port: int) -> None:
         """The port is free again."""
-        self._holders[port - self.ports.low] = None
+        self._holders[port - self._low] = None
         self._free.append(port)

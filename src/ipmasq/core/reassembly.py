@@ -1,12 +1,16 @@
 """Fragments are put together before anything else looks (RFC 791, 3.2; attacks A-32, A-33).
 
 Bounded in datagrams and bytes, for each source and for each side; whatever is odd (overlap, holes that cannot
-be filled, too long) costs the whole datagram. What goes out is the whole datagram: the plane cuts it again if it must.
+be filled, too long) costs the whole datagram.
+
+A whole datagram that may be fragmented goes out as it is: the plane cuts it again if it must. One whose largest
+fragment carried DF must leave in fragments that are no larger, with DF: as a whole it would be too long for a
+path that its sender has found to be narrower (as Linux does, ip_fragment and IPSKB_FRAG_PMTU).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ipmasq.core.side import Side
 from ipmasq.core.timers import Bucket
@@ -22,10 +26,18 @@ SHARES = 4
 """One source may have one part in so many of a side's datagrams."""
 
 
+class Whole(NamedTuple):
+    """A datagram that has been put together. It has DF if the largest fragment did."""
+
+    packet: Packet
+    largest: int
+    """Bytes of its largest fragment."""
+
+
 class Datagram:
     """One that is being put together. `pieces`: payload by offset in bytes."""
 
-    __slots__ = ("due", "first", "key", "length", "pieces", "until")
+    __slots__ = ("due", "first", "key", "largest", "length", "pieces", "unbroken", "until")
 
     def __init__(self, key: Key, until: float) -> None:
         self.key = key
@@ -36,6 +48,9 @@ class Datagram:
         self.length: int | None = None
         """Payload bytes in all, once the last fragment has arrived."""
         self.pieces: dict[int, bytes] = {}
+        self.largest = 0
+        """Bytes of the largest fragment; `unbroken`: of the largest one with DF."""
+        self.unbroken = 0
 
 
 class Reassembly:
@@ -61,8 +76,8 @@ class Reassembly:
 
     def add(
         self, packet: Packet, header: ipv4.Header, side: Side, until: float
-    ) -> Packet | Datagram | Why:
-        """The whole packet if this was the last missing fragment; the datagram if it was the first
+    ) -> Whole | Datagram | Why:
+        """The whole datagram if this was the last missing fragment; the datagram if it was the first
         to arrive (so that a timer can be set); HELD, or why it was given up."""
         key = (side, header.source, header.destination, header.protocol, header.identification)
         datagram = self._sides[side].get(key)
@@ -76,6 +91,9 @@ class Reassembly:
             self.forget(datagram)
             return Why.FRAGMENT_LIMIT
         datagram.pieces[header.offset] = payload
+        datagram.largest = max(datagram.largest, header.total)
+        if header.dont_fragment:
+            datagram.unbroken = max(datagram.unbroken, header.total)
         if header.offset == 0 and datagram.first is None:
             datagram.first = bytes(packet.data[: header.length])
         if not header.more_fragments:
@@ -84,7 +102,7 @@ class Reassembly:
         if whole is None:
             return datagram if new else Why.HELD
         self.forget(datagram)
-        return Packet(whole, note=packet.note)
+        return Whole(Packet(whole, note=packet.note), datagram.largest)
 
     def _begin(self, key: Key, until: float) -> Datagram | None:
         """A new datagram; None if its source has its share already. Where all of a side's places are
@@ -149,6 +167,6 @@ def _join(datagram: Datagram) -> bytearray | None:
     for _, piece in sorted(datagram.pieces.items()):
         whole += piece
     ipv4.replace(whole, 2, len(whole).to_bytes(2, "big"))
-    fragment = int.from_bytes(whole[6:8], "big") & ipv4.DONT_FRAGMENT
+    fragment = ipv4.DONT_FRAGMENT if datagram.unbroken == datagram.largest else 0
     ipv4.replace(whole, 6, fragment.to_bytes(2, "big"))
     return whole

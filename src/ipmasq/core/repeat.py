@@ -32,12 +32,13 @@ class Repeated(NamedTuple):
     """TCP: where its speaker is in the stream, see `ipmasq.core.flow.Half`; 0 otherwise."""
     reach: int = 0
     """TCP: a segment whose end and acknowledgment number are both within 2 to the power of `reach` bytes
-    of those, modulo 2^32, is believed, and they move there. Others are forwarded and change neither."""
+    of those, modulo 2^32, is believed, and each moves there unless that is up to `LATE` bytes back. Others
+    are forwarded and change neither."""
 
 
 class Traffic(NamedTuple):
     """What went by in one direction since the last report. `seen`: when the latest packet that was
-    believed did, on the engine's clock; `end` and `acknowledged`: where that stood in the stream (TCP)."""
+    believed did, on the engine's clock; `end` and `acknowledged`: how far its speaker has come (TCP)."""
 
     seen: float
     packets: int

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 
 from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, endpoint_key
-from ipmasq.core.policy import Behaviour, Policy, PortRange
+from ipmasq.core.host import HostHolds, nothing
+from ipmasq.core.policy import Behaviour, Policy, Ports
 from ipmasq.core.ports import Chance, PortPool
 from ipmasq.core.side import Side
 from ipmasq.core.why import Why
@@ -20,6 +21,7 @@ class Table:
         self.policy = policy
         self.reserved: frozenset[tuple[int, int]] = frozenset()
         """`(protocol, port)` that the host itself listens on."""
+        self.host_holds: HostHolds = nothing
         self.flows: dict[int, Flow] = {}
         none: dict[bytes, Half] = {}
         self.halves: tuple[list[dict[bytes, Half]], list[dict[bytes, Half]]] = (
@@ -71,8 +73,7 @@ class Table:
         if not self.hosts[host]:
             del self.hosts[host]
         self.free_ports(flow)
-        # Break the cycle, so that the memory is free at once and no collector need ever run.
-        del flow.forth.flow, flow.back.flow
+        flow.let_go()
 
     def free_ports(self, flow: Flow) -> None:
         """A flow is over: its public ports are free for other mappings, unless live flows use them. What
@@ -115,6 +116,13 @@ class Table:
         assert ports == self.ports
         for mapping in self._by_inside.values():
             assert self.mapping_at(mapping.protocol, mapping.public) is mapping
+
+    def lacks_room(self, host: Address) -> Why | None:
+        """Why an inside host cannot have one flow more, if so."""
+        limits = self.policy.limits
+        if len(self.flows) >= limits.flows:
+            return Why.TABLE_FULL
+        return Why.HOST_LIMIT if self.hosts.get(host, 0) >= limits.flows_per_host else None
 
     # -- mappings
 
@@ -164,8 +172,8 @@ class Table:
             return Why.PORT_LIMIT
         address = promised_at or known_at or self.public_for(inside.address)
         ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
-        pool = self._pool(protocol, address, ports)
-        port = pool.take(self._chance, _Barred(self, protocol, address))
+        pool = self.pool(protocol, address, ports)
+        port = pool.take(self._chance, _Barred(self, protocol, address, remote))
         if port is None:
             return Why.NO_PORTS
         kind = NarrowMapping if narrow else Mapping
@@ -173,6 +181,23 @@ class Table:
         pool.hold(port, mapping)
         self.ports[host] = self.ports.get(host, 0) + 1
         return mapping
+
+    def lacks_port(
+        self, protocol: int, inside: Endpoint, remote: Endpoint, known_at: Address | None
+    ) -> Why | None:
+        """What `map` would answer instead of a mapping. It looks through all ports that are free."""
+        if self.mapping_of(protocol, inside, remote):
+            return None
+        if self.ports.get((protocol, inside.address), 0) >= self.policy.limits.ports_per_host:
+            return Why.PORT_LIMIT
+        address = known_at or self.public_for(inside.address)
+        pool = self.pool(protocol, address, self.policy.ports)
+        free = pool.has_free(_Barred(self, protocol, address, remote))
+        return None if free else Why.NO_PORTS
+
+    def usage(self) -> list[PortPool[Mapping]]:
+        """The ports of each protocol and public address from which any is taken now."""
+        return [pool for pools in self._pools.values() for pool in pools if pool.used]
 
     def public_for(self, inside: Address) -> Address:
         """All flows of one host leave by one address (RFC 4787 REQ-2: paired pooling)."""
@@ -196,7 +221,8 @@ class Table:
         if self._by_inside.get(mapping.key) is mapping:
             del self._by_inside[mapping.key]
 
-    def _pool(self, protocol: int, address: Address, ports: PortRange) -> PortPool[Mapping]:
+    def pool(self, protocol: int, address: Address, ports: Ports) -> PortPool[Mapping]:
+        """Made when it is first needed."""
         pools = self._pools.setdefault((protocol, address), [])
         for pool in pools:
             if pool.ports == ports:
@@ -206,11 +232,14 @@ class Table:
 
 
 class _Barred(Container[int]):
-    """Ports that must not be given out though the pool has them: the host listens there, they are
-    forwarded, or a mapping of an earlier policy or of an overlapping range holds them."""
+    """Ports that must not be given out though the pool has them: a socket of the host is there, they are
+    forwarded, a trigger opens them, or a mapping of an earlier policy or of an overlapping range holds them."""
 
-    def __init__(self, table: Table, protocol: int, address: Address) -> None:
+    def __init__(self, table: Table, protocol: int, address: Address, remote: Endpoint) -> None:
+        """`remote`: where the flow goes that needs the port. A socket that is connected to somebody else
+        is in nobody's way."""
         self._table, self._protocol, self._address = table, protocol, address
+        self._remote = remote
 
     def __contains__(self, port: object) -> bool:
         assert isinstance(port, int)
@@ -223,5 +252,13 @@ class _Barred(Container[int]):
                 and forward.public in (None, self._address)
                 and port in forward.ports
                 for forward in table.policy.forwards
+            )
+            or any(
+                trigger.opens_protocol == protocol and port in trigger.opens_ports
+                for trigger in table.policy.triggers
+            )
+            or (
+                self._address in table.policy.own
+                and table.host_holds(protocol, self._remote, Endpoint(self._address, port)) > 0
             )
         )

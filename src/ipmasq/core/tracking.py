@@ -50,7 +50,11 @@ def _remember(
     flags, twin = segment.flags, half.twin
     length = payload + bool(flags & tcp.SYN) + bool(flags & tcp.FIN)
     said = acknowledgment if flags & tcp.ACK else half.acknowledged
-    half.place = tcp.advance(segment.sequence, length) << 32 | said
+    end = tcp.advance(segment.sequence, length)
+    if before is State.INIT:
+        half.place = end << 32 | said
+    else:
+        half.advance(end, said)
     if flags & tcp.SYN and before is State.INIT:
         # Nobody has acknowledged it yet, but from here on that is what can be acknowledged. The
         # client still has to, so it stands one before that (`Flow.is_opening`).

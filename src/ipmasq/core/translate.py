@@ -105,8 +105,14 @@ def _finish_tcp(data: bytearray, length: int) -> None:
     _put(data, at, finish(fold(memoryview(data)[length:], start)))
 
 
-def is_intact(data: Buffer, header: ipv4.Header) -> bool:
-    """Whether the checksum of a TCP packet is right."""
+def is_intact(packet: Packet, header: ipv4.Header) -> bool:
+    """Whether the checksum of a TCP or UDP packet is right, as far as it can be told: one that is yet to be
+    finished, or was left out (UDP, RFC 768), says nothing."""
+    data = packet.data
+    if packet.partial:
+        return True
+    if header.protocol == ipv4.UDP and not any(data[header.length + 6 : header.length + 8]):
+        return True
     start = pseudo_header_sum(
         header.source, header.destination, header.protocol, header.total - header.length
     )

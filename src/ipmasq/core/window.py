@@ -28,8 +28,9 @@ NEAR = 1 << 20
 """Bytes around its speaker's place within which a FIN is believed, however large windows are: it is the one
 ordinary segment that changes a state."""
 
-HALF_CLOSE = 0xFFFF
-"""Bytes beyond what was acknowledged within which the end of a stream is believed for a reset."""
+LARGEST_UNSCALED = 0xFFFF
+"""Bytes beyond what was acknowledged within which the end of a stream is believed for a reset: a window
+that is not scaled (RFC 9293, 3.1)."""
 
 
 def is_believable(half: Half, segment: Segment, payload: int, acknowledgment: int) -> bool:
@@ -98,5 +99,5 @@ def _is_exact(half: Half, segment: Segment, acknowledgment: int) -> bool:
             return segment.sequence == half.end
         return bool(segment.flags & ACK) and acknowledgment == twin.end
     if segment.sequence == half.end:
-        return 0 <= tcp.distance(twin.acknowledged, half.end) <= HALF_CLOSE
+        return 0 <= tcp.distance(twin.acknowledged, half.end) <= LARGEST_UNSCALED
     return segment.sequence == twin.acknowledged

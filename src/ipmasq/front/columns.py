@@ -71,3 +71,10 @@ STATS = (
     Column("reason", lambda row: row["reason"]),
     Column("which means", lambda row: row["sentence"], 60),
 )
+
+USAGE = (
+    Column("used", lambda row: str(row["used"]), justify="right"),
+    Column("of", lambda row: str(row["max"]), justify="right"),
+    Column("", lambda row: f"{row['protocol']} ports" if "protocol" in row else "flows"),
+    Column("at", lambda row: row.get("address", ""), 40),
+)

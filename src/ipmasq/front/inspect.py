@@ -23,6 +23,7 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
     if as_json:
         output.say_json(found)
         return
+    found["flows"] = _of(found["flows"], found.pop("max_flows"))
     for name, value in found.items():
         output.say(f"{name.replace('_', ' '):<18} {_text(name, value)}")
 
@@ -32,9 +33,19 @@ def _text(name: str, value: Any) -> str:
         from ipmasq.front.tables import duration
 
         return duration(value)
+    if name == "public_ports":
+        return "; ".join(map(_ports, value)) or "none in use"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value)
+
+
+def _ports(row: dict[str, Any]) -> str:
+    return f"{row['address']} {row['protocol']} {_of(row['used'], row['max'])}"
+
+
+def _of(used: int, most: int) -> str:
+    return f"{used:,} / {most:,}"
 
 
 def explain(

@@ -171,7 +171,8 @@ def stats(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Packets since the start, by what became of them (docs/reasons.md explains each reason).
+    """Packets since the start, by what became of them (docs/reasons.md explains each reason); and how many
+    flows and public ports are in use now.
 
     \b
     Example:
@@ -186,6 +187,9 @@ def stats(
             return
         seen = (row for row in rows if every or row["packets"])
         _table(seen, columns.STATS, "No packet has come yet.")
+        status = next(gateway.rows("status"))
+    flows = {"used": status["flows"], "max": status["max_flows"]}
+    _table(iter([flows, *status["public_ports"]]), columns.USAGE, "")
 
 
 def _show(
@@ -230,11 +234,12 @@ def _lines(lines: Iterator[str]) -> None:
 
 def _free(gateway: Client) -> tuple[int, int, int]:
     """Ports left for UDP, TCP and ICMP over all public addresses, in the order of that time."""
+    from ipmasq.core.policy import port_list, port_set
+
     status = next(gateway.rows("status"))
-    low, _, high = status["ports"].partition("-")
-    ports = range(int(low), int(high or low) + 1)
+    ports = port_set(port_list(status["ports"]))
     taken = Counter(
         row["protocol"] for row in gateway.rows("mappings") if row["public"]["port"] in ports
     )
-    whole = len(ports) * len(status["public"])
+    whole = ports.size * len(status["public"])
     return whole - taken["udp"], whole - taken["tcp"], whole - taken["icmp"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
+from ipmasq.core.claims import given_out
 from ipmasq.core.life import Life
 from ipmasq.core.policy import Claim, Policy, PortRange
 from ipmasq.wire import ipv4
@@ -50,6 +51,33 @@ def left_over(
     return tuple(left)
 
 
+MOST_LASTING = 64
+"""Each costs a routing rule or two, and all packets of the host pass all rules."""
+
+
+class Lasting:
+    """Ports of the host's sockets in the ranges that packets are brought from by rules of their own.
+
+    The engine hands over what is sent to any socket of the host's, but at the price of a detour. So those
+    that stay get rules, and neither does a resolver, whose sockets live for one answer, change rules all
+    the time, nor are there ever very many.
+    """
+
+    def __init__(self) -> None:
+        self._stayed: InUse = frozenset()
+        self.ports: InUse = frozenset()
+
+    def follow(self, stayed: InUse) -> None:
+        """What was in use at two looks in turn."""
+        self._stayed = stayed
+
+    def choose(self, ranges: Collection[PortRange]) -> None:
+        found = {each for each in self._stayed if any(each[1] in ports for ports in ranges)}
+        kept = sorted(self.ports & found)
+        fresh = sorted(found - self.ports)
+        self.ports = frozenset((kept + fresh)[:MOST_LASTING])
+
+
 class Ranges:
     """The port ranges in which mappings live: the policy's, and former ones until their last mapping ends."""
 
@@ -60,7 +88,7 @@ class Ranges:
     def follow(self, policy: Policy, mapped: Callable[[], Iterable[int]]) -> None:
         """`mapped`: the public ports of all mappings. Asked only if the policy's ranges have changed
         and those of before are still waited for."""
-        now = {policy.ports} | ({policy.data_ports} if policy.data_ports else set())
+        now = set(given_out(policy))
         former = (self._former | self._now) - now
         if former:
             ports = set(mapped())

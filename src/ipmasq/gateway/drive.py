@@ -12,7 +12,7 @@ from ipmasq.core.events import Event
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
 from ipmasq.gateway import garbage
-from ipmasq.gateway.claims import Departed, InUse, Ranges, left_over
+from ipmasq.gateway.claims import Departed, InUse, Lasting, Ranges, left_over
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire.addresses import Endpoint
@@ -33,7 +33,9 @@ class Drive:
         self.plane = plane
         self.loop = loop
         self.listeners: list[Listener] = []
-        self._in_use: InUse = frozenset()
+        self._in_use: InUse | None = None
+        """At the last look, if there was one."""
+        self._lasting = Lasting()
         self._ranges = Ranges()
         self._departed = Departed()
         self._claimed: tuple[Claim, ...] = ()
@@ -74,8 +76,9 @@ class Drive:
         """What the host itself uses by now; to be called now and then, also when that has not changed:
         a port whose mapping has ended is the host's if a socket has it. Raises PlaneError."""
         if in_use != self._in_use:
-            self._in_use = in_use
             self.engine.reserve(in_use)
+        self._lasting.follow(in_use if self._in_use is None else in_use & self._in_use)
+        self._in_use = in_use
         if self._claimed:
             self.claim()
 
@@ -84,9 +87,10 @@ class Drive:
         then the plane goes on as before."""
         policy, ranges = self.engine.policy, self._ranges
         ranges.follow(policy, self._mapped_ports)
+        self._lasting.choose(ranges.all)
         self._departed.follow(self.engine.claims(), ranges.all, self.engine.life)
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
-        claims = left_over(wanted, ranges.all, policy.own, self._in_use, self._is_mapped)
+        claims = left_over(wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped)
         if claims != self._claimed:
             with garbage.of_this():
                 self.plane.claim(claims)
@@ -102,13 +106,17 @@ class Drive:
         """Pass on what has happened."""
         events = self.engine.events()
         if events:
-            for listener in self.listeners:
-                try:
-                    listener(events)
-                except PlaneError:
-                    raise
-                except Exception as error:  # the others must hear of it all the same
-                    self.loop.troubles.tell(error, self.loop.clock())
+            self.say(*events)
+
+    def say(self, *events: Event) -> None:
+        """Tell every listener, also of what has not happened in the engine."""
+        for listener in self.listeners:
+            try:
+                listener(events)
+            except PlaneError:
+                raise
+            except Exception as error:  # the others must hear of it all the same
+                self.loop.troubles.tell(error, self.loop.clock())
 
     def _pump(self, descriptor: int) -> None:
         engine_receive, now = self.engine.receive, self.loop.clock()

@@ -27,7 +27,7 @@ from ipmasq.config import (
 from ipmasq.config.loading import ON_BY_DEFAULT
 from ipmasq.config.model import ControlTable, ForwardTable
 from ipmasq.config.tables import forward_name, table_of
-from ipmasq.core.policy import Forward, HelperUse
+from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.gateway.host import ports_in_use
 from ipmasq.gateway.setup import Setup, SetupError
 
@@ -40,11 +40,13 @@ class File:
         self._loaded: Loaded | None = None
         self._control: ControlTable | None = None
         """What it said of the control socket when the gateway started."""
+        self._reserved: tuple[PortRange, ...] | None = None
+        """`ip_local_reserved_ports` before the gateway added its own."""
         self._given: dict[str, tuple[str, frozenset[int] | None]] = {}
         """Helpers that the operator loaded: what they are found by, and ports unless the usual ones."""
 
     def read(self) -> Setup:
-        loaded, here = load(self.path), read_surroundings(ports_in_use())
+        loaded, here = load(self.path), self._here(ports_in_use())
         report = review(loaded, here)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
@@ -61,7 +63,13 @@ class File:
         return replace(setup, warnings=tuple(map(str, warnings)))
 
     def adapt(self) -> Setup:
-        return _setup(self._loaded, read_surroundings()) if self._loaded else self.read()
+        return _setup(self._loaded, self._here()) if self._loaded else self.read()
+
+    def _here(self, listening: frozenset[tuple[int, int]] = frozenset()) -> Surroundings:
+        here = read_surroundings(listening)
+        if self._reserved is None:
+            self._reserved = here.reserved
+        return replace(here, reserved=self._reserved)
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         config = self._loaded.config if self._loaded else None

@@ -19,12 +19,16 @@ from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
 from ipmasq.gateway.changes import discarded, doubts_about
 from ipmasq.gateway.drive import Drive, Listener, chance
+from ipmasq.gateway.firewall.findings import Where
+from ipmasq.gateway.firewall.watch import Watch
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.logs import quiet
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import describe, make_plane, programs, rates
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
+from ipmasq.gateway.sockets import Sockets, index_of
+from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.plane import PlaneError
@@ -82,9 +86,12 @@ class Gateway:
         self._plane = make_plane(plane or setup.plane, setup, directory)
         self._helpers = {use.name: use for use in setup.policy.helpers}
         self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
+        self._sockets = Sockets()
+        self.engine.ask_host(self._sockets.holds)
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload: Offload | None = None
         self._floods: Floods | None = None
+        self._firewall = Watch(loop, self._interfaces, self._drive.say)
         self._reading = self._catching_up = False
         self._started = loop.clock()
 
@@ -95,6 +102,7 @@ class Gateway:
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
+        self._sockets.device = index_of(self._setup.outside)
         self._drive.reserve(ports_in_use())
         self._drive.start()
         self._begin_to_offload()
@@ -102,6 +110,7 @@ class Gateway:
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
         self._loop.every(LOG_EVERY, quiet.look)
+        self._firewall.begin()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
@@ -114,9 +123,11 @@ class Gateway:
         tell_systemd("STOPPING=1")
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
+        self._firewall.end()
         self._plane.halt()
         self._end_offloading()
         self._drive.stop()
+        self._sockets.close()
         log.info("the gateway has stopped")
 
     def _begin_to_offload(self) -> None:
@@ -295,7 +306,8 @@ class Gateway:
             "networks": [str(network) for network in policy.inside],
             "public": [to_text(address) for address in policy.public],
             "ports": str(policy.ports),
-            "flows": len(self.engine.table.flows),
+            "firewall": [str(each) for each in self._firewall.found],
+            **usage(self.engine.table),
             "unsent": self._plane.unsent,
             "failures": self._loop.troubles.count,
             "log_lines_left_out": quiet.left_out,
@@ -346,9 +358,14 @@ class Gateway:
 
     def _arrange(self, setup: Setup, policy: Policy) -> None:
         self._setup = setup
+        self._sockets.device = index_of(setup.outside)
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
+        self._firewall.judge()
         self._charge()
         self._drive.claim()
+
+    def _interfaces(self) -> Where:
+        return Where(self._setup.outside, tuple(self._setup.inside))
 
     def _use(self, use: HelperUse) -> str:
         self.engine.load_helper(use, self._loop.clock())

@@ -29,6 +29,10 @@ LEVELS: dict[type, int] = {
     events.PolicyApplied: logging.INFO,
     events.KeptAlive: logging.INFO,
     events.Expected: logging.INFO,
+    events.FirewallObstructed: logging.WARNING,
+    events.FirewallCleared: logging.WARNING,
+    events.LimitNeared: logging.WARNING,
+    events.LimitReached: logging.WARNING,
 }
 """Of the events that are notable; those of each single flow are debugging, failures are errors."""
 
@@ -64,7 +68,7 @@ class Writer:
     def _write(self, event: Event) -> None:
         level = level_of(type(event))
         if log.isEnabledFor(level):
-            host = self._hosts.get(getattr(event, "flow", -1))
+            host = getattr(event, "host", None) or self._hosts.get(getattr(event, "flow", -1))
             said = {"event": type(event).__name__, "kind": _kind(event), "host": host}
             log.log(level, "%s", sentence(event), extra=said)
 
@@ -76,7 +80,8 @@ def level_of(event: type) -> int:
 
 def _kind(event: Event) -> Hashable:
     """What lines are alike by; not by flow, nor by what was said: anybody can have many of those."""
-    parts = (getattr(event, name, None) for name in ("helper", "reason", "name", "side"))
+    names = ("helper", "reason", "name", "side", "rules", "what", "why", "limit")
+    parts = (getattr(event, name, None) for name in names)
     return type(event).__name__, *parts
 
 

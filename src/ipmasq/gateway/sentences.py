@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from ipmasq.core import events
 from ipmasq.core.events import Event
+from ipmasq.core.shortage import name
+from ipmasq.core.shortage import sentence as why_refused
 from ipmasq.gateway.story import tell
+from ipmasq.wire.addresses import to_text
 from ipmasq.wire.visible import visible
+
+GUIDE = "docs/firewalls.md"
 
 
 def sentence(event: Event) -> str:
@@ -33,4 +38,25 @@ def _sentence(event: Event) -> str:
             return f"helper {event.helper} was unloaded; the flows that it watched go on"
         case events.PolicyApplied():
             return f"a changed policy is in force; {event.closed} flows are no longer allowed"
+        case events.FirewallObstructed():
+            return f"{event.what}; {event.remedy} ({GUIDE})"
+        case events.FirewallCleared():
+            return "the host's firewall is no longer in the gateway's way"
+        case events.LimitNeared():
+            return _near(event)
+        case events.LimitReached():
+            short = why_refused(event.why, event.host, event.protocol, event.most)
+            flows = "a new flow" if event.refusals == 1 else f"{event.refusals:,} new flows"
+            return f"{flows} of {to_text(event.host)} refused: {short}"
     raise AssertionError(event)
+
+
+def _near(event: events.LimitNeared) -> str:
+    of = f"{event.used:,} of {event.most:,}"
+    protocol = name(event.protocol)
+    if event.address is not None:
+        return f"{of} {protocol} ports of {to_text(event.address)} are in use"
+    if event.host is None:
+        return f"{of} flows are in use"
+    what = f"{protocol} ports" if event.protocol else "flows"
+    return f"host {to_text(event.host)} uses {of} {what} that it may have"

@@ -17,6 +17,7 @@ from tests.hostile.verdict import Verdict, held_if
 REFERENCE = "A-23; issue 7, point 4"
 ROWS = ("A-23", "7857-2.2c")
 PORTS = range(61000, 65096)
+SETTINGS = {"gateway": {"ports": "61000-65095"}}
 
 
 def attack(network: Network) -> Verdict:

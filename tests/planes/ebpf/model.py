@@ -106,8 +106,14 @@ class Model:
         seen, traffic, *known = self._report(half)
         traffic = traffic + (1 << layout.TRAFFIC_SHIFT) + total & (1 << 64) - 1
         if self._is_believable(position, known, 1 << half[layout.REACH_AT]):
-            seen, known = layout.seen_at(now), list(position)
+            seen, known = layout.seen_at(now), self._moved(known, position)
         layout.REPORT.pack_into(half, layout.REPORT_AT, seen, traffic, *known)
+
+    def _moved(self, known: list[int], position: tuple[int, int]) -> list[int]:
+        return [
+            before if (before - place) % 2**32 <= 2**16 else place
+            for before, place in zip(known, position, strict=True)
+        ]
 
     def _is_believable(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
         return all(

@@ -71,6 +71,7 @@ def test_reasons_hooks_and_constants_have_the_same_numbers() -> None:
     ]
     said += [f"TIME_SHIFT == {layout.TIME_SHIFT}", f"TRAFFIC_SHIFT == {layout.TRAFFIC_SHIFT}"]
     said += [f"WINDOW == {layout.WINDOW}", f"DEVICES == {layout.DEVICES}"]
+    said += [f"ADMITTED == {layout.ADMITTED}"]
     said += ["sizeof(struct slot) == sizeof(struct key) + sizeof(struct half)"]
     assert compiles(said) == ""
 

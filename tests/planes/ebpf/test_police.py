@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.live
 
 ONE, OTHER = bytes((10, 0, 0, 2)), bytes((10, 0, 0, 3))
 SERVER = OUTER[0], 21
+OWN = bytes((203, 0, 113, 1))
+"""The gateway's own address: see `kernel.network`."""
 RATES = {Account.FLOW: 1, Account.HOST: 8, Account.OPENINGS: 1, Account.STRANGERS: 8}
 """Packets per second; a burst is a quarter of a second's, and the one that ends it."""
 BURST = {account: rate // 4 + 1 for account, rate in RATES.items()}
@@ -168,3 +171,32 @@ def test_what_is_dropped_is_counted_with_whose_it_was(kernel: Kernel, police: Po
 
 def test_without_prices_everything_may_go_up(kernel: Kernel) -> None:
     assert passed(kernel, opening(ONE), count=1000) == 1000
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+def test_answers_to_sockets_of_the_host_are_no_strangers(
+    kernel: Kernel, police: Police, protocol: int
+) -> None:
+    """Such as a resolver's, each of which has a port of its own."""
+
+    def answer(port: int) -> bytes:
+        if protocol == UDP:
+            return packets.udp(*SERVER, OWN, port)
+        return packets.tcp(*SERVER, OWN, port, SYN)
+
+    held = []
+    for _ in range(20):
+        each = socket.socket(
+            socket.AF_INET, socket.SOCK_STREAM if protocol == TCP else socket.SOCK_DGRAM
+        )
+        each.bind(("0.0.0.0", 0))
+        if protocol == TCP:
+            each.listen()
+        held.append(each)
+    ports = [each.getsockname()[1] for each in held]
+    assert sum(passed(kernel, answer(port), Side.OUTSIDE, 1) for port in ports) == 20
+    assert passed(kernel, answer(ports[0]), Side.OUTSIDE) < BURST[Account.FLOW]
+    for each in held:
+        each.close()
+    gone = sum(passed(kernel, answer(port), Side.OUTSIDE, 1) for port in ports)
+    assert gone == BURST[Account.STRANGERS]

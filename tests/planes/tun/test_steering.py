@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +18,6 @@ from ipmasq.planes.tun.steering import (
     base_rules,
     claim_rules,
     gaps,
-    merged,
     proxied,
     reserved,
 )
@@ -61,6 +58,13 @@ def test_of_an_own_address_the_host_keeps_the_ports_that_nobody_claims() -> None
     )
 
 
+def test_between_two_ranges_the_host_keeps_its_own() -> None:
+    claims = [Claim(17, PUBLIC, PortRange(1024, 32767)), Claim(17, PUBLIC, PortRange(61000, 65535))]
+    kept = [rule.ports for rule in claim_rules(WHERE, claims) if rule.priority == KEEP]
+    assert kept == [(1, 1023), (32768, 60999)]
+    assert reserved(claims, WHERE.own) == ((1024, 32767), (61000, 65535))
+
+
 def test_icmp_has_no_ports_to_keep() -> None:
     assert claim_rules(WHERE, [Claim(1, PUBLIC, ALL_PORTS)]) == (
         RoutingRule(CLAIM, 61002, "wan", HOST, 1),
@@ -97,12 +101,3 @@ def test_every_port_is_either_claimed_or_kept(taken: list[PortRange]) -> None:
     kept = {port for low, high in gaps(taken) for port in range(low, high + 1)}
     claimed = {port for low, high in taken for port in range(low, high + 1)}
     assert kept == set(range(1, LAST_PORT + 1)) - claimed
-
-
-@given(ranges)
-def test_merged_ranges_hold_the_same_ports_in_order_and_apart(given_: list[PortRange]) -> None:
-    result = merged(given_)
-    assert {p for low, high in result for p in range(low, high + 1)} == {
-        p for low, high in given_ for p in range(low, high + 1)
-    }
-    assert all(one.high + 1 < other.low for one, other in itertools.pairwise(result))

@@ -78,6 +78,11 @@ def attach_up(
     return _attach_tc(kernel, program, device, EGRESS, tcx)
 
 
+def attach_once(program: int, device: Device, direction: Direction) -> Attached:
+    """Behind those that are there. Raises OSError."""
+    return Attached("tc", device, libbpf.link(program, device.index, direction.link), direction)
+
+
 def _attach_tc(
     kernel: IPRoute, program: int, device: Device, direction: Direction, tcx: bool
 ) -> Attached:

@@ -36,6 +36,10 @@ STATE = (
     ("homes", "I"),
     ("epoch", "I"),
     ("via", "2I"),
+    ("outside", "I"),
+    ("twice", "I"),
+    ("address", "6s"),
+    ("ethernet", "H"),
 )
 PAYER = (("whose", "4s"), ("side", "H"), ("kind", "H"))
 ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
@@ -70,6 +74,7 @@ TRAFFIC_SHIFT = 38
 LEASE = 9536
 WINDOW = 128
 DEVICES = 64
+ADMITTED = 0x10000000
 
 
 class Use(IntEnum):
@@ -120,7 +125,11 @@ class Reason(_Said):
 class Account(_Said):
     """What a packet that is left to the engine is paid from."""
 
-    FLOW = 0, "more packets of a TCP flow than a part of limits.flow_packets_per_host"
+    FLOW = (
+        0,
+        "more packets of a TCP flow, or to a socket of the host's, "
+        "than a part of limits.flow_packets_per_host",
+    )
     HOST = 1, "more packets of an inside host's flows than limits.flow_packets_per_host"
     OPENINGS = 2, "more packets without a flow from an inside host than limits.openings_per_host"
     STRANGERS = 3, "more packets without a flow than limits.openings_per_side"

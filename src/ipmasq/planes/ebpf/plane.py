@@ -24,7 +24,8 @@ from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import STRICT, Device, look_up, mistakable, rp_filter
 from ipmasq.planes.ebpf.exits import Exits
-from ipmasq.planes.ebpf.layout import Account, Hook, Reason
+from ipmasq.planes.ebpf.layout import ADMITTED, Account, Hook, Reason
+from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.police import Debtor, Police, Rates
 from ipmasq.planes.ebpf.table import Table, affordable, sizes
 from ipmasq.planes.plane import PlaneError, Receive
@@ -90,6 +91,7 @@ class EbpfPlane(TunPlane):
         self._changes: HopChanges | None = None
         self._police: Police | None = None
         self._exits: Exits | None = None
+        self._once: Once | None = None
         self._attached: dict[tuple[Hook, int], Attached] = {}
         self.table: Table | None = None
         self.trouble = ""
@@ -208,6 +210,7 @@ class EbpfPlane(TunPlane):
             self._loaded = libbpf.Object(image, sizes(capacity))
             self.table = Table(self._loaded, capacity)
             self._exits = Exits(self._loaded)
+            self._once = Once(self._loaded, self.table) if self._tcx else None
         except OSError as error:
             if error.errno is None:
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
@@ -232,12 +235,15 @@ class EbpfPlane(TunPlane):
 
     def _end(self) -> None:
         self.halt()
+        if self._once is not None:
+            self._once.end(self._open_kernel)
+            self._pass_twice()
         if self._police is not None:
             self._police.detach(self._open_kernel)
         for part in (self.table, self._loaded, self._changes):
             if part is not None:
                 part.close()
-        self.table = self._loaded = self._changes = self._police = self._exits = None
+        self.table = self._loaded = self._changes = self._police = self._exits = self._once = None
 
     def _follow(self, programs: Programs) -> None:
         """Have programs on the interfaces that there are now. Raises PlaneError."""
@@ -277,8 +283,34 @@ class EbpfPlane(TunPlane):
         exits.name(takes)
         self._check_reverse_paths()
         table.forget_hops()
+        self._pass_once(found)
         if troubles:
             raise troubles[0]
+
+    def _pass_once(self, found: Mapping[str, Device | None]) -> None:
+        """As far as can be, have packets pass the host's firewall once."""
+        if self._once is None:
+            return
+        kernel = self._open_kernel
+        engine = {side: look_up(kernel, DEVICE[side]) for side in Side}
+        inside = [found[name] for name in self._where.inside]
+        self._unmarked = ADMITTED
+        self._steer()  # before packets are marked that its rules would bring to the engine once more
+        try:
+            self._once.follow(
+                kernel,
+                found[self._where.outside],
+                [device for device in inside if device is not None],
+                {side: device for side, device in engine.items() if device is not None},
+            )
+        except OSError as error:
+            log.info("packets pass the host's firewall twice: %s", error)
+            self._once = None
+            self._pass_twice()
+
+    def _pass_twice(self) -> None:
+        self._unmarked = 0
+        self._steer()
 
     def _check_reverse_paths(self) -> None:
         """As the kernel does on each interface."""

@@ -161,6 +161,21 @@ class Table:
         """The devices (their indices) by which the engine's packets enter the kernel, by side."""
         self._tell("via", inside, outside)
 
+    def between(self, outside: int, address: bytes, ethernet: bool) -> None:
+        """The outside interface: its index, and its address if it has a link layer."""
+        self._tell("address", address)
+        self._tell("ethernet", ethernet)
+        self._tell("outside", outside)
+
+    @property
+    def twice(self) -> bool:
+        """Whether packets pass the host's firewall twice (bpf/once.h). Programs set it as well."""
+        return self._told("twice") != 0
+
+    @twice.setter
+    def twice(self, value: bool) -> None:
+        self._tell("twice", value)
+
     def check_reverse_paths(self, strict: int) -> None:
         """Where as strictly as the kernel does if `rp_filter` is 1: `Exits.places`. An epoch must end
         after this."""
@@ -171,11 +186,15 @@ class Table:
         self._epoch = self._epoch % 0xFFFFFFFF + 1
         self._tell("epoch", self._epoch)
 
-    def _tell(self, name: str, *numbers: int) -> None:
+    def _tell(self, name: str, *numbers: int | bytes) -> None:
         """In one store: `pack_into` would write zeros first, and programs see them."""
         told = struct.pack("=" + dict(layout.STATE)[name], *numbers)
         at = layout.offsets(layout.STATE)[name]
         self._state[at : at + len(told)] = told
+
+    def _told(self, name: str) -> int:
+        form = struct.Struct("=" + dict(layout.STATE)[name])
+        return int(form.unpack_from(self._state, layout.offsets(layout.STATE)[name])[0])
 
     # -- what they count
 

@@ -142,10 +142,10 @@ def read(written: Mapping[str, Any]) -> Change:
     facts = dict(written)
     kind = facts.pop("change")
     if kind == "RuleAdded":
-        priority, table, iif, to, protocol, ports = facts["rule"]
-        rule = RoutingRule(
-            priority, table, iif, to and to_network(to), protocol, ports and PortRange(*ports)
-        )
+        # An earlier release wrote no mask.
+        priority, table, iif, to, protocol, ports, *unmarked = facts["rule"]
+        to, ports = to and to_network(to), ports and PortRange(*ports)
+        rule = RoutingRule(priority, table, iif, to, protocol, ports, *unmarked)
         return RuleAdded(facts["family"], rule)
     kinds = (LocalRuleRemoved, UnreachableAdded, ProxyAdded, SettingChanged)
     return {each.__name__: each for each in kinds}[kind](**facts)
@@ -167,6 +167,8 @@ def _rule(family: int, rule: RoutingRule) -> dict[str, Any]:
         said["dst"] = str(rule.to)
     if rule.protocol:
         said["ip_proto"] = rule.protocol
+    if rule.unmarked:
+        said["fwmark"], said["fwmask"] = 0, rule.unmarked
     if rule.ports:
         said["dport_range"] = f"{rule.ports.low}:{rule.ports.high}"
     return said

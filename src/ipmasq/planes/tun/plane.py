@@ -58,6 +58,8 @@ class TunPlane:
         self._claims: tuple[Claim, ...] = ()
         self._rules: tuple[RoutingRule, ...] = ()
         self._proxies: tuple[changes.ProxyAdded, ...] = ()
+        self._unmarked = 0
+        """Packets with a bit of this in their mark are not brought to the engine."""
         self._sides: dict[int, Side] = {}
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
@@ -119,7 +121,7 @@ class TunPlane:
             for descriptor in self._sides:
                 os.close(descriptor)
             self._sides = {}
-            self._rules, self._proxies = (), ()
+            self._rules, self._proxies, self._unmarked = (), (), 0
             if kernel:
                 kernel.close()
 
@@ -199,7 +201,7 @@ class TunPlane:
         """Make routing what interfaces and claims ask for: first add, then remove what is no longer so."""
         kernel, journal = self._open_kernel, self._open_journal
         where = self._where = replace(self._where, own=_own_addresses(kernel))
-        rules = (*base_rules(where), *claim_rules(where, self._claims))
+        rules = (*base_rules(where, self._unmarked), *claim_rules(where, self._claims))
         gone = [rule for rule in reversed(self._rules) if rule not in rules]
         self._rules = (*self._rules, *rules)  # In case that the kernel refuses one of them.
         journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ipmasq.core.policy import PortRange
-from ipmasq.planes.tun.steering import DEVICE, merged
+from ipmasq.core.policy import PortRange, merged, port_list
+from ipmasq.planes.tun.steering import DEVICE
 
 ROOT = Path("/proc/sys/net")
 
@@ -70,18 +70,10 @@ EPHEMERAL = f"{ROOT}/ipv4/ip_local_port_range"
 
 def reserved_ports(was: str, more: Sequence[PortRange]) -> str:
     """The kernel's list of ports that it gives to no outgoing connection, extended by `more`."""
-    return ",".join(str(each) for each in merged([*_ranges(was), *more]))
+    return ",".join(str(each) for each in merged([*port_list(was), *more]))
 
 
 def none_left(ephemeral: str, more: Sequence[PortRange]) -> bool:
     """Whether `more` leaves the host without any port for its own outgoing connections."""
     low, high = (int(word) for word in ephemeral.split())
     return any(each.low <= low and high <= each.high for each in merged(more))
-
-
-def _ranges(text: str) -> list[PortRange]:
-    ranges = []
-    for word in text.replace(",", " ").split():
-        low, _, high = word.partition("-")
-        ranges.append(PortRange(int(low), int(high or low)))
-    return ranges

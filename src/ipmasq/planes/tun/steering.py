@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ipmasq.core.policy import Claim, PortRange
+from ipmasq.core.policy import Claim, PortRange, merged, without
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Address, Network
 
@@ -44,6 +44,8 @@ class RoutingRule(NamedTuple):
     to: Network | None = None
     protocol: int = 0
     ports: PortRange | None = None
+    unmarked: int = 0
+    """Only packets that have none of these bits in their mark: `fwmark 0/UNMARKED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,16 @@ class Surroundings:
     own: frozenset[Address]
 
 
-def base_rules(where: Surroundings) -> tuple[RoutingRule, ...]:
-    """The rules after `local`, which no claim changes."""
+def base_rules(where: Surroundings, unmarked: int = 0) -> tuple[RoutingRule, ...]:
+    """The rules after `local`, which no claim changes. Packets with a bit of `unmarked` in their mark are
+    left to the rules that come after them."""
     inside, outside = TABLE[Side.INSIDE], TABLE[Side.OUTSIDE]
     return (
-        *(RoutingRule(FROM_INSIDE, inside, iif=name) for name in where.inside),
-        *(RoutingRule(TO_INSIDE, outside, iif=where.outside, to=net) for net in where.networks),
+        *(RoutingRule(FROM_INSIDE, inside, iif=name, unmarked=unmarked) for name in where.inside),
+        *(
+            RoutingRule(TO_INSIDE, outside, iif=where.outside, to=net, unmarked=unmarked)
+            for net in where.networks
+        ),
     )
 
 
@@ -99,22 +105,4 @@ def reserved(claims: Sequence[Claim], own: Collection[Address]) -> tuple[PortRan
 def gaps(taken: Iterable[PortRange]) -> tuple[PortRange, ...]:
     """The ports from 1 to 65534 that are in none of `taken` (the kernel takes no rule about 65535: the
     engine sees that port, and hands back what is the host's)."""
-    free, start = [], 1
-    for low, high in merged(taken):
-        if low > start:
-            free.append(PortRange(start, min(low - 1, LAST_PORT)))
-        start = max(start, high + 1)
-    if start <= LAST_PORT:
-        free.append(PortRange(start, LAST_PORT))
-    return tuple(free)
-
-
-def merged(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
-    """The same ports in order, ranges that touch made one."""
-    result: list[PortRange] = []
-    for low, high in sorted(ranges):
-        if result and low <= result[-1].high + 1:
-            result[-1] = PortRange(result[-1].low, max(high, result[-1].high))
-        else:
-            result.append(PortRange(low, high))
-    return tuple(result)
+    return without(PortRange(1, LAST_PORT), taken)

@@ -1,0 +1,112 @@
+"""What the forward hook's chains do to a packet of which only some facts are known.
+
+A condition about a fact that is not known, or that is not understood, may hold or not: then both are
+followed, so an answer is the set of what may become of the packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TypeAlias
+
+Facts: TypeAlias = Mapping[str, str]
+"""What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's)."""
+
+
+class Verdict(Enum):
+    ACCEPT = auto()
+    DROP = auto()
+    RETURN = auto()
+    CONTINUE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`key` is one of `values`, or (`negated`) is none of them. No key: it is not understood."""
+
+    key: str = ""
+    values: Collection[str] = ()
+    negated: bool = False
+
+    def holds(self, facts: Facts) -> bool | None:
+        """None: perhaps."""
+        known = facts.get(self.key)
+        if known is None:
+            return None
+        return any(_is_like(known, each) for each in self.values) is not self.negated
+
+
+NOT_UNDERSTOOD = Condition()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    conditions: tuple[Condition, ...]
+    verdict: Verdict = Verdict.CONTINUE
+    jump: str = ""
+    """A chain of the same table to go on in, instead of the verdict."""
+    returns: bool = True
+    """Whether it goes on after the rule when that chain has ended (`jump`; not so with `goto`)."""
+
+    def holds(self, facts: Facts) -> bool | None:
+        answers = [condition.holds(facts) for condition in self.conditions]
+        if False in answers:
+            return False
+        return None if None in answers else True
+
+
+@dataclass(slots=True)
+class Chain:
+    rules: list[Rule] = field(default_factory=list)
+    policy: Verdict = Verdict.ACCEPT
+
+
+@dataclass(slots=True)
+class Table:
+    """`kind`: `nft` or `iptables`. `name`: as the tool has it, such as `inet filter`. `forward`: the names
+    of its chains at the forward hook."""
+
+    kind: str
+    name: str
+    chains: dict[str, Chain] = field(default_factory=dict)
+    forward: list[str] = field(default_factory=list)
+
+    def verdicts(self, chain: str, facts: Facts) -> frozenset[Verdict]:
+        """ACCEPT, DROP, or both, from a chain at a hook."""
+        found = self._walk(chain, facts, ())
+        if Verdict.RETURN in found:
+            found = (found - {Verdict.RETURN}) | {self.chains[chain].policy}
+        return found
+
+    def _walk(self, name: str, facts: Facts, above: Sequence[str]) -> frozenset[Verdict]:
+        """RETURN: it may end without a verdict."""
+        chain = self.chains.get(name)
+        if chain is None or name in above:
+            return frozenset({Verdict.ACCEPT, Verdict.DROP, Verdict.RETURN})
+        possible: set[Verdict] = set()
+        for rule in chain.rules:
+            held = rule.holds(facts)
+            if held is False:
+                continue
+            found = self._follow(rule, facts, (*above, name))
+            possible |= found - {Verdict.CONTINUE}
+            if held and Verdict.CONTINUE not in found:
+                return frozenset(possible)
+        return frozenset(possible | {Verdict.RETURN})
+
+    def _follow(self, rule: Rule, facts: Facts, above: Sequence[str]) -> frozenset[Verdict]:
+        if not rule.jump:
+            return frozenset({rule.verdict})
+        found = self._walk(rule.jump, facts, above)
+        if rule.returns and Verdict.RETURN in found:
+            found = (found - {Verdict.RETURN}) | {Verdict.CONTINUE}
+        return found
+
+
+def _is_like(known: str, value: str) -> bool:
+    """`eth*` (nftables) and `eth+` (iptables) are whatever begins so."""
+    if value[-1:] in ("*", "+"):
+        return known.startswith(value[:-1])
+    return known == value

@@ -1,0 +1,136 @@
+"""The rule set as `nft -j list ruleset` writes it (libnftables-json(5))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ipmasq.gateway.firewall.chains import NOT_UNDERSTOOD, Chain, Condition, Rule, Table, Verdict
+
+FAMILIES = ("ip", "inet")
+VERDICTS = {"accept": Verdict.ACCEPT, "drop": Verdict.DROP, "reject": Verdict.DROP}
+VERDICTS |= {"return": Verdict.RETURN, "continue": Verdict.CONTINUE}
+KEYS = {("meta", "iifname"): "iif", ("meta", "oifname"): "oif", ("meta", "nfproto"): "nfproto"}
+KEYS |= {("meta", "iif"): "iif", ("meta", "oif"): "oif"}
+KEYS |= {("ct", "state"): "state", ("ct", "status"): "status"}
+HARMLESS = (
+    "counter",
+    "log",
+    "mangle",
+    "ct helper",
+    "notrack",
+    "flow",
+    "comment",
+    "set",
+    "synproxy",
+)
+"""Statements that say neither when a rule holds nor what becomes of the packet."""
+
+Named = Mapping[tuple[str, str], Sequence[Any]]
+"""Elements of sets and maps, by table and name."""
+
+
+def tables(said: Mapping[str, Any]) -> list[Table]:
+    """Those of IPv4 whose rules are all written here. Those of iptables' are not: they have `xt` statements,
+    of which nft shows no more than the name. Raises KeyError, TypeError or ValueError if it is no rule set."""
+    found: dict[tuple[str, str], Table] = {}
+    named: dict[tuple[str, str], Sequence[Any]] = {}
+    foreign = set()
+    for kind, each in _objects(said["nftables"]):
+        place = each.get("family", ""), each.get("table", each.get("name", ""))
+        if place[0] not in FAMILIES:
+            continue
+        table = found.setdefault(place, Table("nft", " ".join(place)))
+        if kind == "chain":
+            _add_chain(table, each)
+        elif kind in ("set", "map"):
+            named[table.name, each["name"]] = each.get("elem", ())
+        elif kind == "rule":
+            rules = list(_rules(each["expr"], table.name, named))
+            table.chains.setdefault(each["chain"], Chain()).rules += rules
+            if any("xt" in statement for statement in each["expr"]):
+                foreign.add(place)
+    return [table for place, table in found.items() if place not in foreign and table.forward]
+
+
+def _objects(objects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for each in objects:
+        yield from each.items()
+
+
+def _add_chain(table: Table, each: Mapping[str, Any]) -> None:
+    chain = table.chains.setdefault(each["name"], Chain())
+    chain.policy = VERDICTS[each.get("policy", "accept")]
+    if each.get("hook") == "forward" and each.get("type") == "filter":
+        table.forward.append(each["name"])
+
+
+def _rules(statements: Sequence[Any], table: str, named: Named) -> Iterator[Rule]:
+    """One, or one for each element of a verdict map."""
+    conditions: list[Condition] = []
+    for statement in statements:
+        (kind, said), *_ = statement.items()
+        if kind == "match":
+            conditions += _conditions(said["left"], said["right"], said["op"] == "!=", table, named)
+        elif kind == "vmap":
+            for value, verdict in _elements(said["data"], table, named):
+                only = _conditions(said["key"], value, False, table, named)
+                yield _decided((*conditions, *only), verdict)
+        elif kind in VERDICTS or kind in ("jump", "goto"):
+            yield _decided(tuple(conditions), statement)
+            return
+        elif kind not in HARMLESS:
+            conditions.append(NOT_UNDERSTOOD)
+
+
+def _decided(conditions: tuple[Condition, ...], verdict: Mapping[str, Any]) -> Rule:
+    (kind, said), *_ = verdict.items()
+    if kind in ("jump", "goto"):
+        return Rule(conditions, jump=said["target"], returns=kind == "jump")
+    if kind not in VERDICTS:  # such as `queue`: anything may become of it
+        return Rule((*conditions, NOT_UNDERSTOOD), Verdict.CONTINUE)
+    return Rule(conditions, VERDICTS[kind])
+
+
+def _conditions(
+    left: Any, right: Any, negated: bool, table: str, named: Named
+) -> tuple[Condition, ...]:
+    if isinstance(left, dict) and "concat" in left:
+        return _concatenated(left["concat"], right, negated, table, named)
+    (kind, said), *_ = left.items() if isinstance(left, dict) else (("", {}),)
+    key = KEYS.get((kind, said.get("key", ""))) if isinstance(said, dict) else None
+    if key is None:
+        return (NOT_UNDERSTOOD,)
+    values = _elements(right, table, named)
+    if not all(isinstance(value, str) for value in values):
+        return (NOT_UNDERSTOOD,)
+    return (Condition(key, tuple(values), negated),)
+
+
+def _concatenated(
+    lefts: Sequence[Any], right: Any, negated: bool, table: str, named: Named
+) -> tuple[Condition, ...]:
+    """`iifname . oifname { "a" . "b", "a" . "c" }`: exact with one element; with several, each part for itself
+    may hold where both together do not, so that nothing is certain."""
+    rows = [each["concat"] for each in _elements(right, table, named) if isinstance(each, dict)]
+    if not rows or negated:
+        return (NOT_UNDERSTOOD,)
+    parts: list[Condition] = [] if len(rows) == 1 else [NOT_UNDERSTOOD]
+    for left, values in zip(lefts, zip(*rows, strict=False), strict=False):
+        parts += _conditions(left, {"set": list(values)}, False, table, named)
+    return tuple(parts)
+
+
+def _elements(right: Any, table: str, named: Named) -> Sequence[Any]:
+    if isinstance(right, str) and right.startswith("@"):
+        return [_plain(each) for each in named.get((table, right[1:]), ())]
+    if isinstance(right, dict) and "set" in right:
+        return [_plain(each) for each in right["set"]]
+    return right if isinstance(right, list) else [right]
+
+
+def _plain(element: Any) -> Any:
+    """Without its counter, comment or timeout."""
+    if isinstance(element, dict) and "elem" in element:
+        return element["elem"].get("val")
+    return element

@@ -1,0 +1,123 @@
+"""Looks at the host's firewall at the start and whenever it changes, and tells what is in the gateway's way."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from ipmasq.core import events
+from ipmasq.core.events import Event
+from ipmasq.gateway.firewall.chains import Table
+from ipmasq.gateway.firewall.findings import Finding, Where, findings
+from ipmasq.gateway.firewall.reading import has_legacy, read_tables
+from ipmasq.gateway.loop import Loop, Timer
+
+SETTLING = 0.5
+"""Seconds to wait after a change: rule sets are loaded table by table."""
+
+LEGACY_EVERY = 10.0
+"""Seconds between two looks at what the kernel tells no one of."""
+
+# <linux/netlink.h>, <linux/netfilter/nfnetlink.h>
+NETLINK_NETFILTER = 12
+NFNLGRP_NFTABLES = 7
+
+
+class Watch:
+    """The tools that read rules take their time, so a thread waits for them."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        where: Callable[[], Where],
+        tell: Callable[[Event], object],
+        read: Callable[[], Sequence[Table]] = read_tables,
+    ) -> None:
+        """`where`: the interfaces as they are now."""
+        self._loop, self._where, self._tell, self._read = loop, where, tell, read
+        self.found: tuple[Finding, ...] = ()
+        self._changes = _changes()
+        self._done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._tables: Sequence[Table] = ()
+        self._thread: threading.Thread | None = None
+        self._again = False
+        self._due: Timer | None = None
+
+    def begin(self) -> None:
+        """Look now, and from now on whenever something has changed."""
+        if self._changes is not None:
+            self._loop.watch(self._changes.fileno(), self._changed)
+        self._loop.watch(self._done, self._have_read)
+        self._loop.every(LEGACY_EVERY, self._look_at_legacy)
+        self.look()
+
+    def end(self) -> None:
+        self._loop.unwatch(self._done)
+        if self._changes is not None:
+            self._loop.unwatch(self._changes.fileno())
+            self._changes.close()
+            self._changes = None
+        if self._thread is not None:
+            self._thread.join()
+        os.close(self._done)
+        self._done = -1
+
+    def look(self) -> None:
+        """Read the rules anew, and tell what is different."""
+        self._due = None
+        self._again = self._thread is not None
+        if self._thread is None and self._done >= 0:
+            self._thread = threading.Thread(target=self._wait, daemon=True)
+            self._thread.start()
+
+    def judge(self) -> None:
+        """The interfaces may be others by now; the rules are those that were read last."""
+        before, self.found = self.found, findings(self._tables, self._where())
+        for each in self.found:
+            if each not in before:
+                self._tell(events.FirewallObstructed(self._loop.clock(), *each))
+        if before and not self.found:
+            self._tell(events.FirewallCleared(self._loop.clock()))
+
+    def _wait(self) -> None:
+        try:
+            self._tables = self._read()
+        finally:
+            os.eventfd_write(self._done, 1)
+
+    def _have_read(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._done)
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._again:
+            self.look()
+        self.judge()
+
+    def _changed(self) -> None:
+        with suppress(OSError):  # ENOBUFS: some were lost, which does no harm
+            while self._changes is not None and self._changes.recv(65536):
+                pass
+        if self._due is None:
+            self._due = self._loop.later(SETTLING, self.look)
+
+    def _look_at_legacy(self) -> None:
+        if self._due is None and has_legacy():
+            self.look()
+
+
+def _changes() -> socket.socket | None:
+    """Readable when a rule of nftables, or of the iptables above it, has changed; None where the kernel
+    has no netfilter."""
+    try:
+        changes = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_NETFILTER
+        )
+        changes.bind((0, 1 << (NFNLGRP_NFTABLES - 1)))
+    except OSError:
+        return None
+    return changes

@@ -1,0 +1,76 @@
+"""Packets that go up to the engine pass the host's firewall once, as if the kernel translated them (bpf/once.h).
+
+This takes programs at both ends of an interface and of the engine's devices, hence links (Linux 6.6), and
+routing by the operator's own rules of what comes from inside. Where that cannot be, the tun plane's way is
+taken, on which packets pass twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ipmasq.core.side import Side
+from ipmasq.planes.ebpf import libbpf
+from ipmasq.planes.ebpf.attach import EGRESS, INGRESS, Attached, Direction, attach_once
+from ipmasq.planes.ebpf.devices import Device
+from ipmasq.planes.ebpf.table import Table
+
+
+class Once:
+    def __init__(self, loaded: libbpf.Object, table: Table) -> None:
+        self._loaded, self._table = loaded, table
+        self._attached: dict[tuple[str, int], Attached] = {}
+
+    def follow(
+        self,
+        kernel: IPRoute,
+        outside: Device | None,
+        inside: Iterable[Device],
+        engine: Mapping[Side, Device],
+    ) -> None:
+        """Have programs on these devices. Raises OSError where there are no links; then there are none."""
+        wanted: dict[tuple[str, int], tuple[Device, Direction]] = {}
+        if outside is not None:
+            for device in inside:
+                _want(wanted, "enter_inside", device, INGRESS)
+            _want(wanted, "enter_outside", outside, INGRESS)
+            _want(wanted, "leave_outside", outside, EGRESS)
+            for side, device in engine.items():
+                wanted[f"down_from_{side.name.lower()}", device.index] = device, INGRESS
+            self._table.between(outside.index, _address(kernel, outside), outside.ethernet)
+        for key in [key for key in self._attached if key not in wanted]:
+            self._attached.pop(key).detach(kernel)
+        try:
+            for key, (device, direction) in wanted.items():
+                if key not in self._attached:
+                    program = self._loaded.program(key[0])
+                    self._attached[key] = attach_once(program, device, direction)
+        except OSError:
+            self.end(kernel)
+            raise
+
+    def end(self, kernel: IPRoute) -> None:
+        attached, self._attached = self._attached, {}
+        for each in attached.values():
+            each.detach(kernel)
+
+
+def _want(
+    wanted: dict[tuple[str, int], tuple[Device, Direction]],
+    program: str,
+    device: Device,
+    direction: Direction,
+) -> None:
+    suffix = "ethernet" if device.ethernet else "bare"
+    wanted[f"{program}_{suffix}", device.index] = device, direction
+
+
+def _address(kernel: IPRoute, device: Device) -> bytes:
+    try:
+        text = kernel.get_links(device.index)[0].get_attr("IFLA_ADDRESS") or ""
+    except NetlinkError:
+        return bytes(6)
+    return bytes.fromhex(text.replace(":", ""))[:6].ljust(6, b"\0")

@@ -1,0 +1,78 @@
+"""What the kernel says of real sockets of this host."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from ipmasq.core.host import Holds
+from ipmasq.gateway import sockets
+from ipmasq.gateway.sockets import Sockets
+from ipmasq.wire.addresses import Endpoint, to_address
+
+TCP, UDP = 6, 17
+HERE, THERE = to_address("127.0.0.1"), Endpoint(to_address("127.0.0.9"), 53)
+KINDS = {TCP: socket.SOCK_STREAM, UDP: socket.SOCK_DGRAM}
+
+
+def local(of: socket.socket) -> Endpoint:
+    return Endpoint(HERE, of.getsockname()[1])
+
+
+@pytest.fixture
+def asked() -> Sockets:
+    found = Sockets()
+    if not found.are_asked:
+        pytest.skip("this kernel has no sock_diag for both protocols")
+    return found
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::"])
+def test_a_socket_is_found_from_the_moment_it_is_there_until_it_is_gone(
+    asked: Sockets, protocol: int, address: str
+) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, KINDS[protocol]) as each:
+        each.bind((address, 0))
+        if protocol == TCP:
+            each.listen()
+        place = local(each)
+        assert asked.holds(protocol, THERE, place) is Holds.SOCKET
+        assert asked.holds(TCP + UDP - protocol, THERE, place) is Holds.NOTHING
+    assert asked.holds(protocol, THERE, place) is Holds.NOTHING
+
+
+def test_a_connected_socket_is_one_for_its_peer_alone(asked: Sockets) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as each:
+        each.bind(("127.0.0.1", 0))
+        each.connect(("127.0.0.9", 53))
+        assert asked.holds(UDP, THERE, local(each)) is Holds.SPEAKER
+        assert asked.holds(UDP, THERE._replace(port=54), local(each)) is Holds.NOTHING
+
+
+def test_an_open_connection_is_one_for_its_peer_alone(asked: Sockets) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        with client:
+            peer = Endpoint(HERE, server.getsockname()[1])
+            assert asked.holds(TCP, peer, local(client)) is Holds.SPEAKER
+            assert asked.holds(TCP, peer._replace(port=9), local(client)) is Holds.NOTHING
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+def test_a_kernel_that_cannot_be_asked_has_its_list_read(
+    monkeypatch: pytest.MonkeyPatch, protocol: int
+) -> None:
+    # As of a kernel without inet_diag, which says of every socket that there is none.
+    monkeypatch.setattr(sockets, "_HEAD", sockets._HEADER.pack(sockets._SIZE, 99, 1, 0, 0))
+    listed = Sockets()
+    assert not listed.are_asked
+    with socket.socket(socket.AF_INET, KINDS[protocol]) as each:
+        each.bind(("0.0.0.0", 0))
+        if protocol == TCP:
+            each.listen()
+        assert listed.holds(protocol, THERE, local(each)) is Holds.SOCKET
+    listed._listed_at = -sockets.LIST_AGE
+    assert listed.holds(protocol, THERE, Endpoint(HERE, 1)) is Holds.NOTHING

@@ -1,0 +1,150 @@
+"""Sockets of the gateway's own host in the range of public ports: none of them loses anything."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import PUBLIC, REMOTE, Network, Running
+from tests.live.test_tun import tcp_talk, udp_socket
+
+pytestmark = pytest.mark.live
+
+Start = Callable[..., Running]
+
+OTHER = "203.0.113.3"
+"""Another remote host, to which inside hosts talk."""
+QUERIES = 10_000
+PORTS = [1024, 32767]
+
+
+@pytest.fixture(params=["tun", "ebpf-tc", "ebpf-xdp"])
+def running(request: pytest.FixtureRequest, network: Network, gateway: Start) -> Running:
+    network.ip("out", f"addr add {OTHER}/24 dev eth")
+    if request.param == "ebpf-xdp":
+        for host in ("in", "out"):
+            network.features(host, "eth", "tx", "off", "gro", "on")
+    return gateway(plane=request.param, ports=PORTS)
+
+
+@contextmanager
+def answering(network: Network, address: str, port: int) -> Iterator[None]:
+    """A server that sends every datagram back."""
+    with udp_socket(network, "out", address, port) as server:
+        server.settimeout(0.2)
+        stop = threading.Event()
+
+        def serve() -> None:
+            while not stop.is_set():
+                try:
+                    said, sender = server.recvfrom(2000)
+                except TimeoutError:
+                    continue
+                server.sendto(said, sender)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+@contextmanager
+def load(network: Network, remote: str) -> Iterator[None]:
+    """An inside host that opens flows all the time: to port 5000 of a remote host."""
+    stop = threading.Event()
+    with network.at("in"):
+        first = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def talk() -> None:
+        with network.at("in"):
+            while not stop.wait(0.002):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as each:
+                    each.sendto(b"ask", (remote, 5000))
+
+    with first, answering(network, remote, 5000):
+        first.settimeout(5)
+        first.sendto(b"ask", (remote, 5000))
+        assert first.recv(10) == b"ask"
+        thread = threading.Thread(target=talk)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+def resolve(network: Network, kind: str) -> dict[str, object]:
+    program = Path(__file__).with_name("random_ports.py")
+    command = [sys.executable, str(program), REMOTE, "53", str(QUERIES), kind]
+    process = network.start("gw", *command)
+    try:
+        return dict(json.loads(process.communicate(timeout=120)[0]))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
+@pytest.mark.parametrize(
+    ("kind", "remote"),
+    [("unconnected", OTHER), ("dual", OTHER), ("connected", OTHER), ("connected", REMOTE)],
+)
+def test_a_resolver_that_takes_random_ports_loses_no_answer_under_load(
+    network: Network, running: Running, kind: str, remote: str
+) -> None:
+    with answering(network, REMOTE, 53), load(network, remote):
+        said = resolve(network, kind)
+    assert said == {"asked": QUERIES, "answered": QUERIES, "lost": []}
+    assert len(running.ask()["flows"]) > 50
+
+
+def test_a_connection_of_the_hosts_from_a_port_of_the_range_works_at_once(
+    network: Network, running: Running
+) -> None:
+    with network.at("out"):
+        server = socket.create_server((REMOTE, 5000))
+    with server:
+        for port in range(20000, 20020):
+            with network.at("gw"):
+                client = socket.create_connection((REMOTE, 5000), 5, (PUBLIC, port))
+            with client, server.accept()[0] as accepted:
+                accepted.sendall(b"answer")
+                assert client.recv(6, socket.MSG_WAITALL) == b"answer"
+
+
+def test_a_service_of_the_hosts_in_the_range_is_reached_at_once(
+    network: Network, running: Running
+) -> None:
+    with network.at("gw"):
+        service = socket.create_server(("0.0.0.0", 20000))
+    with service:
+        assert tcp_talk(network, "out", (PUBLIC, 20000), service) == REMOTE
+
+
+def test_a_port_of_the_hosts_is_not_given_out_at_the_moment_it_is_bound(
+    network: Network, gateway: Start
+) -> None:
+    gateway(ports=[61000, 61007])
+    with network.at("gw"):
+        held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(7)]
+    with (
+        udp_socket(network, "out", REMOTE, 5000) as server,
+        udp_socket(network, "in") as client,
+    ):
+        for port, each in enumerate(held, 61000):
+            each.bind(("0.0.0.0", port))
+        client.sendto(b"ask", (REMOTE, 5000))
+        assert server.recvfrom(10)[1] == (PUBLIC, 61007)
+        for each in held:
+            each.close()

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 from fuzz.choices import Choices
 from ipmasq.config import ConfigError, Loaded, checking, compile, helpers, load
@@ -26,7 +27,7 @@ MEASURED = tuple(
     f"ipmasq.config.{name}"
     for name in (
         *("checking", "compiled", "doubts", "here", "loading", "mistakes", "model", "places"),
-        *("problems", "sides", "tables", "values", "words"),
+        *("problems", "reading", "saved", "sides", "tables", "values", "words"),
     )
 )
 LONGEST = 250
@@ -85,9 +86,6 @@ def _no_file(file: Path, class_name: str | None = None) -> Any:
     raise _NoFile(f"{file} is not read here")
 
 
-helpers.in_file = _no_file  # a fuzzer must not run what it finds
-
-
 _MEMORY = os.memfd_create("configuration")
 FILE = Path(f"/proc/self/fd/{_MEMORY}")
 
@@ -97,7 +95,8 @@ def one_input(data: bytes) -> None:
     text = tables(choices).encode() if choices(3) else choices.data[choices.at :]
     os.ftruncate(_MEMORY, 0)
     os.pwrite(_MEMORY, text, 0)
-    loaded = load(FILE)
+    with patch.object(helpers, "in_file", _no_file):  # a fuzzer must not run what it finds
+        loaded = load(FILE)
     report = checking.review(loaded, HERE)
     count = text.count(b"\n") + 1
     for problem in (*report.errors, *report.warnings):

@@ -20,7 +20,8 @@ def test_a_number_has_an_upper_bound(tmp_path: Path, key: str):
 
 @pytest.mark.parametrize("key", list(TimeoutsTable.model_fields))
 def test_an_idle_time_has_an_upper_bound(tmp_path: Path, key: str):
-    text = f'{GATEWAY}[timeouts]\n{key} = "99999d"  #! is too long; at most 36500d'
+    time = '{ 53 = "99999d" }' if key == "udp_ports" else '"99999d"'
+    text = f"{GATEWAY}[timeouts]\n{key} = {time}  #! is too long; at most 36500d"
     assert_found_as_marked(tmp_path, text)
 
 

@@ -118,7 +118,6 @@ def test_what_the_kernel_would_not_take_as_an_interface_is_refused(written: obje
         values.interface_or_network(written)
 
 
-@pytest.mark.row("6888-3")
 @pytest.mark.parametrize(
     ("text", "networks"),
     [
@@ -152,6 +151,7 @@ def test_what_is_no_range_of_addresses_says_why(text: str, said: str):
         values.pool(text)
 
 
+@pytest.mark.row("6888-3")
 def test_a_pool_may_be_large_but_not_endless():
     assert values.addresses_of(values.pool("10.0.0.0/16").networks[0]) == 65536
     with pytest.raises(ValueError, match="more than 65,536 addresses"):

@@ -60,6 +60,7 @@ class StandIn:
         self.engine = engine
         self.loop = loop
         self.mistakes: tuple[str, ...] = ()
+        self.doubts: tuple[str, ...] = ()
 
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy
@@ -75,16 +76,21 @@ class StandIn:
             raise SetupError(self.mistakes)
         return self.engine.apply(self.engine.policy, self.loop.clock()), ("a warning",)
 
-    def add_forward(self, forward: Forward) -> None:
-        self.engine.add_forward(forward, self.loop.clock())
+    saved_path = "gateway.saved.toml"
 
-    def remove_forward(self, name: str) -> None:
+    def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
+        self.engine.add_forward(forward, self.loop.clock())
+        return self.doubts
+
+    def remove_forward(self, name: str, save: bool = False) -> None:
         self.engine.remove_forward(name, self.loop.clock())
 
     def close(self, flow: int) -> bool:
         return self.engine.close(flow, self.loop.clock())
 
-    def load_helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> str:
+    def load_helper(
+        self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool = False
+    ) -> str:
         if name != "finger":
             raise KeyError(name)
         use = replace(FINGER, ports=frozenset(ports)) if ports else FINGER
@@ -94,7 +100,7 @@ class StandIn:
     def reload_helper(self, name: str) -> None:
         self.load_helper(name, None, None)
 
-    def unload_helper(self, name: str) -> None:
+    def unload_helper(self, name: str, save: bool = False) -> None:
         self.engine.unload_helper(name, self.loop.clock())
 
     def fast_path(self) -> tuple[tuple[str, int, str], ...]:

@@ -117,6 +117,18 @@ def test_a_server_is_published_and_withdrawn(gateway: Running, ipmasq: Ipmasq):
     assert ipmasq("forward", "add", "tcp", "no", "10.0.0.2").returncode == 2
 
 
+def test_a_saved_change_says_where(gateway: Running, ipmasq: Ipmasq):
+    for command, done in (
+        (("forward", "add", "tcp", "21", "10.0.0.2", "--name", "x"), "forward x: "),
+        (("forward", "del", "x"), "forward x is removed"),
+        (("helper", "unload", "finger"), "helper finger is unloaded"),
+        (("helper", "load", "finger"), "helper finger is loaded"),
+    ):
+        said = ipmasq(*command, "--save").stdout
+        assert said.startswith(done)
+        assert said.endswith("; saved in gateway.saved.toml\n")
+
+
 def test_flows_are_closed(gateway: Running, ipmasq: Ipmasq):
     numbers = gateway.open_udp(port=5000), gateway.open_udp(port=5001)
     assert ipmasq("close", *numbers).returncode == 0
@@ -160,8 +172,37 @@ def test_idle_times_are_set_and_shown(gateway: Running, ipmasq: Ipmasq):
     shown = ipmasq("timeouts", "set", "udp.53=10s").stdout
     assert "udp.53           10s\nudp.123          1m\n" in shown
     assert json.loads(ipmasq("timeouts", "show", "--json").stdout)["udp_ports"]["123"] == 60
-    for wrong in ("udp=soon", "udp", "colour=3", "udp=0", "udp.0=3", "udp.dns=3", "udp.53="):
-        assert ipmasq("timeouts", "set", wrong).returncode == 2
+    for wrong, said in (
+        ("udp=soon", 'udp: "soon" is not a duration'),
+        ("udp", "udp: write NAME=TIME, such as udp=2m"),
+        ("colour=3", "there are tcp_established, tcp_opening, tcp_closing, udp, icmp, fragment"),
+        ("udp=0", "it must be more than 0 seconds"),
+        ("udp.0=3", "is too small; at least 1"),
+        ("udp.dns=3", '"dns"'),
+        ("udp.53=", "udp.53"),
+        ("udp=9999d", "863913600 is too large; at most 31536000"),
+    ):
+        done = ipmasq("timeouts", "set", wrong)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+
+
+def test_idle_times_that_are_too_short_are_warned_of_as_in_the_file(
+    gateway: Running, ipmasq: Ipmasq
+):
+    done = ipmasq("timeouts", "set", "udp=30s", "icmp=2m")
+    warning = "udp: 30s is below the 2m of RFC 4787 REQ-5 (row 4787-5)"
+    assert (done.returncode, done.stderr) == (0, f"ipmasq: warning: {warning}\n")
+    done = ipmasq("timeouts", "set", "udp=30s", "--json")
+    assert (json.loads(done.stdout)["udp"], warning in done.stderr) == (30, True)
+    assert ipmasq("timeouts", "set", "udp=2m").stderr == ""
+
+
+def test_a_doubtful_forward_is_published_and_warned_of(gateway: Running, ipmasq: Ipmasq):
+    gateway.gateway.doubts = ("this host serves port 22 itself",)
+    done = ipmasq("forward", "add", "tcp", "22", "10.0.0.2", "--json")
+    assert (done.returncode, "warnings" in json.loads(done.stdout)) == (0, False)
+    assert done.stderr == "ipmasq: warning: this host serves port 22 itself\n"
 
 
 def test_a_reload_shows_every_mistake_and_has_its_own_exit_code(gateway: Running, ipmasq: Ipmasq):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import TypeAlias
 
 import pytest
 
+from ipmasq.control.protocol import SOCKET_VARIABLE
 from tests.control.running import Running, conversation
 
 Start: TypeAlias = Callable[..., subprocess.Popen[str]]
@@ -90,7 +92,7 @@ def test_who_may_not_run_a_gateway_is_told_what_it_needs():
             [*NOBODY, "run", "-c", config], capture_output=True, text=True, timeout=30
         )
     assert done.returncode == 1
-    assert "the gateway needs root" in done.stderr
+    assert re.search(r"ipmasq: .*(needs root|run as root)", done.stderr)
     assert "Traceback" not in done.stderr
 
 
@@ -139,13 +141,41 @@ def test_help_starts_without_what_only_some_commands_need():
     assert done.stdout == "[]\n"
 
 
-def test_the_shells_can_complete(program: Start):
-    environment = {**os.environ, "_IPMASQ_COMPLETE": "complete_bash", "COMP_WORDS": "ipmasq sh"}
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ipmasq")],
-        env={**environment, "COMP_CWORD": "1"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert done.stdout.split() == ["show"]
+def completed(words: str, socket: Path) -> list[str]:
+    """What bash is offered for the last of these words."""
+    environment = {
+        **os.environ,
+        "_IPMASQ_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+        SOCKET_VARIABLE: str(socket),
+    }
+    command = [str(Path(sys.executable).parent / "ipmasq")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_the_shells_can_complete(tmp_path: Path):
+    assert completed("ipmasq sh", tmp_path / "none") == ["show"]
+
+
+def test_values_are_completed_by_what_the_gateway_has(gateway: Running):
+    flow = str(gateway.open_udp())
+    for words, found in (
+        ("ipmasq forward del ", ["web"]),
+        ("ipmasq forward del we", ["web"]),
+        ("ipmasq forward del x", []),
+        ("ipmasq helper unload ", ["finger"]),
+        ("ipmasq helper reload f", ["finger"]),
+        ("ipmasq helper load f", ["ftp"]),
+        ("ipmasq show flows --helper ", ["finger"]),
+        ("ipmasq close ", [flow]),
+        ("ipmasq timeouts set tcp_c", ["tcp_closing="]),
+    ):
+        assert completed(words, Path(gateway.path)) == found, words
+
+
+def test_without_a_gateway_no_value_is_completed_and_nothing_said(tmp_path: Path):
+    for words in ("ipmasq forward del ", "ipmasq close ", "ipmasq timeouts set "):
+        assert completed(words, tmp_path / "none") == []

@@ -63,7 +63,7 @@ def test_datagrams_go_by_in_the_kernel_and_are_counted_truly(
             server.sendto(b"answer", sender)
             assert client.recv(100) == b"answer"
     facts = fast.ask()
-    assert facts["flows"] == [["active", None, 100, 100]]
+    assert facts["flows"] == [["SEEN_REPLY", None, 100, 100]]
     assert facts["slow"] == 2
     assert facts["fast"] == 198
     assert fast.stop() == ""

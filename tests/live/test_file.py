@@ -102,3 +102,80 @@ def test_what_the_operator_does_takes_effect_and_lasts_until_a_reload(
         finally:
             gateway.stop()
     assert trace(network) == before
+
+
+def test_a_reload_tells_and_logs_what_it_discards_and_what_needs_a_restart(
+    network: Network, toml: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with network.at("gw"):
+        gateway = Gateway(File(toml), Loop(), directory=toml.parent / "record", plane="tun")
+        gateway.start()
+        try:
+            forward = Forward("web", 6, None, PortRange(80, 80), to_address(INSIDE_HOST), 80)
+            assert gateway.add_forward(forward) == ()
+            toml.write_text(TOML + '[control]\nmode = "0660"\n')
+            with caplog.at_level("WARNING", "ipmasq"):
+                _, told = gateway.reload()
+            toml.write_text("[gateway\n")
+            with caplog.at_level("ERROR", "ipmasq"), pytest.raises(SetupError):
+                gateway.reload()
+        finally:
+            gateway.stop()
+    assert told == [
+        f"{toml}:5: control: has changed: the control socket stays as it is until a restart",
+        "forward web was added while the gateway ran, and is not in the file: removed",
+    ]
+    assert [each for each in caplog.messages if each in told] == told
+    assert any(each.startswith(f"not reloaded: {toml}:1: ") for each in caplog.messages)
+
+
+def test_a_gateway_is_not_started_at_an_interface_that_is_not_there(
+    network: Network, toml: Path
+) -> None:
+    toml.write_text('[gateway]\ninside = ["gi"]\noutside = "gone0"\n')
+    with network.at("gw"), pytest.raises(SetupError) as told:
+        File(toml).read()
+    (mistake,) = told.value.mistakes
+    start = f"{toml}:3: gateway.outside: this machine has no interface gone0; "
+    assert mistake.startswith(start)
+    assert "go" in mistake.removeprefix(start)
+
+
+def test_what_is_saved_survives_a_reload_and_a_restart(network: Network, toml: Path) -> None:
+    code = toml.parent / "finger.py"
+    code.write_text(HELPER.format(greeting="hello"))
+    web = Forward("web", 6, None, PortRange(80, 80), to_address(INSIDE_HOST), 8080)
+
+    def begun() -> Gateway:
+        gateway = Gateway(File(toml), Loop(), toml.parent / "record", plane="tun")
+        gateway.start()
+        return gateway
+
+    def there(gateway: Gateway) -> tuple[set[str], set[str]]:
+        engine = gateway.engine
+        return {each.name for each in engine.forwards()}, {each.name for each in engine.helpers()}
+
+    with network.at("gw"):
+        gateway = begun()
+        try:
+            gateway.add_forward(web, save=True)
+            gateway.load_helper(None, str(code), None, save=True)
+            assert gateway.reload() == (0, [])
+            assert there(gateway) == ({"web"}, {"ftp", "finger"})
+        finally:
+            gateway.stop()
+        gateway = begun()
+        try:
+            assert there(gateway) == ({"web"}, {"ftp", "finger"})
+            gateway.remove_forward("web", save=True)
+            gateway.unload_helper("finger", save=True)
+            with pytest.raises(KeyError):
+                gateway.remove_forward("web", save=True)
+            assert gateway.reload() == (0, [])
+            assert there(gateway) == (set(), {"ftp"})
+            toml.with_name("gateway.saved.toml").write_text("[limits]\n")
+            with pytest.raises(ValueError, match=r"gateway\.saved\.toml"):
+                gateway.add_forward(web, save=True)
+            assert there(gateway) == (set(), {"ftp"}), "what cannot be saved is not done"
+        finally:
+            gateway.stop()

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from ipmasq.core.policy import Limits
 from ipmasq.wire.addresses import to_address
 from tests.conformance import packets
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
@@ -22,6 +21,8 @@ Start = Callable[..., Running]
 FLOODER = "10.0.0.3"
 FEW = 200
 """Lines of a conversation, one after the other."""
+FEWEST = 200
+"""Openings a second that may come to the engine: far fewer than any machine can send."""
 MOST = 2_000_000
 """Packets of a flood at the most."""
 
@@ -39,13 +40,13 @@ def flood(network: Network, host: str, make: Callable[[int], bytes], to: str) ->
             if over.is_set():
                 return
             raw.sendto(make(number), (to, 0))
-            if number == 20_000:
+            if number == 5_000:
                 begun.set()
 
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        assert begun.wait(30)
+        assert begun.wait(60)
         yield
     finally:
         over.set()
@@ -89,7 +90,9 @@ def test_a_control_connection_goes_on_while_others_flood_the_gateway(
     network: Network, gateway: Start, side: str
 ) -> None:
     network.ip("in", f"addr add {FLOODER}/24 dev eth")
-    running = gateway(plane="ebpf-tc", ftp=True)
+    running = gateway(
+        plane="ebpf-tc", ftp=True, limits={"openings_per_host": FEWEST, "openings_per_side": FEWEST}
+    )
     make, to = (from_inside, REMOTE) if side == "in" else (from_outside, PUBLIC)
     with tcp_server(network, "out", REMOTE, 21) as listening:
         with network.at("in"):
@@ -105,8 +108,9 @@ def test_a_control_connection_goes_on_while_others_flood_the_gateway(
             took = time.monotonic() - started
             facts = running.ask()
     dropped = sum(n for name, n in facts["left"].items() if name.startswith("dropped."))
-    assert dropped > 10_000
-    assert facts["slow"] - before < 3 * Limits().openings_per_side * (1 + took) + 10 * FEW
+    passed = facts["slow"] - before
+    assert passed < 3 * FEWEST * (1 + took) + 10 * FEW
+    assert dropped > passed - 10 * FEW
 
 
 def test_what_belongs_to_flows_is_known_as_soon_as_they_are_opened(
@@ -118,5 +122,5 @@ def test_what_belongs_to_flows_is_known_as_soon_as_they_are_opened(
         with client, server.accept()[0] as accepted:
             client.sendall(b"ask")
             assert accepted.recv(3) == b"ask"
-    assert eventually(lambda: running.ask()["flows"][0][0].endswith("fin"))
+    assert eventually(lambda: running.ask()["flows"][0][0] in ("CLOSE_WAIT", "TIME_WAIT"))
     assert not [name for name in running.ask()["left"] if name.startswith("dropped.")]

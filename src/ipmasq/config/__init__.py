@@ -8,12 +8,14 @@ sides = resolve(loaded.config.gateway, here)  # interfaces for a plane
 
 from ipmasq.config.checking import check, review
 from ipmasq.config.compiled import compile
-from ipmasq.config.here import UNREACHED, lacking
+from ipmasq.config.doubts import short_times, unhelped
+from ipmasq.config.here import UNREACHED, lacking, taken_from_host
 from ipmasq.config.loading import Loaded, load
 from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError, Problem, Report
 from ipmasq.config.sides import Sides, resolve
 from ipmasq.config.surroundings import HostAddress, Surroundings, read_surroundings
+from ipmasq.config.values import duration_text
 
 __all__ = [
     "UNREACHED",
@@ -27,9 +29,13 @@ __all__ = [
     "Surroundings",
     "check",
     "compile",
+    "duration_text",
     "lacking",
     "load",
     "read_surroundings",
     "resolve",
     "review",
+    "short_times",
+    "taken_from_host",
+    "unhelped",
 ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import product
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ipmasq.config.limits import absurdities
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
 from ipmasq.config.values import AUTO, duration_text, protocol_text
-from ipmasq.core.policy import ANY_PROTOCOL, Action, HelperUse, PortRange, Rule
+from ipmasq.core.policy import ANY_PROTOCOL, Action, Forward, HelperUse, PortRange, Rule
 from ipmasq.wire.addresses import Network, to_text
 
 MINIMA = {
@@ -53,22 +53,27 @@ def outside_every(config: Config, networks: tuple[Network, ...]) -> Iterator[Mis
             yield ("forward", index, "to"), message
 
 
-def _timeouts(config: Config) -> Iterator[Mistake]:
+def short_times(times: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Which of these idle times (seconds; `udp_ports`: by port) are shorter than a standard allows: name,
+    sentence."""
     for key, (least, rfc, row) in MINIMA.items():
-        value = getattr(config.timeouts, key)
+        value = times.get(key, least)
         if value < least:
-            message = (
-                f"{duration_text(value)} is below the {duration_text(least)} of {rfc} (row {row})"
-            )
-            yield ("timeouts", key), message
-    for port, value in config.timeouts.udp_ports.items():
-        least, rfc, row = MINIMA["udp"]
+            lack = f"{duration_text(value)} is below the {duration_text(least)}"
+            yield key, f"{lack} of {rfc} (row {row})"
+    least, rfc, row = MINIMA["udp"]
+    for port, value in times.get("udp_ports", {}).items():
         if value < least and port > WELL_KNOWN:
             message = (
                 f"{duration_text(value)} for port {port} is below the {duration_text(least)} of {rfc};"
                 f" only ports to {WELL_KNOWN} may have less (row {row}a)"
             )
-            yield ("timeouts", "udp_ports"), message
+            yield "udp_ports", message
+
+
+def _timeouts(config: Config) -> Iterator[Mistake]:
+    for key, message in short_times(dict(config.timeouts)):
+        yield ("timeouts", key), message
     for name, table in config.helper.items():
         if table.expectation_life < EXPECTATION_MINIMUM:
             life = duration_text(table.expectation_life)
@@ -153,9 +158,14 @@ def _helpers(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mista
 
 
 def _forwards_and_helpers(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
-    tables = list(config.forward.items())
-    for (index, table), use in product(tables, helpers.values()):
-        this = forward(table)
+    for index, table in config.forward.items():
+        for key, message in unhelped(forward(table), helpers.values()):
+            yield ("forward", index, key), message
+
+
+def unhelped(this: Forward, helpers: Iterable[HelperUse]) -> Iterator[tuple[str, str]]:
+    """Why helpers will not watch a forward although its ports are theirs: the setting at fault, a sentence."""
+    for use in helpers:
         listened = [p for p in sorted(use.ports) if p in this.ports or p in this.inside_ports]
         if not listened:
             continue
@@ -163,10 +173,10 @@ def _forwards_and_helpers(config: Config, helpers: Mapping[str, HelperUse]) -> I
         if use.protocol != this.protocol:
             spoken, wanted = protocol_text(this.protocol), protocol_text(use.protocol)
             message = f"{port} is a port of helper {use.name}, which watches {wanted}, not {spoken}"
-            yield ("forward", index, "protocol"), message
+            yield "protocol", message
         elif not use.orthogonal:
             message = (
                 f"{port} is a port of helper {use.name}, which is not orthogonal: it does not"
                 " watch connections to a server inside"
             )
-            yield ("forward", index, "port"), message
+            yield "port", message

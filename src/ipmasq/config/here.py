@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 
 from ipmasq.config.compiled import affordable_flows
@@ -13,8 +13,8 @@ from ipmasq.config.sides import Sides, resolve
 from ipmasq.config.surroundings import Surroundings
 from ipmasq.config.tables import forward, trigger
 from ipmasq.config.values import AUTO
-from ipmasq.core.policy import without
-from ipmasq.wire.addresses import Network, to_text
+from ipmasq.core.policy import Forward, without
+from ipmasq.wire.addresses import Address, Network, to_text
 
 
 def collisions(config: Config, here: Surroundings) -> Iterator[Mistake]:
@@ -133,16 +133,16 @@ def _ephemeral(config: Config, here: Surroundings) -> Iterator[Mistake]:
 
 
 def _listening(config: Config, here: Surroundings) -> Iterator[Mistake]:
-    own = here.own
     for index, table in config.forward.items():
-        this = forward(table)
-        taken = [
-            p
-            for protocol, p in sorted(here.listening)
-            if protocol == this.protocol and p in this.ports
-        ]
-        if taken and (this.public is None or this.public in own):
-            message = (
-                f"this host serves port {taken[0]} itself; from outside it can no longer be reached"
-            )
+        if message := taken_from_host(forward(table), here.listening, here.own):
             yield ("forward", index, "port"), message
+
+
+def taken_from_host(
+    this: Forward, listening: Collection[tuple[int, int]], own: Collection[Address]
+) -> str:
+    """A sentence if the host itself serves a port (protocol, number) that the forward takes; else empty."""
+    ports = [p for kind, p in listening if kind == this.protocol and p in this.ports]
+    if not ports or not (this.public is None or this.public in own):
+        return ""
+    return f"this host serves port {min(ports)} itself; from outside it can no longer be reached"

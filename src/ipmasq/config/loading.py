@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from ipmasq.config.places import Path as Key
 from ipmasq.config.places import line_of, places
 from ipmasq.config.problems import Problem, in_order, key_text
 from ipmasq.config.reading import UnreadableError, read_text, read_toml
+from ipmasq.config.saved import Saved, path_of
+from ipmasq.config.saved import read as read_saved
 from ipmasq.core.policy import HelperUse
 from ipmasq.wire.visible import visible
 
@@ -35,29 +37,63 @@ class Loaded:
     helpers: Mapping[str, HelperUse]
     problems: tuple[Problem, ...]
     places: Mapping[Key, int] = field(default_factory=dict)
+    saved: Saved = field(default_factory=lambda: Saved(Path()))
+    own_forwards: int = 0
+    """How many forwards stand in the file itself; the others are saved ones."""
 
     def problem(self, path: Key, message: str) -> Problem:
         """At the line of that key, or of the table that should have it."""
-        line = line_of(self.places, path)
-        if isinstance(path[-1], int) and path not in self.places:
+        file, lines, path = self._place(path)
+        line = line_of(lines, path)
+        if isinstance(path[-1], int) and path not in lines:
             path = path[:-1]  # one value, where several could stand
-        return Problem(str(self.path), line, visible(key_text(path)), visible(message))
+        return Problem(str(file), line, visible(key_text(path)), visible(message))
+
+    def _place(self, path: Key) -> tuple[Path, Mapping[Key, int], Key]:
+        """In which file that is, and where there."""
+        match path:
+            case "forward", int(index), *_ if index >= self.own_forwards and self.saved.forwards:
+                inner = ("forward", index - self.own_forwards, *path[2:])
+                return self.saved.path, self.saved.places, inner
+            case "helper", name, *_ if name in self.saved.helpers and path[:2] not in self.places:
+                return self.saved.path, self.saved.places, path
+        return self.path, self.places, path
 
 
-def load(path: Path | str) -> Loaded:
-    """Read the file and the files of the helpers that it names. Never raises."""
+def load(path: Path | str, saved: Saved | None = None) -> Loaded:
+    """Read the file, what was saved beside it and the files of the helpers that they name. Never raises.
+
+    `saved`: what would be saved, in place of what is.
+    """
     path = Path(path)
+    reading = path
     try:
         text = read_text(path)
         data = read_toml(text)
+        reading = path_of(path)
+        saved = saved or read_saved(path)
     except UnreadableError as error:
-        return Loaded(path, Config(), {}, (Problem(str(path), error.line, "", str(error)),))
+        return Loaded(path, Config(), {}, (Problem(str(reading), error.line, "", str(error)),))
+    own = len(data["forward"]) if isinstance(data.get("forward"), list) else 0
+    strange = [*saved.foreign(), *_join(data, saved, path.name)]
     config, found = _checked(data)
     uses, failed = _helpers(config, path.parent)
     mistakes = [*found, *failed, *contradictions(config, uses, {where for where, _ in found})]
-    loaded = Loaded(path, config, uses, (), places(text))
-    problems = in_order(loaded.problem(where, message) for where, message in mistakes)
-    return Loaded(path, config, uses, problems, loaded.places)
+    loaded = Loaded(path, config, uses, (), places(text), saved, own)
+    problems = in_order([*strange, *(loaded.problem(*each) for each in mistakes)])
+    return replace(loaded, problems=problems)
+
+
+def _join(data: dict[str, Any], saved: Saved, name: str) -> Iterator[Problem]:
+    """Put what was saved into what the file says; yield what stands in both."""
+    if saved.forwards and isinstance(data.setdefault("forward", []), list):
+        data["forward"] = [*data["forward"], *saved.forwards]
+    helpers = data.setdefault("helper", {}) if saved.helpers else None
+    if isinstance(helpers, dict):
+        for helper in saved.helpers.keys() & helpers.keys():
+            text = f"stands in {name} as well; remove it from one of the two files"
+            yield saved.problem(("helper", helper), text)
+        data["helper"] = {**saved.helpers, **helpers}
 
 
 def _checked(data: dict[str, Any]) -> tuple[Config, list[tuple[Key, str]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ipmasq.config.model import ForwardTable, RuleTable, TriggerTable
 from ipmasq.config.values import protocol_text
 from ipmasq.core.policy import ALL_PORTS, ANY_PROTOCOL, Forward, Rule, Trigger
@@ -44,6 +46,16 @@ def forward(table: ForwardTable) -> Forward:
         inside=table.to.address,
         inside_port=(table.to.ports or table.port).low,
     )
+
+
+def table_of(forward: Forward) -> dict[str, Any]:
+    """The contrary of `forward`: what the file says of it."""
+    table: dict[str, Any] = {"name": forward.name, "protocol": protocol_text(forward.protocol)}
+    if forward.public:
+        table["public"] = to_text(forward.public)
+    table["port"] = str(forward.ports)
+    table["to"] = f"{to_text(forward.inside)}:{forward.inside_ports}"
+    return table
 
 
 def forward_name(table: ForwardTable) -> str:

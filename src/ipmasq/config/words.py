@@ -46,14 +46,20 @@ def sentence(error: Any) -> str:
         case "tuple_type" | "list_type":
             return f"{shown(value)} is not a list"
         case "greater_than_equal":
-            return f"{shown(value)} is too small; at least {context['ge']}"
+            return f"{_plain(value)} is too small; at least {_plain(context['ge'])}"
         case "greater_than":
-            return f"{shown(value)} is too small; more than {context['gt']:g}"
+            return f"{_plain(value)} is too small; more than {_plain(context['gt'])}"
         case "less_than_equal":
-            return f"{shown(value)} is too large; at most {context['le']:,}"
+            return f"{_plain(value)} is too large; at most {_plain(context['le'])}"
         case "model_type" | "dict_type":
             return f"{shown(value)} stands where a table must be"
     return str(error["msg"])
+
+
+def _plain(value: object) -> str:
+    """As `shown`; a whole number without a fraction."""
+    whole = isinstance(value, float) and value.is_integer()
+    return shown(int(value) if whole and isinstance(value, float) else value)
 
 
 def _unknown(path: Path) -> str:

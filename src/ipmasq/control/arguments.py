@@ -108,6 +108,10 @@ class Named(Arguments):
     name: NameText
 
 
+class Saved(Named):
+    save: bool = False
+
+
 class NewForward(Arguments):
     protocol: ProtocolText = 6
     ports: PortsText
@@ -115,6 +119,7 @@ class NewForward(Arguments):
     inside_port: RealPort | None = None
     public: AddressText | None = None
     name: NameText | None = None
+    save: bool = False
 
 
 class WouldBe(Arguments):
@@ -137,6 +142,7 @@ class NewHelper(Arguments):
     name: NameText | None = None
     file: str | None = None
     ports: tuple[RealPort, ...] | None = None
+    save: bool = False
 
 
 class NewTimeouts(Arguments):
@@ -155,12 +161,13 @@ def check(model: type[Arguments], given: dict[str, object]) -> Any:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        mistakes = [_mistake(each) for each in error.errors(include_url=False)]
+        known = ", ".join(model.model_fields) or "none"
+        mistakes = [_mistake(each, known) for each in error.errors(include_url=False)]
     raise RequestError(Kind.BAD_ARGUMENT, "; ".join(dict.fromkeys(mistakes)))
 
 
-def _mistake(error: Any) -> str:
+def _mistake(error: Any, known: str) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
-        return f"{name}: there is no such argument"
+        return f"{name}: there is no such argument; there are {known}"
     return f"{name}: {words.sentence(error)}"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from ipmasq.config import short_times
 from ipmasq.control import answers, arguments
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError, Row
@@ -24,6 +25,10 @@ def _reported(what: str) -> Iterator[None]:
         raise RequestError(Kind.NOT_FOUND, f"there is no {what}") from None
     except ValueError as error:
         raise RequestError(Kind.REFUSED, str(error)) from None
+
+
+def _saved(context: Context, save: bool) -> Row:
+    return {"saved": context.gateway.saved_path} if save else {}
 
 
 def reload(context: Context, _: arguments.Nothing) -> Row:
@@ -48,15 +53,15 @@ def forward_add(context: Context, new: arguments.NewForward) -> Row:
     name = new.name or f"{protocol}-{new.ports}"
     forward = Forward(name, new.protocol, new.public, new.ports, new.inside, first)
     with _reported(name):
-        context.gateway.add_forward(forward)
-    return answers.forward(forward)
+        warnings = context.gateway.add_forward(forward, new.save)
+    return {**answers.forward(forward), "warnings": list(warnings), **_saved(context, new.save)}
 
 
-def forward_remove(context: Context, which: arguments.Named) -> Row:
+def forward_remove(context: Context, which: arguments.Saved) -> Row:
     """Publish it no longer. Its live flows stay."""
     with _reported(f"forward {which.name}"):
-        context.gateway.remove_forward(which.name)
-    return {"name": which.name}
+        context.gateway.remove_forward(which.name, which.save)
+    return {"name": which.name, **_saved(context, which.save)}
 
 
 def close(context: Context, which: arguments.WhichFlow) -> Row:
@@ -74,8 +79,8 @@ def helper_load(context: Context, new: arguments.NewHelper) -> Row:
         # Code from a file runs as the gateway: that would be more than the socket's group has.
         raise RequestError(Kind.FORBIDDEN, "only root may load a helper from a file")
     with _reported(f"helper {new.name or new.file}"):
-        name = context.gateway.load_helper(new.name, new.file, new.ports)
-    return {"name": name}
+        name = context.gateway.load_helper(new.name, new.file, new.ports, new.save)
+    return {"name": name, **_saved(context, new.save)}
 
 
 def helper_reload(context: Context, which: arguments.Named) -> Row:
@@ -85,32 +90,34 @@ def helper_reload(context: Context, which: arguments.Named) -> Row:
     return {"name": which.name}
 
 
-def helper_unload(context: Context, which: arguments.Named) -> Row:
+def helper_unload(context: Context, which: arguments.Saved) -> Row:
     """Use a helper no longer. Its connections stay."""
     with _reported(f"helper {which.name}"):
-        context.gateway.unload_helper(which.name)
-    return {"name": which.name}
+        context.gateway.unload_helper(which.name, which.save)
+    return {"name": which.name, **_saved(context, which.save)}
 
 
 def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
     """Change idle times until the next restart or reload. Live flows follow them at once."""
     changed = new.model_dump(exclude_none=True)
     if not changed:
-        raise RequestError(Kind.BAD_ARGUMENT, "say which idle time to set")
+        names = ", ".join(arguments.NewTimeouts.model_fields)
+        raise RequestError(Kind.BAD_ARGUMENT, f"say which idle time to set: {names}")
     before = context.gateway.engine.policy.timeouts
     changed["udp_ports"] = {**before.udp_ports, **changed.get("udp_ports", {})}
     timeouts = replace(before, **changed)
     context.gateway.set_timeouts(timeouts)
-    return answers.timeouts(timeouts)
+    warnings = [f"{name}: {message}" for name, message in short_times(changed)]
+    return {**answers.timeouts(timeouts), "warnings": warnings}
 
 
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Row]]] = {
     "reload": (arguments.Nothing, reload),
     "forward_add": (arguments.NewForward, forward_add),
-    "forward_remove": (arguments.Named, forward_remove),
+    "forward_remove": (arguments.Saved, forward_remove),
     "close": (arguments.WhichFlow, close),
     "helper_load": (arguments.NewHelper, helper_load),
     "helper_reload": (arguments.Named, helper_reload),
-    "helper_unload": (arguments.Named, helper_unload),
+    "helper_unload": (arguments.Saved, helper_unload),
     "timeouts_set": (arguments.NewTimeouts, timeouts_set),
 }

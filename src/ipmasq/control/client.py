@@ -50,8 +50,10 @@ def default_socket() -> str:
 class Client:
     """One connection. Every method raises UnreachableError and RequestError."""
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, patience: float = PATIENCE) -> None:
+        """`patience`: seconds to wait for the next row."""
         self.path = path or default_socket()
+        self._patience = patience
         self._connect()
 
     def __enter__(self) -> Client:
@@ -70,7 +72,7 @@ class Client:
 
     def _connect(self) -> None:
         self._link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._link.settimeout(PATIENCE)
+        self._link.settimeout(self._patience)
         try:
             self._link.connect(self.path)
         except (OSError, ValueError) as error:

@@ -32,18 +32,26 @@ class RunningGateway(Protocol):
         Raises SetupError with every mistake; then the old policy stays in force.
         """
 
-    def add_forward(self, forward: Forward) -> None: ...
+    @property
+    def saved_path(self) -> str:
+        """The file in which changes are saved."""
 
-    def remove_forward(self, name: str) -> None: ...
+    def add_forward(self, forward: Forward, save: bool) -> Sequence[str]:
+        """Publish it; what is doubtful about it, a sentence each. `save`, here and below: in the
+        configuration as well."""
+
+    def remove_forward(self, name: str, save: bool) -> None: ...
 
     def close(self, flow: int) -> bool: ...
 
-    def load_helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> str:
+    def load_helper(
+        self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool
+    ) -> str:
         """By its registered name, or out of a file; its name."""
 
     def reload_helper(self, name: str) -> None: ...
 
-    def unload_helper(self, name: str) -> None: ...
+    def unload_helper(self, name: str, save: bool) -> None: ...
 
     def set_timeouts(self, timeouts: Timeouts) -> None: ...
 

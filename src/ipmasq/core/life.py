@@ -20,8 +20,8 @@ from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.promises import Expectation, Promises
 from ipmasq.core.reassembly import Datagram, Reassembly
-from ipmasq.core.reopening import Reopenings
 from ipmasq.core.refusals import Refusals
+from ipmasq.core.reopening import Reopenings
 from ipmasq.core.repeat import Ask
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side

@@ -9,6 +9,7 @@ import typer
 from ipmasq.control.client import Client
 from ipmasq.control.place import usual_socket
 from ipmasq.control.protocol import SOCKET_VARIABLE
+from ipmasq.front import completing
 
 Socket: TypeAlias = Annotated[
     str,
@@ -27,7 +28,10 @@ Protocol: TypeAlias = Annotated[
     str | None, typer.Option(metavar="tcp|udp|icmp", help="Only of this protocol.")
 ]
 Helper: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Only what this helper watches.")
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Only what this helper watches.", autocompletion=completing.helpers
+    ),
 ]
 
 

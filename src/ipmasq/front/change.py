@@ -1,14 +1,14 @@
-"""Commands that change a running gateway: until its next restart or reload."""
+"""Commands that change a running gateway: until its next restart or reload, or with --save for good."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from ipmasq.control.protocol import Kind, RequestError
-from ipmasq.front import output
+from ipmasq.front import completing, output
 from ipmasq.front.asking import SOCKET, Json, Socket, ask
 from ipmasq.front.exits import Code, give_up
 
@@ -23,7 +23,11 @@ OF_PORT = "udp."
 
 timeouts = typer.Typer(help="Show or set idle times.", no_args_is_help=True, rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(metavar="NAME")]
+ForwardName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.forwards)]
+HelperName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.helpers)]
+Save: TypeAlias = Annotated[
+    bool, typer.Option("--save", help="In a file beside the configuration, too: it stays so.")
+]
 
 
 @forward.command("add")
@@ -37,6 +41,7 @@ def forward_add(
     public: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="At this public address only.")
     ] = None,
+    save: Save = False,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
@@ -57,35 +62,44 @@ def forward_add(
             inside_port=port or None,
             public=public,
             name=name,
+            save=save or None,
         )
+    _warn(added)
     if as_json:
         output.say_json(added)
     else:
         where = f"{added['public'] or '*'}:{added['ports']}"
         to = f"{added['inside']}:{added['inside_ports']}"
-        output.say(f"forward {added['name']}: {added['protocol']} {where} -> {to}")
+        output.say(f"forward {added['name']}: {added['protocol']} {where} -> {to}{_saved(added)}")
 
 
 @forward.command("del")
-def forward_del(name: Name, socket: Socket = SOCKET) -> None:
+def forward_del(name: ForwardName, save: Save = False, socket: Socket = SOCKET) -> None:
     """Publish a server no longer. Its live flows stay.
 
     \b
     Example:
       ipmasq forward del ftp
     """
-    _change(socket, f"forward {name} is removed; its live flows stay", "forward_remove", name=name)
+    done = f"forward {name} is removed; its live flows stay"
+    _change(socket, done, "forward_remove", name=name, save=save or None)
 
 
 @helper.command("load")
 def helper_load(
     wanted: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="An installed helper, or a Python file.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="An installed helper, or a Python file.",
+            autocompletion=completing.installed,
+        ),
     ],
     port: Annotated[
         list[int] | None,
         typer.Option("--port", help="Instead of the usual ports; may be repeated."),
     ] = None,
+    save: Save = False,
     socket: Socket = SOCKET,
 ) -> None:
     """Use a helper. A file runs with the gateway's rights: only root may load one.
@@ -102,23 +116,26 @@ def helper_load(
             raise give_up(f"there is no file {wanted}")
     with ask(socket) as gateway:
         name = None if file else wanted
-        loaded = gateway.ask("helper_load", name=name, file=file, ports=port or None)
-    output.say(f"helper {loaded['name']} is loaded")
+        loaded = gateway.ask(
+            "helper_load", name=name, file=file, ports=port or None, save=save or None
+        )
+    output.say(f"helper {loaded['name']} is loaded{_saved(loaded)}")
 
 
 @helper.command("unload")
-def helper_unload(name: Name, socket: Socket = SOCKET) -> None:
+def helper_unload(name: HelperName, save: Save = False, socket: Socket = SOCKET) -> None:
     """Use a helper no longer. Its connections stay.
 
     \b
     Example:
       ipmasq helper unload ftp
     """
-    _change(socket, f"helper {name} is unloaded; its connections stay", "helper_unload", name=name)
+    done = f"helper {name} is unloaded; its connections stay"
+    _change(socket, done, "helper_unload", name=name, save=save or None)
 
 
 @helper.command("reload")
-def helper_reload(name: Name, socket: Socket = SOCKET) -> None:
+def helper_reload(name: HelperName, socket: Socket = SOCKET) -> None:
     """Load a helper's changed code. Its connections go on with it.
 
     \b
@@ -144,7 +161,11 @@ def timeouts_show(as_json: Json = False, socket: Socket = SOCKET) -> None:
 def timeouts_set(
     settings: Annotated[
         list[str],
-        typer.Argument(metavar="NAME=TIME...", help='Time: seconds, or "90s", "2h4m".'),
+        typer.Argument(
+            metavar="NAME=TIME...",
+            help='Time: seconds, or "90s", "2h4m".',
+            autocompletion=completing.timeouts,
+        ),
     ],
     as_json: Json = False,
     socket: Socket = SOCKET,
@@ -159,7 +180,9 @@ def timeouts_set(
 
     wanted: dict[str, Any] = {}
     for setting in settings:
-        name, _, text = setting.partition("=")
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise give_up(f"{setting}: write NAME=TIME, such as udp=2m", Code.USAGE)
         try:
             time = duration(float(text) if text.isdigit() else text)
         except ValueError as error:
@@ -169,7 +192,9 @@ def timeouts_set(
         else:
             wanted[name] = time
     with ask(socket) as gateway:
-        _say_timeouts(gateway.ask("timeouts_set", **wanted), as_json)
+        found = gateway.ask("timeouts_set", **wanted)
+    _warn(found)
+    _say_timeouts(found, as_json)
 
 
 def _say_timeouts(found: dict[str, Any], as_json: bool) -> None:
@@ -184,7 +209,12 @@ def _say_timeouts(found: dict[str, Any], as_json: bool) -> None:
 
 
 def close(
-    flows: Annotated[list[int], typer.Argument(metavar="FLOW...", help="As `show flows` says.")],
+    flows: Annotated[
+        list[int],
+        typer.Argument(
+            metavar="FLOW...", help="As `show flows` says.", autocompletion=completing.flows
+        ),
+    ],
     socket: Socket = SOCKET,
 ) -> None:
     """Forget flows. What comes after is dropped, or opens a new one.
@@ -220,12 +250,20 @@ def reload(socket: Socket = SOCKET) -> None:
     """
     with ask(socket) as gateway:
         done = gateway.ask("reload")
-    for warning in done["warnings"]:
-        output.complain(f"warning: {warning}")
+    _warn(done)
     output.say(f"reloaded; {done['closed']} flows were no longer allowed")
+
+
+def _warn(answer: dict[str, Any]) -> None:
+    for warning in answer.pop("warnings", ()):
+        output.complain(f"warning: {warning}")
 
 
 def _change(socket: str, done: str, request: str, **arguments: object) -> None:
     with ask(socket) as gateway:
-        gateway.ask(request, **arguments)
-    output.say(done)
+        answer = gateway.ask(request, **arguments)
+    output.say(f"{done}{_saved(answer)}")
+
+
+def _saved(answer: dict[str, Any]) -> str:
+    return f"; saved in {answer['saved']}" if "saved" in answer else ""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from ipmasq.config import (
     UNREACHED,
@@ -18,16 +22,24 @@ from ipmasq.config import (
     read_surroundings,
     resolve,
     review,
+    saved,
 )
-from ipmasq.core.policy import HelperUse, PortRange
+from ipmasq.config.loading import ON_BY_DEFAULT
+from ipmasq.config.model import ControlTable, ForwardTable
+from ipmasq.config.tables import forward_name, table_of
+from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.gateway.host import ports_in_use
 from ipmasq.gateway.setup import Setup, SetupError
+
+NEEDS_A_RESTART = "has changed: the control socket stays as it is until a restart"
 
 
 class File:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         self._loaded: Loaded | None = None
+        self._control: ControlTable | None = None
+        """What it said of the control socket when the gateway started."""
         self._reserved: tuple[PortRange, ...] | None = None
         """`ip_local_reserved_ports` before the gateway added its own."""
         self._given: dict[str, tuple[str, frozenset[int] | None]] = {}
@@ -44,7 +56,11 @@ class File:
             raise SetupError([str(loaded.problem(place, lacking(outside, here)))])
         setup = _setup(loaded, here)
         self._loaded, self._given = loaded, {}
-        return replace(setup, warnings=tuple(map(str, report.warnings)))
+        self._control = self._control or loaded.config.control
+        warnings = [*report.warnings]
+        if loaded.config.control != self._control:
+            warnings.append(loaded.problem(("control",), NEEDS_A_RESTART))
+        return replace(setup, warnings=tuple(map(str, warnings)))
 
     def adapt(self) -> Setup:
         return _setup(self._loaded, self._here()) if self._loaded else self.read()
@@ -68,6 +84,73 @@ class File:
     def renewed(self, use: HelperUse) -> HelperUse:
         return self._find(*self._given.get(use.name, (use.name, None)))
 
+    # -- what is saved beside the file
+
+    @property
+    def saved_path(self) -> str:
+        return str(saved.path_of(Path(self.path)))
+
+    def save_forward(self, forward: Forward) -> None:
+        self._save(lambda kept: kept.forwards.append(table_of(forward)))
+
+    def forget_forward(self, name: str) -> bool:
+        kept = self._saved()
+        found = [each for each in kept.forwards if _forward_name(each) == name]
+        if not found and self._has_written("forward", name):
+            raise ValueError(f"forward {name} stands in {self.path}: take it out there, and reload")
+        if found:
+            self._save(lambda kept: kept.forwards.remove(found[0]))
+        return bool(found)
+
+    def save_helper(self, use: HelperUse, file: str | None, ports: Sequence[int] | None) -> None:
+        self._refuse_written_helper(use.name)
+        table: dict[str, Any] = {"file": file} if file else {}
+        if ports:
+            table["ports"] = sorted(ports)
+        self._save(lambda kept: kept.helpers.update({use.name: table}))
+
+    def forget_helper(self, name: str) -> None:
+        self._refuse_written_helper(name)
+        off = {name: {"enabled": False}} if name == ON_BY_DEFAULT else {}
+
+        def forget(kept: saved.Saved) -> None:
+            kept.helpers.pop(name, None)
+            kept.helpers.update(off)
+
+        self._save(forget)
+
+    def _refuse_written_helper(self, name: str) -> None:
+        if self._has_written("helper", name):
+            raise ValueError(f"helper {name} stands in {self.path}: change it there, and reload")
+
+    def _has_written(self, kind: str, name: str) -> bool:
+        """Whether the operator's own file has it."""
+        loaded = load(self.path, saved.Saved(Path(self.saved_path)))
+        if kind == "helper":
+            return name in loaded.config.helper
+        return name in map(forward_name, loaded.config.forward.values())
+
+    def _saved(self) -> saved.Saved:
+        try:
+            return saved.read(Path(self.path))
+        except ConfigError as error:
+            raise ValueError(f"{self.saved_path}: {error}") from error
+
+    def _save(self, change: Callable[[saved.Saved], None]) -> None:
+        """Raises ValueError if the configuration would be wrong with it, or cannot be written."""
+        path = Path(self.path)
+        try:
+            draft, text = saved.draft(path, change)
+            for problem in load(path, draft).problems:
+                if problem.path == self.saved_path:
+                    raise ValueError(f"it cannot be saved: {problem.key}: {problem.message}")
+            saved.write(path, text)
+        except ConfigError as error:
+            raise ValueError(f"{self.saved_path}: {error}") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise ValueError(f"{self.saved_path} cannot be written: {reason}") from error
+
     def _find(self, wanted: str, ports: frozenset[int] | None) -> HelperUse:
         config = self._loaded.config if self._loaded else None
         try:
@@ -75,6 +158,13 @@ class File:
         except helpers.HelperError as error:
             raise ValueError(str(error)) from error
         return replace(use, ports=ports) if ports else use
+
+
+def _forward_name(table: Any) -> str | None:
+    """As `tables.forward_name`, of what may be no forward at all."""
+    with suppress(ValidationError):
+        return forward_name(ForwardTable.model_validate(table))
+    return None
 
 
 def _setup(loaded: Loaded, here: Surroundings) -> Setup:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import SettingRestored
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
+from ipmasq.gateway.changes import discarded, doubts_about
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.findings import Where
 from ipmasq.gateway.firewall.related import Related
@@ -193,10 +195,20 @@ class Gateway:
     def reload(self) -> tuple[int, Sequence[str]]:
         """Go on under the changed file: how many flows it closed, and warnings.
 
-        Raises SetupError with every mistake; then the running policy stays.
+        Raises SetupError with every mistake, which are logged too; then the running policy stays.
         """
+        try:
+            return self._reload()
+        except SetupError as error:
+            for mistake in error.mistakes:
+                log.error("not reloaded: %s", mistake)
+            raise
+
+    def _reload(self) -> tuple[int, Sequence[str]]:
         setup = self._configuration.read()
         before, running = self._setup, self.engine.policy
+        made = replace(running, helpers=tuple(self._helpers.values()))
+        told = [*setup.warnings, *discarded(before.policy, made, setup.policy)]
         helpers = self._helpers
         self._helpers = {use.name: use for use in setup.policy.helpers}
         try:
@@ -210,22 +222,43 @@ class Gateway:
             except PlaneError as worse:
                 log.error("going back: %s", worse)
             raise SetupError([str(error)]) from error
+        for warning in told:
+            log.warning("%s", warning)
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
-        return closed, setup.warnings
+        return closed, told
 
-    def add_forward(self, forward: Forward) -> None:
-        """Raises ValueError if the name is taken, another forward overlaps, or the host cannot do
-        without these ports."""
+    @property
+    def saved_path(self) -> str:
+        return self._configuration.saved_path
+
+    def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
+        """What `check` would warn of. Raises ValueError if the name is taken, another forward overlaps, the
+        host cannot do without these ports, or it cannot be saved."""
+        warnings = doubts_about(forward, self.engine.policy, self._helpers.values())
         self.engine.add_forward(forward, self._loop.clock())
         try:
             self._drive.claim()
         except PlaneError as error:
             self.engine.remove_forward(forward.name, self._loop.clock())
             raise ValueError(str(error)) from error
+        if save:
+            try:
+                self._configuration.save_forward(forward)
+            except ValueError:
+                self.remove_forward(forward.name)
+                raise
+        for warning in warnings:
+            log.warning("forward %s: %s", forward.name, warning)
+        return warnings
 
-    def remove_forward(self, name: str) -> None:
-        """Raises KeyError. Its live flows stay."""
-        self.engine.remove_forward(name, self._loop.clock())
+    def remove_forward(self, name: str, save: bool = False) -> None:
+        """Raises KeyError, or ValueError if it is not the gateway that has saved it. Its live flows stay."""
+        forgotten = self._configuration.forget_forward(name) if save else False
+        try:
+            self.engine.remove_forward(name, self._loop.clock())
+        except KeyError:
+            if not forgotten:
+                raise
         try:
             self._drive.claim()
         except PlaneError as error:
@@ -235,9 +268,20 @@ class Gateway:
         return self.engine.close(flow, self._loop.clock())
 
     @garbage.of_everything()
-    def load_helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> str:
+    def load_helper(
+        self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool = False
+    ) -> str:
         """By its registered name, or out of a file; its name. Raises KeyError, ValueError."""
-        return self._use(self._configuration.helper(name, file, ports))
+        use = self._configuration.helper(name, file, ports)
+        before = self._helpers.get(use.name)
+        self._use(use)
+        if save:
+            try:
+                self._configuration.save_helper(use, file, ports)
+            except ValueError:
+                self._use(before) if before else self.unload_helper(use.name)
+                raise
+        return use.name
 
     @garbage.of_everything()
     def reload_helper(self, name: str) -> None:
@@ -245,8 +289,12 @@ class Gateway:
         self._use(self._configuration.renewed(self._helpers[name]))
 
     @garbage.of_everything()
-    def unload_helper(self, name: str) -> None:
-        """Raises KeyError. Its connections stay."""
+    def unload_helper(self, name: str, save: bool = False) -> None:
+        """Raises KeyError, or ValueError if it cannot be saved. Its connections stay."""
+        if name not in self._helpers:
+            raise KeyError(name)
+        if save:
+            self._configuration.forget_helper(name)
         self.engine.unload_helper(name, self._loop.clock())
         del self._helpers[name]
 
@@ -400,11 +448,8 @@ class Gateway:
         self._settling = None
 
     def _reload_on_signal(self) -> None:
-        try:
+        with suppress(SetupError):  # it is in the log
             self.reload()
-        except SetupError as error:
-            for mistake in error.mistakes:
-                log.error("not reloaded: %s", mistake)
 
     def _summary(self) -> str:
         networks = ", ".join(map(str, self.engine.policy.inside))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ipmasq.core.policy import HelperUse, Policy
+from ipmasq.core.policy import Forward, HelperUse, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +43,19 @@ class Configuration(Protocol):
 
     def renewed(self, use: HelperUse) -> HelperUse:
         """The same with its code read again. Raises ValueError if that is no good."""
+
+    @property
+    def saved_path(self) -> str:
+        """Where changes are saved."""
+
+    def save_forward(self, forward: Forward) -> None:
+        """Have it in the configuration from now on. Raises ValueError if that cannot be."""
+
+    def forget_forward(self, name: str) -> bool:
+        """The contrary; whether it was saved. Raises ValueError if the operator has written it."""
+
+    def save_helper(self, use: HelperUse, file: str | None, ports: Sequence[int] | None) -> None:
+        """Likewise, with its file unless it is installed, and its ports unless the usual ones."""
+
+    def forget_helper(self, name: str) -> None:
+        """Have it in the configuration no longer, or switched off if it is on by default."""

@@ -25,8 +25,8 @@ pytestmark = [
 each_hook = pytest.mark.parametrize("hook", list(Hook), ids=lambda hook: hook.name)
 
 SECONDS = 1.2
-PATIENCE = 5.0
-"""Seconds within which a mistake must be found. It rarely takes one."""
+PATIENCE = 60.0
+"""Seconds after which what was to happen has not happened. It takes one, where nothing else runs."""
 
 WAIT = "({ for (int i_ = 0; i_ < 20000; i_++) bpf_ktime_get_coarse_ns(); %s; })"
 HELD_UP = {
@@ -68,13 +68,16 @@ def test_while_flows_come_and_go_each_packet_is_rewritten_as_its_own_flow_and_wh
 ) -> None:
     with turnover(devices, hook, slow) as made:
         court = made.court
+
+        def enough() -> bool:
+            return min(court.judgement()[:2]) > 1000 and min(made.entered, made.displaced) > 100
+
         with court.sitting():
             made.work(SECONDS)
-            made.work(PATIENCE, lambda: min(court.judgement()[:2]) > 1000)  # on a busy machine
+            made.work(PATIENCE, enough)
+        assert enough()
         found = court.judgement()
         assert not found.guilty, found
-        assert min(found.forwarded, found.left) > 1000
-        assert min(made.entered, made.displaced) > 100
         for flow, frame in enumerate(court.frames):
             wanted = court.becomes[made.wires[flow]] if flow in made.repeated else frame
             assert court.kernel.run(frame, 0)[1] == wanted
@@ -168,10 +171,12 @@ def test_a_gateway_that_says_that_it_lives_is_never_taken_for_silent(
     with turnover(devices, hook, "neither") as made:
         for flow in range(FLOWS):
             made.enter(flow)
-        end = time.monotonic() + SECONDS
+        began = time.monotonic()
         with made.court.sitting():
-            while time.monotonic() < end:
+            while (passed := time.monotonic() - began) < PATIENCE:
                 made.court.kernel.table.beat(time.monotonic())
+                if passed > SECONDS and made.court.judgement().forwarded > 1000:
+                    break
         found = made.court.judgement()
         assert not found.guilty, found
         assert found.forwarded > 1000
@@ -205,5 +210,10 @@ def test_a_flow_that_two_processors_forward_at_once_is_counted_exactly(
 def test_a_count_that_is_read_and_written_in_two_steps_would_be_found(
     devices: dict[str, int], hook: Hook
 ) -> None:
-    packets, _, sent = counted(devices, hook, IN_TWO_STEPS)
-    assert packets < sent
+    for _ in range(
+        10
+    ):  # until two come at once, which may take a while where others use the processors
+        packets, _, sent = counted(devices, hook, IN_TWO_STEPS)
+        if packets < sent:
+            return
+    pytest.fail("every packet was counted")

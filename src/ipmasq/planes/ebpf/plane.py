@@ -303,7 +303,9 @@ class EbpfPlane(TunPlane):
         engine = {side: look_up(kernel, DEVICE[side]) for side in Side}
         inside = [found[name] for name in self._where.inside]
         self._unmarked = ADMITTED
-        self._set(settings.judging_sources_by_marks((self._where.outside, *self._where.inside)))
+        self._watched.set(
+            settings.judging_sources_by_marks((self._where.outside, *self._where.inside))
+        )
         self._steer()  # before packets are marked that its rules would bring to the engine once more
         try:
             self._once.follow(

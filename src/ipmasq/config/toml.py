@@ -1,0 +1,53 @@
+"""Tables written as TOML (`tomllib` reads only): what `[[forward]]` and `[helper.NAME]` can hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ipmasq.config.problems import ConfigError
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def text_of(data: dict[str, Any]) -> str:
+    """Arrays of tables, and tables of tables, each with plain values. Raises ConfigError for other ones."""
+    lines: list[str] = []
+    for section, content in data.items():
+        if isinstance(content, list):
+            for table in content:
+                lines += ["", f"[[{section}]]", *_settings(table)]
+        else:
+            for name, table in content.items():
+                lines += ["", f"[{section}.{_key(name)}]", *_settings(table)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _settings(table: Any) -> Iterator[str]:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{table!r} stands where a table must be")
+    for key, value in table.items():
+        yield f"{_key(key)} = {_value(value)}"
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _text(name)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    raise ConfigError(f"{value!r} cannot be kept in this file")
+
+
+def _text(value: str) -> str:
+    """A basic string: JSON's escapes are TOML's, and DEL needs one in TOML."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -178,7 +178,7 @@ def test_idle_times_are_set_and_shown(gateway: Running, ipmasq: Ipmasq):
         ("colour=3", "there are tcp_established, tcp_opening, tcp_closing, udp, icmp, fragment"),
         ("udp=0", "it must be more than 0 seconds"),
         ("udp.0=3", "is too small; at least 1"),
-        ("udp.dns=3", '"dns"'),
+        ("udp.dns=3", "dns is not a port"),
         ("udp.53=", "udp.53"),
         ("udp=9999d", "863913600 is too large; at most 31536000"),
     ):

@@ -198,6 +198,7 @@ def counted(devices: dict[str, int], hook: Hook, *macros: str) -> tuple[int, int
 
 
 @each_hook
+@pytest.mark.row("A-30")
 def test_a_flow_that_two_processors_forward_at_once_is_counted_exactly(
     devices: dict[str, int], hook: Hook
 ) -> None:

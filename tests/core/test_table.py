@@ -87,9 +87,9 @@ def test_a_mapping_lives_as_long_as_its_last_flow_or_promise():
 def test_both_directions_of_a_flow_find_it_on_their_own_side_only():
     nat = table()
     flow = flow_to(nat, REMOTES[0])
-    assert nat.is_new(flow)
-    nat.add(flow)
-    assert not nat.is_new(flow)
+    assert nat.add(flow)
+    assert not nat.add(flow), "it is there already"
+    nat.check()
     assert nat.find(Side.INSIDE, UDP, pack(INSIDE, REMOTES[0])) is flow.forth
     public = nat.mappings()[0].public
     assert nat.find(Side.OUTSIDE, UDP, pack(REMOTES[0], public)) is flow.back

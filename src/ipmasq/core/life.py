@@ -157,16 +157,15 @@ class Life:
         flow = Flow(self._ids + 1, protocol, client, server, (side, decision.side), self.now)
         if replaces or (mapping is not None and mapping.flows):
             self._make_way(flow)
-        if not self.table.is_new(flow):
+        flow.mapping = mapping
+        flow.server_mapping = decision.server_mapping
+        flow.origin = decision.origin
+        if not self.table.add(flow):
             flow.let_go()
             if mapping:
                 self.table.drop_unused(mapping)
             return Why.NO_PORTS
         self._ids += 1
-        flow.mapping = mapping
-        flow.server_mapping = decision.server_mapping
-        flow.origin = decision.origin
-        self.table.add(flow)
         if side is Side.OUTSIDE:
             self.unconfirmed.add(flow)
         if decision.expectation:

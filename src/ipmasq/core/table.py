@@ -59,22 +59,23 @@ class Table:
     def find(self, side: Side, protocol: int, key: bytes) -> Half | None:
         return self.halves[side][protocol].get(key)
 
-    def is_new(self, flow: Flow) -> bool:
-        """Whether neither direction would take a live flow's place, nor each other's (a host that
-        sends to its own public endpoint)."""
-        return (flow.forth.side, flow.forth.key) != (flow.back.side, flow.back.key) and not any(
-            half.key in self.halves[half.side][flow.protocol] for half in (flow.forth, flow.back)
-        )
-
-    def add(self, flow: Flow) -> None:
+    def add(self, flow: Flow) -> bool:
+        """Enter a flow. False, and nothing is changed, if a direction would take a live flow's place, or
+        the other direction's (a host that sends to its own public endpoint)."""
+        sides, protocol = flow.sides, flow.protocol
+        out, back = self.halves[sides[0]][protocol], self.halves[sides[1]][protocol]
+        out_key, back_key = flow.forth.key, flow.back.key
+        if out_key in out or back_key in back or (out is back and out_key == back_key):
+            return False
         self.flows[flow.id] = flow
-        for half in (flow.forth, flow.back):
-            self.halves[half.side][flow.protocol][half.key] = half
-        self.hosts[flow.host] = self.hosts.get(flow.host, 0) + 1
+        out[out_key], back[back_key] = flow.forth, flow.back
+        host = flow.host
+        self.hosts[host] = self.hosts.get(host, 0) + 1
         if flow.mapping:
             flow.mapping.add_flow(flow.back)
         if flow.server_mapping:
             flow.server_mapping.add_flow(flow.forth)
+        return True
 
     def remove(self, flow: Flow) -> None:
         """Forget it, and its mappings if nothing else uses them."""

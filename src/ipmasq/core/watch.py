@@ -101,12 +101,6 @@ class Delivery:
         self.interval = REPEAT_AFTER
         self.repeats = 0
 
-    def deadline(self, hold: float) -> float:
-        """When the gateway has something to send, if the beginning of a line is withheld for `hold` seconds."""
-        if self.left_at is not None:
-            return -inf
-        return min(self.since + hold, self.repeat_at)
-
     def leaves(self, now: float) -> None:
         """What was acknowledged early has left for the first time."""
         self.interval, self.repeats = REPEAT_AFTER, 0
@@ -507,7 +501,10 @@ class Watch:
     def deadline(self) -> float:
         """When `expire` has something to do, on the engine's clock (seconds); infinite if never."""
         one, other = self._deliveries
-        return min(one.deadline(self._hold), other.deadline(self._hold))
+        if one.left_at is not None or other.left_at is not None:
+            return -inf
+        since = min(one.since, other.since)
+        return min(since + self._hold, one.repeat_at, other.repeat_at)
 
     def expire(self, now: float) -> list[Sent]:
         """What is to be sent because its time has come: a line that was never finished, and what was

@@ -391,6 +391,8 @@ class Flow:
         acknowledgment does not know where the server is."""
         if self.state is not State.ESTABLISHED:
             return self.state is State.INIT
+        if self.back.bytes > CONFIRMED:
+            return False  # nobody says so much that is not acknowledged (RFC 6928: ten segments)
         ahead = (self.back.end - self.forth.acknowledged) & 0xFFFFFFFF
         return ahead == 1 or ahead > CONFIRMED
 

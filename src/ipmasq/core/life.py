@@ -26,7 +26,7 @@ from ipmasq.core.repeat import Ask
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
-from ipmasq.core.tcp_states import OVER, State
+from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.translate import compose
 from ipmasq.core.unconfirmed import Unconfirmed
@@ -155,8 +155,12 @@ class Life:
         client = End(source, mapping.public if mapping else source)
         server = End(decision.server, destination)
         flow = Flow(self._ids + 1, protocol, client, server, (side, decision.side), self.now)
+        if mapping is not None:
+            mapping.promises += 1  # it stays, though the last flow that it has may give way
         if replaces or (mapping is not None and mapping.flows):
             self._make_way(flow)
+        if mapping is not None:
+            mapping.promises -= 1
         flow.mapping = mapping
         flow.server_mapping = decision.server_mapping
         flow.origin = decision.origin
@@ -196,7 +200,7 @@ class Life:
         """A client may use its port again for another public port that leads to the same server; the
         connection that it has ended by the first one would be in the way."""
         before = self.table.find(flow.back.side, flow.protocol, flow.back.key)
-        if before is not None and before is before.flow.back and before.flow.state in OVER:
+        if before is not None and before is before.flow.back and before.flow.is_over:
             self.end(before.flow, Why.REPLACED)
 
     @staticmethod
@@ -479,6 +483,7 @@ class Life:
         """A connection is over, though late packets may come: its ports are free, and what it has announced
         is void."""
         self.table.finish(flow)
+        self.reopenings.discard(flow.id)
         for expectation in self.promises.of(flow):
             self.end_promise(expectation, Why.MASTER_GONE)
 

@@ -78,6 +78,16 @@ class PortPool(Generic[Holder]):
         free.extend(aside)
         return port
 
+    def claim(self, port: int) -> bool:
+        """Take this very port; False if it is not free."""
+        try:
+            index = self._free.index(port)
+        except ValueError:
+            return False
+        self._free[index] = self._free[-1]
+        self._free.pop()
+        return True
+
     def hold(self, port: int, holder: Holder) -> None:
         """Whose it is, once it is taken."""
         self._holders[port - self._low] = holder

@@ -63,6 +63,8 @@ class Refusals:
 
     def answer(self, packet: Packet, header: ipv4.Header, why: Why, now: float) -> Packet | None:
         """What its sender is told of a whole datagram that was refused, or None."""
+        if not _is_a_host(self._policy, header.source):
+            return None
         if why is Why.NO_FLOW:
             made = reset(packet, header) if self._policy.resets else None
             if made is None or not self._may(self._resets, header.source, now):
@@ -134,6 +136,20 @@ def _may_be_told(data: Buffer, header: ipv4.Header) -> bool:
     """Never about an ICMP error, nor about what might be one (RFC 1812, 4.3.2.7). Of the other conditions
     there, addresses that are not of one host are not come so far, and of fragments all have come."""
     return header.protocol != ipv4.ICMP or data[header.length] == icmp.ECHO
+
+
+def _is_a_host(policy: Policy, source: Address) -> bool:
+    """Whether an address can be one inside host's (RFC 1812, 4.3.2.7): not the gateway's own, and neither the
+    first nor the last of a network."""
+    if source in policy.own:
+        return False
+    for network in policy.inside:
+        bits = 8 * len(source) - network.length
+        if bits > 1 and source in network:
+            within = int.from_bytes(source, "big") & ((1 << bits) - 1)
+            if within in (0, (1 << bits) - 1):
+                return False
+    return True
 
 
 def _speaker(policy: Policy, host: Address) -> Address | None:

@@ -11,13 +11,15 @@ from ipmasq.core.host import HostHolds, nothing
 from ipmasq.core.policy import Behaviour, Policy, Ports
 from ipmasq.core.ports import Chance, PortPool, SharedPool
 from ipmasq.core.side import Side
-from ipmasq.core.tcp_states import OVER
 from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
 SCATTER = 0x9E3779B97F4A7C15
 """Spreads hosts over the pool, whichever bits of their addresses differ (multiplicative hashing)."""
 
+
+MOST_ASKED = 128
+"""Ports of the host's own that are passed over to find one for a flow."""
 
 SHARING_TRIES = 128
 """Ports that are looked at for a flow that may share one, as many as Linux does."""
@@ -93,6 +95,49 @@ class Table:
             self.over[flow.id] = flow
             self._count(flow.host, -1)
         self.free_ports(flow)
+
+    def revive(self, flow: Flow) -> bool:
+        """A connection that was reset goes on all the same (RFC 7857, 2.2), and counts again. False if it may
+        not: its host has all the flows or ports that it may have, or its public port has another holder now."""
+        if self.lacks_room(flow.host) is not None:
+            return False
+        client = flow.client
+        if client.is_masqueraded:
+            mapping = self._take_back(flow.protocol, client.real, client.seen, flow.server.seen)
+            if mapping is None:
+                return False
+            flow.mapping = mapping
+            mapping.add_flow(flow.back)
+        del self.over[flow.id]
+        self._count(flow.host, 1)
+        return True
+
+    def _take_back(
+        self, protocol: int, inside: Endpoint, public: Endpoint, remote: Endpoint
+    ) -> Mapping | None:
+        """The mapping of a public endpoint, if it is this inside endpoint's, or can be again."""
+        before = self.mapping_at(protocol, public)
+        if before is not None:
+            return before if before.shared or before.inside == inside else None
+        pools = self._pools.get((protocol, public.address), ())
+        if self.is_sharing:
+            shared = next((each for each in pools if isinstance(each, SharedPool)), None)
+            if shared is None or public.port not in shared.ports:
+                return None
+            mapping: Mapping = SharedMapping(shared, public.port)
+            shared.hold(public.port, mapping)
+            return mapping
+        key, host = self._key(protocol, inside, remote), (protocol, inside.address)
+        count = self.ports.get(host, 0)
+        if key in self._by_inside or count >= self.policy.limits.ports_per_host:
+            return None
+        for pool in pools:
+            if pool.claim(public.port):
+                mapping = self._by_inside[key] = Mapping(key, pool, public.port)
+                pool.hold(public.port, mapping)
+                self.ports[host] = count + 1
+                return mapping
+        return None
 
     def oldest_over(self) -> Flow | None:
         """The connection that is over for longest. One that lives again (RFC 7857, 2.2: data after a reset)
@@ -247,7 +292,7 @@ class Table:
                 before = self._back(protocol, Endpoint(address, port), server)
                 if before is None:
                     break
-                if before.flow.state in OVER:
+                if before.flow.is_over:
                     fallback = port
         else:
             if fallback is None:
@@ -278,7 +323,7 @@ class Table:
         barred = _Barred(self, protocol, address, server[1], pool)
         for port in pool.all():
             before = self._back(protocol, Endpoint(address, port), server)
-            if (before is None or before.flow.state in OVER) and port not in barred:
+            if (before is None or before.flow.is_over) and port not in barred:
                 return None
         return Why.NO_PORTS
 
@@ -356,6 +401,7 @@ class _Barred(Container[int]):
         is in nobody's way. `sharing`: mappings of this pool are not either."""
         self._table, self._protocol, self._address = table, protocol, address
         self._remote, self._sharing = remote, sharing
+        self._asked = 0
 
     def __contains__(self, port: object) -> bool:
         assert isinstance(port, int)
@@ -373,11 +419,17 @@ class _Barred(Container[int]):
                 trigger.opens_protocol == protocol and port in trigger.opens_ports
                 for trigger in table.policy.triggers
             )
-            or (
-                self._address in table.policy.own
-                and table.host_holds(protocol, self._remote, Endpoint(self._address, port)) > 0
-            )
+            or (self._address in table.policy.own and self._is_the_hosts(port))
         )
+
+    def _is_the_hosts(self, port: int) -> bool:
+        """Whether the host has a socket there. Who has one on nearly every port is not asked about all of
+        them for each flow: any user of the host can open that many."""
+        if self._asked >= MOST_ASKED:
+            return False
+        held = self._table.host_holds(self._protocol, self._remote, Endpoint(self._address, port))
+        self._asked += held > 0
+        return held > 0
 
     def _is_held(self, port: int) -> bool:
         mapping = self._table.mapping_at(self._protocol, Endpoint(self._address, port))

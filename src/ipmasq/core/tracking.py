@@ -17,6 +17,8 @@ def track(life: Life, half: Half, segment: tcp.Segment, payload: int, acknowledg
         _remember(half, segment, payload, acknowledgment, before)
     for event in _inputs(half, segment, payload, before):
         flow.state = following(flow.state, event)
+    if before is State.TRANS and flow.state is not before and not life.table.revive(flow):
+        flow.state = before
     if flow.state is not before:
         if flow.state is State.C_S_FIN:
             life.unlink(flow)

@@ -26,7 +26,7 @@ from ipmasq.core.repeat import Ask
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
-from ipmasq.core.tcp_states import State
+from ipmasq.core.tcp_states import OVER, State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.translate import compose
 from ipmasq.core.unconfirmed import Unconfirmed
@@ -198,9 +198,13 @@ class Life:
 
     def _make_way(self, flow: Flow) -> None:
         """A client may use its port again for another public port that leads to the same server; the
-        connection that it has ended by the first one would be in the way."""
+        connection that it has ended by the first one would be in the way. One of another client, which
+        has the same public port, is in the way until both ends have acknowledged its end."""
         before = self.table.find(flow.back.side, flow.protocol, flow.back.key)
-        if before is not None and before is before.flow.back and before.flow.is_over:
+        if before is None or before is not before.flow.back:
+            return
+        own = before.flow.state in OVER and before.flow.client.real == flow.client.real
+        if own or before.flow.is_over:
             self.end(before.flow, Why.REPLACED)
 
     @staticmethod

@@ -60,14 +60,14 @@ def _compare(other: Path, commit: str, only: list[str], rounds: int, runs: int) 
             for figure in _measured(tree, only, runs):
                 samples[tree].setdefault(figure["name"], []).append(figure["median"])
                 units[figure["name"]] = figure["unit"]
-    print(f"{'figure':44}{'unit':12}{commit:>14}{'this tree':>14}  ratio (range over rounds)")
+    print(f"{'figure':50}{'unit':12}{commit:>14}{'this tree':>14}  ratio (range over rounds)")
     for name, unit in units.items():
         before, now = samples[other].get(name), samples[ROOT].get(name)
         if before and now and all(before):
             ratios = [b / a for a, b in zip(before, now, strict=False)]
             sense = "less is better" if unit in BETTER_IF_LESS else ""
             print(
-                f"{name:44}{unit:12}{median(before):14,.2f}{median(now):14,.2f}"
+                f"{name:50}{unit:12}{median(before):14,.2f}{median(now):14,.2f}"
                 f"  {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}) {sense}"
             )
 

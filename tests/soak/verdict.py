@@ -16,8 +16,8 @@ WARM_UP = 0.25
 LEAST_WARM_UP = 120.0
 """Seconds: several times the longest idle time of `stage.configuration`."""
 
-LEAST_LEFT = 300.0
-"""Seconds of samples without which nothing is said: the heap reaches its level in steps, minutes apart."""
+LEAST_LEFT = 60.0
+"""Seconds of samples without which nothing is said."""
 
 GROWTH = 100.0
 """kB per minute that memory must not surely exceed. A leak of one flow per connection is several times as

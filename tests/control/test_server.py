@@ -320,7 +320,7 @@ def test_where_no_gateway_is_a_client_says_so(tmp_path: Path, name: str):
 
 
 def test_what_the_socket_would_fail_of_is_known_before(gateway: Running, tmp_path: Path):
-    with pytest.raises(SocketError, match=r"another gateway serves it.*set another `socket`"):
+    with pytest.raises(SocketError, match=r"another gateway serves it, which is running already"):
         find_trouble(Access(Path(gateway.path)))
     with pytest.raises(SocketError, match="no group 'no-such-group'"):
         find_trouble(Access(tmp_path / "new", group="no-such-group"))

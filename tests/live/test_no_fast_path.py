@@ -158,7 +158,7 @@ def test_a_second_gateway_is_refused_with_one_sentence_on_each_plane(
         second = ipmasq(network, tmp_path, None, plane)
         said = second.communicate(timeout=20)[0]
         assert second.returncode == 1
-        assert re.fullmatch(r"ipmasq: .*running already.*\n", said), said
+        assert re.fullmatch(r"ipmasq: .*running already in this network namespace.*\n", said), said
         assert trace(network) == during
     finally:
         first.terminate()

@@ -242,7 +242,7 @@ def _clear(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
         else:
-            text = "another gateway serves it and is running already; set another `socket` in [control]"
+            text = "another gateway serves it, which is running already in this network namespace or shares its files"
             raise OSError(errno.EADDRINUSE, text)
 
 

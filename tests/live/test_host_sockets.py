@@ -36,13 +36,25 @@ def running(request: pytest.FixtureRequest, network: Network, gateway: Start) ->
 
 
 @contextmanager
+def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Something that a thread does until the event is set that it is given."""
+    stop = threading.Event()
+    thread = threading.Thread(target=work, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
 def answering(network: Network, address: str, port: int) -> Iterator[None]:
     """A server that sends every datagram back."""
     with udp_socket(network, "out", address, port) as server:
         server.settimeout(0.2)
-        stop = threading.Event()
 
-        def serve() -> None:
+        def serve(stop: threading.Event) -> None:
             while not stop.is_set():
                 try:
                     said, sender = server.recvfrom(2000)
@@ -50,23 +62,17 @@ def answering(network: Network, address: str, port: int) -> Iterator[None]:
                     continue
                 server.sendto(said, sender)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
+        with meanwhile(serve):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 @contextmanager
 def load(network: Network, remote: str) -> Iterator[None]:
     """An inside host that opens flows all the time: to port 5000 of a remote host."""
-    stop = threading.Event()
     with network.at("in"):
         first = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
-    def talk() -> None:
+    def talk(stop: threading.Event) -> None:
         with network.at("in"):
             while not stop.wait(0.002):
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as each:
@@ -76,13 +82,8 @@ def load(network: Network, remote: str) -> Iterator[None]:
         first.settimeout(5)
         first.sendto(b"ask", (remote, 5000))
         assert first.recv(10) == b"ask"
-        thread = threading.Thread(target=talk)
-        thread.start()
-        try:
+        with meanwhile(talk):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def resolve(network: Network, kind: str) -> dict[str, object]:

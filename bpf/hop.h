@@ -15,12 +15,12 @@
 
 #define AF_INET 2
 
-/* The place of a device; DEVICES if the gateway has not named it. */
-static noinline __u32 place_of(__u32 index)
+/* The index of a device in `devices`; DEVICES if the gateway has not named it. */
+static noinline __u32 device_index_of(__u32 index)
 {
 	for (__u32 n = 0; n < DEVICES; n++) {
-		__u32 place = n;
-		struct device *device = bpf_map_lookup_elem(&devices, &place);
+		__u32 device_index = n;
+		struct device *device = bpf_map_lookup_elem(&devices, &device_index);
 
 		if (device && device->index == index)
 			return n;
@@ -48,14 +48,15 @@ static always_inline int may_come(struct __sk_buff *skb, const struct facts *fac
 	};
 	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 
-	__u32 place;
+	__u32 device_index;
 
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return 0;
 	if (fib.ifindex == skb->ifindex)
 		return 1;
-	place = place_of(skb->ifindex);
-	return place < DEVICES && !(state.strict >> place & 1) && place_of(fib.ifindex) == DEVICES;
+	device_index = device_index_of(skb->ifindex);
+	return device_index < DEVICES && !(state.strict >> device_index & 1) &&
+	       device_index_of(fib.ifindex) == DEVICES;
 }
 
 static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, struct facts *facts,
@@ -65,17 +66,17 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 	struct bpf_fib_lookup fib = {
 		.family = AF_INET,
 		.l4_protocol = facts->key.protocol,
-		.sport = half->wire.source_port,
-		.dport = half->wire.destination_port,
+		.sport = half->rewrite.source_port,
+		.dport = half->rewrite.destination_port,
 		.tot_len = 1, /* any but 0, to be told the MTU */
 		.tos = facts->tos,
-		.ipv4_src = half->wire.source,
-		.ipv4_dst = half->wire.destination,
+		.ipv4_src = half->rewrite.source,
+		.ipv4_dst = half->rewrite.destination,
 		.ifindex = state.via[facts->key.side & 1],
 	};
 	struct device *named;
 	long answer;
-	__u32 place;
+	__u32 device_index;
 
 	if (!may_come(skb, facts))
 		return REVERSE_PATH;
@@ -85,11 +86,11 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS || fib.family != AF_INET)
 		return NO_ROUTE;
 	half->mtu = fib.mtu_result;
-	place = place_of(fib.ifindex);
-	named = bpf_map_lookup_elem(&devices, &place);
+	device_index = device_index_of(fib.ifindex);
+	named = bpf_map_lookup_elem(&devices, &device_index);
 	if (named) {
 		__builtin_memcpy(named->source, fib.smac, ETH_ALEN);
-		half->device = place;
+		half->device = device_index;
 		half->ingress = skb->ifindex;
 		__builtin_memcpy(half->destination, fib.dmac, ETH_ALEN);
 		barrier(); /* Others who see the epoch must see the rest. */

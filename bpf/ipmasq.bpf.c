@@ -11,7 +11,7 @@
 #include "kernel.h"
 #include "layout.h"
 #include "once.h"
-#include "police.h"
+#include "policer.h"
 #include "tc.h"
 #include "xdp.h"
 

@@ -20,9 +20,9 @@ struct slice {
 /* What a slot is used for. */
 enum use {
 	EMPTY,
-	RESTING,  /* emptied, and not to be used yet */
-	KNOWN,	  /* the engine has such a flow, and attends to it itself */
-	REPEATED, /* what it has decided is repeated */
+	QUARANTINED, /* emptied, and not to be used yet */
+	TRACKED,     /* the engine has such a flow, and handles its packets itself */
+	OFFLOADED,   /* the programs apply what the engine has decided */
 };
 
 /* By what a half is found. The last two bytes are a slot's own, and 0 in the key of a packet. */
@@ -36,10 +36,10 @@ struct key {
 
 /* One direction of a flow: what to write, how to send it, and what to report. */
 struct half {
-	struct slice wire;
+	struct slice rewrite;
 	/* The way, good while `epoch` is the gateway's: the next hop, and where packets come from. */
 	__u8 destination[6];
-	__u8 device; /* its place in `devices` */
+	__u8 device; /* its index in `devices` */
 	/* TCP: a segment is believed within 1 << reach bytes of `end` and `acknowledged`. */
 	__u8 reach;
 	__u16 mtu;
@@ -54,7 +54,7 @@ struct half {
 	__u32 acknowledged;  /* TCP: likewise, of its acknowledgment number; otherwise 0 */
 };
 
-/* A place in the table: one line of the processor's cache, and no more is touched for a packet. IPv6
+/* A slot of the table: one line of the processor's cache, and no more is touched for a packet. IPv6
  * gets a table of its own: its keys would cost IPv4 a second line. */
 struct slot {
 	struct key key;
@@ -80,10 +80,10 @@ struct device {
 
 /* What the gateway tells the programs. */
 struct state {
-	__u64 beat;   /* when the gateway was last heard of: CLOCK_MONOTONIC in units of 2^20 ns */
+	__u64 heartbeat; /* when the gateway was last heard of: CLOCK_MONOTONIC in units of 2^20 ns */
 	__u64 seed;   /* Of the hash, */
-	__u64 factor; /* secret and odd: nobody can choose flows that are all at home in one place. */
-	__u64 strict; /* bits of places in `devices`: where the kernel's `rp_filter` is 1 */
+	__u64 factor; /* secret and odd: nobody can choose flows that are all at home in one slot. */
+	__u64 strict; /* bits of indices in `devices`: where the kernel's `rp_filter` is 1 */
 	__u32 homes;  /* slots that can be a home; WINDOW more stand behind them */
 	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
 	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
@@ -94,11 +94,11 @@ struct state {
 	__u16 ethernet; /* whether it has a link layer, and this address there */
 };
 
-/* Who pays for a packet that goes up to the engine (police.h). */
-enum account { FLOW, HOST, OPENINGS, STRANGERS, ACCOUNTS };
+/* Who pays for a packet that goes up to the engine (policer.h). */
+enum account { FLOW, HOST, OPENINGS, UNTRACKED, ACCOUNTS };
 
 struct payer {
-	__u32 whose; /* an address (network order); FLOW: a home; STRANGERS: 0 */
+	__u32 whose; /* an address (network order); FLOW: a home; UNTRACKED: 0 */
 	__u16 side;
 	__u16 kind;
 };
@@ -109,7 +109,7 @@ struct account_state {
 };
 
 /* The gateway's silence, in units of 2^20 ns, after which nothing is repeated any more. */
-#define LEASE 9536 /* 10 s */
+#define HEARTBEAT_TIMEOUT 9536 /* 10 s */
 
 /* Why a program passed a packet on: XDP to TC, and TC to the kernel, which brings it to the engine. */
 enum reason {
@@ -122,14 +122,14 @@ enum reason {
 	PROTOCOL,
 	FLAGS,
 	NO_ENTRY,
-	SILENT,
+	HEARTBEAT_LOST,
 	NO_ROUTE,
 	NO_NEIGHBOUR,
 	STALE_HOP,
 	NO_TARGET,
 	TOO_BIG,
 	UNWRITABLE,
-	ATTENDED,
+	NOT_OFFLOADED,
 	NOT_FOR_US,
 	REVERSE_PATH,
 	REASONS,

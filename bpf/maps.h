@@ -29,7 +29,7 @@ struct {
 	number(max_entries, ACCOUNTS);
 	kind(key, __u32);
 	kind(value, __u64);
-} prices SEC(".maps");
+} costs SEC(".maps");
 
 /* Who has sent how much up to the engine. The one who sent nothing for longest gives way: he loses no
  * more than what he owed. */

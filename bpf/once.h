@@ -22,7 +22,7 @@
 #include "layout.h"
 #include "maps.h"
 #include "parse.h"
-#include "police.h"
+#include "policer.h"
 #include "rewrite.h"
 #include "table.h"
 #include "tc.h"
@@ -85,12 +85,12 @@ static noinline int was_repeated(struct __sk_buff *skb, __u32 link, struct copy 
 		return 0;
 	if (slot->half.epoch)
 		return 1;
-	turn(&other, &slot->half.wire);
+	turn(&other, &slot->half.rewrite);
 	slot = find_packet(&other, ~side & 1);
 	return slot && slot->half.epoch;
 }
 
-/* Of the packet's widest part on the wire. */
+/* Of the packet's widest part on the rewrite. */
 static always_inline __u32 width(struct __sk_buff *skb, __u32 link, const struct copy *packet)
 {
 	__u32 headers = sizeof(struct iphdr) + sizeof(struct udp);
@@ -263,7 +263,7 @@ static always_inline int down_outside(struct __sk_buff *skb)
 	    was_repeated(skb, 0, &other, INSIDE))
 		return to_next_hop(skb, &fib);
 	if (state.twice || (answer && answer != BPF_FIB_LKUP_RET_NO_NEIGH) ||
-	    fib.ifindex == state.outside || place_of(fib.ifindex) == DEVICES ||
+	    fib.ifindex == state.outside || device_index_of(fib.ifindex) == DEVICES ||
 	    way_back(skb, &packet, OUTSIDE) != state.outside)
 		return TC_ACT_UNSPEC;
 	if (state.ethernet) {

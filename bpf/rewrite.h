@@ -13,12 +13,12 @@
 /* The IP header, and the ports behind it. */
 static always_inline void rewrite_ip(struct iphdr *ip, const struct half *half, __u16 difference)
 {
-	const __u32 *wire = (const void *)&half->wire;
+	const __u32 *rewrite = (const void *)&half->rewrite;
 	__be32 *words = (void *)ip;
 
-	words[3] = wire[0];
-	words[4] = wire[1];
-	words[5] = wire[2];
+	words[3] = rewrite[0];
+	words[4] = rewrite[1];
+	words[5] = rewrite[2];
 	ip->ttl -= 1;
 	ip->check = adjust(ip->check, (__u64)difference + ONE_HOP_LESS);
 }
@@ -30,12 +30,12 @@ static always_inline void rewrite_ethernet(struct ethhdr *ethernet, const struct
 	__builtin_memcpy(ethernet->h_source, device->source, ETH_ALEN);
 }
 
-static always_inline int is_near(__u32 place, __u32 known, __u32 reach)
+static always_inline int is_near(__u32 number, __u32 known, __u32 reach)
 {
-	return place - known + reach <= 2 * reach;
+	return number - known + reach <= 2 * reach;
 }
 
-/* Whether the segment stands near the place where its speaker is known to be: anybody can write one with
+/* Whether the segment stands near the number where its speaker is known to be: anybody can write one with
  * the right addresses and ports (RFC 5961). Of UDP all numbers are 0, so every datagram is believed. */
 static always_inline int is_believable(const struct half *half, const struct facts *facts)
 {
@@ -45,7 +45,7 @@ static always_inline int is_believable(const struct half *half, const struct fac
 	       is_near(facts->acknowledged, half->acknowledged, reach);
 }
 
-/* The farther of two numbers: what comes late, or is repeated, does not take a place back. See `LATE` in
+/* The farther of two numbers: what comes late, or is repeated, does not take a number back. See `LATE` in
  * src/ipmasq/core/flow.py. */
 static always_inline __u32 farther(__u32 known, __u32 number)
 {

@@ -38,7 +38,7 @@ static always_inline struct slot *find(const struct key *key)
 	for (int n = 0; n <= WINDOW && slot; n++) {
 		words = (const void *)&slot->key;
 		if (words[0] == wanted[0] && (words[1] & WITHOUT_USE_AND_REACH) == wanted[1] &&
-		    slot->key.use >= KNOWN)
+		    slot->key.use >= TRACKED)
 			return slot;
 		if (!left--)
 			return 0;
@@ -65,10 +65,10 @@ static always_inline enum reason look_up(struct facts *facts, __u64 now, struct 
 	if (!slot)
 		return NO_ENTRY;
 	*half = &slot->half;
-	if (slot->key.use != REPEATED)
-		return ATTENDED;
+	if (slot->key.use != OFFLOADED)
+		return NOT_OFFLOADED;
 	/* Signed: this clock may be a tick behind the gateway's. */
-	return (__s64)(now - state.beat) > LEASE ? SILENT : FORWARDED;
+	return (__s64)(now - state.heartbeat) > HEARTBEAT_TIMEOUT ? HEARTBEAT_LOST : FORWARDED;
 }
 
 #endif

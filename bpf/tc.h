@@ -26,7 +26,7 @@
 static always_inline enum reason correct_checksum(struct __sk_buff *skb, struct facts *facts,
 						  const struct half *half, __u16 addresses)
 {
-	const struct slice *from = &facts->key.slice, *to = &half->wire;
+	const struct slice *from = &facts->key.slice, *to = &half->rewrite;
 	int udp = facts->key.protocol == IPPROTO_UDP;
 	__u32 at = ETH_HLEN + sizeof(struct iphdr) + (udp ? 6 : 16);
 	__u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
@@ -87,7 +87,7 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	struct facts facts = {};
 	struct half *half;
 	__u64 now = time_now();
-	__u32 size, place, leaves_by = 0;
+	__u32 size, device_index, leaves_by = 0;
 	__u16 addresses;
 
 	*why = skb->pkt_type == PACKET_HOST ? tc_parse(skb, link, side, &facts) : NOT_FOR_US;
@@ -102,8 +102,8 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	if (*why)
 		return TC_ACT_UNSPEC;
 	if (!leaves_by) {
-		place = half->device;
-		device = bpf_map_lookup_elem(&devices, &place);
+		device_index = half->device;
+		device = bpf_map_lookup_elem(&devices, &device_index);
 		if (!device) {
 			*why = NO_ROUTE;
 			return TC_ACT_UNSPEC;
@@ -119,7 +119,7 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 		*why = UNWRITABLE;
 		return TC_ACT_UNSPEC;
 	}
-	addresses = address_difference(&facts.key.slice, &half->wire);
+	addresses = address_difference(&facts.key.slice, &half->rewrite);
 	*why = correct_checksum(skb, &facts, half, addresses);
 	if (*why)
 		return link ? TC_ACT_UNSPEC : TC_ACT_SHOT;

@@ -51,7 +51,7 @@ static always_inline int xdp_correct_checksum(struct iphdr *ip, void *limit, con
 		return 0;
 	if (udp && !*checksum)
 		return 1;
-	difference += port_difference(&facts->key.slice, &half->wire);
+	difference += port_difference(&facts->key.slice, &half->rewrite);
 	*checksum = adjust(*checksum, difference);
 	if (udp && !*checksum)
 		*checksum = 0xffff;
@@ -63,7 +63,7 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 	void *data = (void *)(long)xdp->data, *limit = (void *)(long)xdp->data_end;
 	struct iphdr *ip = data + ETH_HLEN;
 	__u64 now = time_now();
-	__u32 place;
+	__u32 device_index;
 	struct facts facts = {};
 	struct device *device;
 	struct half *half;
@@ -72,13 +72,13 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 	*why = xdp_look_up(xdp, side, now, &facts, &half);
 	if (*why)
 		return XDP_PASS;
-	place = half->device;
-	device = bpf_map_lookup_elem(&devices, &place);
-	if (!device || bpf_redirect_map(&targets, place, XDP_PASS) != XDP_REDIRECT) {
+	device_index = half->device;
+	device = bpf_map_lookup_elem(&devices, &device_index);
+	if (!device || bpf_redirect_map(&targets, device_index, XDP_PASS) != XDP_REDIRECT) {
 		*why = NO_TARGET;
 		return XDP_PASS;
 	}
-	addresses = address_difference(&facts.key.slice, &half->wire);
+	addresses = address_difference(&facts.key.slice, &half->rewrite);
 	if (!xdp_correct_checksum(ip, limit, &facts, half, addresses)) {
 		*why = SHORT; /* It was parsed: this is for the verifier. */
 		return XDP_PASS;

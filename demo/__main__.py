@@ -79,7 +79,7 @@ def main(
 
 def _is_unused(plane: str, path: FastPath) -> bool:
     """The programs must have forwarded something, and XDP most of it where it was asked for."""
-    return not path.repeated or ("xdp" in plane and path.by_xdp <= path.repeated / 2)
+    return not path.offloaded or ("xdp" in plane and path.by_xdp <= path.offloaded / 2)
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -61,7 +61,7 @@ class IpmasqGateway:
     def fast_path(self) -> FastPath | None:
         rows = json.loads(self._ask("show", "stats", "--json").stdout)
         counts = {row["reason"]: row["packets"] for row in rows}
-        if "repeated" not in counts:
+        if "offloaded" not in counts:
             return None
         by_xdp = 0
         left, passed = (
@@ -70,8 +70,8 @@ class IpmasqGateway:
         )
         if passed:
             # Only what XDP has passed and TC has not left was forwarded by TC.
-            by_xdp = counts["repeated"] - (passed - left)
-        return FastPath(counts["repeated"], by_xdp, left)
+            by_xdp = counts["offloaded"] - (passed - left)
+        return FastPath(counts["offloaded"], by_xdp, left)
 
     def stop(self) -> None:
         if self._process:

@@ -49,13 +49,13 @@ SETTINGS = (
 class FastPath:
     """Packets that a gateway's programs forwarded, those of them that XDP did, and those left alone."""
 
-    repeated: int = 0
+    offloaded: int = 0
     by_xdp: int = 0
     left: int = 0
 
     def __add__(self, other: FastPath) -> FastPath:
         return FastPath(
-            self.repeated + other.repeated, self.by_xdp + other.by_xdp, self.left + other.left
+            self.offloaded + other.offloaded, self.by_xdp + other.by_xdp, self.left + other.left
         )
 
 

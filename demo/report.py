@@ -38,7 +38,7 @@ def fast_paths(console: Console, paths: Mapping[str, FastPath]) -> None:
     for host, path in sorted(paths.items()):
         by_xdp = f" ({path.by_xdp:,} by XDP)" if path.by_xdp else ""
         console.print(
-            f"{host}: {path.repeated:,} packets forwarded in the kernel{by_xdp}, "
+            f"{host}: {path.offloaded:,} packets forwarded in the kernel{by_xdp}, "
             f"{path.left:,} left to the engine",
             highlight=False,
         )

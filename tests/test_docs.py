@@ -15,7 +15,7 @@ from typing import get_args
 import pytest
 
 from ipmasq.core.events import Event
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 
 TOP = Path(__file__).parent.parent
 DOCS = TOP / "docs"
@@ -29,7 +29,7 @@ def table(page: str) -> list[list[str]]:
 
 def test_every_reason_is_documented_with_its_own_sentence():
     documented = [(cells[0], cells[1]) for cells in table("reasons.md")]
-    assert documented == [(f"`{why.name.lower()}`", why.sentence) for why in Why]
+    assert documented == [(f"`{reason.name.lower()}`", reason.sentence) for reason in Reason]
 
 
 def test_every_reason_is_explained():

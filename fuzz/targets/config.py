@@ -21,7 +21,7 @@ from ipmasq.core.side import Side
 from ipmasq.wire.packet import Packet
 from tests.config.marked import HERE
 from tests.conformance import packets
-from tests.core.turmoil import INNER, OUTER
+from tests.core.stress import INNER, OUTER
 
 MEASURED = tuple(
     f"ipmasq.config.{name}"
@@ -118,7 +118,7 @@ def _works(policy: Policy) -> None:
     for side in Side:
         data = packets.udp((INNER, OUTER)[side][0], 5000, (OUTER, INNER)[side][0], 53)
         verdict = engine.receive(Packet(bytearray(data)), side, 0.0)
-        assert verdict.why.name != "FAULT"
+        assert verdict.reason.name != "FAULT"
     engine.check()
     assert engine.claims() is not None
 

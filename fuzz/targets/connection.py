@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from fuzz.choices import Choices
 from fuzz.targets.stream import FIRSTS, SEGMENT_SIZES, Luck, rewritten, text
-from ipmasq.core.door import TCP as TCP_
-from ipmasq.core.door import Door, Helper, Speaker
+from ipmasq.core.helper import TCP as TCP_
+from ipmasq.core.helper import Helper, HelperContext, Speaker
 from ipmasq.core.policy import HelperUse, Limits
 from ipmasq.core.side import Side
 from ipmasq.wire import tcp
@@ -25,10 +25,15 @@ from ipmasq.wire.tcp import ACK, FIN, PSH, RST, SYN, Segment
 from tests.conformance import packets
 from tests.core.odd_packets import data_options
 from tests.core.peers import Network, Peer
-from tests.core.turmoil import INNER, OUTER, POLICY, PUBLIC, UnguardedEngine
+from tests.core.stress import INNER, OUTER, POLICY, PUBLIC, UnguardedEngine
 
 MEASURED = (
-    *("ipmasq.core.engine", "ipmasq.core.window", "ipmasq.core.tracking", "ipmasq.core.watch"),
+    *(
+        "ipmasq.core.engine",
+        "ipmasq.core.window",
+        "ipmasq.core.tracking",
+        "ipmasq.core.tcp_rewriter",
+    ),
     *("ipmasq.core.stream", "ipmasq.core.lines", "ipmasq.core.budget", "ipmasq.core.translate"),
 )
 LONGEST = 300
@@ -44,15 +49,15 @@ class Rewriter(Helper):
 
     name, ports, orthogonal, max_line = "rewriter", (21,), True, 512
 
-    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         return partial[:1] == b"E"
 
-    def on_line(self, line: bytes, door: Door) -> None:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
         new = rewritten(line, 0)
         if new != line:
-            door.replace(0, len(line) - 2, new[:-2])
+            context.replace(0, len(line) - 2, new[:-2])
         if line == b"STOP\r\n":
-            door.stop()
+            context.stop()
 
 
 USE = HelperUse("rewriter", Rewriter, TCP_, frozenset((21,)), True)
@@ -83,7 +88,7 @@ class Crossing(Network):
     @property
     def watch(self) -> Any:  # type: ignore[override]
         flow = next(iter(self.engine.table.flows.values()), None)
-        return flow.watch if flow is not None and flow.watch is not None else NoWatch
+        return flow.rewriter if flow is not None and flow.rewriter is not None else NoWatch
 
     def _shake_hands(self) -> None:
         client, server = self.peers

@@ -1,12 +1,12 @@
 """The engine: packets of both sides, connections, fragments, jumps of time, and what an operator does.
 
-Everything that can happen, and the laws, are in `tests/core/turmoil.py`.
+Everything that can happen, and the laws, are in `tests/core/stress.py`.
 """
 
 from __future__ import annotations
 
 from fuzz.choices import Choices
-from tests.core.turmoil import Turmoil
+from tests.core.stress import Stress
 
 MEASURED = tuple(
     f"ipmasq.core.{name}"
@@ -22,17 +22,17 @@ OFTEN = 16
 
 
 def one_input(data: bytes) -> None:
-    turmoil, choices = Turmoil(), Choices(data)
-    packets = [event for event in Turmoil.EVENTS if event not in Turmoil.OPERATOR]
+    stress, choices = Stress(), Choices(data)
+    packets = [event for event in Stress.EVENTS if event not in Stress.OPERATOR]
     steps = 0
     while choices.left > 0:
         kind = choices(256)
         if kind < 256 // OFTEN * 2:
-            event = choices.pick(Turmoil.OPERATOR)
+            event = choices.pick(Stress.OPERATOR)
         else:
             event = packets[kind % len(packets)]
-        event(turmoil, choices)
+        event(stress, choices)
         steps += 1
         if steps % 16 == 0:
-            turmoil.check()
-    turmoil.check()
+            stress.check()
+    stress.check()

@@ -12,18 +12,18 @@ from pathlib import Path
 from types import ModuleType
 
 from fuzz.choices import Choices
-from ipmasq.core.door import TCP, UDP, Door, Helper, Speaker
+from ipmasq.core.helper import TCP, UDP, Helper, HelperContext, Speaker
 from ipmasq.core.policy import HelperUse, OnFailure
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
 from tests.conformance.conversation import End
 from tests.conformance.packets import ACK, FIN, PSH, SYN
-from tests.core.turmoil import INNER, OUTER, Turmoil
+from tests.core.stress import INNER, OUTER, Stress
 
 MEASURED = (
     "ipmasq.core.helping",
-    "ipmasq.core.promises",
-    "ipmasq.core.watch",
+    "ipmasq.core.expectations",
+    "ipmasq.core.tcp_rewriter",
     "ipmasq.core.stream",
 )
 LONGEST = 250
@@ -37,23 +37,23 @@ class Chatty(Helper):
     name, ports, orthogonal = "chatty", (21,), True
     terminator, max_line = b"\n", 64
 
-    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         if partial[0] == 0xFF:
             raise LookupError("as asked")
         return partial[0] & 1 == 1
 
-    def on_line(self, line: bytes, door: Door) -> None:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
         for at, wish in enumerate(line[:-1]):
             kind = wish >> 4
             if kind < 4:
-                door.replace(at, at + 1 + (wish & 3), bytes((65 + at % 26,)) * (wish & 15))
+                context.replace(at, at + 1 + (wish & 3), bytes((65 + at % 26,)) * (wish & 15))
             elif kind < 7:
-                me = door.endpoint(Speaker(wish >> 3 & 1)).address
-                door.expect(Endpoint(me, 1020 + (wish & 7)), (TCP, UDP)[wish & 1])
+                me = context.endpoint(Speaker(wish >> 3 & 1)).address
+                context.expect(Endpoint(me, 1020 + (wish & 7)), (TCP, UDP)[wish & 1])
             elif wish == 0x70:
-                door.refuse("as asked")
+                context.refuse("as asked")
             elif wish == 0x71:
-                door.stop()
+                context.stop()
             elif wish == 0x72:
                 raise RuntimeError("as asked")
 
@@ -85,42 +85,42 @@ def one_input(data: bytes) -> None:
     make = Chatty if choices(3) else example()
     failure = choices.pick((OnFailure.PASS, OnFailure.PASS, OnFailure.DROP))
     used = HelperUse(make.name, make, TCP, frozenset((21,)), True, failure, 3, 4, 30.0)
-    turmoil = Turmoil()
-    turmoil.engine.unload_helper("announcer", 0.0)
-    turmoil.engine.load_helper(used, 0.0)
-    turmoil.most_expected = 4, 3
-    ends = connect(turmoil, choices)
+    stress = Stress()
+    stress.engine.unload_helper("announcer", 0.0)
+    stress.engine.load_helper(used, 0.0)
+    stress.most_expected = 4, 3
+    ends = connect(stress, choices)
     while choices.left > 0:
         kind = choices(32)
         if kind == 0:
-            turmoil.engine.unload_helper(used.name, turmoil.now)
-            turmoil.engine.load_helper(used, turmoil.now)
+            stress.engine.unload_helper(used.name, stress.now)
+            stress.engine.load_helper(used, stress.now)
         elif kind == 1:
-            turmoil.engine.load_helper(used, turmoil.now)
+            stress.engine.load_helper(used, stress.now)
         elif kind == 2:
-            turmoil.wait(choices)
+            stress.wait(choices)
         elif kind == 3:
-            turmoil.keep_promise(choices)
+            stress.keep_promise(choices)
         else:
-            say(turmoil, ends, kind & 1, choices, make is Chatty)
-    turmoil.check()
+            say(stress, ends, kind & 1, choices, make is Chatty)
+    stress.check()
 
 
-def connect(turmoil: Turmoil, choices: Choices) -> tuple[End, End]:
+def connect(stress: Stress, choices: Choices) -> tuple[End, End]:
     client, server = End(choices(1 << 32)), End(choices(1 << 32))
     client.me, client.other = Endpoint(INNER[0], 5000), Endpoint(OUTER[0], 21)
-    (syn,) = turmoil.receive(client.write(SYN, options=MSS), turmoil._side_from(client))
+    (syn,) = stress.receive(client.write(SYN, options=MSS), stress._side_from(client))
     facts = packets.read(syn)
     client.said += 1
     server.me, server.other, server.awaited = facts.destination, facts.source, client.said
-    turmoil.receive(server.write(SYN | ACK, options=MSS), turmoil._side_from(server))
+    stress.receive(server.write(SYN | ACK, options=MSS), stress._side_from(server))
     server.said += 1
     client.awaited = server.said
-    turmoil.receive(client.write(ACK), turmoil._side_from(client))
+    stress.receive(client.write(ACK), stress._side_from(client))
     return client, server
 
 
-def say(turmoil: Turmoil, ends: tuple[End, End], who: int, choices: Choices, chatty: bool) -> None:
+def say(stress: Stress, ends: tuple[End, End], who: int, choices: Choices, chatty: bool) -> None:
     """One segment: lines, or a piece of one; heard and acknowledged, or lost and perhaps said again."""
     speaker, listener = ends[who], ends[1 - who]
     if chatty:
@@ -128,9 +128,9 @@ def say(turmoil: Turmoil, ends: tuple[End, End], who: int, choices: Choices, cha
     else:
         line = choices.pick(RTSP)
         text = line[choices(len(line)) if choices(4) == 0 else 0 :]
-    out = turmoil.receive(
+    out = stress.receive(
         speaker.write(ACK | PSH | (FIN if choices(40) == 0 else 0), text),
-        turmoil._side_from(speaker),
+        stress._side_from(speaker),
     )
     if choices(6) == 0:
         return
@@ -140,4 +140,4 @@ def say(turmoil: Turmoil, ends: tuple[End, End], who: int, choices: Choices, cha
         if (facts.destination, facts.source) == (listener.me, listener.other):
             listener.take(facts)
     if choices(6):
-        turmoil.receive(listener.write(ACK), turmoil._side_from(listener))
+        stress.receive(listener.write(ACK), stress._side_from(listener))

@@ -1,13 +1,13 @@
 """Packets at the engine, without anybody who means something by them: raw bytes, and headers with every bit.
 
-Each: a byte that says what it is and from which side it comes. The laws are in `tests/core/turmoil.py`.
+Each: a byte that says what it is and from which side it comes. The laws are in `tests/core/stress.py`.
 """
 
 from __future__ import annotations
 
 from fuzz.choices import Choices
 from ipmasq.core.side import Side
-from tests.core.turmoil import Turmoil
+from tests.core.stress import Stress
 
 MEASURED = (
     "ipmasq.core.engine",
@@ -22,18 +22,18 @@ LONGEST = 200
 
 
 def one_input(data: bytes) -> None:
-    turmoil, choices = Turmoil(), Choices(data)
+    stress, choices = Stress(), Choices(data)
     while choices.left > 0:
         kind = choices(8)
         if kind < 2:
             raw = choices.bytes(choices(256))
-            turmoil.receive(raw, Side(kind), intact=False)
+            stress.receive(raw, Side(kind), intact=False)
         elif kind == 2:
-            turmoil.odd_fragment(choices)
+            stress.odd_fragment(choices)
         elif kind == 3:
-            turmoil.spoilt(choices)
+            stress.spoilt(choices)
         elif kind == 4:
-            turmoil.answer(choices)
+            stress.answer(choices)
         else:
-            turmoil.odd_packet(choices)
-    turmoil.check()
+            stress.odd_packet(choices)
+    stress.check()

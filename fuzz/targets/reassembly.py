@@ -6,14 +6,14 @@ Fragments have options of every length, any offset, any size, and few identifica
 from __future__ import annotations
 
 from fuzz.choices import Choices
+from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import MOST_PIECES, Datagram, Reassembly, Whole
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.core.odd_packets import any_fragment
-from tests.core.turmoil import OUTER
+from tests.core.stress import OUTER
 
 MEASURED = ("ipmasq.core.reassembly", "ipmasq.wire.ipv4")
 LONGEST = 64
@@ -46,7 +46,7 @@ def one_input(data: bytes) -> None:
         elif isinstance(answer, Datagram):
             datagrams.append(answer)
         else:
-            assert answer in (Why.HELD, Why.FRAGMENT_LIMIT)
+            assert answer in (Reason.HELD, Reason.FRAGMENT_LIMIT)
         _is_bounded(reassembly)
 
 

@@ -8,18 +8,18 @@ from io import BytesIO
 
 from fuzz.choices import Choices
 from fuzz.targets import capture as captures
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 from ipmasq.gateway.replay import replay
 from ipmasq.planes.pcap import ByInterface, ByMac, Sides
 from ipmasq.wire import capture
 from ipmasq.wire.record import CaptureError
 from tests.core.odd_packets import any_packet
-from tests.core.turmoil import INNER, OUTER, POLICY, PUBLIC
+from tests.core.stress import INNER, OUTER, POLICY, PUBLIC
 
 MEASURED = (
     "ipmasq.gateway.replay",
     "ipmasq.gateway.far_end",
-    "ipmasq.gateway.story",
+    "ipmasq.gateway.describe",
     "ipmasq.planes.pcap",
 )
 LONGEST = 300
@@ -47,8 +47,8 @@ def one_input(data: bytes) -> None:
     except CaptureError:
         return
     assert summary.packets == sum(summary.reasons.values()) + sum(summary.copied.values())
-    assert not any(why.name == "FAULT" for why in summary.reasons)
-    assert all(isinstance(why, Why) for why in summary.reasons)
+    assert not any(reason.name == "FAULT" for reason in summary.reasons)
+    assert all(isinstance(reason, Reason) for reason in summary.reasons)
     target.seek(0)
     assert len(list(capture.read(target))) >= summary.packets
 

@@ -10,13 +10,18 @@ from random import Random
 from typing import cast
 
 from fuzz.choices import Choices
-from ipmasq.core.door import Speaker
+from ipmasq.core.helper import Speaker
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, PSH, RST, Segment
 from tests.core.odd_packets import data_options
 from tests.core.peers import Editor, Network, Peer
 
-MEASURED = ("ipmasq.core.watch", "ipmasq.core.stream", "ipmasq.core.lines", "ipmasq.wire.tcp")
+MEASURED = (
+    "ipmasq.core.tcp_rewriter",
+    "ipmasq.core.stream",
+    "ipmasq.core.lines",
+    "ipmasq.wire.tcp",
+)
 LONGEST = 250
 FIRSTS = (0, 1000, (1 << 32) - 20, (1 << 31) - 5)
 SEGMENT_SIZES = (5, 20, 60, 536)

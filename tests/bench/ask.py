@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from tests.bench.echo import datagram_socket
 
-Ask = Callable[[int], object]
+CounterSource = Callable[[int], object]
 
 
 def udp(address: str, port: int, count: int) -> list[list[float]]:
@@ -36,7 +36,7 @@ def ftp(address: str, *arguments: int) -> list[list[float]]:
         return _timed([_ftp_client(stack, address, port) for port in ports], count)
 
 
-def _ftp_client(stack: ExitStack, address: str, port: int) -> Ask:
+def _ftp_client(stack: ExitStack, address: str, port: int) -> CounterSource:
     client = stack.enter_context(socket.create_connection((address, port), 5))
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.recv(2048)
@@ -51,7 +51,7 @@ def _ftp_client(stack: ExitStack, address: str, port: int) -> Ask:
     return ask
 
 
-def _timed(asks: list[Ask], count: int) -> list[list[float]]:
+def _timed(asks: list[CounterSource], count: int) -> list[list[float]]:
     taken: list[list[float]] = [[] for _ in asks]
     for number in range(-50, count):  # the first ones are practice
         for ask, mine in zip(asks, taken, strict=True):

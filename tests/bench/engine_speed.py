@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ipmasq.core.engine import Engine
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 from tests.bench import ftp_talk
 from tests.bench.figures import Figure, bench
 from tests.bench.fresh import fresh
@@ -54,4 +54,4 @@ def _rate(gateway: Engine, traffic: Sequence[Sent], now: float) -> float:
 
 
 def _passed(gateway: Engine) -> int:
-    return gateway.counts[Why.TRANSLATED] + gateway.counts[Why.HELD]
+    return gateway.counts[Reason.TRANSLATED] + gateway.counts[Reason.HELD]

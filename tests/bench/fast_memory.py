@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from ipmasq.core.events import FlowSettled
+from ipmasq.core.events import FlowOffloadable
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.plane import OBJECT
@@ -38,7 +38,7 @@ def added() -> float:
     offload = Offload(gateway, table, lambda: 1.0)
     before = own_memory()
     for flow in gateway.table.flows:
-        offload.listen([FlowSettled(1.0, flow)])
+        offload.listen([FlowOffloadable(1.0, flow)])
     assert len(offload.numbers()) == FLOWS
     return (own_memory() - before) / FLOWS
 

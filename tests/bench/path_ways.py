@@ -89,7 +89,7 @@ def opened(wires: Wires, xdp: bool) -> Iterator[Table]:
             plane.open()
         try:
             assert plane.table is not None
-            plane.table.beat(time.monotonic() + HOUR)
+            plane.table.heartbeat(time.monotonic() + HOUR)
             yield plane.table
         finally:
             with wires.at("gw"):
@@ -101,7 +101,7 @@ def enter(table: Table, protocol: int, flows: int) -> None:
     position = Position(reach=30) if protocol == ipv4.TCP else NOWHERE  # as of ordinary segments
     for number in range(flows):
         for key, wire in halves(number, protocol):
-            place = table.insert(key, wire, now, repeated=True, position=position)
+            place = table.insert(key, wire, now, offloaded=True, position=position)
             assert place is not None
 
 

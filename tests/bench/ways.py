@@ -24,9 +24,9 @@ ports = "33000-65535"  # it leaves some to the gateway itself
 
 [limits]  # one host is all hosts here
 ports_per_host = 65_535
-flow_packets_per_host = 1_000_000
-openings_per_host = 1_000_000
-openings_per_side = 1_000_000
+tracked_pps_per_host = 1_000_000
+untracked_pps_per_host = 1_000_000
+untracked_pps_per_side = 1_000_000
 
 [helper.ftp]
 

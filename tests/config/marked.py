@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
-from ipmasq.config import HostAddress, Problem, Surroundings, check
+from ipmasq.config import HostAddress, HostState, Problem, check
 from ipmasq.core.policy import PortRange
 from ipmasq.wire.addresses import to_address
 
@@ -24,7 +24,7 @@ def host(text: str) -> HostAddress:
     return HostAddress(to_address(address), int(length))
 
 
-HERE = Surroundings(
+HERE = HostState(
     {
         "lo": (host("127.0.0.1/8"),),
         "eth0": (host("203.0.113.1/24"), host("203.0.113.2/24")),
@@ -37,7 +37,7 @@ HERE = Surroundings(
 
 
 def assert_found_as_marked(
-    directory: Path, text: str, here: Surroundings | None = None
+    directory: Path, text: str, here: HostState | None = None
 ) -> tuple[Problem, ...]:
     """Everything that was found, mistakes first."""
     file = directory / "gateway.toml"

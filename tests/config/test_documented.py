@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from ipmasq.config import Config, check, load
+from ipmasq.config.messages import settings
 from ipmasq.config.model import table_at
-from ipmasq.config.words import settings
 from tests.config.marked import HERE
 
 EXAMPLE = files("ipmasq.config") / "example.toml"
@@ -140,7 +140,7 @@ def test_the_example_with_everything_in_use_lacks_only_the_file_that_it_names(tm
     (problem,) = load(file).problems
     assert problem.message == f"{tmp_path / 'finger.py'} cannot be read: No such file or directory"
     (tmp_path / "finger.py").write_text(
-        "from ipmasq.core.door import Helper\n"
+        "from ipmasq.core.helper import Helper\n"
         'class Finger(Helper):\n    name, ports, orthogonal = "finger", (79,), True\n'
     )
     assert check(file, HERE).text() == "0 errors, 0 warnings"

@@ -13,7 +13,7 @@ from ipmasq.core.policy import OnFailure
 from ipmasq.helpers.ftp import Ftp
 from tests.config.marked import GATEWAY, assert_found_as_marked
 
-HEAD = "from ipmasq.core.door import Helper\n\n"
+HEAD = "from ipmasq.core.helper import Helper\n\n"
 FINGER = HEAD + 'class Finger(Helper):\n    name, ports = "finger", (79,)\n'
 
 

@@ -12,7 +12,7 @@ from ipmasq.config import Loaded, Report, check, load
 from ipmasq.config.loading import _checked
 from ipmasq.config.model import Config
 from tests.config.marked import GATEWAY, assert_found_as_marked
-from tests.config.test_places import VALUES
+from tests.config.test_locations import VALUES
 
 
 def test_all_mistakes_of_a_file_are_reported_together(tmp_path: Path):
@@ -153,7 +153,7 @@ def test_ftp_is_on_by_default_on_port_21_and_nothing_else_is(tmp_path: Path):
 @pytest.mark.row("4787-10a")
 def test_each_helper_can_be_switched_off_by_itself(tmp_path: Path):
     (tmp_path / "finger.py").write_text(
-        "from ipmasq.core.door import Helper\nclass F(Helper):\n    name, ports = 'finger', (79,)\n"
+        "from ipmasq.core.helper import Helper\nclass F(Helper):\n    name, ports = 'finger', (79,)\n"
     )
     file = tmp_path / "gateway.toml"
     finger = "[helper.finger]\nfile = 'finger.py'\n"

@@ -133,7 +133,7 @@ from_ports = 5  #! rule 1, from_ports: {protocol} has no ports
 
 
 HELPER = """\
-from ipmasq.core.door import Helper
+from ipmasq.core.helper import Helper
 class Mine(Helper):
     name, ports, protocol = "mine", (5000, 5001), {}
 """

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ipmasq.config import Problem, Report
-from ipmasq.config.places import Path
+from ipmasq.config.locations import Path
 from ipmasq.config.problems import in_order, key_text
 
 

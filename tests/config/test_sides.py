@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.config import Sides, Surroundings, load, resolve
+from ipmasq.config import HostState, Sides, load, resolve
 from ipmasq.wire.addresses import to_address, to_network
 from tests.config.marked import HERE, host
 
-WIDE = Surroundings(
+WIDE = HostState(
     {
         "eth0": (host("203.0.113.1/24"), host("198.18.0.1/16")),
         "eth1": (host("10.0.0.1/24"), host("10.0.1.1/24")),
@@ -18,7 +18,7 @@ WIDE = Surroundings(
 )
 
 
-def sides(tmp_path: Path, text: str, here: Surroundings = WIDE) -> Sides:
+def sides(tmp_path: Path, text: str, here: HostState = WIDE) -> Sides:
     file = tmp_path / "gateway.toml"
     file.write_text("[gateway]\n" + text)
     loaded = load(file)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.config import read_surroundings
+from ipmasq.config import read_host_state
 from ipmasq.wire.addresses import to_address, to_network
 from tests.config.marked import HERE, host
 
@@ -22,7 +22,7 @@ def test_own_addresses_are_those_of_all_interfaces():
 
 
 def test_this_machine_is_read_as_its_kernel_tells():
-    here = read_surroundings(frozenset({(6, 22)}))
+    here = read_host_state(frozenset({(6, 22)}))
     assert host("127.0.0.1/8") in here.interfaces["lo"]
     assert set(here.interfaces) == {path.name for path in Path("/sys/class/net").iterdir()}
     assert here.ephemeral is not None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.packet import Packet
@@ -62,7 +62,7 @@ def test_a_client_cannot_make_the_server_bounce_to_a_third_host(
     talk.say(CLIENT, other)
     assert said_last(talk, SERVER) == other
     assert talk.world.expectations == 0
-    talk.world.tcp(OUT1, 20, IN2, port, SYN).is_dropped(Why.UNSOLICITED)
+    talk.world.tcp(OUT1, 20, IN2, port, SYN).is_dropped(Reason.UNSOLICITED)
     talk.say(SERVER, b"200 fine\r\n")
     talk.say(CLIENT, own)
     assert said_last(talk, SERVER) != own
@@ -114,7 +114,7 @@ def test_a_forged_227_opens_nothing_from_the_wrong_side_or_at_a_system_port():
     talk.say(CLIENT, b"PASV\r\n")
     line = b"227 Entering Passive Mode (" + numbers(IN2, 22) + b").\r\n"
     forged = talk.ends[SERVER].write(ACK | PSH, line)
-    talk.world.send(forged, Side.INSIDE).is_dropped(Why.SPOOFED)
+    talk.world.send(forged, Side.INSIDE).is_dropped(Reason.SPOOFED)
     talk.world.send(forged, Side.OUTSIDE)
     assert talk.world.expectations == 0
     unasked = ftp()
@@ -162,10 +162,10 @@ def test_a_promise_admits_one_connection_from_the_peer_and_nothing_else():
     talk.say(SERVER, b"504 no\r\n")
     talk.say(CLIENT, b"PORT " + numbers(IN1, 1024) + b"\r\n")
     public = announced(said_last(talk, SERVER))
-    talk.world.tcp(OFF, 20, *public, SYN).is_dropped(Why.FILTERED)
+    talk.world.tcp(OFF, 20, *public, SYN).is_dropped(Reason.FILTERED)
     talk.world.udp(OUT1, 20, *public).is_dropped()
     talk.world.tcp(OUT1, 20, *public, SYN).reaches(IN1, 1024)
-    talk.world.tcp(OUT1, 21, *public, SYN).is_dropped(Why.FILTERED)
+    talk.world.tcp(OUT1, 21, *public, SYN).is_dropped(Reason.FILTERED)
 
 
 @pytest.mark.row("A-22")
@@ -190,7 +190,7 @@ def test_a_port_that_the_host_listens_on_is_never_given_out(protocol: int):
             if protocol == UDP
             else packets.tcp(OUT2, 1, E1, service, SYN)
         )
-        assert (world.send(probe).why is Why.HOST) is reserved
+        assert (world.send(probe).reason is Reason.HOST) is reserved
 
 
 @pytest.mark.row("A-22")
@@ -198,7 +198,7 @@ def test_a_forwarded_port_is_never_given_out():
     forward = Forward("game", UDP, None, PortRange(61000, 61008), IN2, 61000)
     world = World(ports=PortRange(61000, 61009), forwards=(forward,))
     assert world.udp(IN1, 61000, OUT1, 53).leaves_from(E1).port == 61009
-    world.udp(IN1, 61001, OUT1, 53).is_dropped(Why.NO_PORTS)
+    world.udp(IN1, 61001, OUT1, 53).is_dropped(Reason.NO_PORTS)
     world.udp(OUT1, 53, E1, 61000).reaches(IN2, 61000)
 
 
@@ -231,32 +231,32 @@ def test_an_inside_host_cannot_take_over_another_ones_mapping():
 
 
 SPOOFS = [
-    *((Side.OUTSIDE, source, why) for source, why in (
-        (IN1, Why.SPOOFED),
-        (IN2, Why.SPOOFED),
-        (E1, Why.SPOOFED),
-        (GATEWAY, Why.SPOOFED),
-        (to_address("127.0.0.1"), Why.MARTIAN),
-        (to_address("0.1.2.3"), Why.MARTIAN),
-        (to_address("224.0.0.5"), Why.MARTIAN),
-        (to_address("240.0.0.1"), Why.MARTIAN),
-        (to_address("255.255.255.255"), Why.MARTIAN),
+    *((Side.OUTSIDE, source, reason) for source, reason in (
+        (IN1, Reason.SPOOFED),
+        (IN2, Reason.SPOOFED),
+        (E1, Reason.SPOOFED),
+        (GATEWAY, Reason.SPOOFED),
+        (to_address("127.0.0.1"), Reason.MARTIAN),
+        (to_address("0.1.2.3"), Reason.MARTIAN),
+        (to_address("224.0.0.5"), Reason.MARTIAN),
+        (to_address("240.0.0.1"), Reason.MARTIAN),
+        (to_address("255.255.255.255"), Reason.MARTIAN),
     )),
-    *((Side.INSIDE, source, why) for source, why in (
-        (E1, Why.SPOOFED),
-        (OUT1, Why.SPOOFED),
-        (to_address("10.0.1.2"), Why.SPOOFED),
-        (to_address("127.0.0.1"), Why.MARTIAN),
-        (to_address("224.0.0.5"), Why.MARTIAN),
+    *((Side.INSIDE, source, reason) for source, reason in (
+        (E1, Reason.SPOOFED),
+        (OUT1, Reason.SPOOFED),
+        (to_address("10.0.1.2"), Reason.SPOOFED),
+        (to_address("127.0.0.1"), Reason.MARTIAN),
+        (to_address("224.0.0.5"), Reason.MARTIAN),
     )),
 ]  # fmt: skip
 
 
 @pytest.mark.row("A-35")
-@pytest.mark.parametrize(("side", "source", "why"), SPOOFS)
+@pytest.mark.parametrize(("side", "source", "reason"), SPOOFS)
 @pytest.mark.parametrize("protocol", [UDP, TCP, ICMP])
 def test_addresses_on_the_wrong_side_open_nothing(
-    side: Side, source: bytes, why: Why, protocol: int
+    side: Side, source: bytes, reason: Reason, protocol: int
 ):
     world = World(filtering=Behaviour.ENDPOINT_INDEPENDENT)
     public = world.udp(IN1, 5000, OUT1, 53).one.source
@@ -271,9 +271,9 @@ def test_addresses_on_the_wrong_side_open_nothing(
         return packets.tcp(source, 9, destination, tcp.port, SYN)
 
     before = len(world.flows)
-    world.send(packet(source), side).is_dropped(why)
+    world.send(packet(source), side).is_dropped(reason)
     assert len(world.flows) == before
-    assert world.engine.counts[why] == 1
+    assert world.engine.counts[reason] == 1
     if not (protocol == ICMP and side is Side.OUTSIDE):
         assert world.send(packet(good), side).packets
 
@@ -283,8 +283,8 @@ def test_packets_to_themselves_go_nowhere_and_hairpins_end():
     world = World(filtering=Behaviour.ENDPOINT_INDEPENDENT)
     for side in Side:
         land = packets.udp(E1, 80, E1, 80)
-        world.send(land, side).is_dropped(Why.SPOOFED)
-        world.send(packets.tcp(E1, 80, E1, 80, SYN), side).is_dropped(Why.SPOOFED)
+        world.send(land, side).is_dropped(Reason.SPOOFED)
+        world.send(packets.tcp(E1, 80, E1, 80, SYN), side).is_dropped(Reason.SPOOFED)
     one = world.udp(IN1, 5000, OUT1, 53).one.source
     two = world.udp(IN2, 5000, OUT1, 53).one.source
     echoed, ttl = world.udp(IN1, 5000, *two, ttl=9).reaches(IN2), 8
@@ -293,7 +293,7 @@ def test_packets_to_themselves_go_nowhere_and_hairpins_end():
         ttl -= 1
         echoed = world.udp(*echoed.destination, *echoed.source, ttl=echoed.ttl).one
         assert echoed.ttl == ttl
-    world.udp(*echoed.destination, *echoed.source, ttl=echoed.ttl).is_dropped(Why.TTL_EXPIRED)
+    world.udp(*echoed.destination, *echoed.source, ttl=echoed.ttl).is_dropped(Reason.TTL_EXPIRED)
     assert one != two
 
 
@@ -305,9 +305,9 @@ def test_what_has_lost_its_state_is_not_sent_out_untranslated():
     came = talk.say(SERVER, b"200 ok\r\n").one
     assert talk.world.engine.close(talk.world.flow.id, talk.world.now)
     for flags in (ACK, FIN | ACK, RST, RST | ACK, SYN | ACK, 0):
-        talk.send(CLIENT, flags, b"late").is_dropped(Why.NO_FLOW)
-    talk.world.error(IN1, OUT1, 3, 3, came.data).is_dropped(Why.ICMP_UNRELATED)
-    talk.world.reply(IN1, OUT1, 5).is_dropped(Why.UNSUPPORTED)
+        talk.send(CLIENT, flags, b"late").is_dropped(Reason.NO_FLOW)
+    talk.world.error(IN1, OUT1, 3, 3, came.data).is_dropped(Reason.ICMP_UNRELATED)
+    talk.world.reply(IN1, OUT1, 5).is_dropped(Reason.UNSUPPORTED)
     tail = packets.fragments(packets.udp(IN1, 5, OUT1, 53, bytes(100), fragment=0), 48)[1]
     assert talk.world.send(tail).packets == ()
     assert out.source.address == E1
@@ -320,7 +320,7 @@ def test_an_error_from_inside_shows_no_inside_address_in_its_quote():
     came = world.udp(OUT1, 53, *public).reaches(IN1, 5000)
     world.error(IN2, OUT1, 11, 0, came.data).reaches(OUT1)
     wrong = packets.udp(OUT1, 53, IN2, 5000)
-    world.error(IN1, OUT1, 3, 3, wrong).is_dropped(Why.ICMP_UNRELATED)
+    world.error(IN1, OUT1, 3, 3, wrong).is_dropped(Reason.ICMP_UNRELATED)
 
 
 def settled(protocol: int) -> tuple[World, bytes]:
@@ -402,7 +402,7 @@ def test_a_corrupt_ip_header_goes_nowhere():
     good = packets.udp(IN1, 5000, OUT1, 80)
     bad = bytearray(good)
     bad[10] ^= 1
-    world.send(bytes(bad)).is_dropped(Why.BAD_CHECKSUM)
+    world.send(bytes(bad)).is_dropped(Reason.BAD_CHECKSUM)
     world.send(good).leaves_from(E1)
 
 
@@ -413,7 +413,7 @@ def test_one_host_cannot_fill_the_table_for_others():
     for n in range(1500):
         data = packets.udp(IN1, 1024 + n, OUT1, 53)
         world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)
-    assert world.engine.counts[Why.HOST_LIMIT] == 1200
+    assert world.engine.counts[Reason.HOST_LIMIT] == 1200
     world.udp(OUT1, 53, *old).reaches(IN2, 5000)
     world.udp(IN2, 5001, OUT1, 53).leaves_from(E1)
 
@@ -423,7 +423,7 @@ def test_one_host_cannot_take_all_public_ports():
     world = World(limits=Limits(ports_per_host=30), ports=PortRange(61000, 61039))
     first = [world.udp(IN1, 5000 + n, OUT1, 53).leaves_from(E1) for n in range(30)]
     for n in range(100):
-        world.udp(IN1, 6000 + n, OUT1, 53).is_dropped(Why.PORT_LIMIT)
+        world.udp(IN1, 6000 + n, OUT1, 53).is_dropped(Reason.PORT_LIMIT)
     world.udp(IN1, 5000, OUT2, 53).leaves_from(E1)
     world.tcp(IN1, 5000, OUT1, 80, SYN).leaves_from(E1)
     others = [world.udp(IN2, 5000 + n, OUT1, 53).leaves_from(E1) for n in range(10)]
@@ -454,7 +454,7 @@ def test_a_flood_of_syns_is_its_senders_own_trouble_and_over_in_four_minutes():
     for n in range(2000):
         data = packets.tcp(IN2, 1024 + n, OUT1, 80, SYN)
         world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)
-    assert world.engine.counts[Why.HOST_LIMIT] == 1900
+    assert world.engine.counts[Reason.HOST_LIMIT] == 1900
     talk.say(SERVER, b"still here")
     assert talk.heard(CLIENT) == b"still here"
     world.tcp(IN1, 4001, OUT1, 80, SYN).leaves_from(E1)
@@ -526,13 +526,13 @@ def test_a_range_of_one_port_or_none_refuses_quietly(ports: PortRange):
     world = World(ports=ports)
     first = world.udp(IN1, 5000, OUT1, 53)
     assert bool(first.packets) is (ports.low == ports.high)
-    world.udp(IN2, 5000, OUT1, 53).is_dropped(Why.NO_PORTS)
+    world.udp(IN2, 5000, OUT1, 53).is_dropped(Reason.NO_PORTS)
 
 
 @pytest.mark.row("A-21")
 def test_without_any_public_address_nothing_leaves():
     world = World(public=())
-    world.udp(IN1, 5000, OUT1, 53).is_dropped(Why.NO_PORTS)
+    world.udp(IN1, 5000, OUT1, 53).is_dropped(Reason.NO_PORTS)
     world.change(public=(E1,))
     world.udp(IN1, 5000, OUT1, 53).leaves_from(E1)
 
@@ -556,12 +556,12 @@ def test_fragments_that_overlap_or_cannot_be_cost_their_whole_datagram():
         at(64, 0, True),
     ):
         world = World()
-        assert world.send(first).why is Why.HELD
-        world.send(odd).is_dropped(Why.FRAGMENT_LIMIT)
+        assert world.send(first).reason is Reason.HELD
+        world.send(odd).is_dropped(Reason.FRAGMENT_LIMIT)
         assert world.send(second).packets == ()
         assert world.flows == []
     world = World()
-    assert [world.send(piece).why for piece in (first, first)] == [Why.HELD, Why.HELD]
+    assert [world.send(piece).reason for piece in (first, first)] == [Reason.HELD, Reason.HELD]
     world.send(second).leaves_from(E1)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.core.policy import Behaviour, Timeouts
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
@@ -61,7 +61,7 @@ def test_an_error_with_a_wrong_checksum_is_dropped_in_silence():
     world.send(good).reaches(IN1)
     bad = bytearray(good)
     bad[22] ^= 1
-    world.send(bytes(bad)).is_dropped(Why.BAD_CHECKSUM)
+    world.send(bytes(bad)).is_dropped(Reason.BAD_CHECKSUM)
 
 
 @pytest.mark.row("5508-3a")
@@ -71,7 +71,7 @@ def test_an_error_whose_quoted_header_is_corrupt_is_dropped():
     world.error(OUT1, E1, 3, 3, out.data).reaches(IN1)
     corrupt = bytearray(out.data)
     corrupt[8] ^= 1
-    world.error(OUT1, E1, 3, 3, bytes(corrupt)).is_dropped(Why.BAD_CHECKSUM)
+    world.error(OUT1, E1, 3, 3, bytes(corrupt)).is_dropped(Reason.BAD_CHECKSUM)
 
 
 @pytest.mark.row("5508-3b")
@@ -92,7 +92,7 @@ def test_the_quoted_transport_checksum_is_not_judged():
     out = world.tcp(IN1, 5000, OUT1, 80, SYN, seq=4).one
     garbage = out.data[:36] + b"\xde\xad" + out.data[38:]
     passage = world.send(packets.error(ROUTER, E1, 11, 0, garbage), intact=False)
-    assert passage.why is Why.TRANSLATED
+    assert passage.reason is Reason.TRANSLATED
     arrived = passage.one.data
     assert arrived[16:20] == IN1
     assert packets.checksum(arrived[20:]) == 0
@@ -122,9 +122,9 @@ def test_an_error_about_no_mapping_is_dropped():
     world.error(ROUTER, E1, 3, 3, out.data).reaches(IN1)
     about_another = packets.udp(E1, out.source.port ^ 1, OUT1, 53)
     # E1 is the gateway's own too: such an error may be about a flow of the host itself, and is its.
-    assert world.error(ROUTER, E1, 3, 3, about_another).why is Why.HOST
+    assert world.error(ROUTER, E1, 3, 3, about_another).reason is Reason.HOST
     alone = World(own=frozenset())
-    alone.error(ROUTER, E1, 3, 3, about_another).is_dropped(Why.ICMP_UNRELATED)
+    alone.error(ROUTER, E1, 3, 3, about_another).is_dropped(Reason.ICMP_UNRELATED)
 
 
 @pytest.mark.row("5508-5")
@@ -188,7 +188,7 @@ def test_a_route_can_be_traced_with_udp_icmp_and_tcp():
 def test_a_packet_whose_time_to_live_ends_here_goes_no_further():
     world = World()
     world.udp(IN1, 5000, OUT1, 33434, ttl=2).reaches(OUT1)
-    world.udp(IN1, 5000, OUT1, 33434, ttl=1).is_dropped(Why.TTL_EXPIRED)
+    world.udp(IN1, 5000, OUT1, 33434, ttl=1).is_dropped(Reason.TTL_EXPIRED)
 
 
 @pytest.mark.row("5508-10c", "5508-11")
@@ -198,7 +198,7 @@ def test_other_icmp_is_dropped_with_a_reason_in_both_directions(kind: int):
     out = world.udp(IN1, 5000, OUT1, 53).one
     world.error(OUT1, E1, 3, 3, out.data).reaches(IN1)
     world.send(packets.icmp(OUT1, E1, kind, 0, bytes(4), out.data)).is_dropped()
-    world.send(packets.icmp(IN1, OUT1, kind, 0, bytes(4), out.data)).is_dropped(Why.UNSUPPORTED)
+    world.send(packets.icmp(IN1, OUT1, kind, 0, bytes(4), out.data)).is_dropped(Reason.UNSUPPORTED)
 
 
 @pytest.mark.row("5382-10", "5382-9")
@@ -229,13 +229,13 @@ def test_an_injected_error_that_does_not_fit_the_connection_reaches_nobody():
     own = out.source.address
     world.error(OFF, own, 3, 4, out.data, rest=552).reaches(IN1)
     other = E2 if own == E1 else E1
-    world.error(OFF, other, 3, 4, out.data, rest=552).is_dropped(Why.ICMP_UNRELATED)
+    world.error(OFF, other, 3, 4, out.data, rest=552).is_dropped(Reason.ICMP_UNRELATED)
     for step in range(1, 16):
         seq = (1001 + (step << 28)) % 2**32
         guessed = packets.tcp(*out.source, OUT1, 80, ACK, seq=seq)
-        world.error(OFF, own, 3, 4, guessed, rest=68).is_dropped(Why.ICMP_UNRELATED)
+        world.error(OFF, own, 3, 4, guessed, rest=68).is_dropped(Reason.ICMP_UNRELATED)
     datagram = packets.udp(*out.source, OUT1, 80)
-    world.error(OFF, own, 3, 3, datagram).is_dropped(Why.ICMP_UNRELATED)
+    world.error(OFF, own, 3, 3, datagram).is_dropped(Reason.ICMP_UNRELATED)
     talk.say(SERVER, b"200 OK").reaches(IN1, 5000)
     assert talk.heard(CLIENT) == b"200 OK"
 
@@ -244,4 +244,4 @@ def test_an_error_that_claims_to_come_from_the_inside_is_dropped_outside():
     world = World()
     out = world.udp(IN1, 5000, OUT1, 53).one
     forged = packets.error(IN2, E1, 3, 3, out.data)
-    world.send(forged, Side.OUTSIDE).is_dropped(Why.SPOOFED)
+    world.send(forged, Side.OUTSIDE).is_dropped(Reason.SPOOFED)

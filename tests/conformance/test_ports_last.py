@@ -8,8 +8,8 @@ import pytest
 from ipmasq.core import events
 from ipmasq.core.flow import pack
 from ipmasq.core.policy import HelperUse, Limits, PortRange, PortSet
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
@@ -52,7 +52,7 @@ def short_connection(world: World, host: bytes, port: int, remote: Endpoint) -> 
 def test_a_port_is_free_when_its_connection_is_over_and_late_packets_still_find_that(end: str):
     world = World(ports=PortRange(61000, 61000))
     talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 80))
-    world.tcp(IN2, 4000, OUT2, 80, SYN).is_dropped(Why.NO_PORTS)
+    world.tcp(IN2, 4000, OUT2, 80, SYN).is_dropped(Reason.NO_PORTS)
     public = talk.ends[SERVER].other
     if end == "closed":
         talk.finish(CLIENT)
@@ -104,7 +104,7 @@ def test_an_office_of_twenty_hosts_with_short_connections_never_runs_out():
     assert len(seen) > 0.99 * some.size
     assert all(port in some for port in seen)
     assert not world.engine.table.mappings()
-    assert world.engine.counts[Why.NO_PORTS] == world.engine.counts[Why.PORT_LIMIT] == 0
+    assert world.engine.counts[Reason.NO_PORTS] == world.engine.counts[Reason.PORT_LIMIT] == 0
     assert not world.events(events.LimitNeared, events.LimitReached)
 
 
@@ -115,7 +115,7 @@ class Quick(World):
         if side is None:
             side = Side.INSIDE if data[12:16] in INSIDE else Side.OUTSIDE
         verdict = self.engine.receive(Packet(bytearray(data)), side, self.now)
-        return Passage(verdict.why, tuple(packets.read(bytes(p.data)) for p in verdict.packets))
+        return Passage(verdict.reason, tuple(packets.read(bytes(p.data)) for p in verdict.packets))
 
 
 @pytest.mark.row("6384-9")
@@ -166,8 +166,8 @@ def test_expectations_end_with_their_session(end: str):
     assert world.expectations == 0
     (ended,) = world.events(events.ExpectationEnded)
     gone = end in ("login", "restart")
-    assert ended.why is (Why.WITHDRAWN if gone else Why.MASTER_GONE)
-    world.tcp(OUT1, 20, *ended.public, SYN).is_dropped(Why.NO_MAPPING)
+    assert ended.reason is (Reason.WITHDRAWN if gone else Reason.MASTER_GONE)
+    world.tcp(OUT1, 20, *ended.public, SYN).is_dropped(Reason.NO_MAPPING)
     assert len(world.engine.table.mappings()) == (1 if gone else 0)
 
 
@@ -193,7 +193,7 @@ def test_connections_that_are_over_count_to_no_host_and_give_way_when_the_table_
         for port in range(5000, 5010):
             world.tcp(host, port, OUT2, 80, SYN).leaves_from(E1)
         refused = world.tcp(host, 5010, OUT2, 80, SYN)
-        assert refused.why is (Why.HOST_LIMIT if host == IN1 else Why.TABLE_FULL)
+        assert refused.reason is (Reason.HOST_LIMIT if host == IN1 else Reason.TABLE_FULL)
     assert {flow.state for flow in world.flows} == {"SYN_SENT"}, "what lives was not thrown out"
     world.engine.check()
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ipmasq.core.policy import Action, Forward, Limits, PortRange, Rule, Timeouts
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -16,17 +16,17 @@ from tests.conformance.conversation import CLIENT, SERVER, Conversation
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN
 from tests.conformance.world import E1, GATEWAY, IN1, IN2, OUT1, OUT2, World
 
-FULL: list[tuple[Why, dict[str, Any]]] = [
-    (Why.NO_PORTS, {"ports": PortRange(61000, 61000)}),
-    (Why.PORT_LIMIT, {"limits": Limits(ports_per_host=1)}),
-    (Why.HOST_LIMIT, {"limits": Limits(flows_per_host=1)}),
-    (Why.TABLE_FULL, {"limits": Limits(flows=1)}),
+FULL: list[tuple[Reason, dict[str, Any]]] = [
+    (Reason.NO_PORTS, {"ports": PortRange(61000, 61000)}),
+    (Reason.PORT_LIMIT, {"limits": Limits(ports_per_host=1)}),
+    (Reason.HOST_LIMIT, {"limits": Limits(flows_per_host=1)}),
+    (Reason.TABLE_FULL, {"limits": Limits(flows=1)}),
 ]
 
 
 @pytest.mark.row("5508-8", "6888-11a", "6888-11b", "6888-11d")
-@pytest.mark.parametrize(("why", "changes"), FULL)
-def test_a_host_for_which_there_is_no_room_is_told_that_the_other_is_unreachable(why, changes):
+@pytest.mark.parametrize(("reason", "changes"), FULL)
+def test_a_host_for_which_there_is_no_room_is_told_that_the_other_is_unreachable(reason, changes):
     for data in (
         packets.udp(IN1, 6000, OUT2, 53),
         packets.tcp(IN1, 6000, OUT2, 80, SYN, seq=7),
@@ -35,15 +35,15 @@ def test_a_host_for_which_there_is_no_room_is_told_that_the_other_is_unreachable
         world = World(**changes)
         first = packets.echo(IN1, OUT1, 1) if data[9] == 1 else packets.udp(IN1, 5000, OUT1, 53)
         first = packets.tcp(IN1, 5000, OUT1, 80, SYN) if data[9] == 6 else first
-        assert world.send(first).why is Why.TRANSLATED
+        assert world.send(first).reason is Reason.TRANSLATED
         refused = world.send(data)
-        refused.is_dropped(why)
+        refused.is_dropped(reason)
         told = refused.answer
         assert (told.kind, told.code) == (3, 1)
         assert (told.source.address, told.destination.address) == (GATEWAY, IN1)
         assert told.quoted is not None
         assert told.data[28:] == data
-        assert world.send(first).why is Why.TRANSLATED
+        assert world.send(first).reason is Reason.TRANSLATED
 
 
 @pytest.mark.row("5508-8")
@@ -80,10 +80,10 @@ def test_nobody_outside_is_told_anything_whatever_is_there():
 
 def test_what_a_rule_drops_and_what_comes_from_a_wrong_address_is_dropped_in_silence():
     world = World(rules=(Rule(Action.DROP, protocol=17),))
-    world.udp(IN1, 5000, OUT1, 53).is_unanswered(Why.RULE_DROP)
+    world.udp(IN1, 5000, OUT1, 53).is_unanswered(Reason.RULE_DROP)
     spoofed = packets.tcp(OUT2, 5000, OUT1, 80, ACK)
     verdict = world.engine.receive(Packet(bytearray(spoofed)), Side.INSIDE, world.now)
-    assert (verdict.why, list(verdict.packets)) == (Why.SPOOFED, [])
+    assert (verdict.reason, list(verdict.packets)) == (Reason.SPOOFED, [])
 
 
 def test_after_a_start_without_state_an_inside_hosts_segments_are_answered_by_a_reset():
@@ -93,22 +93,22 @@ def test_after_a_start_without_state_an_inside_hosts_segments_are_answered_by_a_
     talk.world = World(seed=2)
     for flags, payload in ((ACK, b""), (ACK | PSH, b"hello"), (ACK | FIN, b"")):
         refused = talk.world.send(client.write(flags, payload))
-        refused.is_dropped(Why.NO_FLOW)
+        refused.is_dropped(Reason.NO_FLOW)
         told = refused.answer
         assert (told.source, told.destination) == (client.other, client.me)
         assert (told.flags, told.seq) == (RST, client.awaited % 2**32)
-    talk.world.send(client.write(RST)).is_unanswered(Why.NO_FLOW)
+    talk.world.send(client.write(RST)).is_unanswered(Reason.NO_FLOW)
 
 
 def test_a_published_servers_segments_are_answered_too_and_its_clients_are_not():
     forward = Forward("web", 6, None, PortRange(80, 80), IN2, 8080)
     world = World(forwards=(forward,))
     refused = world.tcp(IN2, 8080, OUT1, 4000, ACK | PSH, seq=5, ack=9, payload=b"page")
-    refused.is_dropped(Why.NO_FLOW)
+    refused.is_dropped(Reason.NO_FLOW)
     told = refused.answer
     assert (told.source, told.destination) == (Endpoint(OUT1, 4000), Endpoint(IN2, 8080))
     assert (told.flags, told.seq) == (RST, 9)
-    world.tcp(OUT1, 4000, E1, 80, ACK, seq=9, ack=5).is_unanswered(Why.NO_FLOW)
+    world.tcp(OUT1, 4000, E1, 80, ACK, seq=9, ack=5).is_unanswered(Reason.NO_FLOW)
 
 
 def test_while_a_connection_is_known_its_late_segments_are_not_answered_by_the_gateway():
@@ -119,7 +119,7 @@ def test_while_a_connection_is_known_its_late_segments_are_not_answered_by_the_g
         talk.ends[end].said += 1
         talk.send(other, ACK)
     late = talk.ends[CLIENT].write(ACK)
-    assert world.send(late).why is Why.TRANSLATED
+    assert world.send(late).reason is Reason.TRANSLATED
     world.later(300)
     assert world.send(late).answer.flags == RST
 
@@ -136,8 +136,8 @@ def test_answers_follow_a_change_of_the_policy():
     world = World(public=())
     assert world.udp(IN1, 5000, OUT1, 53).answers
     world.change(icmp_errors=False)
-    world.udp(IN1, 5000, OUT1, 53).is_unanswered(Why.NO_PORTS)
+    world.udp(IN1, 5000, OUT1, 53).is_unanswered(Reason.NO_PORTS)
     assert world.tcp(IN1, 5000, OUT1, 80, ACK).answers
     world.change(resets=False)
-    world.tcp(IN1, 5000, OUT1, 80, ACK).is_unanswered(Why.NO_FLOW)
+    world.tcp(IN1, 5000, OUT1, 80, ACK).is_unanswered(Reason.NO_FLOW)
     assert world.engine.answered == (1, 1)

@@ -8,8 +8,8 @@ import pytest
 
 from ipmasq.core import events
 from ipmasq.core.policy import Behaviour, HelperUse, Limits, PortRange
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
@@ -35,7 +35,7 @@ def test_one_port_serves_as_many_flows_as_there_are_remote_endpoints():
     for number in range(50):
         host = IN1 if number % 2 else IN2
         world.udp(*server(number), E1, 61000).reaches(host, 5000 + number)
-    world.udp(IN1, 4000, *server(7)).is_dropped(Why.NO_PORTS)
+    world.udp(IN1, 4000, *server(7)).is_dropped(Reason.NO_PORTS)
     assert len(list(world.engine.mappings())) == 50
     world.later(301)
     assert not world.engine.table.mappings()
@@ -46,9 +46,9 @@ def test_one_port_serves_as_many_flows_as_there_are_remote_endpoints():
 def test_nobody_without_a_flow_is_let_in_by_a_shared_port(filtering: Behaviour):
     world = World(mapping=SHARING, filtering=filtering, ports=PortRange(61000, 61000))
     world.udp(IN1, 5000, OUT1, 53)
-    world.udp(OUT1, 54, E1, 61000).is_dropped(Why.FILTERED)
-    world.udp(OFF, 53, E1, 61000).is_dropped(Why.FILTERED)
-    world.udp(IN2, 5000, E1, 61000).is_dropped(Why.FILTERED)
+    world.udp(OUT1, 54, E1, 61000).is_dropped(Reason.FILTERED)
+    world.udp(OFF, 53, E1, 61000).is_dropped(Reason.FILTERED)
+    world.udp(IN2, 5000, E1, 61000).is_dropped(Reason.FILTERED)
     answer = world.engine.explain(
         UDP, Endpoint(OFF, 53), Endpoint(E1, 61000), Side.OUTSIDE, world.now
     )
@@ -66,9 +66,9 @@ def test_a_flow_to_a_server_never_shares_with_another_to_the_same():
         assert answer.verdict.startswith("would be opened by masquerade")
     for number in range(2):
         world.udp(IN2, 5000 + number, OUT1, 53).leaves_from(E1)
-    world.udp(IN2, 6000, OUT1, 53).is_dropped(Why.NO_PORTS)
+    world.udp(IN2, 6000, OUT1, 53).is_dropped(Reason.NO_PORTS)
     (told,) = world.events(events.LimitReached)
-    assert told.why is Why.NO_PORTS
+    assert told.reason is Reason.NO_PORTS
     answer = world.engine.explain(
         UDP, Endpoint(IN2, 6000), Endpoint(OUT1, 53), Side.INSIDE, world.now
     )
@@ -140,6 +140,6 @@ def test_flows_go_on_when_ports_are_no_longer_shared_and_the_other_way_round():
     taken = {each.port for each in before}
     for number in range(4 - len(taken)):
         assert world.udp(IN1, 7000 + number, OUT1, 53).one.source.port not in taken
-    world.udp(IN1, 8000, OUT1, 53).is_dropped(Why.NO_PORTS)
+    world.udp(IN1, 8000, OUT1, 53).is_dropped(Reason.NO_PORTS)
     world.change(mapping=SHARING)
     assert world.udp(IN1, 8000, OUT1, 53).one.source.port in taken

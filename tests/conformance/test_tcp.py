@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.core.policy import Forward, PortRange, Timeouts
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
@@ -62,7 +62,7 @@ def test_a_fin_may_carry_data_and_both_may_come_at_once(opener: str):
     assert talk.heard(CLIENT) == talk.heard(SERVER) == b"last"
     assert talk.world.flow.state == "TIME_WAIT"
     for who in (CLIENT, SERVER):
-        assert talk.send(who, ACK).why is Why.TRANSLATED
+        assert talk.send(who, ACK).reason is Reason.TRANSLATED
 
 
 @pytest.mark.row("5382-2")
@@ -132,10 +132,10 @@ def test_nothing_is_answered_to_what_is_not_let_in():
     world = World(own=frozenset())
     public = world.tcp(IN1, 5000, OUT1, 80, SYN).one.source
     world.tcp(OUT1, 81, *public, SYN).reaches(IN1, 5000)
-    world.tcp(OUT2, 80, *public, SYN).is_dropped(Why.FILTERED)
-    world.tcp(OUT2, 80, E1, public.port ^ 1, SYN).is_dropped(Why.NO_MAPPING)
-    world.tcp(OUT1, 82, *public, ACK, seq=1).is_dropped(Why.NO_FLOW)
-    world.tcp(IN1, 5001, OUT2, 80, ACK, seq=1).is_dropped(Why.NO_FLOW)
+    world.tcp(OUT2, 80, *public, SYN).is_dropped(Reason.FILTERED)
+    world.tcp(OUT2, 80, E1, public.port ^ 1, SYN).is_dropped(Reason.NO_MAPPING)
+    world.tcp(OUT1, 82, *public, ACK, seq=1).is_dropped(Reason.NO_FLOW)
+    world.tcp(IN1, 5001, OUT2, 80, ACK, seq=1).is_dropped(Reason.NO_FLOW)
 
 
 @pytest.mark.row("5382-4")
@@ -143,7 +143,7 @@ def test_an_unsolicited_syn_is_never_answered_and_welcome_once_one_has_gone_out(
     world = World()
     public = world.tcp(IN1, 5000, OUT1, 80, SYN).one.source
     for _ in range(4):
-        world.tcp(OUT2, 80, *public, SYN, seq=900).is_dropped(Why.FILTERED)
+        world.tcp(OUT2, 80, *public, SYN, seq=900).is_dropped(Reason.FILTERED)
         world.later(2)
     assert world.tcp(IN1, 5000, OUT2, 80, SYN, seq=100).one.source == public
     world.tcp(OUT2, 80, *public, SYN, seq=900).reaches(IN1, 5000)
@@ -157,7 +157,7 @@ def test_an_established_connection_may_be_idle_for_two_hours_and_four_minutes(op
     talk.say(SERVER, b"still here")
     assert talk.heard(CLIENT) == b"still here"
     talk.world.later(7441)
-    talk.send(CLIENT, ACK, b"too late").is_dropped(Why.NO_FLOW)
+    talk.send(CLIENT, ACK, b"too late").is_dropped(Reason.NO_FLOW)
 
 
 @pytest.mark.row("5382-5t")

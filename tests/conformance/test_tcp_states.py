@@ -8,8 +8,8 @@ from typing import ClassVar
 import pytest
 
 from ipmasq.core.policy import Forward, PortRange
+from ipmasq.core.reasons import Reason
 from ipmasq.core.tcp_states import CONNTRACK, Input, State, following
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -151,7 +151,7 @@ def test_a_syn_from_the_server_does_not_end_a_connection_that_is_over():
     world.tcp(OUT1, 80, *out.source, SYN, seq=4711)
     world.tcp(OUT1, 80, *out.source, ACK, seq=11, ack=7).reaches(IN1, 4000)
     again = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=5005)
-    assert again.why is Why.TRANSLATED
+    assert again.reason is Reason.TRANSLATED
     assert world.flow.state == "SYN_SENT"
 
 
@@ -174,5 +174,5 @@ def test_a_client_port_is_used_again_for_another_public_port_of_the_same_server_
         again.reaches(IN1, 21)
         assert world.flow.public.port == 8021
     else:
-        again.is_dropped(Why.NO_PORTS)
+        again.is_dropped(Reason.NO_PORTS)
         assert world.flow.public.port == 21

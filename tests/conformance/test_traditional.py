@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ipmasq.core.policy import Behaviour
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -204,7 +204,7 @@ def test_what_arrives_corrupt_leaves_corrupt(spoilt: int, bit: int):
     data = bytearray(packets.udp(IN1, 5000, OUT1, 53, b"x" * 21))
     data[spoilt] ^= 1 << bit
     passage = world.send(bytes(data), intact=False)
-    if passage.why is Why.MALFORMED:
+    if passage.reason is Reason.MALFORMED:
         return
     out = passage.one.data
     if out[26:28] == b"\0\0" == bytes(data[26:28]):

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange, Timeouts
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 from ipmasq.wire.addresses import Endpoint, to_address
 from tests.conformance import packets
 from tests.conformance.conversation import CLIENT, Conversation
@@ -59,7 +59,7 @@ def test_two_inside_endpoints_never_share_a_public_endpoint(protocol: str):
         for host in (IN1, IN2)
     ]
     assert sorted(public.port for public in seen) == list(range(61000, 61010))
-    send(IN1, 6000, OUT1, 53, *rest).is_dropped(Why.NO_PORTS)
+    send(IN1, 6000, OUT1, 53, *rest).is_dropped(Reason.NO_PORTS)
 
 
 @pytest.mark.row("4787-5", "4787-5c")
@@ -69,7 +69,7 @@ def test_a_mapping_lives_300_seconds_by_default():
     world.later(299)
     world.udp(OUT1, 53, *public).reaches(IN1, 5000)
     world.later(302)
-    world.udp(OUT1, 53, *public).is_dropped(Why.NO_MAPPING)
+    world.udp(OUT1, 53, *public).is_dropped(Reason.NO_MAPPING)
 
 
 @pytest.mark.row("4787-5a")
@@ -103,7 +103,7 @@ def test_the_time_of_a_mapping_is_configurable():
     world.later(199)
     assert len(world.flows) == 1
     world.later(2)
-    world.udp(OUT1, 53, *public).is_dropped(Why.NO_MAPPING)
+    world.udp(OUT1, 53, *public).is_dropped(Reason.NO_MAPPING)
 
 
 @pytest.mark.row("4787-6")
@@ -145,7 +145,7 @@ def test_the_filter_admits_as_much_as_it_is_configured_to(filtering: Behaviour, 
         if admitted:
             passage.reaches(IN1, 5000)
         else:
-            passage.is_dropped(Why.FILTERED)
+            passage.is_dropped(Reason.FILTERED)
 
 
 @pytest.mark.row("4787-8", "5382-3")
@@ -206,7 +206,7 @@ def test_behaviour_is_the_same_in_an_empty_and_in_a_nearly_full_range():
         public = world.udp(IN1, 5000 + load, OUT1, 1).one.source
         assert world.udp(IN1, 5000 + load, OUT2, 2).one.source == public
         world.udp(OUT1, 7, *public).reaches(IN1, 5000 + load)
-        world.udp(OFF, 1, *public).is_dropped(Why.FILTERED)
+        world.udp(OFF, 1, *public).is_dropped(Reason.FILTERED)
 
 
 @pytest.mark.row("4787-12", "5382-10")
@@ -244,11 +244,11 @@ def test_fragments_in_any_order_become_the_translated_datagram(order: tuple[int,
     pieces = packets.fragments(packets.udp(IN1, 5000, OUT1, 53, payload, fragment=0), 800, 800)
     assert len(pieces) == 3
     first, second, last = (world.send(pieces[index]) for index in order)
-    assert first.why is second.why is Why.HELD
+    assert first.reason is second.reason is Reason.HELD
     out = last.one
     assert out.payload == payload
     back = packets.fragments(packets.udp(OUT1, 53, *out.source, payload, fragment=0), 800, 800)
-    assert [world.send(back[index]).why for index in order[:2]] == [Why.HELD, Why.HELD]
+    assert [world.send(back[index]).reason for index in order[:2]] == [Reason.HELD, Reason.HELD]
     assert world.send(back[order[2]]).reaches(IN1, 5000).payload == payload
 
 
@@ -262,11 +262,11 @@ def test_a_flood_of_fragments_is_bounded_and_hurts_no_whole_packet():
         if number % 100 == 0:
             world.udp(OUT1, 53, *public).reaches(IN1, 5000)
             world.udp(IN2, number + 1, OUT1, 53).leaves_from(E1)
-    assert len(world.engine.life.reassembly) == 16  # its share
+    assert len(world.engine.manager.reassembly) == 16  # its share
     world.later(16)
-    assert len(world.engine.life.reassembly) == 0
-    assert world.engine.counts[Why.FRAGMENT_LIMIT] == 1000 - 16
-    assert world.engine.counts[Why.FRAGMENT_TIMEOUT] == 16
+    assert len(world.engine.manager.reassembly) == 0
+    assert world.engine.counts[Reason.FRAGMENT_LIMIT] == 1000 - 16
+    assert world.engine.counts[Reason.FRAGMENT_TIMEOUT] == 16
 
 
 @pytest.mark.row("4787-14a", "A-32")
@@ -281,7 +281,7 @@ def test_a_flood_of_unfinished_fragments_leaves_the_fragmented_datagrams_of_othe
     first, last = packets.fragments(packets.udp(OUT1, 53, *public, b"y" * 99, fragment=0), 64)
     world.send(first)
     assert world.send(last).reaches(IN1, 5000).payload == b"y" * 99
-    assert len(world.engine.life.reassembly) <= 64
+    assert len(world.engine.manager.reassembly) <= 64
 
 
 @pytest.mark.row("4787-10a")

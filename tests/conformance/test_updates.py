@@ -9,8 +9,8 @@ import pytest
 
 from ipmasq.core.events import FlowOpened
 from ipmasq.core.policy import Action, Behaviour, Limits, PortRange, Rule
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import to_address, to_network
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -33,7 +33,7 @@ def test_filters_are_per_protocol():
     world = World(filtering=Behaviour.ENDPOINT_INDEPENDENT)
     public = world.tcp(IN1, 5000, OUT1, 80, SYN).one.source
     world.tcp(OUT2, 9, *public, SYN).reaches(IN1, 5000)
-    world.udp(OUT1, 80, *public).is_dropped(Why.NO_MAPPING)
+    world.udp(OUT1, 80, *public).is_dropped(Reason.NO_MAPPING)
 
 
 @pytest.mark.row("7857-7")
@@ -74,7 +74,7 @@ def test_a_host_out_of_ports_is_refused_and_not_moved_to_another_address():
     neighbour = next(host for host in neighbours if public_for(host) != one)
     for n in range(4):
         world.tcp(IN1, 5000 + n, OUT1, 80, SYN).leaves_from(one)
-    world.tcp(IN1, 5004, OUT1, 80, SYN).is_dropped(Why.NO_PORTS)
+    world.tcp(IN1, 5004, OUT1, 80, SYN).is_dropped(Reason.NO_PORTS)
     world.tcp(neighbour, 5004, OUT1, 80, SYN).leaves_from(public_for(neighbour))
 
 
@@ -120,9 +120,9 @@ def test_another_secret_gives_other_ports():
 def test_other_protocols_are_refused_visibly_and_keep_no_state(protocol: int):
     world = World(own=frozenset())
     for size in (0, 1, 7, 20, 100):
-        world.send(packets.ip(IN1, OUT1, protocol, bytes(size))).is_dropped(Why.UNSUPPORTED)
-        world.send(packets.ip(OUT1, E1, protocol, bytes(size))).is_dropped(Why.NO_MAPPING)
-    assert world.engine.counts[Why.UNSUPPORTED] == 5
+        world.send(packets.ip(IN1, OUT1, protocol, bytes(size))).is_dropped(Reason.UNSUPPORTED)
+        world.send(packets.ip(OUT1, E1, protocol, bytes(size))).is_dropped(Reason.NO_MAPPING)
+    assert world.engine.counts[Reason.UNSUPPORTED] == 5
     assert world.flows == []
 
 
@@ -131,8 +131,8 @@ def test_a_host_has_its_quota_and_hurts_no_other():
     world = World(limits=Limits(flows_per_host=64))
     for n in range(64):
         world.udp(IN1, 5000, OUT1, 1000 + n).leaves_from(E1)
-    world.udp(IN1, 5000, OUT1, 2000).is_dropped(Why.HOST_LIMIT)
-    world.tcp(IN1, 5001, OUT1, 80, SYN).is_dropped(Why.HOST_LIMIT)
+    world.udp(IN1, 5000, OUT1, 2000).is_dropped(Reason.HOST_LIMIT)
+    world.tcp(IN1, 5001, OUT1, 80, SYN).is_dropped(Reason.HOST_LIMIT)
     world.udp(IN2, 5000, OUT1, 1000).leaves_from(E1)
     world.udp(IN1, 5000, OUT1, 1000).leaves_from(E1)
     assert world.change(limits=Limits(flows_per_host=65)) == 0
@@ -152,27 +152,27 @@ def test_translation_can_be_turned_off_for_destinations_and_ports():
     assert (untouched.source, untouched.ttl) == ((IN1, 5000), 63)
     assert world.udp(IN1, 5000, OUT1, 123).reaches(OUT1, 123).source == (IN1, 5000)
     world.udp(IN1, 5000, OUT1, 124).leaves_from(E1)
-    world.tcp(IN1, 5000, OUT1, 25, SYN).is_dropped(Why.RULE_DROP)
+    world.tcp(IN1, 5000, OUT1, 25, SYN).is_dropped(Reason.RULE_DROP)
     world.tcp(IN1, 5000, OUT1, 26, SYN).leaves_from(E1)
     assert world.tcp(far, 80, IN1, 5000, SYN | packets.ACK).reaches(IN1, 5000).source == (far, 80)
-    world.tcp(OUT1, 80, IN1, 5000, SYN).is_dropped(Why.UNSOLICITED)
+    world.tcp(OUT1, 80, IN1, 5000, SYN).is_dropped(Reason.UNSOLICITED)
 
 
 @pytest.mark.row("6888-11a", "6888-11c", "6888-11d", "A-21")
 @pytest.mark.parametrize(
-    ("limit", "why"),
+    ("limit", "reason"),
     [
-        ({"ports": PortRange(61000, 61049)}, Why.NO_PORTS),
-        ({"limits": Limits(flows=50)}, Why.TABLE_FULL),
-        ({"limits": Limits(flows_per_host=50)}, Why.HOST_LIMIT),
+        ({"ports": PortRange(61000, 61049)}, Reason.NO_PORTS),
+        ({"limits": Limits(flows=50)}, Reason.TABLE_FULL),
+        ({"limits": Limits(flows_per_host=50)}, Reason.HOST_LIMIT),
     ],
 )
-def test_what_is_full_refuses_the_new_and_throws_out_nothing(limit: dict, why: Why):
+def test_what_is_full_refuses_the_new_and_throws_out_nothing(limit: dict, reason: Reason):
     world = World(**limit)
     old = [world.udp(IN1, 5000 + n, OUT1, 53).one.source for n in range(50)]
     for n in range(200):
-        world.udp(IN1, 6000 + n, OUT2, 53).is_dropped(why)
-    assert world.engine.counts[why] == 200
+        world.udp(IN1, 6000 + n, OUT2, 53).is_dropped(reason)
+    assert world.engine.counts[reason] == 200
     for n, public in enumerate(old):
         world.udp(OUT1, 53, *public).reaches(IN1, 5000 + n)
         assert world.udp(IN1, 5000 + n, OUT1, 53).one.source == public

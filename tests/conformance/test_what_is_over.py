@@ -8,8 +8,8 @@ import pytest
 
 from ipmasq.core.host import Holds
 from ipmasq.core.policy import Behaviour, Forward, Limits, PortRange
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -77,7 +77,7 @@ def test_forged_connections_that_are_reset_and_go_on_fill_no_table() -> None:
         world.tcp(source, port, E1, 80, RST, seq=1001)
         for ack in (0x40000000, 0xC0000000):
             world.tcp(source, port, E1, 80, ACK, seq=1001, ack=ack, payload=b"x")
-    assert world.tcp(IN2, 5000, OUT2, 443, SYN, seq=7).why is Why.TRANSLATED
+    assert world.tcp(IN2, 5000, OUT2, 443, SYN, seq=7).reason is Reason.TRANSLATED
 
 
 @pytest.mark.row("A-29")
@@ -93,7 +93,7 @@ def test_a_download_with_much_under_way_does_not_give_way_to_a_flood() -> None:
     for number in range(3):
         world.tcp(OFF, 6000 + number, E1, 80, SYN, seq=1)
     last = world.tcp(IN1, 80, OUT1, 4000, ACK, seq=said, ack=1001, payload=bytes(1400))
-    assert last.why is Why.TRANSLATED
+    assert last.reason is Reason.TRANSLATED
 
 
 @pytest.mark.row("A-31")
@@ -103,7 +103,7 @@ def test_a_shared_port_goes_to_nobody_else_before_both_fins_are_acknowledged() -
     world.tcp(OUT1, 443, E1, 61000, ACK, seq=900_001, ack=1001, payload=b"S" * 1000)
     world.tcp(OUT1, 443, E1, 61000, ACK | FIN, seq=901_001, ack=1001)
     world.tcp(IN1, 5000, OUT1, 443, ACK | FIN, seq=1001, ack=900_001)
-    assert world.tcp(IN2, 6000, OUT1, 443, SYN, seq=7).why is Why.NO_PORTS
+    assert world.tcp(IN2, 6000, OUT1, 443, SYN, seq=7).reason is Reason.NO_PORTS
     again = world.tcp(OUT1, 443, E1, 61000, ACK, seq=900_001, ack=1002, payload=b"S" * 1000)
     again.reaches(IN1, 5000)
     world.engine.check()

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
 from ipmasq.core.policy import Policy
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.views import FlowView
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint, to_address, to_network, to_text
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -43,7 +43,7 @@ POLICY = Policy(inside=(INSIDE,), public=(E1,), own=frozenset((GATEWAY, E1)))
 class Passage(NamedTuple):
     """What became of one packet."""
 
-    why: Why
+    reason: Reason
     packets: tuple[Facts, ...]
     answers: tuple[Facts, ...] = ()
     """What its sender was told, if it went nowhere."""
@@ -51,18 +51,18 @@ class Passage(NamedTuple):
     @property
     def answer(self) -> Facts:
         """All that its sender was told."""
-        assert self.why.is_drop, self.why.name
-        assert len(self.answers) == 1, f"{self.why.name}: {len(self.answers)} answers"
+        assert self.reason.is_drop, self.reason.name
+        assert len(self.answers) == 1, f"{self.reason.name}: {len(self.answers)} answers"
         return self.answers[0]
 
-    def is_unanswered(self, why: Why | None = None) -> None:
+    def is_unanswered(self, reason: Reason | None = None) -> None:
         """Nothing went on, for this reason, and its sender was told nothing."""
-        self.is_dropped(why)
+        self.is_dropped(reason)
         assert not self.answers
 
     @property
     def one(self) -> Facts:
-        assert len(self.packets) == 1, f"{self.why.name}: {self.why.sentence}"
+        assert len(self.packets) == 1, f"{self.reason.name}: {self.reason.sentence}"
         return self.packets[0]
 
     def leaves_from(self, address: Address) -> Endpoint:
@@ -72,15 +72,15 @@ class Passage(NamedTuple):
 
     def reaches(self, address: Address, port: int | None = None) -> Facts:
         """It arrived at this host; what it says there."""
-        assert to_text(self.one.destination.address) == to_text(address), self.why.name
+        assert to_text(self.one.destination.address) == to_text(address), self.reason.name
         assert port in (None, self.one.destination.port)
         return self.one
 
-    def is_dropped(self, why: Why | None = None) -> None:
+    def is_dropped(self, reason: Reason | None = None) -> None:
         """Nothing went on, for this reason."""
         assert not self.packets
-        assert self.why.is_drop, self.why.name
-        assert why in (None, self.why), self.why.name
+        assert self.reason.is_drop, self.reason.name
+        assert reason in (None, self.reason), self.reason.name
 
 
 class World:
@@ -111,18 +111,18 @@ class World:
         verdict = self.engine.receive(Packet(bytearray(data)), side, self.now)
         sent = [bytes(packet.data) for packet in verdict.packets]
         self._check()
-        if verdict.why is Why.HOST or not intact:
-            return Passage(verdict.why, tuple(_unjudged(each) for each in sent))
+        if verdict.reason is Reason.HOST or not intact:
+            return Passage(verdict.reason, tuple(_unjudged(each) for each in sent))
         facts = tuple(packets.read(each) for each in sent)
         for each in facts:
             packets.agree_with_scapy(each.data)
-            if verdict.why is not Why.PASSED:
+            if verdict.reason is not Reason.PASSED:
                 self._show_no_inside_address(each)
-        if not verdict.why.is_drop:
-            return Passage(verdict.why, facts)
+        if not verdict.reason.is_drop:
+            return Passage(verdict.reason, facts)
         for each in facts:
             assert (side, each.destination.address) == (Side.INSIDE, data[12:16])
-        return Passage(verdict.why, (), facts)
+        return Passage(verdict.reason, (), facts)
 
     def udp(
         self, source: Address, sport: int, destination: Address, dport: int, **rest: Any

@@ -12,8 +12,8 @@ from typing import Any
 
 from ipmasq.control.control import Control
 from ipmasq.control.server import Access
-from ipmasq.core.door import Door, Helper
 from ipmasq.core.engine import Engine
+from ipmasq.core.helper import Helper, HelperContext
 from ipmasq.core.policy import Action, Forward, HelperUse, Policy, PortRange, Rule, Timeouts
 from ipmasq.core.side import Side
 from ipmasq.gateway.loop import Loop
@@ -31,13 +31,13 @@ class Finger(Helper):
 
     name, ports, orthogonal = "finger", (79,), True
 
-    def on_line(self, line: bytes, door: Door) -> None:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
         if line.startswith(b"refuse"):
-            door.refuse("asked for it")
+            context.refuse("asked for it")
         elif line.startswith(b"raise"):
             raise RuntimeError("no such luck")
         elif line.startswith(b"ask"):
-            door.replace(0, 3, b"query\x1b")
+            context.replace(0, 3, b"query\x1b")
 
 
 FINGER = HelperUse("finger", Finger, 6, frozenset((79,)), True)

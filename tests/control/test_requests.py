@@ -11,8 +11,8 @@ import pytest
 from ipmasq.control.client import Client
 from ipmasq.control.control import REQUESTS
 from ipmasq.control.protocol import VERSION, Kind, RequestError
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from tests.conformance import packets
 from tests.control.running import E1, IN1, IN2, OUT1, Running, conversation
 
@@ -119,7 +119,7 @@ def test_mappings_forwards_helpers_stats_and_timeouts_are_shown(gateway: Running
     assert (helper["name"], helper["ports"], helper["on_failure"]) == ("finger", [79], "pass")
     stats = {row["reason"]: row["packets"] for row in client.rows("stats")}
     assert list(stats) == [
-        *(why.name.lower() for why in Why if why < Why.IDLE),
+        *(reason.name.lower() for reason in Reason if reason < Reason.IDLE),
         "answered.icmp_error",
         "answered.reset",
     ]

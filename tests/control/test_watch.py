@@ -13,10 +13,10 @@ from ipmasq.control.client import Client
 from ipmasq.control.journal import Journal, Reader
 from ipmasq.control.protocol import Kind, RequestError, line
 from ipmasq.core import events
-from ipmasq.core.door import Speaker
 from ipmasq.core.events import Event, ForwardAdded
+from ipmasq.core.helper import Speaker
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint
 from tests.control.running import IN1, IN2, Running, conversation
 
@@ -27,7 +27,7 @@ VALUES: dict[str, Any] = {
     "bool": True,
     "bytes": b"\x7f\0\0\xff",
     "int | None": None,
-    "Why": Why.MET,
+    "Reason": Reason.MET,
     "Side": Side.INSIDE,
     "Speaker": Speaker.SERVER,
     "Endpoint": Endpoint(IN1, 5),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipmasq.core.door import TCP, Door, Helper, Speaker
+from ipmasq.core.helper import TCP, Helper, HelperContext, Speaker
 from ipmasq.core.policy import HelperUse, OnFailure
 from ipmasq.wire.addresses import Endpoint
 
@@ -15,33 +15,33 @@ class Announcer(Helper):
     def __init__(self) -> None:
         self.lines = 0
 
-    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         return partial[:5] == b"HERE "[: len(partial)]
 
-    def on_line(self, line: bytes, door: Door) -> None:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
         self.lines += 1
         if line == b"STOP\r\n":
-            door.stop()
+            context.stop()
         if line == b"EVIL\r\n":
-            door.refuse("evil")
+            context.refuse("evil")
         if line == b"FAIL\r\n":
             raise RuntimeError("as asked")
         if not line.startswith(b"HERE "):
             return
         numbers = [int(field) for field in line[5:-2].split(b",")]
-        seen = door.expect(Endpoint(bytes(numbers[:4]), numbers[4] * 256 + numbers[5]))
+        seen = context.expect(Endpoint(bytes(numbers[:4]), numbers[4] * 256 + numbers[5]))
         if seen is not None:
             fields = (*seen.address, seen.port >> 8, seen.port & 255)
-            door.replace(5, len(line) - 2, b",".join(b"%d" % field for field in fields))
+            context.replace(5, len(line) - 2, b",".join(b"%d" % field for field in fields))
 
 
 class NewerAnnouncer(Announcer):
     """Later code of the same helper: it understands `THERE` as well."""
 
-    def on_line(self, line: bytes, door: Door) -> None:
-        super().on_line(line, door)
+    def on_line(self, line: bytes, context: HelperContext) -> None:
+        super().on_line(line, context)
         if line == b"COUNT\r\n":
-            door.refuse(f"{self.lines} lines")
+            context.refuse(f"{self.lines} lines")
 
 
 def use(

@@ -87,7 +87,7 @@ class Outcome:
 
     def __init__(self, talk: Conversation, side: Side, verdict: Verdict) -> None:
         self.verdict = verdict
-        self.why = verdict.why
+        self.reason = verdict.reason
         seen = [read(packet) for packet in verdict.packets]
         back = talk.endpoint(side)
         self.through = [each for each in seen if each.destination != back]
@@ -136,7 +136,9 @@ class Conversation:
 
     @property
     def flow(self) -> Flow:
-        return next(flow for flow in self.engine.table.flows.values() if flow.helper or flow.watch)
+        return next(
+            flow for flow in self.engine.table.flows.values() if flow.helper or flow.rewriter
+        )
 
     def open(self) -> Conversation:
         """The handshake."""

@@ -12,14 +12,14 @@ EDITED_FLAGS = FIN | PSH | URG
 """Flags that belong to a place in the stream, and so to the segment that carries that place."""
 
 
-def header_arrives_as_sent(came: bytes, out: bytes, hop: int, inspected: bool) -> None:
+def header_arrives_as_sent(came: bytes, out: bytes, ttl_delta: int, inspected: bool) -> None:
     """`came`: a whole datagram, not a fragment; `out`: what was made of it, towards its receiver, the first
     of several. `inspected`: TCP that a helper watches or has watched, whose segments are composed anew."""
     came = came[: int.from_bytes(came[2:4], "big")]
     size = (came[0] & 15) * 4
     assert out[:2] == came[:2], "version, header length, TOS"
     assert out[4:8] == came[4:8], "identification, flags"
-    assert out[8] == came[8] + hop, "time to live"
+    assert out[8] == came[8] + ttl_delta, "time to live"
     assert out[9] == came[9], "protocol"
     assert out[20:size] == came[20:size], "IP options"
     before, after = came[size:], out[size:]

@@ -1,6 +1,6 @@
 """Packets as no ordinary sender makes them, yet well-formed: every header length, every bit, odd options.
 
-`choose(n)` gives an integer of 0..n-1, as in `turmoil`.
+`choose(n)` gives an integer of 0..n-1, as in `stress`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two TCP ends and a bad network between them, for `Watch`: small models that do what real stacks do.
+"""Two TCP ends and a bad network between them, for `TcpRewriter`: small models that do what real stacks do.
 
 A `Peer` cuts what it has to say into segments of any size, keeps to Nagle if told, repeats what is not
 acknowledged with other boundaries, and puts together what arrives. The network loses, repeats and
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from math import inf
 from random import Random
 
-from ipmasq.core.door import Speaker
+from ipmasq.core.helper import Speaker
 from ipmasq.core.lines import Line
 from ipmasq.core.stream import Replacement, StreamFullError
-from ipmasq.core.watch import LEAST_MSS, Heard, Sent, Watch
+from ipmasq.core.tcp_rewriter import LEAST_MSS, Heard, Sent, TcpRewriter
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, PSH, SYN, Segment
 
@@ -27,7 +27,7 @@ class Editor:
         self.awaited = awaited
         self.lines: list[tuple[Speaker, bytes, int]] = []
 
-    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         return partial[: len(self.awaited)] == self.awaited[: len(partial)]
 
     def hear(self, speaker: Speaker, line: Line) -> Heard:
@@ -131,7 +131,7 @@ class Peer:
 
 
 class Network:
-    """Client and server with a `Watch` in the middle."""
+    """Client and server with a `TcpRewriter` in the middle."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Network:
         limit: int = 1 << 16,
     ) -> None:
         self.chance, self.loss, self.reorder = chance, loss, reorder
-        self.watch = Watch(listener, b"\r\n", 512, limit, hold=1e9)
+        self.watch = TcpRewriter(listener, b"\r\n", 512, limit, hold=1e9)
         self.peers = (client, server)
         self.before: list[tuple[Speaker, Segment, bytes]] = []
         self.after: list[tuple[Speaker, Segment, bytes]] = []
@@ -203,12 +203,12 @@ class Network:
                 for _ in range(self.chance.randint(1, 8))
                 if (said := self.peers[speaker].say())
             ]
-            repeated = None if burst else self.peers[speaker].repeat()
-            for said in burst or ([repeated] if repeated else []):
+            offloaded = None if burst else self.peers[speaker].repeat()
+            for said in burst or ([offloaded] if offloaded else []):
                 self._put(self.before, (speaker, *said))
             if burst:
                 return True
-            if repeated:
+            if offloaded:
                 return self._wait(0.2)
         return self.watch.deadline < inf and self._wait(60)
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import gc
 from random import Random
 
-from tests.core.turmoil import Turmoil
+from tests.core.stress import Stress
 
 EVENTS = 5_000
 
 
 def test_whatever_happens_to_an_engine_leaves_no_cycles_behind() -> None:
-    turmoil, chance = Turmoil(), Random(1)
+    stress, chance = Stress(), Random(1)
     gc.collect()
     gc.disable()
     try:
         for _ in range(EVENTS):
-            happen = chance.choice(Turmoil.EVENTS)
-            happen(turmoil, chance.randrange)
+            happen = chance.choice(Stress.EVENTS)
+            happen(stress, chance.randrange)
         assert gc.collect() == 0
     finally:
         gc.enable()
-    assert turmoil.received > EVENTS / 3
+    assert stress.received > EVENTS / 3

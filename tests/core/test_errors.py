@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.core.policy import Action, Rule
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.conformance import packets
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
@@ -54,7 +54,7 @@ def test_a_quote_that_is_too_short_to_tell_the_flow_goes_nowhere(size: int):
     out = world.udp(IN1, 5000, OUT1, 53, payload=bytes(30)).one
     passage = world.send(packets.error(ROUTER, E1, 3, 3, out.data[:size]))
     if size < 28:
-        passage.is_dropped(Why.ICMP_UNRELATED)
+        passage.is_dropped(Reason.ICMP_UNRELATED)
     else:
         assert passage.reaches(IN1).payload[:20][12:16] == IN1
 
@@ -65,7 +65,7 @@ def test_any_bytes_may_be_quoted(quoted: bytes, side: Side):
     world.udp(IN1, 5000, OUT1, 53)
     source, destination = ((IN1, OUT1), (OUT1, E1))[side]
     world.send(packets.error(source, destination, 3, 3, quoted), side).is_dropped(
-        Why.ICMP_UNRELATED
+        Reason.ICMP_UNRELATED
     )
 
 
@@ -106,23 +106,23 @@ def test_an_error_about_a_flow_that_passes_without_translation_passes_too():
     passed = world.udp(IN1, 5000, BRANCH, 53, payload=bytes(30)).one
     for kind, code in ((3, 4), (3, 3), (11, 0)):
         error = world.error(ROUTER, IN1, kind, code, passed.data)
-        assert error.why is Why.PASSED
+        assert error.reason is Reason.PASSED
         assert error.reaches(IN1).payload[:20] == passed.data[:20]
     back = packets.udp(BRANCH, 53, IN1, 5000, payload=bytes(30))
-    assert world.error(IN1, BRANCH, 3, 3, back).why is Why.PASSED
+    assert world.error(IN1, BRANCH, 3, 3, back).reason is Reason.PASSED
 
 
 def test_between_inside_hosts_errors_pass():
     world = World()
     sent = packets.udp(IN1, 5000, IN2, 53, payload=bytes(30))
-    assert world.error(IN2, IN1, 3, 3, sent).why is Why.PASSED
+    assert world.error(IN2, IN1, 3, 3, sent).reason is Reason.PASSED
 
 
 @pytest.mark.row("A-27")
 def test_an_error_about_a_flow_that_would_not_pass_or_to_another_than_its_sender_goes_nowhere():
     world = World(rules=(PASSES,))
     never = packets.udp(IN1, 5000, OUT1, 53, payload=bytes(30))
-    world.error(ROUTER, IN1, 3, 4, never).is_dropped(Why.ICMP_UNRELATED)
+    world.error(ROUTER, IN1, 3, 4, never).is_dropped(Reason.ICMP_UNRELATED)
     passed = packets.udp(IN1, 5000, BRANCH, 53, payload=bytes(30))
-    world.error(ROUTER, IN2, 3, 4, passed).is_dropped(Why.ICMP_UNRELATED)
-    world.error(BRANCH, IN1, 3, 4, packets.udp(OUT1, 1, IN1, 2)).is_dropped(Why.ICMP_UNRELATED)
+    world.error(ROUTER, IN2, 3, 4, passed).is_dropped(Reason.ICMP_UNRELATED)
+    world.error(BRANCH, IN1, 3, 4, packets.udp(OUT1, 1, IN1, 2)).is_dropped(Reason.ICMP_UNRELATED)

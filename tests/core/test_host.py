@@ -6,8 +6,8 @@ import pytest
 
 from ipmasq.core.host import Holds
 from ipmasq.core.policy import Behaviour, Forward, PortRange
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
 from tests.conformance.packets import ACK, SYN
@@ -40,13 +40,13 @@ def mapped(world: World, protocol: int = UDP) -> int:
 
 def test_what_finds_a_socket_and_no_mapping_is_the_hosts() -> None:
     world = World()
-    assert world.udp(OUT1, 53, E1, 61001).why is Why.NO_MAPPING
+    assert world.udp(OUT1, 53, E1, 61001).reason is Reason.NO_MAPPING
     host_with(world, {(UDP, 61001): None, (TCP, 61002): Endpoint(OUT1, 53)})
-    assert world.udp(OUT1, 53, E1, 61001).why is Why.HOST
-    assert world.udp(OUT1, 53, E1, 61002).why is Why.NO_MAPPING
+    assert world.udp(OUT1, 53, E1, 61001).reason is Reason.HOST
+    assert world.udp(OUT1, 53, E1, 61002).reason is Reason.NO_MAPPING
     for flags in (SYN | ACK, ACK):
-        assert world.send(packets.tcp(OUT1, 53, E1, 61002, flags)).why is Why.HOST
-        assert world.send(packets.tcp(OUT1, 54, E1, 61002, flags)).why is Why.NO_MAPPING
+        assert world.send(packets.tcp(OUT1, 53, E1, 61002, flags)).reason is Reason.HOST
+        assert world.send(packets.tcp(OUT1, 54, E1, 61002, flags)).reason is Reason.NO_MAPPING
 
 
 @pytest.mark.row("A-22")
@@ -61,9 +61,9 @@ def test_what_a_mapping_admits_is_not_the_hosts_whoever_has_bound_its_port() -> 
 def test_what_a_mapping_does_not_admit_is_the_hosts_if_it_has_a_socket() -> None:
     world = World()
     port = mapped(world)
-    assert world.udp(OUT2, 53, E1, port).why is Why.FILTERED
+    assert world.udp(OUT2, 53, E1, port).reason is Reason.FILTERED
     host_with(world, {(UDP, port): None})
-    assert world.udp(OUT2, 53, E1, port).why is Why.HOST
+    assert world.udp(OUT2, 53, E1, port).reason is Reason.HOST
 
 
 @pytest.mark.parametrize("filtering", Behaviour)
@@ -73,7 +73,7 @@ def test_an_answer_to_the_host_is_the_hosts_although_the_mapping_would_admit_it(
     world = World(filtering=filtering)
     port = mapped(world)
     host_with(world, {(UDP, port): Endpoint(OUT1, 54)})
-    assert world.udp(OUT1, 54, E1, port).why is Why.HOST
+    assert world.udp(OUT1, 54, E1, port).reason is Reason.HOST
     assert world.udp(OUT1, 53, E1, port).reaches(
         IN1, 5000
     )  # a flow's own five-tuple stays the flow's
@@ -83,16 +83,16 @@ def test_a_segment_of_the_hosts_connection_is_the_hosts_beside_a_mapping() -> No
     world = World()
     port = mapped(world, TCP)
     answer = packets.tcp(OUT1, 54, E1, port, SYN | ACK)
-    assert world.send(answer).why is Why.NO_FLOW
+    assert world.send(answer).reason is Reason.NO_FLOW
     host_with(world, {(TCP, port): Endpoint(OUT1, 54)})
-    assert world.send(answer).why is Why.HOST
+    assert world.send(answer).reason is Reason.HOST
 
 
 def test_answers_from_inside_to_the_hosts_public_address_are_the_hosts() -> None:
     world = World()
-    assert world.udp(IN2, 53, E1, 61001).why is Why.NO_MAPPING
+    assert world.udp(IN2, 53, E1, 61001).reason is Reason.NO_MAPPING
     host_with(world, {(UDP, 61001): Endpoint(IN2, 53)})
-    assert world.udp(IN2, 53, E1, 61001).why is Why.HOST
+    assert world.udp(IN2, 53, E1, 61001).reason is Reason.HOST
 
 
 def test_a_forwarded_port_is_the_forwards_whoever_has_bound_it() -> None:
@@ -122,5 +122,5 @@ def test_explain_says_that_the_host_has_it() -> None:
     said = world.engine.explain(
         UDP, Endpoint(OUT1, 53), Endpoint(E1, 61001), Side.OUTSIDE, world.now
     )
-    assert said.verdict == Why.HOST.sentence
+    assert said.verdict == Reason.HOST.sentence
     assert "a socket of the gateway host has this port" in said.steps

@@ -85,7 +85,7 @@ def test_a_line_that_arrived_before_its_helper_is_repeated_as_it_was(again: byte
     talk.engine.load_helper(FTP, talk.now)
     assert talk.client(line, at=8).spans == [(8, line)]
     talk.hears(Side.OUTSIDE, 8 + len(line))
-    (watch,) = (flow.watch for flow in talk.engine.table.flows.values())
+    (watch,) = (flow.rewriter for flow in talk.engine.table.flows.values())
     assert watch is not None
     assert watch.streams[0] is not None
     assert watch.streams[0].shift.delta == 0
@@ -98,9 +98,9 @@ def test_an_acknowledgment_that_comes_late_does_not_move_the_beginning_back() ->
     talk.hears(Side.OUTSIDE, 4)
     talk.engine.load_helper(FTP, talk.now)
     (flow,) = talk.engine.table.flows.values()
-    assert flow.watch is not None
-    assert flow.watch.streams[0] is not None
-    assert tcp.distance(talk.first[Side.INSIDE], flow.watch.streams[0].first) == 8
+    assert flow.rewriter is not None
+    assert flow.rewriter.streams[0] is not None
+    assert tcp.distance(talk.first[Side.INSIDE], flow.rewriter.streams[0].first) == 8
 
 
 @pytest.mark.parametrize("at", [0, 18])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.core import events
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.tcp import ACK, FIN, PSH, SYN, Segment
 from tests.core.conversation import INSIDE, OUTSIDE, PUBLIC, Conversation, build, policy
@@ -74,7 +74,7 @@ CASES = pytest.mark.parametrize("announce", [active, passive])
 
 
 def alive(talk: Conversation) -> bool:
-    return talk.server(b"").why is Why.TRANSLATED
+    return talk.server(b"").reason is Reason.TRANSLATED
 
 
 @pytest.mark.row("6384-12a")
@@ -147,13 +147,13 @@ def test_an_expectation_is_met_once_and_by_the_peer_only() -> None:
     said = talk.client(b"PORT 10,0,0,2,4,1\r\n").payload[5:-2].split(b",")
     public = Endpoint(PUBLIC, int(said[4]) * 256 + int(said[5]))
 
-    def syn(source: Endpoint) -> Why:
+    def syn(source: Endpoint) -> Reason:
         packet = build(source, public, Segment(0, 0, 1, 0, SYN, 1000, 0, 0, b""))
-        return talk.engine.receive(packet, Side.OUTSIDE, talk.now).why
+        return talk.engine.receive(packet, Side.OUTSIDE, talk.now).reason
 
     assert syn(Endpoint(to_address("198.51.100.2"), 20)).is_drop
-    assert syn(Endpoint(OUTSIDE.address, 20)) is Why.TRANSLATED
-    assert syn(Endpoint(OUTSIDE.address, 20)) is Why.TRANSLATED  # the same SYN again
+    assert syn(Endpoint(OUTSIDE.address, 20)) is Reason.TRANSLATED
+    assert syn(Endpoint(OUTSIDE.address, 20)) is Reason.TRANSLATED  # the same SYN again
     assert syn(Endpoint(OUTSIDE.address, 4000)).is_drop
 
 
@@ -172,7 +172,7 @@ def test_when_the_control_connection_ends_what_it_promised_ends_too() -> None:
     assert not list(talk.engine.expectations())
     talk.events += talk.engine.events()
     (ended,) = [e for e in talk.events if isinstance(e, events.ExpectationEnded)]
-    assert ended.why is Why.MASTER_GONE
+    assert ended.reason is Reason.MASTER_GONE
     talk.engine.check()
 
 

@@ -14,8 +14,8 @@ from ipmasq.core.events import (
     PolicyApplied,
 )
 from ipmasq.core.policy import Action, Behaviour, Forward, OnFailure, PortRange, Rule, Timeouts
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Endpoint, to_network
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
 from tests.conformance.packets import SYN, TCP, UDP
@@ -39,8 +39,8 @@ def test_a_reload_keeps_every_flow_that_is_still_allowed():
     assert world.change(rules=(Rule(Action.DROP, destination_ports=(PortRange(54, 54),)),)) == 1
     world.udp(OUT1, 53, *kept).reaches(IN1, 5000)
     assert dropped == kept
-    world.udp(IN1, 5000, OUT1, 54).is_dropped(Why.RULE_DROP)
-    assert [closed.why for closed in world.events(FlowClosed)] == [Why.POLICY]
+    world.udp(IN1, 5000, OUT1, 54).is_dropped(Reason.RULE_DROP)
+    assert [closed.reason for closed in world.events(FlowClosed)] == [Reason.POLICY]
     assert [applied.closed for applied in world.events(PolicyApplied)] == [1]
 
 
@@ -70,7 +70,7 @@ def test_flows_and_promises_of_an_address_that_is_gone_end_and_new_ones_use_the_
     assert world.change(public=(E2,)) == 2
     assert world.flows == []
     assert world.expectations == 0
-    assert {closed.why for closed in world.events(FlowClosed)} == {Why.ADDRESS_GONE}
+    assert {closed.reason for closed in world.events(FlowClosed)} == {Reason.ADDRESS_GONE}
     world.udp(IN1, 5000, OUT1, 53).leaves_from(E2)
 
 
@@ -121,7 +121,7 @@ def test_without_a_public_address_nothing_lives_and_with_one_again_all_works():
     world = World()
     world.udp(IN1, 5000, OUT1, 53)
     assert world.change(public=()) == 1
-    world.udp(IN1, 5000, OUT1, 53).is_dropped(Why.NO_PORTS)
+    world.udp(IN1, 5000, OUT1, 53).is_dropped(Reason.NO_PORTS)
     world.change(public=(E1,))
     world.udp(IN1, 5000, OUT1, 53).leaves_from(E1)
 
@@ -194,7 +194,7 @@ def test_a_closed_flow_is_gone_with_its_mapping_and_promises():
     assert world.flows == []
     assert world.expectations == 0
     assert list(world.engine.mappings()) == []
-    assert [closed.why for closed in world.events(FlowClosed)] == [Why.OPERATOR]
+    assert [closed.reason for closed in world.events(FlowClosed)] == [Reason.OPERATOR]
 
 
 # -- helpers
@@ -213,7 +213,9 @@ def test_an_unloaded_helper_leaves_its_connections_as_shifted_as_they_are():
     assert talk.heard(SERVER).endswith(here(Endpoint(IN1, 5001)) + b"and more\r\n")
     assert talk.heard(CLIENT) == b"fine\r\n"
     assert world.engine.helpers() == ()
-    assert [released.why for released in world.events(HelperReleased)] == [Why.HELPER_UNLOADED]
+    assert [released.reason for released in world.events(HelperReleased)] == [
+        Reason.HELPER_UNLOADED
+    ]
     with pytest.raises(KeyError):
         world.engine.unload_helper("announcer", world.now)
 
@@ -283,7 +285,7 @@ def test_a_helper_that_fails_or_refuses_does_as_the_operator_chose(word: bytes, 
         assert passage.packets
     else:
         assert talk.heard(SERVER) == b""
-        passage.is_dropped(Why.HELPER_DROP)
+        passage.is_dropped(Reason.HELPER_DROP)
 
 
 def test_a_reload_with_other_ports_or_without_a_helper_takes_effect():

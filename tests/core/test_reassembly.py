@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import LARGEST, MOST_PIECES, SHARES, Datagram, Reassembly, Whole
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -70,7 +70,7 @@ def test_one_source_has_its_share_of_datagrams_and_no_more():
     reassembly = Reassembly(2 * SHARES)
     for number in range(2):
         assert isinstance(add(reassembly, begun(IN1, number)), Datagram)
-    assert add(reassembly, begun(IN1, 2)) is Why.FRAGMENT_LIMIT
+    assert add(reassembly, begun(IN1, 2)) is Reason.FRAGMENT_LIMIT
     assert isinstance(add(reassembly, begun(IN2, 2)), Datagram)
 
 
@@ -90,7 +90,7 @@ def test_a_datagram_has_only_so_many_pieces():
     for piece in range(MOST_PIECES + 1):
         more = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF | 2 * piece, identification=0)
         answer = add(reassembly, more)
-    assert answer is Why.FRAGMENT_LIMIT
+    assert answer is Reason.FRAGMENT_LIMIT
     assert len(reassembly) == 0
 
 
@@ -120,7 +120,7 @@ def test_a_repeated_first_fragment_changes_no_header():
     reassembly = Reassembly(8)
     add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF))
     again = packets.ip(IN1, OUT1, UDP, bytes(8), fragment=MF, options=bytes([1] * 40))
-    assert add(reassembly, again) is Why.HELD
+    assert add(reassembly, again) is Reason.HELD
     whole = add(reassembly, packets.ip(IN1, OUT1, UDP, bytes(8), fragment=1))
     assert isinstance(whole, Packet)
     assert len(whole.data) == 36
@@ -178,7 +178,7 @@ def test_a_flood_of_one_side_leaves_the_datagrams_of_the_other_alone():
         )
         for number in range(2)
     ]
-    assert floods[1] is Why.FRAGMENT_LIMIT
+    assert floods[1] is Reason.FRAGMENT_LIMIT
     first, second = packets.fragments(packets.udp(IN1, 5, OUT1, 53, bytes(64), fragment=0), 16)
     add(reassembly, first)
     assert isinstance(add(reassembly, second), Packet)

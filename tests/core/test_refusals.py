@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.core.policy import Limits
+from ipmasq.core.reasons import Reason
 from ipmasq.core.refusals import CODES, LONGEST, Refusals
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import to_address, to_network
 from ipmasq.wire.packet import Packet
@@ -22,10 +22,10 @@ from tests.conformance.world import E1, GATEWAY, IN1, IN2, OUT1, POLICY
 REFUSED = packets.udp(IN1, 5000, OUT1, 53)
 
 
-def answer(refusals: Refusals, data: bytes, why: Why, now: float = 0.0) -> Facts | None:
+def answer(refusals: Refusals, data: bytes, reason: Reason, now: float = 0.0) -> Facts | None:
     header = ipv4.read(data)
     assert header is not None
-    told = refusals.answer(Packet(bytearray(data)), header, why, now)
+    told = refusals.answer(Packet(bytearray(data)), header, reason, now)
     return packets.read(bytes(told.data)) if told else None
 
 
@@ -36,14 +36,14 @@ def refusals(seed: int = 1, **changes: object) -> Refusals:
 @given(
     payload=st.binary(max_size=1500),
     options=st.binary(max_size=40).map(lambda text: text + bytes(-len(text) % 4)),
-    why=st.sampled_from([*CODES]),
+    reason=st.sampled_from([*CODES]),
 )
 @pytest.mark.row("5508-10e")
-def test_an_error_quotes_as_much_as_576_bytes_hold_whatever_was_sent(payload, options, why):
+def test_an_error_quotes_as_much_as_576_bytes_hold_whatever_was_sent(payload, options, reason):
     data = packets.udp(IN1, 5000, OUT1, 53, payload, options=options)
-    told = answer(refusals(), data, why)
+    told = answer(refusals(), data, reason)
     assert told is not None
-    assert (told.kind, told.code) == (3, CODES[why])
+    assert (told.kind, told.code) == (3, CODES[reason])
     assert len(told.data) == min(LONGEST, len(data) + 28)
     assert data.startswith(told.data[28:])
 
@@ -56,7 +56,7 @@ def test_an_error_quotes_as_much_as_576_bytes_hold_whatever_was_sent(payload, op
 )
 def test_a_reset_is_what_the_other_end_would_send_whatever_was_said(flags, seq, ack, payload):
     data = packets.tcp(IN1, 5000, OUT1, 80, flags, seq, ack, payload)
-    told = answer(refusals(), data, Why.NO_FLOW)
+    told = answer(refusals(), data, Reason.NO_FLOW)
     if flags & RST:
         assert told is None
         return
@@ -72,7 +72,7 @@ def test_a_reset_is_what_the_other_end_would_send_whatever_was_said(flags, seq, 
 def test_a_segment_that_was_damaged_on_its_way_breaks_no_connection():
     data = bytearray(packets.tcp(IN1, 5000, OUT1, 80, ACK, 1, 2, b"data"))
     data[-1] ^= 1
-    assert answer(refusals(), bytes(data), Why.NO_FLOW) is None
+    assert answer(refusals(), bytes(data), Reason.NO_FLOW) is None
 
 
 def test_what_has_no_finished_checksum_is_quoted_with_one():
@@ -82,7 +82,7 @@ def test_what_has_no_finished_checksum_is_quoted_with_one():
     data[36:38] = (packets.checksum(pseudo) ^ 0xFFFF).to_bytes(2, "big")
     header = ipv4.read(data)
     assert header is not None
-    told = refusals().answer(Packet(data, partial=True), header, Why.NO_PORTS, 0.0)
+    told = refusals().answer(Packet(data, partial=True), header, Reason.NO_PORTS, 0.0)
     assert told is not None
     packets.read(bytes(told.data))
 
@@ -91,8 +91,8 @@ def test_what_has_no_finished_checksum_is_quoted_with_one():
 @pytest.mark.row("5508-10e")
 def test_icmp_that_may_be_an_error_is_not_answered_by_one(kind):
     data = packets.icmp(IN1, OUT1, kind, 0, bytes(4), REFUSED)
-    assert answer(refusals(), data, Why.NO_PORTS) is None
-    assert answer(refusals(), packets.echo(IN1, OUT1, 1), Why.NO_PORTS) is not None
+    assert answer(refusals(), data, Reason.NO_PORTS) is None
+    assert answer(refusals(), packets.echo(IN1, OUT1, 1), Reason.NO_PORTS) is not None
 
 
 def test_an_error_comes_from_the_gateways_address_that_is_nearest_to_the_host():
@@ -110,29 +110,29 @@ def test_an_error_comes_from_the_gateways_address_that_is_nearest_to_the_host():
         told = answer(
             refusals(inside=inside, own=frozenset(own)),
             packets.udp(host, 5000, OUT1, 53),
-            Why.NO_PORTS,
+            Reason.NO_PORTS,
         )
         assert told is not None
         assert told.source.address == speaker
-    assert answer(refusals(public=(), own=frozenset()), REFUSED, Why.NO_PORTS) is None
+    assert answer(refusals(public=(), own=frozenset()), REFUSED, Reason.NO_PORTS) is None
 
 
 @pytest.mark.row("5508-10d")
 def test_an_error_has_the_precedence_of_internetwork_control():
-    told = answer(refusals(), packets.udp(IN1, 5000, OUT1, 53, tos=8), Why.NO_PORTS)
+    told = answer(refusals(), packets.udp(IN1, 5000, OUT1, 53, tos=8), Reason.NO_PORTS)
     assert told is not None
     assert told.data[1] == 0xC0
 
 
 @pytest.mark.row("5508-10f", "A-25")
-@pytest.mark.parametrize("why", [Why.NO_PORTS, Why.NO_FLOW])
-def test_a_flood_is_answered_at_a_limited_rate_that_nobody_can_foretell(why):
+@pytest.mark.parametrize("reason", [Reason.NO_PORTS, Reason.NO_FLOW])
+def test_a_flood_is_answered_at_a_limited_rate_that_nobody_can_foretell(reason):
     limits = Limits(icmp_errors_per_host=20, resets_per_host=20)
     data = packets.tcp(IN1, 5000, OUT1, 80, ACK)
     counts = set()
     for seed in range(8):
         told = refusals(seed, limits=limits)
-        answered = [answer(told, data, why, step / 100) is not None for step in range(1000)]
+        answered = [answer(told, data, reason, step / 100) is not None for step in range(1000)]
         # One second's worth at once, then that much a second, of which up to a half is left out.
         assert 10 * (10 + 1) / 2 <= sum(answered) <= 20 * (10 + 1)
         assert sum(answered[:100]) <= 40
@@ -143,23 +143,23 @@ def test_a_flood_is_answered_at_a_limited_rate_that_nobody_can_foretell(why):
 def test_one_hosts_flood_leaves_the_answers_to_others():
     told = refusals(limits=Limits(icmp_errors=1000, icmp_errors_per_host=20))
     for _ in range(1000):
-        answer(told, REFUSED, Why.NO_PORTS)
-    assert answer(told, packets.udp(IN2, 5000, OUT1, 53), Why.NO_PORTS) is not None
+        answer(told, REFUSED, Reason.NO_PORTS)
+    assert answer(told, packets.udp(IN2, 5000, OUT1, 53), Reason.NO_PORTS) is not None
 
 
 def test_all_hosts_together_are_told_no_more_than_the_total():
     told = refusals(limits=Limits(icmp_errors=50, icmp_errors_per_host=20))
     hosts = [to_address(f"10.0.0.{number}") for number in range(10, 250)]
     data = [packets.udp(host, 5000, OUT1, 53) for host in hosts]
-    assert 25 <= sum(answer(told, each, Why.NO_PORTS) is not None for each in data) <= 50
+    assert 25 <= sum(answer(told, each, Reason.NO_PORTS) is not None for each in data) <= 50
 
 
 @pytest.mark.row("5508-9")
 def test_either_kind_of_answer_can_be_switched_off():
     segment = packets.tcp(IN1, 5000, OUT1, 80, ACK | PSH)
     told = refusals(icmp_errors=False)
-    assert answer(told, REFUSED, Why.NO_PORTS) is None
-    assert answer(told, segment, Why.NO_FLOW) is not None
+    assert answer(told, REFUSED, Reason.NO_PORTS) is None
+    assert answer(told, segment, Reason.NO_FLOW) is not None
     told.follow(replace(POLICY, resets=False))
-    assert answer(told, REFUSED, Why.NO_PORTS) is not None
-    assert answer(told, segment, Why.NO_FLOW) is None
+    assert answer(told, REFUSED, Reason.NO_PORTS) is not None
+    assert answer(told, segment, Reason.NO_FLOW) is None

@@ -52,30 +52,30 @@ def test_a_connection_from_the_same_port_begins_anew_if_the_server_takes_it(dist
 @pytest.mark.parametrize("wrong", [1, -1, 77_777, 0x8000_0000])
 def test_an_answer_that_does_not_acknowledge_the_syn_changes_nothing(wrong: int) -> None:
     talk = crashed()
-    state, place = talk.flow.state, talk.flow.forth.place
+    state, position = talk.flow.state, talk.flow.original.position
     begin_again(talk, 900_000_000)
     talk.send(Side.INSIDE, b"", -1, flags=SYN)
     talk.heard[Side.OUTSIDE] = wrong
     talk.send(Side.OUTSIDE, b"", -1, flags=SYN | ACK)
-    assert (talk.flow.state, talk.flow.forth.place) == (state, place)
+    assert (talk.flow.state, talk.flow.original.position) == (state, position)
 
 
 @pytest.mark.row("A-28")
 def test_a_syn_of_the_server_alone_changes_nothing() -> None:
     talk = crashed()
-    state, place = talk.flow.state, talk.flow.forth.place
+    state, position = talk.flow.state, talk.flow.original.position
     talk.heard[Side.OUTSIDE] = 700_000
     talk.send(Side.OUTSIDE, b"", -1, flags=SYN | ACK)
-    assert (talk.flow.state, talk.flow.forth.place) == (state, place)
+    assert (talk.flow.state, talk.flow.original.position) == (state, position)
 
 
 def test_the_handshake_that_comes_once_more_opens_nothing_anew() -> None:
     talk = crashed()
-    rewriter = talk.flow.watch
+    rewriter = talk.flow.rewriter
     talk.send(Side.INSIDE, b"", -1, flags=SYN)
     talk.heard[Side.OUTSIDE] = 0
     talk.send(Side.OUTSIDE, b"", -1, flags=SYN | ACK)
-    assert talk.flow.watch is rewriter
+    assert talk.flow.rewriter is rewriter
     assert talk.flow.state is State.ESTABLISHED
 
 

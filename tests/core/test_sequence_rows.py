@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from ipmasq.core import events
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 from ipmasq.wire import tcp
 from ipmasq.wire.addresses import to_address
 from ipmasq.wire.tcp import Segment
@@ -227,7 +227,7 @@ def test_fifty_pipelined_commands_in_one_segment_are_all_rewritten() -> None:
 def test_what_comes_early_is_kept_until_the_rewritten_line_has_come() -> None:
     talk = Conversation().open()
     early = talk.client(b"LIST\r\n", at=len(PORT))
-    assert early.why is Why.HELD
+    assert early.reason is Reason.HELD
     assert early.payload == b""
     late = talk.client(PORT, at=0)
     assert late.payload.startswith(b"PORT 203,0,113,1,")
@@ -317,7 +317,7 @@ def test_a_line_of_a_megabyte_passes_byte_for_byte_and_the_next_one_is_rewritten
         talk.server(b"", at=0)
     assert talk.client(b"\r\n").payload == b"\r\n"
     rewritten(talk)
-    watch = talk.flow.watch
+    watch = talk.flow.rewriter
     assert watch is not None
     assert all(len(s._kept) < 20_000 for s in watch.streams if s)
 
@@ -341,5 +341,5 @@ def test_a_corrupt_segment_is_neither_kept_nor_blessed(text: bytes) -> None:
     segment = Segment(0, 0, 1000, 900_000, ACK | PSH, 60000, 0, 0, b"")
     packet = build(INSIDE, OUTSIDE, segment, text)
     packet.data[30] ^= 1  # the acknowledgment
-    assert talk.engine.receive(packet, Side.INSIDE, 0.0).why is Why.BAD_CHECKSUM
+    assert talk.engine.receive(packet, Side.INSIDE, 0.0).reason is Reason.BAD_CHECKSUM
     rewritten(talk)

@@ -6,9 +6,9 @@ import pytest
 
 from ipmasq.core import events
 from ipmasq.core.policy import Forward, Limits, PortRange
+from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import ROOM, WINDOW, marks
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.gateway.sentences import sentence
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.conversation import CLIENT, Conversation
@@ -69,24 +69,24 @@ def test_promised_ports_are_ports_of_their_host():
 
 
 @pytest.mark.parametrize(
-    ("changes", "why", "sentence"),
+    ("changes", "reason", "sentence"),
     [
-        ({"ports": PortRange(61000, 61002)}, Why.NO_PORTS, "no public port is free"),
+        ({"ports": PortRange(61000, 61002)}, Reason.NO_PORTS, "no public port is free"),
         (
             {"limits": Limits(ports_per_host=3)},
-            Why.PORT_LIMIT,
+            Reason.PORT_LIMIT,
             "host 10.0.0.2 has all of its 3 UDP ports",
         ),
         (
             {"limits": Limits(flows_per_host=3)},
-            Why.HOST_LIMIT,
+            Reason.HOST_LIMIT,
             "host 10.0.0.2 has all of its 3 flows",
         ),
-        ({"limits": Limits(flows=3)}, Why.TABLE_FULL, "the table of flows is full (3)"),
+        ({"limits": Limits(flows=3)}, Reason.TABLE_FULL, "the table of flows is full (3)"),
     ],
 )
 def test_a_refusal_is_told_at_once_then_once_a_minute_and_explained(
-    changes: dict[str, object], why: Why, sentence: str
+    changes: dict[str, object], reason: Reason, sentence: str
 ):
     world = World(**changes)
 
@@ -100,10 +100,10 @@ def test_a_refusal_is_told_at_once_then_once_a_minute_and_explained(
     assert said(world) == []
     assert explained() == f"would be refused: {sentence}"
     for number in range(100):
-        world.udp(IN1, 2000 + number, OUT1, 53).is_dropped(why)
+        world.udp(IN1, 2000 + number, OUT1, 53).is_dropped(reason)
     assert said(world) == [f"a new flow of 10.0.0.2 refused: {sentence}"]
     world.later(WINDOW)
-    world.udp(IN1, 3000, OUT1, 53).is_dropped(why)
+    world.udp(IN1, 3000, OUT1, 53).is_dropped(reason)
     assert said(world) == [f"100 new flows of 10.0.0.2 refused: {sentence}"]
     world.later(400)
     assert explained().startswith("would be opened")
@@ -113,15 +113,15 @@ def test_each_host_is_told_of_by_itself():
     world = World(ports=PortRange(61000, 61000))
     world.udp(IN1, 1024, OUT1, 53)
     for host in (IN1, IN2, IN1, IN2):
-        world.udp(host, 1025, OUT1, 53).is_dropped(Why.NO_PORTS)
+        world.udp(host, 1025, OUT1, 53).is_dropped(Reason.NO_PORTS)
     assert [line.split()[4] for line in said(world)] == ["10.0.0.2", "10.0.0.3"]
 
 
 def test_very_many_hosts_are_not_very_many_events():
     world = World()
-    refused = world.engine.life.shortage.refused
+    refused = world.engine.manager.shortage.refused
     for number in range(3 * ROOM):
-        refused(Why.NO_PORTS, bytes((10, 9, *divmod(number, 256))), TCP, world.now)
+        refused(Reason.NO_PORTS, bytes((10, 9, *divmod(number, 256))), TCP, world.now)
     assert len(said(world)) == ROOM + 1
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.core import events
-from ipmasq.core.door import Door, Helper
+from ipmasq.core.helper import Helper, HelperContext
 from ipmasq.core.policy import HelperUse, OnFailure
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from tests.core.conversation import Conversation, policy
 
@@ -92,8 +92,8 @@ def test_a_connection_that_was_never_shifted_needs_no_watch_once_its_helper_stop
     talk.client(b"\x16\x03\x01")
     talk.heard[Side.OUTSIDE] = talk.said[Side.INSIDE]
     talk.server(b"\x16\x03\x01")
-    assert flow.watch is None
-    assert flow.settled
+    assert flow.rewriter is None
+    assert flow.offloadable
 
 
 class Clumsy(Helper):
@@ -101,15 +101,15 @@ class Clumsy(Helper):
 
     name = "clumsy"
 
-    def on_line(self, line: bytes, door: Door) -> None:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
         if line.startswith(b"FALL"):
-            door.expect(door.endpoint(door.speaker)._replace(port=2000))
-            door.replace(0, 4, b"RISE")
+            context.expect(context.endpoint(context.speaker)._replace(port=2000))
+            context.replace(0, 4, b"RISE")
             raise RuntimeError("oh\nno")
         if line.startswith(b"BAD"):
-            door.refuse("bad line")
+            context.refuse("bad line")
         if line.startswith(b"GOOD"):
-            door.replace(0, 4, b"BETTER")
+            context.replace(0, 4, b"BETTER")
 
 
 def clumsy(on_failure: OnFailure) -> Conversation:
@@ -138,9 +138,9 @@ def test_with_the_policy_drop_the_flow_is_cut_off(line: bytes) -> None:
     assert talk.client(b"GOOD day\r\n").payload == b"BETTER day\r\n"
     for _ in range(3):
         outcome = talk.client(line)
-        assert outcome.why is Why.HELPER_DROP
+        assert outcome.reason is Reason.HELPER_DROP
         assert not outcome.through
-    assert talk.server(b"200 hello\r\n").why is Why.HELPER_DROP
+    assert talk.server(b"200 hello\r\n").reason is Reason.HELPER_DROP
 
 
 def test_the_event_of_a_failure_says_which_helper_on_what_bytes_and_why_in_one_line() -> None:
@@ -159,11 +159,11 @@ class Careless(Helper):
 
     name = "careless"
 
-    def awaits(self, speaker: object, partial: bytes) -> bool:
+    def may_rewrite(self, speaker: object, partial: bytes) -> bool:
         return False
 
-    def on_line(self, line: bytes, door: Door) -> None:
-        door.replace(0, 1, b"long")
+    def on_line(self, line: bytes, context: HelperContext) -> None:
+        context.replace(0, 1, b"long")
 
 
 def test_what_has_been_forwarded_cannot_be_replaced() -> None:
@@ -192,5 +192,5 @@ def test_any_bytes_on_a_control_connection_pass_whole_unless_rewritten(
     if not any(isinstance(event, events.Rewritten) for event in talk.events):
         for side in Side:
             assert whole[side].startswith(heard[side])
-            held = talk.flow.watch.streams[0 if side is Side.INSIDE else 1].undecided  # type: ignore[union-attr]
+            held = talk.flow.rewriter.streams[0 if side is Side.INSIDE else 1].undecided  # type: ignore[union-attr]
             assert heard[side] + bytes(held) == whole[side]

@@ -74,11 +74,11 @@ def test_a_mapping_lives_as_long_as_its_last_flow_or_promise():
         nat.check()
     (mapping,) = nat.mappings()
     assert mapping.flows == 3
-    mapping.promises += 1
+    mapping.expectations += 1
     for flow in flows:
         assert nat.mappings() == [mapping]
         nat.remove(flow)
-    mapping.promises -= 1
+    mapping.expectations -= 1
     nat.drop_unused(mapping)
     assert nat.mappings() == []
     nat.check()
@@ -90,9 +90,9 @@ def test_both_directions_of_a_flow_find_it_on_their_own_side_only():
     assert nat.add(flow)
     assert not nat.add(flow), "it is there already"
     nat.check()
-    assert nat.find(Side.INSIDE, UDP, pack(INSIDE, REMOTES[0])) is flow.forth
+    assert nat.find(Side.INSIDE, UDP, pack(INSIDE, REMOTES[0])) is flow.original
     public = nat.mappings()[0].public
-    assert nat.find(Side.OUTSIDE, UDP, pack(REMOTES[0], public)) is flow.back
+    assert nat.find(Side.OUTSIDE, UDP, pack(REMOTES[0], public)) is flow.reply
     assert nat.find(Side.OUTSIDE, UDP, pack(INSIDE, REMOTES[0])) is None
     assert nat.find(Side.INSIDE, 6, pack(INSIDE, REMOTES[0])) is None
 
@@ -100,7 +100,7 @@ def test_both_directions_of_a_flow_find_it_on_their_own_side_only():
 def test_a_promised_mapping_is_taken_from_the_data_ports_at_the_promised_address():
     other = to_address("203.0.113.9")
     nat = table(data_ports=PortRange(40000, 40001))
-    mapping = nat.map(6, INSIDE, REMOTES[0], promised_at=other)
+    mapping = nat.map(6, INSIDE, REMOTES[0], announced_at=other)
     assert mapping is not None
     assert mapping.narrow
     assert mapping.public.address == other
@@ -148,6 +148,6 @@ def test_a_wrong_count_or_index_is_found(spoil: str):
     elif spoil == "flows":
         flow.mapping.flows = 2
     else:
-        del nat.halves[Side.OUTSIDE][UDP][flow.back.key]
+        del nat.halves[Side.OUTSIDE][UDP][flow.reply.match]
     with pytest.raises((AssertionError, KeyError)):
         nat.check()

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ipmasq.core.flow import LATE
 from ipmasq.core.policy import HelperUse
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
@@ -32,13 +32,13 @@ def connected(port: int, opened: bool = True, **more: object) -> Conversation:
 def remembered(talk: Conversation) -> tuple[object, ...]:
     """All that a segment could move."""
     (flow,) = talk.world.engine.table.flows.values()
-    streams = flow.watch.streams if flow.watch else ()
-    ends = flow.watch._ends if flow.watch else ()
+    streams = flow.rewriter.streams if flow.rewriter else ()
+    ends = flow.rewriter._ends if flow.rewriter else ()
     return (
         flow.state,
-        flow.seen,
-        flow.forth.place,
-        flow.back.place,
+        flow.last_seen,
+        flow.original.position,
+        flow.reply.position,
         flow.reach,
         *((s.first, s.received, s.ready, s.acknowledged, s.end) for s in streams if s),
         *((e.window, e.timestamp, e.edge, e.mss) for e in ends),
@@ -80,7 +80,7 @@ def test_a_segment_that_is_out_of_window_changes_nothing_and_goes_on(
         window=3,
     )
     assert remembered(talk) == before
-    assert passage.why is Why.TRANSLATED
+    assert passage.reason is Reason.TRANSLATED
     assert passage.one.flags == flags
     assert passage.one.seq == sequence % 2**32
     # Nothing is kept of what it says, and nothing waits for it.
@@ -197,8 +197,8 @@ def test_numbers_may_go_on_by_the_largest_window_that_an_end_can_offer(scale, ju
     world.now += 100
     world.tcp(IN1, 4000, OUT1, 80, ACK, seq=101, ack=501 + jump)
     (flow,) = world.engine.table.flows.values()
-    assert (flow.forth.acknowledged == 501 + jump) is believed
-    assert (flow.seen == world.now) is believed
+    assert (flow.original.acknowledged == 501 + jump) is believed
+    assert (flow.last_seen == world.now) is believed
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(-65535, 65535), st.integers(-65535, 65535))
@@ -212,9 +212,9 @@ def test_near_is_near_wherever_the_numbers_wrap(first, ahead, acked):
     world.tcp(IN1, 4000, OUT1, 80, ACK, seq=(start + ahead) % 2**32, ack=(start + acked) % 2**32)
     (flow,) = world.engine.table.flows.values()
     # What lies behind is believed, too, and takes nothing back.
-    assert flow.forth.end == (start + max(0, ahead)) % 2**32
-    assert flow.forth.acknowledged == (start + max(0, acked)) % 2**32
-    assert flow.seen == world.now
+    assert flow.original.end == (start + max(0, ahead)) % 2**32
+    assert flow.original.acknowledged == (start + max(0, acked)) % 2**32
+    assert flow.last_seen == world.now
 
 
 @given(
@@ -236,8 +236,8 @@ def test_a_place_is_the_farthest_that_was_seen_in_any_order(first, steps):
         acks.append(acked)
         sequence, acknowledgment = (start + ahead) % 2**32, (start + acked) % 2**32
         world.tcp(IN1, 4000, OUT1, 80, ACK, seq=sequence, ack=acknowledgment)
-    assert flow.forth.end == (start + max(ends)) % 2**32
-    assert flow.forth.acknowledged == (start + max(acks)) % 2**32
+    assert flow.original.end == (start + max(ends)) % 2**32
+    assert flow.original.acknowledged == (start + max(acks)) % 2**32
 
 
 def test_a_forged_segment_far_ahead_holds_no_place():
@@ -248,7 +248,7 @@ def test_a_forged_segment_far_ahead_holds_no_place():
     (flow,) = world.engine.table.flows.values()
     for end, acknowledged in ((101 + 10 * LATE, 501), (101, 501 + 10 * LATE), (101, 501)):
         world.tcp(IN1, 4000, OUT1, 80, ACK, seq=end, ack=acknowledged)
-        assert (flow.forth.end, flow.forth.acknowledged) == (end, acknowledged)
+        assert (flow.original.end, flow.original.acknowledged) == (end, acknowledged)
 
 
 @pytest.mark.parametrize("flags", [FIN | ACK, RST | ACK])
@@ -257,7 +257,7 @@ def test_a_damaged_segment_changes_no_state(flags):
     data = bytearray(talk.ends[SERVER].write(flags))
     data[-1] ^= 1
     passage = talk.world.send(bytes(data), intact=False)
-    assert passage.why is Why.TRANSLATED
+    assert passage.reason is Reason.TRANSLATED
     assert talk.world.flow.state == "ESTABLISHED"
 
 
@@ -277,7 +277,7 @@ def test_a_packet_whose_handling_raises_costs_that_packet_and_is_told_of_once_a_
     data = packets.echo(IN1, OUT1, 5)
     for _ in range(3):
         verdict = world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)
-        assert (verdict.why, verdict.packets) == (Why.FAULT, ())
+        assert (verdict.reason, verdict.packets) == (Reason.FAULT, ())
     monkeypatch.undo()
     world.now += 1
     world.udp(OUT1, 53, *out).reaches(IN1, 5000)
@@ -286,4 +286,4 @@ def test_a_packet_whose_handling_raises_costs_that_packet_and_is_told_of_once_a_
     (failed,) = world.events(PacketFailed)
     assert failed.data == data[:128]
     assert "ZeroDivisionError" in failed.error
-    assert world.engine.counts[Why.FAULT] == 3
+    assert world.engine.counts[Reason.FAULT] == 3

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ipmasq.core.budget import MOST_RATES, Rate
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
+from ipmasq.core.reasons import Reason
+from ipmasq.core.tcp_rewriter import HOLD, MOST_REPEATS, REPEAT_AFTER
 from ipmasq.core.timers import SOON
-from ipmasq.core.watch import HOLD, MOST_REPEATS, REPEAT_AFTER
-from ipmasq.core.why import Why
 from ipmasq.helpers.ftp import Ftp
 from tests.core.conversation import (
     ACK,
@@ -52,7 +52,7 @@ def read_address(text: str) -> bytes:
 def test_a_line_that_its_speaker_never_ends_leaves_with_the_fin(begun: bytes) -> None:
     talk = Conversation().open()
     held = talk.client(begun)
-    assert held.why is Why.HELD
+    assert held.reason is Reason.HELD
     assert talk.acked(held.answers[0], Side.INSIDE) == len(begun)
     finished = talk.send(Side.INSIDE, b"", flags=ACK | FIN)
     assert finished.spans == [(0, begun)]
@@ -109,8 +109,8 @@ def test_what_was_acknowledged_early_is_repeated_as_soon_as_a_sender_would() -> 
     talk.later(REPEAT_AFTER - 0.01)
     assert own(talk) == []
     talk.later(0.01 + SOON)
-    ((at, repeated),) = own(talk)
-    assert (at, repeated[:7]) == (0, b"PORT 20")
+    ((at, offloaded),) = own(talk)
+    assert (at, offloaded[:7]) == (0, b"PORT 20")
 
 
 @pytest.mark.row("A-23", "A-28")
@@ -240,15 +240,15 @@ def test_no_announced_segment_size_multiplies_packets_or_makes_one_that_is_too_l
     talk = Conversation(mss=mss).open()
     talk.hears(Side.OUTSIDE, 0)
     said = talk.client(b"PORT 1", window=60000)
-    assert said.why is Why.HELD
+    assert said.reason is Reason.HELD
     data = b"x" * 1300
     outcome = talk.client(data)
     assert len(outcome.verdict.packets) <= 2 + len(data) // 48
     for _ in range(30):
         outcome = talk.client(b"y" * 1400)
         assert len(outcome.verdict.packets) <= 2 + 10_000 // 48
-    assert outcome.why is Why.TRANSLATED
-    assert talk.engine.counts[Why.FAULT] == 0
+    assert outcome.reason is Reason.TRANSLATED
+    assert talk.engine.counts[Reason.FAULT] == 0
 
 
 @pytest.mark.row("A-39")
@@ -258,7 +258,7 @@ def test_a_run_longer_than_a_packet_can_be_is_cut() -> None:
     for at in range(1, 69_000, 1400):
         talk.send(Side.INSIDE, b"x" * 1400, at)
     outcome = talk.client(b"x", at=0)
-    assert outcome.why is Why.TRANSLATED
+    assert outcome.reason is Reason.TRANSLATED
     assert max(len(packet.data) for packet in outcome.verdict.packets) <= 65535
     assert len(outcome.payload) > 65535
 
@@ -269,7 +269,7 @@ def test_nothing_is_kept_of_a_connection_whose_handshake_is_not_complete() -> No
     talk.send(Side.INSIDE, b"", -1, flags=0x02)
     for at in range(0, 60_000, 1000):
         talk.send(Side.INSIDE, b"x" * 1000, at)
-    assert talk.engine.life.memory.used == 0
+    assert talk.engine.manager.memory.used == 0
 
 
 @pytest.mark.row("A-16", "A-21")
@@ -278,10 +278,10 @@ def test_streams_of_one_host_take_its_share_and_no_more() -> None:
     talk = Conversation(policy(limits=limits)).open()
     for at in range(1, 30_000, 1000):
         talk.send(Side.INSIDE, b"x" * 1000, at)
-    memory = talk.engine.life.memory
+    memory = talk.engine.manager.memory
     assert 9_000 <= memory.used <= 10_000
     refused = talk.send(Side.INSIDE, b"x" * 1000, 31_001)
-    assert refused.why is Why.STREAM_LIMIT
+    assert refused.reason is Reason.STREAM_LIMIT
     flow = talk.flow
     talk.engine.close(flow.id, talk.now)
     assert memory.used == 0
@@ -319,7 +319,7 @@ def test_what_its_receiver_has_acknowledged_is_no_gap_to_wait_for(twice: bool) -
     if twice:
         talk.said[Side.OUTSIDE] = 40  # what the server said is missing too
     talk.said[Side.INSIDE] = 20  # 20 bytes are missing
-    assert talk.client(b"NOOP\r\n").why is Why.HELD
+    assert talk.client(b"NOOP\r\n").reason is Reason.HELD
     talk.hears(Side.OUTSIDE, 26)
     if twice:
         talk.hears(Side.OUTSIDE, 26)
@@ -354,7 +354,7 @@ def test_lines_beyond_what_a_host_may_have_looked_at_are_left_to_tcp() -> None:
     talk = Conversation(policy(limits=limits)).open()
     burst = b"NOOP\r\n" * 200
     assert talk.client(burst).payload == b"NOOP\r\n" * 100
-    assert talk.client(b"NOOP\r\n", at=600).why is Why.WORK_LIMIT
+    assert talk.client(b"NOOP\r\n", at=600).reason is Reason.WORK_LIMIT
     talk.later(0.5)
     assert len(talk.client(burst[600:], at=600).payload) == 6 * 50
     talk.later(10)
@@ -365,12 +365,12 @@ def test_lines_that_announce_flows_cost_more_of_what_a_host_may_have_done() -> N
     limits = replace(Limits(), lines_per_host=100)
     talk = Conversation(policy(limits=limits)).open()
     for _ in range(9):
-        assert talk.client(PORT).why is Why.TRANSLATED
+        assert talk.client(PORT).reason is Reason.TRANSLATED
     talk.client(PORT)
     at = talk.said[Side.INSIDE]
-    assert talk.client(PORT).why is Why.WORK_LIMIT
+    assert talk.client(PORT).reason is Reason.WORK_LIMIT
     talk.later(1)
-    assert talk.client(PORT, at=at).why is Why.TRANSLATED
+    assert talk.client(PORT, at=at).reason is Reason.TRANSLATED
 
 
 @pytest.mark.row("A-16")
@@ -394,7 +394,7 @@ def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> No
     """Counted in steps of the interpreter, not in time."""
     import sys
 
-    from ipmasq.core.door import Speaker
+    from ipmasq.core.helper import Speaker
     from tests.helpers.playbook import Talk
 
     def steps(pending: int) -> int:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from fuzz.targets.connection import USE, Crossing
-from ipmasq.core.door import TCP, Door, Helper, Speaker
+from ipmasq.core.helper import TCP, Helper, HelperContext, Speaker
 from ipmasq.core.policy import HelperUse
 from ipmasq.wire import tcp
 from ipmasq.wire.addresses import Endpoint
@@ -27,10 +27,10 @@ class Hasty(Helper):
 
     name, ports, orthogonal = "hasty", (21,), True
 
-    def on_line(self, line: bytes, door: Door) -> None:
-        place = Endpoint(door.endpoint(CLIENT).address, 2000)
-        assert door.expect(place) == door.expect(place)
-        door.refuse("as it likes")
+    def on_line(self, line: bytes, context: HelperContext) -> None:
+        place = Endpoint(context.endpoint(CLIENT).address, 2000)
+        assert context.expect(place) == context.expect(place)
+        context.refuse("as it likes")
 
 
 class Forgetful(Helper):
@@ -38,9 +38,9 @@ class Forgetful(Helper):
 
     name, ports, orthogonal = "forgetful", (21,), True
 
-    def on_line(self, line: bytes, door: Door) -> None:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
         for port in line[:-2]:
-            door.expect(Endpoint(door.endpoint(CLIENT).address, 2000 + port))
+            context.expect(Endpoint(context.endpoint(CLIENT).address, 2000 + port))
 
 
 class Talk:

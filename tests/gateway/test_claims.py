@@ -83,7 +83,7 @@ def test_a_forwarded_port_is_claimed_until_the_last_flow_by_it_ends() -> None:
     (web,) = [each for each in engine.claims() if each.ports == PortRange(8080, 8080)]
 
     def follow() -> tuple[Claim, ...]:
-        departed.follow(engine.claims(), [engine.policy.ports], engine.life)
+        departed.follow(engine.claims(), [engine.policy.ports], engine.manager)
         return departed.claims
 
     assert follow() == ()

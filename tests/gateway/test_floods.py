@@ -8,19 +8,19 @@ import pytest
 from ipmasq.core.side import Side
 from ipmasq.gateway.floods import EVERY, Floods
 from ipmasq.planes.ebpf.layout import Account
-from ipmasq.planes.ebpf.police import Debtor
+from ipmasq.planes.ebpf.policer import Offender
 
 
 class Plane:
     """What a fast path says of its police."""
 
     def __init__(self) -> None:
-        self.debts: list[Debtor] = []
+        self.debts: list[Offender] = []
 
     def dropped(self) -> dict[tuple[Side, Account], int]:
         return {(Side.INSIDE, Account.OPENINGS): sum(each.dropped for each in self.debts)}
 
-    def debtors(self) -> Iterator[Debtor]:
+    def offenders(self) -> Iterator[Offender]:
         return iter(self.debts)
 
 
@@ -40,15 +40,15 @@ def test_the_operator_is_told_who_sends_most_and_not_too_often(
     assert said(caplog) == []
     host = bytes((10, 0, 0, 3))
     plane.debts = [
-        Debtor(Side.INSIDE, Account.OPENINGS, host, 70),
-        Debtor(Side.OUTSIDE, Account.STRANGERS, None, 30),
+        Offender(Side.INSIDE, Account.OPENINGS, host, 70),
+        Offender(Side.OUTSIDE, Account.UNTRACKED, None, 30),
     ]
     floods.look(2.0)
     assert said(caplog) == [
         "100 packets dropped before the engine; most of them: 10.0.0.3, "
-        "more packets without a flow from an inside host than limits.openings_per_host"
+        "more packets without a flow from an inside host than limits.untracked_pps_per_host"
     ]
-    plane.debts[1] = Debtor(Side.OUTSIDE, Account.STRANGERS, None, 35)
+    plane.debts[1] = Offender(Side.OUTSIDE, Account.UNTRACKED, None, 35)
     floods.look(3.0)
     assert said(caplog) == []
     floods.look(2.0 + EVERY)

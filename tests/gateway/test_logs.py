@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from ipmasq.core import events
-from ipmasq.core.door import Speaker
+from ipmasq.core.helper import Speaker
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.gateway import logs
 from ipmasq.gateway.logs import Json, Plain, Quiet, Writer, log
 from ipmasq.wire.addresses import Address, Endpoint, to_address
@@ -87,7 +87,7 @@ def test_hosts_are_forgotten_with_their_flows() -> None:
     write = Writer(lambda flow: None)
     write(watched(1, HOST))
     assert write._hosts == {1: HOST}
-    write([events.FlowClosed(0.0, 1, events.Why.IDLE, 0, 0, 0, 0)])
+    write([events.FlowClosed(0.0, 1, events.Reason.IDLE, 0, 0, 0, 0)])
     assert write._hosts == {}
 
 
@@ -164,8 +164,8 @@ def test_each_host_that_is_refused_something_is_warned_of(written: Written):
     """And a second time within the minute only for another reason."""
     write = Writer(lambda flow: None)
     for host in (HOST, OTHER):
-        for why in (Why.PORT_LIMIT, Why.NO_PORTS):
-            write([events.LimitReached(0.0, why, host, 17, 20, 1)])
+        for reason in (Reason.PORT_LIMIT, Reason.NO_PORTS):
+            write([events.LimitReached(0.0, reason, host, 17, 20, 1)])
     write([events.LimitNeared(0.0, "ports", None, PUBLIC.address, 6, 80, 100)])
     assert len(written.lines) == 5
     assert "host 10.0.0.2 has all of its 20 UDP ports" in written.lines[0]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scapy.all import ARP, DNS, DNSQR, ICMP, IP, TCP, UDP, Ether, raw
 
 from ipmasq.core.policy import Forward, HelperUse, Policy, PortRange
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 from ipmasq.gateway.replay import Summary, replay
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.planes.pcap import NOT_IP, ByInterface, Sides
@@ -133,7 +133,7 @@ def test_an_active_transfer_captured_inside_is_what_it_would_have_been_behind_th
     summary, records, _ = active_ftp().replay()
     out = [p for p in packets(records) if p.dst == SERVER]
     back = [p for p in packets(records) if p.dst == CLIENT]
-    assert summary.reasons == {Why.TRANSLATED: summary.packets}
+    assert summary.reasons == {Reason.TRANSLATED: summary.packets}
     assert (summary.flows, summary.rewrites, summary.expectations, summary.met) == (2, 1, 1, 1)
     assert (summary.refused, summary.failed, summary.damage) == (0, 0, "")
     assert {p.src for p in out} == {GATEWAY}
@@ -187,8 +187,8 @@ def test_without_the_helper_nothing_is_rewritten_and_the_data_connection_is_refu
     )
     assert (summary.rewrites, summary.expectations) == (0, 0)
     dropped = [r for r in records if said(r).startswith("dropped")]
-    assert len(dropped) == summary.reasons[Why.UNSOLICITED] + summary.reasons[Why.NO_FLOW] > 0
-    assert Why.UNSOLICITED.sentence in said(dropped[0])
+    assert len(dropped) == summary.reasons[Reason.UNSOLICITED] + summary.reasons[Reason.NO_FLOW] > 0
+    assert Reason.UNSOLICITED.sentence in said(dropped[0])
 
 
 def test_a_server_published_by_a_forward_announces_its_public_endpoint() -> None:
@@ -204,7 +204,7 @@ def test_a_server_published_by_a_forward_announces_its_public_endpoint() -> None
         POLICY.inside, POLICY.public, POLICY.own, forwards=(forward,), helpers=POLICY.helpers
     )
     summary, records, _ = tape.replay(policy)
-    assert summary.reasons == {Why.TRANSLATED: summary.packets}
+    assert summary.reasons == {Reason.TRANSLATED: summary.packets}
     assert (summary.rewrites, summary.met) == (1, 1)
     assert {p.src for p in packets(records) if p.dst == remote} == {GATEWAY}
     assert_checksums(records)
@@ -223,7 +223,7 @@ def test_unfinished_checksums_leave_finished() -> None:
         tape.add(bytes(frame))
     summary, records, _ = tape.replay()
     assert summary.unfinished == 2
-    assert summary.reasons[Why.TRANSLATED] == 2
+    assert summary.reasons[Reason.TRANSLATED] == 2
     assert all("checksum was unfinished" in said(record) for record in records)
     assert_checksums(records)
 
@@ -240,7 +240,7 @@ def test_an_answer_with_an_unfinished_checksum_is_taken_as_addressed_to_the_publ
     tape.add(bytes(frame))
     summary, records, _ = tape.replay()
     assert (summary.unfinished, summary.readdressed) == (1, 1)
-    assert summary.reasons == {Why.TRANSLATED: 2}
+    assert summary.reasons == {Reason.TRANSLATED: 2}
     assert_checksums(records)
 
 
@@ -282,7 +282,7 @@ def test_an_echo_captured_inside_comes_back() -> None:
     tape.add(IP(src=CLIENT, dst=SERVER) / ICMP(type=8, id=77) / b"ping")
     tape.add(IP(src=SERVER, dst=CLIENT) / ICMP(type=0, id=77) / b"ping")
     summary, records, _ = tape.replay()
-    assert summary.reasons == {Why.TRANSLATED: 2}
+    assert summary.reasons == {Reason.TRANSLATED: 2}
     asked, answered = packets(records)
     assert (asked.src, answered.dst, answered[ICMP].id) == (GATEWAY, CLIENT, 77)
     assert_checksums(records)
@@ -296,9 +296,9 @@ def test_what_the_gateway_does_not_see_is_copied_with_its_reason() -> None:
     summary, (copied, dropped), _ = tape.replay()
     assert copied.data == raw(arp)
     assert said(copied) == f"not shown to the gateway: it {NOT_IP}"
-    assert said(dropped).startswith(f"dropped: {Why.MARTIAN.sentence}")
+    assert said(dropped).startswith(f"dropped: {Reason.MARTIAN.sentence}")
     assert summary.copied == {NOT_IP: 1}
-    assert summary.reasons == {Why.MARTIAN: 1}
+    assert summary.reasons == {Reason.MARTIAN: 1}
 
 
 def test_time_is_the_captures_own() -> None:
@@ -308,7 +308,7 @@ def test_time_is_the_captures_own() -> None:
         tape.add(IP(src=CLIENT, dst=SERVER) / UDP(sport=5000, dport=53))
         tape.add(IP(src=CLIENT, dst=SERVER) / UDP(sport=5000, dport=53), after=minutes * 60)
         summary, (_, later), _ = tape.replay()
-        assert ("before this packet: flow 1 ended: " + Why.IDLE.sentence in said(later)) is gone
+        assert ("before this packet: flow 1 ended: " + Reason.IDLE.sentence in said(later)) is gone
         assert summary.flows == (2 if gone else 1)
         assert summary.seconds == minutes * 60
 
@@ -318,7 +318,7 @@ def test_a_capture_that_steps_back_in_time_is_replayed() -> None:
     for after in (0, 5, -4):
         tape.add(IP(src=CLIENT, dst=SERVER) / UDP(sport=5000, dport=53), after=after)
     summary, records, _ = tape.replay()
-    assert summary.reasons == {Why.TRANSLATED: 3}
+    assert summary.reasons == {Reason.TRANSLATED: 3}
     assert summary.seconds == 5
     assert records[2].at == START + NANOSECONDS
 
@@ -330,7 +330,7 @@ def test_sides_can_be_told_by_interface() -> None:
     tape.add(IP(src="10.0.0.3", dst=GATEWAY) / UDP(sport=5000, dport=53), wan)
     summary, (sent, spoofed), _ = tape.replay(sides=ByInterface(("lan0",), ("wan0",)))
     assert (sent.interface.name, spoofed.interface.name) == ("wan0", "wan0")
-    assert summary.reasons == {Why.TRANSLATED: 1, Why.SPOOFED: 1}
+    assert summary.reasons == {Reason.TRANSLATED: 1, Reason.SPOOFED: 1}
 
 
 def test_a_split_command_is_held_and_leaves_whole() -> None:
@@ -368,7 +368,7 @@ def test_no_packet_however_odd_stops_a_replay(data: st.DataObject) -> None:
         tape.add(bytes(frame[: data.draw(st.integers(20, 200))]))
     summary, records, _ = tape.replay()
     assert summary.packets == sum(summary.reasons.values()) + sum(summary.copied.values())
-    assert len(records) >= summary.packets - summary.reasons[Why.TRANSLATED]
+    assert len(records) >= summary.packets - summary.reasons[Reason.TRANSLATED]
     assert all(record.comments for record in records)
 
 

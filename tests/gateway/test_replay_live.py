@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from ipmasq.core.policy import HelperUse, Policy
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 from ipmasq.gateway.replay import replay
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import to_address, to_network
@@ -123,7 +123,7 @@ def test_a_transfer_captured_on_the_sending_host_leaves_with_every_checksum_righ
     with path.open("rb") as source:
         summary = replay(source, target, POLICY)
     assert summary.damage == ""
-    assert set(summary.reasons) == {Why.TRANSLATED}
+    assert set(summary.reasons) == {Reason.TRANSLATED}
     assert summary.unfinished > 5
     assert (summary.flows, summary.rewrites, summary.met) == (2, 1, 1)
     out = tmp_path / "out.pcapng"

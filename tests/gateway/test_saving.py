@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> File:
 
 def helper(name: str) -> str:
     return (
-        "from ipmasq.core.door import Helper\n"
+        "from ipmasq.core.helper import Helper\n"
         f"class It(Helper):\n    name, ports = '{name}', ({len(name)},)\n"
     )
 

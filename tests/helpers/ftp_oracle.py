@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import ftplib
 
-from ipmasq.core.door import Helper, Speaker
+from ipmasq.core.helper import Helper, Speaker
 from ipmasq.wire.addresses import Endpoint, to_address
 from tests.helpers.playbook import Heard, Talk
 
@@ -71,7 +71,7 @@ def check_awaited(before: Helper, speaker: Speaker, heard: Heard) -> None:
     """`before`: the helper as it was. It must have awaited every beginning of a line that it changes."""
     if heard.after != heard.line:
         for end in range(len(heard.line) - 1):
-            assert before.awaits(speaker, heard.line[:end]), heard.line[:end]
+            assert before.may_rewrite(speaker, heard.line[:end]), heard.line[:end]
 
 
 def _is_transfer(heard: Heard) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-from ipmasq.core.door import ANYWHERE, TCP, Door, Helper, Speaker
+from ipmasq.core.helper import ANYWHERE, TCP, Helper, HelperContext, Speaker
 from ipmasq.wire.addresses import Address, Endpoint, to_address
 
 CLIENT, SERVER = Speaker.CLIENT, Speaker.SERVER
@@ -63,8 +63,8 @@ class Ends:
         return (PUBLIC if len(address) == 4 else PUBLIC_V6)[speaker]
 
 
-class ScriptedDoor(Door):
-    """The door for one line: the contract of `ipmasq.core.door`, without a gateway behind it."""
+class ScriptedDoor(HelperContext):
+    """The door for one line: the contract of `ipmasq.core.helper`, without a gateway behind it."""
 
     def __init__(self, speaker: Speaker, ends: Ends, line: bytes, passed: int) -> None:
         self.speaker = speaker
@@ -227,16 +227,18 @@ class Talk:
     def _hold_or_pass(self, speaker: Speaker, said: _Direction) -> None:
         said.unseen |= len(said.line) > self.helper.max_line
         looks = said.line and not said.unseen and not self.stopped
-        if not looks or not self.helper.awaits(speaker, bytes(said.line)):
+        if not looks or not self.helper.may_rewrite(speaker, bytes(said.line)):
             said.passed = len(said.line)
         said.held = max(said.held, len(said.line) - said.passed)
 
     def _hear(self, speaker: Speaker, said: _Direction, line: bytes) -> Heard:
         if self.stopped or said.unseen or len(line) > self.helper.max_line:
             return Heard(line, line, stopped=self.stopped, held=said.held)
-        door = ScriptedDoor(speaker, self.ends, line, said.passed)
-        self.helper.on_line(line, door)
-        if door.refusals:
-            return Heard(line, line, refusals=tuple(door.refusals), held=said.held)
-        self.stopped = door.stopped
-        return Heard(line, door.edited(), tuple(door.opened), stopped=door.stopped, held=said.held)
+        context = ScriptedDoor(speaker, self.ends, line, said.passed)
+        self.helper.on_line(line, context)
+        if context.refusals:
+            return Heard(line, line, refusals=tuple(context.refusals), held=said.held)
+        self.stopped = context.stopped
+        return Heard(
+            line, context.edited(), tuple(context.opened), stopped=context.stopped, held=said.held
+        )

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ipmasq.config.helpers import in_file, use
 from ipmasq.config.model import HelperTable
-from ipmasq.core.door import UDP, Helper, Speaker
 from ipmasq.core.events import HelperFailed
+from ipmasq.core.helper import UDP, Helper, Speaker
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import conversation
 from tests.conformance.conversation import Conversation

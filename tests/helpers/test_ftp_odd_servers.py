@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.door import Speaker
+from ipmasq.core.helper import Speaker
 from ipmasq.helpers.ftp import Ftp
 from tests.helpers.playbook import Talk
 

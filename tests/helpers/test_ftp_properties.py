@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.door import Speaker
+from ipmasq.core.helper import Speaker
 from ipmasq.helpers.ftp import Ftp
 from tests.helpers.ftp_oracle import check, skip_telnet
 from tests.helpers.ftp_talk import Bytes, converse
@@ -92,5 +92,5 @@ def test_asking_whether_a_line_is_awaited_changes_nothing(data, partial):
     helper = converse(Bytes(data), lines=6).helper
     before = repr(vars(helper))
     for speaker in Speaker:
-        helper.awaits(speaker, partial)
+        helper.may_rewrite(speaker, partial)
     assert repr(vars(helper)) == before

@@ -77,7 +77,7 @@ class Gateway:
         """Packets that the fast path has forwarded since the start, counted once a second;
         0 where there is no fast path."""
         stats = {row["reason"]: row["packets"] for row in self.rows("stats")}
-        return int(stats.get("repeated", 0))
+        return int(stats.get("offloaded", 0))
 
     def memory(self) -> int:
         """Resident bytes of the process."""

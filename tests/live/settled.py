@@ -68,4 +68,4 @@ def by_xdp(left: dict[str, int]) -> int:
         sum(packets for name, packets in left.items() if name.startswith(hook))
         for hook in ("xdp.", "tc.")
     )
-    return left["repeated"] - (passed - left_by_tc)
+    return left["offloaded"] - (passed - left_by_tc)

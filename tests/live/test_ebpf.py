@@ -47,7 +47,7 @@ def test_an_established_connection_goes_by_in_the_kernel(fast: Running, network:
     facts = fast.ask()
     assert facts["plane"].startswith("ebpf")
     assert facts["fast"] > 10 * facts["slow"]
-    assert facts["left"]["repeated"] == facts["fast"]
+    assert facts["left"]["offloaded"] == facts["fast"]
     assert facts["left"]["tc.flags"] >= 4
     assert fast.stop() == ""
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from ipmasq.planes.ebpf.layout import LEASE, TIME_SHIFT
+from ipmasq.planes.ebpf.layout import HEARTBEAT_TIMEOUT, TIME_SHIFT
 from tests.live.conftest import PUBLIC, REMOTE, Network, Running, run
 from tests.live.settled import settled
 from tests.live.test_ebpf import transfer
@@ -20,7 +20,7 @@ from tests.live.test_tun import PATIENCE, eventually, tcp_server, tcp_talk
 pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
-LEASE_SECONDS = LEASE * (1 << TIME_SHIFT) / 1e9
+LEASE_SECONDS = HEARTBEAT_TIMEOUT * (1 << TIME_SHIFT) / 1e9
 
 
 def filters(network: Network) -> str:

@@ -23,7 +23,7 @@ outside = "go"
 """
 
 HELPER = '''
-from ipmasq.core.door import Door, Helper
+from ipmasq.core.helper import Door, Helper
 
 class Finger(Helper):
     name = "finger"

@@ -91,7 +91,9 @@ def test_a_control_connection_goes_on_while_others_flood_the_gateway(
 ) -> None:
     network.ip("in", f"addr add {FLOODER}/24 dev eth")
     running = gateway(
-        plane="ebpf-tc", ftp=True, limits={"openings_per_host": FEWEST, "openings_per_side": FEWEST}
+        plane="ebpf-tc",
+        ftp=True,
+        limits={"untracked_pps_per_host": FEWEST, "untracked_pps_per_side": FEWEST},
     )
     make, to = (from_inside, REMOTE) if side == "in" else (from_outside, PUBLIC)
     with tcp_server(network, "out", REMOTE, 21) as listening:
@@ -116,7 +118,9 @@ def test_a_control_connection_goes_on_while_others_flood_the_gateway(
 def test_what_belongs_to_flows_is_known_as_soon_as_they_are_opened(
     network: Network, gateway: Start
 ) -> None:
-    running = gateway(plane="ebpf-tc", limits={"openings_per_host": 1, "openings_per_side": 4})
+    running = gateway(
+        plane="ebpf-tc", limits={"untracked_pps_per_host": 1, "untracked_pps_per_side": 4}
+    )
     with tcp_server(network, "out", REMOTE, 5000) as server, network.at("in"):
         client = socket.create_connection((REMOTE, 5000), 5)
         with client, server.accept()[0] as accepted:

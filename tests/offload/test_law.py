@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ipmasq.core.events import Event, FlowClosed, FlowUnsettled
-from ipmasq.core.repeat import Repeated
+from ipmasq.core.events import Event, FlowClosed, FlowNotOffloadable
+from ipmasq.core.offloading import Rewrite
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.ebpf.table import NOWHERE, Position
 from tests.conformance.packets import RST, SYN
@@ -22,15 +22,15 @@ from tests.planes.ebpf.model import Model
 class Anything(RuleBasedStateMachine):
     def __init__(self, fast: FastPath | None = None) -> None:
         super().__init__()
-        self.turmoil = Doubled(Two(fast or Model(), Random(2)))
+        self.stress = Doubled(Two(fast or Model(), Random(2)))
 
     @invariant()
     def both_know_the_same(self) -> None:
-        self.turmoil.check()
+        self.stress.check()
 
     @rule(data=st.data(), event=st.sampled_from(EVENTS))
     def something_happens(self, data: st.DataObject, event) -> None:
-        event(self.turmoil, lambda n: data.draw(st.integers(0, n - 1)))
+        event(self.stress, lambda n: data.draw(st.integers(0, n - 1)))
 
 
 class TestAnything(Anything.TestCase):
@@ -68,20 +68,20 @@ class CountsNothing(Model):
 
 
 class FinishesPartialChecksums(Model):
-    def _checksum(self, data: bytearray, before: bytes, wire: bytes, partial: bool) -> None:
-        super()._checksum(data, before, wire, False)
+    def _checksum(self, data: bytearray, before: bytes, rewrite: bytes, partial: bool) -> None:
+        super()._checksum(data, before, rewrite, False)
 
 
 class SumsWhatHadNoSum(Model):
-    def _checksum(self, data: bytearray, before: bytes, wire: bytes, partial: bool) -> None:
+    def _checksum(self, data: bytearray, before: bytes, rewrite: bytes, partial: bool) -> None:
         if data[9] == 17 and data[26:28] == b"\0\0":
             data[26:28] = b"\0\1"
-        super()._checksum(data, before, wire, partial)
+        super()._checksum(data, before, rewrite, partial)
 
 
 class RepeatsWhatIsOnlyKnown(Model):
-    def repeat(self, place: int, position: Position | None) -> None:
-        super().repeat(place, position or NOWHERE)
+    def offload(self, slot: int, position: Position | None) -> None:
+        super().offload(slot, position or NOWHERE)
 
 
 class BelievesAnything(Model):
@@ -100,8 +100,8 @@ class TakesPlacesBack(Model):
 
 
 class BeginsNowhere(Model):
-    def move(self, place: int, position: Position) -> None:
-        super().move(place, NOWHERE)
+    def move(self, slot: int, position: Position) -> None:
+        super().move(slot, NOWHERE)
 
 
 class NeverCatchesUp(Offload):
@@ -111,23 +111,23 @@ class NeverCatchesUp(Offload):
 
 class IgnoresClosing(Offload):
     def listen(self, happened: Sequence[Event]) -> None:
-        super().listen([e for e in happened if not isinstance(e, FlowUnsettled)])
+        super().listen([e for e in happened if not isinstance(e, FlowNotOffloadable)])
 
 
 class LeavesStaleEntries(Offload):
     def listen(self, happened: Sequence[Event]) -> None:
-        super().listen([e for e in happened if not isinstance(e, FlowClosed | FlowUnsettled)])
+        super().listen([e for e in happened if not isinstance(e, FlowClosed | FlowNotOffloadable)])
 
 
 class AnswersNobody(Offload):
-    def ask(self, flow: int) -> None:
+    def sync_counters(self, flow: int) -> None:
         pass
 
 
 class SwapsTheReply(Offload):
-    def _insert(self, half: Repeated, repeated: bool) -> int | None:
-        forth, _ = self._engine.halves(self.entering)
-        return super()._insert(half._replace(wire=forth.wire), repeated)
+    def _insert(self, half: Rewrite, offloaded: bool) -> int | None:
+        original, _ = self._engine.halves(self.entering)
+        return super()._insert(half._replace(rewrite=original.rewrite), offloaded)
 
     def _enter(self, flow: int, settled: bool) -> None:
         self.entering = flow

@@ -10,7 +10,7 @@ from ipmasq.offload.offload import Offload
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.conformance.packets import ACK, SYN, TCP
-from tests.core.turmoil import INNER, OUTER, POLICY
+from tests.core.stress import INNER, OUTER, POLICY
 from tests.planes.ebpf.model import Model
 
 OPTIONS = b"\1\1\1\0"
@@ -51,7 +51,7 @@ class Conversation:
     def known(self) -> int:
         """The end of what the client said, as the fast path has it."""
         [flow] = self.offload.numbers()
-        return self.path.read(self.offload._entries[flow].forth).end
+        return self.path.read(self.offload._entries[flow].original).end
 
 
 def test_what_the_engine_has_heard_meanwhile_the_fast_path_knows() -> None:
@@ -68,8 +68,8 @@ def test_what_the_engine_has_heard_meanwhile_the_fast_path_knows() -> None:
     assert talk.path.forward(talk.segment(), Side.INSIDE, talk.now) is not None
     talk.offload.refresh()
     [flow] = talk.engine.table.flows.values()
-    assert flow.forth.end == talk.said
-    assert flow.seen > talk.now - 1
+    assert flow.original.end == talk.said
+    assert flow.last_seen > talk.now - 1
 
 
 def test_what_has_gone_by_since_the_engine_asked_is_newer_than_what_it_heard() -> None:
@@ -82,7 +82,7 @@ def test_what_has_gone_by_since_the_engine_asked_is_newer_than_what_it_heard() -
     assert talk.known == talk.said
     talk.offload.refresh()
     [flow] = talk.engine.table.flows.values()
-    assert flow.forth.end == talk.said
+    assert flow.original.end == talk.said
 
 
 def test_what_nobody_believes_leaves_both_where_they_were() -> None:
@@ -91,5 +91,5 @@ def test_what_nobody_believes_leaves_both_where_they_were() -> None:
     assert talk.path.forward(blind, Side.INSIDE, talk.now) is not None
     talk.offload.refresh()
     [flow] = talk.engine.table.flows.values()
-    assert talk.known == flow.forth.end == talk.said
-    assert flow.forth.packets == 2
+    assert talk.known == flow.original.end == talk.said
+    assert flow.original.packets == 2

@@ -1,7 +1,7 @@
 """The law (DESIGN, 5): the same packets through the engine alone, and through a fast path with an engine
 behind it, give the same bytes; and afterwards both engines know the same.
 
-`Two` stands where `Turmoil` expects an engine: all that happens, happens to both.
+`Two` stands where `Stress` expects an engine: all that happens, happens to both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Protocol
 
 from ipmasq.core.engine import Engine, Verdict
-from ipmasq.core.events import Event, FlowSettled
+from ipmasq.core.events import Event, FlowOffloadable
 from ipmasq.core.side import Side
 from ipmasq.offload.offload import Offload
 from ipmasq.planes.ebpf.table import Repeater
@@ -21,7 +21,7 @@ from ipmasq.wire.checksum import pseudo_header_sum
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, UDP, URG
-from tests.core.turmoil import POLICY, Choose, Turmoil
+from tests.core.stress import POLICY, Choose, Stress
 
 UNIT = 2 * 2**20 / 1e9
 """How exactly the fast path knows when."""
@@ -57,7 +57,7 @@ class Two:
         assert sent == expected, f"{data.hex()}: {sent} instead of {expected}"
         if not packet.partial:
             return alone
-        return Verdict(alone.why, ())  # its checksum is not finished: nobody shall look at it
+        return Verdict(alone.reason, ())  # its checksum is not finished: nobody shall look at it
 
     def _helped(self, data: bytes, partial: bool, side: Side, now: float) -> list[bytes]:
         # A corrupt header is the receiving kernel's to drop; here, it is the engine's.
@@ -101,7 +101,7 @@ class Two:
         """What must be forgotten is told at once. That a flow has settled may be heard late."""
         if self.helped.is_pressing or self.whim.randrange(3):
             happened = [*self._late, *self.helped.events()]
-            settled = [event for event in happened if isinstance(event, FlowSettled)]
+            settled = [event for event in happened if isinstance(event, FlowOffloadable)]
             self._late = [event for event in settled if not self.whim.randrange(3)]
             self.offload.listen([event for event in happened if event not in self._late])
 
@@ -134,13 +134,13 @@ class Two:
         seen = {view.id: view for view in self.helped.flows()}
         for view in self.alone.flows():
             other = seen.pop(view.id)
-            assert isclose(view.seen, other.seen, abs_tol=UNIT), f"{view} and {other}"
+            assert isclose(view.last_seen, other.last_seen, abs_tol=UNIT), f"{view} and {other}"
             assert isclose(view.expires, other.expires, abs_tol=UNIT), f"{view} and {other}"
             assert _facts(view) == _facts(other), f"{_facts(view)} and {_facts(other)}"
         assert not seen, f"{self.now}: {seen}"
         for flow, mine in self.alone.table.flows.items():
             other = self.helped.table.flows[flow]
-            for half, twin in ((mine.forth, other.forth), (mine.back, other.back)):
+            for half, twin in ((mine.original, other.original), (mine.reply, other.reply)):
                 assert (half.end, half.acknowledged) == (twin.end, twin.acknowledged)
 
     def __getattr__(self, name: str) -> Any:
@@ -174,7 +174,7 @@ def _facts(view: Any) -> tuple[Any, ...]:
     return tuple(getattr(view, name) for name in names)
 
 
-class Doubled(Turmoil):
+class Doubled(Stress):
     def __init__(self, two: Two) -> None:
         super().__init__()
         self.two = two
@@ -191,12 +191,12 @@ class Doubled(Turmoil):
 
     def traffic(self, choose: Choose) -> None:
         """A packet of a settled flow, most of them ordinary ones."""
-        settled = [flow for flow in self.two.alone.table.flows.values() if flow.settled]
+        settled = [flow for flow in self.two.alone.table.flows.values() if flow.offloadable]
         if not settled:
             return
         flow = settled[choose(len(settled))]
-        half = (flow.forth, flow.back)[choose(2)]
-        key = half.key
+        half = (flow.original, flow.reply)[choose(2)]
+        key = half.match
         sport, dport = int.from_bytes(key[8:10], "big"), int.from_bytes(key[10:], "big")
         ends = key[:4], sport, key[4:8], dport
         odd = (
@@ -226,12 +226,12 @@ class Doubled(Turmoil):
         self.two.make_partial = False
 
 
-EVENTS = (*Turmoil.EVENTS, Doubled.traffic, Doubled.partial_traffic)
+EVENTS = (*Stress.EVENTS, Doubled.traffic, Doubled.partial_traffic)
 
 
 def live(two: Two, seed: int, steps: int) -> Doubled:
     """A life in which mostly packets happen. Raises AssertionError if the law is broken."""
-    turmoil, chance = Doubled(two), Random(seed)
+    stress, chance = Doubled(two), Random(seed)
     for step in range(steps):
         kind = chance.randrange(300)
         if kind < len(EVENTS):
@@ -240,7 +240,7 @@ def live(two: Two, seed: int, steps: int) -> Doubled:
             event = EVENTS[kind // 2 % 8]
         else:
             event = EVENTS[-1 - (kind % 8 == 0)]
-        event(turmoil, chance.randrange)
+        event(stress, chance.randrange)
         if step % 10 == 0:
-            turmoil.check()
-    return turmoil
+            stress.check()
+    return stress

@@ -41,7 +41,7 @@ def network() -> Iterator[Network]:
 def gateway(network: Network, directory: Path) -> Iterator[FaultPlane]:
     inside = to_network("10.0.0.0/24")
     public = to_address(PUBLIC)
-    policy = Policy((inside,), (public,), frozenset({public}), hop=TunPlane.hop)
+    policy = Policy((inside,), (public,), frozenset({public}), ttl_delta=TunPlane.ttl_delta)
     engine = Engine(policy, Random(1).randrange, time.monotonic())
     tun = TunPlane("go", ("gi",), (inside,), directory)
     plane = FaultPlane(tun, dict.fromkeys(Side, WEATHER), Random(1), time.monotonic)

@@ -25,8 +25,8 @@ from ipmasq.control.control import Control
 from ipmasq.control.server import Access
 from ipmasq.core import events
 from ipmasq.core.events import Event
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.gateway import logs
 from ipmasq.gateway.file import File
 from ipmasq.gateway.gateway import Gateway
@@ -55,8 +55,8 @@ _mallinfo.restype = MallInfo
 
 
 class Facts:
-    def __init__(self, gateway: Gateway, control: Control, weather: FaultPlane) -> None:
-        self._gateway, self._control, self._weather = gateway, control, weather
+    def __init__(self, gateway: Gateway, control: Control, impairment: FaultPlane) -> None:
+        self._gateway, self._control, self._weather = gateway, control, impairment
         self._before: tracemalloc.Snapshot | None = None
 
         self._failures: list[str] = []
@@ -98,8 +98,12 @@ class Facts:
             "heap": memory.arena + memory.hblkhd,
             "heap_used": memory.uordblks + memory.hblkhd,
             "faults": sum(t.lost + t.duplicated + t.delayed + t.corrupted for t in tallies),
-            "packets": {why.name.lower(): engine.counts[why] for why in Why if engine.counts[why]},
-            "repeated": self._gateway.offload.packets if self._gateway.offload else 0,
+            "packets": {
+                reason.name.lower(): engine.counts[reason]
+                for reason in Reason
+                if engine.counts[reason]
+            },
+            "offloaded": self._gateway.offload.packets if self._gateway.offload else 0,
         }
 
     def _diagnosis(self) -> dict[str, object]:
@@ -124,8 +128,8 @@ def main(
     logs.begin(logging.INFO, as_json=True)
     loop = Loop()
     gateway = Gateway(File(config), loop, Path(directory), plane)
-    weather = dict.fromkeys(Side, Faults(**json.loads(faults)))
-    around = FaultPlane(gateway._plane, weather, Random(int(seed)), loop.clock)
+    impairment = dict.fromkeys(Side, Faults(**json.loads(faults)))
+    around = FaultPlane(gateway._plane, impairment, Random(int(seed)), loop.clock)
     gateway._drive.plane = around
     table = load(config).config.control
     control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))

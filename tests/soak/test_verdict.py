@@ -20,7 +20,7 @@ FACTS = {
         "events": 7,
         "lost_events": 0,
         "faults": 5,
-        "repeated": 0,
+        "offloaded": 0,
     },
     "packets": {"translated": 9},
 }

@@ -106,7 +106,7 @@ def _row(job: Job, count: Count | str) -> str:
     if isinstance(count, str):
         return f"{job.name:<24}{count}"
     failed = Counter(count["failed"])
-    most = "; ".join(f"{n} {why}" for why, n in failed.most_common(3))
+    most = "; ".join(f"{n} {reason}" for reason, n in failed.most_common(3))
     size = count["bytes"] / 1e6
     return f"{job.name:<24}{count['completed']:>10}{size:>8.1f}{failed.total():>8}  {most}"
 
@@ -124,7 +124,7 @@ def _figures(samples: list[Sample], idle: tuple[Sample, Sample] | None) -> list[
         f"{min(s.descriptors for s in samples)} to {max(s.descriptors for s in samples)}",
         f"flows: {max(s.facts['flows'] for s in samples)} at most; events: {last.facts['events']}, "
         f"lost: {last.facts['lost_events']}; injected faults: {last.facts['faults']}; "
-        f"forwarded in the kernel: {last.facts['repeated']}",
+        f"forwarded in the kernel: {last.facts['offloaded']}",
         "packets: " + _counted(Counter(last.facts["packets"])),
     ]
     if idle is not None:

@@ -8,31 +8,31 @@ sides = resolve(loaded.config.gateway, here)  # interfaces for a plane
 
 from ipmasq.config.checking import check, review
 from ipmasq.config.compiled import compile
-from ipmasq.config.doubts import short_times, unhelped
-from ipmasq.config.here import UNREACHED, lacking, taken_from_host
+from ipmasq.config.host_checks import UNREACHED, lacking, taken_from_host
 from ipmasq.config.loading import Loaded, load
 from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError, Problem, Report
 from ipmasq.config.sides import Sides, resolve
-from ipmasq.config.surroundings import HostAddress, Surroundings, read_surroundings
+from ipmasq.config.surroundings import HostAddress, HostState, read_host_state
 from ipmasq.config.values import duration_text
+from ipmasq.config.warnings import short_times, unhelped
 
 __all__ = [
     "UNREACHED",
     "Config",
     "ConfigError",
     "HostAddress",
+    "HostState",
     "Loaded",
     "Problem",
     "Report",
     "Sides",
-    "Surroundings",
     "check",
     "compile",
     "duration_text",
     "lacking",
     "load",
-    "read_surroundings",
+    "read_host_state",
     "resolve",
     "review",
     "short_times",

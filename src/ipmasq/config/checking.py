@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipmasq.config.doubts import doubts, outside_every
-from ipmasq.config.here import collisions, inaccessible, local_doubts
+from ipmasq.config.host_checks import collisions, inaccessible, local_doubts
 from ipmasq.config.loading import Loaded, load
 from ipmasq.config.mistakes import Mistake
 from ipmasq.config.problems import Report, in_order
 from ipmasq.config.sides import named_networks, resolve
-from ipmasq.config.surroundings import Surroundings
+from ipmasq.config.surroundings import HostState
+from ipmasq.config.warnings import doubts, outside_every
 
 
-def check(path: Path | str, here: Surroundings | None = None) -> Report:
+def check(path: Path | str, here: HostState | None = None) -> Report:
     """Never raises. Without `here` nothing is said about the machine that it will run on."""
     return review(load(path), here)
 
 
-def review(loaded: Loaded, here: Surroundings | None = None) -> Report:
+def review(loaded: Loaded, here: HostState | None = None) -> Report:
     """The same for a file that has been read already."""
     config = loaded.config
     mistakes: list[Mistake] = []

@@ -7,13 +7,13 @@ from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError
 from ipmasq.config.public_ports import given_out
 from ipmasq.config.sides import resolve
-from ipmasq.config.surroundings import Surroundings
+from ipmasq.config.surroundings import HostState
 from ipmasq.config.tables import forward, rule, trigger
 from ipmasq.core.policy import Behaviour, Limits, Policy, Ports, Timeouts
 from ipmasq.wire.addresses import to_text
 
 
-def compile(loaded: Loaded, here: Surroundings) -> Policy:
+def compile(loaded: Loaded, here: HostState) -> Policy:
     """What the file means on this machine now. Reads nothing and runs no helper's code, so it may be
     called whenever an address has changed.
 

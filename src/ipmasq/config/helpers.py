@@ -19,7 +19,7 @@ from typing import TypeVar
 from ipmasq.config.model import Config, HelperTable
 from ipmasq.config.problems import ConfigError
 from ipmasq.config.reading import read_bytes
-from ipmasq.core.door import TCP, UDP, Helper
+from ipmasq.core.helper import TCP, UDP, Helper
 from ipmasq.core.policy import HelperUse, PortRange
 
 GROUP = "ipmasq.helpers"
@@ -156,7 +156,7 @@ def _checked(helper: object, file: Path) -> type[Helper]:
     """Raises HelperError unless it is a helper that can be made and says what it is for."""
     if not (isinstance(helper, type) and issubclass(helper, Helper) and helper is not Helper):
         text = getattr(helper, "__name__", type(helper).__name__)
-        raise HelperError(f"{file}: {text} is not a subclass of ipmasq.core.door.Helper")
+        raise HelperError(f"{file}: {text} is not a subclass of ipmasq.core.helper.Helper")
     if fault := _fault(helper):
         raise HelperError(f"{file}: class {helper.__name__}: {fault}")
     _explained(file, helper, f"class {helper.__name__} cannot be made without arguments")
@@ -195,9 +195,9 @@ def _explained(file: Path | str, act: Callable[[], Result], what: str = "") -> R
     except (Exception, SystemExit) as error:
         failure = error
     line = _line(file, failure)
-    place = f"{file}, line {line}" if line else str(file)
+    location = f"{file}, line {line}" if line else str(file)
     said = "; ".join(part.strip() for part in _said(failure).splitlines() if part.strip())
-    raise HelperError(": ".join(part for part in (place, what, said) if part)) from failure
+    raise HelperError(": ".join(part for part in (location, what, said) if part)) from failure
 
 
 def _said(failure: BaseException) -> str:

@@ -12,7 +12,10 @@ SHARES = {
     "flows_per_host": ("flows", "flows that all hosts may have together"),
     "stream_memory_per_host": ("stream_memory", "bytes that all hosts may have together"),
     "lines_per_host": ("lines", "lines that all hosts may have together"),
-    "openings_per_host": ("openings_per_side", "packets that all hosts may have together"),
+    "untracked_pps_per_host": (
+        "untracked_pps_per_side",
+        "packets that all hosts may have together",
+    ),
 }
 """What one host may have, and of what: no more than that."""
 
@@ -22,9 +25,9 @@ LEAST = {
     "stream_bytes": (16_384, "a long line, or a window of a control connection, does not fit"),
     "lines": (100, "every connection that a helper watches would wait for its lines"),
     "lines_per_host": (20, "every connection that a helper watches would wait for its lines"),
-    "flow_packets_per_host": (100, "a control connection would lose packets all the time"),
-    "openings_per_host": (20, "a web page alone opens as many connections at once"),
-    "openings_per_side": (20, "a web page alone opens as many connections at once"),
+    "tracked_pps_per_host": (100, "a control connection would lose packets all the time"),
+    "untracked_pps_per_host": (20, "a web page alone opens as many connections at once"),
+    "untracked_pps_per_side": (20, "a web page alone opens as many connections at once"),
 }
 """Below it, what a user does every day fails, and why."""
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ipmasq.config import helpers, words
+from ipmasq.config import helpers, messages
+from ipmasq.config.locations import Path as Key
+from ipmasq.config.locations import line_of, locations
 from ipmasq.config.mistakes import contradictions
 from ipmasq.config.model import LEFT_OUT, Config, HelperTable
-from ipmasq.config.places import Path as Key
-from ipmasq.config.places import line_of, places
 from ipmasq.config.problems import Problem, in_order, key_text
 from ipmasq.config.reading import UnreadableError, read_text, read_toml
 from ipmasq.config.saved import Saved, path_of
@@ -36,28 +36,30 @@ class Loaded:
     config: Config
     helpers: Mapping[str, HelperUse]
     problems: tuple[Problem, ...]
-    places: Mapping[Key, int] = field(default_factory=dict)
+    locations: Mapping[Key, int] = field(default_factory=dict)
     saved: Saved = field(default_factory=lambda: Saved(Path()))
     own_forwards: int = 0
     """How many forwards stand in the file itself; the others are saved ones."""
 
     def problem(self, path: Key, message: str) -> Problem:
         """At the line of that key, or of the table that should have it."""
-        file, lines, path = self._place(path)
+        file, lines, path = self._locate(path)
         line = line_of(lines, path)
         if isinstance(path[-1], int) and path not in lines:
             path = path[:-1]  # one value, where several could stand
         return Problem(str(file), line, visible(key_text(path)), visible(message))
 
-    def _place(self, path: Key) -> tuple[Path, Mapping[Key, int], Key]:
+    def _locate(self, path: Key) -> tuple[Path, Mapping[Key, int], Key]:
         """In which file that is, and where there."""
         match path:
             case "forward", int(index), *_ if index >= self.own_forwards and self.saved.forwards:
                 inner = ("forward", index - self.own_forwards, *path[2:])
-                return self.saved.path, self.saved.places, inner
-            case "helper", name, *_ if name in self.saved.helpers and path[:2] not in self.places:
-                return self.saved.path, self.saved.places, path
-        return self.path, self.places, path
+                return self.saved.path, self.saved.locations, inner
+            case "helper", name, *_ if (
+                name in self.saved.helpers and path[:2] not in self.locations
+            ):
+                return self.saved.path, self.saved.locations, path
+        return self.path, self.locations, path
 
 
 def load(path: Path | str, saved: Saved | None = None) -> Loaded:
@@ -79,7 +81,7 @@ def load(path: Path | str, saved: Saved | None = None) -> Loaded:
     config, found = _checked(data)
     uses, failed = _helpers(config, path.parent)
     mistakes = [*found, *failed, *contradictions(config, uses, {where for where, _ in found})]
-    loaded = Loaded(path, config, uses, (), places(text), saved, own)
+    loaded = Loaded(path, config, uses, (), locations(text), saved, own)
     problems = in_order([*strange, *(loaded.problem(*each) for each in mistakes)])
     return replace(loaded, problems=problems)
 
@@ -103,7 +105,7 @@ def _checked(data: dict[str, Any]) -> tuple[Config, list[tuple[Key, str]]]:
         try:
             return Config.model_validate(data), found
         except ValidationError as error:
-            mistakes = words.mistakes(error)
+            mistakes = messages.mistakes(error)
         found += mistakes
         for path in {path for path, _ in mistakes}:
             _leave_out(data, path)

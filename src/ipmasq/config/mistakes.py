@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 
+from ipmasq.config.locations import Path
 from ipmasq.config.model import Config, ForwardTable
-from ipmasq.config.places import Path
 from ipmasq.config.sides import named_networks
 from ipmasq.config.tables import forward, forward_name, trigger_name
 from ipmasq.core.policy import Forward, HelperUse, PortRange

@@ -24,7 +24,7 @@ from pydantic import (
 
 from ipmasq.config import values
 from ipmasq.core import policy
-from ipmasq.core.door import TCP
+from ipmasq.core.helper import TCP
 from ipmasq.core.policy import (
     ANY_PROTOCOL,
     Action,
@@ -135,9 +135,9 @@ class LimitsTable(_Table):
     stream_memory_per_host: Bytes | None = None
     lines: Count = Limits().lines
     lines_per_host: Count = Limits().lines_per_host
-    flow_packets_per_host: Count = Limits().flow_packets_per_host
-    openings_per_host: Count = Limits().openings_per_host
-    openings_per_side: Count = Limits().openings_per_side
+    tracked_pps_per_host: Count = Limits().tracked_pps_per_host
+    untracked_pps_per_host: Count = Limits().untracked_pps_per_host
+    untracked_pps_per_side: Count = Limits().untracked_pps_per_side
     icmp_errors: Count = Limits().icmp_errors
     icmp_errors_per_host: Count = Limits().icmp_errors_per_host
     resets: Count = Limits().resets

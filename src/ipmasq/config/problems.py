@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ipmasq.config.places import Path
+from ipmasq.config.locations import Path
 from ipmasq.wire.visible import visible
 
 
@@ -24,8 +24,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        place = self.path if self.line is None else f"{self.path}:{self.line}"
-        return ": ".join(part for part in (place, self.key, self.message) if part)
+        location = self.path if self.line is None else f"{self.path}:{self.line}"
+        return ": ".join(part for part in (location, self.key, self.message) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def key_text(path: Path) -> str:
 
 
 def _marked(kind: str, problem: Problem) -> str:
-    place = problem.path if problem.line is None else f"{problem.path}:{problem.line}"
-    return ": ".join(part for part in (place, kind, problem.key, problem.message) if part)
+    location = problem.path if problem.line is None else f"{problem.path}:{problem.line}"
+    return ": ".join(part for part in (location, kind, problem.key, problem.message) if part)
 
 
 def _count(problems: tuple[Problem, ...], word: str) -> str:

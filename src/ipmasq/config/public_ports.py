@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 from ipmasq.config.model import GatewayTable
-from ipmasq.config.surroundings import Surroundings
+from ipmasq.config.surroundings import HostState
 from ipmasq.config.values import AUTO
 from ipmasq.core.policy import Behaviour, PortRange, Ports, port_set, without
 
@@ -19,13 +19,13 @@ LEAST = 4096
 """Where the host's own range leaves fewer ports than this, it has to share."""
 
 
-def public_ports(gateway: GatewayTable, here: Surroundings) -> Ports:
+def public_ports(gateway: GatewayTable, here: HostState) -> Ports:
     """Those of `ports`. "auto" leaves out what the host takes for its own connections; ports that are
     forwarded or that the host has sockets on are left out one by one while the gateway runs."""
     return automatic(here) if gateway.ports == AUTO else gateway.ports
 
 
-def automatic(here: Surroundings) -> Ports:
+def automatic(here: HostState) -> Ports:
     """From 1024 on, without `ip_local_port_range`; but what of that is in `ip_local_reserved_ports` the
     host does not take either. A host that would take nearly all keeps of them what is usual."""
     ephemeral = here.ephemeral or USUAL
@@ -40,7 +40,7 @@ HELPERS_PART = 16
 from endpoints that nobody knows before, so that they can share none."""
 
 
-def given_out(gateway: GatewayTable, here: Surroundings) -> tuple[Ports, Ports | None]:
+def given_out(gateway: GatewayTable, here: HostState) -> tuple[Ports, Ports | None]:
     """Public ports for flows that inside hosts open, and for those that helpers promise (None: the same)."""
     ports = public_ports(gateway, here)
     sharing = gateway.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT

@@ -13,7 +13,7 @@ from ipmasq.config.problems import ConfigError
 LONGEST = 1 << 20
 """Bytes of a configuration, or of a helper's code. A device such as /dev/zero has no end."""
 
-_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_LOCATION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _CLEARER = {
     "Cannot overwrite a value": "this is given twice",
     "Invalid value": "there is no value that TOML knows; text must stand in quotes",
@@ -57,9 +57,9 @@ def read_toml(text: str) -> dict[str, Any]:
     except RecursionError as error:
         raise UnreadableError("is nested too deeply") from error
     except tomllib.TOMLDecodeError as error:
-        place = _PLACE.search(str(error))
-        line = int(place[1]) if place and place[1] else len(text.splitlines())
-        message = _PLACE.sub("", str(error))
+        location = _LOCATION.search(str(error))
+        line = int(location[1]) if location and location[1] else len(text.splitlines())
+        message = _LOCATION.sub("", str(error))
         twice = re.fullmatch(r"Cannot declare \((.*)\) twice", message)
         if twice:
             keys = re.findall(r"'([^']*)'", twice[1])

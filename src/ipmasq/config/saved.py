@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ipmasq.config.places import Path as Key
-from ipmasq.config.places import line_of, places
+from ipmasq.config.locations import Path as Key
+from ipmasq.config.locations import line_of, locations
 from ipmasq.config.problems import ConfigError, Problem, key_text
 from ipmasq.config.reading import read_text, read_toml
 from ipmasq.config.toml import text_of
@@ -30,11 +30,11 @@ COMMENT = """\
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the file says. `places`: lines of its keys, from 1."""
+    """What the file says. `locations`: lines of its keys, from 1."""
 
     path: Path
     data: dict[str, Any] = field(default_factory=dict)
-    places: Mapping[Key, int] = field(default_factory=dict)
+    locations: Mapping[Key, int] = field(default_factory=dict)
 
     @property
     def forwards(self) -> list[Any]:
@@ -47,7 +47,7 @@ class Saved:
         return found if isinstance(found, dict) else {}
 
     def problem(self, key: Key, message: str) -> Problem:
-        return Problem(str(self.path), line_of(self.places, key), key_text(key), message)
+        return Problem(str(self.path), line_of(self.locations, key), key_text(key), message)
 
     def foreign(self) -> Iterator[Problem]:
         """What does not belong here."""
@@ -69,7 +69,7 @@ def read(config: Path) -> Saved:
         if not path.exists():
             return Saved(path)
     text = read_text(path)
-    return Saved(path, read_toml(text), places(text))
+    return Saved(path, read_toml(text), locations(text))
 
 
 def draft(config: Path, change: Callable[[Saved], None]) -> tuple[Saved, str]:
@@ -81,7 +81,7 @@ def draft(config: Path, change: Callable[[Saved], None]) -> tuple[Saved, str]:
     change(after)
     data = {key: value for key, value in after.data.items() if value}
     text = f"{COMMENT.format(name=config.name)}{text_of(data)}" if data else ""
-    return Saved(before.path, data, places(text)), text
+    return Saved(before.path, data, locations(text)), text
 
 
 def write(config: Path, text: str) -> None:

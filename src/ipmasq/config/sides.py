@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ipmasq.config.model import GatewayTable
-from ipmasq.config.surroundings import Surroundings
+from ipmasq.config.surroundings import HostState
 from ipmasq.config.values import addresses_of
 from ipmasq.wire.addresses import Address, Network
 
@@ -21,7 +21,7 @@ class Sides:
     public: tuple[Address, ...]
 
 
-def resolve(gateway: GatewayTable, here: Surroundings) -> Sides:
+def resolve(gateway: GatewayTable, here: HostState) -> Sides:
     """An interface named inside stands for the networks of its addresses, a network for the interfaces
     that have an address in it (none, if it is behind another router). Likewise outside: the pool is
     reached by the interface in whose network it is."""
@@ -40,7 +40,7 @@ def named_networks(gateway: GatewayTable) -> tuple[Network, ...] | None:
     return networks if len(networks) == len(entries) else None
 
 
-def _networks(gateway: GatewayTable, here: Surroundings) -> Iterator[Network]:
+def _networks(gateway: GatewayTable, here: HostState) -> Iterator[Network]:
     for entry in gateway.inside.values():
         if isinstance(entry, Network):
             yield entry
@@ -49,7 +49,7 @@ def _networks(gateway: GatewayTable, here: Surroundings) -> Iterator[Network]:
 
 
 def _interfaces(
-    gateway: GatewayTable, networks: tuple[Network, ...], here: Surroundings
+    gateway: GatewayTable, networks: tuple[Network, ...], here: HostState
 ) -> Iterator[str]:
     yield from (name for name in gateway.inside.values() if isinstance(name, str))
     for name, addresses in here.interfaces.items():
@@ -57,16 +57,14 @@ def _interfaces(
             yield name
 
 
-def _reaching(pool: Iterable[Network], here: Surroundings) -> str | None:
+def _reaching(pool: Iterable[Network], here: HostState) -> str | None:
     for name, addresses in here.interfaces.items():
         if any(net.address in a.network or a.address in net for a in addresses for net in pool):
             return name
     return None
 
 
-def _public(
-    pool: tuple[Network, ...], outside: str | None, here: Surroundings
-) -> Iterator[Address]:
+def _public(pool: tuple[Network, ...], outside: str | None, here: HostState) -> Iterator[Address]:
     """The pool, or the interface's primary address, if it has one now."""
     if not pool:
         yield from (a.address for a in here.interfaces.get(outside or "", ())[:1])

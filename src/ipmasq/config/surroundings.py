@@ -32,7 +32,7 @@ class HostAddress(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostState:
     interfaces: Mapping[str, tuple[HostAddress, ...]]
     """IPv4 addresses by interface, the primary one first; no longer to be changed."""
     ephemeral: PortRange | None = None
@@ -52,7 +52,7 @@ class Surroundings:
         return frozenset(a.address for found in self.interfaces.values() for a in found)
 
 
-def read_surroundings(listening: frozenset[tuple[int, int]] = frozenset()) -> Surroundings:
+def read_host_state(listening: frozenset[tuple[int, int]] = frozenset()) -> HostState:
     """Of this machine (this network namespace) now. `listening` is for the caller to find out."""
     from pyroute2 import IPRoute  # takes a tenth of a second
 
@@ -64,7 +64,7 @@ def read_surroundings(listening: frozenset[tuple[int, int]] = frozenset()) -> Su
             if text and each["index"] in names:
                 found[names[each["index"]]].append(HostAddress(to_address(text), each["prefixlen"]))
     interfaces = {name: tuple(addresses) for name, addresses in found.items()}
-    return Surroundings(interfaces, _ephemeral(), listening, _reserved(), available(), troubles)
+    return HostState(interfaces, _ephemeral(), listening, _reserved(), available(), troubles)
 
 
 def _ephemeral() -> PortRange | None:

@@ -54,7 +54,7 @@ def name(value: object) -> str:
         raise ValueError(f"{shown(value)} is not a name")
     if len(value) > LONGEST_NAME:
         raise ValueError(f"{visible(shown(value))} is longer than {LONGEST_NAME} characters")
-    hidden = next((place for place, c in enumerate(value) if not is_visible(c)), None)
+    hidden = next((index for index, c in enumerate(value) if not is_visible(c)), None)
     if hidden is not None:
         raise ValueError(
             f'"{visible(value)}" has an invisible character: '

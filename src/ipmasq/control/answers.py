@@ -14,9 +14,10 @@ from math import isfinite
 from typing import Any
 
 from ipmasq.control.protocol import Row
-from ipmasq.core.door import Speaker
 from ipmasq.core.events import Event
+from ipmasq.core.helper import Speaker
 from ipmasq.core.policy import Forward, Timeouts
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.views import (
     ExpectationView,
@@ -26,7 +27,6 @@ from ipmasq.core.views import (
     MappingView,
     Shift,
 )
-from ipmasq.core.why import Why
 from ipmasq.gateway.sentences import sentence
 from ipmasq.wire.addresses import Endpoint, to_text
 
@@ -61,7 +61,7 @@ def flow(view: FlowView, now: float) -> Row:
         "master": view.master,
         "links": view.links,
         "age": seconds(now - view.opened),
-        "idle": seconds(now - view.seen),
+        "idle": seconds(now - view.last_seen),
         "expires_in": seconds(max(0.0, view.expires - now)),
         "packets_out": view.packets_out,
         "bytes_out": view.bytes_out,
@@ -131,12 +131,12 @@ def helper(view: HelperView) -> Row:
     }
 
 
-def reason(why: Why, packets: int) -> Row:
+def reason(reason: Reason, packets: int) -> Row:
     return {
-        "reason": why.name.lower(),
+        "reason": reason.name.lower(),
         "packets": packets,
-        "drop": why.is_drop,
-        "sentence": why.sentence,
+        "drop": reason.is_drop,
+        "sentence": reason.sentence,
     }
 
 
@@ -194,7 +194,7 @@ def _value(name: str, value: Any) -> Any:
         return endpoint(value)
     if isinstance(value, bytes):  # lines are latin-1, so that every byte has a character
         return to_text(value) if name in ("peer", "host", "address") else value.decode("latin-1")
-    if isinstance(value, (Side, Speaker, Why)):
+    if isinstance(value, (Side, Speaker, Reason)):
         return value.name.lower()
     assert not isinstance(value, (Enum, Sequence)) or isinstance(value, str)
     return value

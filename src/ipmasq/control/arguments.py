@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ipmasq.config import values, words
+from ipmasq.config import messages, values
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.policy import PortRange
 from ipmasq.core.tcp_states import NAMES
@@ -170,4 +170,4 @@ def _mistake(error: Any, known: str) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
         return f"{name}: there is no such argument; there are {known}"
-    return f"{name}: {words.sentence(error)}"
+    return f"{name}: {messages.sentence(error)}"

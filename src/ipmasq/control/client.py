@@ -18,7 +18,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from ipmasq.control.place import usual_socket
 from ipmasq.control.protocol import (
     SOCKET_VARIABLE,
     VERSION,
@@ -27,6 +26,7 @@ from ipmasq.control.protocol import (
     Row,
     line,
 )
+from ipmasq.control.socket_path import usual_socket
 
 CHUNK = 1 << 16
 

@@ -31,9 +31,9 @@ class Journal:
         self._events.extend(events)
         self.end += len(events)
 
-    def after(self, place: int, most: int) -> Iterable[Event]:
-        """Up to `most` events from number `place` on, which must not be before `start`."""
-        first = place - self.start
+    def after(self, number: int, most: int) -> Iterable[Event]:
+        """Up to `most` events from number `number` on, which must not be before `start`."""
+        first = number - self.start
         return islice(self._events, first, first + most)
 
 
@@ -43,12 +43,12 @@ class Reader:
     def __init__(self, journal: Journal, last: int = 0) -> None:
         """Begins with the `last` events that have happened already, as far as they are kept."""
         self._journal = journal
-        self._place = max(journal.start, journal.end - last)
+        self._next = max(journal.start, journal.end - last)
 
     def take(self, most: int) -> tuple[int, list[Event]]:
         """How many were lost since the last time, and the next ones."""
-        lost = max(0, self._journal.start - self._place)
-        self._place += lost
-        found = list(self._journal.after(self._place, most))
-        self._place += len(found)
+        lost = max(0, self._journal.start - self._next)
+        self._next += lost
+        found = list(self._journal.after(self._next, most))
+        self._next += len(found)
         return lost, found

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from ipmasq.control.answer import Answerer
 from ipmasq.control.connection import REQUEST_TIME, Connection
-from ipmasq.control.place import usual_socket
 from ipmasq.control.protocol import Kind, RequestError
+from ipmasq.control.socket_path import usual_socket
 from ipmasq.gateway.loop import Loop
 
 MOST_CLIENTS = 64

@@ -9,9 +9,9 @@ from ipmasq.control import answers, arguments
 from ipmasq.control.answer import Pause, Rows
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.views import FlowView
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint, to_text
 
@@ -55,9 +55,9 @@ def helpers(context: Context, _: arguments.Nothing) -> Rows:
 def stats(context: Context, _: arguments.Nothing) -> Rows:
     """Packets by what became of them, since the start."""
     counts = context.gateway.engine.counts
-    for why in Why:
-        if why < Why.IDLE:
-            yield answers.reason(why, counts[why])
+    for reason in Reason:
+        if reason < Reason.IDLE:
+            yield answers.reason(reason, counts[reason])
     errors, resets = context.gateway.engine.answered
     yield answers.count("answered.icmp_error", errors, "inside hosts told of a drop by ICMP")
     yield answers.count("answered.reset", resets, "inside hosts told of a drop by a TCP reset")

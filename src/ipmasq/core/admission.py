@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Mapping
 from ipmasq.core.host import Holds
 from ipmasq.core.origin import Kind, Origin, origin
@@ -20,11 +21,10 @@ from ipmasq.core.policy import (
     Rule,
     Trigger,
 )
-from ipmasq.core.promises import Expectation, Promises
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.timers import Bucket
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint, to_text
 
@@ -69,12 +69,12 @@ def is_inside(policy: Policy, address: Address) -> bool:
 
 
 class Admission:
-    def __init__(self, policy: Policy, table: Table, promises: Promises) -> None:
+    def __init__(self, policy: Policy, table: Table, expectations: ExpectationTable) -> None:
         self.policy = policy
         self.openings: dict[str, Opening] = {}
         """By trigger name."""
         self._table = table
-        self._promises = promises
+        self._expectations = expectations
 
     def decide(
         self,
@@ -83,13 +83,13 @@ class Admission:
         destination: Endpoint,
         side: Side,
         note: Note = lambda _: None,
-    ) -> Decision | Why:
+    ) -> Decision | Reason:
         """What a first packet from `source` to `destination`, come in on `side`, would open.
 
         `HOST` and `PASSED` as an answer mean that it goes on without a flow, any other reason that it does not.
         """
         if is_martian(source.address) or is_martian(destination.address):
-            return Why.MARTIAN
+            return Reason.MARTIAN
         if side is Side.INSIDE:
             return self._from_inside(protocol, source, destination, note)
         return self._from_outside(protocol, source, destination, note)
@@ -105,12 +105,12 @@ class Admission:
 
     def _from_inside(
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
-    ) -> Decision | Why:
+    ) -> Decision | Reason:
         policy = self.policy
         if self.is_spoofed(source.address, Side.INSIDE):
             note(f"{to_text(source.address)} is in no inside network")
-            return Why.SPOOFED
-        if expected := self._promises.find(protocol, destination, source.address):
+            return Reason.SPOOFED
+        if expected := self._expectations.find(protocol, destination, source.address):
             note(f"flow {expected.flow.id} expects it")
             return Decision(
                 expected.target,
@@ -123,15 +123,15 @@ class Admission:
             return self._hairpin(protocol, source, destination, note)
         if destination.address in policy.own:
             note(f"{to_text(destination.address)} is the gateway host's own address")
-            return Why.HOST
+            return Reason.HOST
         if is_inside(policy, destination.address):
             note("both ends are inside")
-            return Why.PASSED
+            return Reason.PASSED
         action, name = self.rule(protocol, source, destination, note)
         if action is Action.DROP:
-            return Why.RULE_DROP
+            return Reason.RULE_DROP
         if action is Action.PASS:
-            return Why.PASSED
+            return Reason.PASSED
         trigger = self._triggered(protocol, destination)
         if trigger:
             note(f"it sets off trigger {trigger.name}")
@@ -159,7 +159,7 @@ class Admission:
 
     def _hairpin(
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
-    ) -> Decision | Why:
+    ) -> Decision | Reason:
         """From inside to a public address of ours (RFC 4787 REQ-9): as the same from outside, by the
         public address of the sender (REQ-9a). The address filter keeps strangers out; two hosts of one
         inside that both wait for the other to be let in would wait for ever."""
@@ -168,7 +168,7 @@ class Admission:
         answer = self._to_public(
             protocol, Endpoint(seen, source.port), destination, note, hairpin=source
         )
-        if isinstance(answer, Why):
+        if isinstance(answer, Reason):
             return answer
         kind, name, _ = answer.origin
         return answer._replace(masquerade=True, origin=origin(kind, name, True))
@@ -177,23 +177,23 @@ class Admission:
 
     def _from_outside(
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
-    ) -> Decision | Why:
+    ) -> Decision | Reason:
         policy = self.policy
         if self.is_spoofed(source.address, Side.OUTSIDE):
             note(f"{to_text(source.address)} cannot come from outside")
-            return Why.SPOOFED
+            return Reason.SPOOFED
         if destination.address in policy.public:
             return self._to_public(protocol, source, destination, note)
         if destination.address in policy.own:
             note(f"{to_text(destination.address)} is the gateway host's own address")
-            return Why.HOST
+            return Reason.HOST
         if is_inside(policy, destination.address):
             note(
                 "the inside address is not public: only a pass rule (seen the other way) lets it in"
             )
             action, _ = self.rule(protocol, destination, source, note)
-            return Why.PASSED if action is Action.PASS else Why.UNSOLICITED
-        return Why.UNSOLICITED
+            return Reason.PASSED if action is Action.PASS else Reason.UNSOLICITED
+        return Reason.UNSOLICITED
 
     def _to_public(
         self,
@@ -202,10 +202,10 @@ class Admission:
         destination: Endpoint,
         note: Note,
         hairpin: Endpoint | None = None,
-    ) -> Decision | Why:
+    ) -> Decision | Reason:
         """To a public endpoint of ours, from a source as it is seen outside. `hairpin`: the inside host that
         it really comes from."""
-        if expected := self._promises.find(protocol, destination, source.address):
+        if expected := self._expectations.find(protocol, destination, source.address):
             note(f"flow {expected.flow.id} expects it")
             return Decision(
                 expected.target,
@@ -239,21 +239,21 @@ class Admission:
         destination: Endpoint,
         note: Note,
         hairpin: Endpoint | None,
-    ) -> Decision | Why:
+    ) -> Decision | Reason:
         mapping = self._table.mapping_at(protocol, destination)
         sender = hairpin or source
         if mapping is None:
             if self._is_ours(protocol, destination):
                 if self.holds(protocol, sender, destination):
                     note("a socket of the gateway host has this port")
-                    return Why.HOST
+                    return Reason.HOST
                 note("the port is of the gateway's range, and nobody uses it")
-                return Why.NO_MAPPING
+                return Reason.NO_MAPPING
             note("nothing of ours: for the gateway host")
-            return Why.HOST
+            return Reason.HOST
         if mapping.shared:
             note("it is shared by flows to other remote endpoints, so nobody knows whose it is")
-            return Why.FILTERED
+            return Reason.FILTERED
         filtering = self.policy.filtering
         admitted = not mapping.narrow and (
             hairpin is not None
@@ -269,9 +269,9 @@ class Admission:
         # those who answer the host itself: the kernel's masquerading knows them by the same five-tuple.
         if held is Holds.SPEAKER or (held and not admitted):
             note("a socket of the gateway host takes it")
-            return Why.HOST
+            return Reason.HOST
         if not admitted:
-            return Why.FILTERED
+            return Reason.FILTERED
         by = origin(Kind.MAPPING, "mapping")
         return Decision(mapping.inside, False, Side.INSIDE, by, server_mapping=mapping)
 

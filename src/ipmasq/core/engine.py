@@ -14,31 +14,31 @@ from itertools import chain
 from math import inf
 from typing import NamedTuple
 
-from ipmasq.core import operate, repeat
-from ipmasq.core import see as views_of
+from ipmasq.core import offloading, operate
+from ipmasq.core import snapshots as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
-from ipmasq.core.door import Speaker
 from ipmasq.core.errors import translate_error, would_pass
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
+from ipmasq.core.flow_manager import FAILED_BYTES, FlowManager
+from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment
 from ipmasq.core.host import HostHolds
 from ipmasq.core.identification import Identifications
-from ipmasq.core.life import FAILED_BYTES, Life
+from ipmasq.core.offloading import CounterSource, Rewrite, Traffic
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
+from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Whole
-from ipmasq.core.repeat import Ask, Repeated, Traffic
 from ipmasq.core.side import Side
 from ipmasq.core.stream import StreamFullError
+from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
 from ipmasq.core.translate import compose, dress, is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
-from ipmasq.core.watch import Watch
-from ipmasq.core.why import Why
 from ipmasq.core.window import is_believable, is_near
 from ipmasq.wire import icmp, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
@@ -53,14 +53,14 @@ LINES_AT_ONCE = 128
 """Lines of one segment that helpers look at, at most: about ten milliseconds, if all are costly."""
 
 _FAR = 0xFFFF0000_FFFF0000
-"""Bits of the difference of two `Half.place`s that are 0 if both numbers went on by less than 64 KiB."""
+"""Bits of the difference of two `Half.position`s that are 0 if both numbers went on by less than 64 KiB."""
 
 
 class Verdict(NamedTuple):
     """What became of a packet, and what is to be sent now: often the packet itself, rewritten; if it went
     nowhere, what its sender is told."""
 
-    why: Why
+    reason: Reason
     packets: Sequence[Packet] = ()
 
 
@@ -69,17 +69,17 @@ class Engine:
 
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
         """`chance(n)`: an unpredictable integer of 0..n-1. `now`: seconds, on a clock that never goes back."""
-        self.life = Life(policy, chance, now)
-        self.table = self.life.table
-        self.counts = self.life.counts
-        """Packets by `Why`."""
-        self._timers = self.life.timers
+        self.manager = FlowManager(policy, chance, now)
+        self.table = self.manager.table
+        self.counts = self.manager.counts
+        """Packets by `Reason`."""
+        self._timers = self.manager.timers
         self._identifications = Identifications(chance)
-        self._hop = policy.hop
+        self._ttl_delta = policy.ttl_delta
 
     @property
     def policy(self) -> Policy:
-        return self.life.policy
+        return self.manager.policy
 
     # -- the way of a packet
 
@@ -89,11 +89,11 @@ class Engine:
         try:
             if now >= self._timers.next:
                 self.tick(now)
-            return self._settled(packet, side, now) or self._consider(packet, side, now)
+            return self._offloadable(packet, side, now) or self._consider(packet, side, now)
         except Exception as error:
             return self._failed(packet, side, now, error)
 
-    def _settled(self, packet: Packet, side: Side, now: float) -> Verdict | None:
+    def _offloadable(self, packet: Packet, side: Side, now: float) -> Verdict | None:
         """An ordinary packet of a settled flow; None if it is not one."""
         data = packet.data
         size = len(data)
@@ -104,78 +104,80 @@ class Engine:
         if first != 0x45 or fragment & 0xBFFF or not 1 < ttl < 255 or total != size:
             return None
         half = self.table.halves[side][protocol].get(bytes(data[12:24]))
-        if half is None or not half.flow.settled:
+        if half is None or not half.flow.offloadable:
             return None
         if protocol == 6:
             if size < 40:
-                return self._drop(Why.MALFORMED)
+                return self._drop(Reason.MALFORMED)
             sequence, acknowledged, offset, flags = _TCP.unpack_from(data, 24)
             length = total - 20 - (offset >> 4 << 2)
             if flags & _NOT_JUST_ACK != tcp.ACK or length < 0 or offset < 0x50:
                 return None
-            if self.life.ask is not None:
-                self.life.ask(half.flow.id)
-            place = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
+            if self.manager.sync_counters is not None:
+                self.manager.sync_counters(half.flow.id)
+            position = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
             # A little way on from the last one, in both numbers: the most common case of `is_near`.
-            if not (place - half.place) & _FAR:
-                half.place = place
-                half.flow.seen = now
-            elif is_near(half, place >> 32, acknowledged):
-                half.advance(place >> 32, acknowledged)
-                half.flow.seen = now
+            if not (position - half.position) & _FAR:
+                half.position = position
+                half.flow.last_seen = now
+            elif is_near(half, position >> 32, acknowledged):
+                half.advance(position >> 32, acknowledged)
+                half.flow.last_seen = now
         else:
             if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
-                return self._drop(Why.MALFORMED)
-            half.flow.seen = now
-        translate(data, 20, protocol, half, self._hop, packet.partial)
+                return self._drop(Reason.MALFORMED)
+            half.flow.last_seen = now
+        translate(data, 20, protocol, half, self._ttl_delta, packet.partial)
         half.packets += 1
         half.bytes += size
         self.counts[0] += 1
-        return Verdict(Why.TRANSLATED, (packet,))
+        return Verdict(Reason.TRANSLATED, (packet,))
 
-    def _drop(self, why: Why) -> Verdict:
-        self.counts[why] += 1
-        return Verdict(why)
+    def _drop(self, reason: Reason) -> Verdict:
+        self.counts[reason] += 1
+        return Verdict(reason)
 
     def _failed(self, packet: Packet, side: Side, now: float, error: Exception) -> Verdict:
         """Whatever is raised while a packet is handled costs that packet and nothing else."""
-        self.life.now = now
-        self.life.packet_failed(side, bytes(packet.data[:FAILED_BYTES]), error)
-        return self._drop(Why.FAULT)
+        self.manager.now = now
+        self.manager.packet_failed(side, bytes(packet.data[:FAILED_BYTES]), error)
+        return self._drop(Reason.FAULT)
 
     def _consider(self, packet: Packet, side: Side, now: float) -> Verdict:
         """Any packet that is not simply one of a settled flow."""
-        self.life.now = now
+        self.manager.now = now
         verdict = self._checked(packet, side)
-        self.counts[verdict.why] += 1
+        self.counts[verdict.reason] += 1
         return verdict
 
     def _checked(self, packet: Packet, side: Side) -> Verdict:
         header = ipv4.read(packet.data)
         if header is None:
             six = len(packet.data) > 0 and packet.data[0] >> 4 == 6
-            return Verdict(Why.UNSUPPORTED if six else Why.MALFORMED)
+            return Verdict(Reason.UNSUPPORTED if six else Reason.MALFORMED)
         if len(packet.data) > header.total:
             packet.data = packet.data[: header.total]
         if not ipv4.is_intact(packet.data, header):
-            return Verdict(Why.BAD_CHECKSUM)
-        if self._hop < 0 and header.ttl + self._hop < 1:
-            return Verdict(Why.TTL_EXPIRED)
-        if header.ttl + self._hop > 255:
-            return Verdict(Why.MALFORMED)
+            return Verdict(Reason.BAD_CHECKSUM)
+        if self._ttl_delta < 0 and header.ttl + self._ttl_delta < 1:
+            return Verdict(Reason.TTL_EXPIRED)
+        if header.ttl + self._ttl_delta > 255:
+            return Verdict(Reason.MALFORMED)
         if not header.is_fragment:
             return self._by_protocol(packet, header, side)
-        life = self.life.now + self.policy.timeouts.fragment
-        whole = self.life.reassembly.add(packet, header, side, life)
+        life = self.manager.now + self.policy.timeouts.fragment
+        whole = self.manager.reassembly.add(packet, header, side, life)
         if isinstance(whole, Datagram):
             self._timers.set(whole, life)
-            return Verdict(Why.HELD)
-        if isinstance(whole, Why):
+            return Verdict(Reason.HELD)
+        if isinstance(whole, Reason):
             return Verdict(whole)
         header = ipv4.read(whole.packet.data)
         assert header is not None
         verdict = self._by_protocol(whole.packet, header, side)
-        return verdict if verdict.why is Why.HOST else self._in_fragments(verdict, header, whole)
+        return (
+            verdict if verdict.reason is Reason.HOST else self._in_fragments(verdict, header, whole)
+        )
 
     def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Whole) -> Verdict:
         """What leaves because of a datagram that came in fragments: with an identification that its new
@@ -191,7 +193,7 @@ class Engine:
                 packets += [Packet(each, note=packet.note) for each in cut(data, whole.largest)]
             else:
                 packets.append(packet)
-        return Verdict(verdict.why, packets)
+        return Verdict(verdict.reason, packets)
 
     def _by_protocol(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
         data, length = packet.data, header.length
@@ -199,39 +201,39 @@ class Engine:
         if header.protocol == ipv4.TCP:
             segment = tcp.read(memoryview(data)[length : header.total])
             if segment is None:
-                return Verdict(Why.MALFORMED)
+                return Verdict(Reason.MALFORMED)
             return self._tcp(packet, header, segment, side)
         if header.protocol == ipv4.UDP:
             if (
                 payload < 8
                 or not 8 <= int.from_bytes(data[length + 4 : length + 6], "big") <= payload
             ):
-                return Verdict(Why.MALFORMED)
+                return Verdict(Reason.MALFORMED)
             return self._udp(packet, header, side)
         if header.protocol == ipv4.ICMP:
             if payload < icmp.HEADER:
-                return Verdict(Why.MALFORMED)
+                return Verdict(Reason.MALFORMED)
             return self._icmp(packet, header, side)
         return self._without_flow(packet, header, side)
 
     def _without_flow(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
         """A protocol that cannot be masqueraded may still pass, or be the host's."""
         source, destination = Endpoint(header.source, 0), Endpoint(header.destination, 0)
-        answer = self.life.admission.decide(header.protocol, source, destination, side)
-        why = Why.UNSUPPORTED if isinstance(answer, Decision) else answer
-        return self._onward(packet, header, side, why)
+        answer = self.manager.admission.decide(header.protocol, source, destination, side)
+        reason = Reason.UNSUPPORTED if isinstance(answer, Decision) else answer
+        return self._onward(packet, header, side, reason)
 
-    def _onward(self, packet: Packet, header: ipv4.Header, side: Side, why: Why) -> Verdict:
+    def _onward(self, packet: Packet, header: ipv4.Header, side: Side, reason: Reason) -> Verdict:
         """Without a flow: on its way untouched (but for the hop), or dropped; then its sender may be told."""
-        if why is Why.PASSED:
+        if reason is Reason.PASSED:
             data = packet.data
-            ipv4.replace(data, 8, bytes((data[8] + self._hop, data[9])))
-        if not why.is_drop:
-            return Verdict(why, (packet,))
+            ipv4.replace(data, 8, bytes((data[8] + self._ttl_delta, data[9])))
+        if not reason.is_drop:
+            return Verdict(reason, (packet,))
         if side is Side.OUTSIDE:
-            return Verdict(why)
-        answer = self.life.refusals.answer(packet, header, why, self.life.now)
-        return Verdict(why, () if answer is None else (answer,))
+            return Verdict(reason)
+        answer = self.manager.refusals.answer(packet, header, reason, self.manager.now)
+        return Verdict(reason, () if answer is None else (answer,))
 
     # -- TCP
 
@@ -246,102 +248,102 @@ class Engine:
         half = self.table.find(side, ipv4.TCP, key)
         opens = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
         # Only its client can open it anew (RFC 9293, 3.6.1): anybody can write a SYN.
-        anew = half is not None and half is half.flow.forth and half.flow.is_over
+        anew = half is not None and half is half.flow.original and half.flow.is_over
         if half is not None and opens and anew:
-            self.life.end(half.flow, Why.REPLACED)
+            self.manager.end(half.flow, Reason.REPLACED)
             half = None
         if half is None:
             opened = self._open(
                 packet, header, segment.source_port, segment.destination_port, side, opens
             )
-            if isinstance(opened, Why):
+            if isinstance(opened, Reason):
                 return self._onward(packet, header, side, opened)
-            half = opened.forth
+            half = opened.original
         flow = half.flow
-        if self.life.ask is not None:
-            self.life.ask(flow.id)
+        if self.manager.sync_counters is not None:
+            self.manager.sync_counters(flow.id)
         if segment.flags & tcp.SYN and flow.state is not State.INIT:
             self._reopen(packet, header, segment, half)
-        if flow.watch is not None and flow.helper is not None:
-            return self._watched(packet, header, segment, half, flow.watch)
+        if flow.rewriter is not None and flow.helper is not None:
+            return self._inspected(packet, header, segment, half, flow.rewriter)
         payload = header.total - header.length - segment.length
         believed = is_believable(half, segment, payload, segment.acknowledgment)
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
             # Its receiver will drop it if it was damaged on its way, so it must not change a state.
             believed = believed and is_intact(packet, header)
         if believed:
-            track(self.life, half, segment, payload, segment.acknowledgment)
-        translate(packet.data, header.length, ipv4.TCP, half, self._hop, packet.partial)
+            track(self.manager, half, segment, payload, segment.acknowledgment)
+        translate(packet.data, header.length, ipv4.TCP, half, self._ttl_delta, packet.partial)
         self._account(half, header.total, believed)
-        return Verdict(Why.TRANSLATED, (packet,))
+        return Verdict(Reason.TRANSLATED, (packet,))
 
     def _reopen(
         self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, half: Half
     ) -> None:
         """A SYN of a connection that is alive here may belong to a newer one; see `reopening`."""
-        flow, life = half.flow, self.life
+        flow, life = half.flow, self.manager
         if not is_intact(packet, header):
             return
         if not segment.flags & tcp.ACK:
             first = tcp.advance(segment.sequence, 1)
             old = (
-                flow.watch.began_at(first)
-                if flow.watch
+                flow.rewriter.began_at(first)
+                if flow.rewriter
                 else is_near(half, first, half.acknowledged)
             )
-            if half is flow.forth and not old:
+            if half is flow.original and not old:
                 life.reopenings.note(flow.id, segment)
-        elif half is flow.back:
+        elif half is flow.reply:
             syn = life.reopenings.take(flow.id, segment.acknowledgment)
             if syn is not None:
                 life.reopen(flow)
-                track(life, flow.forth, syn, 0, 0)
-                if flow.watch is not None:
-                    flow.watch.receive(Speaker.CLIENT, syn, b"", now=life.now)
+                track(life, flow.original, syn, 0, 0)
+                if flow.rewriter is not None:
+                    flow.rewriter.receive(Speaker.CLIENT, syn, b"", now=life.now)
 
-    def _watched(
+    def _inspected(
         self,
         packet: Packet,
         header: ipv4.Header,
         segment: tcp.Segment,
         half: Half,
-        watch: Watch,
+        rewriter: TcpRewriter,
     ) -> Verdict:
         """A segment of a connection that a helper watches, or has watched."""
         flow, speaker = half.flow, half.speaker
         attachment = flow.helper
         assert isinstance(attachment, Attachment)
-        if attachment.condemned:
-            return Verdict(Why.HELPER_DROP)
+        if attachment.blocked:
+            return Verdict(Reason.HELPER_DROP)
         # What leaves gets a checksum of its own, which must not bless what came in corrupt.
         if not is_intact(packet, header):
-            return Verdict(Why.BAD_CHECKSUM)
+            return Verdict(Reason.BAD_CHECKSUM)
         payload = bytes(packet.data[header.length + segment.length : header.total])
-        acknowledgment = watch.acknowledged(speaker, segment)
+        acknowledgment = rewriter.acknowledged(speaker, segment)
         believed = is_believable(half, segment, len(payload), acknowledgment)
         if not believed:
-            sent = [watch.outline(speaker, segment)]
+            sent = [rewriter.outline(speaker, segment)]
         else:
-            short = self._as_work_allows(flow, watch, segment, payload)
+            short = self._as_work_allows(flow, rewriter, segment, payload)
             if short is None:
-                return Verdict(Why.WORK_LIMIT)
+                return Verdict(Reason.WORK_LIMIT)
             segment, payload = short
             done = attachment.work
             try:
-                sent = watch.receive(speaker, segment, payload, packet.segment, self.life.now)
+                sent = rewriter.receive(speaker, segment, payload, packet.segment, self.manager.now)
             except StreamFullError:
-                return Verdict(Why.STREAM_LIMIT)
+                return Verdict(Reason.STREAM_LIMIT)
             if attachment.work > done:
-                self.life.work.spend(flow.payer, attachment.work - done, self.life.now)
-            if attachment.condemned:
-                return Verdict(Why.HELPER_DROP)
-            if segment.flags & tcp.FIN and not watch.ended(speaker):
+                self.manager.work.spend(flow.payer, attachment.work - done, self.manager.now)
+            if attachment.blocked:
+                return Verdict(Reason.HELPER_DROP)
+            if segment.flags & tcp.FIN and not rewriter.ended(speaker):
                 segment = segment._replace(flags=segment.flags & ~tcp.FIN)
-            track(self.life, half, segment, len(payload), acknowledgment)
+            track(self.manager, half, segment, len(payload), acknowledgment)
         self._account(half, header.total, believed)
         own = [each for each in sent if each.speaker is speaker]
         packets = [
-            dress(packet, header, half, self._hop, tcp.write(each.segment, each.payload), nth)
+            dress(packet, header, half, self._ttl_delta, tcp.write(each.segment, each.payload), nth)
             for nth, each in enumerate(own)
         ]
         packets += [
@@ -349,21 +351,21 @@ class Engine:
             for each in sent
             if each.speaker is not speaker
         ]
-        self.life.wait_for(attachment)
-        if watch.listener is None:
-            self.life.leave(flow, watch)
+        self.manager.wait_for(attachment)
+        if rewriter.listener is None:
+            self.manager.leave(flow, rewriter)
         held = payload and not any(each.payload for each in own)
-        return Verdict(Why.HELD if believed and held else Why.TRANSLATED, packets)
+        return Verdict(Reason.HELD if believed and held else Reason.TRANSLATED, packets)
 
     def _as_work_allows(
-        self, flow: Flow, watch: Watch, segment: tcp.Segment, payload: bytes
+        self, flow: Flow, rewriter: TcpRewriter, segment: tcp.Segment, payload: bytes
     ) -> tuple[tcp.Segment, bytes] | None:
         """As many of a segment's lines as its host may have looked at now, as if the rest had been lost:
         its speaker repeats it. None if there is none."""
         lines = payload.count(b"\n")
-        if not lines or watch.listener is None:
+        if not lines or rewriter.listener is None:
             return segment, payload
-        most = min(self.life.work.allowance(flow.payer, self.life.now), LINES_AT_ONCE)
+        most = min(self.manager.work.allowance(flow.payer, self.manager.now), LINES_AT_ONCE)
         if lines <= most:
             return segment, payload
         end = 0
@@ -381,28 +383,30 @@ class Engine:
         if half is None:
             source, destination = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
             opened = self._open(packet, header, source, destination, side)
-            if isinstance(opened, Why):
+            if isinstance(opened, Reason):
                 return self._onward(packet, header, side, opened)
-            half = opened.forth
-        translate(packet.data, header.length, ipv4.UDP, half, self._hop, packet.partial)
+            half = opened.original
+        translate(packet.data, header.length, ipv4.UDP, half, self._ttl_delta, packet.partial)
         self._account(half, header.total)
-        self.life.settle(half.flow)
-        return Verdict(Why.TRANSLATED, (packet,))
+        self.manager.judge_offloadable(half.flow)
+        return Verdict(Reason.TRANSLATED, (packet,))
 
     def _icmp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
         kind = packet.data[header.length]
         if kind in icmp.ERRORS:
-            if self.life.admission.is_spoofed(header.source, side) or is_martian(header.source):
-                return Verdict(Why.SPOOFED)
-            why = translate_error(packet, header, side, self.table, self._hop, self.life.ask)
-            if why is Why.ICMP_UNRELATED and would_pass(
-                self.life.admission, packet.data, header, side
+            if self.manager.admission.is_spoofed(header.source, side) or is_martian(header.source):
+                return Verdict(Reason.SPOOFED)
+            reason = translate_error(
+                packet, header, side, self.table, self._ttl_delta, self.manager.sync_counters
+            )
+            if reason is Reason.ICMP_UNRELATED and would_pass(
+                self.manager.admission, packet.data, header, side
             ):
-                return self._onward(packet, header, side, Why.PASSED)
+                return self._onward(packet, header, side, Reason.PASSED)
             # An error about a flow of the host's own is the host's.
-            if why is Why.ICMP_UNRELATED and header.destination in self.policy.own:
-                why = Why.HOST
-            return Verdict(why, () if why.is_drop else (packet,))
+            if reason is Reason.ICMP_UNRELATED and header.destination in self.policy.own:
+                reason = Reason.HOST
+            return Verdict(reason, () if reason.is_drop else (packet,))
         if kind not in (icmp.ECHO, icmp.ECHO_REPLY):
             return self._without_flow(packet, header, side)
         identifier = bytes(packet.data[header.length + 4 : header.length + 6])
@@ -412,19 +416,19 @@ class Engine:
             return self._without_flow(packet, header, side)
         if half is None:
             opened = self._open(packet, header, int.from_bytes(identifier, "big"), 0, side)
-            if isinstance(opened, Why):
+            if isinstance(opened, Reason):
                 return self._onward(packet, header, side, opened)
-            half = opened.forth
-        translate_query(packet.data, header.length, half, self._hop)
+            half = opened.original
+        translate_query(packet.data, header.length, half, self._ttl_delta)
         self._account(half, header.total)
-        return Verdict(Why.TRANSLATED, (packet,))
+        return Verdict(Reason.TRANSLATED, (packet,))
 
     def _account(self, half: Half, size: int, believed: bool = True) -> None:
         """A packet of a flow is forwarded. One that is not believable keeps no flow alive."""
         half.packets += 1
         half.bytes += size
         if believed:
-            half.flow.seen = self.life.now
+            half.flow.last_seen = self.manager.now
 
     def _open(
         self,
@@ -434,22 +438,22 @@ class Engine:
         destination_port: int,
         side: Side,
         opens: bool = True,
-    ) -> Flow | Why:
+    ) -> Flow | Reason:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
         intact = partial(is_intact, packet, header)
-        return self.life.open(header.protocol, source, destination, side, opens, intact)
+        return self.manager.open(header.protocol, source, destination, side, opens, intact)
 
     # -- time and events
 
     def tick(self, now: float) -> None:
         """Let go of everything whose time has come. What is to be sent because of that comes out of
         `outgoing`."""
-        self.life.tick(now)
+        self.manager.tick(now)
 
     def outgoing(self) -> list[tuple[Packet, Side]]:
         """What the engine sends of its own accord since the last call: each as if it had come in on that side."""
-        return self.life.take_outgoing()
+        return self.manager.take_outgoing()
 
     def deadline(self) -> float | None:
         """When `tick` will have something to do, on the engine's clock; None if never."""
@@ -457,54 +461,54 @@ class Engine:
 
     def note(self, event: Event) -> None:
         """Something has happened around the engine that its listeners should hear of."""
-        self.life.tell(event)
+        self.manager.emit(event)
 
     def events(self) -> list[Event]:
         """What has happened since the last call."""
-        return self.life.drain()
+        return self.manager.drain()
 
-    # -- what a fast path repeats (see `ipmasq.core.repeat`)
+    # -- what a fast path repeats (see `ipmasq.core.offloading`)
 
     def has_settled(self, flow: int) -> bool | None:
         """Whether ordinary packets of a flow can be repeated; None if it is no more."""
         known = self.table.flows.get(flow)
-        return known.settled if known is not None else None
+        return known.offloadable if known is not None else None
 
-    def halves(self, flow: int) -> tuple[Repeated, Repeated]:
+    def halves(self, flow: int) -> tuple[Rewrite, Rewrite]:
         """What packets of a flow become, in the direction of who opened it and back. Raises KeyError."""
-        return repeat.halves(self.table.flows[flow])
+        return offloading.halves(self.table.flows[flow])
 
-    def report(self, flow: int, forth: Traffic | None, back: Traffic | None) -> None:
+    def report(self, flow: int, original: Traffic | None, back: Traffic | None) -> None:
         """Packets of a flow went by elsewhere."""
         known = self.table.flows.get(flow)
         if known is not None:
-            repeat.report(known, forth, back)
+            offloading.report(known, original, back)
 
-    def consult(self, ask: Ask | None) -> None:
+    def set_counter_source(self, sync_counters: CounterSource | None) -> None:
         """Whom to ask before judging by what was seen of a flow."""
-        self.life.ask = ask
+        self.manager.sync_counters = sync_counters
 
     @property
     def is_pressing(self) -> bool:
         """Whether events wait by which a fast path forgets or repeats a flow, before the packets of the
         last verdict leave: their answers may come faster than anything else."""
-        return self.life.pressing
+        return self.manager.pressing
 
     @property
     def lost_events(self) -> int:
         """Events that nobody came for in time."""
-        return self.life.lost_events
+        return self.manager.lost_events
 
     @property
     def answered(self) -> tuple[int, int]:
         """ICMP errors and resets by which inside hosts were told that their packets went nowhere."""
-        return self.life.refusals.errors, self.life.refusals.resets
+        return self.manager.refusals.errors, self.manager.refusals.resets
 
     # -- what the operator does
 
     def apply(self, policy: Policy, now: float) -> int:
         """Go on under another policy. Live flows that it still allows stay; how many were closed."""
-        return operate.apply(self.life, policy, now)
+        return operate.apply(self.manager, policy, now)
 
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
         """`(protocol, port)` that the host itself listens on: never given out."""
@@ -516,24 +520,24 @@ class Engine:
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""
-        operate.add_forward(self.life, forward, now)
+        operate.add_forward(self.manager, forward, now)
 
     def remove_forward(self, name: str, now: float) -> None:
         """Publish it no longer; its live flows stay. Raises KeyError."""
-        operate.remove_forward(self.life, name, now)
+        operate.remove_forward(self.manager, name, now)
 
     def close(self, flow: int, now: float) -> bool:
         """Forget a flow; whether there was one."""
-        return operate.close(self.life, flow, now)
+        return operate.close(self.manager, flow, now)
 
     def load_helper(self, use: HelperUse, now: float) -> None:
         """Use a helper, or its newer code. Flows that it watches go on with the new code and their
         state; live flows for it that nobody watches are watched from their next line on."""
-        operate.load_helper(self.life, use, now)
+        operate.load_helper(self.manager, use, now)
 
     def unload_helper(self, name: str, now: float) -> None:
         """Use it no longer; its connections stay, as shifted as they are. Raises KeyError."""
-        operate.unload_helper(self.life, name, now)
+        operate.unload_helper(self.manager, name, now)
 
     # -- what there is to see
 
@@ -542,24 +546,24 @@ class Engine:
         packets may be received in between."""
         for flow in list(self.table.flows.values()):
             if flow.id in self.table.flows:
-                yield views_of.flow(self.life, flow)
+                yield views_of.flow(self.manager, flow)
 
     def flow(self, number: int) -> FlowView | None:
         flow = self.table.flows.get(number)
-        return views_of.flow(self.life, flow) if flow else None
+        return views_of.flow(self.manager, flow) if flow else None
 
     def mappings(self) -> Iterator[MappingView]:
         own = (each for each in self.table.mappings() if not each.shared)
         return chain(map(views_of.mapping, own), views_of.shared(self.table.flows.values()))
 
     def expectations(self) -> Iterator[ExpectationView]:
-        return (expectation.view() for expectation in self.life.promises)
+        return (expectation.view() for expectation in self.manager.expectations)
 
     def forwards(self) -> tuple[Forward, ...]:
         return self.policy.forwards
 
     def helpers(self) -> tuple[HelperView, ...]:
-        return tuple(registered.view() for registered in self.life.registered.values())
+        return tuple(registered.view() for registered in self.manager.registered.values())
 
     def claims(self) -> tuple[Claim, ...]:
         """What a plane must bring here although the host owns the address; changes with the policy."""
@@ -569,8 +573,8 @@ class Engine:
         self, protocol: int, source: Endpoint, destination: Endpoint, side: Side, now: float
     ) -> Explanation:
         """What happens, or would happen, to packets from `source` to `destination` that come in on `side`."""
-        return explain(self.life, protocol, source, destination, side, now)
+        return explain(self.manager, protocol, source, destination, side, now)
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent. For tests."""
-        self.life.check()
+        self.manager.check()

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from ipmasq.core.admission import Admission
 from ipmasq.core.flow import Half
-from ipmasq.core.repeat import Ask
+from ipmasq.core.offloading import CounterSource
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.translate import CHECKSUM_AT
-from ipmasq.core.why import Why
 from ipmasq.wire import icmp, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.checksum import adjust, difference, fold
@@ -81,7 +81,7 @@ def would_pass(admission: Admission, data: Buffer, header: ipv4.Header, side: Si
     source = Endpoint(quoted.source, int.from_bytes(ports[:2], "big"))
     destination = Endpoint(quoted.destination, int.from_bytes(ports[2:], "big"))
     return any(
-        admission.decide(quoted.protocol, source, destination, came_in) is Why.PASSED
+        admission.decide(quoted.protocol, source, destination, came_in) is Reason.PASSED
         for came_in in (side.other, side)
     )
 
@@ -91,46 +91,46 @@ def translate_error(
     header: ipv4.Header,
     side: Side,
     table: Table,
-    hop: int,
-    ask: Ask | None = None,
-) -> Why:
-    """Rewrite the error in place, or say why not. `ask`: see `ipmasq.core.repeat`."""
+    ttl_delta: int,
+    sync_counters: CounterSource | None = None,
+) -> Reason:
+    """Rewrite the error in place, or say why not. `sync_counters`: see `ipmasq.core.offloading`."""
     data = packet.data
     message = memoryview(data)[header.length : header.total]
     if not icmp.is_intact(message):
-        return Why.BAD_CHECKSUM
+        return Reason.BAD_CHECKSUM
     quoted = read_quoted(data, header)
     half = find_half(table, side, quoted, data) if quoted else None
     if quoted is None or half is None or header.destination != quoted.source:
-        return Why.ICMP_UNRELATED
+        return Reason.ICMP_UNRELATED
     inner = memoryview(data)[quoted.start : quoted.at]
     if fold(inner) != 0xFFFF:
-        return Why.BAD_CHECKSUM
+        return Reason.BAD_CHECKSUM
     flow = half.flow
     # The quoted packet left as the twin wrote it; its sender knows it as the twin's key.
     twin = half.twin
-    if ask is not None:
-        ask(flow.id)
+    if sync_counters is not None:
+        sync_counters(flow.id)
     if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
-        return Why.ICMP_UNRELATED
+        return Reason.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])
-    if flow.watch is not None and quoted.protocol == ipv4.TCP:
+    if flow.rewriter is not None and quoted.protocol == ipv4.TCP:
         _follow_watch(data, header, quoted, twin)
-    data[quoted.start + 12 : quoted.start + 20] = twin.key[:8]
+    data[quoted.start + 12 : quoted.start + 20] = twin.match[:8]
     if quoted.protocol == ipv4.ICMP:
-        identifier = twin.key[8:10] if twin.key[8:10] != b"\0\0" else twin.key[10:12]
+        identifier = twin.match[8:10] if twin.match[8:10] != b"\0\0" else twin.match[10:12]
         data[quoted.at + 4 : quoted.at + 6] = identifier
     else:
-        data[quoted.at : quoted.at + 4] = twin.key[8:]
+        data[quoted.at : quoted.at + 4] = twin.match[8:]
     _revert_checksum(data, header, quoted, before, twin)
     ipv4.set_checksum(inner, len(inner))
     icmp.set_checksum(message)
     # The error itself: to the sender of the quoted packet; from a masqueraded host, or a router next
     # to it, by the public address (RFC 5508 REQ-5c).
-    source = half.wire[:4] if half.wire[:4] != half.key[:4] else header.source
-    ipv4.replace(data, 12, source + twin.key[:4])
-    ipv4.replace(data, 8, bytes((data[8] + hop, data[9])))
-    return Why.TRANSLATED
+    source = half.rewrite[:4] if half.rewrite[:4] != half.match[:4] else header.source
+    ipv4.replace(data, 12, source + twin.match[:4])
+    ipv4.replace(data, 8, bytes((data[8] + ttl_delta, data[9])))
+    return Reason.TRANSLATED
 
 
 def _is_near(data: Buffer, quoted: Quoted, twin: Half) -> bool:
@@ -152,7 +152,7 @@ def _revert_checksum(
         return
     changed = difference(before, bytes(data[quoted.at : quoted.at + 8]))
     if quoted.protocol != ipv4.ICMP:
-        changed += difference(twin.wire[:8], twin.key[:8])
+        changed += difference(twin.rewrite[:8], twin.match[:8])
     new = adjust(old, changed % 0xFFFF)
     if quoted.protocol == ipv4.UDP:
         new = new or 0xFFFF
@@ -161,9 +161,9 @@ def _revert_checksum(
 
 def _follow_watch(data: Buffer, header: ipv4.Header, quoted: Quoted, twin: Half) -> None:
     """The quoted sequence number in its sender's space; and the path MTU, for what is sent next."""
-    watch = twin.flow.watch
-    assert watch is not None
-    stream = watch.streams[twin.speaker]
+    rewriter = twin.flow.rewriter
+    assert rewriter is not None
+    stream = rewriter.streams[twin.speaker]
     if stream is not None:
         said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
         original = stream.sequence(stream.original(stream.edited_position(said)))
@@ -172,4 +172,4 @@ def _follow_watch(data: Buffer, header: ipv4.Header, quoted: Quoted, twin: Half)
     if (kind, code) == (icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
         mtu = int.from_bytes(data[header.length + 6 : header.length + 8], "big")
         mtu = max(mtu, LEAST_MTU)
-        watch.path_mtu = min(watch.path_mtu or mtu, mtu)
+        rewriter.path_mtu = min(rewriter.path_mtu or mtu, mtu)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ipmasq.core.door import Speaker
+from ipmasq.core.helper import Speaker
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
 
@@ -27,7 +27,7 @@ class FlowOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class FlowSettled:
+class FlowOffloadable:
     """Both directions were seen (TCP: the handshake is complete) and no helper watches the flow."""
 
     at: float
@@ -35,7 +35,7 @@ class FlowSettled:
 
 
 @dataclass(frozen=True, slots=True)
-class FlowUnsettled:
+class FlowNotOffloadable:
     """The flow began to close, or got a helper: its packets are for the engine again."""
 
     at: float
@@ -46,7 +46,7 @@ class FlowUnsettled:
 class FlowClosed:
     at: float
     flow: int
-    why: Why
+    reason: Reason
     packets_out: int
     bytes_out: int
     packets_in: int
@@ -68,7 +68,7 @@ class HelperReleased:
     at: float
     flow: int
     helper: str
-    why: Why
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,13 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class ExpectationEnded:
-    """`why`: MET (by flow `met_by`), IDLE, REPLACED, MASTER_GONE, ..."""
+    """`reason`: MET (by flow `met_by`), IDLE, REPLACED, MASTER_GONE, ..."""
 
     at: float
     flow: int
     helper: str
     public: Endpoint
-    why: Why
+    reason: Reason
     met_by: int | None = None
 
 
@@ -202,7 +202,7 @@ class LimitReached:
     how many there were since the last."""
 
     at: float
-    why: Why
+    reason: Reason
     """TABLE_FULL, HOST_LIMIT, PORT_LIMIT or NO_PORTS."""
     host: Address
     protocol: int
@@ -260,8 +260,8 @@ class FirewallCleared:
 
 Event: TypeAlias = (
     FlowOpened
-    | FlowSettled
-    | FlowUnsettled
+    | FlowOffloadable
+    | FlowNotOffloadable
     | FlowClosed
     | HelperBound
     | HelperReleased

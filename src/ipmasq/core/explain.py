@@ -2,62 +2,67 @@
 
 from __future__ import annotations
 
-from ipmasq.core import see
+from ipmasq.core import snapshots
 from ipmasq.core.admission import Decision
 from ipmasq.core.flow import End, Flow, pack
+from ipmasq.core.flow_manager import FlowManager, known_at
 from ipmasq.core.helping import Attachment, verdicts
-from ipmasq.core.life import Life, known_at
+from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import most_of, sentence
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation, HelperVerdict
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint
 
 
 def explain(
-    life: Life, protocol: int, source: Endpoint, destination: Endpoint, side: Side, now: float
+    manager: FlowManager,
+    protocol: int,
+    source: Endpoint,
+    destination: Endpoint,
+    side: Side,
+    now: float,
 ) -> Explanation:
     """Of the live flow that `source` -> `destination` belongs to, or of the one that it would open."""
-    half = life.table.find(side, protocol, pack(source, destination))
+    half = manager.table.find(side, protocol, pack(source, destination))
     if half is not None:
-        return _live(life, half.flow)
-    life.now = now
+        return _live(manager, half.flow)
+    manager.now = now
     steps: list[str] = ["no live flow has this packet"]
-    answer = life.admission.decide(protocol, source, destination, side, steps.append)
-    if isinstance(answer, Why):
+    answer = manager.admission.decide(protocol, source, destination, side, steps.append)
+    if isinstance(answer, Reason):
         return Explanation(None, answer.sentence, tuple(steps), ())
-    steps += _own_time(life, protocol, answer.server)
+    steps += _own_time(manager, protocol, answer.server)
     return Explanation(
         None,
-        _verdict(life, protocol, source, destination, answer),
+        _verdict(manager, protocol, source, destination, answer),
         tuple(steps),
-        _helpers(life, protocol, source, destination, answer),
+        _helpers(manager, protocol, source, destination, answer),
     )
 
 
 def _verdict(
-    life: Life, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
+    manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> str:
-    if refusal := _refusal(life, protocol, source, destination, decision):
+    if refusal := _refusal(manager, protocol, source, destination, decision):
         return f"would be refused: {refusal}"
     text = f"would be opened by {decision.origin}: to {decision.server}"
     if decision.server != destination:
         text += f" (seen as {destination})"
     if not decision.masquerade:
         return text
-    mapping = life.table.mapping_of(protocol, source, destination)
+    mapping = manager.table.mapping_of(protocol, source, destination)
     if mapping:
         return f"{text}, from {mapping.public}, which {source} has already"
-    if not life.policy.public:
+    if not manager.policy.public:
         return f"{text}, but there is no public address now"
-    address = Endpoint(life.table.public_for(source.address), 0)
-    return f"{text}, from {str(address).rsplit(':', 1)[0]} and a port of {life.policy.ports}"
+    address = Endpoint(manager.table.public_for(source.address), 0)
+    return f"{text}, from {str(address).rsplit(':', 1)[0]} and a port of {manager.policy.ports}"
 
 
-def _own_time(life: Life, protocol: int, server: Endpoint) -> list[str]:
+def _own_time(manager: FlowManager, protocol: int, server: Endpoint) -> list[str]:
     """That flows to this port of a server have an idle time of their own, if they have."""
-    timeouts = life.policy.timeouts
+    timeouts = manager.policy.timeouts
     if protocol != ipv4.UDP or server.port not in timeouts.udp_ports:
         return []
     seconds = timeouts.udp_ports[server.port]
@@ -65,51 +70,55 @@ def _own_time(life: Life, protocol: int, server: Endpoint) -> list[str]:
 
 
 def _refusal(
-    life: Life, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
+    manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> str | None:
     """What would be short, as a sentence, now that it may be opened at all."""
-    table, from_inside = life.table, decision.masquerade
+    table, from_inside = manager.table, decision.masquerade
     host = source.address if from_inside else decision.server.address
-    why = table.lacks_room(host)
-    if why is Why.TABLE_FULL and table.oldest_over():
-        why = None  # that one would give way
-    if why is not None and not from_inside and life.unconfirmed.oldest(host, life.ask):
-        why = None  # that one would give way
-    if why is None and from_inside and life.policy.public:
+    reason = table.lacks_room(host)
+    if reason is Reason.TABLE_FULL and table.oldest_over():
+        reason = None  # that one would give way
+    if (
+        reason is not None
+        and not from_inside
+        and manager.unconfirmed.oldest(host, manager.sync_counters)
+    ):
+        reason = None  # that one would give way
+    if reason is None and from_inside and manager.policy.public:
         server = decision.side, decision.server
-        why = table.lacks_port(protocol, source, destination, known_at(decision), server)
-    return None if why is None else sentence(why, host, protocol, most_of(table, why))
+        reason = table.lacks_port(protocol, source, destination, known_at(decision), server)
+    return None if reason is None else sentence(reason, host, protocol, most_of(table, reason))
 
 
 def _helpers(
-    life: Life, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
+    manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> tuple[HelperVerdict, ...]:
     if decision.expectation:
         reason = "a flow that was promised is not watched itself"
-        return tuple(HelperVerdict(name, False, reason) for name in life.registered)
+        return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     seen = Endpoint(b"", 0) if decision.masquerade else source
     client, server = End(source, seen), End(decision.server, destination)
-    return tuple(verdicts(life.registered, protocol, client, server))
+    return tuple(verdicts(manager.registered, protocol, client, server))
 
 
-def _live(life: Life, flow: Flow) -> Explanation:
-    inside, public, remote = life.faces(flow)
+def _live(manager: FlowManager, flow: Flow) -> Explanation:
+    inside, public, remote = manager.faces(flow)
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
     if flow.master:
         steps.append(f"it is a data flow of flow {flow.master.id}")
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
-    steps += _own_time(life, flow.protocol, flow.server.real)
-    steps.append("settled" if flow.settled else f"state {see.state(flow)}")
+    steps += _own_time(manager, flow.protocol, flow.server.real)
+    steps.append("settled" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
-    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(life, flow))
+    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow))
 
 
-def _live_helpers(life: Life, flow: Flow) -> tuple[HelperVerdict, ...]:
-    if flow.origin.is_promised or flow.protocol != ipv4.TCP:
+def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]:
+    if flow.origin.is_expected or flow.protocol != ipv4.TCP:
         reason = "a flow that was promised, or of this protocol, is not watched"
-        return tuple(HelperVerdict(name, False, reason) for name in life.registered)
-    found = tuple(verdicts(life.registered, flow.protocol, flow.client, flow.server))
+        return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
+    found = tuple(verdicts(manager.registered, flow.protocol, flow.client, flow.server))
     attachment = flow.helper
     watching = isinstance(attachment, Attachment) and attachment.watching
     if watching:

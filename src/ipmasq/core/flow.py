@@ -20,14 +20,14 @@ from functools import cache
 from math import inf
 from typing import Any, NamedTuple
 
-from ipmasq.core.door import Speaker
+from ipmasq.core.helper import Speaker
 from ipmasq.core.origin import UNKNOWN
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED, PortPool
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
-from ipmasq.core.watch import Watch
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.checksum import difference
@@ -35,11 +35,11 @@ from ipmasq.wire.checksum import difference
 
 class End(NamedTuple):
     real: Endpoint
-    seen: Endpoint
+    translated: Endpoint
 
     @property
     def is_masqueraded(self) -> bool:
-        return self.real != self.seen
+        return self.real != self.translated
 
 
 def pack(source: Endpoint, destination: Endpoint) -> bytes:
@@ -74,7 +74,7 @@ def endpoint_of(key: bytes) -> Endpoint:
 class Mapping:
     """An inside endpoint <-> a public one, for one protocol. Lives as long as something uses it."""
 
-    __slots__ = ("flows", "key", "peers", "pool", "port", "promises")
+    __slots__ = ("expectations", "flows", "key", "peers", "pool", "port")
 
     narrow = False
     """Whether it was promised to one flow, so that nothing else may come in by it."""
@@ -89,10 +89,10 @@ class Mapping:
         self.port = port
         """It holds this one of the pool."""
         self.flows = 0
-        self.promises = 0
+        self.expectations = 0
         """Expectations that hold it. It lives while it has flows or promises."""
         self.peers: bytes | dict[Address, int] | None = None
-        """Remote addresses of its flows, with how many. Most have one: then the `wire` of such a flow,
+        """Remote addresses of its flows, with how many. Most have one: then the `rewrite` of such a flow,
         which begins with it, says it in no memory at all."""
 
     @property
@@ -117,7 +117,7 @@ class Mapping:
         """`half`: the direction of a flow that comes in by this mapping."""
         peer = half.remote
         if self.peers is None:
-            self.peers = half.wire
+            self.peers = half.rewrite
         elif isinstance(self.peers, dict):
             self.peers[peer] = self.peers.get(peer, 0) + 1
         elif not self.has_peer(peer):
@@ -171,53 +171,55 @@ class Half:
         "flow",
         "packets",
         "payload_difference",
-        "place",
-        "wire",
+        "position",
+        "rewrite",
     )
 
-    def __init__(self, flow: Flow, key: bytes, wire: bytes) -> None:
+    def __init__(self, flow: Flow, match: bytes, rewrite: bytes) -> None:
         self.flow = flow
-        self.wire = wire
+        self.rewrite = rewrite
         self.packets = 0
         self.bytes = 0
-        self.place = 0
+        self.position = 0
         """TCP: `end` in the high 32 bits, `acknowledged` in the low ones; one object instead of two."""
-        self.address_difference = SHARED[difference(key[:-4], wire[:-4])]
+        self.address_difference = SHARED[difference(match[:-4], rewrite[:-4])]
         """What the addresses add to a checksum's sum; `payload_difference`: addresses and ports."""
-        self.payload_difference = SHARED[difference(key, wire)]
+        self.payload_difference = SHARED[difference(match, rewrite)]
 
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: a believable segment ends at `end` and acknowledges `acknowledged`. The place moves to the
         farthest of each that was seen: what comes late, or is repeated, does not take it back."""
-        place = self.place
-        self.place = _farther(place >> 32, end) << 32 | _farther(place & 0xFFFFFFFF, acknowledged)
+        position = self.position
+        self.position = _farther(position >> 32, end) << 32 | _farther(
+            position & 0xFFFFFFFF, acknowledged
+        )
 
     @property
     def end(self) -> int:
         """TCP: the sequence number after the farthest byte (or FIN) that was seen, as its speaker counts."""
-        return self.place >> 32
+        return self.position >> 32
 
     @end.setter
     def end(self, end: int) -> None:
-        self.place = end << 32 | self.acknowledged
+        self.position = end << 32 | self.acknowledged
 
     @property
     def acknowledged(self) -> int:
         """TCP: how far this speaker has acknowledged what the other one says, as that one counts."""
-        return self.place & 0xFFFFFFFF
+        return self.position & 0xFFFFFFFF
 
     @acknowledged.setter
     def acknowledged(self, acknowledged: int) -> None:
-        self.place = self.end << 32 | acknowledged
+        self.position = self.end << 32 | acknowledged
 
     @property
     def speaker(self) -> Speaker:
-        return Speaker.CLIENT if self is self.flow.forth else Speaker.SERVER
+        return Speaker.CLIENT if self is self.flow.original else Speaker.SERVER
 
     @property
     def twin(self) -> Half:
         """The other direction."""
-        return self.flow.back if self is self.flow.forth else self.flow.forth
+        return self.flow.reply if self is self.flow.original else self.flow.original
 
     @property
     def side(self) -> Side:
@@ -225,16 +227,16 @@ class Half:
         return self.flow.sides[self.speaker]
 
     @property
-    def key(self) -> bytes:
+    def match(self) -> bytes:
         """Its packets as they come in: what the other half writes, the other way round."""
-        wire = self.twin.wire
-        size = (len(wire) - 4) // 2
-        return wire[size:-4] + wire[:size] + wire[-2:] + wire[-4:-2]
+        rewrite = self.twin.rewrite
+        size = (len(rewrite) - 4) // 2
+        return rewrite[size:-4] + rewrite[:size] + rewrite[-2:] + rewrite[-4:-2]
 
     @property
     def remote(self) -> Address:
         """The address that its packets come from, as the end that receives them sees it."""
-        return self.wire[: (len(self.wire) - 4) // 2]
+        return self.rewrite[: (len(self.rewrite) - 4) // 2]
 
 
 class Kind(NamedTuple):
@@ -273,22 +275,22 @@ def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
 
 class Flow:
     __slots__ = (
-        "back",
         "due",
-        "forth",
         "helper",
         "id",
         "kind",
+        "last_seen",
         "links",
         "mapping",
         "master",
+        "offloadable",
         "opened",
         "origin",
-        "seen",
+        "original",
+        "reply",
+        "rewriter",
         "server_mapping",
-        "settled",
         "state",
-        "watch",
     )
 
     def __init__(
@@ -303,21 +305,21 @@ class Flow:
         """`sides`: where client and server are. Raises nothing; the table enters it."""
         self.id = id_
         self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
-        self.forth = Half(
+        self.original = Half(
             self,
-            pack(client.real, server.seen),
-            pack(client.seen, server.real),
+            pack(client.real, server.translated),
+            pack(client.translated, server.real),
         )
-        self.back = Half(
+        self.reply = Half(
             self,
-            pack(server.real, client.seen),
-            pack(server.seen, client.real),
+            pack(server.real, client.translated),
+            pack(server.translated, client.real),
         )
         self.opened = now
-        self.seen = now
+        self.last_seen = now
         """When a packet of it was last forwarded, or a data flow of it ended."""
         self.state = State.INIT if protocol == ipv4.TCP else State.ACTIVE
-        self.settled = False
+        self.offloadable = False
         """Ordinary packets of it need no more thought: both directions were seen, nobody watches."""
         self.due: Bucket[Any] | None = None
         self.mapping: Mapping | None = None
@@ -325,7 +327,7 @@ class Flow:
         """The mapping by which the server is reached, if the server is masqueraded by one."""
         self.origin = UNKNOWN
         self.helper: object | None = None
-        self.watch: Watch | None = None
+        self.rewriter: TcpRewriter | None = None
         self.master: Flow | None = None
         """The control flow that it is linked to."""
         self.links = 0
@@ -334,7 +336,7 @@ class Flow:
     def let_go(self) -> None:
         """Break the cycle that it is with its halves, so that the memory is free at once and no collector
         need ever run. Nothing else may be done with it after that."""
-        del self.forth.flow, self.back.flow
+        del self.original.flow, self.reply.flow
 
     @property
     def protocol(self) -> int:
@@ -356,17 +358,17 @@ class Flow:
 
     @property
     def client(self) -> End:
-        return End(destination_of(self.back.wire), source_of(self.forth.wire))
+        return End(destination_of(self.reply.rewrite), source_of(self.original.rewrite))
 
     @property
     def server(self) -> End:
-        return End(destination_of(self.forth.wire), source_of(self.back.wire))
+        return End(destination_of(self.original.rewrite), source_of(self.reply.rewrite))
 
     def end(self, speaker: Speaker) -> End:
         return self.client if speaker is Speaker.CLIENT else self.server
 
     def half(self, speaker: Speaker) -> Half:
-        return self.forth if speaker is Speaker.CLIENT else self.back
+        return self.original if speaker is Speaker.CLIENT else self.reply
 
     @property
     def opened_by(self) -> Side:
@@ -375,14 +377,14 @@ class Flow:
     @property
     def host(self) -> Address:
         """The inside host that it is counted for: the one that opened it, else the published one."""
-        wire = (self.back if self.opened_by is Side.INSIDE else self.forth).wire
-        return wire[(len(wire) - 4) // 2 : -4]
+        rewrite = (self.reply if self.opened_by is Side.INSIDE else self.original).rewrite
+        return rewrite[(len(rewrite) - 4) // 2 : -4]
 
     @property
     def payer(self) -> Address:
         """Who pays for what is kept and done for it: the address of the one that opened it."""
-        wire = self.back.wire
-        return wire[(len(wire) - 4) // 2 : -4]
+        rewrite = self.reply.rewrite
+        return rewrite[(len(rewrite) - 4) // 2 : -4]
 
     @property
     def is_opening(self) -> bool:
@@ -391,29 +393,29 @@ class Flow:
         acknowledgment does not know where the server is."""
         if self.state is not State.ESTABLISHED:
             return self.state is State.INIT
-        if self.back.bytes > CONFIRMED:
+        if self.reply.bytes > CONFIRMED:
             return False  # nobody says so much that is not acknowledged (RFC 6928: ten segments)
-        ahead = (self.back.end - self.forth.acknowledged) & 0xFFFFFFFF
+        ahead = (self.reply.end - self.original.acknowledged) & 0xFFFFFFFF
         return ahead == 1 or ahead > CONFIRMED
 
     @property
     def is_over(self) -> bool:
         """TCP: nothing more can be said: an end has broken off, or each has acknowledged the other's FIN."""
         if self.state is State.C_S_FIN:
-            forth, back = self.forth, self.back
-            return forth.acknowledged == back.end and back.acknowledged == forth.end
+            original, reply = self.original, self.reply
+            return original.acknowledged == reply.end and reply.acknowledged == original.end
         return self.state is State.TRANS
 
     def deadline(self, timeouts: Timeouts) -> float:
         """When it will be forgotten, as far as is known now."""
         if self.protocol == ipv4.TCP:
             if self.is_opening:
-                return self.seen + timeouts.tcp_opening
+                return self.last_seen + timeouts.tcp_opening
             if self.links and self.state is State.ESTABLISHED:
                 return inf
             idle = timeout(self.state, timeouts)
         elif self.protocol == ipv4.UDP:
-            idle = timeouts.of_datagrams(int.from_bytes(self.forth.wire[-2:], "big"))
+            idle = timeouts.of_datagrams(int.from_bytes(self.original.rewrite[-2:], "big"))
         else:
             idle = timeouts.icmp
-        return self.seen + idle
+        return self.last_seen + idle

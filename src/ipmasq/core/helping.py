@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from ipmasq.core import events
-from ipmasq.core.door import TCP, Door, Speaker
+from ipmasq.core.expectations import Expectation, Refusal
 from ipmasq.core.flow import End, Flow
+from ipmasq.core.helper import TCP, HelperContext, Speaker
 from ipmasq.core.lines import Line
 from ipmasq.core.policy import HelperUse, OnFailure
-from ipmasq.core.promises import Expectation, Refusal
 from ipmasq.core.stream import Replacement
+from ipmasq.core.tcp_rewriter import NOTHING, Heard
 from ipmasq.core.timers import Bucket
 from ipmasq.core.views import HelperVerdict, HelperView
-from ipmasq.core.watch import NOTHING, Heard
 from ipmasq.wire.addresses import Endpoint
 
 
@@ -107,7 +107,7 @@ def verdicts(
     for helper in helpers.values():
         if helper.use.protocol != protocol:
             yield HelperVerdict(helper.use.name, False, "it is for another protocol")
-        elif not any(port in _ports(helper.use, by) for port, by in _places(client, server)):
+        elif not any(port in _ports(helper.use, by) for port, by in _binding_ports(client, server)):
             listed = ", ".join(map(str, sorted(helper.use.ports))) or "none"
             yield HelperVerdict(helper.use.name, False, f"its ports are {listed}")
 
@@ -115,20 +115,20 @@ def verdicts(
 def _candidates(
     helpers: dict[str, Registered], protocol: int, client: End, server: End
 ) -> Iterator[Binding]:
-    for port, by in _places(client, server):
+    for port, by in _binding_ports(client, server):
         for helper in helpers.values():
             if helper.use.protocol == protocol and port in _ports(helper.use, by):
                 yield Binding(helper, port, by)
 
 
-def _places(client: End, server: End) -> list[tuple[int, str]]:
+def _binding_ports(client: End, server: End) -> list[tuple[int, str]]:
     """The ports that may bind a helper, and what they are, the strongest first."""
-    places = [(server.real.port, "destination port")]
-    if server.seen.port != server.real.port:
-        places.append((server.seen.port, "public port"))
+    ports = [(server.real.port, "destination port")]
+    if server.translated.port != server.real.port:
+        ports.append((server.translated.port, "public port"))
     if client.is_masqueraded:
-        places.append((client.real.port, SOURCE))
-    return places
+        ports.append((client.real.port, SOURCE))
+    return ports
 
 
 def _serves(use: HelperUse, client: End, server: End) -> bool:
@@ -145,9 +145,9 @@ class Desk(Protocol):
 
     now: float
 
-    def tell(self, event: events.Event) -> None: ...
+    def emit(self, event: events.Event) -> None: ...
 
-    def promise(
+    def expect(
         self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
     ) -> Expectation:
         """Raises Refusal."""
@@ -160,12 +160,12 @@ class Desk(Protocol):
 
 
 class Attachment:
-    """One helper instance at its flow: the listener of the flow's `Watch`."""
+    """One helper instance at its flow: the listener of the flow's `TcpRewriter`."""
 
     def __init__(self, desk: Desk, flow: Flow, registered: Registered) -> None:
         self.flow = flow
         self.registered = registered
-        self.condemned = False
+        self.blocked = False
         """The flow's packets are dropped from now on."""
         self.watching = True
         self.work = 0
@@ -189,9 +189,9 @@ class Attachment:
         helper.resume(dict(vars(self._helper)))
         self._helper = helper
 
-    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         try:
-            return self._helper.awaits(speaker, partial)
+            return self._helper.may_rewrite(speaker, partial)
         except Exception as error:
             self._fail(speaker, partial, error)
             return False
@@ -199,24 +199,24 @@ class Attachment:
     def hear(self, speaker: Speaker, line: Line) -> Heard:
         self.registered.inspected += 1
         self.work += 1
-        wishes = Wishes(self._desk, self, speaker, line)
+        transaction = Transaction(self._desk, self, speaker, line)
         try:
-            self._helper.on_line(line.text, wishes)
+            self._helper.on_line(line.text, transaction)
         except AlreadyForwardedError as error:
-            wishes.undo()
+            transaction.rollback()
             self.refuse(speaker, line.text, str(error), by_helper=False)
             return NOTHING
         except Exception as error:
-            wishes.undo()
+            transaction.rollback()
             self._fail(speaker, line.text, error)
             return NOTHING
-        return wishes.grant()
+        return transaction.commit()
 
     def _fail(self, speaker: Speaker, line: bytes, error: Exception) -> None:
         self.registered.failed += 1
-        self._condemn()
+        self._block()
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        self._desk.tell(
+        self._desk.emit(
             events.HelperFailed(
                 self._desk.now, self.flow.id, self.registered.use.name, speaker, line, text
             )
@@ -228,18 +228,18 @@ class Attachment:
         refused = self.registered.refused
         refused[reason] = refused.get(reason, 0) + 1
         if by_helper:
-            self._condemn()
-        self._desk.tell(
+            self._block()
+        self._desk.emit(
             events.Refused(
                 self._desk.now, self.flow.id, self.registered.use.name, speaker, reason, line
             )
         )
 
-    def _condemn(self) -> None:
-        self.condemned |= self.registered.use.on_failure is OnFailure.DROP
+    def _block(self) -> None:
+        self.blocked |= self.registered.use.on_failure is OnFailure.DROP
 
 
-class Wishes(Door):
+class Transaction(HelperContext):
     """The door for one line. Nothing happens before `grant`, but ports are held from `expect` on."""
 
     def __init__(self, desk: Desk, attachment: Attachment, speaker: Speaker, line: Line) -> None:
@@ -258,7 +258,7 @@ class Wishes(Door):
 
     def expect(self, announced: Endpoint, protocol: int = TCP) -> Endpoint | None:
         try:
-            made = self._desk.promise(self._attachment, self.speaker, announced, protocol)
+            made = self._desk.expect(self._attachment, self.speaker, announced, protocol)
         except Refusal as refusal:
             self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
             return None
@@ -284,13 +284,13 @@ class Wishes(Door):
     def stop(self) -> None:
         self._stop = True
 
-    def undo(self) -> None:
+    def rollback(self) -> None:
         self._desk.withdraw(self._expectations)
 
-    def grant(self) -> Heard:
+    def commit(self) -> Heard:
         """Make it so."""
         if self._refusal is not None:
-            self.undo()
+            self.rollback()
             self._attachment.refuse(self.speaker, self._line.text, self._refusal, by_helper=True)
             return NOTHING
         if self._forget:
@@ -314,7 +314,7 @@ class Wishes(Door):
             after += self._line.text[at : each.start] + each.text
             at = each.end
         after += self._line.text[at:]
-        self._desk.tell(
+        self._desk.emit(
             events.Rewritten(
                 self._desk.now,
                 self._attachment.flow.id,

@@ -27,7 +27,7 @@ class Origin(NamedTuple):
         return f"hairpin, {self.name}" if self.is_hairpin else self.name
 
     @property
-    def is_promised(self) -> bool:
+    def is_expected(self) -> bool:
         """Whether an announcement promised it: then no helper watches it."""
         return self.kind is Kind.EXPECTATION
 

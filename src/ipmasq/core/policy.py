@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
-from ipmasq.core.door import Helper
+from ipmasq.core.helper import Helper
 from ipmasq.wire.addresses import Address, Network
 
 ANY_PROTOCOL = 0
@@ -237,11 +237,11 @@ class Limits:
     lines_per_host: int = 5_000
     """Lines per second that helpers look at in connections that one address has opened."""
     # Packets per second that a fast path leaves to the engine:
-    flow_packets_per_host: int = 20_000
+    tracked_pps_per_host: int = 20_000
     """Of the flows of an inside host, in each direction."""
-    openings_per_host: int = 5_000
+    untracked_pps_per_host: int = 5_000
     """That belong to no flow, from an inside host."""
-    openings_per_side: int = 10_000
+    untracked_pps_per_side: int = 10_000
     """That belong to no flow, from all of one side."""
     # Answers per second to packets from inside that are refused:
     icmp_errors: int = 1_000
@@ -274,7 +274,7 @@ class Policy:
     """Whether TCP segments from inside that are of no flow are answered by a reset."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
-    hop: int = -1
+    ttl_delta: int = -1
     """What a forwarded packet's time to live changes by: -1 where the engine is the router; +1 on a
     plane where the kernel counts the hop twice (in and out of a TUN device)."""
 

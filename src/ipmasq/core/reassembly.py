@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.timers import Bucket
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
@@ -76,7 +76,7 @@ class Reassembly:
 
     def add(
         self, packet: Packet, header: ipv4.Header, side: Side, until: float
-    ) -> Whole | Datagram | Why:
+    ) -> Whole | Datagram | Reason:
         """The whole datagram if this was the last missing fragment; the datagram if it was the first
         to arrive (so that a timer can be set); HELD, or why it was given up."""
         key = (side, header.source, header.destination, header.protocol, header.identification)
@@ -85,11 +85,11 @@ class Reassembly:
         if datagram is None:
             datagram = self._begin(key, until)
             if datagram is None:
-                return Why.FRAGMENT_LIMIT
+                return Reason.FRAGMENT_LIMIT
         payload = bytes(packet.data[header.length : header.total])
         if not _fits(datagram, header, payload):
             self.forget(datagram)
-            return Why.FRAGMENT_LIMIT
+            return Reason.FRAGMENT_LIMIT
         datagram.pieces[header.offset] = payload
         datagram.largest = max(datagram.largest, header.total)
         if header.dont_fragment:
@@ -100,7 +100,7 @@ class Reassembly:
             datagram.length = header.offset + len(payload)
         whole = _join(datagram)
         if whole is None:
-            return datagram if new else Why.HELD
+            return datagram if new else Reason.HELD
         self.forget(datagram)
         return Whole(Packet(whole, note=packet.note), datagram.largest)
 

@@ -15,18 +15,18 @@ from ipmasq.core.admission import is_inside
 from ipmasq.core.budget import Rate
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
+from ipmasq.core.reasons import Reason
 from ipmasq.core.translate import finish_tcp, is_intact
-from ipmasq.core.why import Why
 from ipmasq.wire import icmp, ipv4, partial, tcp
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Buffer, Packet
 
 CODES = {
-    Why.NO_PORTS: icmp.HOST_UNREACHABLE,
-    Why.PORT_LIMIT: icmp.HOST_UNREACHABLE,
-    Why.HOST_LIMIT: icmp.HOST_UNREACHABLE,
-    Why.TABLE_FULL: icmp.HOST_UNREACHABLE,
-    Why.UNSUPPORTED: icmp.PROHIBITED,
+    Reason.NO_PORTS: icmp.HOST_UNREACHABLE,
+    Reason.PORT_LIMIT: icmp.HOST_UNREACHABLE,
+    Reason.HOST_LIMIT: icmp.HOST_UNREACHABLE,
+    Reason.TABLE_FULL: icmp.HOST_UNREACHABLE,
+    Reason.UNSUPPORTED: icmp.PROHIBITED,
 }
 """Of Destination Unreachable. Where there is no room now, RFC 6888 (REQ-11B) prefers code 1, which is a soft
 error, to the code 13 of RFC 5508 (REQ-8); the latter says that there never will be."""
@@ -61,17 +61,19 @@ class Refusals:
         self._errors.per_host, self._errors.total = limits.icmp_errors_per_host, limits.icmp_errors
         self._resets.per_host, self._resets.total = limits.resets_per_host, limits.resets
 
-    def answer(self, packet: Packet, header: ipv4.Header, why: Why, now: float) -> Packet | None:
+    def answer(
+        self, packet: Packet, header: ipv4.Header, reason: Reason, now: float
+    ) -> Packet | None:
         """What its sender is told of a whole datagram that was refused, or None."""
         if not _is_a_host(self._policy, header.source):
             return None
-        if why is Why.NO_FLOW:
+        if reason is Reason.NO_FLOW:
             made = reset(packet, header) if self._policy.resets else None
             if made is None or not self._may(self._resets, header.source, now):
                 return None
             self.resets += 1
             return made
-        code = CODES.get(why)
+        code = CODES.get(reason)
         if code is None or not self._policy.icmp_errors or not _may_be_told(packet.data, header):
             return None
         speaker = _speaker(self._policy, header.source)

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from ipmasq.core import events
 from ipmasq.core.flow import Flow, Mapping
+from ipmasq.core.reasons import Reason
 from ipmasq.core.table import Table
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, to_text
 
@@ -73,15 +73,15 @@ class Shortage:
         if count in marks(most):
             self._near(now, "ports_per_host", host, None, protocol, count, most)
 
-    def refused(self, why: Why, host: Address, protocol: int, now: float) -> None:
+    def refused(self, reason: Reason, host: Address, protocol: int, now: float) -> None:
         """A new flow of a host was refused for lack of something."""
-        told = self._about((why, host, protocol), now)
+        told = self._about((reason, host, protocol), now)
         told.refusals += 1
         if now < told.until:
             return
-        most = most_of(self._table, why)
+        most = most_of(self._table, reason)
         refusals, told.refusals, told.until = told.refusals, 0, now + WINDOW
-        self._tell(events.LimitReached(now, why, host, protocol, most, refusals))
+        self._tell(events.LimitReached(now, reason, host, protocol, most, refusals))
 
     def _near(
         self,
@@ -107,26 +107,26 @@ class Shortage:
         return self._told.setdefault(key, _Told())
 
 
-def most_of(table: Table, why: Why) -> int:
+def most_of(table: Table, reason: Reason) -> int:
     """How much there may be of what is short."""
     limits = table.policy.limits
     return {
-        Why.TABLE_FULL: limits.flows,
-        Why.HOST_LIMIT: limits.flows_per_host,
-        Why.PORT_LIMIT: limits.ports_per_host,
-    }.get(why, table.policy.ports.size)
+        Reason.TABLE_FULL: limits.flows,
+        Reason.HOST_LIMIT: limits.flows_per_host,
+        Reason.PORT_LIMIT: limits.ports_per_host,
+    }.get(reason, table.policy.ports.size)
 
 
-def sentence(why: Why, host: Address, protocol: int, most: int) -> str:
+def sentence(reason: Reason, host: Address, protocol: int, most: int) -> str:
     """Why a flow is refused, with whose limit it is."""
-    match why:
-        case Why.TABLE_FULL:
+    match reason:
+        case Reason.TABLE_FULL:
             return f"the table of flows is full ({most:,})"
-        case Why.HOST_LIMIT:
+        case Reason.HOST_LIMIT:
             return f"host {to_text(host)} has all of its {most:,} flows"
-        case Why.PORT_LIMIT:
+        case Reason.PORT_LIMIT:
             return f"host {to_text(host)} has all of its {most:,} {name(protocol)} ports"
-    return why.sentence
+    return reason.sentence
 
 
 def name(protocol: int) -> str:

@@ -10,8 +10,8 @@ from ipmasq.core.flow import Flow, Half, Mapping, NarrowMapping, SharedMapping, 
 from ipmasq.core.host import HostHolds, nothing
 from ipmasq.core.policy import Behaviour, Policy, Ports
 from ipmasq.core.ports import Chance, PortPool, SharedPool
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
 SCATTER = 0x9E3779B97F4A7C15
@@ -66,24 +66,24 @@ class Table:
         the other direction's (a host that sends to its own public endpoint)."""
         sides, protocol = flow.sides, flow.protocol
         out, back = self.halves[sides[0]][protocol], self.halves[sides[1]][protocol]
-        out_key, back_key = flow.forth.key, flow.back.key
+        out_key, back_key = flow.original.match, flow.reply.match
         if out_key in out or back_key in back or (out is back and out_key == back_key):
             return False
         self.flows[flow.id] = flow
-        out[out_key], back[back_key] = flow.forth, flow.back
+        out[out_key], back[back_key] = flow.original, flow.reply
         host = flow.host
         self.hosts[host] = self.hosts.get(host, 0) + 1
         if flow.mapping:
-            flow.mapping.add_flow(flow.back)
+            flow.mapping.add_flow(flow.reply)
         if flow.server_mapping:
-            flow.server_mapping.add_flow(flow.forth)
+            flow.server_mapping.add_flow(flow.original)
         return True
 
     def remove(self, flow: Flow) -> None:
         """Forget it, and its mappings if nothing else uses them."""
         del self.flows[flow.id]
-        for half in (flow.forth, flow.back):
-            del self.halves[half.side][flow.protocol][half.key]
+        for half in (flow.original, flow.reply):
+            del self.halves[half.side][flow.protocol][half.match]
         if not self.over.pop(flow.id, None):
             self._count(flow.host, -1)
         self.free_ports(flow)
@@ -103,11 +103,13 @@ class Table:
             return False
         client = flow.client
         if client.is_masqueraded:
-            mapping = self._take_back(flow.protocol, client.real, client.seen, flow.server.seen)
+            mapping = self._take_back(
+                flow.protocol, client.real, client.translated, flow.server.translated
+            )
             if mapping is None:
                 return False
             flow.mapping = mapping
-            mapping.add_flow(flow.back)
+            mapping.add_flow(flow.reply)
         del self.over[flow.id]
         self._count(flow.host, 1)
         return True
@@ -164,10 +166,10 @@ class Table:
         client, server = flow.mapping, flow.server_mapping
         flow.mapping = flow.server_mapping = None
         if client is not None:
-            client.drop_flow(flow.back)
+            client.drop_flow(flow.reply)
             self.drop_unused(client)
         if server is not None:
-            server.drop_flow(flow.forth)
+            server.drop_flow(flow.original)
             self.drop_unused(server)
 
     def check(self) -> None:
@@ -176,14 +178,14 @@ class Table:
         flows: dict[int, int] = {}
         linked = Counter(id(flow.master) for flow in self.flows.values())
         for flow in self.flows.values():
-            assert flow.forth.flow is flow is flow.back.flow
-            for half in (flow.forth, flow.back):
-                assert self.halves[half.side][flow.protocol][half.key] is half
+            assert flow.original.flow is flow is flow.reply.flow
+            for half in (flow.original, flow.reply):
+                assert self.halves[half.side][flow.protocol][half.match] is half
             if flow.id in self.over:
                 assert self.over[flow.id] is flow
             else:
                 hosts[flow.host] = hosts.get(flow.host, 0) + 1
-            for mapping, half in ((flow.mapping, flow.back), (flow.server_mapping, flow.forth)):
+            for mapping, half in ((flow.mapping, flow.reply), (flow.server_mapping, flow.original)):
                 if mapping:
                     flows[id(mapping)] = flows.get(id(mapping), 0) + 1
                     assert mapping.shared or mapping.has_peer(half.remote)
@@ -196,7 +198,7 @@ class Table:
         ports: dict[tuple[int, Address], int] = {}
         for mapping in self.mappings():
             assert mapping.flows == flows.get(id(mapping), 0)
-            assert mapping.flows or mapping.promises
+            assert mapping.flows or mapping.expectations
             if mapping.shared:
                 continue
             host = mapping.protocol, mapping.inside.address
@@ -205,12 +207,12 @@ class Table:
         for mapping in self._by_inside.values():
             assert self.mapping_at(mapping.protocol, mapping.public) is mapping
 
-    def lacks_room(self, host: Address) -> Why | None:
+    def lacks_room(self, host: Address) -> Reason | None:
         """Why an inside host cannot have one flow more, if so."""
         limits = self.policy.limits
         if len(self.flows) >= limits.flows:
-            return Why.TABLE_FULL
-        return Why.HOST_LIMIT if self.hosts.get(host, 0) >= limits.flows_per_host else None
+            return Reason.TABLE_FULL
+        return Reason.HOST_LIMIT if self.hosts.get(host, 0) >= limits.flows_per_host else None
 
     # -- mappings
 
@@ -241,13 +243,13 @@ class Table:
         protocol: int,
         inside: Endpoint,
         remote: Endpoint,
-        promised_at: Address | None = None,
+        announced_at: Address | None = None,
         known_at: Address | None = None,
         server: Where | None = None,
-    ) -> Mapping | Why:
+    ) -> Mapping | Reason:
         """The mapping for this endpoint, made if there is none; or why it cannot be made.
 
-        `promised_at`: it is for a flow that an announcement promised at this public address. `known_at`: the
+        `announced_at`: it is for a flow that an announcement promised at this public address. `known_at`: the
         other end knows the inside host by this one. `server`: it is for a flow to there alone.
         """
         if self.is_sharing and server is not None and self.policy.public:
@@ -256,17 +258,17 @@ class Table:
         if mapping := self._by_inside.get(key):
             return mapping
         if not self.policy.public:
-            return Why.NO_PORTS
-        narrow = promised_at is not None
+            return Reason.NO_PORTS
+        narrow = announced_at is not None
         host = protocol, inside.address
         if self.ports.get(host, 0) >= self.policy.limits.ports_per_host:
-            return Why.PORT_LIMIT
-        address = promised_at or known_at or self.public_for(inside.address)
+            return Reason.PORT_LIMIT
+        address = announced_at or known_at or self.public_for(inside.address)
         ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
         pool = self.pool(protocol, address, ports)
         port = pool.take(self._chance, _Barred(self, protocol, address, remote))
         if port is None:
-            return Why.NO_PORTS
+            return Reason.NO_PORTS
         kind = NarrowMapping if narrow else Mapping
         mapping = self._by_inside[key] = kind(key, pool, port)
         pool.hold(port, mapping)
@@ -278,12 +280,12 @@ class Table:
         """Whether flows to different remote endpoints may have the same public port."""
         return self.policy.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
 
-    def _share(self, protocol: int, address: Address, server: Where) -> Mapping | Why:
+    def _share(self, protocol: int, address: Address, server: Where) -> Mapping | Reason:
         """Any port by which no flow goes to the same server. If each of those that are tried has one, a
         connection that is over gives way."""
         pool = self._shared_pool(protocol, address)
         if not pool.ports.size:
-            return Why.NO_PORTS
+            return Reason.NO_PORTS
         barred = _Barred(self, protocol, address, server[1], pool)
         fallback = None
         for _ in range(SHARING_TRIES):
@@ -296,7 +298,7 @@ class Table:
                     fallback = port
         else:
             if fallback is None:
-                return Why.NO_PORTS
+                return Reason.NO_PORTS
             port = fallback
         mapping = pool.at(port)
         if mapping is None:
@@ -318,14 +320,14 @@ class Table:
         pools.append(made)
         return made
 
-    def _lacks_shared(self, protocol: int, address: Address, server: Where) -> Why | None:
+    def _lacks_shared(self, protocol: int, address: Address, server: Where) -> Reason | None:
         pool = self._shared_pool(protocol, address)
         barred = _Barred(self, protocol, address, server[1], pool)
         for port in pool.all():
             before = self._back(protocol, Endpoint(address, port), server)
             if (before is None or before.flow.is_over) and port not in barred:
                 return None
-        return Why.NO_PORTS
+        return Reason.NO_PORTS
 
     def lacks_port(
         self,
@@ -334,18 +336,18 @@ class Table:
         remote: Endpoint,
         known_at: Address | None,
         server: Where,
-    ) -> Why | None:
+    ) -> Reason | None:
         """What `map` would answer instead of a mapping. It looks through all ports that are free."""
         if self.is_sharing:
             return self._lacks_shared(protocol, known_at or self.public_for(inside.address), server)
         if self.mapping_of(protocol, inside, remote):
             return None
         if self.ports.get((protocol, inside.address), 0) >= self.policy.limits.ports_per_host:
-            return Why.PORT_LIMIT
+            return Reason.PORT_LIMIT
         address = known_at or self.public_for(inside.address)
         pool = self.pool(protocol, address, self.policy.ports)
         free = pool.has_free(_Barred(self, protocol, address, remote))
-        return None if free else Why.NO_PORTS
+        return None if free else Reason.NO_PORTS
 
     def usage(self) -> list[PortPool[Mapping]]:
         """The ports of each protocol and public address from which any is taken now."""
@@ -357,7 +359,7 @@ class Table:
         return public[(int.from_bytes(inside, "big") * SCATTER >> 32) % len(public)]
 
     def drop_unused(self, mapping: Mapping) -> None:
-        if mapping.flows or mapping.promises:
+        if mapping.flows or mapping.expectations:
             return
         mapping.pool.give(mapping.port)
         if mapping.shared:

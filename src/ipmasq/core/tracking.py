@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from ipmasq.core.door import Speaker
 from ipmasq.core.flow import BASE_REACH, MOST_REACH, Half
-from ipmasq.core.life import Life
+from ipmasq.core.flow_manager import FlowManager
+from ipmasq.core.helper import Speaker
 from ipmasq.core.tcp_states import Input, State, following
 from ipmasq.wire import tcp
 
 
-def track(life: Life, half: Half, segment: tcp.Segment, payload: int, acknowledgment: int) -> None:
+def track(
+    manager: FlowManager, half: Half, segment: tcp.Segment, payload: int, acknowledgment: int
+) -> None:
     """Remember a believable segment. `payload` in bytes; `acknowledgment` as the other end counts."""
     flow = half.flow
     before = flow.state
@@ -17,15 +19,15 @@ def track(life: Life, half: Half, segment: tcp.Segment, payload: int, acknowledg
         _remember(half, segment, payload, acknowledgment, before)
     for event in _inputs(half, segment, payload, before):
         flow.state = following(flow.state, event)
-    if before is State.TRANS and flow.state is not before and not life.table.revive(flow):
+    if before is State.TRANS and flow.state is not before and not manager.table.revive(flow):
         flow.state = before
     if flow.state is not before:
         if flow.state is State.C_S_FIN:
-            life.unlink(flow)
-        life.set_timer(flow)
+            manager.unlink(flow)
+        manager.set_timer(flow)
     if flow.is_over:
-        life.finish(flow)
-    life.settle(flow)
+        manager.finish(flow)
+    manager.judge_offloadable(flow)
 
 
 def _inputs(half: Half, segment: tcp.Segment, payload: int, before: State) -> list[Input]:
@@ -54,13 +56,13 @@ def _remember(
     said = acknowledgment if flags & tcp.ACK else half.acknowledged
     end = tcp.advance(segment.sequence, length)
     if before is State.INIT:
-        half.place = end << 32 | said
+        half.position = end << 32 | said
     else:
         half.advance(end, said)
     if flags & tcp.SYN and before is State.INIT:
         # Nobody has acknowledged it yet, but from here on that is what can be acknowledged. The
         # client still has to, so it stands one before that (`Flow.is_opening`).
-        server = half is half.flow.back
+        server = half is half.flow.reply
         twin.acknowledged = segment.sequence if server else tcp.advance(segment.sequence, 1)
         half.flow.reach = _reach(half, segment)
 
@@ -71,4 +73,4 @@ def _reach(half: Half, segment: tcp.Segment) -> int:
     if not scale:
         return BASE_REACH
     reach = min(BASE_REACH + scale[0], MOST_REACH)
-    return reach if half is half.flow.forth else max(reach, half.flow.reach)
+    return reach if half is half.flow.original else max(reach, half.flow.reach)

@@ -17,25 +17,25 @@ CHECKSUM_AT = {ipv4.UDP: 6, ipv4.TCP: 16, ipv4.ICMP: 2}
 """Where the checksum stands in the L4 header."""
 
 
-def hop_difference(hop: int) -> int:
+def ttl_difference(ttl_delta: int) -> int:
     """What a change of the time to live adds to the sum of the IPv4 header (it is a high byte)."""
-    return (hop << 8) % 0xFFFF
+    return (ttl_delta << 8) % 0xFFFF
 
 
 def translate(
-    data: Buffer, length: int, protocol: int, half: Half, hop: int, partial: bool = False
+    data: Buffer, length: int, protocol: int, half: Half, ttl_delta: int, partial: bool = False
 ) -> None:
     """Rewrite a TCP or UDP packet in place; `length` of its IP header in bytes."""
-    wire = half.wire
+    rewrite = half.rewrite
     if length == 20:
-        data[12:24] = wire
+        data[12:24] = rewrite
     else:
-        data[12:20] = wire[:8]
-        data[length : length + 4] = wire[8:]
-    data[8] += hop
+        data[12:20] = rewrite[:8]
+        data[length : length + 4] = rewrite[8:]
+    data[8] += ttl_delta
     difference = half.address_difference
     # adjust(), written out: this is the path of every packet.
-    total = (~_get(data, 10)[0] & 0xFFFF) + difference + (hop << 8) % 0xFFFF
+    total = (~_get(data, 10)[0] & 0xFFFF) + difference + (ttl_delta << 8) % 0xFFFF
     total = (total & 0xFFFF) + (total >> 16)
     _put(data, 10, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
     at = length + CHECKSUM_AT[protocol]
@@ -53,12 +53,12 @@ def translate(
     _put(data, at, ~total & 0xFFFF or (0xFFFF if protocol == ipv4.UDP else 0))
 
 
-def translate_query(data: Buffer, length: int, half: Half, hop: int) -> None:
+def translate_query(data: Buffer, length: int, half: Half, ttl_delta: int) -> None:
     """Rewrite an ICMP echo request or reply in place: the identifier stands for the port."""
-    wire = half.wire
-    asked, answered = wire[8:10], wire[10:12]
-    ipv4.replace(data, 12, wire[:8])
-    ipv4.replace(data, 8, bytes((data[8] + hop, data[9])))
+    rewrite = half.rewrite
+    asked, answered = rewrite[8:10], rewrite[10:12]
+    ipv4.replace(data, 12, rewrite[:8])
+    ipv4.replace(data, 8, bytes((data[8] + ttl_delta, data[9])))
     identifier = asked if asked != b"\0\0" else answered
     before = bytes(data[length + 4 : length + 6])
     data[length + 4 : length + 6] = identifier
@@ -67,22 +67,22 @@ def translate_query(data: Buffer, length: int, half: Half, hop: int) -> None:
 
 
 def dress(
-    packet: Packet, header: ipv4.Header, half: Half, hop: int, segment: bytearray, nth: int
+    packet: Packet, header: ipv4.Header, half: Half, ttl_delta: int, segment: bytearray, nth: int
 ) -> Packet:
     """A packet that carries `segment` (a TCP header and payload, ports and checksum not yet set)
     where `packet` came in; `nth` of several made of the same one."""
-    wire = half.wire
+    rewrite = half.rewrite
     data = bytearray(packet.data[: header.length]) + segment
     identification = (header.identification + nth) & 0xFFFF
     # The words of the length and the identification, and the addresses and time to live.
     change = len(data) + identification + 2 * 0xFFFF - header.total - header.identification
-    change += half.address_difference + hop_difference(hop)
+    change += half.address_difference + ttl_difference(ttl_delta)
     _put(data, 2, len(data))
     _put(data, 4, identification)
-    data[8] += hop
-    data[12:20] = wire[:8]
+    data[8] += ttl_delta
+    data[12:20] = rewrite[:8]
     _put(data, 10, adjust(_get(data, 10)[0], change % 0xFFFF))
-    data[header.length : header.length + 4] = wire[8:12]
+    data[header.length : header.length + 4] = rewrite[8:12]
     finish_tcp(data, header.length)
     return Packet(data, note=packet.note)
 
@@ -90,9 +90,9 @@ def dress(
 def compose(half: Half, segment: bytearray, note: object = None) -> Packet:
     """A packet of the gateway's own in one direction of a flow, around `segment` (a TCP header and
     payload, ports and checksum not yet set)."""
-    wire = half.wire
-    segment[0:4] = wire[8:12]
-    data = ipv4.write(wire[:4], wire[4:8], ipv4.TCP, segment)
+    rewrite = half.rewrite
+    segment[0:4] = rewrite[8:12]
+    data = ipv4.write(rewrite[:4], rewrite[4:8], ipv4.TCP, segment)
     finish_tcp(data, ipv4.HEADER)
     return Packet(data, note=note)
 

@@ -18,7 +18,7 @@ def is_confirmed(flow: Flow) -> bool:
     """Whether its client is where it says."""
     if flow.protocol == ipv4.TCP:
         return not flow.is_opening
-    return flow.forth.packets > 1
+    return flow.original.packets > 1
 
 
 class Unconfirmed:
@@ -40,13 +40,13 @@ class Unconfirmed:
             if not flows:
                 del self._hosts[flow.host]
 
-    def oldest(self, host: Address, ask: Callable[[int], object] | None) -> Flow | None:
-        """The one that a host's newest flow may take the place of. `ask`: see `ipmasq.core.repeat`."""
+    def oldest(self, host: Address, sync_counters: Callable[[int], object] | None) -> Flow | None:
+        """The one that a host's newest flow may take the place of. `sync_counters`: see `ipmasq.core.offloading`."""
         flows = self._hosts.get(host)
         while flows:
             flow = next(iter(flows.values()))
-            if ask is not None:
-                ask(flow.id)
+            if sync_counters is not None:
+                sync_counters(flow.id)
             if not is_confirmed(flow):
                 return flow
             del flows[flow.id]

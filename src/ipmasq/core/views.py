@@ -40,7 +40,7 @@ class FlowView:
     links: int
     """Data flows of this control flow that are alive."""
     opened: float
-    seen: float
+    last_seen: float
     expires: float
     packets_out: int
     bytes_out: int

@@ -61,8 +61,8 @@ def is_near(half: Half, end: int, acknowledged: int) -> bool:
 
 def _may_close(half: Half, segment: Segment) -> bool:
     near = min(1 << half.flow.reach, NEAR)
-    places = (half.end, half.twin.acknowledged)
-    return any(abs(tcp.distance(place, segment.sequence)) <= near for place in places)
+    positions = (half.end, half.twin.acknowledged)
+    return any(abs(tcp.distance(position, segment.sequence)) <= near for position in positions)
 
 
 def _opens(half: Half, segment: Segment, acknowledgment: int) -> bool:
@@ -82,10 +82,10 @@ def _completes(half: Half, segment: Segment, acknowledgment: int) -> bool:
     """Both ends have sent a SYN at the same time (RFC 9293, 3.5), and this acknowledges the server's."""
     flow = half.flow
     return (
-        half is flow.forth
-        and flow.back.packets > 0
+        half is flow.original
+        and flow.reply.packets > 0
         and segment.sequence == half.end
-        and acknowledgment == flow.back.end
+        and acknowledgment == flow.reply.end
     )
 
 
@@ -95,7 +95,7 @@ def _is_exact(half: Half, segment: Segment, acknowledgment: int) -> bool:
     name. One that answers a SYN acknowledges it."""
     twin = half.twin
     if half.flow.state is State.INIT:
-        if half is half.flow.forth:
+        if half is half.flow.original:
             return segment.sequence == half.end
         return bool(segment.flags & ACK) and acknowledgment == twin.end
     if segment.sequence == half.end:

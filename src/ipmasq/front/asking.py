@@ -7,8 +7,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 from ipmasq.control.client import Client
-from ipmasq.control.place import usual_socket
 from ipmasq.control.protocol import SOCKET_VARIABLE
+from ipmasq.control.socket_path import usual_socket
 from ipmasq.front import completing
 
 Socket: TypeAlias = Annotated[

@@ -84,7 +84,7 @@ def _in_plain_words(error: typer.BadParameter) -> str:
     cause = error.__cause__
     if cause is None or not hasattr(cause, "errors"):
         return error.message
-    from ipmasq.config.words import sentence
+    from ipmasq.config.messages import sentence
 
     return sentence(cause.errors(include_url=False)[0])
 

@@ -137,10 +137,10 @@ def _firewall(path: str) -> Iterator[Problem]:
 
 
 def _here() -> Any:
-    from ipmasq.config import read_surroundings
+    from ipmasq.config import read_host_state
     from ipmasq.gateway.host import ports_in_use
 
-    return read_surroundings(ports_in_use())
+    return read_host_state(ports_in_use())
 
 
 def _policy(path: str) -> Policy:
@@ -200,7 +200,7 @@ def _facts(summary: Any) -> dict[str, Any]:
     return {
         **{name: getattr(summary, name) for name in names},
         "public": [to_text(address) for address in summary.public],
-        "reasons": {why.name.lower(): count for why, count in summary.reasons.items()},
+        "reasons": {reason.name.lower(): count for reason, count in summary.reasons.items()},
         "not_shown": dict(summary.copied),
     }
 

@@ -86,8 +86,8 @@ def _run(config: str, plane: str | None) -> None:
     """Raises SetupError, PlaneError and SocketError; then nothing is left behind."""
     from ipmasq.config import load
     from ipmasq.control.control import Control
-    from ipmasq.control.place import usual_socket
     from ipmasq.control.server import Access, find_trouble
+    from ipmasq.control.socket_path import usual_socket
     from ipmasq.gateway import logs
     from ipmasq.gateway.file import File
     from ipmasq.gateway.gateway import Gateway

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 from ipmasq.core.claims import given_out
-from ipmasq.core.life import Life
+from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.policy import Claim, Policy, PortRange
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
@@ -116,12 +116,14 @@ class Departed:
         self._flows: dict[Claim, set[int]] = {}
         self._before: frozenset[Claim] = frozenset()
 
-    def follow(self, claims: Sequence[Claim], ranges: Collection[PortRange], life: Life) -> None:
+    def follow(
+        self, claims: Sequence[Claim], ranges: Collection[PortRange], manager: FlowManager
+    ) -> None:
         """`claims` are the policy's now. Looks through all flows when some of before are missing."""
         now = frozenset(each for each in claims if each.ports not in ranges)
-        flows = life.table.flows
+        flows = manager.table.flows
         for claim in self._before - now:
-            self._flows.setdefault(claim, set()).update(_flows_of(claim, life))
+            self._flows.setdefault(claim, set()).update(_flows_of(claim, manager))
         living = {claim: {id_ for id_ in ids if id_ in flows} for claim, ids in self._flows.items()}
         self._flows = {claim: ids for claim, ids in living.items() if ids and claim not in now}
         self._before = now
@@ -131,9 +133,9 @@ class Departed:
         return tuple(self._flows)
 
 
-def _flows_of(claim: Claim, life: Life) -> Iterable[int]:
-    for flow in life.table.flows.values():
+def _flows_of(claim: Claim, manager: FlowManager) -> Iterable[int]:
+    for flow in manager.table.flows.values():
         if flow.protocol == claim.protocol and claim.protocol != ipv4.ICMP:
-            public = life.faces(flow)[1]
+            public = manager.faces(flow)[1]
             if public.address == claim.address and public.port in claim.ports:
                 yield flow.id

@@ -88,7 +88,7 @@ class Drive:
         policy, ranges = self.engine.policy, self._ranges
         ranges.follow(policy, self._mapped_ports)
         self._lasting.choose(ranges.all)
-        self._departed.follow(self.engine.claims(), ranges.all, self.engine.life)
+        self._departed.follow(self.engine.claims(), ranges.all, self.engine.manager)
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
         claims = left_over(wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped)
         if claims != self._claimed:

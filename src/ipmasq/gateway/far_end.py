@@ -11,11 +11,11 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from ipmasq.core import events
-from ipmasq.core.door import Speaker
 from ipmasq.core.events import Event
+from ipmasq.core.helper import Speaker
 from ipmasq.core.policy import Policy
 from ipmasq.core.side import Side
-from ipmasq.gateway.story import ends
+from ipmasq.gateway.describe import ends
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.checksum import adjust, difference

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from ipmasq.config import (
     UNREACHED,
     ConfigError,
+    HostState,
     Loaded,
-    Surroundings,
     compile,
     helpers,
     lacking,
     load,
-    read_surroundings,
+    read_host_state,
     resolve,
     review,
     saved,
@@ -52,8 +52,8 @@ class File:
             raise SetupError([str(problem) for problem in report.errors])
         outside = loaded.config.gateway.outside
         if outside and outside not in here.interfaces:
-            place = "gateway", "outside"
-            raise SetupError([str(loaded.problem(place, lacking(outside, here)))])
+            location = "gateway", "outside"
+            raise SetupError([str(loaded.problem(location, lacking(outside, here)))])
         setup = _setup(loaded, here)
         self._loaded, self._given = loaded, {}
         self._control = self._control or loaded.config.control
@@ -65,8 +65,8 @@ class File:
     def adapt(self) -> Setup:
         return _setup(self._loaded, self._here()) if self._loaded else self.read()
 
-    def _here(self, listening: frozenset[tuple[int, int]] = frozenset()) -> Surroundings:
-        here = read_surroundings(listening)
+    def _here(self, listening: frozenset[tuple[int, int]] = frozenset()) -> HostState:
+        here = read_host_state(listening)
         if self._reserved is None:
             self._reserved = here.reserved
         return replace(here, reserved=self._reserved)
@@ -167,7 +167,7 @@ def _forward_name(table: Any) -> str | None:
     return None
 
 
-def _setup(loaded: Loaded, here: Surroundings) -> Setup:
+def _setup(loaded: Loaded, here: HostState) -> Setup:
     try:
         policy = compile(loaded, here)
     except ConfigError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ipmasq.planes.ebpf.plane import EbpfPlane
-from ipmasq.planes.ebpf.police import Debtor
+from ipmasq.planes.ebpf.policer import Offender
 from ipmasq.wire.addresses import to_text
 
 log = logging.getLogger("ipmasq")
@@ -18,7 +18,7 @@ class Floods:
     def __init__(self, plane: EbpfPlane) -> None:
         self._plane = plane
         self._known = 0
-        self._by_debtor: dict[Debtor, int] = {}
+        self._by_debtor: dict[Offender, int] = {}
         self._silent_until = 0.0
 
     def look(self, now: float) -> None:
@@ -34,15 +34,15 @@ class Floods:
             )
             self._known = dropped
 
-    def _worst(self) -> Debtor | None:
+    def _worst(self) -> Offender | None:
         """Who has lost most since we last looked."""
         before, self._by_debtor = self._by_debtor, {}
-        for debtor in self._plane.debtors():
-            self._by_debtor[debtor._replace(dropped=0)] = debtor.dropped
+        for offender in self._plane.offenders():
+            self._by_debtor[offender._replace(dropped=0)] = offender.dropped
         lost = {who: n - before.get(who, 0) for who, n in self._by_debtor.items()}
         return max(lost, key=lost.__getitem__, default=None)
 
 
-def _said(debtor: Debtor) -> str:
-    who = to_text(debtor.host) if debtor.host else f"the {debtor.side.name.lower()}"
-    return f"{who}, {debtor.account.sentence}"
+def _said(offender: Offender) -> str:
+    who = to_text(offender.host) if offender.host else f"the {offender.side.name.lower()}"
+    return f"{who}, {offender.account.sentence}"

@@ -22,7 +22,7 @@ from ipmasq.gateway.changes import discarded, doubts_about
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.findings import Where
 from ipmasq.gateway.firewall.related import Related
-from ipmasq.gateway.firewall.watch import Watch
+from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.logs import quiet
@@ -99,7 +99,9 @@ class Gateway:
         self._floods: Floods | None = None
         self._related = Related(self.engine.flow)
         self._drive.listeners.append(self._related)
-        self._firewall = Watch(loop, self._interfaces, self._drive.say, self._plane.pass_twice)
+        self._firewall = FirewallWatch(
+            loop, self._interfaces, self._drive.say, self._plane.pass_twice
+        )
         self._reading = self._catching_up = False
         self._restored = 0
         self._wrong: dict[str, Restored] = {}
@@ -166,7 +168,7 @@ class Gateway:
     def _charge(self) -> None:
         """Not before the flows are known: they would pay as strangers."""
         if not self._catching_up:
-            self._plane.charge(rates(self.engine.policy.limits))
+            self._plane.set_rates(rates(self.engine.policy.limits))
 
     def _end_offloading(self) -> None:
         offload, self.offload, self._floods = self.offload, None, None
@@ -336,7 +338,7 @@ class Gateway:
         """What it counted: see `ipmasq.control.gateway.RunningGateway`."""
         if self.offload is None:
             return
-        yield "repeated", self.offload.packets, "forwarded by the fast path, as the engine decided"
+        yield "offloaded", self.offload.packets, "forwarded by the fast path, as the engine decided"
         yield "refused", self.offload.refused, "flows for which the fast path had no room"
         for (hook, reason), packets in self._plane.left().items():
             name = f"{hook.name.lower()}.{reason.name.lower()}"
@@ -368,7 +370,9 @@ class Gateway:
     def _fit(self, policy: Policy) -> Policy:
         """For this plane, with the helpers that are in use (the engine's own policy does not know of
         those that were loaded since)."""
-        return replace(policy, hop=self._plane.hop, helpers=tuple(self._helpers.values()))
+        return replace(
+            policy, ttl_delta=self._plane.ttl_delta, helpers=tuple(self._helpers.values())
+        )
 
     def _go_on(self, setup: Setup, policy: Policy) -> int:
         closed = self.engine.apply(policy, self._loop.clock())

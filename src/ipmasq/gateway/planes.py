@@ -9,7 +9,7 @@ from ipmasq.core.policy import Limits
 from ipmasq.gateway.setup import Setup
 from ipmasq.planes.ebpf.layout import Account
 from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
-from ipmasq.planes.ebpf.police import Rates
+from ipmasq.planes.ebpf.policer import Rates
 from ipmasq.planes.ebpf.table import affordable
 
 GENERIC = "ebpf-xdp-generic"
@@ -43,10 +43,10 @@ def programs(name: str, limits: Limits) -> Programs | None:
 def rates(limits: Limits) -> Rates:
     """What a fast path may leave to the engine."""
     return {
-        Account.FLOW: max(1, limits.flow_packets_per_host // PART),
-        Account.HOST: limits.flow_packets_per_host,
-        Account.OPENINGS: limits.openings_per_host,
-        Account.STRANGERS: limits.openings_per_side,
+        Account.FLOW: max(1, limits.tracked_pps_per_host // PART),
+        Account.HOST: limits.tracked_pps_per_host,
+        Account.OPENINGS: limits.untracked_pps_per_host,
+        Account.UNTRACKED: limits.untracked_pps_per_side,
     }
 
 

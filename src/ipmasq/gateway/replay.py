@@ -11,10 +11,10 @@ from ipmasq.core import events
 from ipmasq.core.engine import Engine, Verdict
 from ipmasq.core.events import Event
 from ipmasq.core.policy import Policy
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
+from ipmasq.gateway.describe import differences, ends, tell
 from ipmasq.gateway.far_end import FarEnd
-from ipmasq.gateway.story import differences, ends, tell
 from ipmasq.planes.pcap import Arrival, ByNetwork, PcapPlane, Sides
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
@@ -29,7 +29,7 @@ class Summary:
     """What a replay came to. Times are seconds after the first packet."""
 
     packets: int = 0
-    reasons: Counter[Why] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
     """Packets that the engine saw, by what became of them."""
     copied: Counter[str] = field(default_factory=Counter)
     """Packets that it did not see, by why not."""
@@ -56,7 +56,7 @@ class Summary:
                 self.rewrites += 1
             case events.Expected():
                 self.expectations += 1
-            case events.ExpectationEnded(why=Why.MET):
+            case events.ExpectationEnded(reason=Reason.MET):
                 self.met += 1
             case events.Refused():
                 self.refused += 1
@@ -87,7 +87,7 @@ OWN = "sent by the gateway itself: what it had withheld, or had acknowledged and
 
 class _Run:
     def __init__(self, plane: PcapPlane, policy: Policy, seed: int) -> None:
-        self._policy = replace(policy, public=policy.public or (EXAMPLE_ADDRESS,), hop=-1)
+        self._policy = replace(policy, public=policy.public or (EXAMPLE_ADDRESS,), ttl_delta=-1)
         self._plane = plane
         self._engine = Engine(self._policy, Random(seed).randrange, 0.0)
         self._far_end = FarEnd(self._policy)
@@ -122,7 +122,7 @@ class _Run:
         came = bytes(packet.data)
         self._latest[side] = arrival
         verdict = self._engine.receive(packet, side, self._now)
-        self._summary.reasons[verdict.why] += 1
+        self._summary.reasons[verdict.reason] += 1
         happened = self._listen()
         if side is Side.INSIDE:
             self._far_end.heard(came)
@@ -175,25 +175,25 @@ class _Run:
         return sentences
 
     def _write(self, arrival: Arrival, came: bytes, verdict: Verdict, happened: list[str]) -> None:
-        why = verdict.why
-        if why.is_drop:
-            self._plane.copy(arrival, [f"dropped: {why.sentence}", *happened])
-        elif not verdict.packets or why is Why.HELD:
-            self._plane.copy(arrival, [f"held: {why.sentence}", *happened])
+        reason = verdict.reason
+        if reason.is_drop:
+            self._plane.copy(arrival, [f"dropped: {reason.sentence}", *happened])
+        elif not verdict.packets or reason is Reason.HELD:
+            self._plane.copy(arrival, [f"held: {reason.sentence}", *happened])
             happened = []
         for packet in verdict.packets:
-            comments = [self._explained(came, packet, why), *happened]
+            comments = [self._explained(came, packet, reason), *happened]
             self._plane.send(arrival, packet, self._leaves_to(packet), comments)
             happened = []
 
-    def _explained(self, came: bytes, packet: Packet, why: Why) -> str:
-        if why in (Why.PASSED, Why.HOST):
-            return why.sentence
-        if why.is_drop:
+    def _explained(self, came: bytes, packet: Packet, reason: Reason) -> str:
+        if reason in (Reason.PASSED, Reason.HOST):
+            return reason.sentence
+        if reason.is_drop:
             return "its sender is told by the gateway"
         if bytes(packet.data[16:20]) == came[12:16]:
             return "answered by the gateway itself, which holds back what it acknowledges"
-        changes = differences(came, packet.data) or why.sentence
+        changes = differences(came, packet.data) or reason.sentence
         return f"translated: {changes}{self._names.of(came)}"
 
     def _leaves_to(self, packet: Packet) -> Side:

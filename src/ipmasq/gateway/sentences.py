@@ -6,7 +6,7 @@ from ipmasq.core import events
 from ipmasq.core.events import Event
 from ipmasq.core.shortage import name
 from ipmasq.core.shortage import sentence as why_refused
-from ipmasq.gateway.story import tell
+from ipmasq.gateway.describe import tell
 from ipmasq.wire.addresses import to_text
 from ipmasq.wire.visible import visible
 
@@ -21,9 +21,9 @@ def sentence(event: Event) -> str:
 
 def _sentence(event: Event) -> str:
     match event:
-        case events.FlowSettled():
+        case events.FlowOffloadable():
             return f"flow {event.flow} settled: both directions were seen"
-        case events.FlowUnsettled():
+        case events.FlowNotOffloadable():
             return f"flow {event.flow} is unsettled: it closes, or a helper watches it"
         case events.ExpectationEnded():
             return f"expectation at {event.public} was met by flow {event.met_by}"
@@ -45,7 +45,7 @@ def _sentence(event: Event) -> str:
         case events.LimitNeared():
             return _near(event)
         case events.LimitReached():
-            short = why_refused(event.why, event.host, event.protocol, event.most)
+            short = why_refused(event.reason, event.host, event.protocol, event.most)
             flows = "a new flow" if event.refusals == 1 else f"{event.refusals:,} new flows"
             return f"{flows} of {to_text(event.host)} refused: {short}"
     raise AssertionError(event)

@@ -25,9 +25,9 @@ class Troubles:
     def tell(self, error: Exception, now: float) -> None:
         self.look(now)
         self.count += 1
-        place = _place(error)
-        said = f"a part of the gateway failed, and it goes on: {_said(error)} ({place})"
-        if self._throttle.admits((type(error), place), said, now):
+        location = _location(error)
+        said = f"a part of the gateway failed, and it goes on: {_said(error)} ({location})"
+        if self._throttle.admits((type(error), location), said, now):
             # The trace is for JSON and --debug: see `logs`.
             log.error("%s", said, exc_info=error)
 
@@ -56,6 +56,6 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _place(error: Exception) -> str:
+def _location(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "no trace"

@@ -1,1 +1,1 @@
-"""One file per protocol; each speaks through `ipmasq.core.door` and nothing else."""
+"""One file per protocol; each speaks through `ipmasq.core.helper` and nothing else."""

@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ipmasq.core.door import ANYWHERE, Door, Helper, Speaker
+from ipmasq.core.helper import ANYWHERE, Helper, HelperContext, Speaker
 from ipmasq.wire.addresses import Endpoint, to_address, to_text
 
 PORT, EPRT, PASV, EPSV, EPSV_ALL = b"PORT", b"EPRT", b"PASV", b"EPSV", b"EPSV ALL"
@@ -201,7 +201,7 @@ class Ftp(Helper):
         self.epsv_only = False
         """The client has said EPSV ALL, and the server has agreed."""
 
-    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         if speaker is Speaker.CLIENT:
             return _could_become(partial, b"PORT ", b"EPRT ")
         # If no command is pending, one may come before the line's end does.
@@ -210,15 +210,15 @@ class Ftp(Helper):
         text = said.within not in (b"", *PASSIVE)
         return bool(passive) and not text and _could_become(partial, b"227 ", b"229 ")
 
-    def on_line(self, line: bytes, door: Door) -> None:
-        if door.speaker is Speaker.SERVER:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
+        if context.speaker is Speaker.SERVER:
             code = self.dialogue.reply(line)
             if code is not None:
-                self._on_answer(code, line, door)
+                self._on_answer(code, line, context)
         elif not NOTHING.fullmatch(line):  # to which servers say nothing
-            self._on_command(line, door)
+            self._on_command(line, context)
 
-    def _on_command(self, line: bytes, door: Door) -> None:
+    def _on_command(self, line: bytes, context: HelperContext) -> None:
         command = COMMAND.fullmatch(line)
         meaning = MEANING.get(command["verb"].upper(), OTHER) if command else OTHER
         if command and meaning == EPSV and (command["argument"] or b"").upper() == b"ALL":
@@ -227,23 +227,23 @@ class Ftp(Helper):
             meaning = ECHOED
         self.dialogue.command(meaning)
         if meaning == HTTP or len(self.dialogue.asked) > MOST_ASKED:
-            door.stop()
+            context.stop()
         elif meaning in (LOGIN, RESTART):
-            door.forget()  # servers do so at once, whether the login succeeds or not
+            context.forget()  # servers do so at once, whether the login succeeds or not
         elif meaning in (PORT, EPRT):
-            self._on_announcement(meaning, meaning, line, door)
+            self._on_announcement(meaning, meaning, line, context)
         elif meaning == TRANSFER:
-            self._on_transfer(door)
+            self._on_transfer(context)
 
-    def _on_answer(self, code: bytes, line: bytes, door: Door) -> None:
+    def _on_answer(self, code: bytes, line: bytes, context: HelperContext) -> None:
         alone = len(self.dialogue.asked) == 1
         asked = self.dialogue.answered(code)
         if code in SECURED or (asked == AUTH and alone and code < b"4"):
-            door.stop()  # ciphertext from here on, a CCC that would end it included
+            context.stop()  # ciphertext from here on, a CCC that would end it included
         elif code < b"4":
-            self._on_success(asked, code, line, door)
+            self._on_success(asked, code, line, context)
 
-    def _on_success(self, asked: bytes, code: bytes, line: bytes, door: Door) -> None:
+    def _on_success(self, asked: bytes, code: bytes, line: bytes, context: HelperContext) -> None:
         if asked in (LOGIN, RESTART):
             self.default_port, self.epsv_only = True, False
         elif asked == EPSV_ALL:
@@ -251,20 +251,22 @@ class Ftp(Helper):
         elif asked in (PORT, EPRT, PASV, EPSV):
             self.default_port = False
             if code in PASSIVE and self.dialogue.is_line:
-                self._on_announcement(asked, code, line, door)  # clients follow what they are told
+                self._on_announcement(
+                    asked, code, line, context
+                )  # clients follow what they are told
 
-    def _on_announcement(self, by: bytes, form: bytes, line: bytes, door: Door) -> None:
+    def _on_announcement(self, by: bytes, form: bytes, line: bytes, context: HelperContext) -> None:
         said = READ[form](line) if self._may_open(by) else None
-        seen = door.expect(said.endpoint) if said else None
+        seen = context.expect(said.endpoint) if said else None
         if said and seen and said.differs(seen):
-            door.replace(*said.span, said.write(seen))
+            context.replace(*said.span, said.write(seen))
 
-    def _on_transfer(self, door: Door) -> None:
+    def _on_transfer(self, context: HelperContext) -> None:
         """Without an announcement data goes to the client's control port (RFC 959 3.2): the server
         knows it already, there is nothing to rewrite."""
         announcing = any(self.dialogue.pending[verb] for verb in (PORT, EPRT, PASV, EPSV))
         if self.default_port and not announcing and self._may_open(TRANSFER):
-            door.expect(door.endpoint(Speaker.CLIENT))
+            context.expect(context.endpoint(Speaker.CLIENT))
 
     def _may_open(self, by: bytes) -> bool:
         """Nothing while it is undecided whether AUTH will make all of it ciphertext (RFC 6384 5); after
@@ -350,8 +352,8 @@ def _read_229(line: bytes) -> Announcement | None:
     port = _port(found)
     if not found or not port:
         return None
-    place, form = ("body", b"|||%d|") if found["d"].isdigit() else ("port", b"%d")
-    return Announcement(Endpoint(ANYWHERE, port), found.span(place), lambda seen: form % seen.port)
+    group, form = ("body", b"|||%d|") if found["d"].isdigit() else ("port", b"%d")
+    return Announcement(Endpoint(ANYWHERE, port), found.span(group), lambda seen: form % seen.port)
 
 
 def _only(pattern: re.Pattern[bytes], line: bytes) -> re.Match[bytes] | None:

@@ -27,8 +27,8 @@ def directory(prefix: str) -> Path:
 
 def claim(plan: Plan) -> None:
     """Write the record before anything is made. Raises FileExistsError if the lab has one already."""
-    place = directory(plan.prefix)
-    place.mkdir(parents=True, exist_ok=True)
+    folder = directory(plan.prefix)
+    folder.mkdir(parents=True, exist_ok=True)
     with _path(plan.prefix).open("x", encoding="utf-8") as file:
         json.dump({"created": time.time(), "plan": asdict(plan)}, file, indent=1)
 
@@ -52,13 +52,13 @@ def known() -> list[str]:
 
 def forget(prefix: str) -> None:
     """The record goes last, so that an interrupted removal can be repeated."""
-    place = directory(prefix)
-    for path in sorted(place.glob("*")):
+    folder = directory(prefix)
+    for path in sorted(folder.glob("*")):
         if path != _path(prefix):
             path.unlink(missing_ok=True)
     _path(prefix).unlink(missing_ok=True)
-    if place.is_dir():
-        place.rmdir()
+    if folder.is_dir():
+        folder.rmdir()
 
 
 def _path(prefix: str) -> Path:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipmasq.core.engine import Engine
-from ipmasq.core.events import Event, FlowClosed, FlowOpened, FlowSettled, FlowUnsettled
-from ipmasq.core.repeat import Repeated, Traffic
+from ipmasq.core.events import Event, FlowClosed, FlowNotOffloadable, FlowOffloadable, FlowOpened
+from ipmasq.core.offloading import Rewrite, Traffic
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.table import Position, Repeater, Report
 from ipmasq.wire import ipv4
@@ -29,13 +29,13 @@ class Entry:
     """A flow in the fast path: the places of its halves, whether they are repeated or only known to be
     the engine's, and the counters as they were last read."""
 
-    __slots__ = ("back", "back_before", "flow", "forth", "forth_before", "repeated")
+    __slots__ = ("back_before", "flow", "forth_before", "offloaded", "original", "reply")
 
-    def __init__(self, flow: int, forth: int, back: int, repeated: bool) -> None:
+    def __init__(self, flow: int, original: int, reply: int, offloaded: bool) -> None:
         self.flow = flow
-        self.forth, self.back = forth, back
+        self.original, self.reply = original, reply
         self.forth_before = self.back_before = 0
-        self.repeated = repeated
+        self.offloaded = offloaded
 
 
 class Offload:
@@ -57,11 +57,11 @@ class Offload:
         self.packets = 0
         """Packets that went by there, as far as is known; `bytes` of them."""
         self.bytes = 0
-        engine.consult(self.ask)
+        engine.set_counter_source(self.sync_counters)
 
     def numbers(self) -> list[int]:
         """The flows that are repeated."""
-        return [entry.flow for entry in self._entries.values() if entry.repeated]
+        return [entry.flow for entry in self._entries.values() if entry.offloaded]
 
     # -- from the engine to the fast path
 
@@ -73,7 +73,7 @@ class Offload:
         for event in happened:
             if isinstance(event, FlowClosed):
                 self.remove(event.flow)
-            elif isinstance(event, FlowOpened | FlowSettled | FlowUnsettled):
+            elif isinstance(event, FlowOpened | FlowOffloadable | FlowNotOffloadable):
                 self.follow(event.flow)
 
     def _make_up(self) -> None:
@@ -91,36 +91,36 @@ class Offload:
             self.remove(flow)
         elif entry is None:
             self._enter(flow, settled)
-        elif entry.repeated is not settled:
-            entry.repeated = settled
+        elif entry.offloaded is not settled:
+            entry.offloaded = settled
             positions = self._positions(flow) if settled else (None, None)
-            for place, position in zip((entry.forth, entry.back), positions, strict=True):
-                self._table.repeat(place, position)
+            for slot, position in zip((entry.original, entry.reply), positions, strict=True):
+                self._table.offload(slot, position)
             self._report(entry)
 
     def _enter(self, flow: int, settled: bool) -> None:
         halves = self._engine.halves(flow)
         if not _can_be_repeated(halves[0]):
             return
-        forth, back = (self._insert(half, settled) for half in halves)
-        if forth is not None and back is not None:
-            self._entries[flow] = Entry(flow, forth, back, settled)
+        original, reply = (self._insert(half, settled) for half in halves)
+        if original is not None and reply is not None:
+            self._entries[flow] = Entry(flow, original, reply, settled)
             self._roomless.discard(flow)
             return
         if flow not in self._roomless:
             self._roomless.add(flow)
             self.refused += 1
-        for place in (forth, back):
-            if place is not None:
-                self._table.remove(place)
+        for slot in (original, reply):
+            if slot is not None:
+                self._table.remove(slot)
 
-    def _insert(self, half: Repeated, repeated: bool) -> int | None:
-        key = layout.key(half.key, half.protocol, half.side)
-        return self._table.insert(key, half.wire, self._clock(), repeated, _position(half))
+    def _insert(self, half: Rewrite, offloaded: bool) -> int | None:
+        key = layout.key(half.match, half.protocol, half.side)
+        return self._table.insert(key, half.rewrite, self._clock(), offloaded, _position(half))
 
     def _positions(self, flow: int) -> tuple[Position, Position]:
-        forth, back = self._engine.halves(flow)
-        return _position(forth), _position(back)
+        original, reply = self._engine.halves(flow)
+        return _position(original), _position(reply)
 
     def _catch_up(self) -> None:
         """The engine is done with the packet for which it asked. Where it moved a position, and nothing
@@ -130,40 +130,40 @@ class Offload:
         if asked is None or self._entries.get(asked[0].flow) is not asked[0]:
             return
         entry, *told = asked
-        if not entry.repeated or self._engine.has_settled(entry.flow) is None:
+        if not entry.offloaded or self._engine.has_settled(entry.flow) is None:
             return
-        places = entry.forth, entry.back
-        for place, then, position in zip(places, told, self._positions(entry.flow), strict=True):
-            if then[2:] != position[:2] and self._table.read(place)[2:] == then[2:]:
-                self._table.move(place, position)
+        slots = entry.original, entry.reply
+        for slot, then, position in zip(slots, told, self._positions(entry.flow), strict=True):
+            if then[2:] != position[:2] and self._table.read(slot)[2:] == then[2:]:
+                self._table.move(slot, position)
 
     def remove(self, flow: int) -> None:
         """Forget it; what was counted comes back first."""
         self._roomless.discard(flow)
         entry = self._entries.pop(flow, None)
         if entry is not None:
-            self._report(entry, self._table.remove(entry.forth), self._table.remove(entry.back))
+            self._report(entry, self._table.remove(entry.original), self._table.remove(entry.reply))
 
     def stop(self) -> None:
         """Bring back all that was counted, for the last time."""
         self.refresh()
-        self._engine.consult(None)
+        self._engine.set_counter_source(None)
 
     # -- from the fast path to the engine
 
-    def ask(self, flow: int) -> None:
+    def sync_counters(self, flow: int) -> None:
         """Bring the engine what has been seen of a flow."""
         self._catch_up()
         entry = self._entries.get(flow)
-        if entry is not None and entry.repeated:
-            forth, back = self._table.read(entry.forth), self._table.read(entry.back)
-            self._report(entry, forth, back)
-            self._asked = entry, forth, back
+        if entry is not None and entry.offloaded:
+            original, reply = self._table.read(entry.original), self._table.read(entry.reply)
+            self._report(entry, original, reply)
+            self._asked = entry, original, reply
 
     def tick(self) -> None:
         """To be called about once a second."""
         self._catch_up()
-        self._table.beat(self._clock())
+        self._table.heartbeat(self._clock())
 
     def read_on(self) -> bool:
         """Bring the engine what has been seen of the next flows; whether there are more in this round.
@@ -172,7 +172,7 @@ class Offload:
         if not self._unread:
             self._unread = list(self._entries.values())
         for entry in self._unread[-SLICE:]:
-            if entry.repeated and self._entries.get(entry.flow) is entry:
+            if entry.offloaded and self._entries.get(entry.flow) is entry:
                 self._report(entry)
         del self._unread[-SLICE:]
         return bool(self._unread)
@@ -184,17 +184,17 @@ class Offload:
             pass
 
     def _report(
-        self, entry: Entry, forth: Report | None = None, back: Report | None = None
+        self, entry: Entry, original: Report | None = None, reply: Report | None = None
     ) -> None:
         """What is new of it; read now, unless it was read already."""
-        forth = forth or self._table.read(entry.forth)
-        back = back or self._table.read(entry.back)
-        if forth.traffic == entry.forth_before and back.traffic == entry.back_before:
+        original = original or self._table.read(entry.original)
+        reply = reply or self._table.read(entry.reply)
+        if original.traffic == entry.forth_before and reply.traffic == entry.back_before:
             return
         now = self._clock()
-        there = self._traffic(forth, entry.forth_before, now)
-        here = self._traffic(back, entry.back_before, now)
-        entry.forth_before, entry.back_before = forth.traffic, back.traffic
+        there = self._traffic(original, entry.forth_before, now)
+        here = self._traffic(reply, entry.back_before, now)
+        entry.forth_before, entry.back_before = original.traffic, reply.traffic
         self._engine.report(entry.flow, there, here)
 
     def _traffic(self, report: Report, before: int, now: float) -> Traffic:
@@ -205,9 +205,9 @@ class Offload:
         return Traffic(seen, packets, size, report.end, report.acknowledged)
 
 
-def _position(half: Repeated) -> Position:
+def _position(half: Rewrite) -> Position:
     return Position(half.end, half.acknowledged, half.reach)
 
 
-def _can_be_repeated(half: Repeated) -> bool:
-    return half.protocol in REPEATABLE and len(half.key) == IPV4_KEY
+def _can_be_repeated(half: Rewrite) -> bool:
+    return half.protocol in REPEATABLE and len(half.match) == IPV4_KEY

@@ -73,7 +73,7 @@ class FaultPlane:
         chance: Random,
         clock: Callable[[], float],
     ) -> None:
-        self.hop = plane.hop
+        self.ttl_delta = plane.ttl_delta
         self.faults = faults
         self.tallies = {side: Tally() for side in Side}
         self._plane = plane

@@ -19,7 +19,7 @@ class MemoryPlane:
     It routes like the kernel: what is for one of the `inside` networks goes there, all else outside.
     """
 
-    hop = -1
+    ttl_delta = -1
 
     def __init__(self, inside: Sequence[Network]) -> None:
         self.claims: tuple[Claim, ...] = ()

@@ -16,8 +16,8 @@ Receive = Callable[[Packet, Side], Sequence[Packet]]
 class LivePlane(Protocol):
     """A plane that moves packets as they come."""
 
-    hop: int
-    """See `ipmasq.core.policy.Policy.hop`."""
+    ttl_delta: int
+    """See `ipmasq.core.policy.Policy.ttl_delta`."""
 
     def open(self) -> None:
         """Take the packets. Raises PlaneError with one clear sentence; then nothing is left behind."""

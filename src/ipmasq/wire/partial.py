@@ -12,10 +12,10 @@ _FIELD = {ipv4.TCP: 16, ipv4.UDP: 6}
 
 def is_partial(data: bytes | Buffer) -> bool:
     """Whether the TCP or UDP checksum of this IPv4 packet is unfinished (and not right by chance)."""
-    place = _place(data)
-    if place is None:
+    located = _locate(data)
+    if located is None:
         return False
-    start, at, pseudo = place
+    start, at, pseudo = located
     if int.from_bytes(data[at : at + 2], "big") != pseudo:
         return False
     return fold(data[start:], pseudo) != 0xFFFF
@@ -23,17 +23,17 @@ def is_partial(data: bytes | Buffer) -> bool:
 
 def complete(data: Buffer) -> None:
     """Finish the checksum in place. Anything but whole TCP or UDP over IPv4 is left alone."""
-    place = _place(data)
-    if place is None:
+    located = _locate(data)
+    if located is None:
         return
-    start, at, pseudo = place
+    start, at, pseudo = located
     data[at : at + 2] = b"\0\0"
     # UDP's 0 would say that there is none (RFC 768); TCP takes either form of zero.
     checksum = finish(fold(data[start:], pseudo)) or 0xFFFF
     data[at : at + 2] = checksum.to_bytes(2, "big")
 
 
-def _place(data: bytes | Buffer) -> tuple[int, int, int] | None:
+def _locate(data: bytes | Buffer) -> tuple[int, int, int] | None:
     """Where L4 begins, where its checksum is, and the sum of its pseudo-header."""
     header = ipv4.read(data)
     if header is None or header.is_fragment or header.protocol not in _FIELD:

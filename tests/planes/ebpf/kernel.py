@@ -120,15 +120,15 @@ class Kernel:
     # -- Repeater; `now` is the test's clock, which the kernel does not know
 
     def insert(
-        self, key: bytes, wire: bytes, now: float, repeated: bool, position: Position = NOWHERE
+        self, key: bytes, wire: bytes, now: float, offloaded: bool, position: Position = NOWHERE
     ) -> int | None:
-        place = self.table.insert(key, wire, now, repeated, position)
+        place = self.table.insert(key, wire, now, offloaded, position)
         if place is not None:
             self._places[key], self._seen[place] = place, layout.seen_at(now)
         return place
 
-    def repeat(self, place: int, position: Position | None) -> None:
-        self.table.repeat(place, position)
+    def offload(self, place: int, position: Position | None) -> None:
+        self.table.offload(place, position)
 
     def move(self, place: int, position: Position) -> None:
         self.table.move(place, position)
@@ -139,8 +139,8 @@ class Kernel:
     def remove(self, place: int) -> Report:
         return self._on_our_clock(place, self.table.remove(place))
 
-    def beat(self, now: float) -> None:
-        self.table.beat(time.monotonic())
+    def heartbeat(self, now: float) -> None:
+        self.table.heartbeat(time.monotonic())
 
     def _on_our_clock(self, place: int, report: Report) -> Report:
         if report.traffic and report.seen != int.from_bytes(NEVER, layout.ORDER):

@@ -31,27 +31,27 @@ class Model:
         self.capacity = capacity
         self.places: dict[bytes, int] = {}
         self.halves: dict[int, bytearray] = {}
-        self.repeated: set[int] = set()
+        self.offloaded: set[int] = set()
         self._numbers = count()
         self.beaten = -1e9
 
     # -- what the gateway does to it
 
     def insert(
-        self, key: bytes, wire: bytes, now: float, repeated: bool, position: Position = NOWHERE
+        self, key: bytes, wire: bytes, now: float, offloaded: bool, position: Position = NOWHERE
     ) -> int | None:
         assert key not in self.places
         if len(self.places) >= self.capacity:
             return None
         place = self.places[key] = next(self._numbers)
         self.halves[place] = bytearray(half(wire, now))
-        self.repeat(place, position if repeated else None)
+        self.offload(place, position if offloaded else None)
         return place
 
-    def repeat(self, place: int, position: Position | None) -> None:
+    def offload(self, place: int, position: Position | None) -> None:
         if position is not None:
             self.move(place, position)
-        (self.repeated.discard if position is None else self.repeated.add)(place)
+        (self.offloaded.discard if position is None else self.offloaded.add)(place)
 
     def move(self, place: int, position: Position) -> None:
         end, acknowledged, reach = position
@@ -65,7 +65,7 @@ class Model:
         self.places = {key: each for key, each in self.places.items() if each != place}
         return self._report(self.halves.pop(place))
 
-    def beat(self, now: float) -> None:
+    def heartbeat(self, now: float) -> None:
         self.beaten = now
 
     @staticmethod
@@ -96,7 +96,7 @@ class Model:
         if total > len(data):
             return None
         place = self.places.get(layout.key(data[12:24], protocol, side))
-        if place is None or place not in self.repeated or now - self.beaten > 10:
+        if place is None or place not in self.offloaded or now - self.beaten > 10:
             return None
         half = self.halves[place]
         self._count(half, total, now, position)

@@ -14,8 +14,8 @@ from ipmasq.planes.ebpf.grace import Grace
 from ipmasq.planes.ebpf.layout import Hook, Use
 from ipmasq.planes.ebpf.slots import Slots
 from tests.planes.ebpf.compiled import REAL, compiled
-from tests.planes.ebpf.court import FLOWS, Court, key, packet
 from tests.planes.ebpf.kernel import Kernel, network
+from tests.planes.ebpf.oracle import FLOWS, Oracle, key, packet
 from tests.planes.ebpf.turnover import CAPACITY, Turnover
 
 pytestmark = [
@@ -55,10 +55,10 @@ def turnover(
         image = compiled(REAL, f"{called}={WAIT % call}")
     with ExitStack() as stack:
         kernel = stack.enter_context(closing(Kernel(devices, hook, CAPACITY, image)))
-        kernel.beat(0)
-        court = Court(kernel, 500) if image else Court(kernel)
-        stack.enter_context(closing(court))
-        yield Turnover(court, make, slow == "gateway", seed=1)
+        kernel.heartbeat(0)
+        oracle = Oracle(kernel, 500) if image else Oracle(kernel)
+        stack.enter_context(closing(oracle))
+        yield Turnover(oracle, make, slow == "gateway", seed=1)
 
 
 @each_hook
@@ -67,20 +67,20 @@ def test_while_flows_come_and_go_each_packet_is_rewritten_as_its_own_flow_and_wh
     devices: dict[str, int], hook: Hook, slow: str
 ) -> None:
     with turnover(devices, hook, slow) as made:
-        court = made.court
+        oracle = made.oracle
 
         def enough() -> bool:
-            return min(court.judgement()[:2]) > 1000 and min(made.entered, made.displaced) > 100
+            return min(oracle.judgement()[:2]) > 1000 and min(made.entered, made.displaced) > 100
 
-        with court.sitting():
+        with oracle.sitting():
             made.work(SECONDS)
             made.work(PATIENCE, enough)
         assert enough()
-        found = court.judgement()
+        found = oracle.judgement()
         assert not found.guilty, found
-        for flow, frame in enumerate(court.frames):
-            wanted = court.becomes[made.wires[flow]] if flow in made.repeated else frame
-            assert court.kernel.run(frame, 0)[1] == wanted
+        for flow, frame in enumerate(oracle.frames):
+            wanted = oracle.becomes[made.wires[flow]] if flow in made.offloaded else frame
+            assert oracle.kernel.run(frame, 0)[1] == wanted
 
 
 USE, REACH, HALF, SIZE = 14, 15, 16, 64
@@ -109,8 +109,8 @@ class NeverResting(Slots):
 
     def remove(self, place: int) -> None:
         super().remove(place)
-        self.wake()
-        self.wake()
+        self.reclaim()
+        self.reclaim()
 
 
 class Shortsighted(Slots):
@@ -135,9 +135,9 @@ def test_a_mistake_in_writing_would_be_found(
     with turnover(devices, hook, slow, mistaken) as made:
 
         def found() -> bool:
-            return getattr(made.court.judgement(), becomes) > 0
+            return getattr(made.oracle.judgement(), becomes) > 0
 
-        with made.court.sitting():
+        with made.oracle.sitting():
             made.work(PATIENCE, found)
         assert found()
 
@@ -154,12 +154,12 @@ def test_a_grace_period_that_is_not_waited_for_would_be_found(
     devices: dict[str, int], hook: Hook
 ) -> None:
     with turnover(devices, hook, "programs") as made:
-        made.court.kernel.table.grace = Hasty(made.court.kernel.loaded)
+        made.oracle.kernel.table.grace = Hasty(made.oracle.kernel.loaded)
 
         def found() -> bool:
-            return made.court.judgement().wrong > 0
+            return made.oracle.judgement().wrong > 0
 
-        with made.court.sitting():
+        with made.oracle.sitting():
             made.work(PATIENCE, found)
         assert found()
 
@@ -172,12 +172,12 @@ def test_a_gateway_that_says_that_it_lives_is_never_taken_for_silent(
         for flow in range(FLOWS):
             made.enter(flow)
         began = time.monotonic()
-        with made.court.sitting():
+        with made.oracle.sitting():
             while (passed := time.monotonic() - began) < PATIENCE:
-                made.court.kernel.table.beat(time.monotonic())
-                if passed > SECONDS and made.court.judgement().forwarded > 1000:
+                made.oracle.kernel.table.heartbeat(time.monotonic())
+                if passed > SECONDS and made.oracle.judgement().forwarded > 1000:
                     break
-        found = made.court.judgement()
+        found = made.oracle.judgement()
         assert not found.guilty, found
         assert found.forwarded > 1000
 
@@ -187,12 +187,12 @@ def counted(devices: dict[str, int], hook: Hook, *macros: str) -> tuple[int, int
     with ExitStack() as stack:
         kernel = Kernel(devices, hook, image=compiled(REAL, *macros) if macros else None)
         stack.enter_context(closing(kernel))
-        kernel.beat(0)
-        court = stack.enter_context(closing(Court(kernel)))
-        place = kernel.table.slots.insert(key(0), court.half(0), Use.REPEATED)
+        kernel.heartbeat(0)
+        oracle = stack.enter_context(closing(Oracle(kernel)))
+        place = kernel.table.slots.insert(key(0), oracle.half(0), Use.OFFLOADED)
         assert place is not None
         before = kernel.reasons()
-        sent = court.send_at_once(1_000_000)
+        sent = oracle.send_at_once(1_000_000)
         assert kernel.reasons() == before, "all were forwarded"
         return *layout.counted(kernel.table.read(place).traffic, 0), sent
 

@@ -19,7 +19,7 @@ from ipmasq.planes.ebpf.layout import Hook, Reason
 from ipmasq.planes.ebpf.table import NOWHERE, Position
 from tests.conformance import packets
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, TCP, UDP
-from tests.core.turmoil import INNER, OUTER, PUBLIC
+from tests.core.stress import INNER, OUTER, PUBLIC
 from tests.offload.test_law import Anything
 from tests.offload.two import FastPath, Two, live
 from tests.planes.ebpf.kernel import (
@@ -44,7 +44,7 @@ def devices() -> Iterator[dict[str, int]]:
 @pytest.fixture(params=list(Hook), ids=lambda hook: hook.name)
 def kernel(devices: dict[str, int], request: pytest.FixtureRequest) -> Iterator[Kernel]:
     kernel = Kernel(devices, request.param)
-    kernel.beat(0)
+    kernel.heartbeat(0)
     yield kernel
     kernel.close()
 
@@ -64,7 +64,7 @@ class Real(Anything):
         super().__init__(kernel)
 
     def teardown(self) -> None:
-        two = self.turmoil.two
+        two = self.stress.two
         for flow in two.helped.table.flows:
             two.offload.remove(flow)
 
@@ -87,11 +87,11 @@ def enter(kernel: FastPath, protocol: int = TCP, position: Position = NOWHERE) -
 def any_path(devices: dict[str, int], request: pytest.FixtureRequest) -> Iterator[FastPath]:
     if request.param == "model":
         path: FastPath = Model()
-        path.beat(0)
+        path.heartbeat(0)
         yield path
         return
     kernel = Kernel(devices, Hook[request.param])
-    kernel.beat(0)
+    kernel.heartbeat(0)
     yield kernel
     kernel.close()
 
@@ -140,16 +140,16 @@ def test_a_half_that_is_repeated_again_begins_where_its_speaker_is_by_then(
     any_path: FastPath,
 ) -> None:
     place = enter(any_path, position=Position(1000, 2000, 16))
-    any_path.repeat(place, None)
+    any_path.offload(place, None)
     assert any_path.forward(packets.tcp(*ENDS, ACK, 1000, 2000), 0, 1) is None
-    any_path.repeat(place, Position(1 << 24, 1 << 25, 20))
+    any_path.offload(place, Position(1 << 24, 1 << 25, 20))
     assert any_path.read(place)[2:] == (1 << 24, 1 << 25)
     far = packets.tcp(*ENDS, ACK, (1 << 24) + (1 << 20), 1 << 25)
     assert any_path.forward(far, 0, 2) is not None
     assert any_path.read(place)[2:] == ((1 << 24) + (1 << 20), 1 << 25)
 
 
-def why(
+def reason(
     kernel: Kernel,
     data: bytes,
     hook: Hook | None = None,
@@ -170,23 +170,23 @@ def test_each_extraordinary_packet_is_left_to_the_engine_and_counted(kernel: Ker
     enter(kernel, TCP)
     enter(kernel, UDP)
     if kernel.hook is Hook.XDP:
-        assert why(kernel, packets.tcp(*ENDS, ACK)) == "STALE_HOP"
+        assert reason(kernel, packets.tcp(*ENDS, ACK)) == "STALE_HOP"
         for packet in (packets.tcp(*ENDS, ACK), packets.udp(*ENDS)):
             assert kernel.forward(packet, 0, 0)
     ordinary = packets.tcp(*ENDS, ACK | PSH, 1, 1, b"x" * 30)
-    assert why(kernel, ordinary) == ""
-    assert why(kernel, packets.tcp(*ENDS, SYN)) == "FLAGS"
-    assert why(kernel, packets.tcp(*ENDS, FIN | ACK)) == "FLAGS"
-    assert why(kernel, packets.tcp(*ENDS, RST)) == "FLAGS"
-    assert why(kernel, packets.tcp(*ENDS, ACK, ttl=1)) == "HOP_LIMIT"
-    assert why(kernel, packets.udp(*ENDS, fragment=0x2000)) == "FRAGMENT"
-    assert why(kernel, packets.udp(*ENDS, fragment=3)) == "FRAGMENT"
-    assert why(kernel, packets.udp(*ENDS, options=b"\1\1\1\0")) == "OPTIONS"
-    assert why(kernel, packets.ip(ENDS[0], ENDS[2], 47, bytes(20))) == "PROTOCOL"
-    assert why(kernel, packets.tcp(INNER[0], 5001, OUTER[0], 80, ACK)) == "NO_ENTRY"
-    assert why(kernel, packets.udp(*ENDS, bytes(1500))) == "TOO_BIG"
-    assert why(kernel, ordinary[:2] + b"\1\0" + ordinary[4:]) == "SHORT"
-    assert why(kernel, b"\x60" + bytes(47)) == "NOT_IPV4"
+    assert reason(kernel, ordinary) == ""
+    assert reason(kernel, packets.tcp(*ENDS, SYN)) == "FLAGS"
+    assert reason(kernel, packets.tcp(*ENDS, FIN | ACK)) == "FLAGS"
+    assert reason(kernel, packets.tcp(*ENDS, RST)) == "FLAGS"
+    assert reason(kernel, packets.tcp(*ENDS, ACK, ttl=1)) == "HOP_LIMIT"
+    assert reason(kernel, packets.udp(*ENDS, fragment=0x2000)) == "FRAGMENT"
+    assert reason(kernel, packets.udp(*ENDS, fragment=3)) == "FRAGMENT"
+    assert reason(kernel, packets.udp(*ENDS, options=b"\1\1\1\0")) == "OPTIONS"
+    assert reason(kernel, packets.ip(ENDS[0], ENDS[2], 47, bytes(20))) == "PROTOCOL"
+    assert reason(kernel, packets.tcp(INNER[0], 5001, OUTER[0], 80, ACK)) == "NO_ENTRY"
+    assert reason(kernel, packets.udp(*ENDS, bytes(1500))) == "TOO_BIG"
+    assert reason(kernel, ordinary[:2] + b"\1\0" + ordinary[4:]) == "SHORT"
+    assert reason(kernel, b"\x60" + bytes(47)) == "NOT_IPV4"
 
 
 def test_a_frame_to_another_station_or_to_a_group_is_not_forwarded(kernel: Kernel) -> None:
@@ -196,8 +196,8 @@ def test_a_frame_to_another_station_or_to_a_group_is_not_forwarded(kernel: Kerne
     if kernel.hook is Hook.TC:
         stations.append("020000000007")
     for station in stations:
-        assert why(kernel, packet, to=bytes.fromhex(station)) == "NOT_FOR_US"
-    assert why(kernel, packet, Hook.TC) == ""
+        assert reason(kernel, packet, to=bytes.fromhex(station)) == "NOT_FOR_US"
+    assert reason(kernel, packet, Hook.TC) == ""
 
 
 def test_what_comes_in_by_another_interface_than_leads_back_to_its_sender_is_left_to_the_kernel(
@@ -206,14 +206,16 @@ def test_what_comes_in_by_another_interface_than_leads_back_to_its_sender_is_lef
     place = enter(kernel, UDP)
     packet = packets.udp(*ENDS, b"?")
     for _ in range(2):
-        assert why(kernel, packet, Hook.TC, device="out0") == "REVERSE_PATH", "the way is not known"
+        assert reason(kernel, packet, Hook.TC, device="out0") == "REVERSE_PATH", (
+            "the way is not known"
+        )
     assert kernel.read(place).traffic == 0
     if kernel.hook is Hook.XDP:
-        assert why(kernel, packet) == "STALE_HOP"
+        assert reason(kernel, packet) == "STALE_HOP"
     assert kernel.forward(packet, 0, 0) is not None
-    assert why(kernel, packet) == ""
-    assert why(kernel, packet, device="out0") == "REVERSE_PATH"
-    assert why(kernel, packet) == ""
+    assert reason(kernel, packet) == ""
+    assert reason(kernel, packet, device="out0") == "REVERSE_PATH"
+    assert reason(kernel, packet) == ""
 
 
 def test_what_comes_from_outside_is_forwarded_if_it_came_by_the_outside_interface(
@@ -241,10 +243,10 @@ def test_where_the_way_back_is_none_of_the_gateways_only_a_strict_interface_mind
             route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
         try:
             route.route("add", dst="10.0.0.2/32", oif=third, scope=253)
-            for strict in (0, kernel.exits.places([kernel.devices["in0"]]), 0):
+            for strict in (0, kernel.exits.device_indices([kernel.devices["in0"]]), 0):
                 kernel.table.check_reverse_paths(strict)
                 kernel.table.forget_hops()
-                assert why(kernel, packet, Hook.TC) == ("REVERSE_PATH" if strict else "")
+                assert reason(kernel, packet, Hook.TC) == ("REVERSE_PATH" if strict else "")
                 assert (kernel.forward(packet, 0, 0) is None) is bool(strict)
         finally:
             route.link("del", index=third)
@@ -253,19 +255,19 @@ def test_where_the_way_back_is_none_of_the_gateways_only_a_strict_interface_mind
 
 def test_a_way_back_that_has_changed_is_found_again(devices: dict[str, int]) -> None:
     kernel = Kernel(devices, Hook.TC)
-    kernel.beat(0)
+    kernel.heartbeat(0)
     enter(kernel, UDP)
     packet = packets.udp(*ENDS, b"?")
-    assert why(kernel, packet) == ""
+    assert reason(kernel, packet) == ""
     to_host = {"dst": "10.0.0.2/32", "oif": devices["out0"], "scope": 253}
     with IPRoute() as route:
         route.route("add", **to_host)
         kernel.table.forget_hops()
-        assert why(kernel, packet) == "REVERSE_PATH"
-        assert why(kernel, packet, device="out0") == ""
+        assert reason(kernel, packet) == "REVERSE_PATH"
+        assert reason(kernel, packet, device="out0") == ""
         route.route("del", **to_host)
     kernel.table.forget_hops()
-    assert why(kernel, packet) == ""
+    assert reason(kernel, packet) == ""
     kernel.close()
 
 
@@ -273,7 +275,7 @@ def test_a_segmentation_offload_packet_may_be_larger_than_the_next_hop_takes(
     devices: dict[str, int],
 ) -> None:
     kernel = Kernel(devices, Hook.TC)
-    kernel.beat(0)
+    kernel.heartbeat(0)
     enter(kernel)
     frame = MACS[0] + MACS[1] + IPV4 + packets.tcp(*ENDS, ACK, 1, 1, bytes(3000))
     verdict, out = kernel.run(frame, 0, gso_size=1400)
@@ -285,15 +287,15 @@ def test_a_segmentation_offload_packet_may_be_larger_than_the_next_hop_takes(
 
 def test_nothing_is_repeated_for_a_gateway_that_has_fallen_silent(kernel: Kernel) -> None:
     enter(kernel)
-    kernel.table.beat(time.monotonic() - 11)
-    assert why(kernel, packets.tcp(*ENDS, ACK)) == "SILENT"
-    kernel.table.beat(time.monotonic() - 8)
-    assert why(kernel, packets.tcp(*ENDS, ACK), Hook.TC) == ""
+    kernel.table.heartbeat(time.monotonic() - 11)
+    assert reason(kernel, packets.tcp(*ENDS, ACK)) == "HEARTBEAT_LOST"
+    kernel.table.heartbeat(time.monotonic() - 8)
+    assert reason(kernel, packets.tcp(*ENDS, ACK), Hook.TC) == ""
 
 
 def test_the_next_hop_is_followed_when_it_has_changed(devices: dict[str, int]) -> None:
     kernel = Kernel(devices, Hook.TC)
-    kernel.beat(0)
+    kernel.heartbeat(0)
     enter(kernel)
 
     def sent_to() -> bytes:
@@ -308,7 +310,7 @@ def test_the_next_hop_is_followed_when_it_has_changed(devices: dict[str, int]) -
         assert sent_to().hex() == "02000000000a"
         route.neigh("del", **neighbour)
         kernel.table.forget_hops()
-        assert why(kernel, packets.tcp(*ENDS, ACK)) == "NO_NEIGHBOUR"
+        assert reason(kernel, packets.tcp(*ENDS, ACK)) == "NO_NEIGHBOUR"
         route.neigh("replace", lladdr="02:00:00:00:00:09", **neighbour)
     assert sent_to().hex() == "020000000009"
     kernel.close()
@@ -327,7 +329,7 @@ def test_a_full_table_takes_no_more_and_loses_nothing(devices: dict[str, int]) -
 def test_a_five_tuple_that_is_reused_quickly_is_not_refused(devices: dict[str, int]) -> None:
     """By far more often than slots are in its reach, and sooner than any has rested for a second."""
     kernel = Kernel(devices, Hook.TC)
-    kernel.beat(0)
+    kernel.heartbeat(0)
     for _ in range(2 * layout.WINDOW):
         place = enter(kernel, UDP)
         assert kernel.forward(packets.udp(*ENDS), 0, 0) is not None
@@ -338,7 +340,7 @@ def test_a_five_tuple_that_is_reused_quickly_is_not_refused(devices: dict[str, i
 
 def test_in_a_crowded_table_each_flow_is_still_its_own(devices: dict[str, int]) -> None:
     kernel = Kernel(devices, Hook.TC, capacity=60)
-    kernel.beat(0)
+    kernel.heartbeat(0)
     flows = [(INNER[0], port, OUTER[0], 80) for port in Random(1).sample(range(1024, 60000), 60)]
     displaced = 0
     for inner, port, outer, _ in flows:
@@ -352,5 +354,5 @@ def test_in_a_crowded_table_each_flow_is_still_its_own(devices: dict[str, int]) 
         sent = kernel.forward(packets.udp(*ends), 0, 0)
         assert sent is not None
         assert packets.read(sent).source.port == ends[1] + 1000
-    assert why(kernel, packets.udp(INNER[0], 1023, OUTER[0], 80)) == "NO_ENTRY"
+    assert reason(kernel, packets.udp(INNER[0], 1023, OUTER[0], 80)) == "NO_ENTRY"
     kernel.close()

@@ -36,7 +36,7 @@ def find(slots: Slots, memory: bytearray, wanted: bytes) -> int | None:
     home = slots.home(wanted)
     for place in range(home, home + memory[home * SIZE + 15] + 1):
         found = memory[place * SIZE : place * SIZE + 16]
-        if found[:14] == wanted[:14] and found[14] >= Use.KNOWN:
+        if found[:14] == wanted[:14] and found[14] >= Use.TRACKED:
             return place
     return None
 
@@ -51,7 +51,7 @@ class Anything(RuleBasedStateMachine):
         self.hurried: set[int] = set()
         """What rests until the kernel says that it has rested."""
 
-    @rule(number=st.integers(1, NUMBERS), use=st.sampled_from((Use.KNOWN, Use.REPEATED)))
+    @rule(number=st.integers(1, NUMBERS), use=st.sampled_from((Use.TRACKED, Use.OFFLOADED)))
     def insert(self, number: int, use: Use) -> None:
         if number in self.places:
             return
@@ -71,8 +71,8 @@ class Anything(RuleBasedStateMachine):
         self.gone[place] = 0
 
     @rule()
-    def wake(self) -> None:
-        self.slots.wake()
+    def reclaim(self) -> None:
+        self.slots.reclaim()
         self.gone = {place: often + 1 for place, often in self.gone.items() if often < 1}
 
     @precondition(lambda self: not self.slots._hurried)
@@ -109,36 +109,38 @@ TestAnything = Anything.TestCase
 
 def test_who_finds_no_free_slot_in_his_window_is_refused_until_one_has_rested() -> None:
     slots, memory = table(1)
-    assert all(slots.insert(key(n), half(n), Use.KNOWN) == n for n in range(layout.WINDOW + 1))
-    assert slots.insert(key(1000), half(1000), Use.KNOWN) is None
+    assert all(slots.insert(key(n), half(n), Use.TRACKED) == n for n in range(layout.WINDOW + 1))
+    assert slots.insert(key(1000), half(1000), Use.TRACKED) is None
     assert find(slots, memory, key(1000)) is None
     slots.remove(7)
-    slots.wake()
-    assert slots.insert(key(1000), half(1000), Use.KNOWN) is None
-    slots.wake()
-    assert slots.insert(key(1000), half(1000), Use.KNOWN) == 7
+    slots.reclaim()
+    assert slots.insert(key(1000), half(1000), Use.TRACKED) is None
+    slots.reclaim()
+    assert slots.insert(key(1000), half(1000), Use.TRACKED) == 7
 
 
 def test_one_key_that_comes_and_goes_makes_a_crowd_which_is_gone_when_it_has_rested() -> None:
     slots, _ = table(1)
     for _ in range(layout.WINDOW + 1):
-        place = slots.insert(key(1), half(1), Use.KNOWN)
+        place = slots.insert(key(1), half(1), Use.TRACKED)
         assert place is not None
         slots.remove(place)
-    assert slots.insert(key(1), half(1), Use.KNOWN) is None
+    assert slots.insert(key(1), half(1), Use.TRACKED) is None
     assert slots.crowded
     slots.hurry()
-    slots.wake()
-    slots.wake()
+    slots.reclaim()
+    slots.reclaim()
     assert not slots.crowded
-    assert slots.insert(key(1), half(1), Use.KNOWN) is None
+    assert slots.insert(key(1), half(1), Use.TRACKED) is None
     slots.rested()
-    assert slots.insert(key(1), half(1), Use.KNOWN) == 0
+    assert slots.insert(key(1), half(1), Use.TRACKED) == 0
 
 
 def test_half_full_nearly_all_are_at_home_or_next_to_it() -> None:
     slots, _ = table(4000)
-    places = {number: slots.insert(key(number), half(number), Use.KNOWN) for number in range(2000)}
+    places = {
+        number: slots.insert(key(number), half(number), Use.TRACKED) for number in range(2000)
+    }
     distances = [place - slots.home(key(n)) for n, place in places.items() if place is not None]
     assert len(distances) == 2000
     assert sum(distances) / 2000 < 1
@@ -153,7 +155,7 @@ def test_no_secret_crowds_the_flows_of_one_client_with_many_servers() -> None:
     for server, port in product(range(2500), range(1024, 1040)):
         slice_ = struct.pack("!4sIHH", b"\x0a\0\0\2", 0xC6120000 + server, port, 9)
         one = layout.key(slice_, 17, 0)
-        strays += slots.insert(one, half(0), Use.KNOWN) != slots.home(one)
+        strays += slots.insert(one, half(0), Use.TRACKED) != slots.home(one)
     assert strays < 0.27 * 40_000
 
 
@@ -168,7 +170,7 @@ def test_flows_that_are_neighbours_with_one_secret_are_not_with_another() -> Non
 
 def test_a_report_can_still_be_read_when_its_half_is_gone() -> None:
     slots, memory = table()
-    place = slots.insert(key(1), half(1), Use.REPEATED)
+    place = slots.insert(key(1), half(1), Use.OFFLOADED)
     assert place is not None
     at = place * SIZE + layout.Key.size + layout.REPORT_AT
     layout.REPORT.pack_into(memory, at, 1, 2, 3, 4)

@@ -10,12 +10,12 @@ from random import Random
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.layout import Use
 from ipmasq.planes.ebpf.slots import Slots, room
-from tests.planes.ebpf.court import FLOWS, WIRES, Court, key
+from tests.planes.ebpf.oracle import FLOWS, WIRES, Oracle, key
 
 CAPACITY = 8
 """16 homes for 64 flows: most stand behind, and far behind, what rests."""
 REST = 0.1
-"""Seconds between calls of `wake`. Less than one, so that more comes and goes; no program takes so long."""
+"""Seconds between calls of `reclaim`. Less than one, so that more comes and goes; no program takes so long."""
 TIRED = 40
 """So many may go in between. If all slots rested, nothing would happen any more."""
 LINGER = 10_000
@@ -33,28 +33,28 @@ class Lingering(mmap.mmap):
 
 
 class Turnover:
-    def __init__(self, court: Court, make: type[Slots], lingers: bool, seed: int) -> None:
+    def __init__(self, oracle: Oracle, make: type[Slots], lingers: bool, seed: int) -> None:
         """`make`: what writes."""
-        table = court.kernel.table
+        table = oracle.kernel.table
         homes, secret = table.slots.homes, (table.slots.seed, table.slots.factor)
         size = room(homes) * (layout.Key.size + layout.Half.size)
         pages = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-        memory = (Lingering if lingers else mmap.mmap)(court.kernel.loaded.map("slots"), pages)
+        memory = (Lingering if lingers else mmap.mmap)(oracle.kernel.loaded.map("slots"), pages)
         self.slots = table.slots = make(memory, homes, *secret)
-        self.court, self._whim = court, Random(seed)
+        self.oracle, self._whim = oracle, Random(seed)
         self.wires = [flow * WIRES for flow in range(FLOWS)]
         """The latest of each flow."""
         self.places: dict[int, int] = {}
-        self.repeated: set[int] = set()
+        self.offloaded: set[int] = set()
         self.entered = self.displaced = 0
 
     def work(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
-        now = wake = time.monotonic()
+        now = reclaim = time.monotonic()
         end = now + seconds
         while now < end and not enough():
-            if now >= wake:
-                self.court.kernel.table.beat(now)
-                wake = now + REST
+            if now >= reclaim:
+                self.oracle.kernel.table.heartbeat(now)
+                reclaim = now + REST
             self._do_anything()
             now = time.monotonic()
 
@@ -62,8 +62,8 @@ class Turnover:
         flow, what = self._whim.randrange(FLOWS), self._whim.randrange(4)
         if flow not in self.places:
             self.enter(flow)
-        elif what < 2 or len(self.slots._tired) + len(self.slots._hurried) >= TIRED:
-            self._end(flow) if flow in self.repeated else self._repeat(flow)
+        elif what < 2 or len(self.slots._retired) + len(self.slots._hurried) >= TIRED:
+            self._end(flow) if flow in self.offloaded else self._repeat(flow)
         else:
             self._remove(flow)
             if what == 2:
@@ -71,34 +71,34 @@ class Turnover:
 
     def enter(self, flow: int) -> None:
         """By its next wire; not if there is no room."""
-        self.court.kernel.table.make_room()
+        self.oracle.kernel.table.make_room()
         wire = self.wires[flow] = flow * WIRES + (self.wires[flow] + 1) % WIRES
-        self.court.may_use(wire)
-        place = self.slots.insert(key(flow), self.court.half(wire), Use.REPEATED)
+        self.oracle.may_use(wire)
+        place = self.slots.insert(key(flow), self.oracle.half(wire), Use.OFFLOADED)
         if place is None:
-            self.court.may_use_no_more(wire)
+            self.oracle.may_use_no_more(wire)
             return
-        self.court.must_repeat(flow)
+        self.oracle.must_repeat(flow)
         self.places[flow] = place
-        self.repeated.add(flow)
+        self.offloaded.add(flow)
         self.entered += 1
         self.displaced += place != self.slots.home(key(flow))
 
     def _repeat(self, flow: int) -> None:
-        self.court.may_use(self.wires[flow])
-        self.slots.use(self.places[flow], Use.REPEATED)
-        self.court.must_repeat(flow)
-        self.repeated.add(flow)
+        self.oracle.may_use(self.wires[flow])
+        self.slots.use(self.places[flow], Use.OFFLOADED)
+        self.oracle.must_repeat(flow)
+        self.offloaded.add(flow)
 
     def _end(self, flow: int) -> None:
-        self.court.need_not_repeat(flow)
-        self.slots.use(self.places[flow], Use.KNOWN)
-        self.court.may_use_no_more(self.wires[flow])
-        self.repeated.discard(flow)
+        self.oracle.need_not_repeat(flow)
+        self.slots.use(self.places[flow], Use.TRACKED)
+        self.oracle.may_use_no_more(self.wires[flow])
+        self.offloaded.discard(flow)
 
     def _remove(self, flow: int) -> None:
-        self.court.need_not_repeat(flow)
+        self.oracle.need_not_repeat(flow)
         self.slots.remove(self.places.pop(flow))
-        if flow in self.repeated:
-            self.court.may_use_no_more(self.wires[flow])
-        self.repeated.discard(flow)
+        if flow in self.offloaded:
+            self.oracle.may_use_no_more(self.wires[flow])
+        self.offloaded.discard(flow)

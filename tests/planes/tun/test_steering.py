@@ -13,8 +13,8 @@ from ipmasq.planes.tun.steering import (
     LAST_PORT,
     LOCAL,
     TO_INSIDE,
+    HostState,
     RoutingRule,
-    Surroundings,
     base_rules,
     claim_rules,
     gaps,
@@ -25,7 +25,7 @@ from ipmasq.wire.addresses import Network, to_address, to_network
 
 PUBLIC, POOL = to_address("203.0.113.1"), to_address("203.0.113.50")
 NET = to_network("10.0.0.0/24")
-WHERE = Surroundings("wan", ("lan", "dmz"), (NET,), frozenset({PUBLIC}))
+WHERE = HostState("wan", ("lan", "dmz"), (NET,), frozenset({PUBLIC}))
 HOST, POOL_HOST = Network(PUBLIC, 32), Network(POOL, 32)
 RANGE = PortRange(61000, 65095)
 
@@ -90,7 +90,7 @@ def test_the_host_gives_up_ports_only_of_its_own_addresses() -> None:
 
 def test_an_ipv6_address_makes_the_same_rules() -> None:
     own = to_address("2001:db8::1")
-    where = Surroundings("wan", (), (), frozenset({own}))
+    where = HostState("wan", (), (), frozenset({own}))
     assert claim_rules(where, [Claim(58, own, ALL_PORTS)]) == (
         RoutingRule(CLAIM, 61002, "wan", Network(own, 128), 58),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 
-from ipmasq.config import ConfigError, compile, load, read_surroundings, resolve
+from ipmasq.config import ConfigError, compile, load, read_host_state, resolve
 from ipmasq.gateway.firewall.findings import Finding, Where, findings
 from ipmasq.gateway.firewall.reading import read_tables
 
@@ -15,7 +15,7 @@ LINKS = (6, 6)
 
 def check(path: str) -> tuple[Finding, ...]:
     """As far as the rules can be read, which takes root. Nothing for a file that cannot be used."""
-    loaded, here = load(path), read_surroundings()
+    loaded, here = load(path), read_host_state()
     try:
         policy = compile(loaded, here)
     except ConfigError:

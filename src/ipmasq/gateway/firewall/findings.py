@@ -181,8 +181,8 @@ def _policy(name: str, ingress: Sequence[str], egress: Sequence[str]) -> tuple[s
 def _established(table: Table, chain: str) -> str:
     if table.kind == "nft":
         return f"nft insert rule {table.name} {chain} ct state established,related accept"
-    place = _place(table, chain)
-    return f"{table.kind} -I {place} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+    position = _position(table, chain)
+    return f"{table.kind} -I {position} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
 
 
 def _pass(table: Table, chain: str, iif: str = "", oif: str = "", marked: bool = False) -> str:
@@ -195,10 +195,10 @@ def _pass(table: Table, chain: str, iif: str = "", oif: str = "", marked: bool =
         return f"nft insert rule {table.name} {chain} {' '.join(words)} accept"
     words = [f"{word} {name}" for word, name in (("-i", iif), ("-o", oif)) if name]
     words += [f"-m mark --mark {MARK}/{MARK}"] * marked
-    command = f"{table.kind} -I {_place(table, chain)} {' '.join(words)} -j ACCEPT"
+    command = f"{table.kind} -I {_position(table, chain)} {' '.join(words)} -j ACCEPT"
     return command.replace("*", "+")
 
 
-def _place(table: Table, chain: str) -> str:
+def _position(table: Table, chain: str) -> str:
     """Docker keeps its hands off one chain."""
     return "DOCKER-USER" if "DOCKER-USER" in table.chains else chain

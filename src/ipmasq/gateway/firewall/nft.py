@@ -40,10 +40,10 @@ def tables(said: Mapping[str, Any]) -> list[Table]:
     named: dict[tuple[str, str], Sequence[Any]] = {}
     foreign = set()
     for kind, each in _objects(said["nftables"]):
-        place = each.get("family", ""), each.get("table", each.get("name", ""))
-        if place[0] not in FAMILIES:
+        name = each.get("family", ""), each.get("table", each.get("name", ""))
+        if name[0] not in FAMILIES:
             continue
-        table = found.setdefault(place, Table("nft", " ".join(place)))
+        table = found.setdefault(name, Table("nft", " ".join(name)))
         if kind == "chain":
             _add_chain(table, each)
         elif kind in ("set", "map"):
@@ -52,11 +52,11 @@ def tables(said: Mapping[str, Any]) -> list[Table]:
             rules = list(_rules(each["expr"], table.name, named))
             table.chains.setdefault(each["chain"], Chain()).rules += rules
             if any("xt" in statement for statement in each["expr"]):
-                foreign.add(place)
+                foreign.add(name)
     return [
         table
-        for place, table in found.items()
-        if place not in foreign and (table.forward or table.postrouting)
+        for name, table in found.items()
+        if name not in foreign and (table.forward or table.postrouting)
     ]
 
 

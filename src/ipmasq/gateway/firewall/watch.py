@@ -29,7 +29,7 @@ NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 7
 
 
-class Watch:
+class FirewallWatch:
     """The tools that read rules take their time, so a thread waits for them."""
 
     def __init__(

@@ -43,11 +43,11 @@ class Attached:
         device: Device,
         link: int | None,
         direction: Direction = INGRESS,
-        made_place: bool = False,
+        made_qdisc: bool = False,
     ) -> None:
-        """`link`: None if it is a TC filter. `made_place`: the device was made ready for filters for it."""
+        """`link`: None if it is a TC filter. `made_qdisc`: the device was made ready for filters for it."""
         self.where, self.device = where, device
-        self._link, self._direction, self._made_place = link, direction, made_place
+        self._link, self._direction, self._made_qdisc = link, direction, made_qdisc
 
     def detach(self, kernel: IPRoute) -> None:
         if self._link is not None:
@@ -56,7 +56,7 @@ class Attached:
             return
         index = self.device.index
         remove_filters(kernel, index, self._direction)
-        if self._made_place:
+        if self._made_qdisc:
             with suppress(NetlinkError):
                 if not any(list(kernel.get_filters(index=index, parent=p)) for _, p in DIRECTIONS):
                     kernel.tc("del", "clsact", index)
@@ -94,10 +94,10 @@ def _attach_tc(
         except OSError as error:
             if error.errno not in NO_TCX:
                 raise
-    made_place = False
+    made_qdisc = False
     with suppress(NetlinkError):  # there may be one already, with other people's filters
         kernel.tc("add", "clsact", device.index)
-        made_place = True
+        made_qdisc = True
     kernel.tc(
         "add-filter",
         "bpf",
@@ -110,7 +110,7 @@ def _attach_tc(
         classid=1,
         direct_action=True,
     )
-    return Attached("tc", device, None, direction, made_place)
+    return Attached("tc", device, None, direction, made_qdisc)
 
 
 def attach_xdp(

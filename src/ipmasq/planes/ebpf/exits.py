@@ -21,37 +21,41 @@ class Exits:
     def __init__(self, loaded: libbpf.Object) -> None:
         self._lib = libbpf.library()
         self._devices, self._targets = loaded.map("devices"), loaded.map("targets")
-        self._places: dict[int, int] = {}
+        self._device_indices: dict[int, int] = {}
         self._free = deque(range(layout.DEVICES))
 
     def name(self, devices: Mapping[Device, bool]) -> None:
         """These and no others, and whether they take packets from XDP. By one that has no place, packets
         leave all the same, but more slowly. An epoch must end after this."""
         named = {device.index: takes for device, takes in devices.items()}
-        for index in self._places.keys() - named.keys():
-            place = self._places.pop(index)
-            self._write(place, 0)
-            self._aim(place, 0)
-            self._free.append(place)
-        for index in named.keys() - self._places.keys():
+        for index in self._device_indices.keys() - named.keys():
+            device_index = self._device_indices.pop(index)
+            self._write(device_index, 0)
+            self._aim(device_index, 0)
+            self._free.append(device_index)
+        for index in named.keys() - self._device_indices.keys():
             if self._free:
-                place = self._places[index] = self._free.popleft()
-                self._write(place, index)
-        for index, place in self._places.items():
-            self._aim(place, index if named[index] else 0)
+                device_index = self._device_indices[index] = self._free.popleft()
+                self._write(device_index, index)
+        for index, device_index in self._device_indices.items():
+            self._aim(device_index, index if named[index] else 0)
 
-    def places(self, indices: Iterable[int]) -> int:
+    def device_indices(self, indices: Iterable[int]) -> int:
         """The bits of the places of these devices."""
-        return sum(1 << self._places[index] for index in set(indices) if index in self._places)
+        return sum(
+            1 << self._device_indices[index]
+            for index in set(indices)
+            if index in self._device_indices
+        )
 
-    def _write(self, place: int, index: int) -> None:
+    def _write(self, device_index: int, index: int) -> None:
         """The address is filled in by the programs."""
         device = layout.Device.pack(index, b"", 0)
-        self._lib.bpf_map_update_elem(self._devices, _NUMBER.pack(place), device, 0)
+        self._lib.bpf_map_update_elem(self._devices, _NUMBER.pack(device_index), device, 0)
 
-    def _aim(self, place: int, index: int) -> None:
+    def _aim(self, device_index: int, index: int) -> None:
         """What XDP redirects to this place goes there; 0: is not redirected."""
-        at = _NUMBER.pack(place)
+        at = _NUMBER.pack(device_index)
         if index:
             self._lib.bpf_map_update_elem(self._targets, at, _TARGET.pack(index, 0), 0)
         else:

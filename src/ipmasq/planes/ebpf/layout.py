@@ -15,7 +15,7 @@ ORDER: Literal["little", "big"] = sys.byteorder
 
 KEY = (("slice", SLICE), ("protocol", "B"), ("side", "B"), ("use", "B"), ("reach", "B"))
 HALF = (
-    ("wire", SLICE),
+    ("rewrite", SLICE),
     ("destination", "6s"),
     ("device", "B"),
     ("reach", "B"),
@@ -29,7 +29,7 @@ HALF = (
 )
 DEVICE = (("index", "I"), ("source", "6s"), ("zero", "H"))
 STATE = (
-    ("beat", "Q"),
+    ("heartbeat", "Q"),
     ("seed", "Q"),
     ("factor", "Q"),
     ("strict", "Q"),
@@ -71,7 +71,7 @@ PLACE_AT, REACH_AT = offsets(HALF)["end"], offsets(HALF)["reach"]
 
 TIME_SHIFT = 20
 TRAFFIC_SHIFT = 38
-LEASE = 9536
+HEARTBEAT_TIMEOUT = 9536
 WINDOW = 128
 DEVICES = 64
 ADMITTED = 0x10000000
@@ -81,9 +81,9 @@ class Use(IntEnum):
     """What a slot is used for."""
 
     EMPTY = 0
-    RESTING = 1
-    KNOWN = 2
-    REPEATED = 3
+    QUARANTINED = 1
+    TRACKED = 2
+    OFFLOADED = 3
 
 
 class _Said(IntEnum):
@@ -110,14 +110,14 @@ class Reason(_Said):
     PROTOCOL = 6, "neither TCP nor UDP"
     FLAGS = 7, "opens or closes a connection"
     NO_ENTRY = 8, "no entry"
-    SILENT = 9, "the gateway has been silent for too long"
+    HEARTBEAT_LOST = 9, "the gateway has been silent for too long"
     NO_ROUTE = 10, "no route"
     NO_NEIGHBOUR = 11, "the next hop's address is not known"
     STALE_HOP = 12, "the next hop must be looked up again"
     NO_TARGET = 13, "the device takes no packets from XDP"
     TOO_BIG = 14, "larger than the next hop takes"
     UNWRITABLE = 15, "no memory to change it"
-    ATTENDED = 16, "a flow that the engine attends to itself"
+    NOT_OFFLOADED = 16, "a flow that the engine attends to itself"
     NOT_FOR_US = 17, "a frame to another station, or to a group"
     REVERSE_PATH = 18, "by another interface than the one that leads back to its sender"
 
@@ -128,11 +128,14 @@ class Account(_Said):
     FLOW = (
         0,
         "more packets of a TCP flow, or to a socket of the host's, "
-        "than a part of limits.flow_packets_per_host",
+        "than a part of limits.tracked_pps_per_host",
     )
-    HOST = 1, "more packets of an inside host's flows than limits.flow_packets_per_host"
-    OPENINGS = 2, "more packets without a flow from an inside host than limits.openings_per_host"
-    STRANGERS = 3, "more packets without a flow than limits.openings_per_side"
+    HOST = 1, "more packets of an inside host's flows than limits.tracked_pps_per_host"
+    OPENINGS = (
+        2,
+        "more packets without a flow from an inside host than limits.untracked_pps_per_host",
+    )
+    UNTRACKED = 3, "more packets without a flow than limits.untracked_pps_per_side"
 
 
 class Hook(IntEnum):

@@ -26,7 +26,7 @@ from ipmasq.planes.ebpf.devices import STRICT, Device, look_up, mistakable, rp_f
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import ADMITTED, Account, Hook, Reason
 from ipmasq.planes.ebpf.once import Once
-from ipmasq.planes.ebpf.police import Debtor, Police, Rates
+from ipmasq.planes.ebpf.policer import Offender, Policer, Rates
 from ipmasq.planes.ebpf.table import Table, sizes
 from ipmasq.planes.plane import PlaneError, Receive
 from ipmasq.planes.tun import settings
@@ -91,7 +91,7 @@ class EbpfPlane(TunPlane):
         self._tcx = tcx
         self._loaded: libbpf.Object | None = None
         self._changes: HopChanges | None = None
-        self._police: Police | None = None
+        self._policer: Policer | None = None
         self._exits: Exits | None = None
         self._once: Once | None = None
         self._attached: dict[tuple[Hook, int], Attached] = {}
@@ -174,22 +174,22 @@ class EbpfPlane(TunPlane):
     def left(self) -> dict[tuple[Hook, Reason], int]:
         """Packets that the programs have left to the engine, by why."""
         counts = self.table.reasons() if self.table is not None else {}
-        return {(hook, why): n for (hook, why), n in counts.items() if why}
+        return {(hook, reason): n for (hook, reason), n in counts.items() if reason}
 
     # -- floods
 
-    def charge(self, rates: Rates) -> None:
+    def set_rates(self, rates: Rates) -> None:
         """How many packets per second may be left to the engine. Until this is called, any number."""
-        if self._police is not None:
-            self._police.charge(rates)
+        if self._policer is not None:
+            self._policer.set_rates(rates)
 
     def dropped(self) -> Mapping[tuple[Side, Account], int]:
         """Packets that were more than that."""
-        return self._police.dropped() if self._police is not None else {}
+        return self._policer.dropped() if self._policer is not None else {}
 
-    def debtors(self) -> Iterator[Debtor]:
+    def offenders(self) -> Iterator[Offender]:
         """Whose packets they were."""
-        return self._police.debtors() if self._police is not None else iter(())
+        return self._policer.offenders() if self._policer is not None else iter(())
 
     # -- programs
 
@@ -229,11 +229,11 @@ class EbpfPlane(TunPlane):
         log.info("the eBPF fast path: %s", self.described())
 
     def _begin_to_police(self, loaded: libbpf.Object) -> None:
-        self._police = Police(loaded)
+        self._policer = Policer(loaded)
         kernel = self._open_kernel
         devices = {side: look_up(kernel, DEVICE[side]) for side in Side}
         try:
-            self._police.attach(kernel, devices, self._tcx)
+            self._policer.attach(kernel, devices, self._tcx)
         except (OSError, NetlinkError) as error:
             raise PlaneError(f"no program on the way up: {_why(Hook.TC, error)}") from error
 
@@ -246,12 +246,12 @@ class EbpfPlane(TunPlane):
             self._once.halt()
             self._pass_twice()
             self._once.end(self._open_kernel)
-        if self._police is not None:
-            self._police.detach(self._open_kernel)
+        if self._policer is not None:
+            self._policer.detach(self._open_kernel)
         for part in (self.table, self._loaded, self._changes):
             if part is not None:
                 part.close()
-        self.table = self._loaded = self._changes = self._police = self._exits = self._once = None
+        self.table = self._loaded = self._changes = self._policer = self._exits = self._once = None
 
     def _follow(self, programs: Programs) -> None:
         """Have programs on the interfaces that there are now. Raises PlaneError."""
@@ -344,7 +344,7 @@ class EbpfPlane(TunPlane):
         assert self._exits is not None
         devices = {each.device for each in self._attached.values()}
         strict = [each.index for each in devices if rp_filter(each.name) == STRICT]
-        self.table.check_reverse_paths(self._exits.places(strict))
+        self.table.check_reverse_paths(self._exits.device_indices(strict))
 
     def _attach(
         self, programs: Programs, key: tuple[Hook, int], device: Device, side: Side

@@ -6,7 +6,7 @@ not to be. Nothing ever moves. With half of all homes taken, a key is found in i
 
 Programs read while we write, and there are no locks: a slot says that it is in use when all else in it
 has been written, and one that was emptied rests until no program can still be in the midst of it. That is
-so after a second, in which `wake` is called twice; or, where many that rest are in the way (a client that
+so after a second, in which `reclaim` is called twice; or, where many that rest are in the way (a client that
 reuses its port quickly), as soon as the kernel says so: between `hurry` and `rested`.
 """
 
@@ -42,8 +42,8 @@ class Slots:
         can guess."""
         self.homes, self.seed, self.factor = homes, seed, factor
         self._memory = memory
-        self._tired: list[int] = []
-        self._resting: list[int] = []
+        self._retired: list[int] = []
+        self._quarantined: list[int] = []
         self._hurried: list[int] = []
         self.crowded = False
         """Whether many slots that rest have been in the way since `hurry`."""
@@ -53,63 +53,63 @@ class Slots:
         its home."""
         memory = self._memory
         home = self.home(key)
-        resting = 0
+        quarantined = 0
         for distance in range(layout.WINDOW + 1):
             at = (home + distance) * _SIZE
-            resting += memory[at + _USE] == Use.RESTING
-            if resting == CROWD:
+            quarantined += memory[at + _USE] == Use.QUARANTINED
+            if quarantined == CROWD:
                 self.crowded = True
             if memory[at + _USE] == Use.EMPTY:
                 memory[at + layout.Key.size : at + _SIZE] = half
                 memory[at : at + _USE] = key[:_USE]
-                reach = home * _SIZE + _REACH
-                memory[reach] = max(memory[reach], distance)
+                probe_limit = home * _SIZE + _REACH
+                memory[probe_limit] = max(memory[probe_limit], distance)
                 memory[at + _USE] = use
                 return home + distance
         return None
 
-    def use(self, place: int, use: Use) -> None:
+    def use(self, slot: int, use: Use) -> None:
         """Set the state of a slot. Programs see it with the next packet."""
-        self._memory[place * _SIZE + _USE] = use
+        self._memory[slot * _SIZE + _USE] = use
 
-    def move(self, place: int, end: int, acknowledged: int, reach: int) -> None:
-        """Say where in the stream the speaker of a half is (`ipmasq.core.repeat.Repeated`)."""
-        at = place * _SIZE
-        self._memory[at + _NEAR] = reach
+    def move(self, slot: int, end: int, acknowledged: int, probe_limit: int) -> None:
+        """Say where in the stream the speaker of a half is (`ipmasq.core.offloading.Rewrite`)."""
+        at = slot * _SIZE
+        self._memory[at + _NEAR] = probe_limit
         self._memory[at + _PLACE : at + _SIZE] = layout.PLACE.pack(end, acknowledged)
 
-    def report(self, place: int) -> tuple[int, int, int, int]:
+    def report(self, slot: int) -> tuple[int, int, int, int]:
         """The fields of `layout.REPORT`."""
         report: tuple[int, int, int, int] = layout.REPORT.unpack_from(
-            self._memory, place * _SIZE + _REPORT
+            self._memory, slot * _SIZE + _REPORT
         )
         return report
 
-    def remove(self, place: int) -> None:
+    def remove(self, slot: int) -> None:
         """Its report can still be read until it has rested."""
-        memory, at = self._memory, place * _SIZE
+        memory, at = self._memory, slot * _SIZE
         home = self.home(self._key(at))
-        memory[at + _USE] = Use.RESTING
-        self._tired.append(place)
-        if place > home and memory[home * _SIZE + _REACH] == place - home:
-            self._shorten(home, place - home)
+        memory[at + _USE] = Use.QUARANTINED
+        self._retired.append(slot)
+        if slot > home and memory[home * _SIZE + _REACH] == slot - home:
+            self._shorten(home, slot - home)
 
-    def wake(self) -> None:
+    def reclaim(self) -> None:
         """What was removed before the last call is free again. To be called about once a second."""
-        for place in self._resting:
-            self._memory[place * _SIZE + _USE] = Use.EMPTY
-        self._resting, self._tired = self._tired, []
+        for slot in self._quarantined:
+            self._memory[slot * _SIZE + _USE] = Use.EMPTY
+        self._quarantined, self._retired = self._retired, []
 
     def hurry(self) -> None:
         """All that rests now does so until `rested` is called."""
-        self._hurried += self._resting + self._tired
-        self._resting, self._tired = [], []
+        self._hurried += self._quarantined + self._retired
+        self._quarantined, self._retired = [], []
         self.crowded = False
 
     def rested(self) -> None:
         """Every program that was running at the call of `hurry` has ended."""
-        for place in self._hurried:
-            self._memory[place * _SIZE + _USE] = Use.EMPTY
+        for slot in self._hurried:
+            self._memory[slot * _SIZE + _USE] = Use.EMPTY
         self._hurried = []
 
     def home(self, key: bytes) -> int:
@@ -121,11 +121,11 @@ class Slots:
         home: int = (mixed >> 32) * self.homes >> 32
         return home
 
-    def _shorten(self, home: int, reach: int) -> None:
+    def _shorten(self, home: int, probe_limit: int) -> None:
         """The one that stood farthest from its home is gone."""
-        for distance in range(reach - 1, 0, -1):
+        for distance in range(probe_limit - 1, 0, -1):
             at = (home + distance) * _SIZE
-            if self._memory[at + _USE] >= Use.KNOWN and self.home(self._key(at)) == home:
+            if self._memory[at + _USE] >= Use.TRACKED and self.home(self._key(at)) == home:
                 break
         else:
             distance = 0

@@ -19,7 +19,7 @@ SHARE = 16
 
 
 class Position(NamedTuple):
-    """Where in the stream the speaker of a half is (TCP), see `ipmasq.core.repeat.Repeated`."""
+    """Where in the stream the speaker of a half is (TCP), see `ipmasq.core.offloading.Rewrite`."""
 
     end: int = 0
     acknowledged: int = 0
@@ -47,23 +47,23 @@ class Repeater(Protocol):
     """Halves that it can hold."""
 
     def insert(
-        self, key: bytes, wire: bytes, now: float, repeated: bool, position: Position = NOWHERE
+        self, key: bytes, wire: bytes, now: float, offloaded: bool, position: Position = NOWHERE
     ) -> int | None:
-        """A key that is not there, and what packets with it become. Unless that is to be `repeated`, it
+        """A key that is not there, and what packets with it become. Unless that is to be `offloaded`, it
         is only known that there is such a flow. None if there is no room."""
 
-    def repeat(self, place: int, position: Position | None) -> None:
+    def offload(self, slot: int, position: Position | None) -> None:
         """Repeat it from now on, beginning at this position; None: do not."""
 
-    def move(self, place: int, position: Position) -> None:
+    def move(self, slot: int, position: Position) -> None:
         """Where its speaker is by what was seen elsewhere."""
 
-    def read(self, place: int) -> Report: ...
+    def read(self, slot: int) -> Report: ...
 
-    def remove(self, place: int) -> Report:
+    def remove(self, slot: int) -> Report:
         """From now on packets with this key are the engine's; what was counted until then."""
 
-    def beat(self, now: float) -> None:
+    def heartbeat(self, now: float) -> None:
         """The gateway lives. To be called about once a second."""
 
 
@@ -111,31 +111,31 @@ class Table:
         self._tell("epoch", self._epoch)
 
     def insert(
-        self, key: bytes, wire: bytes, now: float, repeated: bool, position: Position = NOWHERE
+        self, key: bytes, wire: bytes, now: float, offloaded: bool, position: Position = NOWHERE
     ) -> int | None:
         if self._used >= self.capacity:
             return None
         self.make_room()
-        use = Use.REPEATED if repeated else Use.KNOWN
-        place = self.slots.insert(key, half(wire, now, position), use)
-        self._used += place is not None
-        return place
+        use = Use.OFFLOADED if offloaded else Use.TRACKED
+        slot = self.slots.insert(key, half(wire, now, position), use)
+        self._used += slot is not None
+        return slot
 
-    def repeat(self, place: int, position: Position | None) -> None:
+    def offload(self, slot: int, position: Position | None) -> None:
         if position is not None:
-            self.slots.move(place, *position)
-        self.slots.use(place, Use.KNOWN if position is None else Use.REPEATED)
+            self.slots.move(slot, *position)
+        self.slots.use(slot, Use.TRACKED if position is None else Use.OFFLOADED)
 
-    def move(self, place: int, position: Position) -> None:
-        self.slots.move(place, *position)
+    def move(self, slot: int, position: Position) -> None:
+        self.slots.move(slot, *position)
 
-    def read(self, place: int) -> Report:
-        return Report(*self.slots.report(place))
+    def read(self, slot: int) -> Report:
+        return Report(*self.slots.report(slot))
 
-    def remove(self, place: int) -> Report:
-        self.slots.remove(place)
+    def remove(self, slot: int) -> Report:
+        self.slots.remove(slot)
         self._used -= 1
-        return self.read(place)
+        return self.read(slot)
 
     def make_room(self) -> None:
         """Where many slots rest in one place, do not let them rest for longer than they must."""
@@ -147,10 +147,10 @@ class Table:
 
     # -- what the programs are told
 
-    def beat(self, now: float) -> None:
+    def heartbeat(self, now: float) -> None:
         self.make_room()
-        self.slots.wake()
-        self._tell("beat", layout.units(now))
+        self.slots.reclaim()
+        self._tell("heartbeat", layout.units(now))
         if now - self._renewed >= RENEW:
             self._renewed = now
             self.forget_hops()
@@ -175,7 +175,7 @@ class Table:
         self._tell("twice", value)
 
     def check_reverse_paths(self, strict: int) -> None:
-        """Where as strictly as the kernel does if `rp_filter` is 1: `Exits.places`. An epoch must end
+        """Where as strictly as the kernel does if `rp_filter` is 1: `Exits.device_indices`. An epoch must end
         after this."""
         self._tell("strict", strict)
 

@@ -22,8 +22,8 @@ from ipmasq.planes.tun.steering import (
     LOCAL,
     LOCAL_TABLE,
     TABLE,
+    HostState,
     RoutingRule,
-    Surroundings,
     base_rules,
     claim_rules,
     proxied,
@@ -45,7 +45,7 @@ FAMILY = changes.IPV4_FAMILY
 class TunPlane:
     """`outside` and `inside` are interface names; `networks` are those of the inside hosts."""
 
-    hop = 1
+    ttl_delta = 1
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class TunPlane:
         networks: Sequence[Network],
         directory: Path = DIRECTORY,
     ) -> None:
-        self._where = Surroundings(outside, tuple(inside), tuple(networks), frozenset())
+        self._where = HostState(outside, tuple(inside), tuple(networks), frozenset())
         self._directory = directory
         self._claims: tuple[Claim, ...] = ()
         self._rules: tuple[RoutingRule, ...] = ()
@@ -146,7 +146,7 @@ class TunPlane:
 
     def rearrange(self, outside: str, inside: Sequence[str], networks: Sequence[Network]) -> None:
         """Stand between other interfaces, or other networks, from now on. Raises PlaneError."""
-        self._where = Surroundings(outside, tuple(inside), tuple(networks), self._where.own)
+        self._where = HostState(outside, tuple(inside), tuple(networks), self._where.own)
         self.refresh()
 
     def refresh(self) -> None:

@@ -49,7 +49,7 @@ class RoutingRule(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostState:
     """The interfaces that the gateway stands between, and the host's addresses."""
 
     outside: str
@@ -58,7 +58,7 @@ class Surroundings:
     own: frozenset[Address]
 
 
-def base_rules(where: Surroundings, unmarked: int = 0) -> tuple[RoutingRule, ...]:
+def base_rules(where: HostState, unmarked: int = 0) -> tuple[RoutingRule, ...]:
     """The rules after `local`, which no claim changes. Packets with a bit of `unmarked` in their mark are
     left to the rules that come after them."""
     inside, outside = TABLE[Side.INSIDE], TABLE[Side.OUTSIDE]
@@ -71,7 +71,7 @@ def base_rules(where: Surroundings, unmarked: int = 0) -> tuple[RoutingRule, ...
     )
 
 
-def claim_rules(where: Surroundings, claims: Sequence[Claim]) -> tuple[RoutingRule, ...]:
+def claim_rules(where: HostState, claims: Sequence[Claim]) -> tuple[RoutingRule, ...]:
     """The rules before `local`, in the order in which to add them."""
     rules: list[RoutingRule] = []
     entrances = [(where.outside, TABLE[Side.OUTSIDE])]
@@ -92,7 +92,7 @@ def claim_rules(where: Surroundings, claims: Sequence[Claim]) -> tuple[RoutingRu
     return tuple(rules)
 
 
-def proxied(where: Surroundings, claims: Sequence[Claim]) -> tuple[Address, ...]:
+def proxied(where: HostState, claims: Sequence[Claim]) -> tuple[Address, ...]:
     """Public addresses that the host does not have, so that somebody must answer ARP for them."""
     return tuple(sorted({claim.address for claim in claims} - where.own))
 

@@ -36,7 +36,7 @@ def packet_from(header: Buffer, data: memoryview) -> Packet:
     """
     flags, gso_type, _, gso_size, start, offset = HEADER.unpack(header)
     partial = bool(flags & NEEDS_CSUM)
-    if partial and (start, offset) != _checksum_place(data):
+    if partial and (start, offset) != _checksum_location(data):
         finish_checksum(data, start, offset)
         partial = False
     return Packet(data, partial, gso_size if gso_type != GSO_NONE else 0)
@@ -72,7 +72,7 @@ def finish_checksum(data: Buffer, start: int, offset: int) -> None:
     data[at : at + 2] = ((~total & 0xFFFF) or 0xFFFF).to_bytes(2, "big")
 
 
-def _checksum_place(data: Buffer) -> tuple[int, int]:
+def _checksum_location(data: Buffer) -> tuple[int, int]:
     start, protocol = _transport(data)
     return start, CHECKSUM_AT.get(protocol, -1)
 

@@ -43,7 +43,7 @@ class Speaker(IntEnum):
 _OTHERS = (Speaker.SERVER, Speaker.CLIENT)
 
 
-class Door(ABC):
+class HelperContext(ABC):
     """What a helper is given with each line, and what it can wish. Offsets are bytes within that line."""
 
     speaker: Speaker
@@ -74,7 +74,7 @@ class Door(ABC):
     @abstractmethod
     def replace(self, start: int, end: int, text: bytes) -> None:
         """Put `text` in the place of `line[start:end]`. Raises ValueError outside the line, if it
-        overlaps another replacement, or if the bytes have already been forwarded (see `awaits`)."""
+        overlaps another replacement, or if the bytes have already been forwarded (see `may_rewrite`)."""
 
     @abstractmethod
     def refuse(self, reason: str) -> None:
@@ -106,7 +106,7 @@ class Helper:
     max_line: ClassVar[int] = 2048
     """Bytes, terminator included. A longer line passes unseen and looking resumes after its end."""
 
-    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         """Whether a line that starts like `partial` (no terminator yet) could become one that this
         helper rewrites. If so its bytes are held back (and acknowledged to their sender) until it is
         complete; if not they are forwarded as they come, and the complete line can no longer be
@@ -114,7 +114,7 @@ class Helper:
         """
         return True
 
-    def on_line(self, line: bytes, door: Door) -> None:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
         """The speaker has said `line`, terminator included."""
 
     def resume(self, state: Mapping[str, object]) -> None:

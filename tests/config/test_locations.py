@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.config.places import Path, line_of, places
+from ipmasq.config.locations import Path, line_of, locations
 
 
 def paths(value: object, path: Path = ()) -> Iterator[Path]:
@@ -92,16 +92,16 @@ LINES = {
 
 
 def test_every_key_and_element_is_found_on_its_line():
-    assert dict(places(TEXT)) == LINES
+    assert dict(locations(TEXT)) == LINES
     assert set(LINES) == set(paths(tomllib.loads(TEXT)))
 
 
 def test_lines_that_end_like_those_of_windows_count_the_same():
-    assert dict(places(TEXT.replace("\n", "\r\n"))) == LINES
+    assert dict(locations(TEXT.replace("\n", "\r\n"))) == LINES
 
 
 def test_what_is_not_in_the_file_is_where_its_table_is():
-    where = places(TEXT)
+    where = locations(TEXT)
     assert line_of(where, ("rule", 1, "missing")) == 20
     assert line_of(where, ("gateway", "outside")) == 4
     assert line_of(where, ("nothing", "at all")) is None
@@ -109,7 +109,7 @@ def test_what_is_not_in_the_file_is_where_its_table_is():
 
 @pytest.mark.parametrize("text", ["", "\n", "# only a comment", "a=1", "[t]", "a=[]\nb={}\n"])
 def test_files_that_hardly_say_anything_are_read(text: str):
-    assert set(places(text)) == set(paths(tomllib.loads(text)))
+    assert set(locations(text)) == set(paths(tomllib.loads(text)))
 
 
 KEYS = st.text(max_size=6) | st.sampled_from(["a", "b", "rule"])
@@ -196,4 +196,4 @@ def documents(draw: st.DrawFn) -> Writer:
 @given(documents())
 def test_whatever_is_written_is_found_where_it_was_written(document: Writer):
     assert set(document.where) == set(paths(tomllib.loads(document.text)))
-    assert dict(places(document.text)) == document.where
+    assert dict(locations(document.text)) == document.where

@@ -11,11 +11,11 @@ import pytest
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.layout import Account, Hook
-from ipmasq.planes.ebpf.police import Police
+from ipmasq.planes.ebpf.policer import Policer
 from ipmasq.planes.tun.plane import QUEUE
 from tests.conformance import packets
 from tests.conformance.packets import ACK, SYN, TCP, UDP
-from tests.core.turmoil import OUTER, PUBLIC
+from tests.core.stress import OUTER, PUBLIC
 from tests.planes.ebpf.kernel import TC_ACT_SHOT, TC_ACT_UNSPEC, Kernel, network
 
 pytestmark = pytest.mark.live
@@ -24,7 +24,7 @@ ONE, OTHER = bytes((10, 0, 0, 2)), bytes((10, 0, 0, 3))
 SERVER = OUTER[0], 21
 OWN = bytes((203, 0, 113, 1))
 """The gateway's own address: see `kernel.network`."""
-RATES = {Account.FLOW: 1, Account.HOST: 8, Account.OPENINGS: 1, Account.STRANGERS: 8}
+RATES = {Account.FLOW: 1, Account.HOST: 8, Account.OPENINGS: 1, Account.UNTRACKED: 8}
 """Packets per second; a burst is a quarter of a second's, and the one that ends it."""
 BURST = {account: rate // 4 + 1 for account, rate in RATES.items()}
 
@@ -38,10 +38,10 @@ def kernel() -> Iterator[Kernel]:
 
 
 @pytest.fixture
-def police(kernel: Kernel) -> Police:
-    police = Police(kernel.loaded)
-    police.charge(RATES)
-    return police
+def policer(kernel: Kernel) -> Policer:
+    policer = Policer(kernel.loaded)
+    policer.set_rates(RATES)
+    return policer
 
 
 def passed(kernel: Kernel, data: bytes, side: Side = Side.INSIDE, count: int = 20) -> int:
@@ -68,19 +68,21 @@ def know(kernel: Kernel, host: bytes, port: int) -> tuple[bytes, bytes]:
 
 @pytest.mark.row("A-21")
 def test_a_host_that_opens_too_many_flows_keeps_no_other_from_it(
-    kernel: Kernel, police: Police
+    kernel: Kernel, policer: Policer
 ) -> None:
     assert passed(kernel, opening(ONE)) == BURST[Account.OPENINGS]
     assert passed(kernel, opening(OTHER)) == BURST[Account.OPENINGS]
 
 
-def test_all_hosts_together_open_no_more_than_the_side_may(kernel: Kernel, police: Police) -> None:
+def test_all_hosts_together_open_no_more_than_the_side_may(
+    kernel: Kernel, policer: Policer
+) -> None:
     hosts = [bytes((10, 0, 1, number)) for number in range(40)]
-    assert sum(passed(kernel, opening(host), count=1) for host in hosts) == BURST[Account.STRANGERS]
-    assert police.dropped()[Side.INSIDE, Account.STRANGERS] == 40 - BURST[Account.STRANGERS]
+    assert sum(passed(kernel, opening(host), count=1) for host in hosts) == BURST[Account.UNTRACKED]
+    assert policer.dropped()[Side.INSIDE, Account.UNTRACKED] == 40 - BURST[Account.UNTRACKED]
 
 
-def test_a_flood_of_strangers_leaves_flows_alone(kernel: Kernel, police: Police) -> None:
+def test_a_flood_of_strangers_leaves_flows_alone(kernel: Kernel, policer: Policer) -> None:
     out, back = know(kernel, ONE, 5000)
     for port in range(50):
         passed(kernel, packets.tcp(OUTER[1], port, PUBLIC[0], 80, SYN), Side.OUTSIDE, 1)
@@ -90,7 +92,7 @@ def test_a_flood_of_strangers_leaves_flows_alone(kernel: Kernel, police: Police)
     assert passed(kernel, back, Side.OUTSIDE) == BURST[Account.FLOW]
 
 
-def test_a_packet_with_ip_options_is_known_too(kernel: Kernel, police: Police) -> None:
+def test_a_packet_with_ip_options_is_known_too(kernel: Kernel, policer: Policer) -> None:
     know(kernel, ONE, 5000)
     assert passed(kernel, opening(OTHER)) == BURST[Account.OPENINGS]
     odd = packets.udp(ONE, 5000, *SERVER, options=b"\1\1\1\0")
@@ -100,7 +102,9 @@ def test_a_packet_with_ip_options_is_known_too(kernel: Kernel, police: Police) -
     assert passed(kernel, odd) == BURST[Account.HOST]
 
 
-def test_a_host_pays_for_all_its_flows_and_for_nobody_elses(kernel: Kernel, police: Police) -> None:
+def test_a_host_pays_for_all_its_flows_and_for_nobody_elses(
+    kernel: Kernel, policer: Policer
+) -> None:
     own = [know(kernel, ONE, port)[0] for port in range(5000, 5020)]
     foreign, _ = know(kernel, OTHER, 6000)
     assert sum(passed(kernel, data, count=1) for data in own) == BURST[Account.HOST]
@@ -109,7 +113,7 @@ def test_a_host_pays_for_all_its_flows_and_for_nobody_elses(kernel: Kernel, poli
 
 @pytest.mark.row("A-21")
 def test_a_connection_that_is_flooded_leaves_something_to_the_others_of_its_host(
-    kernel: Kernel, police: Police
+    kernel: Kernel, policer: Policer
 ) -> None:
     """As whoever has connected to a published server can do."""
     _, flooded = know(kernel, ONE, 5000)
@@ -118,17 +122,21 @@ def test_a_connection_that_is_flooded_leaves_something_to_the_others_of_its_host
     assert passed(kernel, other, Side.OUTSIDE) == BURST[Account.FLOW]
 
 
-def test_a_packet_too_short_for_ports_is_paid_by_its_sender(kernel: Kernel, police: Police) -> None:
+def test_a_packet_too_short_for_ports_is_paid_by_its_sender(
+    kernel: Kernel, policer: Policer
+) -> None:
     assert passed(kernel, packets.ip(ONE, SERVER[0], TCP, b"")) == BURST[Account.OPENINGS]
     assert passed(kernel, opening(OTHER)) == BURST[Account.OPENINGS]
 
 
-def test_no_burst_is_larger_than_what_waits_for_the_engine(kernel: Kernel, police: Police) -> None:
-    police.charge({Account.OPENINGS: 4000, Account.STRANGERS: 1_000_000})
+def test_no_burst_is_larger_than_what_waits_for_the_engine(
+    kernel: Kernel, policer: Policer
+) -> None:
+    policer.set_rates({Account.OPENINGS: 4000, Account.UNTRACKED: 1_000_000})
     assert passed(kernel, opening(ONE), count=3000) < QUEUE
 
 
-def test_openings_in_anothers_name_cost_his_flows_nothing(kernel: Kernel, police: Police) -> None:
+def test_openings_in_anothers_name_cost_his_flows_nothing(kernel: Kernel, policer: Policer) -> None:
     out, _ = know(kernel, ONE, 5000)
     for port in range(6000, 6050):
         passed(kernel, opening(ONE, port), count=1)
@@ -146,27 +154,27 @@ def test_openings_in_anothers_name_cost_his_flows_nothing(kernel: Kernel, police
     ids=["fragment", "GRE", "IPv6", "too short"],
 )
 def test_what_cannot_be_told_to_be_of_a_flow_is_not(
-    kernel: Kernel, police: Police, data: bytes
+    kernel: Kernel, policer: Policer, data: bytes
 ) -> None:
     know(kernel, ONE, 5000)
     passed(kernel, data, Side.OUTSIDE)
-    assert police.dropped()[Side.OUTSIDE, Account.STRANGERS] == 20 - BURST[Account.STRANGERS]
+    assert policer.dropped()[Side.OUTSIDE, Account.UNTRACKED] == 20 - BURST[Account.UNTRACKED]
 
 
-def test_who_waits_may_send_again(kernel: Kernel, police: Police) -> None:
-    police.charge({Account.OPENINGS: 40})
+def test_who_waits_may_send_again(kernel: Kernel, policer: Policer) -> None:
+    policer.set_rates({Account.OPENINGS: 40})
     assert passed(kernel, opening(ONE), count=100) < 20
     deadline = time.monotonic() + 5
     while not passed(kernel, opening(ONE), count=1):
         assert time.monotonic() < deadline
 
 
-def test_what_is_dropped_is_counted_with_whose_it_was(kernel: Kernel, police: Police) -> None:
+def test_what_is_dropped_is_counted_with_whose_it_was(kernel: Kernel, policer: Policer) -> None:
     passed(kernel, opening(ONE), count=BURST[Account.OPENINGS] + 7)
-    assert {what: n for what, n in police.dropped().items() if n} == {
+    assert {what: n for what, n in policer.dropped().items() if n} == {
         (Side.INSIDE, Account.OPENINGS): 7
     }
-    assert list(police.debtors()) == [(Side.INSIDE, Account.OPENINGS, ONE, 7)]
+    assert list(policer.offenders()) == [(Side.INSIDE, Account.OPENINGS, ONE, 7)]
 
 
 def test_without_prices_everything_may_go_up(kernel: Kernel) -> None:
@@ -175,7 +183,7 @@ def test_without_prices_everything_may_go_up(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("protocol", [TCP, UDP])
 def test_answers_to_sockets_of_the_host_are_no_strangers(
-    kernel: Kernel, police: Police, protocol: int
+    kernel: Kernel, policer: Policer, protocol: int
 ) -> None:
     """Such as a resolver's, each of which has a port of its own."""
 
@@ -199,4 +207,4 @@ def test_answers_to_sockets_of_the_host_are_no_strangers(
     for each in held:
         each.close()
     gone = sum(passed(kernel, answer(port), Side.OUTSIDE, 1) for port in ports)
-    assert gone == BURST[Account.STRANGERS]
+    assert gone == BURST[Account.UNTRACKED]

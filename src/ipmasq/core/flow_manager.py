@@ -12,26 +12,26 @@ from math import inf
 from ipmasq.core import events
 from ipmasq.core.admission import Admission, Decision, Opening
 from ipmasq.core.budget import Account, Memory, Rate
-from ipmasq.core.door import Speaker
 from ipmasq.core.events import Event
+from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import End, Flow, Mapping
+from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment, Binding, Registered, binding
+from ipmasq.core.offloading import CounterSource
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
-from ipmasq.core.promises import Expectation, Promises
+from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembly
 from ipmasq.core.refusals import Refusals
 from ipmasq.core.reopening import Reopenings
-from ipmasq.core.repeat import Ask
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
+from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import OVER, State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.translate import compose
 from ipmasq.core.unconfirmed import Unconfirmed
-from ipmasq.core.watch import Watch
-from ipmasq.core.why import Why
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
@@ -48,21 +48,21 @@ FAILED_BYTES = 128
 BETWEEN_FAILURES = 1.0
 """Seconds between two events about such packets."""
 
-PRESSING = events.FlowSettled | events.FlowUnsettled | events.FlowClosed
+PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClosed
 """What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
 
 
-class Life:
+class FlowManager:
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
         self.policy = policy
         self.now = now
-        self.counts = [0] * (max(Why) + 1)
+        self.counts = [0] * (max(Reason) + 1)
         self.lost_events = 0
         self._failures = 0
         self._failures_told = -inf
         self.table = Table(policy, chance)
-        self.promises = Promises(self.table)
-        self.admission = Admission(policy, self.table, self.promises)
+        self.expectations = ExpectationTable(self.table)
+        self.admission = Admission(policy, self.table, self.expectations)
         self.registered = {use.name: Registered(use) for use in policy.helpers}
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
         self.timers: Timers[Flow | Expectation | Opening | Datagram | Attachment] = Timers()
@@ -72,14 +72,14 @@ class Life:
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
-        self.unheard: set[int] = set()
+        self.awaiting_attach: set[int] = set()
         """Flows that a helper waits for a quiet moment to begin to watch."""
-        self.ask: Ask | None = None
-        """Brings what a fast path has seen of a flow (see `ipmasq.core.repeat`)."""
+        self.sync_counters: CounterSource | None = None
+        """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
         self.pressing = False
         self._events: list[Event] = []
         self.reopenings = Reopenings()
-        self.shortage = Shortage(self.table, self.tell)
+        self.shortage = Shortage(self.table, self.emit)
         self._ids = 0
 
     # -- the life of a flow
@@ -92,22 +92,22 @@ class Life:
         side: Side,
         opens: bool = True,
         intact: Callable[[], bool] = lambda: True,
-    ) -> Flow | Why:
+    ) -> Flow | Reason:
         """The flow that a packet without one opens. `opens`: whether it is one that may. `intact` says whether
         its checksum is right, and is called only where that decides."""
         decision = self.admission.decide(protocol, source, destination, side)
-        if isinstance(decision, Why):
+        if isinstance(decision, Reason):
             return decision
         if not opens:
             held = self.admission.holds(protocol, source, destination)
-            return Why.HOST if held else Why.NO_FLOW
+            return Reason.HOST if held else Reason.NO_FLOW
         if decision.expectation and not intact():
             # It is met once. A damaged packet would use it up, perhaps with ports that nobody has.
-            return Why.BAD_CHECKSUM
+            return Reason.BAD_CHECKSUM
         host = source.address if side is Side.INSIDE else decision.server.address
         while (lacking := self.table.lacks_room(host)) is not None:
-            if lacking is Why.TABLE_FULL and (over := self.table.oldest_over()):
-                self.end(over, Why.REPLACED)
+            if lacking is Reason.TABLE_FULL and (over := self.table.oldest_over()):
+                self.end(over, Reason.REPLACED)
             elif side is Side.INSIDE or not self._give_way(host):
                 return self._refused(lacking, host, protocol)
         if not decision.masquerade:
@@ -120,7 +120,7 @@ class Life:
                 known_at=known_at(decision),
                 server=(decision.side, decision.server),
             )
-            if isinstance(mapping, Why):
+            if isinstance(mapping, Reason):
                 return self._refused(mapping, host, protocol)
             # A port that has become free may have a connection that is over with the same remote end.
             # If all that were tried have one, it gives way: as the kernel does, when ports are short.
@@ -135,11 +135,11 @@ class Life:
             )
             if isinstance(flow, Flow):
                 return flow
-        return self._refused(Why.NO_PORTS, host, protocol)
+        return self._refused(Reason.NO_PORTS, host, protocol)
 
-    def _refused(self, why: Why, host: Address, protocol: int) -> Why:
-        self.shortage.refused(why, host, protocol, self.now)
-        return why
+    def _refused(self, reason: Reason, host: Address, protocol: int) -> Reason:
+        self.shortage.refused(reason, host, protocol, self.now)
+        return reason
 
     def _enter(
         self,
@@ -150,17 +150,17 @@ class Life:
         decision: Decision,
         mapping: Mapping | None,
         replaces: bool = True,
-    ) -> Flow | Why:
+    ) -> Flow | Reason:
         """`replaces`: a connection that is over and has the same five-tuple gives way."""
         client = End(source, mapping.public if mapping else source)
         server = End(decision.server, destination)
         flow = Flow(self._ids + 1, protocol, client, server, (side, decision.side), self.now)
         if mapping is not None:
-            mapping.promises += 1  # it stays, though the last flow that it has may give way
+            mapping.expectations += 1  # it stays, though the last flow that it has may give way
         if replaces or (mapping is not None and mapping.flows):
             self._make_way(flow)
         if mapping is not None:
-            mapping.promises -= 1
+            mapping.expectations -= 1
         flow.mapping = mapping
         flow.server_mapping = decision.server_mapping
         flow.origin = decision.origin
@@ -168,7 +168,7 @@ class Life:
             flow.let_go()
             if mapping:
                 self.table.drop_unused(mapping)
-            return Why.NO_PORTS
+            return Reason.NO_PORTS
         self._ids += 1
         if side is Side.OUTSIDE:
             self.unconfirmed.add(flow)
@@ -179,7 +179,7 @@ class Life:
         self.set_timer(flow)
         inside, public, remote = self.faces(flow)
         master = flow.master.id if flow.master else None
-        self.tell(
+        self.emit(
             events.FlowOpened(
                 self.now, flow.id, protocol, side, inside, public, remote, str(flow.origin), master
             )
@@ -191,29 +191,29 @@ class Life:
 
     def _give_way(self, host: Address) -> bool:
         """Forget the oldest flow of a host that a stranger has opened and not confirmed, if there is one."""
-        oldest = self.unconfirmed.oldest(host, self.ask)
+        oldest = self.unconfirmed.oldest(host, self.sync_counters)
         if oldest is not None:
-            self.end(oldest, Why.REPLACED)
+            self.end(oldest, Reason.REPLACED)
         return oldest is not None
 
     def _make_way(self, flow: Flow) -> None:
         """A client may use its port again for another public port that leads to the same server; the
         connection that it has ended by the first one would be in the way. One of another client, which
         has the same public port, is in the way until both ends have acknowledged its end."""
-        before = self.table.find(flow.back.side, flow.protocol, flow.back.key)
-        if before is None or before is not before.flow.back:
+        before = self.table.find(flow.reply.side, flow.protocol, flow.reply.match)
+        if before is None or before is not before.flow.reply:
             return
         own = before.flow.state in OVER and before.flow.client.real == flow.client.real
         if own or before.flow.is_over:
-            self.end(before.flow, Why.REPLACED)
+            self.end(before.flow, Reason.REPLACED)
 
     @staticmethod
     def faces(flow: Flow) -> tuple[Endpoint, Endpoint, Endpoint]:
         """`(inside, public, remote)` endpoints, whoever opened it."""
         client, server = flow.client, flow.server
         if flow.opened_by is Side.INSIDE:
-            return client.real, client.seen, server.seen
-        return server.real, server.seen, client.real
+            return client.real, client.translated, server.translated
+        return server.real, server.translated, client.real
 
     def _set_off(self, name: str, client: End, server: End, decision: Decision) -> None:
         trigger = decision.trigger
@@ -233,59 +233,61 @@ class Life:
             deadline = self.now + timeouts.tcp_established
         elif flow.state is State.ESTABLISHED:
             # An opening one may be open by then, and have less time.
-            deadline = min(deadline, flow.seen + timeouts.tcp_established)
+            deadline = min(deadline, flow.last_seen + timeouts.tcp_established)
         self.timers.set(flow, deadline)
 
-    def settle(self, flow: Flow) -> None:
+    def judge_offloadable(self, flow: Flow) -> None:
         """Whether its ordinary packets need no more thought, and say so if that has changed."""
         if flow.protocol == ipv4.TCP:
-            settled = flow.state is State.ESTABLISHED and flow.watch is None
+            offloadable = flow.state is State.ESTABLISHED and flow.rewriter is None
         else:
-            settled = bool(flow.forth.packets and flow.back.packets)
-        if settled is not flow.settled:
-            flow.settled = settled
-            kind = events.FlowSettled if settled else events.FlowUnsettled
-            self.tell(kind(self.now, flow.id))
+            offloadable = bool(flow.original.packets and flow.reply.packets)
+        if offloadable is not flow.offloadable:
+            flow.offloadable = offloadable
+            kind = events.FlowOffloadable if offloadable else events.FlowNotOffloadable
+            self.emit(kind(self.now, flow.id))
 
     def reopen(self, flow: Flow) -> None:
         """TCP: another connection takes the place of one that both its ends have lost; see `reopening`.
         What it does itself comes after this, from its first SYN on."""
-        self._forget_helper(flow, Why.REPLACED)
+        self._forget_helper(flow, Reason.REPLACED)
         flow.state = State.INIT
-        flow.forth.place = flow.back.place = 0
-        self.settle(flow)
+        flow.original.position = flow.reply.position = 0
+        self.judge_offloadable(flow)
         self.set_timer(flow)
         if flow.opened_by is Side.OUTSIDE:
             self.unconfirmed.add(flow)
         self.bind(flow)
 
-    def _forget_helper(self, flow: Flow, why: Why) -> None:
-        self.release(flow, why)
-        for expectation in self.promises.of(flow):
-            self.end_promise(expectation, Why.MASTER_GONE)
+    def _forget_helper(self, flow: Flow, reason: Reason) -> None:
+        self.release(flow, reason)
+        for expectation in self.expectations.of(flow):
+            self.end_expectation(expectation, Reason.MASTER_GONE)
         if isinstance(flow.helper, Attachment):
             self.timers.cancel(flow.helper)
-        if flow.watch is not None:
-            flow.watch.close()
+        if flow.rewriter is not None:
+            flow.rewriter.close()
         # Like the table, break cycles: nobody need look for them.
-        flow.helper = flow.watch = None
+        flow.helper = flow.rewriter = None
 
-    def end(self, flow: Flow, why: Why) -> None:
+    def end(self, flow: Flow, reason: Reason) -> None:
         """Forget a flow."""
-        if self.ask is not None:
-            self.ask(flow.id)
-        self._forget_helper(flow, Why.MASTER_GONE)
+        if self.sync_counters is not None:
+            self.sync_counters(flow.id)
+        self._forget_helper(flow, Reason.MASTER_GONE)
         self.reopenings.discard(flow.id)
         self.unlink(flow)
         self.timers.cancel(flow)
         self.unconfirmed.discard(flow)
         self.table.remove(flow)
         out, back = (
-            (flow.forth, flow.back) if flow.opened_by is Side.INSIDE else (flow.back, flow.forth)
+            (flow.original, flow.reply)
+            if flow.opened_by is Side.INSIDE
+            else (flow.reply, flow.original)
         )
-        self.tell(
+        self.emit(
             events.FlowClosed(
-                self.now, flow.id, why, out.packets, out.bytes, back.packets, back.bytes
+                self.now, flow.id, reason, out.packets, out.bytes, back.packets, back.bytes
             )
         )
 
@@ -295,7 +297,7 @@ class Life:
         if master is None or self.table.flows.get(master.id) is not master:
             return
         master.links -= 1
-        master.seen = self.now
+        master.last_seen = self.now
         self.set_timer(master)
 
     # -- time
@@ -313,31 +315,31 @@ class Life:
         if isinstance(thing, Flow):
             self._flow_is_due(thing)
         elif isinstance(thing, Expectation):
-            self.end_promise(thing, Why.IDLE)
+            self.end_expectation(thing, Reason.IDLE)
         elif isinstance(thing, Attachment):
             self._expire(thing)
         elif isinstance(thing, Opening):
             if self.admission.openings.get(thing.trigger.name) is thing:
                 del self.admission.openings[thing.trigger.name]
         elif self.reassembly.forget(thing):
-            self.counts[Why.FRAGMENT_TIMEOUT] += 1
+            self.counts[Reason.FRAGMENT_TIMEOUT] += 1
 
     def _flow_is_due(self, flow: Flow) -> None:
-        if self.ask is not None:
-            self.ask(flow.id)
+        if self.sync_counters is not None:
+            self.sync_counters(flow.id)
         deadline = flow.deadline(self.policy.timeouts)
         if deadline > self.now:
             if deadline == inf:
                 self._keep_alive(flow)
             self.set_timer(flow)
             return
-        ended = {State.C_S_FIN: Why.ENDED, State.TRANS: Why.RESET}
-        self.end(flow, ended.get(flow.state, Why.IDLE))
+        ended = {State.C_S_FIN: Reason.ENDED, State.TRANS: Reason.RESET}
+        self.end(flow, ended.get(flow.state, Reason.IDLE))
 
     def _keep_alive(self, flow: Flow) -> None:
         if isinstance(flow.helper, Attachment):
             flow.helper.registered.kept_alive += 1
-        self.tell(events.KeptAlive(self.now, flow.id, flow.links))
+        self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
     # -- helpers and what they wish (the `Desk` of `helping`)
 
@@ -357,61 +359,63 @@ class Life:
             found.helper.failed += 1
             text = f"{type(error).__name__}: {error}".splitlines()[0]
             name = found.helper.use.name
-            self.tell(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
+            self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
             return
-        if flow.watch is None:
-            flow.watch = Watch(
+        if flow.rewriter is None:
+            flow.rewriter = TcpRewriter(
                 attachment,
                 attachment.terminator,
                 attachment.longest,
                 self.policy.limits.stream_bytes,
                 partial(Account, self.memory, flow.payer),
             )
-            self._join(flow, flow.watch)
-        elif not flow.watch.retain(attachment, attachment.terminator, attachment.longest):
-            self.unheard.add(flow.id)  # bytes are in flight: tried again with the next segment
+            self._join(flow, flow.rewriter)
+        elif not flow.rewriter.retain(attachment, attachment.terminator, attachment.longest):
+            self.awaiting_attach.add(
+                flow.id
+            )  # bytes are in flight: tried again with the next segment
             return
-        self.unheard.discard(flow.id)
+        self.awaiting_attach.discard(flow.id)
         if isinstance(flow.helper, Attachment):
             self.timers.cancel(flow.helper)
         flow.helper = attachment
         self.wait_for(attachment)
         found.helper.bound += 1
         found.helper.watching += 1
-        self.tell(
+        self.emit(
             events.HelperBound(self.now, flow.id, found.helper.use.name, found.port, found.by)
         )
-        self.settle(flow)
+        self.judge_offloadable(flow)
 
-    def _join(self, flow: Flow, watch: Watch) -> None:
+    def _join(self, flow: Flow, rewriter: TcpRewriter) -> None:
         """Begin where the connection is. What is under way passes unseen: the listener has not
         acknowledged it, but it left before anybody looked."""
-        if not flow.forth.packets:
+        if not flow.original.packets:
             return  # its SYN is being handled
         if flow.state is State.INIT:
-            watch.start(Speaker.CLIENT, flow.forth.end, at_start=True)
+            rewriter.start(Speaker.CLIENT, flow.original.end, at_start=True)
             return
-        if self.ask is not None:
-            self.ask(flow.id)
-        for half in (flow.forth, flow.back):
+        if self.sync_counters is not None:
+            self.sync_counters(flow.id)
+        for half in (flow.original, flow.reply):
             first = half.twin.acknowledged
             unseen = max(0, tcp.distance(first, half.end))
-            watch.start(half.speaker, first, at_start=False, unseen=unseen)
+            rewriter.start(half.speaker, first, at_start=False, unseen=unseen)
 
     def wait_for(self, attachment: Attachment) -> None:
         """Set the timer for what its watch is to send of its own accord."""
-        watch = attachment.flow.watch
-        deadline = watch.deadline if watch is not None else inf
+        rewriter = attachment.flow.rewriter
+        deadline = rewriter.deadline if rewriter is not None else inf
         if deadline < inf:
             self.timers.set(attachment, max(deadline, self.now), SOON)
 
     def _expire(self, attachment: Attachment) -> None:
         """What is withheld leaves, and what was acknowledged early is repeated."""
         flow = attachment.flow
-        if flow.helper is not attachment or flow.watch is None:
+        if flow.helper is not attachment or flow.rewriter is None:
             return
-        if not attachment.condemned:
-            for sent in flow.watch.expire(self.now):
+        if not attachment.blocked:
+            for sent in flow.rewriter.expire(self.now):
                 half = flow.half(sent.speaker)
                 packet = compose(half, tcp.write(sent.segment, sent.payload))
                 self._outgoing.append((packet, half.side))
@@ -422,53 +426,53 @@ class Life:
         taken, self._outgoing = self._outgoing, []
         return taken
 
-    def release(self, flow: Flow, why: Why) -> None:
+    def release(self, flow: Flow, reason: Reason) -> None:
         """The helper looks at the flow no longer; what it has changed stays changed."""
-        self.unheard.discard(flow.id)
+        self.awaiting_attach.discard(flow.id)
         attachment = flow.helper
         if not isinstance(attachment, Attachment) or not attachment.watching:
             return
         attachment.watching = False
         attachment.registered.watching -= 1
-        if flow.watch is not None:
-            flow.watch.release()
+        if flow.rewriter is not None:
+            flow.rewriter.release()
             self.wait_for(attachment)
         name = attachment.registered.use.name
-        self.tell(events.HelperReleased(self.now, flow.id, name, why))
+        self.emit(events.HelperReleased(self.now, flow.id, name, reason))
 
-    def leave(self, flow: Flow, watch: Watch) -> None:
+    def leave(self, flow: Flow, rewriter: TcpRewriter) -> None:
         """Nobody listens any more. A connection that was never shifted needs no watch either."""
-        unheard = flow.id in self.unheard
-        self.release(flow, Why.HELPER_STOPPED)
-        if unheard:
+        awaiting_attach = flow.id in self.awaiting_attach
+        self.release(flow, Reason.HELPER_STOPPED)
+        if awaiting_attach:
             self.bind(flow)
-        elif watch.is_plain:
+        elif rewriter.is_plain:
             if isinstance(flow.helper, Attachment):
                 self.timers.cancel(flow.helper)
-            watch.close()
-            flow.watch = None
+            rewriter.close()
+            flow.rewriter = None
             flow.helper = None
-            self.settle(flow)
+            self.judge_offloadable(flow)
 
     def renew(self, attachment: Attachment) -> None:
         """The helper has newer code."""
         try:
             attachment.renew()
         except Exception as error:
-            self.release(attachment.flow, Why.HELPER_UNLOADED)
+            self.release(attachment.flow, Reason.HELPER_UNLOADED)
             name = attachment.registered.use.name
             text = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.tell(
+            self.emit(
                 events.HelperFailed(self.now, attachment.flow.id, name, Speaker.CLIENT, b"", text)
             )
 
-    def promise(
+    def expect(
         self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
     ) -> Expectation:
         """Hold what an announcement needs. Raises `Refusal`."""
         use = attachment.registered.use
-        made = self.promises.make(attachment.flow, use, speaker, announced, protocol, self.now)
-        if made.mapping is not None and not (made.mapping.flows or made.mapping.promises):
+        made = self.expectations.make(attachment.flow, use, speaker, announced, protocol, self.now)
+        if made.mapping is not None and not (made.mapping.flows or made.mapping.expectations):
             self.shortage.mapped(made.mapping, self.now)
         return made
 
@@ -480,16 +484,16 @@ class Life:
 
     def forget(self, flow: Flow) -> None:
         """What it has announced is void."""
-        for expectation in self.promises.of(flow):
-            self.end_promise(expectation, Why.WITHDRAWN)
+        for expectation in self.expectations.of(flow):
+            self.end_expectation(expectation, Reason.WITHDRAWN)
 
     def finish(self, flow: Flow) -> None:
         """A connection is over, though late packets may come: its ports are free, and what it has announced
         is void."""
         self.table.finish(flow)
         self.reopenings.discard(flow.id)
-        for expectation in self.promises.of(flow):
-            self.end_promise(expectation, Why.MASTER_GONE)
+        for expectation in self.expectations.of(flow):
+            self.end_expectation(expectation, Reason.MASTER_GONE)
 
     def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""
@@ -497,14 +501,14 @@ class Life:
         # Held by all of them until the last is in: one may take the place of another.
         held = [new.mapping for new in expectations if new.mapping is not None]
         for mapping in held:
-            mapping.promises += 1
+            mapping.expectations += 1
         for new in expectations:
-            for old in self.promises.replaced_by(new, use.expectations_per_flow):
-                self.end_promise(old, Why.REPLACED)
-            self.promises.add(new)
+            for old in self.expectations.replaced_by(new, use.expectations_per_flow):
+                self.end_expectation(old, Reason.REPLACED)
+            self.expectations.add(new)
             self.timers.set(new, new.until)
             attachment.registered.expected += 1
-            self.tell(
+            self.emit(
                 events.Expected(
                     self.now,
                     new.flow.id,
@@ -518,7 +522,7 @@ class Life:
                 )
             )
         for mapping in held:
-            mapping.promises -= 1
+            mapping.expectations -= 1
             self.table.drop_unused(mapping)
 
     def _meet(self, expectation: Expectation, flow: Flow) -> None:
@@ -528,23 +532,23 @@ class Life:
         master.links += 1
         if isinstance(master.helper, Attachment):
             master.helper.registered.met += 1
-        self.end_promise(expectation, Why.MET, met_by=flow.id)
+        self.end_expectation(expectation, Reason.MET, met_by=flow.id)
 
-    def end_promise(
+    def end_expectation(
         self,
         expectation: Expectation,
-        why: Why,
+        reason: Reason,
         met_by: int | None = None,
     ) -> None:
         self.timers.cancel(expectation)
-        self.promises.remove(expectation)
-        self.tell(
+        self.expectations.remove(expectation)
+        self.emit(
             events.ExpectationEnded(
                 self.now,
                 expectation.flow.id,
                 expectation.helper,
                 expectation.public,
-                why,
+                reason,
                 met_by,
             )
         )
@@ -552,13 +556,13 @@ class Life:
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent."""
         self.table.check()
-        self.promises.check()
+        self.expectations.check()
         kept: dict[Address, int] = {}
         for flow in self.table.flows.values():
-            assert not (flow.settled and flow.watch)
+            assert not (flow.offloadable and flow.rewriter)
             assert flow.due is not None
             assert flow in flow.due.things
-            for stream in flow.watch.streams if flow.watch else ():
+            for stream in flow.rewriter.streams if flow.rewriter else ():
                 if stream is not None:
                     stream.check()
                     assert stream.account.host == flow.payer
@@ -567,7 +571,7 @@ class Life:
 
     # -- events
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Something has happened."""
         self._events.append(event)
         if isinstance(event, PRESSING) or _is_linked(event):
@@ -583,7 +587,7 @@ class Life:
             return
         self._failures_told = self.now
         failures, self._failures = self._failures, 0
-        self.tell(events.PacketFailed(self.now, side, data, in_one_line(error), failures))
+        self.emit(events.PacketFailed(self.now, side, data, in_one_line(error), failures))
 
     def drain(self) -> list[Event]:
         """What has happened since the last call."""
@@ -604,7 +608,7 @@ def known_at(decision: Decision) -> Address | None:
     if expectation is None:
         return None
     me = expectation.flow.end(expectation.speaker.other)
-    return me.seen.address if me.is_masqueraded else None
+    return me.translated.address if me.is_masqueraded else None
 
 
 def in_one_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ _KEY = re.compile(r'"(?:\\.|[^"\\\n])*"' r"|'[^'\n]*'" r"|[A-Za-z0-9_-]+")
 _SCALAR = re.compile(rf"(?s:{_STRING})|[^,\]}}#\n]+")
 
 
-def places(text: str) -> Mapping[Path, int]:
+def locations(text: str) -> Mapping[Path, int]:
     """The line, from 1, of every value in valid TOML; of a table, where its header stands first."""
     return _Scanner(text.replace("\r\n", "\n")).scan()
 

@@ -10,14 +10,14 @@ from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import Config
 from ipmasq.config.public_ports import public_ports
 from ipmasq.config.sides import Sides, resolve
-from ipmasq.config.surroundings import Surroundings
+from ipmasq.config.surroundings import HostState
 from ipmasq.config.tables import forward, trigger
 from ipmasq.config.values import AUTO
 from ipmasq.core.policy import Forward, without
 from ipmasq.wire.addresses import Address, Network, to_text
 
 
-def collisions(config: Config, here: Surroundings) -> Iterator[Mistake]:
+def collisions(config: Config, here: HostState) -> Iterator[Mistake]:
     """RFC 4787 REQ-7: an outside address in an inside network would be ambiguous. (A configured pool
     is compared with named networks by `mistakes.py` already.)"""
     sides = resolve(config.gateway, here)
@@ -33,7 +33,7 @@ def collisions(config: Config, here: Surroundings) -> Iterator[Mistake]:
     yield from _no_port_left(config, here, sides)
 
 
-def _no_port_left(config: Config, here: Surroundings, sides: Sides) -> Iterator[Mistake]:
+def _no_port_left(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]:
     """The plane would refuse it: what comes to the gateway's own public address at these ports is not
     for the host, so that the host's connections must not have them."""
     gateway, ephemeral = config.gateway, here.ephemeral
@@ -53,7 +53,7 @@ def _no_port_left(config: Config, here: Surroundings, sides: Sides) -> Iterator[
         yield ("gateway", "ports"), message
 
 
-def inaccessible(config: Config, here: Surroundings) -> Iterator[Mistake]:
+def inaccessible(config: Config, here: HostState) -> Iterator[Mistake]:
     """A control socket that cannot be served. Better said now than when the traffic has been taken over."""
     for setting, message in here.access(config.control.socket, config.control.group):
         yield ("control", setting), message
@@ -66,7 +66,7 @@ def _where(config: Config, network: Network) -> tuple[str | int, ...]:
     return ("gateway", "inside")
 
 
-def local_doubts(config: Config, here: Surroundings) -> Iterator[Mistake]:
+def local_doubts(config: Config, here: HostState) -> Iterator[Mistake]:
     sides = resolve(config.gateway, here)
     yield from _interfaces(config, here, sides)
     yield from _ephemeral(config, here)
@@ -74,7 +74,7 @@ def local_doubts(config: Config, here: Surroundings) -> Iterator[Mistake]:
     yield from _memory(config, here)
 
 
-def _memory(config: Config, here: Surroundings) -> Iterator[Mistake]:
+def _memory(config: Config, here: HostState) -> Iterator[Mistake]:
     flows, most = config.limits.flows, affordable_flows(here.memory)
     if flows is not None and flows > most:
         message = (
@@ -84,7 +84,7 @@ def _memory(config: Config, here: Surroundings) -> Iterator[Mistake]:
         yield ("limits", "flows"), message
 
 
-def _interfaces(config: Config, here: Surroundings, sides: Sides) -> Iterator[Mistake]:
+def _interfaces(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]:
     gateway = config.gateway
     if gateway.outside and gateway.outside not in here.interfaces:
         yield ("gateway", "outside"), lacking(gateway.outside, here)
@@ -111,7 +111,7 @@ def _interfaces(config: Config, here: Surroundings, sides: Sides) -> Iterator[Mi
 UNREACHED = 'no interface of this machine is in reach of it; name one, outside = "eth0"'
 
 
-def lacking(interface: str, here: Surroundings) -> str:
+def lacking(interface: str, here: HostState) -> str:
     """That there is no such interface, and which there are instead."""
     names = [name for name in here.interfaces if name != "lo"]
     close = get_close_matches(interface, names, n=1)
@@ -119,7 +119,7 @@ def lacking(interface: str, here: Surroundings) -> str:
     return f"this machine has no interface {interface}; {advice}"
 
 
-def _ephemeral(config: Config, here: Surroundings) -> Iterator[Mistake]:
+def _ephemeral(config: Config, here: HostState) -> Iterator[Mistake]:
     for key in ("ports", "data_ports"):
         ports = getattr(config.gateway, key)
         if ports in (None, AUTO) or here.ephemeral is None:
@@ -132,7 +132,7 @@ def _ephemeral(config: Config, here: Surroundings) -> Iterator[Mistake]:
             yield ("gateway", key), message
 
 
-def _listening(config: Config, here: Surroundings) -> Iterator[Mistake]:
+def _listening(config: Config, here: HostState) -> Iterator[Mistake]:
     for index, table in config.forward.items():
         if message := taken_from_host(forward(table), here.listening, here.own):
             yield ("forward", index, "port"), message

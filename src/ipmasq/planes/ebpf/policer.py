@@ -1,4 +1,4 @@
-"""Keeps floods from the engine: programs where packets leave the kernel for it (see bpf/police.h)."""
+"""Keeps floods from the engine: programs where packets leave the kernel for it (see bpf/policer.h)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ipmasq.planes.ebpf.layout import Account
 from ipmasq.wire.addresses import Address
 
 ACCOUNTS = tuple(Account)
-MOST_DEBTORS = 4096
+MOST_OFFENDERS = 4096
 """That are looked at: some 20 ms."""
 
 Rates = Mapping[Account, int]
 """Packets per second. What is not named costs nothing."""
 
 
-class Debtor(NamedTuple):
+class Offender(NamedTuple):
     """Somebody whose packets are dropped. `host`: None if it is a flow, or the whole side."""
 
     side: Side
@@ -36,7 +36,7 @@ class Debtor(NamedTuple):
     """Packets, since it was first heard of."""
 
 
-class Police:
+class Policer:
     def __init__(self, loaded: libbpf.Object) -> None:
         self._lib = libbpf.library()
         self._loaded = loaded
@@ -54,12 +54,12 @@ class Police:
         for each in attached:
             each.detach(kernel)
 
-    def charge(self, rates: Rates) -> None:
+    def set_rates(self, rates: Rates) -> None:
         """From now on."""
         for account, rate in rates.items():
             price = c_uint64(1_000_000_000 // rate)
             self._lib.bpf_map_update_elem(
-                self._loaded.map("prices"), byref(c_uint32(account)), byref(price), 0
+                self._loaded.map("costs"), byref(c_uint32(account)), byref(price), 0
             )
 
     def dropped(self) -> dict[tuple[Side, Account], int]:
@@ -71,14 +71,14 @@ class Police:
             for account in Account
         }
 
-    def debtors(self) -> Iterator[Debtor]:
+    def offenders(self) -> Iterator[Offender]:
         """Those that have lost packets; not all of them if there are very many."""
         accounts = self._loaded.map("accounts")
         payer = ctypes.create_string_buffer(layout.Payer.size)
         state = ctypes.create_string_buffer(layout.AccountState.size)
         before = None
         # Not to the end: in a flood, the list grows and begins anew while it is read.
-        for _ in range(MOST_DEBTORS):
+        for _ in range(MOST_OFFENDERS):
             if self._lib.bpf_map_get_next_key(accounts, before, payer):
                 return
             before = payer.raw
@@ -88,4 +88,4 @@ class Police:
                 account = ACCOUNTS[kind]
                 if dropped:
                     host = whose if account in (Account.HOST, Account.OPENINGS) else None
-                    yield Debtor(Side(side), account, host, dropped)
+                    yield Offender(Side(side), account, host, dropped)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ipmasq.planes.ebpf import layout, libbpf
 from tests.conformance import packets
 from tests.conformance.packets import ACK, TCP
-from tests.core.turmoil import INNER, OUTER
+from tests.core.stress import INNER, OUTER
 from tests.planes.ebpf.compiled import compiled
 from tests.planes.ebpf.kernel import IPV4, MACS, Kernel, context
 from tests.planes.ebpf.model import Model
@@ -65,7 +65,7 @@ def slice_of(wire: int) -> bytes:
     return struct.pack("!HHHHHH", 0xCB00, wire, 0xC612, wire, wire, wire ^ 0xFFFF)
 
 
-class Court:
+class Oracle:
     def __init__(self, kernel: Kernel, at_once: int = 100_000) -> None:
         """`at_once`: packets that go through in one system call. A call with an XDP program takes 20 ms
         more than they do."""
@@ -100,8 +100,8 @@ class Court:
         at = place * (layout.Key.size + layout.Half.size) + layout.Key.size
         hop = self.kernel.table._memory[at + 18 : at + 28]
         self.kernel.remove(place)
-        self.kernel.beat(0)
-        self.kernel.beat(0)
+        self.kernel.heartbeat(0)
+        self.kernel.heartbeat(0)
         return hop, source
 
     def _write_flow(self, flow: int) -> bytes:
@@ -111,7 +111,7 @@ class Court:
 
     def _write_wire(self, wire: int, source: bytes) -> bytes:
         flow, model = wire // WIRES, Model()
-        model.beat(0)
+        model.heartbeat(0)
         model.insert(key(flow), slice_of(wire), 0, True)
         sent = model.forward(packet(flow), 0, 0)
         assert sent is not None

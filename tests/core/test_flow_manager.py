@@ -6,7 +6,7 @@ import pytest
 
 from ipmasq.core.events import ExpectationEnded, FlowClosed, HelperBound
 from ipmasq.core.policy import Behaviour, Timeouts
-from ipmasq.core.why import Why
+from ipmasq.core.reasons import Reason
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
 from tests.conformance.packets import ACK, FIN, RST, SYN
@@ -19,7 +19,7 @@ def test_a_flow_whose_state_changed_within_its_first_second_ends_once():
     syn = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=100).one
     world.tcp(OUT1, 80, *syn.source, RST | ACK, ack=101).reaches(IN1, 4000)
     world.later(241)
-    assert [closed.why for closed in world.events(FlowClosed)] == [Why.RESET]
+    assert [closed.reason for closed in world.events(FlowClosed)] == [Reason.RESET]
 
 
 def test_a_fast_path_hears_that_a_flow_settled_or_closes_before_the_packet_leaves():
@@ -43,7 +43,7 @@ def test_a_promise_and_its_control_flow_that_are_due_together_both_end():
     assert world.expectations == 1
     world.later(101)
     assert world.flows == []
-    assert [ended.why for ended in world.events(ExpectationEnded)] == [Why.MASTER_GONE]
+    assert [ended.reason for ended in world.events(ExpectationEnded)] == [Reason.MASTER_GONE]
 
 
 @pytest.mark.row("A-36")

@@ -27,11 +27,11 @@ def _told(event: Event) -> str | None:
                 f"seen as {event.public}, with {event.remote}"
             )
         case events.FlowClosed():
-            return f"flow {event.flow} ended: {event.why.sentence}"
+            return f"flow {event.flow} ended: {event.reason.sentence}"
         case events.HelperBound():
             return f"helper {event.helper} watches flow {event.flow}, by {event.by} {event.port}"
         case events.HelperReleased():
-            return f"helper {event.helper} left flow {event.flow}: {event.why.sentence}"
+            return f"helper {event.helper} left flow {event.flow}: {event.reason.sentence}"
         case events.HelperFailed():
             return f"helper {event.helper} failed on {show(event.line)}: {event.error}"
         case events.Expected():
@@ -40,7 +40,7 @@ def _told(event: Event) -> str | None:
                 f"{to_text(event.peer)} to {event.public}, for {event.announced}"
             )
         case events.ExpectationEnded(met_by=None):
-            return f"expectation at {event.public} ended: {event.why.sentence}"
+            return f"expectation at {event.public} ended: {event.reason.sentence}"
         case events.Rewritten():
             return f"helper {event.helper} rewrote {show(event.before)} -> {show(event.after)}"
         case events.Refused():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.control.place import USUAL, usual_socket
+from ipmasq.control.socket_path import USUAL, usual_socket
 
 
 def test_the_machines_own_network_namespace_has_the_plain_name(tmp_path: Path) -> None:

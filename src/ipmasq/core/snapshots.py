@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ipmasq.core.door import Speaker
 from ipmasq.core.flow import Flow, Mapping
+from ipmasq.core.flow_manager import FlowManager
+from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment
-from ipmasq.core.life import Life
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import shown
 from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 
 
-def flow(life: Life, flow: Flow) -> FlowView:
-    inside, public, remote = life.faces(flow)
+def flow(manager: FlowManager, flow: Flow) -> FlowView:
+    inside, public, remote = manager.faces(flow)
     outward = Speaker.CLIENT if flow.opened_by is Side.INSIDE else Speaker.SERVER
     out, back = flow.half(outward), flow.half(outward.other)
     attachment = flow.helper
@@ -34,8 +34,8 @@ def flow(life: Life, flow: Flow) -> FlowView:
         master=flow.master.id if flow.master else None,
         links=flow.links,
         opened=flow.opened,
-        seen=flow.seen,
-        expires=flow.deadline(life.policy.timeouts),
+        last_seen=flow.last_seen,
+        expires=flow.deadline(manager.policy.timeouts),
         packets_out=out.packets,
         bytes_out=out.bytes,
         packets_in=back.packets,
@@ -51,7 +51,7 @@ def state(flow: Flow) -> str:
 
 
 def _shift(flow: Flow, speaker: Speaker) -> Shift:
-    stream = flow.watch.streams[speaker] if flow.watch else None
+    stream = flow.rewriter.streams[speaker] if flow.rewriter else None
     return stream.shift if stream else NO_SHIFT
 
 
@@ -59,7 +59,7 @@ def shared(flows: Iterable[Flow]) -> Iterator[MappingView]:
     """Of flows that share a public port with others, each has a mapping of its own to look at."""
     for flow in list(flows):
         if flow.mapping is not None and flow.mapping.shared:
-            yield MappingView(flow.protocol, flow.client.real, flow.client.seen, 1)
+            yield MappingView(flow.protocol, flow.client.real, flow.client.translated, 1)
 
 
 def mapping(mapping: Mapping) -> MappingView:

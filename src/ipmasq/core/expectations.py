@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipmasq.core.door import ANYWHERE, Speaker
 from ipmasq.core.flow import Flow, Mapping, endpoint_key
+from ipmasq.core.helper import ANYWHERE, Speaker
 from ipmasq.core.policy import Forward, HelperUse
+from ipmasq.core.reasons import Reason
 from ipmasq.core.table import Table
 from ipmasq.core.timers import Bucket
 from ipmasq.core.views import ExpectationView
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint
 
 LEAST_PORT = 1024
@@ -75,7 +75,7 @@ class Expectation:
         """Where the promised flow really goes."""
         self.public = public
         """Where it goes as its opener sees it."""
-        self.peer: Address = other.seen.address if me.is_masqueraded else other.real.address
+        self.peer: Address = other.translated.address if me.is_masqueraded else other.real.address
         """The only address that may open it, as it appears where the flow comes in."""
         self.payer = flow.payer
         """The address that it counts to."""
@@ -100,7 +100,7 @@ def expectation_key(protocol: int, public: Endpoint, peer: Address) -> bytes:
     return endpoint_key(protocol, public) + peer
 
 
-class Promises:
+class ExpectationTable:
     """All outstanding expectations."""
 
     def __init__(self, table: Table) -> None:
@@ -132,14 +132,14 @@ class Promises:
     ) -> Expectation:
         """Raises Refusal. What it takes the place of must be removed by the caller (`replaced_by`)."""
         me = flow.end(speaker)
-        if announced.address not in (me.real.address, me.seen.address, ANYWHERE):
+        if announced.address not in (me.real.address, me.translated.address, ANYWHERE):
             raise Refusal(NOT_ITS_OWN)
         if announced.port < LEAST_PORT:
             raise Refusal(SYSTEM_PORT)
         target = public = Endpoint(me.real.address, announced.port)
         mapping = None
         if me.is_masqueraded:
-            target, public, mapping = self._place(flow, speaker, announced, protocol)
+            target, public, mapping = self._resolve(flow, speaker, announced, protocol)
         if announced.address == ANYWHERE:
             announced = Endpoint(me.real.address, announced.port)
         expectation = Expectation(
@@ -159,37 +159,39 @@ class Promises:
         expectation.mapping = mapping
         return expectation
 
-    def _place(
+    def _resolve(
         self, flow: Flow, speaker: Speaker, announced: Endpoint, protocol: int
     ) -> tuple[Endpoint, Endpoint, Mapping | None]:
         """Where a masqueraded speaker means, the public endpoint of that as the other end of `flow` will use
         it, and the mapping for it, if it needs one."""
         me = flow.end(speaker)
-        place = Endpoint(me.seen.address, announced.port)
-        if announced.address == me.seen.address:
-            led = self._leads_to(me.real.address, place, protocol)
+        endpoint = Endpoint(me.translated.address, announced.port)
+        if announced.address == me.translated.address:
+            led = self._leads_to(me.real.address, endpoint, protocol)
             if led is not None:
                 return led
         target = Endpoint(me.real.address, announced.port)
         if target == me.real and protocol == flow.protocol:
             own = flow.mapping if speaker is Speaker.CLIENT else flow.server_mapping
-            return target, me.seen, own
+            return target, me.translated, own
         for forward in self._table.policy.forwards:
-            if _publishes(forward, protocol, target, me.seen.address):
+            if _publishes(forward, protocol, target, me.translated.address):
                 port = forward.ports.low + target.port - forward.inside_port
-                return target, Endpoint(me.seen.address, port), None
+                return target, Endpoint(me.translated.address, port), None
         if announced.address == ANYWHERE:
-            led = self._leads_to(me.real.address, place, protocol)
+            led = self._leads_to(me.real.address, endpoint, protocol)
             if led is not None:
                 return led
         other = flow.end(speaker.other)
-        mapping = self._table.map(protocol, target, other.seen, promised_at=me.seen.address)
-        if isinstance(mapping, Why):
-            raise Refusal(HOST_HAS_TOO_MANY_PORTS if mapping is Why.PORT_LIMIT else NO_PORT)
+        mapping = self._table.map(
+            protocol, target, other.translated, announced_at=me.translated.address
+        )
+        if isinstance(mapping, Reason):
+            raise Refusal(HOST_HAS_TOO_MANY_PORTS if mapping is Reason.PORT_LIMIT else NO_PORT)
         return target, mapping.public, mapping
 
     def _leads_to(
-        self, host: Address, place: Endpoint, protocol: int
+        self, host: Address, endpoint: Endpoint, protocol: int
     ) -> tuple[Endpoint, Endpoint, Mapping | None] | None:
         """A public place that leads to a host already, by a forward or a mapping, and where to; None if
         it does not."""
@@ -197,14 +199,14 @@ class Promises:
             if (
                 forward.protocol == protocol
                 and forward.inside == host
-                and place.port in forward.ports
-                and forward.public in (None, place.address)
+                and endpoint.port in forward.ports
+                and forward.public in (None, endpoint.address)
             ):
-                port = forward.inside_port + place.port - forward.ports.low
-                return Endpoint(host, port), place, None
-        mapping = self._table.mapping_at(protocol, place)
+                port = forward.inside_port + endpoint.port - forward.ports.low
+                return Endpoint(host, port), endpoint, None
+        mapping = self._table.mapping_at(protocol, endpoint)
         if mapping is not None and not mapping.shared and mapping.inside.address == host:
-            return mapping.inside, place, mapping
+            return mapping.inside, endpoint, mapping
         return None
 
     def replaced_by(self, new: Expectation, most: int) -> list[Expectation]:
@@ -220,7 +222,7 @@ class Promises:
         self._by_flow.setdefault(expectation.flow.id, []).append(expectation)
         self._payers[expectation.payer] = self._payers.get(expectation.payer, 0) + 1
         if expectation.mapping:
-            expectation.mapping.promises += 1
+            expectation.mapping.expectations += 1
 
     def remove(self, expectation: Expectation) -> None:
         """Forget it, and its mapping if nothing else uses that."""
@@ -233,7 +235,7 @@ class Promises:
         if not self._payers[expectation.payer]:
             del self._payers[expectation.payer]
         if expectation.mapping:
-            expectation.mapping.promises -= 1
+            expectation.mapping.expectations -= 1
             self._table.drop_unused(expectation.mapping)
 
     def check(self) -> None:
@@ -250,7 +252,7 @@ class Promises:
                 mappings[id(each.mapping)] = mappings.get(id(each.mapping), 0) + 1
         assert payers == self._payers
         for mapping in self._table.mappings():
-            assert mapping.promises == mappings.get(id(mapping), 0)
+            assert mapping.expectations == mappings.get(id(mapping), 0)
 
 
 def _publishes(forward: Forward, protocol: int, target: Endpoint, public: Address) -> bool:

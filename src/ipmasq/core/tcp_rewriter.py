@@ -12,7 +12,7 @@ from math import inf
 from typing import NamedTuple, Protocol
 
 from ipmasq.core.budget import Account
-from ipmasq.core.door import Speaker
+from ipmasq.core.helper import Speaker
 from ipmasq.core.lines import Line, LineReader
 from ipmasq.core.stream import Replacement, Stream, unlimited
 from ipmasq.wire import tcp
@@ -54,8 +54,8 @@ NOTHING = Heard()
 class Listener(Protocol):
     """Who looks at the lines."""
 
-    def awaits(self, speaker: Speaker, partial: bytes) -> bool:
-        """See `ipmasq.core.door.Helper.awaits`."""
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
+        """See `ipmasq.core.helper.Helper.may_rewrite`."""
 
     def hear(self, speaker: Speaker, line: Line) -> Heard:
         """A whole line was said."""
@@ -112,7 +112,7 @@ class Delivery:
         self.repeat_at = now + self.interval if self.repeats < MOST_REPEATS else inf
 
 
-class Watch:
+class TcpRewriter:
     def __init__(
         self,
         listener: Listener,
@@ -463,7 +463,7 @@ class Watch:
         if self.listener is None:
             return
         partial = reader.partial
-        if partial is None or (partial and not self.listener.awaits(speaker, partial)):
+        if partial is None or (partial and not self.listener.may_rewrite(speaker, partial)):
             self._let_go(speaker, stream)
 
     def _see_through(

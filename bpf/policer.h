@@ -15,8 +15,8 @@
  * An account is the time until which it is spent (the generic cell rate algorithm): one word, which a
  * race may leave a few packets too early.
  */
-#ifndef IPMASQ_POLICE_H
-#define IPMASQ_POLICE_H
+#ifndef IPMASQ_POLICER_H
+#define IPMASQ_POLICER_H
 
 #include "kernel.h"
 #include "layout.h"
@@ -48,32 +48,32 @@ static always_inline int pay(enum account kind, enum side side, __u32 whose, __u
 {
 	struct payer payer = { .whose = whose, .side = side, .kind = kind };
 	__u32 at = kind;
-	__u64 *price = bpf_map_lookup_elem(&prices, &at), until, burst;
+	__u64 *cost = bpf_map_lookup_elem(&costs, &at), until, burst;
 	struct account_state *account = bpf_map_lookup_elem(&accounts, &payer);
 
-	if (!price || !*price)
+	if (!cost || !*cost)
 		return 1;
 	if (!account) {
-		struct account_state fresh = { .spent_until = now + *price };
+		struct account_state fresh = { .spent_until = now + *cost };
 
 		bpf_map_update_elem(&accounts, &payer, &fresh, BPF_ANY);
 		return 1;
 	}
 	until = account->spent_until > now ? account->spent_until : now;
-	burst = *price * MOST_AT_ONCE;
+	burst = *cost * MOST_AT_ONCE;
 	if (until - now > (burst < BURST ? burst : BURST)) {
 		__sync_fetch_and_add(&account->dropped, 1);
 		count_dropped(side, kind);
 		return 0;
 	}
-	account->spent_until = until + *price;
+	account->spent_until = until + *cost;
 	return 1;
 }
 
 static always_inline int pay_for_flow(const struct key *key, const struct slot *slot, __u64 now)
 {
 	enum side side = key->side;
-	__be32 host = side == INSIDE ? key->slice.source : slot->half.wire.destination;
+	__be32 host = side == INSIDE ? key->slice.source : slot->half.rewrite.destination;
 
 	/* The home tells one flow from another well enough. */
 	if (key->protocol == IPPROTO_TCP && !pay(FLOW, side, home((const void *)key), now))
@@ -111,7 +111,7 @@ static always_inline int may_go_up(struct __sk_buff *skb, __u32 link, enum side 
 	struct key key;
 
 	if (bpf_skb_load_bytes(skb, link, &packet.ip, sizeof(packet.ip)))
-		return pay(STRANGERS, side, 0, now);
+		return pay(UNTRACKED, side, 0, now);
 	if (packet.ip.version == 4 && !(packet.ip.frag_off & ~swap16(DONT_FRAGMENT)) &&
 	    !bpf_skb_load_bytes(skb, link + packet.ip.ihl * 4, &packet.ports, sizeof(packet.ports))) {
 		write_key(&key, (const void *)&packet.ip.saddr, packet.ip.protocol, side);
@@ -123,7 +123,7 @@ static always_inline int may_go_up(struct __sk_buff *skb, __u32 link, enum side 
 	}
 	if (side == INSIDE && !pay(OPENINGS, side, packet.ip.saddr, now))
 		return 0;
-	return pay(STRANGERS, side, 0, now);
+	return pay(UNTRACKED, side, 0, now);
 }
 
 #endif

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ipmasq.config.locations import Path
 from ipmasq.config.model import Config, table_at
-from ipmasq.config.places import Path
 from ipmasq.config.values import shown
 
 

@@ -33,15 +33,15 @@ def main(seed: str, faults: str) -> None:
         (public,),
         frozenset((public, to_address("10.0.0.1"))),
         helpers=(HelperUse("ftp", Ftp, 6, frozenset((21,)), True),),
-        hop=TunPlane.hop,
+        ttl_delta=TunPlane.ttl_delta,
     )
-    weather = dict.fromkeys(Side, Faults(**json.loads(faults)))
+    impairment = dict.fromkeys(Side, Faults(**json.loads(faults)))
     with tempfile.TemporaryDirectory() as directory:
         tun = TunPlane("go", ("gi",), inside, Path(directory))
         plane = FaultPlane(tun, {}, Random(int(seed)), loop.clock)
 
         def storm(*_: object) -> None:
-            plane.faults = weather
+            plane.faults = impairment
             print("storm", flush=True)
 
         signal.signal(signal.SIGUSR1, storm)

@@ -131,7 +131,7 @@ def test_a_helper_on_a_protocol_that_is_not_its_own_is_doubtful(tmp_path: Path):
 
 
 HELPER = """\
-from ipmasq.core.door import Helper
+from ipmasq.core.helper import Helper
 class Mine(Helper):
     name, ports, orthogonal = "mine", (79,), {}
 """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from enum import IntEnum
 
 
-class Why(IntEnum):
-    """Each reason has a name for machines (`why.name.lower()`) and a sentence for people."""
+class Reason(IntEnum):
+    """Each reason has a name for machines (`reason.name.lower()`) and a sentence for people."""
 
     sentence: str
 
-    def __new__(cls, value: int, sentence: str) -> Why:
+    def __new__(cls, value: int, sentence: str) -> Reason:
         member = int.__new__(cls, value)
         member._value_ = value
         member.sentence = sentence
@@ -19,7 +19,7 @@ class Why(IntEnum):
     @property
     def is_drop(self) -> bool:
         """Whether a packet that met this reason went nowhere, for good."""
-        return Why.MALFORMED <= self < Why.IDLE
+        return Reason.MALFORMED <= self < Reason.IDLE
 
     # What became of a packet that goes on.
     TRANSLATED = 0, "translated by a flow's entry"

@@ -24,8 +24,8 @@ from ipmasq.core.policy import (
     Timeouts,
     Trigger,
 )
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.why import Why
 from ipmasq.wire.addresses import Address, Endpoint, to_address, to_network
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -100,7 +100,7 @@ class UnguardedEngine(Engine):
 
     def __init__(self, policy: Policy, chance: Callable[[int], int], now: float) -> None:
         super().__init__(policy, chance, now)
-        self.life.packet_failed = self._came_out  # type: ignore[method-assign]
+        self.manager.packet_failed = self._came_out  # type: ignore[method-assign]
 
     @staticmethod
     def _came_out(side: Side, data: bytes, error: Exception) -> None:
@@ -119,7 +119,7 @@ class Sent(NamedTuple):
     intact: bool
 
 
-class Turmoil:
+class Stress:
     def __init__(self) -> None:
         self.now = 0.0
         self.engine = UnguardedEngine(POLICY, Random(1).randrange, 0.0)
@@ -477,29 +477,37 @@ class Turmoil:
         self.received += 1
         self.bytes_in += len(data)
         self._hear_from_the_engine()
-        self.spoilt_fragments |= verdict.why is Why.HELD and not intact
-        assert isinstance(verdict.why, Why)
-        assert verdict.why < Why.IDLE
-        if verdict.why.is_drop:
+        self.spoilt_fragments |= verdict.reason is Reason.HELD and not intact
+        assert isinstance(verdict.reason, Reason)
+        assert verdict.reason < Reason.IDLE
+        if verdict.reason.is_drop:
             self._tells_its_sender(verdict.packets, data, side, intact)
             return []
         for packet in verdict.packets:
             out = bytes(packet.data)
-            if verdict.why is Why.HOST:
+            if verdict.reason is Reason.HOST:
                 is_fragment = int.from_bytes(data[6:8], "big") & 0x3FFF
                 assert is_fragment or out == data[: len(out)]
                 continue
             self._is_well_formed(out, intact)
-            if verdict.why is not Why.PASSED:
+            if verdict.reason is not Reason.PASSED:
                 self._shows_no_inside_address(out)
             self.sent = [*self.sent[-40:], Sent(out, data, side, intact)]
             self.bytes_out += len(out)
         own = [packet for packet in verdict.packets if bytes(packet.data[16:20]) != data[12:16]]
-        if verdict.why is Why.TRANSLATED and own and not int.from_bytes(data[6:8], "big") & 0x3FFF:
+        if (
+            verdict.reason is Reason.TRANSLATED
+            and own
+            and not int.from_bytes(data[6:8], "big") & 0x3FFF
+        ):
             inspected = inspected or self._is_inspected(data, side)
             header_arrives_as_sent(data, bytes(own[0].data), -1, inspected)
         self._amplifies_little()
-        return [] if verdict.why is Why.HOST else [bytes(packet.data) for packet in verdict.packets]
+        return (
+            []
+            if verdict.reason is Reason.HOST
+            else [bytes(packet.data) for packet in verdict.packets]
+        )
 
     def _tells_its_sender(
         self, answers: Sequence[Packet], data: bytes, side: Side, intact: bool
@@ -530,7 +538,7 @@ class Turmoil:
         if at < 20 or len(data) < at + 4 or data[9] != TCP:
             return False
         half = self.engine.table.find(side, TCP, data[12:20] + data[at : at + 4])
-        return half is not None and half.flow.watch is not None
+        return half is not None and half.flow.rewriter is not None
 
     @staticmethod
     def _is_well_formed(out: bytes, intact: bool) -> None:
@@ -555,11 +563,11 @@ class Turmoil:
         engine = self.engine
         engine.check()
         # Datagrams that were given up are counted beside the fragments that were held for them.
-        assert sum(engine.counts) - engine.counts[Why.FRAGMENT_TIMEOUT] == self.received
+        assert sum(engine.counts) - engine.counts[Reason.FRAGMENT_TIMEOUT] == self.received
         flows = list(engine.flows())
         assert len(flows) <= engine.policy.limits.flows
         assert {flow.public.address for flow in flows} <= set(engine.policy.public)
-        assert len(engine.life.reassembly) <= 2 * engine.policy.limits.fragmented_datagrams
+        assert len(engine.manager.reassembly) <= 2 * engine.policy.limits.fragmented_datagrams
         expected = list(engine.expectations())
         per_host, per_flow = self.most_expected
         assert len(expected) <= len(INNER) * per_host

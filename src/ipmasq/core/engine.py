@@ -27,7 +27,7 @@ from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment
 from ipmasq.core.host import HostHolds
 from ipmasq.core.identification import Identifications
-from ipmasq.core.offloading import CounterSource, Rewrite, Traffic
+from ipmasq.core.offloading import Command, Counters, CounterSource
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -58,10 +58,11 @@ _FAR = 0xFFFF0000_FFFF0000
 
 class Verdict(NamedTuple):
     """What became of a packet, and what is to be sent now: often the packet itself, rewritten; if it went
-    nowhere, what its sender is told."""
+    nowhere, what its sender is told. The commands are to be carried out before that, in their order."""
 
     reason: Reason
     packets: Sequence[Packet] = ()
+    commands: Sequence[Command] = ()
 
 
 class Engine:
@@ -74,6 +75,7 @@ class Engine:
         self.counts = self.manager.counts
         """Packets by `Reason`."""
         self._timers = self.manager.timers
+        self._commands = self.manager.commands
         self._identifications = Identifications(chance)
         self._ttl_delta = policy.ttl_delta
 
@@ -89,9 +91,12 @@ class Engine:
         try:
             if now >= self._timers.next:
                 self.tick(now)
-            return self._offloadable(packet, side, now) or self._consider(packet, side, now)
+            verdict = self._offloadable(packet, side, now) or self._consider(packet, side, now)
         except Exception as error:
-            return self._failed(packet, side, now, error)
+            verdict = self._failed(packet, side, now, error)
+        if self._commands:
+            return Verdict(verdict.reason, verdict.packets, self.commands())
+        return verdict
 
     def _offloadable(self, packet: Packet, side: Side, now: float) -> Verdict | None:
         """An ordinary packet of a settled flow; None if it is not one."""
@@ -113,16 +118,18 @@ class Engine:
             length = total - 20 - (offset >> 4 << 2)
             if flags & _NOT_JUST_ACK != tcp.ACK or length < 0 or offset < 0x50:
                 return None
-            if self.manager.sync_counters is not None:
-                self.manager.sync_counters(half.flow.id)
+            is_elsewhere = self.manager.counter_source is not None and self.manager.sync(half.flow)
+            before = half.position
             position = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
             # A little way on from the last one, in both numbers: the most common case of `is_near`.
-            if not (position - half.position) & _FAR:
+            if not (position - before) & _FAR:
                 half.position = position
                 half.flow.last_seen = now
             elif is_near(half, position >> 32, acknowledged):
                 half.advance(position >> 32, acknowledged)
                 half.flow.last_seen = now
+            if is_elsewhere:
+                self.manager.moved(half, before)
         else:
             if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
                 return self._drop(Reason.MALFORMED)
@@ -260,8 +267,7 @@ class Engine:
                 return self._onward(packet, header, side, opened)
             half = opened.original
         flow = half.flow
-        if self.manager.sync_counters is not None:
-            self.manager.sync_counters(flow.id)
+        is_elsewhere, before = self.manager.sync(flow), half.position
         if segment.flags & tcp.SYN and flow.state is not State.INIT:
             self._reopen(packet, header, segment, half)
         if flow.rewriter is not None and flow.helper is not None:
@@ -273,6 +279,8 @@ class Engine:
             believed = believed and is_intact(packet, header)
         if believed:
             track(self.manager, half, segment, payload, segment.acknowledgment)
+            if is_elsewhere:
+                self.manager.moved(half, before)
         translate(packet.data, header.length, ipv4.TCP, half, self._ttl_delta, packet.partial)
         self._account(half, header.total, believed)
         return Verdict(Reason.TRANSLATED, (packet,))
@@ -397,7 +405,7 @@ class Engine:
             if self.manager.admission.is_spoofed(header.source, side) or is_martian(header.source):
                 return Verdict(Reason.SPOOFED)
             reason = translate_error(
-                packet, header, side, self.table, self._ttl_delta, self.manager.sync_counters
+                packet, header, side, self.table, self._ttl_delta, self.manager.sync
             )
             if reason is Reason.ICMP_UNRELATED and would_pass(
                 self.manager.admission, packet.data, header, side
@@ -467,32 +475,30 @@ class Engine:
         """What has happened since the last call."""
         return self.manager.drain()
 
-    # -- what a fast path repeats (see `ipmasq.core.offloading`)
+    # -- a fast path (see `ipmasq.core.offloading`)
 
-    def has_settled(self, flow: int) -> bool | None:
-        """Whether ordinary packets of a flow can be repeated; None if it is no more."""
-        known = self.table.flows.get(flow)
-        return known.offloadable if known is not None else None
+    def set_counter_source(self, source: CounterSource | None) -> None:
+        """From now on there is a fast path, which is to be asked before anything is judged by what was seen of a
+        flow; None: there is none. Flows that live already are not known to it (`restate`)."""
+        self.manager.counter_source = source
 
-    def halves(self, flow: int) -> tuple[Rewrite, Rewrite]:
-        """What packets of a flow become, in the direction of who opened it and back. Raises KeyError."""
-        return offloading.halves(self.table.flows[flow])
+    def commands(self) -> list[Command]:
+        """Those of what happened between packets, which no verdict has carried."""
+        commands = self._commands.copy()
+        self._commands.clear()
+        return commands
 
-    def report(self, flow: int, original: Traffic | None, back: Traffic | None) -> None:
-        """Packets of a flow went by elsewhere."""
+    def restate(self, flow: int) -> None:
+        """Have a command for a flow as it is now, if it lives."""
         known = self.table.flows.get(flow)
         if known is not None:
-            offloading.report(known, original, back)
+            self.manager.command(known)
 
-    def set_counter_source(self, sync_counters: CounterSource | None) -> None:
-        """Whom to ask before judging by what was seen of a flow."""
-        self.manager.sync_counters = sync_counters
-
-    @property
-    def is_pressing(self) -> bool:
-        """Whether events wait by which a fast path forgets or repeats a flow, before the packets of the
-        last verdict leave: their answers may come faster than anything else."""
-        return self.manager.pressing
+    def report(self, flow: int, counters: Counters) -> None:
+        """Packets of a flow were forwarded elsewhere."""
+        known = self.table.flows.get(flow)
+        if known is not None:
+            offloading.report(known, counters)
 
     @property
     def lost_events(self) -> int:

@@ -78,11 +78,7 @@ def _refusal(
     reason = table.lacks_room(host)
     if reason is Reason.TABLE_FULL and table.oldest_over():
         reason = None  # that one would give way
-    if (
-        reason is not None
-        and not from_inside
-        and manager.unconfirmed.oldest(host, manager.sync_counters)
-    ):
+    if reason is not None and not from_inside and manager.unconfirmed.oldest(host, manager.sync):
         reason = None  # that one would give way
     if reason is None and from_inside and manager.policy.public:
         server = decision.side, decision.server

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
-from ipmasq.core import events
+from ipmasq.core import events, offloading
 from ipmasq.core.admission import Admission, Decision, Opening
 from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.flow import End, Flow, Mapping
+from ipmasq.core.flow import End, Flow, Half, Mapping
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment, Binding, Registered, binding
-from ipmasq.core.offloading import CounterSource
+from ipmasq.core.offloading import Command, CounterSource, Move, Relate, Withdraw
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -48,9 +48,6 @@ FAILED_BYTES = 128
 BETWEEN_FAILURES = 1.0
 """Seconds between two events about such packets."""
 
-PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClosed
-"""What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
-
 
 class FlowManager:
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
@@ -74,9 +71,10 @@ class FlowManager:
         self.unconfirmed = Unconfirmed()
         self.awaiting_attach: set[int] = set()
         """Flows that a helper waits for a quiet moment to begin to watch."""
-        self.sync_counters: CounterSource | None = None
-        """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
-        self.pressing = False
+        self.counter_source: CounterSource | None = None
+        """Says what a fast path has forwarded of a flow (see `ipmasq.core.offloading`); None: there is none."""
+        self.commands: list[Command] = []
+        """Those that no verdict has carried yet."""
         self._events: list[Event] = []
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
@@ -184,6 +182,9 @@ class FlowManager:
                 self.now, flow.id, protocol, side, inside, public, remote, str(flow.origin), master
             )
         )
+        self.command(flow)
+        if flow.master is not None and side is Side.OUTSIDE:
+            self.commands.append(self._relate(flow, flow.master))
         self.shortage.opened(flow, self.now)
         if not decision.expectation:
             self.bind(flow)
@@ -191,7 +192,7 @@ class FlowManager:
 
     def _give_way(self, host: Address) -> bool:
         """Forget the oldest flow of a host that a stranger has opened and not confirmed, if there is one."""
-        oldest = self.unconfirmed.oldest(host, self.sync_counters)
+        oldest = self.unconfirmed.oldest(host, self.sync)
         if oldest is not None:
             self.end(oldest, Reason.REPLACED)
         return oldest is not None
@@ -214,6 +215,12 @@ class FlowManager:
         if flow.opened_by is Side.INSIDE:
             return client.real, client.translated, server.translated
         return server.real, server.translated, client.real
+
+    def _relate(self, flow: Flow, master: Flow) -> Relate:
+        inside, _, remote = self.faces(flow)
+        host, _, other = self.faces(master)
+        ends = (host, other) if master.opened_by is Side.INSIDE else (other, host)
+        return Relate(flow.protocol, remote, inside, master.protocol, *ends)
 
     def _set_off(self, name: str, client: End, server: End, decision: Decision) -> None:
         trigger = decision.trigger
@@ -244,6 +251,7 @@ class FlowManager:
             offloadable = bool(flow.original.packets and flow.reply.packets)
         if offloadable is not flow.offloadable:
             flow.offloadable = offloadable
+            self.command(flow)
             kind = events.FlowOffloadable if offloadable else events.FlowNotOffloadable
             self.emit(kind(self.now, flow.id))
 
@@ -272,14 +280,15 @@ class FlowManager:
 
     def end(self, flow: Flow, reason: Reason) -> None:
         """Forget a flow."""
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
+        self.sync(flow)
         self._forget_helper(flow, Reason.MASTER_GONE)
         self.reopenings.discard(flow.id)
         self.unlink(flow)
         self.timers.cancel(flow)
         self.unconfirmed.discard(flow)
         self.table.remove(flow)
+        if self.counter_source is not None:
+            self.commands.append(Withdraw(flow.id))
         out, back = (
             (flow.original, flow.reply)
             if flow.opened_by is Side.INSIDE
@@ -299,6 +308,26 @@ class FlowManager:
         master.links -= 1
         master.last_seen = self.now
         self.set_timer(master)
+
+    # -- a fast path (see `ipmasq.core.offloading`)
+
+    def command(self, flow: Flow) -> None:
+        """Say how the flow is to be treated from now on."""
+        if self.counter_source is not None:
+            self.commands.append(offloading.command(flow))
+
+    def sync(self, flow: Flow) -> bool:
+        """Take over what was forwarded of a flow elsewhere; whether it is offloaded. To be called before anything is judged
+        by what was seen of it."""
+        counters = self.counter_source(flow.id) if self.counter_source is not None else None
+        if counters is not None:
+            offloading.report(flow, counters)
+        return counters is not None
+
+    def moved(self, half: Half, before: int) -> None:
+        """A packet of an offloaded flow was handled here; `before`: the position of its speaker until then."""
+        if half.position != before and half.flow.offloadable:
+            self.commands.append(Move(half.flow.id, half.speaker, before, half.position))
 
     # -- time
 
@@ -325,8 +354,7 @@ class FlowManager:
             self.counts[Reason.FRAGMENT_TIMEOUT] += 1
 
     def _flow_is_due(self, flow: Flow) -> None:
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
+        self.sync(flow)
         deadline = flow.deadline(self.policy.timeouts)
         if deadline > self.now:
             if deadline == inf:
@@ -395,8 +423,7 @@ class FlowManager:
         if flow.state is State.INIT:
             rewriter.start(Speaker.CLIENT, flow.original.end, at_start=True)
             return
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
+        self.sync(flow)
         for half in (flow.original, flow.reply):
             first = half.twin.acknowledged
             unseen = max(0, tcp.distance(first, half.end))
@@ -574,8 +601,6 @@ class FlowManager:
     def emit(self, event: Event) -> None:
         """Something has happened."""
         self._events.append(event)
-        if isinstance(event, PRESSING) or _is_linked(event):
-            self.pressing = True
         if len(self._events) > MOST_EVENTS:
             self.lost_events += MOST_EVENTS // 2
             del self._events[: MOST_EVENTS // 2]
@@ -592,13 +617,7 @@ class FlowManager:
     def drain(self) -> list[Event]:
         """What has happened since the last call."""
         happened, self._events = self._events, []
-        self.pressing = False
         return happened
-
-
-def _is_linked(event: Event) -> bool:
-    """Whether a data flow was opened: the host's firewall is to know of it before its first packet comes."""
-    return isinstance(event, events.FlowOpened) and event.master is not None
 
 
 def known_at(decision: Decision) -> Address | None:

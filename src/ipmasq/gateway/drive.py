@@ -11,13 +11,11 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
 from ipmasq.core.offloading import Command
 from ipmasq.core.policy import Claim
-from ipmasq.core.side import Side
 from ipmasq.gateway import garbage
 from ipmasq.gateway.claims import Departed, InUse, Lasting, Ranges, left_over
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire.addresses import Endpoint
-from ipmasq.wire.packet import Packet
 
 T = TypeVar("T")
 Listener: TypeAlias = Callable[[Sequence[Event]], object]
@@ -133,15 +131,16 @@ class Drive:
                 self.loop.troubles.tell(error, self.loop.clock())
 
     def _pump(self, descriptor: int) -> None:
-        engine_receive, now = self.engine.receive, self.loop.clock()
-
-        def receive(packet: Packet, side: Side) -> Sequence[Packet]:
-            verdict = engine_receive(packet, side, now)
+        plane, engine, now = self.plane, self.engine, self.loop.clock()
+        for _ in range(BATCH):
+            came = plane.receive(descriptor)
+            if came is None:
+                break
+            verdict = engine.receive(*came, now)
             if verdict.commands:
                 self.carry_out(verdict.commands)
-            return verdict.packets
-
-        self.plane.pump(descriptor, receive, BATCH)
+            for packet in verdict.packets:
+                plane.send(packet, came[1])
         self._send()
 
     def _send(self) -> None:

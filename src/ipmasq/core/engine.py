@@ -48,6 +48,8 @@ from ipmasq.wire.packet import Packet
 _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
+_make = tuple.__new__
+"""Makes a NamedTuple of all its fields, in half the time that its own constructor takes."""
 _NOT_JUST_ACK = tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK
 LINES_AT_ONCE = 128
 """Lines of one segment that helpers look at, at most: about ten milliseconds, if all are costly."""
@@ -138,7 +140,7 @@ class Engine:
         half.packets += 1
         half.bytes += size
         self.counts[0] += 1
-        return Verdict(Reason.TRANSLATED, (packet,))
+        return _make(Verdict, (Reason.TRANSLATED, (packet,), ()))
 
     def _drop(self, reason: Reason) -> Verdict:
         self.counts[reason] += 1

@@ -28,10 +28,21 @@ static noinline __u32 device_index_of(__u32 index)
 	return DEVICES;
 }
 
-/* Whether the packet may come in by its device. That is so if the device leads back to its sender, whose
- * link-layer address need not be known. If another one does, the kernel drops such packets where
- * `rp_filter` is 1; elsewhere they may come, unless that is another of the gateway's own, by which the
- * sender's own packets come. */
+/* Whether a packet may come in by its device if `device` leads back to its sender. It may if they are the
+ * same. If they are not, the kernel drops such packets where `rp_filter` is 1; elsewhere they may come, unless
+ * `device` is another of the gateway's own, by which the sender's own packets come. */
+static always_inline int is_way_back(struct __sk_buff *skb, __u32 device)
+{
+	__u32 device_index;
+
+	if (device == skb->ifindex)
+		return 1;
+	device_index = device_index_of(skb->ifindex);
+	return device_index < DEVICES && !(state.strict >> device_index & 1) &&
+	       device_index_of(device) == DEVICES;
+}
+
+/* Whether the packet may come in by its device. The link-layer address of its sender need not be known. */
 static always_inline int may_come(struct __sk_buff *skb, const struct facts *facts)
 {
 	const struct slice *from = &facts->key.slice;
@@ -48,15 +59,9 @@ static always_inline int may_come(struct __sk_buff *skb, const struct facts *fac
 	};
 	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 
-	__u32 device_index;
-
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return 0;
-	if (fib.ifindex == skb->ifindex)
-		return 1;
-	device_index = device_index_of(skb->ifindex);
-	return device_index < DEVICES && !(state.strict >> device_index & 1) &&
-	       device_index_of(fib.ifindex) == DEVICES;
+	return is_way_back(skb, fib.ifindex);
 }
 
 static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, struct facts *facts,

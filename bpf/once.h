@@ -166,20 +166,23 @@ static always_inline int to_next_hop(struct __sk_buff *skb, const struct bpf_fib
 	return bpf_redirect_neigh(fib->ifindex, &onward, sizeof(onward), 0);
 }
 
-/* Comes in from inside: on to the firewall, marked, if it is to leave outside. */
+/* Comes in from inside: on to the firewall, marked, if it is to leave outside. Not one whose source is not
+ * where it comes from: nobody but the engine and the kernel's own check, on the tun plane's way, tells an
+ * address that was forged, above all one of the host's own. */
 static always_inline int enter_inside(struct __sk_buff *skb, __u32 link)
 {
 	struct bpf_fib_lookup fib = {};
 	struct copy packet;
+	__u32 back;
 
 	if (skb->pkt_type != PACKET_HOST || !read_packet(skb, link, &packet) ||
 	    find_way(skb, &packet, state.via[INSIDE], &fib, SKIP_NEIGH))
 		return TC_ACT_UNSPEC;
+	back = way_back(skb, &packet, INSIDE);
 	if (was_repeated(skb, link, &packet, INSIDE) &&
-	    width(skb, link, &packet) <= fib.mtu_result &&
-	    way_back(skb, &packet, INSIDE) == skb->ifindex)
+	    width(skb, link, &packet) <= fib.mtu_result && back == skb->ifindex)
 		return to_engine(skb, link, INSIDE);
-	if (state.twice || fib.ifindex != state.outside)
+	if (state.twice || fib.ifindex != state.outside || !back || !is_way_back(skb, back))
 		return TC_ACT_UNSPEC;
 	/* It pays here, so that a flood is dropped where it comes in. */
 	if (!may_go_up(skb, link, INSIDE))

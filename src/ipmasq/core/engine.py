@@ -75,11 +75,15 @@ class Engine:
         """Packets by `Reason`."""
         self._timers = self.manager.timers
         self._identifications = Identifications(chance)
-        self._ttl_delta = policy.ttl_delta
+        self._active = self.manager.active
 
     @property
     def policy(self) -> Policy:
-        return self.manager.policy
+        return self._active.policy
+
+    @property
+    def _ttl_delta(self) -> int:
+        return self._active.policy.ttl_delta
 
     # -- the way of a packet
 
@@ -127,7 +131,7 @@ class Engine:
             if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
                 return self._drop(Reason.MALFORMED)
             half.flow.last_seen = now
-        translate(data, 20, protocol, half, self._ttl_delta, packet.partial)
+        translate(data, 20, protocol, half, self._active.policy.ttl_delta, packet.partial)
         half.packets += 1
         half.bytes += size
         self.counts[0] += 1
@@ -512,11 +516,11 @@ class Engine:
 
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
         """`(protocol, port)` that the host itself listens on: never given out."""
-        self.table.reserved = ports
+        self.table.mappings.host.reserved = ports
 
     def ask_host(self, holds: HostHolds) -> None:
         """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
-        self.table.host_holds = holds
+        self.table.mappings.host.holds = holds
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""
@@ -553,7 +557,7 @@ class Engine:
         return views_of.flow(self.manager, flow) if flow else None
 
     def mappings(self) -> Iterator[MappingView]:
-        own = (each for each in self.table.mappings() if not each.shared)
+        own = (each for each in self.table.mappings if not each.shared)
         return chain(map(views_of.mapping, own), views_of.shared(self.table.flows.values()))
 
     def expectations(self) -> Iterator[ExpectationView]:

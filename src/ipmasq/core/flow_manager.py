@@ -10,13 +10,15 @@ from functools import partial
 from math import inf
 
 from ipmasq.core import events
+from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import Admission, Decision, Opening
 from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.flow import End, Flow, Mapping
+from ipmasq.core.flow import End, Flow
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment, Binding, Registered, binding
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.offloading import CounterSource
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
@@ -54,15 +56,15 @@ PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClose
 
 class FlowManager:
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
-        self.policy = policy
+        self.active = ActivePolicy(policy)
         self.now = now
         self.counts = [0] * (max(Reason) + 1)
         self.lost_events = 0
         self._failures = 0
         self._failures_told = -inf
-        self.table = Table(policy, chance)
+        self.table = Table(self.active, chance)
         self.expectations = ExpectationTable(self.table)
-        self.admission = Admission(policy, self.table, self.expectations)
+        self.admission = Admission(self.active, self.table, self.expectations)
         self.registered = {use.name: Registered(use) for use in policy.helpers}
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
         self.timers: Timers[Flow | Expectation | Opening | Datagram | Attachment] = Timers()
@@ -81,6 +83,19 @@ class FlowManager:
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
         self._ids = 0
+
+    @property
+    def policy(self) -> Policy:
+        return self.active.policy
+
+    def follow(self, policy: Policy) -> None:
+        """Go on under another policy."""
+        self.active.policy, limits = policy, policy.limits
+        self.reassembly.most = limits.fragmented_datagrams
+        self.memory.total = limits.stream_memory
+        self.memory.per_host = limits.stream_memory_per_host
+        self.work.total, self.work.per_host = limits.lines, limits.lines_per_host
+        self.refusals.follow(policy)
 
     # -- the life of a flow
 
@@ -113,7 +128,7 @@ class FlowManager:
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
         for left in reversed(range(TRIES)):
-            mapping = self.table.map(
+            mapping = self.table.mappings.map(
                 protocol,
                 source,
                 destination,
@@ -167,7 +182,7 @@ class FlowManager:
         if not self.table.add(flow):
             flow.let_go()
             if mapping:
-                self.table.drop_unused(mapping)
+                self.table.mappings.drop_unused(mapping)
             return Reason.NO_PORTS
         self._ids += 1
         if side is Side.OUTSIDE:
@@ -480,7 +495,7 @@ class FlowManager:
         """Drop expectations whose announcement was not forwarded, and free their ports."""
         for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
             if mapping is not None:
-                self.table.drop_unused(mapping)
+                self.table.mappings.drop_unused(mapping)
 
     def forget(self, flow: Flow) -> None:
         """What it has announced is void."""
@@ -523,7 +538,7 @@ class FlowManager:
             )
         for mapping in held:
             mapping.expectations -= 1
-            self.table.drop_unused(mapping)
+            self.table.mappings.drop_unused(mapping)
 
     def _meet(self, expectation: Expectation, flow: Flow) -> None:
         """The promised flow has come: once, and linked."""

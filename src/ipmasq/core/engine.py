@@ -28,6 +28,7 @@ from ipmasq.core.helping import Attachment
 from ipmasq.core.host import HostHolds
 from ipmasq.core.identification import Identifications
 from ipmasq.core.offloading import CounterSource, Rewrite, Traffic
+from ipmasq.core.opening import First, open_flow
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -445,8 +446,8 @@ class Engine:
     ) -> Flow | Reason:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
-        intact = partial(is_intact, packet, header)
-        return self.manager.open(header.protocol, source, destination, side, opens, intact)
+        first = First(header.protocol, source, destination, side)
+        return open_flow(self.manager, first, opens, partial(is_intact, packet, header))
 
     # -- time and events
 

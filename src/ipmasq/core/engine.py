@@ -19,10 +19,11 @@ from ipmasq.core import snapshots as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
 from ipmasq.core.errors import translate_error, would_pass
+from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.flow_manager import FAILED_BYTES, FlowManager
+from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment
 from ipmasq.core.host import HostHolds
@@ -502,7 +503,7 @@ class Engine:
     @property
     def lost_events(self) -> int:
         """Events that nobody came for in time."""
-        return self.manager.lost_events
+        return self.manager.events.lost
 
     @property
     def answered(self) -> tuple[int, int]:

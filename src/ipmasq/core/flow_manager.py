@@ -13,6 +13,7 @@ from ipmasq.core import events
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
 from ipmasq.core.budget import Account, Memory, Rate
+from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Flow
@@ -37,15 +38,6 @@ from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
 
-MOST_EVENTS = 1 << 17
-"""Events kept for a listener that does not come; the oldest half is lost beyond that, and counted."""
-
-FAILED_BYTES = 128
-"""Bytes of a packet that could not be handled that an event shows."""
-
-BETWEEN_FAILURES = 1.0
-"""Seconds between two events about such packets."""
-
 PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClosed
 """What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
 
@@ -55,9 +47,6 @@ class FlowManager:
         self.active = ActivePolicy(policy)
         self.now = now
         self.counts = [0] * (max(Reason) + 1)
-        self.lost_events = 0
-        self._failures = 0
-        self._failures_told = -inf
         self.table = Table(self.active, chance)
         self.expectations = ExpectationTable(self.table)
         self.admission = Admission(self.active, self.table, self.expectations)
@@ -75,7 +64,7 @@ class FlowManager:
         self.sync_counters: CounterSource | None = None
         """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
         self.pressing = False
-        self._events: list[Event] = []
+        self.events = EventQueue()
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
         self.opened = 0
@@ -443,41 +432,20 @@ class FlowManager:
 
     def emit(self, event: Event) -> None:
         """Something has happened."""
-        self._events.append(event)
+        self.events.add(event)
         if isinstance(event, PRESSING) or _is_linked(event):
             self.pressing = True
-        if len(self._events) > MOST_EVENTS:
-            self.lost_events += MOST_EVENTS // 2
-            del self._events[: MOST_EVENTS // 2]
 
     def packet_failed(self, side: Side, data: bytes, error: Exception) -> None:
         """Handling a packet raised. `data`: its first bytes."""
-        self._failures += 1
-        if self.now < self._failures_told + BETWEEN_FAILURES:
-            return
-        self._failures_told = self.now
-        failures, self._failures = self._failures, 0
-        self.emit(events.PacketFailed(self.now, side, data, in_one_line(error), failures))
+        self.events.add_failure(self.now, side, data, error)
 
     def drain(self) -> list[Event]:
         """What has happened since the last call."""
-        happened, self._events = self._events, []
         self.pressing = False
-        return happened
+        return self.events.drain()
 
 
 def _is_linked(event: Event) -> bool:
     """Whether a data flow was opened: the host's firewall is to know of it before its first packet comes."""
     return isinstance(event, events.FlowOpened) and event.master is not None
-
-
-def in_one_line(error: Exception) -> str:
-    """What was raised, and in which line of which file."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    step = error.__traceback__
-    while step is not None and step.tb_next is not None:
-        step = step.tb_next
-    if step is None:
-        return text
-    file = step.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
-    return f"{text} ({file}:{step.tb_lineno})"

@@ -47,7 +47,7 @@ class Decision(NamedTuple):
     """It was let in by this trigger, or sets it off."""
 
 
-class Opening:
+class ActiveTrigger:
     """A trigger that was set off."""
 
     __slots__ = ("due", "host", "trigger", "until")
@@ -71,7 +71,7 @@ def is_inside(policy: Policy, address: Address) -> bool:
 class Admission:
     def __init__(self, active: ActivePolicy, table: Table, expectations: ExpectationTable) -> None:
         self._active = active
-        self.openings: dict[str, Opening] = {}
+        self.active_triggers: dict[str, ActiveTrigger] = {}
         """By trigger name."""
         self._table = table
         self._expectations = expectations
@@ -225,7 +225,7 @@ class Admission:
                 server = forward.inward(destination.port)
                 by = origin(Kind.FORWARD, f"forward {forward.name}")
                 return Decision(server, False, Side.INSIDE, by)
-        for opening in self.openings.values():
+        for opening in self.active_triggers.values():
             trigger = opening.trigger
             if trigger.opens_protocol == protocol and destination.port in trigger.opens_ports:
                 note(f"trigger {trigger.name} was set off by {to_text(opening.host)}")

@@ -19,15 +19,17 @@ from ipmasq.core import snapshots as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
 from ipmasq.core.errors import translate_error, would_pass
+from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.flow_manager import FAILED_BYTES, FlowManager
+from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment
 from ipmasq.core.host import HostHolds
 from ipmasq.core.identification import Identifications
 from ipmasq.core.offloading import CounterSource, Rewrite, Traffic
+from ipmasq.core.opening import First, open_flow
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -445,8 +447,8 @@ class Engine:
     ) -> Flow | Reason:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
-        intact = partial(is_intact, packet, header)
-        return self.manager.open(header.protocol, source, destination, side, opens, intact)
+        first = First(header.protocol, source, destination, side)
+        return open_flow(self.manager, first, opens, partial(is_intact, packet, header))
 
     # -- time and events
 
@@ -501,7 +503,7 @@ class Engine:
     @property
     def lost_events(self) -> int:
         """Events that nobody came for in time."""
-        return self.manager.lost_events
+        return self.manager.events.lost
 
     @property
     def answered(self) -> tuple[int, int]:

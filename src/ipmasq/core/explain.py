@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipmasq.core import snapshots
 from ipmasq.core.admission import Decision
 from ipmasq.core.flow import End, Flow
-from ipmasq.core.flow_manager import FlowManager, known_at
+from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helping import Attachment, verdicts
 from ipmasq.core.keys import pack
+from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import most_of, sentence
 from ipmasq.core.side import Side
@@ -105,7 +106,7 @@ def _helpers(
 
 
 def _live(manager: FlowManager, flow: Flow) -> Explanation:
-    inside, public, remote = manager.faces(flow)
+    inside, public, remote = flow.faces
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
     if flow.master:
         steps.append(f"it is a data flow of flow {flow.master.id}")

@@ -251,6 +251,14 @@ class Flow:
         return self.sides[0]
 
     @property
+    def faces(self) -> tuple[Endpoint, Endpoint, Endpoint]:
+        """`(inside, public, remote)` endpoints, whoever opened it."""
+        client, server = self.client, self.server
+        if self.opened_by is Side.INSIDE:
+            return client.real, client.translated, server.translated
+        return server.real, server.translated, client.real
+
+    @property
     def host(self) -> Address:
         """The inside host that it is counted for: the one that opened it, else the published one."""
         rewrite = (self.reply if self.opened_by is Side.INSIDE else self.original).rewrite

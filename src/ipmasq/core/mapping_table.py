@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as Dictionary
 from typing import TypeAlias
 
@@ -13,7 +13,7 @@ from ipmasq.core.host import HostPorts
 from ipmasq.core.keys import endpoint_key, pack
 from ipmasq.core.mapping import Mapping, NarrowMapping, SharedMapping
 from ipmasq.core.policy import Behaviour, Policy, Ports
-from ipmasq.core.ports import Chance, PortPool, SharedPool
+from ipmasq.core.ports import Block, Chance, PortPool, SharedPool
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Address, Endpoint
@@ -96,8 +96,7 @@ class MappingTable:
         if not self.policy.public:
             return Reason.NO_PORTS
         narrow = announced_at is not None
-        host = protocol, inside.address
-        if self.ports.get(host, 0) >= self.policy.limits.ports_per_host:
+        if self.ports.get((protocol, inside.address), 0) >= self.policy.limits.ports_per_host:
             return Reason.PORT_LIMIT
         address = announced_at or known_at or self.public_for(inside.address)
         ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
@@ -105,11 +104,7 @@ class MappingTable:
         port = pool.take(self._chance, self._barred(protocol, address, remote))
         if port is None:
             return Reason.NO_PORTS
-        kind = NarrowMapping if narrow else Mapping
-        mapping = self._by_inside[key] = kind(key, pool, port)
-        pool.hold(port, mapping)
-        self.ports[host] = self.ports.get(host, 0) + 1
-        return mapping
+        return self._hold((NarrowMapping if narrow else Mapping)(key, pool, port))
 
     @property
     def is_sharing(self) -> bool:
@@ -232,31 +227,57 @@ class MappingTable:
         return pools[-1]
 
     def map_at(
-        self, protocol: int, inside: Endpoint, public: Endpoint, remote: Endpoint
+        self,
+        protocol: int,
+        inside: Endpoint,
+        public: Endpoint,
+        remote: Endpoint,
+        lent: Block[Mapping] | None = None,
     ) -> Mapping | None:
-        """The mapping of this very public endpoint, if it is this inside endpoint's, or can be made so."""
+        """The mapping of this very public endpoint, if it is this inside endpoint's, or can be made so.
+        `lent`: its port is out of this block."""
         before = self.at(protocol, public)
         if before is not None:
             return before if before.shared or before.inside == inside else None
         pools = self._pools.get((protocol, public.address), ())
         if self.is_sharing:
-            shared = next((each for each in pools if isinstance(each, SharedPool)), None)
-            if shared is None or public.port not in shared.ports:
-                return None
-            mapping: Mapping = SharedMapping(shared, public.port)
-            shared.hold(public.port, mapping)
-            return mapping
-        key, host = self._key(protocol, inside, remote), (protocol, inside.address)
-        count = self.ports.get(host, 0)
+            return self._share_at(pools, public.port)
+        key, count = (
+            self._key(protocol, inside, remote),
+            self.ports.get((protocol, inside.address), 0),
+        )
         if key in self._by_inside or count >= self.policy.limits.ports_per_host:
             return None
-        for pool in pools:
-            if pool.claim(public.port):
-                mapping = self._by_inside[key] = Mapping(key, pool, public.port)
-                pool.hold(public.port, mapping)
-                self.ports[host] = count + 1
-                return mapping
-        return None
+        if lent is None:
+            pool = next((each for each in pools if each.claim(public.port)), None)
+        else:
+            pool = lent.pool if lent.pool in pools and lent.claim(public.port) else None
+        return None if pool is None else self._hold(Mapping(key, pool, public.port))
+
+    @staticmethod
+    def _share_at(pools: Iterable[PortPool[Mapping]], port: int) -> Mapping | None:
+        pool = next((each for each in pools if isinstance(each, SharedPool)), None)
+        if pool is None or port not in pool.ports:
+            return None
+        mapping = SharedMapping(pool, port)
+        pool.hold(port, mapping)
+        return mapping
+
+    def _hold(self, mapping: Mapping) -> Mapping:
+        """Enter a mapping whose port is taken."""
+        self._by_inside[mapping.key] = mapping
+        mapping.pool.hold(mapping.port, mapping)
+        host = mapping.protocol, mapping.inside.address
+        self.ports[host] = self.ports.get(host, 0) + 1
+        return mapping
+
+    def lend(self, protocol: int, address: Address, count: int) -> Block[Mapping]:
+        """Up to `count` ports of a public address, for flows that are opened elsewhere and adopted later
+        (see `opening`). Where ports are shared there is none to lend: nobody has one to itself."""
+        pool = self.pool(protocol, address, self.policy.ports)
+        none = self.is_sharing or address not in self.policy.public
+        barred = self._barred(protocol, address, Endpoint(bytes(len(address)), 0))
+        return pool.lend(0 if none else count, self._chance, barred)
 
     def check(self, flows: Dictionary[int, int]) -> None:
         """Raise AssertionError unless every index and count agrees with `flows`: how many flows have the

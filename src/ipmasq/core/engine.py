@@ -33,7 +33,7 @@ from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Whole
 from ipmasq.core.side import Side
-from ipmasq.core.stream import StreamFullError
+from ipmasq.core.stream import Stream, StreamFullError
 from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
@@ -50,7 +50,7 @@ _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
 _NOT_JUST_ACK = tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK
 LINES_AT_ONCE = 128
-"""Lines of one segment that helpers look at, at most: about ten milliseconds, if all are costly."""
+"""Lines that helpers look at because of one segment, at most: about ten milliseconds, if all are costly."""
 
 _FAR = 0xFFFF0000_FFFF0000
 """Bits of the difference of two `Half.position`s that are 0 if both numbers went on by less than 64 KiB."""
@@ -324,7 +324,7 @@ class Engine:
         if not believed:
             sent = [rewriter.outline(speaker, segment)]
         else:
-            short = self._as_work_allows(flow, rewriter, segment, payload)
+            short = self._as_work_allows(flow, rewriter.streams[speaker], segment, payload)
             if short is None:
                 return Verdict(Reason.WORK_LIMIT)
             segment, payload = short
@@ -358,22 +358,24 @@ class Engine:
         return Verdict(Reason.HELD if believed and held else Reason.TRANSLATED, packets)
 
     def _as_work_allows(
-        self, flow: Flow, rewriter: TcpRewriter, segment: tcp.Segment, payload: bytes
+        self, flow: Flow, stream: Stream | None, segment: tcp.Segment, payload: bytes
     ) -> tuple[tcp.Segment, bytes] | None:
         """As many of a segment's lines as its host may have looked at now, as if the rest had been lost:
-        its speaker repeats it. None if there is none."""
-        lines = payload.count(b"\n")
-        if not lines or rewriter.listener is None:
+        its speaker repeats it. None if there is none. Those that come too early are looked at together with
+        what fills the gap, so they may be half as many as may be looked at together."""
+        if stream is None or stream.transparent is not None or not payload:
+            return segment, payload
+        lines, waiting = stream.count_lines(payload), stream.waiting_lines
+        if not lines and not waiting:
             return segment, payload
         most = min(self.manager.work.allowance(flow.payer, self.manager.now), LINES_AT_ONCE)
+        if stream.position(segment.sequence) > stream.received:
+            most //= 2
+        most -= waiting
         if lines <= most:
             return segment, payload
-        end = 0
-        for _ in range(most):
-            end = payload.index(b"\n", end) + 1
-        if not end:
-            return None
-        return segment._replace(flags=segment.flags & ~tcp.FIN), payload[:end]
+        end = stream.end_of_lines(payload, most)
+        return (segment._replace(flags=segment.flags & ~tcp.FIN), payload[:end]) if end else None
 
     # -- UDP and ICMP
 

@@ -234,7 +234,7 @@ class TcpRewriter:
         before = self.streams[speaker]
         if before is not None:
             before.close()
-        stream = Stream(first, self._limit, self._account(), unseen)
+        stream = Stream(first, self._limit, self._account(), unseen, self._terminator)
         self.streams[speaker] = stream
         self._readers[speaker] = LineReader(self._terminator, self._longest, unseen, at_start)
         self._is_open |= not at_start
@@ -627,6 +627,6 @@ class TcpRewriter:
         self._terminator, self._longest = terminator, longest
         for index, stream in enumerate(self.streams):
             if stream is not None and stream.transparent is not None:
-                stream.retain()
+                stream.retain(terminator)
                 self._readers[index] = LineReader(terminator, longest, stream.received, False)
         return True

@@ -48,7 +48,7 @@ from ipmasq.wire.packet import Packet
 _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
-_NOT_JUST_ACK = tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK
+_SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
 LINES_AT_ONCE = 128
 """Lines that helpers look at because of one segment, at most: about ten milliseconds, if all are costly."""
 
@@ -111,7 +111,7 @@ class Engine:
                 return self._drop(Reason.MALFORMED)
             sequence, acknowledged, offset, flags = _TCP.unpack_from(data, 24)
             length = total - 20 - (offset >> 4 << 2)
-            if flags & _NOT_JUST_ACK != tcp.ACK or length < 0 or offset < 0x50:
+            if flags & _SYN_ACK_RST_FIN != tcp.ACK or length < 0 or offset < 0x50:
                 return None
             if self.manager.sync_counters is not None:
                 self.manager.sync_counters(half.flow.id)
@@ -246,7 +246,7 @@ class Engine:
             + bytes(packet.data[header.length : header.length + 4])
         )
         half = self.table.find(side, ipv4.TCP, key)
-        opens = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
+        opens = segment.flags & _SYN_ACK_RST_FIN == tcp.SYN
         # Only its client can open it anew (RFC 9293, 3.6.1): anybody can write a SYN.
         anew = half is not None and half is half.flow.original and half.flow.is_over
         if half is not None and opens and anew:
@@ -284,7 +284,8 @@ class Engine:
         flow, life = half.flow, self.manager
         if not is_intact(packet, header):
             return
-        if not segment.flags & tcp.ACK:
+        flags = segment.flags & _SYN_ACK_RST_FIN
+        if flags == tcp.SYN:
             first = tcp.advance(segment.sequence, 1)
             old = (
                 flow.rewriter.began_at(first)
@@ -293,7 +294,7 @@ class Engine:
             )
             if half is flow.original and not old:
                 life.reopenings.note(flow.id, segment)
-        elif half is flow.reply:
+        elif half is flow.reply and flags == tcp.SYN | tcp.ACK:
             syn = life.reopenings.take(flow.id, segment.acknowledgment)
             if syn is not None:
                 life.reopen(flow)

@@ -106,10 +106,10 @@ class FlowManager:
             return Reason.BAD_CHECKSUM
         host = source.address if side is Side.INSIDE else decision.server.address
         while (lacking := self.table.lacks_room(host)) is not None:
-            if lacking is Reason.TABLE_FULL and (over := self.table.oldest_over()):
-                self.end(over, Reason.REPLACED)
-            elif side is Side.INSIDE or not self._give_way(host):
+            giving_way = self.giving_way(lacking, host)
+            if giving_way is None:
                 return self._refused(lacking, host, protocol)
+            self.end(giving_way, Reason.REPLACED)
         if not decision.masquerade:
             return self._enter(protocol, source, destination, side, decision, None)
         for left in reversed(range(TRIES)):
@@ -189,12 +189,16 @@ class FlowManager:
             self.bind(flow)
         return flow
 
-    def _give_way(self, host: Address) -> bool:
-        """Forget the oldest flow of a host that a stranger has opened and not confirmed, if there is one."""
-        oldest = self.unconfirmed.oldest(host, self.sync_counters)
-        if oldest is not None:
-            self.end(oldest, Reason.REPLACED)
-        return oldest is not None
+    def giving_way(self, lacking: Reason, host: Address) -> Flow | None:
+        """Which flow makes room for one more of a host, whoever opens that, if one does: of those that strangers have
+        opened and not confirmed, the oldest of this host, or in a full table of the host that has most of them."""
+        if lacking is not Reason.TABLE_FULL:
+            return self.unconfirmed.oldest(host, self.sync_counters)
+        return (
+            self.table.oldest_over()
+            or self.unconfirmed.oldest(host, self.sync_counters)
+            or self.unconfirmed.oldest_of_most(self.sync_counters)
+        )
 
     def _make_way(self, flow: Flow) -> None:
         """A client may use its port again for another public port that leads to the same server; the

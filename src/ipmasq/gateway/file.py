@@ -17,7 +17,6 @@ from ipmasq.config import (
     Loaded,
     compile,
     helpers,
-    lacking,
     load,
     read_host_state,
     resolve,
@@ -47,13 +46,9 @@ class File:
 
     def read(self) -> Setup:
         loaded, here = load(self.path), self._here(ports_in_use())
-        report = review(loaded, here)
+        report = review(loaded, here, starting=True)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
-        outside = loaded.config.gateway.outside
-        if outside and outside not in here.interfaces:
-            location = "gateway", "outside"
-            raise SetupError([str(loaded.problem(location, lacking(outside, here)))])
         setup = _setup(loaded, here)
         self._loaded, self._given = loaded, {}
         self._control = self._control or loaded.config.control

@@ -17,7 +17,7 @@ from ipmasq.config.mistakes import Mistake
 from ipmasq.config.problems import Report, in_order
 from ipmasq.config.sides import named_networks, resolve
 from ipmasq.config.surroundings import HostState
-from ipmasq.config.targets import doubtful_targets
+from ipmasq.config.targets import doubtful_targets, strange_publics
 from ipmasq.config.warnings import doubts
 
 
@@ -41,6 +41,7 @@ def review(loaded: Loaded, here: HostState | None = None, starting: bool = False
         mistakes += collisions(config, here)
         mistakes += inaccessible(config, here)
         warnings += local_doubts(config, here)
+        warnings += strange_publics(config, sides)
     if networks and not any(each.key.startswith("gateway.inside") for each in loaded.problems):
         warnings += not_private(config, networks)
         warnings += doubtful_targets(config, networks, here, sides)

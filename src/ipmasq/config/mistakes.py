@@ -79,7 +79,11 @@ def _forwards(config: Config) -> Iterator[Mistake]:
 def _misfit(table: ForwardTable) -> str | None:
     if is_martian(table.to.address):
         return f"{to_text(table.to.address)} cannot be the address of a server"
-    public, inside = table.port, table.to.ports or table.port
+    return misfit(table.port, table.to.ports or table.port)
+
+
+def misfit(public: PortRange, inside: PortRange) -> str | None:
+    """Why these public ports cannot lead to these inside ones, of which one port is the first of as many."""
     count = public.high - public.low + 1
     if inside.low != inside.high and inside.high - inside.low + 1 != count:
         return f"{inside} are {inside.high - inside.low + 1} ports, but {public} are {count}"

@@ -60,3 +60,14 @@ def _doubt(
 def _broadcast(network: Network) -> Address:
     rest = (1 << (8 * len(network.address) - network.length)) - 1
     return (int.from_bytes(network.address, "big") | rest).to_bytes(len(network.address), "big")
+
+
+def strange_publics(config: Config, sides: Sides) -> Iterator[Mistake]:
+    """Forwards at an address that is not public now. (A configured pool is compared by `mistakes.py`.)"""
+    if config.gateway.public or not sides.public:
+        return
+    known = ", ".join(map(to_text, sides.public))
+    for index, table in config.forward.items():
+        if table.public and table.public not in sides.public:
+            message = f"{to_text(table.public)} is not the public address now ({known}), so nobody comes by it"
+            yield ("forward", index, "public"), message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,9 @@ from ipmasq.config import (
     ConfigError,
     HostState,
     Loaded,
+    about_forward,
     compile,
+    consequences,
     helpers,
     load,
     read_host_state,
@@ -78,6 +80,13 @@ class File:
 
     def renewed(self, use: HelperUse) -> HelperUse:
         return self._find(*self._given.get(use.name, (use.name, None)))
+
+    def review_forward(self, forward: Forward, uses: Iterable[HelperUse]) -> Sequence[str]:
+        loaded = self._loaded or load(self.path)
+        report = consequences(loaded, forward, uses, self._here(ports_in_use()))
+        if report.errors:
+            raise ValueError("; ".join(map(about_forward, report.errors)))
+        return tuple(map(about_forward, report.warnings))
 
     # -- what is saved beside the file
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ipmasq.config.host_checks import collisions, inaccessible, local_doubts
+from ipmasq.config.host_state import HostState
 from ipmasq.config.loading import Loaded, load
 from ipmasq.config.mistakes import Mistake
 from ipmasq.config.problems import Report, in_order
 from ipmasq.config.sides import named_networks, resolve
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.warnings import doubts, outside_every
 
 

@@ -29,11 +29,22 @@ static noinline __u32 device_index_of(__u32 index)
 	return DEVICES;
 }
 
-/* Return whether the packet passes the reverse-path check of its ingress device. It does if the
- * route to its sender leaves by that device; the sender's link-layer address need not be known.
- * If the route leaves by another device, the kernel drops the packet where `rp_filter` is 1.
- * Elsewhere the packet passes, unless that other device is one of the gateway's own, which is
+/* Return whether a packet passes the reverse-path check of its ingress device, given the device by which
+ * the route to its sender leaves. It does if the two are the same. If not, the kernel drops the packet where
+ * `rp_filter` is 1. Elsewhere the packet passes, unless `device` is another of the gateway's own, which is
  * where the sender's own packets come in. */
+static always_inline int is_reverse_path(struct __sk_buff *skb, __u32 device)
+{
+	__u32 device_index;
+
+	if (device == skb->ifindex)
+		return 1;
+	device_index = device_index_of(skb->ifindex);
+	return device_index < DEVICES && !(state.strict >> device_index & 1) &&
+	       device_index_of(device) == DEVICES;
+}
+
+/* The reverse-path check of a packet. The link-layer address of its sender need not be known. */
 static always_inline int passes_reverse_path(struct __sk_buff *skb, const struct facts *facts)
 {
 	const struct slice *from = &facts->key.slice;
@@ -50,15 +61,9 @@ static always_inline int passes_reverse_path(struct __sk_buff *skb, const struct
 	};
 	long answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 
-	__u32 device_index;
-
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return 0;
-	if (fib.ifindex == skb->ifindex)
-		return 1;
-	device_index = device_index_of(skb->ifindex);
-	return device_index < DEVICES && !(state.strict >> device_index & 1) &&
-	       device_index_of(fib.ifindex) == DEVICES;
+	return is_reverse_path(skb, fib.ifindex);
 }
 
 static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, struct facts *facts,

@@ -170,20 +170,22 @@ static always_inline int to_next_hop(struct __sk_buff *skb, const struct bpf_fib
 }
 
 /* A packet comes in from inside. If it will leave by the outside interface, mark it and let it
- * pass the firewall. */
+ * pass the firewall; but not if it fails the reverse-path check: only the engine and the kernel's own check,
+ * on the tun plane's way, recognise a forged source, above all an address of the host's own. */
 static always_inline int enter_inside(struct __sk_buff *skb, __u32 link)
 {
 	struct bpf_fib_lookup fib = {};
 	struct copy packet;
+	__u32 back;
 
 	if (skb->pkt_type != PACKET_HOST || !read_packet(skb, link, &packet) ||
 	    find_way(skb, &packet, state.via[INSIDE], &fib, SKIP_NEIGH))
 		return TC_ACT_UNSPEC;
+	back = reverse_device(skb, &packet, INSIDE);
 	if (was_offloaded(skb, link, &packet, INSIDE) &&
-	    widest(skb, link, &packet) <= fib.mtu_result &&
-	    reverse_device(skb, &packet, INSIDE) == skb->ifindex)
+	    widest(skb, link, &packet) <= fib.mtu_result && back == skb->ifindex)
 		return to_engine(skb, link, INSIDE);
-	if (state.twice || fib.ifindex != state.outside)
+	if (state.twice || fib.ifindex != state.outside || !back || !is_reverse_path(skb, back))
 		return TC_ACT_UNSPEC;
 	/* The policer runs here, so that a flood is dropped where it comes in. */
 	if (!may_reach_engine(skb, link, INSIDE))

@@ -138,7 +138,7 @@ def test_a_flood_of_announcements_is_bounded_per_connection_and_per_host():
     world.tcp(OUT1, 20, *announced(said_last(other, SERVER)), SYN).reaches(IN2, 5000)
     world.later(301)
     assert world.expectations == 0
-    assert len(world.engine.table.mappings()) == 31  # of the control connections
+    assert len(world.engine.table.mappings) == 31  # of the control connections
 
 
 @pytest.mark.row("A-13")
@@ -442,7 +442,7 @@ def test_what_a_helper_promises_counts_to_its_host_and_so_does_whatever_uses_it(
         talk.say(SERVER, b"200 fine\r\n")
         world.tcp(IN1, port, OUT1, 80, SYN)
     table = world.engine.table
-    assert len(table.mappings()) == table.ports[packets.TCP, IN1] == 8
+    assert len(table.mappings) == table.mappings.ports[packets.TCP, IN1] == 8
     world.tcp(IN2, 5000, OUT1, 80, SYN).leaves_from(E1)
     table.check()
 

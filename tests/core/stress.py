@@ -573,5 +573,5 @@ class Stress:
         assert len(expected) <= len(INNER) * per_host
         for flow in {view.flow for view in expected}:
             assert sum(view.flow == flow for view in expected) <= per_flow
-        publics = [(each.protocol, each.public) for each in engine.table.mappings()]
+        publics = [(each.protocol, each.public) for each in engine.table.mappings]
         assert len(publics) == len(set(publics))

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.budget import MOST_RATES, Rate
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
@@ -28,6 +27,8 @@ from tests.core.conversation import (
 )
 
 PORT = b"PORT 10,0,0,2,4,1\r\n"
+
+
 CONTROL = b"220 ready\r\n"
 
 
@@ -263,30 +264,6 @@ def test_a_run_longer_than_a_packet_can_be_is_cut() -> None:
     assert len(outcome.payload) > 65535
 
 
-@pytest.mark.row("A-16", "A-29")
-def test_nothing_is_kept_of_a_connection_whose_handshake_is_not_complete() -> None:
-    talk = Conversation()
-    talk.send(Side.INSIDE, b"", -1, flags=0x02)
-    for at in range(0, 60_000, 1000):
-        talk.send(Side.INSIDE, b"x" * 1000, at)
-    assert talk.engine.manager.memory.used == 0
-
-
-@pytest.mark.row("A-16", "A-21")
-def test_streams_of_one_host_take_its_share_and_no_more() -> None:
-    limits = replace(Limits(), stream_memory=20_000, stream_memory_per_host=10_000)
-    talk = Conversation(policy(limits=limits)).open()
-    for at in range(1, 30_000, 1000):
-        talk.send(Side.INSIDE, b"x" * 1000, at)
-    memory = talk.engine.manager.memory
-    assert 9_000 <= memory.used <= 10_000
-    refused = talk.send(Side.INSIDE, b"x" * 1000, 31_001)
-    assert refused.reason is Reason.STREAM_LIMIT
-    flow = talk.flow
-    talk.engine.close(flow.id, talk.now)
-    assert memory.used == 0
-
-
 @pytest.mark.parametrize("state", ["quiet", "keep-alive", "under way", "lost"])
 def test_a_helper_loaded_on_a_live_connection_takes_it_up_where_it_is(state: str) -> None:
     talk = Conversation(policy(helpers=())).open()
@@ -359,35 +336,6 @@ def test_lines_beyond_what_a_host_may_have_looked_at_are_left_to_tcp() -> None:
     assert len(talk.client(burst[600:], at=600).payload) == 6 * 50
     talk.later(10)
     assert talk.client(burst[900:], at=900).payload == b"NOOP\r\n" * 50
-
-
-def test_lines_that_announce_flows_cost_more_of_what_a_host_may_have_done() -> None:
-    limits = replace(Limits(), lines_per_host=100)
-    talk = Conversation(policy(limits=limits)).open()
-    for _ in range(9):
-        assert talk.client(PORT).reason is Reason.TRANSLATED
-    talk.client(PORT)
-    at = talk.said[Side.INSIDE]
-    assert talk.client(PORT).reason is Reason.WORK_LIMIT
-    talk.later(1)
-    assert talk.client(PORT, at=at).reason is Reason.TRANSLATED
-
-
-@pytest.mark.row("A-16")
-def test_one_host_that_has_lines_looked_at_leaves_others_their_share() -> None:
-    rate = Rate(per_host=100, total=150)
-    rate.spend(b"one", rate.allowance(b"one", 5.0), 5.0)
-    assert rate.allowance(b"one", 5.0) == 0
-    assert rate.allowance(b"two", 5.0) in (49, 50)
-    assert rate.allowance(b"one", 5.5) in (49, 50)
-    assert rate.allowance(b"two", 7.0) == 100
-
-
-def test_the_hosts_whose_work_is_remembered_are_bounded() -> None:
-    rate = Rate(per_host=1, total=1e9)
-    for number in range(MOST_RATES + 500):
-        rate.spend(number.to_bytes(4, "big"), 5, number / 1e6)
-    assert len(rate._spent_until) <= MOST_RATES
 
 
 def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> None:

@@ -11,7 +11,7 @@ from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
 from ipmasq.config.values import AUTO, duration_text, protocol_text
 from ipmasq.core.policy import ANY_PROTOCOL, Action, Forward, HelperUse, PortRange, Rule
-from ipmasq.wire.addresses import Network, to_text
+from ipmasq.wire.addresses import Network, to_text, within
 
 MINIMA = {
     "tcp_established": (7440.0, "RFC 5382 REQ-5", "5382-5"),
@@ -48,7 +48,7 @@ def outside_every(config: Config, networks: tuple[Network, ...]) -> Iterator[Mis
     """Forwards to hosts that are not inside, once it is known what is."""
     for index, table in config.forward.items():
         host = table.to.address
-        if not any(host in network for network in networks):
+        if not within(host, networks):
             message = f"{to_text(host)} is in no inside network, so it is not the gateway that it answers through"
             yield ("forward", index, "to"), message
 

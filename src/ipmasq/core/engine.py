@@ -19,15 +19,17 @@ from ipmasq.core import snapshots as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
 from ipmasq.core.errors import translate_error, would_pass
+from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.flow_manager import FAILED_BYTES, FlowManager
+from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment
 from ipmasq.core.host import HostHolds
 from ipmasq.core.identification import Identifications
 from ipmasq.core.offloading import CounterSource, Rewrite, Traffic
+from ipmasq.core.opening import First, open_flow
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -75,11 +77,15 @@ class Engine:
         """Packets by `Reason`."""
         self._timers = self.manager.timers
         self._identifications = Identifications(chance)
-        self._ttl_delta = policy.ttl_delta
+        self._active = self.manager.active
 
     @property
     def policy(self) -> Policy:
-        return self.manager.policy
+        return self._active.policy
+
+    @property
+    def _ttl_delta(self) -> int:
+        return self._active.policy.ttl_delta
 
     # -- the way of a packet
 
@@ -127,7 +133,7 @@ class Engine:
             if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
                 return self._drop(Reason.MALFORMED)
             half.flow.last_seen = now
-        translate(data, 20, protocol, half, self._ttl_delta, packet.partial)
+        translate(data, 20, protocol, half, self._active.policy.ttl_delta, packet.partial)
         half.packets += 1
         half.bytes += size
         self.counts[0] += 1
@@ -441,8 +447,8 @@ class Engine:
     ) -> Flow | Reason:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
-        intact = partial(is_intact, packet, header)
-        return self.manager.open(header.protocol, source, destination, side, opens, intact)
+        first = First(header.protocol, source, destination, side)
+        return open_flow(self.manager, first, opens, partial(is_intact, packet, header))
 
     # -- time and events
 
@@ -497,7 +503,7 @@ class Engine:
     @property
     def lost_events(self) -> int:
         """Events that nobody came for in time."""
-        return self.manager.lost_events
+        return self.manager.events.lost
 
     @property
     def answered(self) -> tuple[int, int]:
@@ -512,11 +518,11 @@ class Engine:
 
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
         """`(protocol, port)` that the host itself listens on: never given out."""
-        self.table.reserved = ports
+        self.table.mappings.host.reserved = ports
 
     def ask_host(self, holds: HostHolds) -> None:
         """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
-        self.table.host_holds = holds
+        self.table.mappings.host.holds = holds
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""
@@ -553,7 +559,7 @@ class Engine:
         return views_of.flow(self.manager, flow) if flow else None
 
     def mappings(self) -> Iterator[MappingView]:
-        own = (each for each in self.table.mappings() if not each.shared)
+        own = (each for each in self.table.mappings if not each.shared)
         return chain(map(views_of.mapping, own), views_of.shared(self.table.flows.values()))
 
     def expectations(self) -> Iterator[ExpectationView]:

@@ -1,20 +1,22 @@
-"""The life of flows: opened, settled, linked, forgotten; and the helpers that watch them.
+"""The life of flows: offloadable, linked, forgotten; and the helpers that inspect them.
 
-Everything that has a deadline or is told to listeners goes through here. `Engine` brings the packets.
+Everything that has a deadline or is told to listeners goes through here. `Engine` brings the packets, and
+`opening` opens the flows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from math import inf
 
 from ipmasq.core import events
-from ipmasq.core.admission import Admission, Decision, Opening
+from ipmasq.core.active import ActivePolicy
+from ipmasq.core.admission import ActiveTrigger, Admission
 from ipmasq.core.budget import Account, Memory, Rate
+from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.flow import End, Flow, Mapping
+from ipmasq.core.flow import Flow
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment, Binding, Registered, binding
 from ipmasq.core.offloading import CounterSource
@@ -28,7 +30,7 @@ from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.tcp_rewriter import TcpRewriter
-from ipmasq.core.tcp_states import OVER, State
+from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.translate import compose
 from ipmasq.core.unconfirmed import Unconfirmed
@@ -36,36 +38,21 @@ from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
 
-MOST_EVENTS = 1 << 17
-"""Events kept for a listener that does not come; the oldest half is lost beyond that, and counted."""
-
-TRIES = 8
-"""Fresh public ports that are tried for a flow whose five-tuple is taken."""
-
-FAILED_BYTES = 128
-"""Bytes of a packet that could not be handled that an event shows."""
-
-BETWEEN_FAILURES = 1.0
-"""Seconds between two events about such packets."""
-
 PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClosed
 """What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
 
 
 class FlowManager:
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
-        self.policy = policy
+        self.active = ActivePolicy(policy)
         self.now = now
         self.counts = [0] * (max(Reason) + 1)
-        self.lost_events = 0
-        self._failures = 0
-        self._failures_told = -inf
-        self.table = Table(policy, chance)
+        self.table = Table(self.active, chance)
         self.expectations = ExpectationTable(self.table)
-        self.admission = Admission(policy, self.table, self.expectations)
+        self.admission = Admission(self.active, self.table, self.expectations)
         self.registered = {use.name: Registered(use) for use in policy.helpers}
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
-        self.timers: Timers[Flow | Expectation | Opening | Datagram | Attachment] = Timers()
+        self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Attachment] = Timers()
         limits = policy.limits
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
         self.refusals = Refusals(policy, chance)
@@ -77,154 +64,26 @@ class FlowManager:
         self.sync_counters: CounterSource | None = None
         """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
         self.pressing = False
-        self._events: list[Event] = []
+        self.events = EventQueue()
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
-        self._ids = 0
+        self.opened = 0
+        """Flows that were opened so far; the number of the latest one."""
+
+    @property
+    def policy(self) -> Policy:
+        return self.active.policy
+
+    def follow(self, policy: Policy) -> None:
+        """Go on under another policy."""
+        self.active.policy, limits = policy, policy.limits
+        self.reassembly.most = limits.fragmented_datagrams
+        self.memory.total = limits.stream_memory
+        self.memory.per_host = limits.stream_memory_per_host
+        self.work.total, self.work.per_host = limits.lines, limits.lines_per_host
+        self.refusals.follow(policy)
 
     # -- the life of a flow
-
-    def open(
-        self,
-        protocol: int,
-        source: Endpoint,
-        destination: Endpoint,
-        side: Side,
-        opens: bool = True,
-        intact: Callable[[], bool] = lambda: True,
-    ) -> Flow | Reason:
-        """The flow that a packet without one opens. `opens`: whether it is one that may. `intact` says whether
-        its checksum is right, and is called only where that decides."""
-        decision = self.admission.decide(protocol, source, destination, side)
-        if isinstance(decision, Reason):
-            return decision
-        if not opens:
-            held = self.admission.holds(protocol, source, destination)
-            return Reason.HOST if held else Reason.NO_FLOW
-        if decision.expectation and not intact():
-            # It is met once. A damaged packet would use it up, perhaps with ports that nobody has.
-            return Reason.BAD_CHECKSUM
-        host = source.address if side is Side.INSIDE else decision.server.address
-        while (lacking := self.table.lacks_room(host)) is not None:
-            if lacking is Reason.TABLE_FULL and (over := self.table.oldest_over()):
-                self.end(over, Reason.REPLACED)
-            elif side is Side.INSIDE or not self._give_way(host):
-                return self._refused(lacking, host, protocol)
-        if not decision.masquerade:
-            return self._enter(protocol, source, destination, side, decision, None)
-        for left in reversed(range(TRIES)):
-            mapping = self.table.map(
-                protocol,
-                source,
-                destination,
-                known_at=known_at(decision),
-                server=(decision.side, decision.server),
-            )
-            if isinstance(mapping, Reason):
-                return self._refused(mapping, host, protocol)
-            # A port that has become free may have a connection that is over with the same remote end.
-            # If all that were tried have one, it gives way: as the kernel does, when ports are short.
-            flow = self._enter(
-                protocol,
-                source,
-                destination,
-                side,
-                decision,
-                mapping,
-                replaces=not left or mapping.shared,
-            )
-            if isinstance(flow, Flow):
-                return flow
-        return self._refused(Reason.NO_PORTS, host, protocol)
-
-    def _refused(self, reason: Reason, host: Address, protocol: int) -> Reason:
-        self.shortage.refused(reason, host, protocol, self.now)
-        return reason
-
-    def _enter(
-        self,
-        protocol: int,
-        source: Endpoint,
-        destination: Endpoint,
-        side: Side,
-        decision: Decision,
-        mapping: Mapping | None,
-        replaces: bool = True,
-    ) -> Flow | Reason:
-        """`replaces`: a connection that is over and has the same five-tuple gives way."""
-        client = End(source, mapping.public if mapping else source)
-        server = End(decision.server, destination)
-        flow = Flow(self._ids + 1, protocol, client, server, (side, decision.side), self.now)
-        if mapping is not None:
-            mapping.expectations += 1  # it stays, though the last flow that it has may give way
-        if replaces or (mapping is not None and mapping.flows):
-            self._make_way(flow)
-        if mapping is not None:
-            mapping.expectations -= 1
-        flow.mapping = mapping
-        flow.server_mapping = decision.server_mapping
-        flow.origin = decision.origin
-        if not self.table.add(flow):
-            flow.let_go()
-            if mapping:
-                self.table.drop_unused(mapping)
-            return Reason.NO_PORTS
-        self._ids += 1
-        if side is Side.OUTSIDE:
-            self.unconfirmed.add(flow)
-        if decision.expectation:
-            self._meet(decision.expectation, flow)
-        if decision.trigger:
-            self._set_off(decision.trigger.name, client, server, decision)
-        self.set_timer(flow)
-        inside, public, remote = self.faces(flow)
-        master = flow.master.id if flow.master else None
-        self.emit(
-            events.FlowOpened(
-                self.now, flow.id, protocol, side, inside, public, remote, str(flow.origin), master
-            )
-        )
-        self.shortage.opened(flow, self.now)
-        if not decision.expectation:
-            self.bind(flow)
-        return flow
-
-    def _give_way(self, host: Address) -> bool:
-        """Forget the oldest flow of a host that a stranger has opened and not confirmed, if there is one."""
-        oldest = self.unconfirmed.oldest(host, self.sync_counters)
-        if oldest is not None:
-            self.end(oldest, Reason.REPLACED)
-        return oldest is not None
-
-    def _make_way(self, flow: Flow) -> None:
-        """A client may use its port again for another public port that leads to the same server; the
-        connection that it has ended by the first one would be in the way. One of another client, which
-        has the same public port, is in the way until both ends have acknowledged its end."""
-        before = self.table.find(flow.reply.side, flow.protocol, flow.reply.match)
-        if before is None or before is not before.flow.reply:
-            return
-        own = before.flow.state in OVER and before.flow.client.real == flow.client.real
-        if own or before.flow.is_over:
-            self.end(before.flow, Reason.REPLACED)
-
-    @staticmethod
-    def faces(flow: Flow) -> tuple[Endpoint, Endpoint, Endpoint]:
-        """`(inside, public, remote)` endpoints, whoever opened it."""
-        client, server = flow.client, flow.server
-        if flow.opened_by is Side.INSIDE:
-            return client.real, client.translated, server.translated
-        return server.real, server.translated, client.real
-
-    def _set_off(self, name: str, client: End, server: End, decision: Decision) -> None:
-        trigger = decision.trigger
-        assert trigger is not None
-        host = client.real.address if decision.side is Side.OUTSIDE else server.real.address
-        opening = self.admission.openings.get(name)
-        if opening is None:
-            opening = self.admission.openings[name] = Opening(trigger, host, 0)
-        if opening.host == host:
-            opening.until = self.now + trigger.life
-            self.timers.set(opening, opening.until)
 
     def set_timer(self, flow: Flow) -> None:
         timeouts = self.policy.timeouts
@@ -311,16 +170,16 @@ class FlowManager:
             except Exception as error:
                 self.packet_failed(Side.INSIDE, b"", error)
 
-    def _is_due(self, thing: Flow | Expectation | Opening | Datagram | Attachment) -> None:
+    def _is_due(self, thing: Flow | Expectation | ActiveTrigger | Datagram | Attachment) -> None:
         if isinstance(thing, Flow):
             self._flow_is_due(thing)
         elif isinstance(thing, Expectation):
             self.end_expectation(thing, Reason.IDLE)
         elif isinstance(thing, Attachment):
             self._expire(thing)
-        elif isinstance(thing, Opening):
-            if self.admission.openings.get(thing.trigger.name) is thing:
-                del self.admission.openings[thing.trigger.name]
+        elif isinstance(thing, ActiveTrigger):
+            if self.admission.active_triggers.get(thing.trigger.name) is thing:
+                del self.admission.active_triggers[thing.trigger.name]
         elif self.reassembly.forget(thing):
             self.counts[Reason.FRAGMENT_TIMEOUT] += 1
 
@@ -480,7 +339,7 @@ class FlowManager:
         """Drop expectations whose announcement was not forwarded, and free their ports."""
         for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
             if mapping is not None:
-                self.table.drop_unused(mapping)
+                self.table.mappings.drop_unused(mapping)
 
     def forget(self, flow: Flow) -> None:
         """What it has announced is void."""
@@ -523,9 +382,9 @@ class FlowManager:
             )
         for mapping in held:
             mapping.expectations -= 1
-            self.table.drop_unused(mapping)
+            self.table.mappings.drop_unused(mapping)
 
-    def _meet(self, expectation: Expectation, flow: Flow) -> None:
+    def meet(self, expectation: Expectation, flow: Flow) -> None:
         """The promised flow has come: once, and linked."""
         master = expectation.flow
         flow.master = master
@@ -573,51 +432,20 @@ class FlowManager:
 
     def emit(self, event: Event) -> None:
         """Something has happened."""
-        self._events.append(event)
+        self.events.add(event)
         if isinstance(event, PRESSING) or _is_linked(event):
             self.pressing = True
-        if len(self._events) > MOST_EVENTS:
-            self.lost_events += MOST_EVENTS // 2
-            del self._events[: MOST_EVENTS // 2]
 
     def packet_failed(self, side: Side, data: bytes, error: Exception) -> None:
         """Handling a packet raised. `data`: its first bytes."""
-        self._failures += 1
-        if self.now < self._failures_told + BETWEEN_FAILURES:
-            return
-        self._failures_told = self.now
-        failures, self._failures = self._failures, 0
-        self.emit(events.PacketFailed(self.now, side, data, in_one_line(error), failures))
+        self.events.add_failure(self.now, side, data, error)
 
     def drain(self) -> list[Event]:
         """What has happened since the last call."""
-        happened, self._events = self._events, []
         self.pressing = False
-        return happened
+        return self.events.drain()
 
 
 def _is_linked(event: Event) -> bool:
     """Whether a data flow was opened: the host's firewall is to know of it before its first packet comes."""
     return isinstance(event, events.FlowOpened) and event.master is not None
-
-
-def known_at(decision: Decision) -> Address | None:
-    """The public address by which the other end knows the host that meets an expectation: that of the
-    control flow, which need not be the one that the host's own flows get."""
-    expectation = decision.expectation
-    if expectation is None:
-        return None
-    me = expectation.flow.end(expectation.speaker.other)
-    return me.translated.address if me.is_masqueraded else None
-
-
-def in_one_line(error: Exception) -> str:
-    """What was raised, and in which line of which file."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    step = error.__traceback__
-    while step is not None and step.tb_next is not None:
-        step = step.tb_next
-    if step is None:
-        return text
-    file = step.tb_frame.f_code.co_filename.rsplit("/", 1)[-1]
-    return f"{text} ({file}:{step.tb_lineno})"

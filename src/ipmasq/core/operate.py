@@ -18,13 +18,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
     """Go on under `policy`; how many flows it no longer allows, which are closed."""
     manager.now = now
     before = manager.policy
-    manager.policy = manager.table.policy = manager.admission.policy = policy
-    limits = policy.limits
-    manager.reassembly.most = limits.fragmented_datagrams
-    manager.memory.total = limits.stream_memory
-    manager.memory.per_host = limits.stream_memory_per_host
-    manager.work.total, manager.work.per_host = limits.lines, limits.lines_per_host
-    manager.refusals.follow(policy)
+    manager.follow(policy)
     closed = 0
     for flow in list(manager.table.flows.values()):
         reason = _objection(manager, flow)
@@ -35,8 +29,8 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
         if expectation.mapping and expectation.mapping.public.address not in policy.public:
             manager.end_expectation(expectation, Reason.ADDRESS_GONE)
     if policy.mapping is not before.mapping or policy.public != before.public:
-        for mapping in manager.table.mappings():
-            manager.table.retire(mapping)
+        for mapping in manager.table.mappings:
+            manager.table.mappings.retire(mapping)
     _apply_helpers(manager, {use.name: use for use in policy.helpers}, now)
     if policy.timeouts != before.timeouts:
         for flow in manager.table.flows.values():
@@ -47,7 +41,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
 
 def _objection(manager: FlowManager, flow: Flow) -> Reason | None:
     policy = manager.policy
-    inside, public, remote = manager.faces(flow)
+    inside, public, remote = flow.faces
     if public.address not in policy.public:
         return Reason.ADDRESS_GONE
     if not is_inside(policy, inside.address):
@@ -96,8 +90,7 @@ def remove_forward(manager: FlowManager, name: str, now: float) -> None:
 
 
 def _set_forwards(manager: FlowManager, forwards: tuple[Forward, ...]) -> None:
-    policy = replace(manager.policy, forwards=forwards)
-    manager.policy = manager.table.policy = manager.admission.policy = policy
+    manager.active.policy = replace(manager.policy, forwards=forwards)
 
 
 def close(manager: FlowManager, number: int, now: float) -> bool:

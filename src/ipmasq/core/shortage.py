@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 
 from ipmasq.core import events
-from ipmasq.core.flow import Flow, Mapping
+from ipmasq.core.flow import Flow
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.reasons import Reason
 from ipmasq.core.table import Table
 from ipmasq.wire import ipv4
@@ -69,7 +70,10 @@ class Shortage:
         if pool.used in marks(pool.ports.size):
             self._near(now, "ports", None, pool.address, protocol, pool.used, pool.ports.size)
         host = mapping.inside.address
-        most, count = table.policy.limits.ports_per_host, table.ports.get((protocol, host), 0)
+        most, count = (
+            table.policy.limits.ports_per_host,
+            table.mappings.ports.get((protocol, host), 0),
+        )
         if count in marks(most):
             self._near(now, "ports_per_host", host, None, protocol, count, most)
 

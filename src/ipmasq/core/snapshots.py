@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ipmasq.core.flow import Flow, Mapping
+from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Attachment
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import shown
 from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 
 
 def flow(manager: FlowManager, flow: Flow) -> FlowView:
-    inside, public, remote = manager.faces(flow)
+    inside, public, remote = flow.faces
     outward = Speaker.CLIENT if flow.opened_by is Side.INSIDE else Speaker.SERVER
     out, back = flow.half(outward), flow.half(outward.other)
     attachment = flow.helper

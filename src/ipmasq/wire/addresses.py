@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
 Address: TypeAlias = bytes
@@ -35,6 +36,11 @@ class Network(NamedTuple):
 
     def __str__(self) -> str:
         return f"{to_text(self.address)}/{self.length}"
+
+
+def within(address: Address, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of these networks."""
+    return any(address in network for network in networks)
 
 
 def to_address(text: str) -> Address:

@@ -96,7 +96,7 @@ def test_a_namespace_that_is_not_a_labs_is_neither_used_nor_removed() -> None:
     NETNS.mkdir(exist_ok=True)
     path.touch()
     try:
-        with pytest.raises(LabError, match="is no lab's"):
+        with pytest.raises(LabError, match="belongs to no lab"):
             Lab.up(Layout(prefix=PREFIX))
         assert path.exists()
     finally:

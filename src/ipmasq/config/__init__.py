@@ -1,6 +1,6 @@
 """One TOML file -> a checked model -> the policy. Every mistake at once, with its line.
 
-loaded, here = load("gateway.toml"), read_surroundings()
+loaded, here = load("gateway.toml"), read_host_state()
 report = review(loaded, here)                 # what is wrong, or probably wrong, on this machine
 policy = compile(loaded, here)                # what the engine decides by; again when addresses change
 sides = resolve(loaded.config.gateway, here)  # interfaces for a plane

@@ -39,9 +39,9 @@ ip address add 192.0.2.1 peer 192.0.2.2/32 dev cfgveth
 ip address add 2001:db8::1/64 dev cfgveth
 """
 SHOW = """
-from ipmasq.config import read_surroundings
+from ipmasq.config import read_host_state
 from ipmasq.wire.addresses import to_text
-for name, found in sorted(read_surroundings().interfaces.items()):
+for name, found in sorted(read_host_state().interfaces.items()):
     print(name, *(f"{to_text(a.address)}/{a.length}" for a in found))
 """
 

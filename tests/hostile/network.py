@@ -124,6 +124,22 @@ class Network:
             with suppress(subprocess.CalledProcessError, AssertionError):
                 self.ip("gw1", "link del guest")
 
+    @contextmanager
+    def firewall(self, rules: str) -> Iterator[None]:
+        """The gateway's host has these rules (nft) meanwhile."""
+        self._nft("-f", "-", rules=rules)
+        try:
+            yield
+        finally:
+            self._nft("flush", "ruleset")
+
+    def _nft(self, *arguments: str, rules: str = "") -> None:
+        with self.at("gw1"):
+            done = subprocess.run(
+                ["nft", *arguments], input=rules, capture_output=True, text=True, check=False
+            )
+        assert done.returncode == 0, done.stderr
+
     # -- hosts
 
     @contextmanager

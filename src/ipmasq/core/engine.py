@@ -35,7 +35,7 @@ from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Whole
 from ipmasq.core.side import Side
-from ipmasq.core.stream import StreamFullError
+from ipmasq.core.stream import Stream, StreamFullError
 from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
@@ -50,9 +50,9 @@ from ipmasq.wire.packet import Packet
 _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
-_NOT_JUST_ACK = tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK
+_SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
 LINES_AT_ONCE = 128
-"""Lines of one segment that helpers look at, at most: about ten milliseconds, if all are costly."""
+"""Lines that helpers look at because of one segment, at most: about ten milliseconds, if all are costly."""
 
 _FAR = 0xFFFF0000_FFFF0000
 """Bits of the difference of two `Half.position`s that are 0 if both numbers went on by less than 64 KiB."""
@@ -117,7 +117,7 @@ class Engine:
                 return self._drop(Reason.MALFORMED)
             sequence, acknowledged, offset, flags = _TCP.unpack_from(data, 24)
             length = total - 20 - (offset >> 4 << 2)
-            if flags & _NOT_JUST_ACK != tcp.ACK or length < 0 or offset < 0x50:
+            if flags & _SYN_ACK_RST_FIN != tcp.ACK or length < 0 or offset < 0x50:
                 return None
             if self.manager.sync_counters is not None:
                 self.manager.sync_counters(half.flow.id)
@@ -252,7 +252,7 @@ class Engine:
             + bytes(packet.data[header.length : header.length + 4])
         )
         half = self.table.find(side, ipv4.TCP, key)
-        opens = segment.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
+        opens = segment.flags & _SYN_ACK_RST_FIN == tcp.SYN
         # Only its client can open it anew (RFC 9293, 3.6.1): anybody can write a SYN.
         anew = half is not None and half is half.flow.original and half.flow.is_over
         if half is not None and opens and anew:
@@ -290,7 +290,8 @@ class Engine:
         flow, life = half.flow, self.manager
         if not is_intact(packet, header):
             return
-        if not segment.flags & tcp.ACK:
+        flags = segment.flags & _SYN_ACK_RST_FIN
+        if flags == tcp.SYN:
             first = tcp.advance(segment.sequence, 1)
             old = (
                 flow.rewriter.began_at(first)
@@ -299,7 +300,7 @@ class Engine:
             )
             if half is flow.original and not old:
                 life.reopenings.note(flow.id, segment)
-        elif half is flow.reply:
+        elif half is flow.reply and flags == tcp.SYN | tcp.ACK:
             syn = life.reopenings.take(flow.id, segment.acknowledgment)
             if syn is not None:
                 life.reopen(flow)
@@ -330,7 +331,7 @@ class Engine:
         if not believed:
             sent = [rewriter.outline(speaker, segment)]
         else:
-            short = self._as_work_allows(flow, rewriter, segment, payload)
+            short = self._as_work_allows(flow, rewriter.streams[speaker], segment, payload)
             if short is None:
                 return Verdict(Reason.WORK_LIMIT)
             segment, payload = short
@@ -364,22 +365,24 @@ class Engine:
         return Verdict(Reason.HELD if believed and held else Reason.TRANSLATED, packets)
 
     def _as_work_allows(
-        self, flow: Flow, rewriter: TcpRewriter, segment: tcp.Segment, payload: bytes
+        self, flow: Flow, stream: Stream | None, segment: tcp.Segment, payload: bytes
     ) -> tuple[tcp.Segment, bytes] | None:
         """As many of a segment's lines as its host may have looked at now, as if the rest had been lost:
-        its speaker repeats it. None if there is none."""
-        lines = payload.count(b"\n")
-        if not lines or rewriter.listener is None:
+        its speaker repeats it. None if there is none. Those that come too early are looked at together with
+        what fills the gap, so they may be half as many as may be looked at together."""
+        if stream is None or stream.transparent is not None or not payload:
+            return segment, payload
+        lines, waiting = stream.count_lines(payload), stream.waiting_lines
+        if not lines and not waiting:
             return segment, payload
         most = min(self.manager.work.allowance(flow.payer, self.manager.now), LINES_AT_ONCE)
+        if stream.position(segment.sequence) > stream.received:
+            most //= 2
+        most -= waiting
         if lines <= most:
             return segment, payload
-        end = 0
-        for _ in range(most):
-            end = payload.index(b"\n", end) + 1
-        if not end:
-            return None
-        return segment._replace(flags=segment.flags & ~tcp.FIN), payload[:end]
+        end = stream.end_of_lines(payload, most)
+        return (segment._replace(flags=segment.flags & ~tcp.FIN), payload[:end]) if end else None
 
     # -- UDP and ICMP
 

@@ -78,14 +78,8 @@ def _refusal(
     table, from_inside = manager.table, decision.masquerade
     host = source.address if from_inside else decision.server.address
     reason = table.lacks_room(host)
-    if reason is Reason.TABLE_FULL and table.oldest_over():
-        reason = None  # that one would give way
-    if (
-        reason is not None
-        and not from_inside
-        and manager.unconfirmed.oldest(host, manager.sync_counters)
-    ):
-        reason = None  # that one would give way
+    if reason is not None and manager.giving_way(reason, host):
+        reason = None
     if reason is None and from_inside and manager.policy.public:
         server = decision.side, decision.server
         reason = table.mappings.lacks_port(

@@ -85,6 +85,17 @@ class FlowManager:
 
     # -- the life of a flow
 
+    def giving_way(self, lacking: Reason, host: Address) -> Flow | None:
+        """Which flow makes room for one more of a host, whoever opens that, if one does: of those that strangers have
+        opened and not confirmed, the oldest of this host, or in a full table of the host that has most of them."""
+        if lacking is not Reason.TABLE_FULL:
+            return self.unconfirmed.oldest(host, self.sync_counters)
+        return (
+            self.table.oldest_over()
+            or self.unconfirmed.oldest(host, self.sync_counters)
+            or self.unconfirmed.oldest_of_most(self.sync_counters)
+        )
+
     def set_timer(self, flow: Flow) -> None:
         timeouts = self.policy.timeouts
         deadline = flow.deadline(timeouts)

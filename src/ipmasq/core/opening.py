@@ -146,10 +146,10 @@ def _make_room(manager: FlowManager, first: First, decision: Decision) -> Reason
     inside = first.side is Side.INSIDE
     host = first.source.address if inside else decision.server.address
     while (lacking := manager.table.lacks_room(host)) is not None:
-        if lacking is Reason.TABLE_FULL and (over := manager.table.oldest_over()):
-            manager.end(over, Reason.REPLACED)
-        elif inside or not _give_way(manager, host):
+        giving_way = manager.giving_way(lacking, host)
+        if giving_way is None:
             return _refused(manager, lacking, host, first.protocol)
+        manager.end(giving_way, Reason.REPLACED)
     return None
 
 
@@ -173,14 +173,6 @@ def _masquerade(manager: FlowManager, first: First, decision: Decision) -> Flow 
 def _refused(manager: FlowManager, reason: Reason, host: Address, protocol: int) -> Reason:
     manager.shortage.refused(reason, host, protocol, manager.now)
     return reason
-
-
-def _give_way(manager: FlowManager, host: Address) -> bool:
-    """Forget the oldest flow of a host that a stranger has opened and not confirmed, if there is one."""
-    oldest = manager.unconfirmed.oldest(host, manager.sync_counters)
-    if oldest is not None:
-        manager.end(oldest, Reason.REPLACED)
-    return oldest is not None
 
 
 def _make_way(manager: FlowManager, flow: Flow) -> None:

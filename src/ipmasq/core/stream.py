@@ -76,11 +76,17 @@ class Stream:
     """Positions are unbounded; sequence numbers (`sequence`, `position`) are modulo 2**32."""
 
     def __init__(
-        self, first: int, limit: int, account: Account | None = None, unseen: int = 0
+        self,
+        first: int,
+        limit: int,
+        account: Account | None = None,
+        unseen: int = 0,
+        terminator: bytes = b"\n",
     ) -> None:
         """`first`: the sequence number of the first byte. `limit`: how many bytes may be kept, which
-        `account` pays for. `unseen`: so many bytes went by before anybody looked."""
+        `account` pays for. `unseen`: so many bytes went by before anybody looked. `terminator`: of a line."""
         self.first = first
+        self.terminator = terminator
         self.limit = limit
         self.received = self.ready = self.unseen = unseen
         self.acknowledged = 0
@@ -100,6 +106,8 @@ class Stream:
         self._edits: list[Edit] = []
         self._waiting: dict[int, bytes] = {}
         self._waiting_bytes = 0
+        self.waiting_lines = 0
+        """Lines that end in segments that wait for a gap to fill."""
 
     # -- positions and sequence numbers
 
@@ -233,8 +241,24 @@ class Stream:
         full = self._waiting_bytes + len(data) > self.limit or len(self._waiting) >= MOST_WAITING
         if far or full or not self._account.has_room(len(data)):
             raise StreamFullError
-        self._waiting_bytes += len(data) - len(self._waiting.get(position, b""))
+        self._count_waiting(self._waiting.pop(position, b""), -1)
+        self._count_waiting(data, 1)
         self._waiting[position] = data
+
+    def _count_waiting(self, data: bytes, sign: int) -> None:
+        self._waiting_bytes += sign * len(data)
+        self.waiting_lines += sign * self.count_lines(data)
+
+    def count_lines(self, data: bytes) -> int:
+        """How many lines may end in these bytes: a terminator may have begun before them."""
+        return data.count(self.terminator[-1:])
+
+    def end_of_lines(self, data: bytes, count: int) -> int:
+        """Where so many of these lines end; 0 of none."""
+        end = 0
+        for _ in range(count):
+            end = data.index(self.terminator[-1:], end) + 1
+        return end
 
     def early(self) -> list[tuple[int, int]]:
         """Ranges of original positions, in order, that have come before what precedes them."""
@@ -251,7 +275,7 @@ class Stream:
             if position > self.received:
                 break
             data = self._waiting.pop(position)
-            self._waiting_bytes -= len(data)
+            self._count_waiting(data, -1)
             if position + len(data) > self.received:
                 return data[self.received - position :]
         return b""
@@ -288,7 +312,7 @@ class Stream:
         self.decide(len(self.undecided))
         self.transparent = self.ready
         self._waiting.clear()
-        self._waiting_bytes = 0
+        self._waiting_bytes = self.waiting_lines = 0
         self._pay()
 
     def pass_by(self, position: int) -> None:
@@ -299,11 +323,11 @@ class Stream:
             self.ready = self.edited(position)
             self.received = position
 
-    def retain(self) -> None:
+    def retain(self, terminator: bytes) -> None:
         """Begin to look again, at what comes from now on: the opposite of `release`. Only when
         everything was acknowledged, so that nothing unkept can be asked for again."""
         assert self.acknowledged == self.ready
-        self.transparent = None
+        self.transparent, self.terminator = None, terminator
         self._kept.clear()
         self._kept_from = self.ready
         self._pay()
@@ -349,6 +373,7 @@ class Stream:
         assert self.acked_early <= self.received
         assert self._account.kept == len(self.undecided) + len(self._kept) + self._waiting_bytes
         assert self._waiting_bytes == sum(map(len, self._waiting.values())) <= self.limit
+        assert self.waiting_lines == sum(map(self.count_lines, self._waiting.values()))
         last = Edit(-1, -1, -1, -1)
         for edit in self._edits:
             assert last.end <= edit.start < edit.end

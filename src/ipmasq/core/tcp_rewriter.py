@@ -152,7 +152,7 @@ class TcpRewriter:
         stream = self.streams[speaker]
         if stream is None:
             return [self.outline(speaker, segment)]
-        self._is_open |= speaker is Speaker.CLIENT
+        self._is_open |= speaker is Speaker.CLIENT and self._has_heard(segment)
         if not self._is_open:
             payload, segment = b"", segment._replace(flags=segment.flags & ~FIN)
         position = stream.position(segment.sequence)
@@ -202,6 +202,15 @@ class TcpRewriter:
         stream = self.streams[Speaker.CLIENT]
         return stream is not None and stream.first == first
 
+    def _has_heard(self, segment: Segment) -> bool:
+        """Whether a client's segment acknowledges what the server has said, as only who has received that can:
+        else anybody could have kept, in a client's name, what that client pays for."""
+        stream = self.streams[Speaker.SERVER]
+        if stream is None:
+            return False
+        edited = stream.edited_position(segment.acknowledgment)
+        return 0 <= edited <= stream.ready + MOST_SKIPPED
+
     def ended(self, speaker: Speaker) -> bool:
         """Whether `speaker` has said all, and all of it has arrived."""
         stream = self.streams[speaker]
@@ -234,7 +243,7 @@ class TcpRewriter:
         before = self.streams[speaker]
         if before is not None:
             before.close()
-        stream = Stream(first, self._limit, self._account(), unseen)
+        stream = Stream(first, self._limit, self._account(), unseen, self._terminator)
         self.streams[speaker] = stream
         self._readers[speaker] = LineReader(self._terminator, self._longest, unseen, at_start)
         self._is_open |= not at_start
@@ -627,6 +636,6 @@ class TcpRewriter:
         self._terminator, self._longest = terminator, longest
         for index, stream in enumerate(self.streams):
             if stream is not None and stream.transparent is not None:
-                stream.retain()
+                stream.retain(terminator)
                 self._readers[index] = LineReader(terminator, longest, stream.received, False)
         return True

@@ -1,4 +1,4 @@
-"""Every request and its answer, over a real socket."""
+"""Requests that change something, over a real socket."""
 
 from __future__ import annotations
 

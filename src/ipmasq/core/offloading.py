@@ -123,3 +123,52 @@ def report(flow: Flow, counters: Counters) -> None:
             flow.last_seen = max(flow.last_seen, traffic.seen)
             if flow.protocol == ipv4.TCP:
                 half.position = traffic.position
+
+
+class Offloading:
+    """The engine's end of a fast path: whom to ask, and the commands that no verdict has carried yet."""
+
+    def __init__(self) -> None:
+        self.source: CounterSource | None = None
+        """None: there is no fast path."""
+        self.commands: list[Command] = []
+
+    def take(self) -> list[Command]:
+        taken = self.commands.copy()
+        self.commands.clear()
+        return taken
+
+    def command(self, flow: Flow) -> None:
+        """The flow is new, or offloadable, or no longer so."""
+        if self.source is not None:
+            self.commands.append(command(flow))
+
+    def withdraw(self, flow: Flow) -> None:
+        """The flow has ended."""
+        if self.source is not None:
+            self.commands.append(Withdraw(flow.id))
+
+    def relate(self, flow: Flow, master: Flow) -> None:
+        """A data flow was opened."""
+        if flow.opened_by is Side.OUTSIDE:
+            ends, of_master = _seen_inside(flow), _seen_inside(master)
+            self.commands.append(Relate(flow.protocol, *ends, master.protocol, *of_master))
+
+    def sync(self, flow: Flow) -> bool:
+        """Take over what was forwarded of a flow elsewhere; whether it is offloaded. To be called before anything is
+        judged by what was seen of it."""
+        counters = self.source(flow.id) if self.source is not None else None
+        if counters is not None:
+            report(flow, counters)
+        return counters is not None
+
+    def moved(self, half: Half, before: int) -> None:
+        """A packet of an offloaded flow was handled by the engine; `before`: the position of its speaker until then."""
+        if half.position != before and half.flow.offloadable:
+            self.commands.append(Move(half.flow.id, half.speaker, before, half.position))
+
+
+def _seen_inside(flow: Flow) -> tuple[Endpoint, Endpoint]:
+    """The endpoint that opened the flow, and the other one, as the inside host sees them."""
+    inside, _, remote = flow.faces
+    return (inside, remote) if flow.opened_by is Side.INSIDE else (remote, inside)

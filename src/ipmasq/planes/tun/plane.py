@@ -133,7 +133,12 @@ class TunPlane:
 
     def close(self) -> None:
         """Raises PlaneError if something could not be undone."""
-        self._end_fast_path()
+        try:
+            self._end_fast_path()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
         try:

@@ -65,7 +65,7 @@ class Drive:
     def watch(self) -> None:
         """Take packets; also after the plane has changed its descriptors."""
         for descriptor in self.plane.descriptors():
-            self.loop.watch(descriptor, partial(self._pump, descriptor), self.handled)
+            self.loop.watch(descriptor, partial(self._receive, descriptor), self.handled)
 
     def unwatch(self) -> None:
         """Let packets wait, before the plane changes its descriptors."""
@@ -130,7 +130,7 @@ class Drive:
             except Exception as error:  # the others must hear of it all the same
                 self.loop.troubles.tell(error, self.loop.clock())
 
-    def _pump(self, descriptor: int) -> None:
+    def _receive(self, descriptor: int) -> None:
         plane, engine, now = self.plane, self.engine, self.loop.clock()
         for _ in range(BATCH):
             came = plane.receive(descriptor)

@@ -1,6 +1,6 @@
 """Everything that can happen to an engine, chosen one thing at a time, and the laws that hold after each.
 
-`choose(n)` gives an integer of 0..n-1: Hypothesis draws it (`test_engine_random`), a fuzzer's bytes give it
+`choose(n)` gives an integer of 0..n-1: Hypothesis draws it (`test_engine`), a fuzzer's bytes give it
 (`fuzz/fuzz_engine.py`).
 """
 

@@ -109,6 +109,8 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     steps += _own_time(manager, flow.protocol, flow.server.real)
     steps.append("settled" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
+    if flow.remote_real != remote:
+        verdict += f", which is {flow.remote_real}"
     return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow))
 
 

@@ -264,6 +264,12 @@ class Flow:
         return server.real, server.translated, client.real
 
     @property
+    def remote_real(self) -> Endpoint:
+        """The remote end as it sees itself; another endpoint than `faces` shows only if it is masqueraded,
+        too: in a hairpin flow, whose remote end is inside."""
+        return self.server.real if self.opened_by is Side.INSIDE else self.client.real
+
+    @property
     def host(self) -> Address:
         """The inside host that it is counted for: the one that opened it, else the published one."""
         rewrite = (self.reply if self.opened_by is Side.INSIDE else self.original).rewrite

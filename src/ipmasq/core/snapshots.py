@@ -28,6 +28,7 @@ def flow(manager: FlowManager, flow: Flow) -> FlowView:
         inside=inside,
         public=public,
         remote=remote,
+        remote_real=flow.remote_real,
         state=state(flow),
         origin=str(flow.origin),
         helper=helper,

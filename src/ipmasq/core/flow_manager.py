@@ -6,6 +6,7 @@ Everything that has a deadline or is told to listeners goes through here. `Engin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from ipmasq.core import events
@@ -312,7 +313,7 @@ class FlowManager:
             self.shortage.mapped(made.mapping, self.now)
         return made
 
-    def withdraw(self, expectations: list[Expectation]) -> None:
+    def withdraw(self, expectations: Sequence[Expectation]) -> None:
         """Drop expectations whose announcement was not forwarded, and free their ports."""
         for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
             if mapping is not None:
@@ -331,7 +332,7 @@ class FlowManager:
         for expectation in self.expectations.of(flow):
             self.end_expectation(expectation, Reason.MASTER_GONE)
 
-    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
+    def confirm(self, expectations: Sequence[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""
         use = attachment.registered.use
         # Held by all of them until the last is in: one may take the place of another.

@@ -524,7 +524,7 @@ def test_a_flood_of_forged_syns_leaves_the_published_host_its_own_flows():
     own.say(SERVER, b"still here")
     assert own.heard(CLIENT) == b"still here"
     asked = world.engine.explain(UDP, Endpoint(IN1, 9), Endpoint(OUT1, 53), Side.INSIDE, world.now)
-    assert "has all of its" not in asked.verdict
+    assert "has reached its limit" not in asked.verdict
     for n in range(100):
         data = packets.udp(IN1, 6000 + n, OUT1, 53)
         world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)

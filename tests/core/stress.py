@@ -538,7 +538,7 @@ class Stress:
         if at < 20 or len(data) < at + 4 or data[9] != TCP:
             return False
         half = self.engine.table.find(side, TCP, data[12:20] + data[at : at + 4])
-        return half is not None and half.flow.rewriter is not None
+        return half is not None and half.flow.inspector is not None
 
     @staticmethod
     def _is_well_formed(out: bytes, intact: bool) -> None:

@@ -35,7 +35,7 @@ def test_the_rule_that_would_decide_is_named_and_those_before_it():
     assert "rule 2" in answer.verdict
     assert "203.0.113.1 and a port of 61000-65095" in answer.verdict
     dropped = told(world, UDP, (IN1, 5000), (OUT1, 80), Side.INSIDE)
-    assert dropped.verdict == "a rule, or the default action, says drop"
+    assert dropped.verdict == "a rule, or the default action, drops it"
 
 
 def test_a_live_flow_is_found_from_either_side():

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.engine import LINES_AT_ONCE
+from ipmasq.core.direction import HOLD, MOST_REPEATS, REPEAT_AFTER
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
-from ipmasq.core.tcp_rewriter import HOLD, MOST_REPEATS, REPEAT_AFTER
+from ipmasq.core.tcp_inspector import LINES_AT_ONCE
 from ipmasq.core.timers import SOON
 from ipmasq.helpers.ftp import Ftp
 from tests.core.conversation import (
@@ -350,7 +350,7 @@ def test_however_many_lines_come_too_early_one_segment_has_few_of_them_looked_at
     talk.server(b"220 ready\r\n")
     for number in range(8000 // size):
         talk.client(b"A\n" * size, at=1 + 2 * size * number)
-    assert talk.flow.rewriter is not None
+    assert talk.flow.inspector is not None
     assert inspected(talk) == 1
     talk.client(b"A", at=0)
     assert 10 < inspected(talk) <= LINES_AT_ONCE

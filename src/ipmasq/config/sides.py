@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ipmasq.config.host_state import HostState
 from ipmasq.config.model import GatewayTable
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.values import addresses_of
 from ipmasq.wire.addresses import Address, Network, within
 

@@ -6,7 +6,7 @@ from ipmasq.core import snapshots
 from ipmasq.core.admission import Decision
 from ipmasq.core.flow import End, Flow
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.helping import Attachment, verdicts
+from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
 from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
@@ -119,13 +119,12 @@ def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]
         reason = "a flow that was promised, or of this protocol, is not watched"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     found = tuple(verdicts(manager.registered, flow.protocol, flow.client, flow.server))
-    attachment = flow.helper
-    watching = isinstance(attachment, Attachment) and attachment.watching
-    if watching:
+    inspector = flow.inspector
+    if inspector is not None and inspector.is_inspecting:
         return found
     reason = (
         "it looked, but has stopped"
-        if flow.helper
+        if inspector is not None
         else "it was not loaded when the flow was opened"
     )
     return tuple(HelperVerdict(v.helper, False, reason) if v.bound else v for v in found)

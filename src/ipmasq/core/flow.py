@@ -15,13 +15,13 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ipmasq.core.helper import Speaker
+from ipmasq.core.inspector import Inspector
 from ipmasq.core.keys import destination_of, pack, source_address, source_of
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import UNKNOWN
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED
 from ipmasq.core.side import Side
-from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
@@ -65,10 +65,12 @@ class Half:
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: a believable segment ends at `end` and acknowledges `acknowledged`. The place moves to the
         farthest of each that was seen: what comes late, or is repeated, does not take it back."""
-        position = self.position
-        self.position = _farther(position >> 32, end) << 32 | _farther(
-            position & 0xFFFFFFFF, acknowledged
-        )
+        position, ahead = self.position, end << 32 | acknowledged
+        if (ahead - position) & FAR:
+            ahead = _farther(position >> 32, end) << 32 | _farther(
+                position & 0xFFFFFFFF, acknowledged
+            )
+        self.position = ahead
 
     @property
     def end(self) -> int:
@@ -130,6 +132,10 @@ LATE = 1 << 16
 farther behind does: else one forged segment far ahead would hold a connection's place for ever."""
 
 
+FAR = 0xFFFF0000_FFFF0000
+"""Bits of the difference of two `Half.position`s that are 0 if both numbers went on by less than 64 KiB."""
+
+
 def _farther(known: int, number: int) -> int:
     return known if (known - number) & 0xFFFFFFFF <= LATE else number
 
@@ -152,8 +158,8 @@ def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
 class Flow:
     __slots__ = (
         "due",
-        "helper",
         "id",
+        "inspector",
         "kind",
         "last_seen",
         "links",
@@ -164,7 +170,6 @@ class Flow:
         "origin",
         "original",
         "reply",
-        "rewriter",
         "server_mapping",
         "state",
     )
@@ -202,8 +207,8 @@ class Flow:
         self.server_mapping: Mapping | None = None
         """The mapping by which the server is reached, if the server is masqueraded by one."""
         self.origin = UNKNOWN
-        self.helper: object | None = None
-        self.rewriter: TcpRewriter | None = None
+        self.inspector: Inspector | None = None
+        """Who looks into its packets. None: nobody does, and nothing that was rewritten need be remembered."""
         self.master: Flow | None = None
         """The control flow that it is linked to."""
         self.links = 0

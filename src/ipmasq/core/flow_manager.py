@@ -6,36 +6,37 @@ Everything that has a deadline or is told to listeners goes through here. `Engin
 
 from __future__ import annotations
 
-from functools import partial
 from math import inf
 
 from ipmasq.core import events
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
-from ipmasq.core.budget import Account, Memory, Rate
+from ipmasq.core.announcements import Announcements
+from ipmasq.core.budget import Memory, Rate
 from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Flow
 from ipmasq.core.helper import Speaker
-from ipmasq.core.helping import Attachment, Binding, Registered, binding
+from ipmasq.core.helping import Binding, binding
+from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import CounterSource
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembly
 from ipmasq.core.refusals import Refusals
+from ipmasq.core.registered import Registered
 from ipmasq.core.reopening import Reopenings
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
-from ipmasq.core.tcp_rewriter import TcpRewriter
+from ipmasq.core.tcp_inspector import TcpInspector, TooLateError
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import SOON, Timers
-from ipmasq.core.translate import compose
 from ipmasq.core.unconfirmed import Unconfirmed
-from ipmasq.wire import ipv4, tcp
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
 
 PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClosed
@@ -52,21 +53,22 @@ class FlowManager:
         self.admission = Admission(self.active, self.table, self.expectations)
         self.registered = {use.name: Registered(use) for use in policy.helpers}
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
-        self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Attachment] = Timers()
+        self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Inspector] = Timers()
         limits = policy.limits
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
         self.refusals = Refusals(policy, chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
-        self.awaiting_attach: set[int] = set()
-        """Flows that a helper waits for a quiet moment to begin to watch."""
         self.sync_counters: CounterSource | None = None
         """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
         self.pressing = False
         self.events = EventQueue()
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
+        self.announcements = Announcements(
+            self.table, self.expectations, self.timers, self.shortage, self.emit, lambda: self.now
+        )
         self.opened = 0
         """Flows that were opened so far; the number of the latest one."""
 
@@ -109,7 +111,7 @@ class FlowManager:
     def judge_offloadable(self, flow: Flow) -> None:
         """Whether its ordinary packets need no more thought, and say so if that has changed."""
         if flow.protocol == ipv4.TCP:
-            offloadable = flow.state is State.ESTABLISHED and flow.rewriter is None
+            offloadable = flow.state is State.ESTABLISHED and flow.inspector is None
         else:
             offloadable = bool(flow.original.packets and flow.reply.packets)
         if offloadable is not flow.offloadable:
@@ -131,14 +133,9 @@ class FlowManager:
 
     def _forget_helper(self, flow: Flow, reason: Reason) -> None:
         self.release(flow, reason)
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.MASTER_GONE)
-        if isinstance(flow.helper, Attachment):
-            self.timers.cancel(flow.helper)
-        if flow.rewriter is not None:
-            flow.rewriter.close()
-        # Like the table, break cycles: nobody need look for them.
-        flow.helper = flow.rewriter = None
+        self.announcements.end_all(flow, Reason.MASTER_GONE)
+        if flow.inspector is not None:
+            self._drop_inspector(flow, flow.inspector)
 
     def end(self, flow: Flow, reason: Reason) -> None:
         """Forget a flow."""
@@ -181,18 +178,19 @@ class FlowManager:
             except Exception as error:
                 self.packet_failed(Side.INSIDE, b"", error)
 
-    def _is_due(self, thing: Flow | Expectation | ActiveTrigger | Datagram | Attachment) -> None:
+    def _is_due(self, thing: Flow | Expectation | ActiveTrigger | Datagram | Inspector) -> None:
         if isinstance(thing, Flow):
             self._flow_is_due(thing)
         elif isinstance(thing, Expectation):
-            self.end_expectation(thing, Reason.IDLE)
-        elif isinstance(thing, Attachment):
-            self._expire(thing)
+            self.announcements.end(thing, Reason.IDLE)
         elif isinstance(thing, ActiveTrigger):
             if self.admission.active_triggers.get(thing.trigger.name) is thing:
                 del self.admission.active_triggers[thing.trigger.name]
-        elif self.reassembly.forget(thing):
-            self.counts[Reason.FRAGMENT_TIMEOUT] += 1
+        elif isinstance(thing, Datagram):
+            if self.reassembly.forget(thing):
+                self.counts[Reason.FRAGMENT_TIMEOUT] += 1
+        else:
+            self._expire(thing)
 
     def _flow_is_due(self, flow: Flow) -> None:
         if self.sync_counters is not None:
@@ -207,11 +205,11 @@ class FlowManager:
         self.end(flow, ended.get(flow.state, Reason.IDLE))
 
     def _keep_alive(self, flow: Flow) -> None:
-        if isinstance(flow.helper, Attachment):
-            flow.helper.registered.kept_alive += 1
+        if flow.inspector is not None:
+            flow.inspector.registered.kept_alive += 1
         self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
-    # -- helpers and what they wish (the `Desk` of `helping`)
+    # -- helpers
 
     def bind(self, flow: Flow) -> None:
         """Give the flow its helper, if there is one for it. Only streams can be watched so far, and none
@@ -223,73 +221,51 @@ class FlowManager:
             self._attach(flow, found)
 
     def _attach(self, flow: Flow, found: Binding) -> None:
+        helper = found.helper
         try:
-            attachment = Attachment(self, flow, found.helper)
+            inspector = self._inspector(flow, helper)
+        except TooLateError:
+            return
         except Exception as error:
-            found.helper.failed += 1
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            name = found.helper.use.name
-            self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
+            helper.failed += 1
+            self._report_failure(flow, helper, error)
             return
-        if flow.rewriter is None:
-            flow.rewriter = TcpRewriter(
-                attachment,
-                attachment.terminator,
-                attachment.longest,
-                self.policy.limits.stream_bytes,
-                partial(Account, self.memory, flow.payer),
-            )
-            self._join(flow, flow.rewriter)
-        elif not flow.rewriter.retain(attachment, attachment.terminator, attachment.longest):
-            self.awaiting_attach.add(
-                flow.id
-            )  # bytes are in flight: tried again with the next segment
-            return
-        self.awaiting_attach.discard(flow.id)
-        if isinstance(flow.helper, Attachment):
-            self.timers.cancel(flow.helper)
-        flow.helper = attachment
-        self.wait_for(attachment)
-        found.helper.bound += 1
-        found.helper.watching += 1
-        self.emit(
-            events.HelperBound(self.now, flow.id, found.helper.use.name, found.port, found.by)
-        )
+        if inspector is None:
+            return  # tried again with the next segment, if that may help
+        flow.inspector = inspector
+        self.wait_for(inspector)
+        helper.bound += 1
+        helper.watching += 1
+        self.emit(events.HelperBound(self.now, flow.id, helper.use.name, found.port, found.by))
         self.judge_offloadable(flow)
 
-    def _join(self, flow: Flow, rewriter: TcpRewriter) -> None:
-        """Begin where the connection is. What is under way passes unseen: the listener has not
-        acknowledged it, but it left before anybody looked."""
-        if not flow.original.packets:
-            return  # its SYN is being handled
-        if flow.state is State.INIT:
-            rewriter.start(Speaker.CLIENT, flow.original.end, at_start=True)
-            return
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
-        for half in (flow.original, flow.reply):
-            first = half.twin.acknowledged
-            unseen = max(0, tcp.distance(first, half.end))
-            rewriter.start(half.speaker, first, at_start=False, unseen=unseen)
+    def _inspector(self, flow: Flow, helper: Registered) -> Inspector | None:
+        """The flow's inspector, a new one or the one that it has, with this helper at work; None if that cannot be now.
+        Raises TooLateError, or whatever the helper raises when it is made."""
+        if flow.inspector is not None:
+            return flow.inspector if flow.inspector.attach(helper) else None
+        if self.sync_counters is not None and flow.original.packets:
+            self.sync_counters(flow.id)  # what is under way now passes unseen
+        return TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
 
-    def wait_for(self, attachment: Attachment) -> None:
-        """Set the timer for what its watch is to send of its own accord."""
-        rewriter = attachment.flow.rewriter
-        deadline = rewriter.deadline if rewriter is not None else inf
+    def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        name = helper.use.name
+        self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
+
+    def wait_for(self, inspector: Inspector) -> None:
+        """Set the timer for what it is to send of its own accord."""
+        deadline = inspector.deadline
         if deadline < inf:
-            self.timers.set(attachment, max(deadline, self.now), SOON)
+            self.timers.set(inspector, max(deadline, self.now), SOON)
 
-    def _expire(self, attachment: Attachment) -> None:
+    def _expire(self, inspector: Inspector) -> None:
         """What is withheld leaves, and what was acknowledged early is repeated."""
-        flow = attachment.flow
-        if flow.helper is not attachment or flow.rewriter is None:
+        flow = self.table.flows.get(inspector.flow_id)
+        if flow is None or flow.inspector is not inspector:
             return
-        if not attachment.blocked:
-            for sent in flow.rewriter.expire(self.now):
-                half = flow.half(sent.speaker)
-                packet = compose(half, tcp.write(sent.segment, sent.payload))
-                self._outgoing.append((packet, half.side))
-            self.wait_for(attachment)
+        self._outgoing += inspector.expire(self.now)
+        self.wait_for(inspector)
 
     def take_outgoing(self) -> list[tuple[Packet, Side]]:
         """What is to be sent of the gateway's own accord; see `Engine.outgoing`."""
@@ -298,130 +274,47 @@ class FlowManager:
 
     def release(self, flow: Flow, reason: Reason) -> None:
         """The helper looks at the flow no longer; what it has changed stays changed."""
-        self.awaiting_attach.discard(flow.id)
-        attachment = flow.helper
-        if not isinstance(attachment, Attachment) or not attachment.watching:
+        inspector = flow.inspector
+        if inspector is None:
             return
-        attachment.watching = False
-        attachment.registered.watching -= 1
-        if flow.rewriter is not None:
-            flow.rewriter.release()
-            self.wait_for(attachment)
-        name = attachment.registered.use.name
+        inspector.is_awaited = False
+        if not inspector.is_inspecting:
+            return
+        inspector.registered.watching -= 1
+        inspector.release()
+        self.wait_for(inspector)
+        name = inspector.registered.use.name
         self.emit(events.HelperReleased(self.now, flow.id, name, reason))
 
-    def leave(self, flow: Flow, rewriter: TcpRewriter) -> None:
-        """Nobody listens any more. A connection that was never shifted needs no watch either."""
-        awaiting_attach = flow.id in self.awaiting_attach
+    def leave(self, flow: Flow, inspector: Inspector) -> None:
+        """No helper looks any more. A connection that was never shifted needs no inspector either."""
+        awaited = inspector.is_awaited
         self.release(flow, Reason.HELPER_STOPPED)
-        if awaiting_attach:
+        if awaited:
             self.bind(flow)
-        elif rewriter.is_plain:
-            if isinstance(flow.helper, Attachment):
-                self.timers.cancel(flow.helper)
-            rewriter.close()
-            flow.rewriter = None
-            flow.helper = None
+        elif inspector.is_plain:
+            self._drop_inspector(flow, inspector)
             self.judge_offloadable(flow)
 
-    def renew(self, attachment: Attachment) -> None:
+    def _drop_inspector(self, flow: Flow, inspector: Inspector) -> None:
+        self.timers.cancel(inspector)
+        inspector.close()
+        flow.inspector = None  # like the table, break cycles: nobody need look for them
+
+    def renew(self, flow: Flow, inspector: Inspector) -> None:
         """The helper has newer code."""
         try:
-            attachment.renew()
+            inspector.renew()
         except Exception as error:
-            self.release(attachment.flow, Reason.HELPER_UNLOADED)
-            name = attachment.registered.use.name
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.emit(
-                events.HelperFailed(self.now, attachment.flow.id, name, Speaker.CLIENT, b"", text)
-            )
-
-    def expect(
-        self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
-    ) -> Expectation:
-        """Hold what an announcement needs. Raises `Refusal`."""
-        use = attachment.registered.use
-        made = self.expectations.make(attachment.flow, use, speaker, announced, protocol, self.now)
-        if made.mapping is not None and not (made.mapping.flows or made.mapping.expectations):
-            self.shortage.mapped(made.mapping, self.now)
-        return made
-
-    def withdraw(self, expectations: list[Expectation]) -> None:
-        """Drop expectations whose announcement was not forwarded, and free their ports."""
-        for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
-            if mapping is not None:
-                self.table.mappings.drop_unused(mapping)
-
-    def forget(self, flow: Flow) -> None:
-        """What it has announced is void."""
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.WITHDRAWN)
+            self.release(flow, Reason.HELPER_UNLOADED)
+            self._report_failure(flow, inspector.registered, error)
 
     def finish(self, flow: Flow) -> None:
         """A connection is over, though late packets may come: its ports are free, and what it has announced
         is void."""
         self.table.finish(flow)
         self.reopenings.discard(flow.id)
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.MASTER_GONE)
-
-    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
-        """The announcement goes out: from now on the flow may come."""
-        use = attachment.registered.use
-        # Held by all of them until the last is in: one may take the place of another.
-        held = [new.mapping for new in expectations if new.mapping is not None]
-        for mapping in held:
-            mapping.expectations += 1
-        for new in expectations:
-            for old in self.expectations.replaced_by(new, use.expectations_per_flow):
-                self.end_expectation(old, Reason.REPLACED)
-            self.expectations.add(new)
-            self.timers.set(new, new.until)
-            attachment.registered.expected += 1
-            self.emit(
-                events.Expected(
-                    self.now,
-                    new.flow.id,
-                    new.helper,
-                    new.speaker,
-                    new.protocol,
-                    new.announced,
-                    new.public,
-                    new.peer,
-                    new.until,
-                )
-            )
-        for mapping in held:
-            mapping.expectations -= 1
-            self.table.mappings.drop_unused(mapping)
-
-    def meet(self, expectation: Expectation, flow: Flow) -> None:
-        """The promised flow has come: once, and linked."""
-        master = expectation.flow
-        flow.master = master
-        master.links += 1
-        if isinstance(master.helper, Attachment):
-            master.helper.registered.met += 1
-        self.end_expectation(expectation, Reason.MET, met_by=flow.id)
-
-    def end_expectation(
-        self,
-        expectation: Expectation,
-        reason: Reason,
-        met_by: int | None = None,
-    ) -> None:
-        self.timers.cancel(expectation)
-        self.expectations.remove(expectation)
-        self.emit(
-            events.ExpectationEnded(
-                self.now,
-                expectation.flow.id,
-                expectation.helper,
-                expectation.public,
-                reason,
-                met_by,
-            )
-        )
+        self.announcements.end_all(flow, Reason.MASTER_GONE)
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent."""
@@ -429,14 +322,11 @@ class FlowManager:
         self.expectations.check()
         kept: dict[Address, int] = {}
         for flow in self.table.flows.values():
-            assert not (flow.offloadable and flow.rewriter)
+            assert not (flow.offloadable and flow.inspector)
             assert flow.due is not None
             assert flow in flow.due.things
-            for stream in flow.rewriter.streams if flow.rewriter else ():
-                if stream is not None:
-                    stream.check()
-                    assert stream.account.host == flow.payer
-                    kept[flow.payer] = kept.get(flow.payer, 0) + stream.account.kept
+            if flow.inspector is not None:
+                kept[flow.payer] = kept.get(flow.payer, 0) + flow.inspector.check()
         self.memory.check(kept)
 
     # -- events

@@ -125,11 +125,11 @@ def sentence(reason: Reason, host: Address, protocol: int, most: int) -> str:
     """Why a flow is refused, with whose limit it is."""
     match reason:
         case Reason.TABLE_FULL:
-            return f"the table of flows is full ({most:,})"
+            return f"the flow table is full ({most:,})"
         case Reason.HOST_LIMIT:
-            return f"host {to_text(host)} has all of its {most:,} flows"
+            return f"host {to_text(host)} has reached its limit of {most:,} flows"
         case Reason.PORT_LIMIT:
-            return f"host {to_text(host)} has all of its {most:,} {name(protocol)} ports"
+            return f"host {to_text(host)} has reached its limit of {most:,} {name(protocol)} ports"
     return reason.sentence
 
 

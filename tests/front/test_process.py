@@ -134,7 +134,7 @@ def test_who_stops_reading_gets_no_traceback(gateway: Running, program: Start):
 def test_help_starts_without_what_only_some_commands_need():
     heavy = "'ipmasq.gateway', 'ipmasq.config', 'ipmasq.core', 'pydantic', 'scapy'"
     code = (
-        "import sys; from ipmasq.front.cli import app\n"
+        "import sys; from ipmasq.main.cli import app\n"
         f"print([name for name in ({heavy}) if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -28,7 +28,9 @@ class AlreadyForwardedError(ValueError):
 class Desk(Protocol):
     """What attachments need of the engine."""
 
-    now: float
+    @property
+    def now(self) -> float:
+        """Time of the packet at hand, on the engine's clock."""
 
     def emit(self, event: events.Event) -> None: ...
 

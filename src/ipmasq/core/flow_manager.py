@@ -6,13 +6,12 @@ Everything that has a deadline or is told to listeners goes through here. `Engin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf
 
 from ipmasq.core import events
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
-from ipmasq.core.attachment import Attachment
+from ipmasq.core.announcements import Announcements
 from ipmasq.core.budget import Memory, Rate
 from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
@@ -37,7 +36,7 @@ from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
 
 
@@ -62,6 +61,9 @@ class FlowManager:
         self.events = EventQueue()
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
+        self.announcements = Announcements(
+            self.table, self.expectations, self.timers, self.shortage, self.emit, lambda: self.now
+        )
         self.opened = 0
         """Flows that were opened so far; the number of the latest one."""
 
@@ -127,8 +129,7 @@ class FlowManager:
 
     def _forget_helper(self, flow: Flow, reason: Reason) -> None:
         self.release(flow, reason)
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.MASTER_GONE)
+        self.announcements.end_all(flow, Reason.MASTER_GONE)
         if flow.inspector is not None:
             self._drop_inspector(flow, flow.inspector)
 
@@ -177,7 +178,7 @@ class FlowManager:
         if isinstance(thing, Flow):
             self._flow_is_due(thing)
         elif isinstance(thing, Expectation):
-            self.end_expectation(thing, Reason.IDLE)
+            self.announcements.end(thing, Reason.IDLE)
         elif isinstance(thing, ActiveTrigger):
             if self.admission.active_triggers.get(thing.trigger.name) is thing:
                 del self.admission.active_triggers[thing.trigger.name]
@@ -203,7 +204,7 @@ class FlowManager:
             flow.inspector.registered.kept_alive += 1
         self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
-    # -- helpers and what they wish (the `Desk` of `helping`)
+    # -- helpers
 
     def bind(self, flow: Flow) -> None:
         """Give the flow its helper, if there is one for it. Only streams can be watched so far, and none
@@ -240,7 +241,7 @@ class FlowManager:
             return flow.inspector if flow.inspector.attach(helper) else None
         if flow.original.packets:
             self.offloading.sync(flow)  # what is under way now passes unseen
-        return TcpInspector(self, self, flow, helper, self.policy.limits.stream_bytes)
+        return TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
 
     def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -303,92 +304,12 @@ class FlowManager:
             self.release(flow, Reason.HELPER_UNLOADED)
             self._report_failure(flow, inspector.registered, error)
 
-    def expect(
-        self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
-    ) -> Expectation:
-        """Hold what an announcement needs. Raises `Refusal`."""
-        use = attachment.registered.use
-        made = self.expectations.make(attachment.flow, use, speaker, announced, protocol, self.now)
-        if made.mapping is not None and not (made.mapping.flows or made.mapping.expectations):
-            self.shortage.mapped(made.mapping, self.now)
-        return made
-
-    def withdraw(self, expectations: Sequence[Expectation]) -> None:
-        """Drop expectations whose announcement was not forwarded, and free their ports."""
-        for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
-            if mapping is not None:
-                self.table.mappings.drop_unused(mapping)
-
-    def forget(self, flow: Flow) -> None:
-        """What it has announced is void."""
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.WITHDRAWN)
-
     def finish(self, flow: Flow) -> None:
         """A connection is over, though late packets may come: its ports are free, and what it has announced
         is void."""
         self.table.finish(flow)
         self.reopenings.discard(flow.id)
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.MASTER_GONE)
-
-    def confirm(self, expectations: Sequence[Expectation], attachment: Attachment) -> None:
-        """The announcement goes out: from now on the flow may come."""
-        use = attachment.registered.use
-        # Held by all of them until the last is in: one may take the place of another.
-        held = [new.mapping for new in expectations if new.mapping is not None]
-        for mapping in held:
-            mapping.expectations += 1
-        for new in expectations:
-            for old in self.expectations.replaced_by(new, use.expectations_per_flow):
-                self.end_expectation(old, Reason.REPLACED)
-            self.expectations.add(new)
-            self.timers.set(new, new.until)
-            attachment.registered.expected += 1
-            self.emit(
-                events.Expected(
-                    self.now,
-                    new.flow.id,
-                    new.helper,
-                    new.speaker,
-                    new.protocol,
-                    new.announced,
-                    new.public,
-                    new.peer,
-                    new.until,
-                )
-            )
-        for mapping in held:
-            mapping.expectations -= 1
-            self.table.mappings.drop_unused(mapping)
-
-    def meet(self, expectation: Expectation, flow: Flow) -> None:
-        """The promised flow has come: once, and linked."""
-        master = expectation.flow
-        flow.master = master
-        master.links += 1
-        if master.inspector is not None:
-            master.inspector.registered.met += 1
-        self.end_expectation(expectation, Reason.MET, met_by=flow.id)
-
-    def end_expectation(
-        self,
-        expectation: Expectation,
-        reason: Reason,
-        met_by: int | None = None,
-    ) -> None:
-        self.timers.cancel(expectation)
-        self.expectations.remove(expectation)
-        self.emit(
-            events.ExpectationEnded(
-                self.now,
-                expectation.flow.id,
-                expectation.helper,
-                expectation.public,
-                reason,
-                met_by,
-            )
-        )
+        self.announcements.end_all(flow, Reason.MASTER_GONE)
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent."""

@@ -1,4 +1,4 @@
-"""Why this flow has, or has not, this helper and this rule."""
+"""Explains which helper and which rule a flow has, and why."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def explain(
     side: Side,
     now: float,
 ) -> Explanation:
-    """Of the live flow that `source` -> `destination` belongs to, or of the one that it would open."""
+    """Explain the live flow that `source` -> `destination` belongs to, or the one that it would open."""
     half = manager.table.find(side, protocol, pack(source, destination))
     if half is not None:
         return _live(manager, half.flow)
@@ -63,7 +63,7 @@ def _verdict(
 
 
 def _own_time(manager: FlowManager, protocol: int, server: Endpoint) -> list[str]:
-    """That flows to this port of a server have an idle time of their own, if they have."""
+    """Say whether flows to this port of a server have an idle time of their own."""
     timeouts = manager.policy.timeouts
     if protocol != ipv4.UDP or server.port not in timeouts.udp_ports:
         return []
@@ -74,18 +74,18 @@ def _own_time(manager: FlowManager, protocol: int, server: Endpoint) -> list[str
 def _refusal(
     manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> str | None:
-    """What would be short, as a sentence, now that it may be opened at all."""
+    """Return, as a sentence, which limit would refuse a flow that may be opened otherwise."""
     table, from_inside = manager.table, decision.masquerade
     host = source.address if from_inside else decision.server.address
     reason = table.lacks_room(host)
     if reason is Reason.TABLE_FULL and table.oldest_over():
-        reason = None  # that one would give way
+        reason = None  # such a flow would be evicted
     if (
         reason is not None
         and not from_inside
         and manager.unconfirmed.oldest(host, manager.sync_counters)
     ):
-        reason = None  # that one would give way
+        reason = None  # such a flow would be evicted
     if reason is None and from_inside and manager.policy.public:
         server = decision.side, decision.server
         reason = table.mappings.lacks_port(

@@ -1,6 +1,7 @@
-"""The life of flows: offloadable, linked, forgotten; and the helpers that inspect them.
+"""Manages the life cycle of flows: whether they are offloadable, linked or expired; and the helpers that
+inspect them.
 
-Everything that has a deadline or is told to listeners goes through here. `Engine` brings the packets, and
+Everything that has a deadline or is reported to listeners goes through here. `Engine` brings the packets, and
 `opening` opens the flows.
 """
 
@@ -60,7 +61,7 @@ class FlowManager:
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
         self.awaiting_attach: set[int] = set()
-        """Flows that a helper waits for a quiet moment to begin to watch."""
+        """Flows whose helper waits until no bytes are in flight."""
         self.sync_counters: CounterSource | None = None
         """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
         self.pressing = False
@@ -68,14 +69,14 @@ class FlowManager:
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
         self.opened = 0
-        """Flows that were opened so far; the number of the latest one."""
+        """The number of flows that were opened, which is also that of the latest one."""
 
     @property
     def policy(self) -> Policy:
         return self.active.policy
 
     def follow(self, policy: Policy) -> None:
-        """Go on under another policy."""
+        """Replace the policy."""
         self.active.policy, limits = policy, policy.limits
         self.reassembly.most = limits.fragmented_datagrams
         self.memory.total = limits.stream_memory
@@ -91,12 +92,12 @@ class FlowManager:
         if deadline == inf:
             deadline = self.now + timeouts.tcp_established
         elif flow.state is State.ESTABLISHED:
-            # An opening one may be open by then, and have less time.
+            # A flow that is being opened may be established by then, and have less time.
             deadline = min(deadline, flow.last_seen + timeouts.tcp_established)
         self.timers.set(flow, deadline)
 
     def judge_offloadable(self, flow: Flow) -> None:
-        """Whether its ordinary packets need no more thought, and say so if that has changed."""
+        """Update whether the flow's ordinary packets need no decision, and report a change."""
         if flow.protocol == ipv4.TCP:
             offloadable = flow.state is State.ESTABLISHED and flow.rewriter is None
         else:
@@ -107,8 +108,8 @@ class FlowManager:
             self.emit(kind(self.now, flow.id))
 
     def reopen(self, flow: Flow) -> None:
-        """TCP: another connection takes the place of one that both its ends have lost; see `reopening`.
-        What it does itself comes after this, from its first SYN on."""
+        """TCP: another connection takes the place of one that both its ends have lost; see `reopening`. It
+        begins with the server's SYN."""
         self._forget_helper(flow, Reason.REPLACED)
         flow.state = State.INIT
         flow.original.position = flow.reply.position = 0
@@ -126,11 +127,11 @@ class FlowManager:
             self.timers.cancel(flow.helper)
         if flow.rewriter is not None:
             flow.rewriter.close()
-        # Like the table, break cycles: nobody need look for them.
+        # Break reference cycles, as the table does, so that the garbage collector is not needed.
         flow.helper = flow.rewriter = None
 
     def end(self, flow: Flow, reason: Reason) -> None:
-        """Forget a flow."""
+        """End a flow."""
         if self.sync_counters is not None:
             self.sync_counters(flow.id)
         self._forget_helper(flow, Reason.MASTER_GONE)
@@ -151,7 +152,7 @@ class FlowManager:
         )
 
     def unlink(self, flow: Flow) -> None:
-        """A data flow has ended: its control flow gets its full idle time again."""
+        """Give the control flow of an ended data flow its full idle time again."""
         master, flow.master = flow.master, None
         if master is None or self.table.flows.get(master.id) is not master:
             return
@@ -162,7 +163,7 @@ class FlowManager:
     # -- time
 
     def tick(self, now: float) -> None:
-        """Let go of everything whose time has come."""
+        """End everything that has expired."""
         self.now = now
         for thing in self.timers.due(now):
             try:
@@ -203,8 +204,8 @@ class FlowManager:
     # -- helpers and what they wish (the `Desk` of `helping`)
 
     def bind(self, flow: Flow) -> None:
-        """Give the flow its helper, if there is one for it. Only streams can be watched so far, and none
-        that is being closed: it has nothing more to announce."""
+        """Bind the helper for this flow, if there is one. Only TCP streams can be inspected so far, and none
+        that is closing, since it has nothing more to announce."""
         if flow.state not in (State.INIT, State.ESTABLISHED):
             return
         found = binding(self.registered, flow.protocol, flow.client, flow.server)
@@ -232,7 +233,7 @@ class FlowManager:
         elif not flow.rewriter.retain(attachment, attachment.terminator, attachment.longest):
             self.awaiting_attach.add(
                 flow.id
-            )  # bytes are in flight: tried again with the next segment
+            )  # bytes are in flight: it is tried again with the next segment
             return
         self.awaiting_attach.discard(flow.id)
         if isinstance(flow.helper, Attachment):
@@ -247,8 +248,8 @@ class FlowManager:
         self.judge_offloadable(flow)
 
     def _join(self, flow: Flow, rewriter: TcpRewriter) -> None:
-        """Begin where the connection is. What is under way passes unseen: the listener has not
-        acknowledged it, but it left before anybody looked."""
+        """Begin at the connection's present position. Bytes in flight pass without inspection: the listener
+        has not acknowledged them, but they left before inspection began."""
         if not flow.original.packets:
             return  # its SYN is being handled
         if flow.state is State.INIT:
@@ -262,14 +263,14 @@ class FlowManager:
             rewriter.start(half.speaker, first, at_start=False, unseen=unseen)
 
     def wait_for(self, attachment: Attachment) -> None:
-        """Set the timer for what its watch is to send of its own accord."""
+        """Set the timer for what its rewriter will send by itself."""
         rewriter = attachment.flow.rewriter
         deadline = rewriter.deadline if rewriter is not None else inf
         if deadline < inf:
             self.timers.set(attachment, max(deadline, self.now), SOON)
 
     def _expire(self, attachment: Attachment) -> None:
-        """What is withheld leaves, and what was acknowledged early is repeated."""
+        """Forward what is withheld, and retransmit what was acknowledged early."""
         flow = attachment.flow
         if flow.helper is not attachment or flow.rewriter is None:
             return
@@ -281,12 +282,12 @@ class FlowManager:
             self.wait_for(attachment)
 
     def take_outgoing(self) -> list[tuple[Packet, Side]]:
-        """What is to be sent of the gateway's own accord; see `Engine.outgoing`."""
+        """Return the packets that the gateway sends by itself; see `Engine.outgoing`."""
         taken, self._outgoing = self._outgoing, []
         return taken
 
     def release(self, flow: Flow, reason: Reason) -> None:
-        """The helper looks at the flow no longer; what it has changed stays changed."""
+        """Stop the helper's inspection; earlier changes remain in effect."""
         self.awaiting_attach.discard(flow.id)
         attachment = flow.helper
         if not isinstance(attachment, Attachment) or not attachment.watching:
@@ -300,7 +301,7 @@ class FlowManager:
         self.emit(events.HelperReleased(self.now, flow.id, name, reason))
 
     def leave(self, flow: Flow, rewriter: TcpRewriter) -> None:
-        """Nobody listens any more. A connection that was never shifted needs no watch either."""
+        """Continue without a helper. A connection that was never shifted does not need a rewriter either."""
         awaiting_attach = flow.id in self.awaiting_attach
         self.release(flow, Reason.HELPER_STOPPED)
         if awaiting_attach:
@@ -314,7 +315,7 @@ class FlowManager:
             self.judge_offloadable(flow)
 
     def renew(self, attachment: Attachment) -> None:
-        """The helper has newer code."""
+        """Replace the helper by its newer code."""
         try:
             attachment.renew()
         except Exception as error:
@@ -328,7 +329,7 @@ class FlowManager:
     def expect(
         self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
     ) -> Expectation:
-        """Hold what an announcement needs. Raises `Refusal`."""
+        """Reserve what an announcement needs. Raises `Refusal`."""
         use = attachment.registered.use
         made = self.expectations.make(attachment.flow, use, speaker, announced, protocol, self.now)
         if made.mapping is not None and not (made.mapping.flows or made.mapping.expectations):
@@ -342,22 +343,22 @@ class FlowManager:
                 self.table.mappings.drop_unused(mapping)
 
     def forget(self, flow: Flow) -> None:
-        """What it has announced is void."""
+        """End the flow's expectations."""
         for expectation in self.expectations.of(flow):
             self.end_expectation(expectation, Reason.WITHDRAWN)
 
     def finish(self, flow: Flow) -> None:
-        """A connection is over, though late packets may come: its ports are free, and what it has announced
-        is void."""
+        """Free the ports of a connection that is over, though late packets may arrive, and end its
+        expectations."""
         self.table.finish(flow)
         self.reopenings.discard(flow.id)
         for expectation in self.expectations.of(flow):
             self.end_expectation(expectation, Reason.MASTER_GONE)
 
     def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
-        """The announcement goes out: from now on the flow may come."""
+        """Activate expectations, since their announcement is being forwarded."""
         use = attachment.registered.use
-        # Held by all of them until the last is in: one may take the place of another.
+        # All mappings are held until the last expectation is added, since one may replace another.
         held = [new.mapping for new in expectations if new.mapping is not None]
         for mapping in held:
             mapping.expectations += 1
@@ -385,7 +386,7 @@ class FlowManager:
             self.table.mappings.drop_unused(mapping)
 
     def meet(self, expectation: Expectation, flow: Flow) -> None:
-        """The promised flow has come: once, and linked."""
+        """Link a flow that meets an expectation, which ends."""
         master = expectation.flow
         flow.master = master
         master.links += 1
@@ -431,21 +432,22 @@ class FlowManager:
     # -- events
 
     def emit(self, event: Event) -> None:
-        """Something has happened."""
+        """Report an event."""
         self.events.add(event)
         if isinstance(event, PRESSING) or _is_linked(event):
             self.pressing = True
 
     def packet_failed(self, side: Side, data: bytes, error: Exception) -> None:
-        """Handling a packet raised. `data`: its first bytes."""
+        """Report that handling a packet raised. `data` is its first bytes."""
         self.events.add_failure(self.now, side, data, error)
 
     def drain(self) -> list[Event]:
-        """What has happened since the last call."""
+        """Return the events since the last call."""
         self.pressing = False
         return self.events.drain()
 
 
 def _is_linked(event: Event) -> bool:
-    """Whether a data flow was opened: the host's firewall is to know of it before its first packet comes."""
+    """Return whether a data flow was opened; the host's firewall must know of it before its first packet
+    arrives."""
     return isinstance(event, events.FlowOpened) and event.master is not None

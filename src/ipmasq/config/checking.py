@@ -1,4 +1,4 @@
-"""`ipmasq check`: everything there is to say about a file."""
+"""`ipmasq check`: everything to report about a file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ipmasq.config.warnings import doubts, outside_every
 
 
 def check(path: Path | str, here: HostState | None = None) -> Report:
-    """Never raises. Without `here` nothing is said about the machine that it will run on."""
+    """Check a file. Never raises. Without `here`, nothing is reported about the machine where it will run."""
     return review(load(path), here)
 
 
 def review(loaded: Loaded, here: HostState | None = None) -> Report:
-    """The same for a file that has been read already."""
+    """Check a file that has been read already."""
     config = loaded.config
     mistakes: list[Mistake] = []
     warnings = list(doubts(config, loaded.helpers))

@@ -1,4 +1,4 @@
-"""Limits and idle times that contradict each other, or that nothing could work with."""
+"""Finds limits and idle times that contradict each other, or that are too small to work with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHARES = {
         "packets that all hosts may have together",
     ),
 }
-"""What one host may have, and of what: no more than that."""
+"""Limits of one host, and the totals that they must not exceed."""
 
 LEAST = {
     "flows_per_host": (64, "a web page alone opens as many connections"),
@@ -29,11 +29,11 @@ LEAST = {
     "untracked_pps_per_host": (20, "a web page alone opens as many connections at once"),
     "untracked_pps_per_side": (20, "a web page alone opens as many connections at once"),
 }
-"""Below it, what a user does every day fails, and why."""
+"""Limits below which everyday use fails, and why."""
 
 
 def absurdities(config: Config) -> Iterator[Mistake]:
-    """What is only supposed because it is not written is nobody's mistake."""
+    """Find such settings. Defaults are not reported."""
     yield from _shares(config)
     yield from _least(config)
     yield from _memory(config)
@@ -59,7 +59,7 @@ def _least(config: Config) -> Iterator[Mistake]:
 
 
 def _memory(config: Config) -> Iterator[Mistake]:
-    """Of the smallest share of memory that is written."""
+    """Check the smallest share of memory that the file has."""
     limits = config.limits
     for key in ("stream_memory", "stream_memory_per_host"):
         value = getattr(limits, key)

@@ -1,4 +1,4 @@
-"""Every event in one sentence."""
+"""Every event as a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ GUIDE = "docs/firewalls.md"
 
 
 def sentence(event: Event) -> str:
-    """What happened, for people, as one visible line: names, reasons and payload come from elsewhere."""
+    """Return what happened as one visible line for people; names, reasons and payload may come from
+    attackers."""
     told = tell(event)
     return visible(_sentence(event)) if told is None else told
 

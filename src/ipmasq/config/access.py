@@ -21,7 +21,7 @@ def unknown(path: str | None, group: str | None) -> Iterator[Trouble]:
     yield from ()
 
 
-def troubles(path: str | None, group: str | None) -> Iterator[Trouble]:
+def find_problems(path: str | None, group: str | None) -> Iterator[Trouble]:
     """Find what is wrong on this machine now, without changing anything."""
     if group is not None and not has_group(group):
         yield "group", f"this machine has no group {group}"

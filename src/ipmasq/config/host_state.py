@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ipmasq.config.access import Access, troubles, unknown
+from ipmasq.config.access import Access, find_problems, unknown
 from ipmasq.config.memory import available
 from ipmasq.core.policy import PortRange, port_list
 from ipmasq.wire.addresses import Address, Network, to_address
@@ -65,7 +65,7 @@ def read_host_state(listening: frozenset[tuple[int, int]] = frozenset()) -> Host
             if text and each["index"] in names:
                 found[names[each["index"]]].append(HostAddress(to_address(text), each["prefixlen"]))
     interfaces = {name: tuple(addresses) for name, addresses in found.items()}
-    return HostState(interfaces, _ephemeral(), listening, _reserved(), available(), troubles)
+    return HostState(interfaces, _ephemeral(), listening, _reserved(), available(), find_problems)
 
 
 def _ephemeral() -> PortRange | None:

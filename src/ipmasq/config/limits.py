@@ -32,7 +32,7 @@ LEAST = {
 """Limits below which everyday use fails, and why."""
 
 
-def absurdities(config: Config) -> Iterator[Mistake]:
+def unworkable(config: Config) -> Iterator[Mistake]:
     """Find such settings. Defaults are not reported."""
     yield from _shares(config)
     yield from _least(config)

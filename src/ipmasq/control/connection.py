@@ -38,7 +38,7 @@ class Connection:
         self.link = link
         self.number = link.fileno()
         self.peer = Peer(*_CREDENTIALS.unpack(_credentials(link)))
-        self.moved = now
+        self.last_active = now
         """When the client was last active: began a request, ended one, or read its answer. A single byte of a
         request does not count, or a request that never ends would keep the client active."""
         self.waiting = False
@@ -77,14 +77,14 @@ class Connection:
         return b"\n" in self._in or len(self._in) > MAX_REQUEST
 
     @property
-    def owes_a_move(self) -> bool:
+    def is_awaited(self) -> bool:
         """Return whether the client is expected to act next: to send a request, or to read its answer."""
         return self.wants_to_write or self._answer is None
 
-    def dawdles(self, now: float) -> bool:
+    def is_late(self, now: float) -> bool:
         """Return whether it has begun a request and has not ended it in time."""
         unfinished = self._answer is None and self._in and b"\n" not in self._in
-        return bool(unfinished) and now - self.moved > REQUEST_TIME
+        return bool(unfinished) and now - self.last_active > REQUEST_TIME
 
     def hung_up(self) -> bool:
         """Return whether the client has closed both directions."""
@@ -103,7 +103,7 @@ class Connection:
             self.close()
             return
         if not self._in or b"\n" in chunk or not chunk:
-            self.moved = now
+            self.last_active = now
         if chunk:
             self._in += chunk
         elif self.hung_up():
@@ -121,7 +121,7 @@ class Connection:
         except OSError:
             self.close()
             return
-        self.moved = now
+        self.last_active = now
         del self._out[:sent]
         self._close_if_done()
 

@@ -54,7 +54,7 @@ class Access:
     """Name or number of the owning group, if it is not root's; combine it with a `mode` such as 0o660."""
 
 
-def find_trouble(access: Access) -> None:
+def check_access(access: Access) -> None:
     """Raise SocketError if `open` would fail, as far as that can be known in advance."""
     with _explained(access.path):
         access.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ class Server:
         for client in list(self._clients.values()):
             if client.hung_up():
                 self._drop(client)
-            elif client.dawdles(self._loop.clock()):
+            elif client.is_late(self._loop.clock()):
                 text = f"a request must be complete within {REQUEST_TIME:.0f} s"
                 self._forget(client)
                 client.refuse(RequestError(Kind.MALFORMED, text))
@@ -192,9 +192,9 @@ class Server:
         before = self._loop.clock() - PATIENCE
         theirs = [each for each in self._clients.values() if each.peer.user in users]
         if late:
-            theirs = [each for each in theirs if each.owes_a_move and each.moved < before]
+            theirs = [each for each in theirs if each.is_awaited and each.last_active < before]
         if theirs:
-            self._drop(min(theirs, key=lambda client: (not client.owes_a_move, client.moved)))
+            self._drop(min(theirs, key=lambda client: (not client.is_awaited, client.last_active)))
         return bool(theirs)
 
     def _settle(self, client: Connection) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import Kind, Origin, origin
 from ipmasq.core.policy import (
@@ -249,7 +249,7 @@ class Admission:
         sender = hairpin or source
         if mapping is None:
             if self._is_ours(protocol, destination):
-                if self.holds(protocol, sender, destination):
+                if self.find_socket(protocol, sender, destination):
                     note("a socket of the gateway host has this port")
                     return Reason.HOST
                 note("the port is of the gateway's range, and nobody uses it")
@@ -269,11 +269,11 @@ class Admission:
             f"{mapping.inside} is mapped to it; the {_dashed(filtering)} filter "
             f"{'admits' if admitted else 'does not admit'} {source}"
         )
-        held = self.holds(protocol, sender, destination)
+        held = self.find_socket(protocol, sender, destination)
         # A packet that a mapping admits belongs to the mapping, though any user of the host can bind its port
         # (port shadowing). The exception are replies to the host's own sockets, which the kernel's
         # masquerading also recognizes by their five-tuple.
-        if held is Holds.SPEAKER or (held and not admitted):
+        if held is SocketMatch.CONNECTED or (held and not admitted):
             note("a socket of the gateway host takes it")
             return Reason.HOST
         if not admitted:
@@ -281,11 +281,11 @@ class Admission:
         by = origin(Kind.MAPPING, "mapping")
         return Decision(mapping.inside, False, Side.INSIDE, by, server_mapping=mapping)
 
-    def holds(self, protocol: int, source: Endpoint, destination: Endpoint) -> Holds:
+    def find_socket(self, protocol: int, source: Endpoint, destination: Endpoint) -> SocketMatch:
         """Return which socket of the host would receive a packet that belongs to no flow."""
         if protocol not in (ipv4.TCP, ipv4.UDP) or destination.address not in self.policy.own:
-            return Holds.NOTHING
-        return self._table.mappings.host.holds(protocol, source, destination)
+            return SocketMatch.NONE
+        return self._table.mappings.host.find_socket(protocol, source, destination)
 
     def _is_ours(self, protocol: int, destination: Endpoint) -> bool:
         port = destination.port

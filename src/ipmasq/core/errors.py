@@ -117,7 +117,7 @@ def translate_error(
         return Reason.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])
     if flow.rewriter is not None and quoted.protocol == ipv4.TCP:
-        _follow_watch(data, header, quoted, twin)
+        _map_sequence(data, header, quoted, twin)
     data[quoted.start + 12 : quoted.start + 20] = twin.match[:8]
     if quoted.protocol == ipv4.ICMP:
         identifier = twin.match[8:10] if twin.match[8:10] != b"\0\0" else twin.match[10:12]
@@ -161,7 +161,7 @@ def _revert_checksum(
     data[at : at + 2] = new.to_bytes(2, "big")
 
 
-def _follow_watch(data: Buffer, header: ipv4.Header, quoted: Quoted, twin: Half) -> None:
+def _map_sequence(data: Buffer, header: ipv4.Header, quoted: Quoted, twin: Half) -> None:
     """Map the quoted sequence number back to the sender's, and note the path MTU for segments sent later."""
     rewriter = twin.flow.rewriter
     assert rewriter is not None

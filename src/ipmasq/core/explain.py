@@ -10,7 +10,7 @@ from ipmasq.core.helping import Attachment, verdicts
 from ipmasq.core.keys import pack
 from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
-from ipmasq.core.shortage import most_of, sentence
+from ipmasq.core.shortage import limit_of, sentence
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation, HelperVerdict
 from ipmasq.wire import ipv4
@@ -91,7 +91,7 @@ def _refusal(
         reason = table.mappings.lacks_port(
             protocol, source, destination, known_at(decision), server
         )
-    return None if reason is None else sentence(reason, host, protocol, most_of(table, reason))
+    return None if reason is None else sentence(reason, host, protocol, limit_of(table, reason))
 
 
 def _helpers(
@@ -106,7 +106,7 @@ def _helpers(
 
 
 def _live(manager: FlowManager, flow: Flow) -> Explanation:
-    inside, public, remote = flow.faces
+    inside, public, remote = flow.endpoints
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
     if flow.master:
         steps.append(f"it is a data flow of flow {flow.master.id}")

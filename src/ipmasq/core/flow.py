@@ -213,7 +213,7 @@ class Flow:
         self.links = 0
         """Data flows of this control flow that are alive."""
 
-    def let_go(self) -> None:
+    def break_cycle(self) -> None:
         """Break the reference cycle between the flow and its halves, so that the memory is freed at once
         without the garbage collector. The flow must not be used after that."""
         del self.original.flow, self.reply.flow
@@ -255,7 +255,7 @@ class Flow:
         return self.sides[0]
 
     @property
-    def faces(self) -> tuple[Endpoint, Endpoint, Endpoint]:
+    def endpoints(self) -> tuple[Endpoint, Endpoint, Endpoint]:
         """Return the `(inside, public, remote)` endpoints, whichever side opened it."""
         client, server = self.client, self.server
         if self.opened_by is Side.INSIDE:

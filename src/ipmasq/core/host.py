@@ -9,26 +9,26 @@ from typing import TypeAlias
 from ipmasq.wire.addresses import Endpoint
 
 
-class Holds(IntEnum):
+class SocketMatch(IntEnum):
     """Which socket of the host would receive a packet."""
 
-    NOTHING = 0
+    NONE = 0
     """No socket."""
-    SOCKET = 1
+    ANY_REMOTE = 1
     """A socket that accepts packets from any remote endpoint."""
-    SPEAKER = 2
+    CONNECTED = 2
     """A socket that is connected to exactly the remote endpoint of the packet."""
 
 
-HostHolds: TypeAlias = Callable[[int, Endpoint, Endpoint], Holds]
+SocketLookup: TypeAlias = Callable[[int, Endpoint, Endpoint], SocketMatch]
 """A function that looks up the socket for a packet of this protocol (TCP or UDP) from the first endpoint to
 the second, an address of the host. It is called whenever the answer is needed, so the answer is never
 outdated."""
 
 
-def nothing(protocol: int, remote: Endpoint, local: Endpoint) -> Holds:
+def no_socket(protocol: int, remote: Endpoint, local: Endpoint) -> SocketMatch:
     """The answer for engines that run on no host."""
-    return Holds.NOTHING
+    return SocketMatch.NONE
 
 
 class HostPorts:
@@ -37,4 +37,4 @@ class HostPorts:
     def __init__(self) -> None:
         self.reserved: frozenset[tuple[int, int]] = frozenset()
         """`(protocol, port)` on which the host listens; such ports are never allocated."""
-        self.holds: HostHolds = nothing
+        self.find_socket: SocketLookup = no_socket

@@ -25,7 +25,7 @@ hashing)."""
 SHARING_TRIES = 128
 """Ports that are tried for a flow that may share one, as many as Linux tries."""
 
-Where: TypeAlias = tuple[Side, Endpoint]
+ServerEnd: TypeAlias = tuple[Side, Endpoint]
 """The side and the real endpoint of a flow's server, from which its replies come."""
 
 FindHalf: TypeAlias = Callable[[Side, int, bytes], Half | None]
@@ -82,7 +82,7 @@ class MappingTable:
         remote: Endpoint,
         announced_at: Address | None = None,
         known_at: Address | None = None,
-        server: Where | None = None,
+        server: ServerEnd | None = None,
     ) -> Mapping | Reason:
         """Return the mapping for this endpoint, which is made if there is none; or why it cannot be made.
 
@@ -112,7 +112,7 @@ class MappingTable:
         """Whether flows to different remote endpoints may have the same public port."""
         return self.policy.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
 
-    def _share(self, protocol: int, address: Address, server: Where) -> Mapping | Reason:
+    def _share(self, protocol: int, address: Address, server: ServerEnd) -> Mapping | Reason:
         """Return a mapping of any port that no flow to the same server uses. If each port that is tried has
         one, a connection that is over is evicted."""
         pool = self._shared_pool(protocol, address)
@@ -138,7 +138,7 @@ class MappingTable:
             pool.hold(port, mapping)
         return mapping
 
-    def _back(self, protocol: int, public: Endpoint, server: Where) -> Half | None:
+    def _back(self, protocol: int, public: Endpoint, server: ServerEnd) -> Half | None:
         """Return the half for packets from this server to a public endpoint."""
         side, endpoint = server
         return self._find(side, protocol, pack(endpoint, public))
@@ -152,7 +152,7 @@ class MappingTable:
         pools.append(made)
         return made
 
-    def _lacks_shared(self, protocol: int, address: Address, server: Where) -> Reason | None:
+    def _lacks_shared(self, protocol: int, address: Address, server: ServerEnd) -> Reason | None:
         pool = self._shared_pool(protocol, address)
         barred = self._barred(protocol, address, server[1], pool)
         for port in pool.all():
@@ -167,7 +167,7 @@ class MappingTable:
         inside: Endpoint,
         remote: Endpoint,
         known_at: Address | None,
-        server: Where,
+        server: ServerEnd,
     ) -> Reason | None:
         """Return the reason why `map` would make no mapping, or None. It looks through all free ports."""
         if self.is_sharing:
@@ -203,7 +203,7 @@ class MappingTable:
     def drop_unused(self, mapping: Mapping) -> None:
         if mapping.flows or mapping.expectations:
             return
-        mapping.pool.give(mapping.port)
+        mapping.pool.release(mapping.port)
         if mapping.shared:
             return
         host = mapping.protocol, mapping.inside.address

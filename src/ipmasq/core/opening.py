@@ -29,7 +29,7 @@ TRIES = 8
 """Fresh public ports that are tried for a flow whose five-tuple is taken."""
 
 
-class First(NamedTuple):
+class FirstPacket(NamedTuple):
     """The addresses of a flow's first packet, and the side where it came in."""
 
     protocol: int
@@ -40,7 +40,7 @@ class First(NamedTuple):
 
 def open_flow(
     manager: FlowManager,
-    first: First,
+    first: FirstPacket,
     opens: bool = True,
     intact: Callable[[], bool] = lambda: True,
 ) -> Flow | Reason:
@@ -50,7 +50,7 @@ def open_flow(
     if isinstance(decision, Reason):
         return decision
     if not opens:
-        held = manager.admission.holds(*first[:3])
+        held = manager.admission.find_socket(*first[:3])
         return Reason.HOST if held else Reason.NO_FLOW
     if decision.expectation and not intact():
         # An expectation is met once. A damaged packet would use it up.
@@ -65,7 +65,7 @@ def open_flow(
 
 
 def adopt(
-    manager: FlowManager, first: First, public: Endpoint, lent: Block[Mapping]
+    manager: FlowManager, first: FirstPacket, public: Endpoint, lent: Block[Mapping]
 ) -> Flow | Reason:
     """Return a flow that was opened elsewhere with a public endpoint of this block, or why it cannot be
     adopted: the policy does not allow it, or its host has reached a limit. In that case the port stays in the
@@ -86,7 +86,7 @@ def adopt(
 
 
 def construct(
-    manager: FlowManager, first: First, decision: Decision, mapping: Mapping | None
+    manager: FlowManager, first: FirstPacket, decision: Decision, mapping: Mapping | None
 ) -> Flow:
     """Return the flow of a decision. Nothing else changes."""
     protocol, source, destination, side = first
@@ -107,11 +107,11 @@ def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool =
     if mapping is not None:
         mapping.expectations += 1  # it stays, though its last flow may be evicted
     if replaces or (mapping is not None and mapping.flows):
-        _make_way(manager, flow)
+        _evict_over(manager, flow)
     if mapping is not None:
         mapping.expectations -= 1
     if not manager.table.add(flow):
-        flow.let_go()
+        flow.break_cycle()
         if mapping:
             manager.table.mappings.drop_unused(mapping)
         return False
@@ -142,19 +142,19 @@ def known_at(decision: Decision) -> Address | None:
 # -- room for a flow, and a public port
 
 
-def _make_room(manager: FlowManager, first: First, decision: Decision) -> Reason | None:
+def _make_room(manager: FlowManager, first: FirstPacket, decision: Decision) -> Reason | None:
     """Make room for one more flow, or return why there is none."""
     inside = first.side is Side.INSIDE
     host = first.source.address if inside else decision.server.address
     while (lacking := manager.table.lacks_room(host)) is not None:
         if lacking is Reason.TABLE_FULL and (over := manager.table.oldest_over()):
             manager.end(over, Reason.REPLACED)
-        elif inside or not _give_way(manager, host):
+        elif inside or not _evict_unconfirmed(manager, host):
             return _refused(manager, lacking, host, first.protocol)
     return None
 
 
-def _masquerade(manager: FlowManager, first: First, decision: Decision) -> Flow | Reason:
+def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) -> Flow | Reason:
     protocol, source, destination, _ = first
     server = decision.side, decision.server
     for left in reversed(range(TRIES)):
@@ -176,7 +176,7 @@ def _refused(manager: FlowManager, reason: Reason, host: Address, protocol: int)
     return reason
 
 
-def _give_way(manager: FlowManager, host: Address) -> bool:
+def _evict_unconfirmed(manager: FlowManager, host: Address) -> bool:
     """Evict the oldest unconfirmed flow of a host, if there is one, and return whether there was."""
     oldest = manager.unconfirmed.oldest(host, manager.sync_counters)
     if oldest is not None:
@@ -184,7 +184,7 @@ def _give_way(manager: FlowManager, host: Address) -> bool:
     return oldest is not None
 
 
-def _make_way(manager: FlowManager, flow: Flow) -> None:
+def _evict_over(manager: FlowManager, flow: Flow) -> None:
     """Evict connections that are over and have the flow's five-tuple at the server. A client may reuse its
     port for another public port that leads to the same server, where its earlier connection would be in the
     way. A connection of another client with the same public port stays until both ends have acknowledged its
@@ -215,6 +215,6 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
 
 def _tell_opened(manager: FlowManager, flow: Flow) -> None:
     master = flow.master.id if flow.master else None
-    opened = flow.protocol, flow.opened_by, *flow.faces, str(flow.origin), master
+    opened = flow.protocol, flow.opened_by, *flow.endpoints, str(flow.origin), master
     manager.emit(events.FlowOpened(manager.now, flow.id, *opened))
     manager.shortage.opened(flow, manager.now)

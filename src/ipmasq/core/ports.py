@@ -98,7 +98,7 @@ class PortPool(Generic[Holder]):
         """Set the holder of a port that was taken."""
         self._holders[port - self._low] = holder
 
-    def give(self, port: int) -> None:
+    def release(self, port: int) -> None:
         """Free the port."""
         self._holders[port - self._low] = None
         self._free.append(port)
@@ -122,7 +122,7 @@ class Block(Generic[Holder]):
     def end(self) -> None:
         """Return the ports that were not claimed."""
         for port in self.ports:
-            self.pool.give(port)
+            self.pool.release(port)
         self.ports = set()
 
 
@@ -152,6 +152,6 @@ class SharedPool(PortPool[Holder]):
         super().hold(port, holder)
         self._used += 1
 
-    def give(self, port: int) -> None:
+    def release(self, port: int) -> None:
         self._holders[port - self._low] = None
         self._used -= 1

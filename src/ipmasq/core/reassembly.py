@@ -26,7 +26,7 @@ SHARES = 4
 """One source may have this fraction of a side's datagrams."""
 
 
-class Whole(NamedTuple):
+class Reassembled(NamedTuple):
     """A datagram that was reassembled. It has DF if the largest fragment did."""
 
     packet: Packet
@@ -76,7 +76,7 @@ class Reassembly:
 
     def add(
         self, packet: Packet, header: ipv4.Header, side: Side, until: float
-    ) -> Whole | Datagram | Reason:
+    ) -> Reassembled | Datagram | Reason:
         """Add a fragment. Return the whole datagram if this was the last missing fragment; the incomplete
         datagram if it was the first to arrive (so that a timer can be set); otherwise HELD, or why the
         datagram was discarded."""
@@ -103,7 +103,7 @@ class Reassembly:
         if whole is None:
             return datagram if new else Reason.HELD
         self.forget(datagram)
-        return Whole(Packet(whole, note=packet.note), datagram.largest)
+        return Reassembled(Packet(whole, note=packet.note), datagram.largest)
 
     def _begin(self, key: Key, until: float) -> Datagram | None:
         """Return a new datagram, or None if its source has its share already. If the side has reached its

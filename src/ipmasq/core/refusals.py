@@ -37,7 +37,7 @@ LONGEST = 576
 INTERNETWORK_CONTROL = 0xC0
 """The precedence of errors (RFC 1812, 4.3.2.5), now the class selector CS6 (RFC 2474, 4.2.2)."""
 
-DEAREST = 2
+MOST_COST = 2
 """An answer costs between one and this many of a host's answers per second."""
 
 
@@ -86,7 +86,7 @@ class Refusals:
         """Return whether a host may get one more answer now, and count it."""
         if rate.allowance(host, now) < 1:
             return False
-        rate.spend(host, 1 + self._chance(DEAREST), now)
+        rate.spend(host, 1 + self._chance(MOST_COST), now)
         return True
 
 

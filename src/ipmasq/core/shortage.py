@@ -34,7 +34,7 @@ def marks(most: int) -> frozenset[int]:
     return frozenset(-(-most * part // 100) for part in PARTS) if most >= SMALLEST else frozenset()
 
 
-class _Told:
+class _Reported:
     __slots__ = ("refusals", "until")
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Shortage:
     def __init__(self, table: Table, tell: Callable[[events.Event], None]) -> None:
         self._table = table
         self._tell = tell
-        self._told: dict[Hashable, _Told] = {}
+        self._reported: dict[Hashable, _Reported] = {}
 
     def opened(self, flow: Flow, now: float) -> None:
         """Check the limits after a flow was opened, perhaps with a mapping."""
@@ -83,7 +83,7 @@ class Shortage:
         told.refusals += 1
         if now < told.until:
             return
-        most = most_of(self._table, reason)
+        most = limit_of(self._table, reason)
         refusals, told.refusals, told.until = told.refusals, 0, now + WINDOW
         self._tell(events.LimitReached(now, reason, host, protocol, most, refusals))
 
@@ -102,16 +102,16 @@ class Shortage:
             told.until = now + WINDOW
             self._tell(events.LimitNeared(now, limit, host, address, protocol, used, most))
 
-    def _about(self, key: Hashable, now: float) -> _Told:
+    def _about(self, key: Hashable, now: float) -> _Reported:
         """Return what was reported about a key. When the table is full, all further keys share one entry."""
-        if key not in self._told and len(self._told) >= ROOM:
-            self._told = {k: told for k, told in self._told.items() if told.until > now}
-            if len(self._told) >= ROOM:
+        if key not in self._reported and len(self._reported) >= ROOM:
+            self._reported = {k: told for k, told in self._reported.items() if told.until > now}
+            if len(self._reported) >= ROOM:
                 key = None
-        return self._told.setdefault(key, _Told())
+        return self._reported.setdefault(key, _Reported())
 
 
-def most_of(table: Table, reason: Reason) -> int:
+def limit_of(table: Table, reason: Reason) -> int:
     """Return the limit that was reached."""
     limits = table.policy.limits
     return {

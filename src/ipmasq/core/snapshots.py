@@ -15,7 +15,7 @@ from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 
 
 def flow(manager: FlowManager, flow: Flow) -> FlowView:
-    inside, public, remote = flow.faces
+    inside, public, remote = flow.endpoints
     outward = Speaker.CLIENT if flow.opened_by is Side.INSIDE else Speaker.SERVER
     out, back = flow.half(outward), flow.half(outward.other)
     attachment = flow.helper

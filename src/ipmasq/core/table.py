@@ -69,7 +69,7 @@ class Table:
         if not self.over.pop(flow.id, None):
             self._count(flow.host, -1)
         self.free_ports(flow)
-        flow.let_go()
+        flow.break_cycle()
 
     def finish(self, flow: Flow) -> None:
         """Mark a connection as over."""

@@ -68,7 +68,7 @@ def translate_query(data: Buffer, length: int, half: Half, ttl_delta: int) -> No
     _put(data, length + 2, checksum)
 
 
-def dress(
+def rebuild(
     packet: Packet, header: ipv4.Header, half: Half, ttl_delta: int, segment: bytearray, nth: int
 ) -> Packet:
     """Return a packet that carries `segment` (a TCP header and payload, ports and checksum not yet set) in

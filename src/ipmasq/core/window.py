@@ -33,7 +33,7 @@ LARGEST_UNSCALED = 0xFFFF
 window (RFC 9293, 3.1)."""
 
 
-def is_believable(half: Half, segment: Segment, payload: int, acknowledgment: int) -> bool:
+def is_in_window(half: Half, segment: Segment, payload: int, acknowledgment: int) -> bool:
     """Return whether a segment of `half` may change what is remembered. `payload` is in bytes;
     `acknowledgment` is in the numbers of the other end (a rewritten stream has other numbers on the wire)."""
     flags = segment.flags
@@ -46,10 +46,12 @@ def is_believable(half: Half, segment: Segment, payload: int, acknowledgment: in
     if half.flow.state is State.INIT:
         return _completes(half, segment, acknowledgment)
     end = tcp.advance(segment.sequence, payload + bool(flags & FIN))
-    return is_near(half, end, acknowledgment) and (not flags & FIN or _may_close(half, segment))
+    return is_within_reach(half, end, acknowledgment) and (
+        not flags & FIN or _may_close(half, segment)
+    )
 
 
-def is_near(half: Half, end: int, acknowledged: int) -> bool:
+def is_within_reach(half: Half, end: int, acknowledged: int) -> bool:
     """Return whether both numbers of an ordinary segment (`end`: sequence and payload) are within reach of
     its sender's last ones."""
     reach = 1 << half.flow.reach
@@ -69,7 +71,9 @@ def _opens(half: Half, segment: Segment, acknowledgment: int) -> bool:
     """Return whether a SYN opens the connection, or is a retransmission of the one that did."""
     if half.flow.state is not State.INIT:
         again = tcp.advance(segment.sequence, 1) == half.end
-        return again and (not segment.flags & ACK or is_near(half, half.end, acknowledgment))
+        return again and (
+            not segment.flags & ACK or is_within_reach(half, half.end, acknowledgment)
+        )
     if not segment.flags & ACK:
         return True
     # It may acknowledge the other SYN, or data that came with it (RFC 7413).

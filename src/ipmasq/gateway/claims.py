@@ -23,7 +23,7 @@ IsMapped: TypeAlias = Callable[[int, Endpoint], bool]
 """Whether a public endpoint, of this protocol, has a mapping."""
 
 
-def left_over(
+def without_host_ports(
     claims: Sequence[Claim],
     ranges: Collection[PortRange],
     own: Collection[Address],
@@ -55,7 +55,7 @@ MOST_LASTING = 64
 all rules."""
 
 
-class Lasting:
+class LastingSockets:
     """Ports of the host's long-lived sockets that lie within the claimed ranges.
 
     The engine returns packets for any socket of the host, but that is a detour. So lasting sockets get rules
@@ -109,7 +109,7 @@ class Ranges:
         )
 
 
-class Departed:
+class UnpublishedPorts:
     """Ports that are no longer published (forwards, triggers), while flows that came in by them live."""
 
     def __init__(self) -> None:
@@ -136,6 +136,6 @@ class Departed:
 def _flows_of(claim: Claim, manager: FlowManager) -> Iterable[int]:
     for flow in manager.table.flows.values():
         if flow.protocol == claim.protocol and claim.protocol != ipv4.ICMP:
-            public = flow.faces[1]
+            public = flow.endpoints[1]
             if public.address == claim.address and public.port in claim.ports:
                 yield flow.id

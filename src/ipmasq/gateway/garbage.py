@@ -2,7 +2,7 @@
 handled.
 
 Handling packets leaves no cycles, so that their memory is freed at once. The operator's changes leave many:
-the code of a replaced helper, a parsed configuration, messages of netlink. With `rarely` the collector would
+the code of a replaced helper, a parsed configuration, messages of netlink. With `disable_full_collections` the collector would
 free them late or never, so it is started explicitly after such changes.
 """
 
@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def rarely() -> None:
+def disable_full_collections() -> None:
     """Prevent automatic full collections, which walk through all flows while packets wait (0.1 s at 100,000
     flows)."""
     gc.set_threshold(10_000, 50, 1_000_000)
 
 
 @contextmanager
-def of_this() -> Iterator[None]:
+def collect_new() -> Iterator[None]:
     """Free the cycles that are made in this block. Objects from before, such as flows, cost nothing.
 
-    This is for blocks that neither load code nor replace long-lived objects; otherwise use `of_everything`.
+    This is for blocks that neither load code nor replace long-lived objects; otherwise use `collect_all`.
     """
     gc.collect(1)  # garbage from before would be taken for old objects, and be kept
     gc.freeze()
@@ -35,7 +35,7 @@ def of_this() -> Iterator[None]:
 
 
 @contextmanager
-def of_everything() -> Iterator[None]:
+def collect_all() -> Iterator[None]:
     """Free all cycles after this block. This is for work that walks through all flows anyway, and takes
     longer than the collection."""
     try:

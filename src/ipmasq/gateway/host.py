@@ -64,7 +64,7 @@ class Changes:
         self._socket.close()
 
 
-def tell_systemd(state: str) -> None:
+def notify_systemd(state: str) -> None:
     """Send sd_notify(3): `READY=1`, `STOPPING=1`, ... Does nothing unless systemd asked for it, and never
     waits for systemd."""
     path = os.environ.get("NOTIFY_SOCKET")

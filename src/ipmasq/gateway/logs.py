@@ -87,7 +87,7 @@ def _kind(event: Event) -> Hashable:
     return type(event).__name__, *parts
 
 
-class Quiet(logging.Filter):
+class LineLimiter(logging.Filter):
     """Lets the first few lines per minute pass of each kind and host. Debug output is complete.
 
     A record has its `kind` and `host`, or else its message is the kind.
@@ -125,11 +125,11 @@ def _write_sum(found: Sum) -> None:
     log.log(level, "%s", text, extra={"left_out": found.left_out})
 
 
-quiet = Quiet()
+limiter = LineLimiter()
 """The filter of this process."""
 
 
-class Plain(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """One line of text; a traceback follows only when debugging."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
@@ -142,7 +142,7 @@ class Plain(logging.Formatter):
         return "\n".join(map(visible, text.split("\n")))
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One object per line: time (seconds since 1970), level, event if there is one, message."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -161,10 +161,10 @@ class Json(logging.Formatter):
 def begin(level: int = logging.INFO, as_json: bool = False) -> None:
     """Log to standard error."""
     handler = logging.StreamHandler()
-    plain = Plain("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    plain = TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
     plain.converter = time.localtime
-    handler.setFormatter(Json() if as_json else plain)
-    handler.addFilter(quiet)
+    handler.setFormatter(JsonFormatter() if as_json else plain)
+    handler.addFilter(limiter)
     log.handlers = [handler]
     log.setLevel(level)
     log.propagate = False

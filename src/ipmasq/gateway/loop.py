@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeAlias
 
-from ipmasq.gateway.troubles import Pause, Troubles
+from ipmasq.gateway.failures import FailureLog, Pause
 from ipmasq.planes.plane import PlaneError
 
 Callback: TypeAlias = Callable[[], object]
@@ -29,7 +29,7 @@ Between: TypeAlias = Callable[[float], float | None]
 
 Progress: TypeAlias = Callable[[], int]
 
-TROUBLES_EVERY = 5.0
+FAILURES_EVERY = 5.0
 """Seconds between two checks whether failures are to be summed up."""
 
 
@@ -78,9 +78,9 @@ class Loop:
         self._between: list[tuple[Between, Pause]] = []
         self._signals: dict[int, Callback] = {}
         self._running = False
-        self.troubles = Troubles()
+        self.failures = FailureLog()
         """What has failed. Callbacks that survive a failure report it here as well."""
-        self.every(TROUBLES_EVERY, lambda: self.troubles.look(self.clock()))
+        self.every(FAILURES_EVERY, lambda: self.failures.look(self.clock()))
 
     def watch(self, descriptor: int, callback: Callback, progress: Progress | None = None) -> None:
         """Call back whenever there is something to read (again, while there still is).
@@ -170,7 +170,7 @@ class Loop:
         except PlaneError:
             raise
         except Exception as error:
-            self.troubles.tell(error, now)
+            self.failures.tell(error, now)
             return now + pause.longer()
         pause.over()
         return deadline
@@ -217,7 +217,7 @@ class Loop:
         except PlaneError:
             raise
         except Exception as error:
-            self.troubles.tell(error, self.clock())
+            self.failures.tell(error, self.clock())
             return False
         return True
 

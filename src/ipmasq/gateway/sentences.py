@@ -42,7 +42,7 @@ def _sentence(event: Event) -> str:
         case events.FirewallObstructed():
             return f"{event.what}; {event.remedy} ({GUIDE})"
         case events.FirewallCleared():
-            return "the host's firewall is no longer in the gateway's way"
+            return "the host's firewall no longer obstructs the gateway"
         case events.LimitNeared():
             return _near(event)
         case events.LimitReached():

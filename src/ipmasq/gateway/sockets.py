@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.gateway.host import ports_in_use
 from ipmasq.wire.addresses import Endpoint
 
@@ -55,11 +55,11 @@ class Sockets:
             self.close()
 
     @property
-    def are_asked(self) -> bool:
+    def has_sock_diag(self) -> bool:
         """Whether the kernel answers such look-ups; otherwise its list is read."""
         return self._kernel is not None
 
-    def holds(self, protocol: int, remote: Endpoint, local: Endpoint) -> Holds:
+    def find_socket(self, protocol: int, remote: Endpoint, local: Endpoint) -> SocketMatch:
         """Return which socket a TCP or UDP packet from `remote` to `local` would find. Without sock_diag:
         whether there is any socket at that port."""
         if self._kernel is not None:
@@ -67,7 +67,9 @@ class Sockets:
                 return self._ask(self._kernel, protocol, remote, local, self.device)
             except OSError:
                 pass
-        return Holds.SOCKET if (protocol, local.port) in self._list() else Holds.NOTHING
+        return (
+            SocketMatch.ANY_REMOTE if (protocol, local.port) in self._list() else SocketMatch.NONE
+        )
 
     def close(self) -> None:
         if self._kernel is not None:
@@ -76,7 +78,7 @@ class Sockets:
 
     def _ask(
         self, kernel: socket.socket, protocol: int, remote: Endpoint, local: Endpoint, device: int
-    ) -> Holds:
+    ) -> SocketMatch:
         """Look up in the kernel. Raises OSError."""
         # For UDP, the kernel takes the source for the remote end, "for historical reasons"
         # (net/ipv4/udp_diag.c).
@@ -90,8 +92,12 @@ class Sockets:
         # The answer is there when `send` returns, since the kernel's side of netlink runs within it.
         answer = kernel.recv(1024, socket.MSG_DONTWAIT)
         if _KIND.unpack_from(answer)[0] != SOCK_DIAG_BY_FAMILY:  # an error: there is no socket
-            return Holds.NOTHING
-        return Holds.SPEAKER if _PEER.unpack_from(answer, _HEADER.size)[0] else Holds.SOCKET
+            return SocketMatch.NONE
+        return (
+            SocketMatch.CONNECTED
+            if _PEER.unpack_from(answer, _HEADER.size)[0]
+            else SocketMatch.ANY_REMOTE
+        )
 
     def _finds_itself(self, kernel: socket.socket) -> bool:
         """Return False for a kernel without the modules inet_diag and udp_diag, which denies every socket."""

@@ -8,7 +8,7 @@ import os
 import select
 from collections.abc import Callable, Mapping, Sequence
 
-from ipmasq.gateway.host import tell_systemd
+from ipmasq.gateway.host import notify_systemd
 from ipmasq.gateway.loop import Loop
 
 log = logging.getLogger("ipmasq")
@@ -54,7 +54,7 @@ class Watchdog:
                 log.error("packets wait and none is handled: systemd is not told that all is well")
             return False
         self._before, self._looks = handled, 0
-        tell_systemd("WATCHDOG=1")
+        notify_systemd("WATCHDOG=1")
         return True
 
 

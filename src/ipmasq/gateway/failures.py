@@ -14,7 +14,7 @@ SHORTEST, LONGEST = 0.001, 1.0
 """The least and the most seconds of a pause."""
 
 
-class Troubles:
+class FailureLog:
     """Writes one line per kind (what was raised, and where) and minute, with the number of those left out."""
 
     def __init__(self) -> None:

@@ -23,20 +23,20 @@ def sentence(event: Event) -> str:
 def _sentence(event: Event) -> str:
     match event:
         case events.FlowOffloadable():
-            return f"flow {event.flow} settled: both directions were seen"
+            return f"flow {event.flow} is offloadable: both directions were seen"
         case events.FlowNotOffloadable():
-            return f"flow {event.flow} is unsettled: it closes, or a helper watches it"
+            return f"flow {event.flow} is no longer offloadable: it closes, or a helper inspects it"
         case events.ExpectationEnded():
             return f"expectation at {event.public} was met by flow {event.met_by}"
         case events.ForwardAdded():
             return f"forward {event.name} was added"
         case events.ForwardRemoved():
-            return f"forward {event.name} was removed; its live flows stay"
+            return f"forward {event.name} was removed; its live flows continue"
         case events.HelperLoaded():
             again = " again, with its newer code" if event.reloaded else ""
             return f"helper {event.helper} was loaded{again}"
         case events.HelperUnloaded():
-            return f"helper {event.helper} was unloaded; the flows that it watched go on"
+            return f"helper {event.helper} was unloaded; the flows that it inspected continue"
         case events.PolicyApplied():
             return f"a changed policy is in force; {event.closed} flows are no longer allowed"
         case events.FirewallObstructed():

@@ -1,4 +1,4 @@
-"""Every request and its answer, over a real socket."""
+"""Requests that change something, over a real socket."""
 
 from __future__ import annotations
 
@@ -22,9 +22,18 @@ def test_a_forward_is_added_and_removed(gateway: Running, client: Client):
     assert refusal(client, "forward_remove", name="tcp-2121-2125").kind is Kind.NOT_FOUND
 
 
-def test_a_forward_to_somewhere_else_is_refused(client: Client):
-    error = refusal(client, "forward_add", ports=80, inside="198.51.100.1")
-    assert error.kind is Kind.REFUSED
+def test_what_is_doubtful_about_a_forward_is_told_and_it_is_added(gateway: Running, client: Client):
+    gateway.gateway.doubts = ("198.51.100.1 is in no inside network",)
+    added = client.ask("forward_add", ports=80, inside="198.51.100.1")
+    assert added["warnings"] == ["198.51.100.1 is in no inside network"]
+    assert len(gateway.engine.forwards()) == 2
+
+
+def test_a_range_of_inside_ports_has_to_be_as_long_as_that_of_the_public_ones(client: Client):
+    added = client.ask("forward_add", ports="80-82", inside="10.0.0.2", inside_port="8080-8082")
+    assert added["inside_ports"] == "8080-8082"
+    error = refusal(client, "forward_add", ports="90-92", inside="10.0.0.2", inside_port="90-95")
+    assert error.message == "inside_port: 90-95 are 6 ports, but 90-92 are 3"
 
 
 def test_a_flow_is_closed_once(gateway: Running, client: Client):

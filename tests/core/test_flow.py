@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from math import inf
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.flow import LATE
-from tests.conformance.packets import ACK, SYN
+from ipmasq.core.flow import LATE, End, Flow
+from ipmasq.core.helper import Speaker
+from ipmasq.core.keys import pack
+from ipmasq.core.policy import Timeouts
+from ipmasq.core.side import Side
+from ipmasq.core.tcp_states import State
+from ipmasq.wire.addresses import Endpoint
+from tests.conformance.packets import ACK, SYN, TCP, UDP
 from tests.conformance.world import IN1, OUT1, World
 
 SCALED = b"\x02\x04\x05\xb4\x03\x03\x07\x00"
@@ -44,3 +53,60 @@ def test_a_forged_segment_far_ahead_holds_no_place():
     for end, acknowledged in ((101 + 10 * LATE, 501), (101, 501 + 10 * LATE), (101, 501)):
         world.tcp(IN1, 4000, OUT1, 80, ACK, seq=end, ack=acknowledged)
         assert (flow.original.end, flow.original.acknowledged) == (end, acknowledged)
+
+
+def flow_of(size: int = 4) -> Flow:
+    """Addresses of `size` bytes; the client is masqueraded."""
+    inside, public, remote = (Endpoint(bytes([n]) * size, 1000 * n) for n in (1, 2, 3))
+    sides = Side.INSIDE, Side.OUTSIDE
+    return Flow(1, UDP, End(inside, public), End(remote, remote), sides, 5.0)
+
+
+@pytest.mark.parametrize("size", [4, 16], ids=["IPv4", "IPv6"])
+def test_each_direction_says_what_comes_in_and_what_leaves(size: int):
+    flow = flow_of(size)
+    client, server = flow.client, flow.server
+    assert flow.original.match == pack(client.real, server.translated)
+    assert flow.original.rewrite == pack(client.translated, server.real)
+    assert flow.reply.match == pack(server.real, client.translated)
+    assert flow.reply.rewrite == pack(server.translated, client.real)
+    assert client.is_masqueraded
+    assert not server.is_masqueraded
+    assert flow.host == flow.payer == client.real.address
+
+
+def test_the_directions_of_a_flow_are_each_others_twins():
+    flow = flow_of()
+    assert flow.original.twin is flow.reply
+    assert flow.reply.twin is flow.original
+    assert [flow.half(speaker).speaker for speaker in Speaker] == list(Speaker)
+    assert [flow.half(speaker).side for speaker in Speaker] == list(flow.sides)
+    assert [flow.end(speaker) for speaker in Speaker] == [flow.client, flow.server]
+
+
+def test_positions_are_two_numbers_in_one():
+    half = flow_of().original
+    half.end, half.acknowledged = 0xFFFFFFFF, 7
+    assert (half.end, half.acknowledged) == (0xFFFFFFFF, 7)
+    half.end = 1
+    assert (half.end, half.acknowledged) == (1, 7)
+
+
+def test_when_a_flow_ends_follows_from_what_it_saw():
+    times = Timeouts(udp=30.0, udp_ports={3000: 9.0})
+    flow = flow_of()
+    assert flow.deadline(times) == 5.0 + 9.0, "the server's port has a time of its own"
+    flow.last_seen = 100.0
+    assert flow.deadline(times) == 109.0
+
+
+def test_a_connection_with_live_data_flows_has_no_end():
+    inside, remote = Endpoint(IN1, 4000), Endpoint(OUT1, 21)
+    ends = End(inside, inside), End(remote, remote)
+    flow = Flow(1, TCP, *ends, (Side.INSIDE, Side.OUTSIDE), 0.0)
+    flow.state, flow.links = State.ESTABLISHED, 1
+    flow.reply.end, flow.original.acknowledged = 10, 10
+    assert not flow.is_opening
+    assert flow.deadline(Timeouts()) == inf
+    flow.links = 0
+    assert flow.deadline(Timeouts()) == Timeouts().tcp_established

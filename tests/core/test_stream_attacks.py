@@ -90,7 +90,7 @@ def test_a_connection_that_was_never_shifted_needs_no_watch_once_its_helper_stop
     talk.client(b"\x16\x03\x01")
     talk.heard[Side.OUTSIDE] = talk.said[Side.INSIDE]
     talk.server(b"\x16\x03\x01")
-    assert flow.rewriter is None
+    assert flow.inspector is None
     assert flow.offloadable
 
 
@@ -110,5 +110,5 @@ def test_any_bytes_on_a_control_connection_pass_whole_unless_rewritten(
     if not any(isinstance(event, events.Rewritten) for event in talk.events):
         for side in Side:
             assert whole[side].startswith(heard[side])
-            held = talk.flow.rewriter.streams[0 if side is Side.INSIDE else 1].undecided  # type: ignore[union-attr]
+            held = talk.flow.inspector.rewriter.streams[0 if side is Side.INSIDE else 1].undecided  # type: ignore[union-attr]
             assert heard[side] + bytes(held) == whole[side]

@@ -32,8 +32,8 @@ def connected(port: int, opened: bool = True, **more: object) -> Conversation:
 def remembered(talk: Conversation) -> tuple[object, ...]:
     """All that a segment could move."""
     (flow,) = talk.world.engine.table.flows.values()
-    streams = flow.rewriter.streams if flow.rewriter else ()
-    ends = flow.rewriter._ends if flow.rewriter else ()
+    directions = flow.inspector.rewriter.directions if flow.inspector else ()
+    streams, ends = [each.stream for each in directions], [each.end for each in directions]
     return (
         flow.state,
         flow.last_seen,

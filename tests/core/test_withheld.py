@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipmasq.core.direction import HOLD, MOST_REPEATS, REPEAT_AFTER
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
-from ipmasq.core.tcp_rewriter import HOLD, MOST_REPEATS, REPEAT_AFTER
+from ipmasq.core.tcp_inspector import LINES_AT_ONCE
 from ipmasq.core.timers import SOON
 from ipmasq.helpers.ftp import Ftp
 from tests.core.conversation import (
@@ -336,6 +337,40 @@ def test_lines_beyond_what_a_host_may_have_looked_at_are_left_to_tcp() -> None:
     assert len(talk.client(burst[600:], at=600).payload) == 6 * 50
     talk.later(10)
     assert talk.client(burst[900:], at=900).payload == b"NOOP\r\n" * 50
+
+
+def inspected(talk: Conversation) -> int:
+    return sum(helper.inspected for helper in talk.engine.helpers())
+
+
+@pytest.mark.row("A-16", "A-21")
+@pytest.mark.parametrize("size", [1, 40, 128])
+def test_however_many_lines_come_too_early_one_segment_has_few_of_them_looked_at(size: int) -> None:
+    talk = Conversation(permits=b"\x03\x03\x07\x00").open()
+    talk.server(b"220 ready\r\n")
+    for number in range(8000 // size):
+        talk.client(b"A\n" * size, at=1 + 2 * size * number)
+    assert talk.flow.inspector is not None
+    assert inspected(talk) == 1
+    talk.client(b"A", at=0)
+    assert 10 < inspected(talk) <= LINES_AT_ONCE
+
+
+@pytest.mark.parametrize("most", [1, 2, 20, 1000])
+def test_a_gap_is_filled_in_the_end_however_few_lines_a_host_may_have_looked_at(most: int) -> None:
+    text = b"NOOP\r\n" * 400
+    limits = replace(Limits(), lines_per_host=most)
+    talk = Conversation(policy(limits=limits), permits=b"\x03\x03\x07\x00").open()
+    said, heard = 0, b""
+    for _ in range(2000):
+        for at in (said + 300, said):
+            heard += talk.client(text[at : at + 300], at=at).payload
+        said = len(heard)
+        talk.hears(Side.OUTSIDE, said)
+        talk.later(1)
+        if heard == text:
+            break
+    assert heard == text
 
 
 def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> None:

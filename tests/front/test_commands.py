@@ -12,7 +12,8 @@ from scapy.layers.l2 import Ether
 from scapy.utils import rdpcap, wrpcap
 
 from ipmasq.core.policy import Forward, PortRange
-from tests.control.running import IN1, IN2, Running, conversation
+from tests.conformance import packets
+from tests.control.running import E1, IN1, IN2, Running, conversation
 from tests.front.conftest import Ipmasq
 
 MAC = "02:00:00:00:00:01"
@@ -282,3 +283,17 @@ def test_whatever_a_name_is_made_of_it_is_shown_on_its_line(gateway: Running, ip
     lines = ipmasq("show", "forwards").stdout.splitlines()
     assert all(line.isprintable() for line in lines)
     assert any("a\\nforged \\x1b[2J\\u202e" in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_a_hairpin_flow_is_shown_with_all_four_endpoints(
+    gateway: Running, ipmasq: Ipmasq, columns: int
+):
+    gateway.send(packets.tcp(IN1, 40000, E1, 8080, packets.SYN))
+    public = next(iter(gateway.engine.flows())).public.port
+    shown = "".join(ipmasq("show", "flows", columns=columns).stdout.split())
+    (flow,) = json.loads(ipmasq("show", "flows", "--json", "--host", "10.0.0.3").stdout)
+    assert flow["remote"] == {"address": "203.0.113.1", "port": 8080}
+    assert flow["remote_real"] == {"address": "10.0.0.3", "port": 80}
+    for endpoint in ("10.0.0.2:40000", f"203.0.113.1:{public}", "203.0.113.1:8080", "10.0.0.3:80"):
+        assert endpoint in shown

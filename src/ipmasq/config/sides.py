@@ -69,5 +69,10 @@ def _public(pool: tuple[Network, ...], outside: str | None, here: HostState) -> 
     if not pool:
         yield from (a.address for a in here.interfaces.get(outside or "", ())[:1])
     for net in pool:
-        first = int.from_bytes(net.address, "big")
-        yield from (number.to_bytes(4, "big") for number in range(first, first + addresses_of(net)))
+        yield from addresses_in(net)
+
+
+def addresses_in(net: Network) -> Iterator[Address]:
+    """Every address of a network, in order."""
+    first = int.from_bytes(net.address, "big")
+    return (number.to_bytes(4, "big") for number in range(first, first + addresses_of(net)))

@@ -55,6 +55,7 @@ def flow(view: FlowView, now: float) -> Row:
         "inside": endpoint(view.inside),
         "public": endpoint(view.public),
         "remote": endpoint(view.remote),
+        "remote_real": endpoint(view.remote_real),
         "state": view.state,
         "origin": view.origin,
         "helper": view.helper,

@@ -6,7 +6,7 @@ from ipmasq.core import snapshots
 from ipmasq.core.admission import Decision
 from ipmasq.core.flow import End, Flow
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.helping import Attachment, verdicts
+from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
 from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
@@ -78,14 +78,8 @@ def _refusal(
     table, from_inside = manager.table, decision.masquerade
     host = source.address if from_inside else decision.server.address
     reason = table.lacks_room(host)
-    if reason is Reason.TABLE_FULL and table.oldest_over():
-        reason = None  # such a flow would be evicted
-    if (
-        reason is not None
-        and not from_inside
-        and manager.unconfirmed.oldest(host, manager.sync_counters)
-    ):
-        reason = None  # such a flow would be evicted
+    if reason is not None and manager.giving_way(reason, host):
+        reason = None
     if reason is None and from_inside and manager.policy.public:
         server = decision.side, decision.server
         reason = table.mappings.lacks_port(
@@ -115,6 +109,8 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     steps += _own_time(manager, flow.protocol, flow.server.real)
     steps.append("settled" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
+    if flow.remote_real != remote:
+        verdict += f", which is {flow.remote_real}"
     return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow))
 
 
@@ -123,13 +119,12 @@ def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]
         reason = "a flow that was promised, or of this protocol, is not watched"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     found = tuple(verdicts(manager.registered, flow.protocol, flow.client, flow.server))
-    attachment = flow.helper
-    watching = isinstance(attachment, Attachment) and attachment.watching
-    if watching:
+    inspector = flow.inspector
+    if inspector is not None and inspector.is_inspecting:
         return found
     reason = (
         "it looked, but has stopped"
-        if flow.helper
+        if inspector is not None
         else "it was not loaded when the flow was opened"
     )
     return tuple(HelperVerdict(v.helper, False, reason) if v.bound else v for v in found)

@@ -15,13 +15,13 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ipmasq.core.helper import Speaker
+from ipmasq.core.inspector import Inspector
 from ipmasq.core.keys import destination_of, pack, source_address, source_of
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import UNKNOWN
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED
 from ipmasq.core.side import Side
-from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
@@ -66,10 +66,12 @@ class Half:
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: move the position for a segment in window that ends at `end` and acknowledges `acknowledged`.
         Each number moves forward only: a segment that is late or retransmitted does not move it back."""
-        position = self.position
-        self.position = _farther(position >> 32, end) << 32 | _farther(
-            position & 0xFFFFFFFF, acknowledged
-        )
+        position, ahead = self.position, end << 32 | acknowledged
+        if (ahead - position) & FAR:
+            ahead = _farther(position >> 32, end) << 32 | _farther(
+                position & 0xFFFFFFFF, acknowledged
+            )
+        self.position = ahead
 
     @property
     def end(self) -> int:
@@ -132,6 +134,10 @@ LATE = 1 << 16
 segment farther behind moves the position back, or else one forged segment far ahead would fix it there."""
 
 
+FAR = 0xFFFF0000_FFFF0000
+"""Bits of the difference of two `Half.position`s that are 0 if both numbers advanced by less than 64 KiB."""
+
+
 def _farther(known: int, number: int) -> int:
     return known if (known - number) & 0xFFFFFFFF <= LATE else number
 
@@ -155,8 +161,8 @@ def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
 class Flow:
     __slots__ = (
         "due",
-        "helper",
         "id",
+        "inspector",
         "kind",
         "last_seen",
         "links",
@@ -167,7 +173,6 @@ class Flow:
         "origin",
         "original",
         "reply",
-        "rewriter",
         "server_mapping",
         "state",
     )
@@ -206,8 +211,8 @@ class Flow:
         self.server_mapping: Mapping | None = None
         """The mapping by which the server is reached, if the server is masqueraded."""
         self.origin = UNKNOWN
-        self.helper: object | None = None
-        self.rewriter: TcpRewriter | None = None
+        self.inspector: Inspector | None = None
+        """Inspects its packets. None if no helper does, and no shift has to be remembered."""
         self.master: Flow | None = None
         """The control flow to which it is linked."""
         self.links = 0
@@ -261,6 +266,12 @@ class Flow:
         if self.opened_by is Side.INSIDE:
             return client.real, client.translated, server.translated
         return server.real, server.translated, client.real
+
+    @property
+    def remote_real(self) -> Endpoint:
+        """The real endpoint of the remote end. It differs from the one in `endpoints` if that end is
+        masqueraded, too, as in a hairpin flow, whose remote end is inside."""
+        return self.server.real if self.opened_by is Side.INSIDE else self.client.real
 
     @property
     def host(self) -> Address:

@@ -7,35 +7,36 @@ Everything that has a deadline or is reported to listeners goes through here. `E
 
 from __future__ import annotations
 
-from functools import partial
 from math import inf
 
 from ipmasq.core import events
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
-from ipmasq.core.budget import Account, Memory, Rate
+from ipmasq.core.attachment import Attachment
+from ipmasq.core.budget import Memory, Rate
 from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Flow
 from ipmasq.core.helper import Speaker
-from ipmasq.core.helping import Attachment, Binding, Registered, binding
+from ipmasq.core.helping import Binding, binding
+from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import CounterSource
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembly
 from ipmasq.core.refusals import Refusals
+from ipmasq.core.registered import Registered
 from ipmasq.core.reopening import Reopenings
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
-from ipmasq.core.tcp_rewriter import TcpRewriter
+from ipmasq.core.tcp_inspector import TcpInspector, TooLateError
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import SOON, Timers
-from ipmasq.core.translate import compose
 from ipmasq.core.unconfirmed import Unconfirmed
-from ipmasq.wire import ipv4, tcp
+from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
 
@@ -53,15 +54,13 @@ class FlowManager:
         self.admission = Admission(self.active, self.table, self.expectations)
         self.registered = {use.name: Registered(use) for use in policy.helpers}
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
-        self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Attachment] = Timers()
+        self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Inspector] = Timers()
         limits = policy.limits
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
         self.refusals = Refusals(policy, chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
-        self.awaiting_attach: set[int] = set()
-        """Flows whose helper waits until no bytes are in flight."""
         self.sync_counters: CounterSource | None = None
         """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
         self.pressing = False
@@ -86,6 +85,17 @@ class FlowManager:
 
     # -- the life of a flow
 
+    def giving_way(self, lacking: Reason, host: Address) -> Flow | None:
+        """Return the flow that is evicted to make room for one more flow of a host, or None: the oldest
+        unconfirmed flow of this host or, if the table is full, of the host with the most of them."""
+        if lacking is not Reason.TABLE_FULL:
+            return self.unconfirmed.oldest(host, self.sync_counters)
+        return (
+            self.table.oldest_over()
+            or self.unconfirmed.oldest(host, self.sync_counters)
+            or self.unconfirmed.oldest_of_most(self.sync_counters)
+        )
+
     def set_timer(self, flow: Flow) -> None:
         timeouts = self.policy.timeouts
         deadline = flow.deadline(timeouts)
@@ -99,7 +109,7 @@ class FlowManager:
     def judge_offloadable(self, flow: Flow) -> None:
         """Update whether the flow's ordinary packets need no decision, and report a change."""
         if flow.protocol == ipv4.TCP:
-            offloadable = flow.state is State.ESTABLISHED and flow.rewriter is None
+            offloadable = flow.state is State.ESTABLISHED and flow.inspector is None
         else:
             offloadable = bool(flow.original.packets and flow.reply.packets)
         if offloadable is not flow.offloadable:
@@ -123,12 +133,8 @@ class FlowManager:
         self.release(flow, reason)
         for expectation in self.expectations.of(flow):
             self.end_expectation(expectation, Reason.MASTER_GONE)
-        if isinstance(flow.helper, Attachment):
-            self.timers.cancel(flow.helper)
-        if flow.rewriter is not None:
-            flow.rewriter.close()
-        # Break reference cycles, as the table does, so that the garbage collector is not needed.
-        flow.helper = flow.rewriter = None
+        if flow.inspector is not None:
+            self._drop_inspector(flow, flow.inspector)
 
     def end(self, flow: Flow, reason: Reason) -> None:
         """End a flow."""
@@ -171,18 +177,19 @@ class FlowManager:
             except Exception as error:
                 self.packet_failed(Side.INSIDE, b"", error)
 
-    def _is_due(self, thing: Flow | Expectation | ActiveTrigger | Datagram | Attachment) -> None:
+    def _is_due(self, thing: Flow | Expectation | ActiveTrigger | Datagram | Inspector) -> None:
         if isinstance(thing, Flow):
             self._flow_is_due(thing)
         elif isinstance(thing, Expectation):
             self.end_expectation(thing, Reason.IDLE)
-        elif isinstance(thing, Attachment):
-            self._expire(thing)
         elif isinstance(thing, ActiveTrigger):
             if self.admission.active_triggers.get(thing.trigger.name) is thing:
                 del self.admission.active_triggers[thing.trigger.name]
-        elif self.reassembly.forget(thing):
-            self.counts[Reason.FRAGMENT_TIMEOUT] += 1
+        elif isinstance(thing, Datagram):
+            if self.reassembly.forget(thing):
+                self.counts[Reason.FRAGMENT_TIMEOUT] += 1
+        else:
+            self._expire(thing)
 
     def _flow_is_due(self, flow: Flow) -> None:
         if self.sync_counters is not None:
@@ -197,11 +204,11 @@ class FlowManager:
         self.end(flow, ended.get(flow.state, Reason.IDLE))
 
     def _keep_alive(self, flow: Flow) -> None:
-        if isinstance(flow.helper, Attachment):
-            flow.helper.registered.kept_alive += 1
+        if flow.inspector is not None:
+            flow.inspector.registered.kept_alive += 1
         self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
-    # -- helpers and what they wish (the `Desk` of `helping`)
+    # -- helpers and their requests (the `Desk` of `helping`)
 
     def bind(self, flow: Flow) -> None:
         """Bind the helper for this flow, if there is one. Only TCP streams can be inspected so far, and none
@@ -213,73 +220,51 @@ class FlowManager:
             self._attach(flow, found)
 
     def _attach(self, flow: Flow, found: Binding) -> None:
+        helper = found.helper
         try:
-            attachment = Attachment(self, flow, found.helper)
+            inspector = self._inspector(flow, helper)
+        except TooLateError:
+            return
         except Exception as error:
-            found.helper.failed += 1
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            name = found.helper.use.name
-            self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
+            helper.failed += 1
+            self._report_failure(flow, helper, error)
             return
-        if flow.rewriter is None:
-            flow.rewriter = TcpRewriter(
-                attachment,
-                attachment.terminator,
-                attachment.longest,
-                self.policy.limits.stream_bytes,
-                partial(Account, self.memory, flow.payer),
-            )
-            self._join(flow, flow.rewriter)
-        elif not flow.rewriter.retain(attachment, attachment.terminator, attachment.longest):
-            self.awaiting_attach.add(
-                flow.id
-            )  # bytes are in flight: it is tried again with the next segment
-            return
-        self.awaiting_attach.discard(flow.id)
-        if isinstance(flow.helper, Attachment):
-            self.timers.cancel(flow.helper)
-        flow.helper = attachment
-        self.wait_for(attachment)
-        found.helper.bound += 1
-        found.helper.watching += 1
-        self.emit(
-            events.HelperBound(self.now, flow.id, found.helper.use.name, found.port, found.by)
-        )
+        if inspector is None:
+            return  # it is tried again with the next segment, if that may help
+        flow.inspector = inspector
+        self.wait_for(inspector)
+        helper.bound += 1
+        helper.watching += 1
+        self.emit(events.HelperBound(self.now, flow.id, helper.use.name, found.port, found.by))
         self.judge_offloadable(flow)
 
-    def _join(self, flow: Flow, rewriter: TcpRewriter) -> None:
-        """Begin at the connection's present position. Bytes in flight pass without inspection: the listener
-        has not acknowledged them, but they left before inspection began."""
-        if not flow.original.packets:
-            return  # its SYN is being handled
-        if flow.state is State.INIT:
-            rewriter.start(Speaker.CLIENT, flow.original.end, at_start=True)
-            return
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
-        for half in (flow.original, flow.reply):
-            first = half.twin.acknowledged
-            unseen = max(0, tcp.distance(first, half.end))
-            rewriter.start(half.speaker, first, at_start=False, unseen=unseen)
+    def _inspector(self, flow: Flow, helper: Registered) -> Inspector | None:
+        """Return the flow's inspector with this helper, a new one or the one that it has; None if that is not
+        possible now. Raises TooLateError, or whatever the helper's constructor raises."""
+        if flow.inspector is not None:
+            return flow.inspector if flow.inspector.attach(helper) else None
+        if self.sync_counters is not None and flow.original.packets:
+            self.sync_counters(flow.id)  # bytes in flight now pass without inspection
+        return TcpInspector(self, self, flow, helper, self.policy.limits.stream_bytes)
 
-    def wait_for(self, attachment: Attachment) -> None:
-        """Set the timer for what its rewriter will send by itself."""
-        rewriter = attachment.flow.rewriter
-        deadline = rewriter.deadline if rewriter is not None else inf
+    def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        name = helper.use.name
+        self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
+
+    def wait_for(self, inspector: Inspector) -> None:
+        """Set the timer for what the inspector will send by itself."""
+        deadline = inspector.deadline
         if deadline < inf:
-            self.timers.set(attachment, max(deadline, self.now), SOON)
+            self.timers.set(inspector, max(deadline, self.now), SOON)
 
-    def _expire(self, attachment: Attachment) -> None:
+    def _expire(self, inspector: Inspector) -> None:
         """Forward what is withheld, and retransmit what was acknowledged early."""
-        flow = attachment.flow
-        if flow.helper is not attachment or flow.rewriter is None:
+        flow = self.table.flows.get(inspector.flow_id)
+        if flow is None or flow.inspector is not inspector:
             return
-        if not attachment.blocked:
-            for sent in flow.rewriter.expire(self.now):
-                half = flow.half(sent.speaker)
-                packet = compose(half, tcp.write(sent.segment, sent.payload))
-                self._outgoing.append((packet, half.side))
-            self.wait_for(attachment)
+        self._outgoing += inspector.expire(self.now)
+        self.wait_for(inspector)
 
     def take_outgoing(self) -> list[tuple[Packet, Side]]:
         """Return the packets that the gateway sends by itself; see `Engine.outgoing`."""
@@ -288,43 +273,40 @@ class FlowManager:
 
     def release(self, flow: Flow, reason: Reason) -> None:
         """Stop the helper's inspection; earlier changes remain in effect."""
-        self.awaiting_attach.discard(flow.id)
-        attachment = flow.helper
-        if not isinstance(attachment, Attachment) or not attachment.watching:
+        inspector = flow.inspector
+        if inspector is None:
             return
-        attachment.watching = False
-        attachment.registered.watching -= 1
-        if flow.rewriter is not None:
-            flow.rewriter.release()
-            self.wait_for(attachment)
-        name = attachment.registered.use.name
+        inspector.is_awaited = False
+        if not inspector.is_inspecting:
+            return
+        inspector.registered.watching -= 1
+        inspector.release()
+        self.wait_for(inspector)
+        name = inspector.registered.use.name
         self.emit(events.HelperReleased(self.now, flow.id, name, reason))
 
-    def leave(self, flow: Flow, rewriter: TcpRewriter) -> None:
-        """Continue without a helper. A connection that was never shifted does not need a rewriter either."""
-        awaiting_attach = flow.id in self.awaiting_attach
+    def leave(self, flow: Flow, inspector: Inspector) -> None:
+        """Continue without a helper. A connection that was never shifted does not need an inspector either."""
+        awaited = inspector.is_awaited
         self.release(flow, Reason.HELPER_STOPPED)
-        if awaiting_attach:
+        if awaited:
             self.bind(flow)
-        elif rewriter.is_plain:
-            if isinstance(flow.helper, Attachment):
-                self.timers.cancel(flow.helper)
-            rewriter.close()
-            flow.rewriter = None
-            flow.helper = None
+        elif inspector.is_plain:
+            self._drop_inspector(flow, inspector)
             self.judge_offloadable(flow)
 
-    def renew(self, attachment: Attachment) -> None:
+    def _drop_inspector(self, flow: Flow, inspector: Inspector) -> None:
+        self.timers.cancel(inspector)
+        inspector.close()
+        flow.inspector = None  # break reference cycles, as the table does, so that the garbage collector is not needed
+
+    def renew(self, flow: Flow, inspector: Inspector) -> None:
         """Replace the helper by its newer code."""
         try:
-            attachment.renew()
+            inspector.renew()
         except Exception as error:
-            self.release(attachment.flow, Reason.HELPER_UNLOADED)
-            name = attachment.registered.use.name
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.emit(
-                events.HelperFailed(self.now, attachment.flow.id, name, Speaker.CLIENT, b"", text)
-            )
+            self.release(flow, Reason.HELPER_UNLOADED)
+            self._report_failure(flow, inspector.registered, error)
 
     def expect(
         self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
@@ -390,8 +372,8 @@ class FlowManager:
         master = expectation.flow
         flow.master = master
         master.links += 1
-        if isinstance(master.helper, Attachment):
-            master.helper.registered.met += 1
+        if master.inspector is not None:
+            master.inspector.registered.met += 1
         self.end_expectation(expectation, Reason.MET, met_by=flow.id)
 
     def end_expectation(
@@ -419,14 +401,11 @@ class FlowManager:
         self.expectations.check()
         kept: dict[Address, int] = {}
         for flow in self.table.flows.values():
-            assert not (flow.offloadable and flow.rewriter)
+            assert not (flow.offloadable and flow.inspector)
             assert flow.due is not None
             assert flow in flow.due.things
-            for stream in flow.rewriter.streams if flow.rewriter else ():
-                if stream is not None:
-                    stream.check()
-                    assert stream.account.host == flow.payer
-                    kept[flow.payer] = kept.get(flow.payer, 0) + stream.account.kept
+            if flow.inspector is not None:
+                kept[flow.payer] = kept.get(flow.payer, 0) + flow.inspector.check()
         self.memory.check(kept)
 
     # -- events

@@ -147,10 +147,10 @@ def _make_room(manager: FlowManager, first: FirstPacket, decision: Decision) -> 
     inside = first.side is Side.INSIDE
     host = first.source.address if inside else decision.server.address
     while (lacking := manager.table.lacks_room(host)) is not None:
-        if lacking is Reason.TABLE_FULL and (over := manager.table.oldest_over()):
-            manager.end(over, Reason.REPLACED)
-        elif inside or not _evict_unconfirmed(manager, host):
+        giving_way = manager.giving_way(lacking, host)
+        if giving_way is None:
             return _refused(manager, lacking, host, first.protocol)
+        manager.end(giving_way, Reason.REPLACED)
     return None
 
 
@@ -174,14 +174,6 @@ def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) ->
 def _refused(manager: FlowManager, reason: Reason, host: Address, protocol: int) -> Reason:
     manager.shortage.refused(reason, host, protocol, manager.now)
     return reason
-
-
-def _evict_unconfirmed(manager: FlowManager, host: Address) -> bool:
-    """Evict the oldest unconfirmed flow of a host, if there is one, and return whether there was."""
-    oldest = manager.unconfirmed.oldest(host, manager.sync_counters)
-    if oldest is not None:
-        manager.end(oldest, Reason.REPLACED)
-    return oldest is not None
 
 
 def _evict_over(manager: FlowManager, flow: Flow) -> None:

@@ -8,9 +8,9 @@ from ipmasq.core import events
 from ipmasq.core.admission import is_inside
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.helping import Attachment, Registered
 from ipmasq.core.policy import Action, Forward, HelperUse, Policy
 from ipmasq.core.reasons import Reason
+from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
 
 
@@ -111,10 +111,10 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
     else:
         registered.use = use
     for flow in list(manager.table.flows.values()):
-        attachment = flow.helper
-        if isinstance(attachment, Attachment) and attachment.watching:
-            if attachment.registered is registered:
-                manager.renew(attachment)
+        inspector = flow.inspector
+        if inspector is not None and inspector.is_inspecting:
+            if inspector.registered is registered:
+                manager.renew(flow, inspector)
         elif flow.master is None and not flow.origin.is_expected:
             manager.bind(flow)
 
@@ -124,7 +124,7 @@ def unload_helper(manager: FlowManager, name: str, now: float) -> None:
     manager.now = now
     registered = manager.registered.pop(name)
     for flow in list(manager.table.flows.values()):
-        if isinstance(flow.helper, Attachment) and flow.helper.registered is registered:
+        if flow.inspector is not None and flow.inspector.registered is registered:
             for expectation in manager.expectations.of(flow):
                 manager.end_expectation(expectation, Reason.HELPER_UNLOADED)
             manager.release(flow, Reason.HELPER_UNLOADED)

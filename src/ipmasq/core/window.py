@@ -19,7 +19,7 @@ sender's own last numbers only.
 
 from __future__ import annotations
 
-from ipmasq.core.flow import Half
+from ipmasq.core.flow import FAR, Half
 from ipmasq.core.tcp_states import State
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -37,6 +37,8 @@ def is_in_window(half: Half, segment: Segment, payload: int, acknowledgment: int
     """Return whether a segment of `half` may change what is remembered. `payload` is in bytes;
     `acknowledgment` is in the numbers of the other end (a rewritten stream has other numbers on the wire)."""
     flags = segment.flags
+    if flags & (SYN | FIN | RST | ACK) == ACK and half.flow.state is not State.INIT:
+        return is_within_reach(half, (segment.sequence + payload) & 0xFFFFFFFF, acknowledgment)
     if flags & RST:
         return _is_exact(half, segment, acknowledgment)
     if flags & SYN:
@@ -54,6 +56,8 @@ def is_in_window(half: Half, segment: Segment, payload: int, acknowledgment: int
 def is_within_reach(half: Half, end: int, acknowledged: int) -> bool:
     """Return whether both numbers of an ordinary segment (`end`: sequence and payload) are within reach of
     its sender's last ones."""
+    if not ((end << 32 | acknowledged) - half.position) & FAR:
+        return True  # no reach is less
     reach = 1 << half.flow.reach
     return (
         abs(tcp.distance(half.end, end)) <= reach

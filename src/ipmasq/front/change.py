@@ -39,8 +39,8 @@ def forward_add(
     to: Annotated[
         str,
         typer.Argument(
-            metavar="ADDRESS[:PORT]",
-            help="The inside server; its port is the public one by default.",
+            metavar="ADDRESS[:PORT[-PORT]]",
+            help="The inside server; its ports are the public ones by default.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="The forward's name.")] = None,
@@ -58,14 +58,14 @@ def forward_add(
       ipmasq forward add tcp 2121 10.0.0.2:21 --name ftp
       ipmasq forward add udp 5000-5010 10.0.0.3
     """
-    inside, _, port = to.partition(":")
+    inside, port = _server(to)
     with ask(socket) as gateway:
         added = gateway.ask(
             "forward_add",
             protocol=protocol,
             ports=ports,
             inside=inside,
-            inside_port=port or None,
+            inside_port=port,
             public=public,
             name=name,
             save=save or None,
@@ -77,6 +77,18 @@ def forward_add(
         where = f"{added['public'] or '*'}:{added['ports']}"
         to = f"{added['inside']}:{added['inside_ports']}"
         output.say(f"forward {added['name']}: {added['protocol']} {where} -> {to}{_saved(added)}")
+
+
+def _server(text: str) -> tuple[str, str | None]:
+    """Its address, and its ports if they are not the public ones."""
+    from ipmasq.config.values import target
+    from ipmasq.wire.addresses import to_text
+
+    try:
+        found = target(text)
+    except ValueError as error:
+        raise give_up(f"to: {error}", Code.USAGE) from None
+    return to_text(found.address), str(found.ports) if found.ports else None
 
 
 @forward.command("del")

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from ipmasq.front.tables import Column, Row, duration, endpoint, size
 
+
+def remote(flow: Row) -> str:
+    """The remote end of a flow; of a hairpin flow also where that really is."""
+    shown, real = endpoint(flow["remote"]), endpoint(flow["remote_real"])
+    return shown if shown == real else f"{shown} ({real})"
+
+
 FLOWS = (
     Column("flow", lambda row: str(row["id"]), justify="right"),
     Column("proto", lambda row: row["protocol"]),
     Column("inside", lambda row: endpoint(row["inside"])),
     Column("public", lambda row: endpoint(row["public"])),
-    Column("remote", lambda row: endpoint(row["remote"])),
+    Column("remote", remote),
     Column("state", lambda row: row["state"], 76),
     Column("expires", lambda row: duration(row["expires_in"]), 60, "right"),
     Column("helper", lambda row: row["helper"] or "", 95),

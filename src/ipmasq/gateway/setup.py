@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +44,10 @@ class Configuration(Protocol):
 
     def renewed(self, use: HelperUse) -> HelperUse:
         """Return the same helper with its code read again. Raises ValueError if that is unusable."""
+
+    def review_forward(self, forward: Forward, uses: Iterable[HelperUse]) -> Sequence[str]:
+        """Return the warnings that the forward would cause in the file, with these helpers in use. Raises
+        ValueError if it would be a mistake."""
 
     @property
     def saved_path(self) -> str:

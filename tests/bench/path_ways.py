@@ -101,8 +101,8 @@ def enter(table: Table, protocol: int, flows: int) -> None:
     position = Position(reach=30) if protocol == ipv4.TCP else NOWHERE  # as of ordinary segments
     for number in range(flows):
         for key, wire in halves(number, protocol):
-            place = table.insert(key, wire, now, offloaded=True, position=position)
-            assert place is not None
+            slot = table.insert(key, wire, now, offloaded=True, position=position)
+            assert slot is not None
 
 
 def halves(flow: int, protocol: int) -> Iterator[tuple[bytes, bytes]]:

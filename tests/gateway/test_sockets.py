@@ -38,10 +38,10 @@ def test_a_socket_is_found_from_the_moment_it_is_there_until_it_is_gone(
         each.bind((address, 0))
         if protocol == TCP:
             each.listen()
-        place = local(each)
-        assert asked.find_socket(protocol, THERE, place) is SocketMatch.ANY_REMOTE
-        assert asked.find_socket(TCP + UDP - protocol, THERE, place) is SocketMatch.NONE
-    assert asked.find_socket(protocol, THERE, place) is SocketMatch.NONE
+        endpoint = local(each)
+        assert asked.find_socket(protocol, THERE, endpoint) is SocketMatch.ANY_REMOTE
+        assert asked.find_socket(TCP + UDP - protocol, THERE, endpoint) is SocketMatch.NONE
+    assert asked.find_socket(protocol, THERE, endpoint) is SocketMatch.NONE
 
 
 def test_a_connected_socket_is_one_for_its_peer_alone(asked: Sockets) -> None:

@@ -58,8 +58,8 @@ class PortPool(Generic[Holder]):
 
     def at(self, port: int) -> Holder | None:
         """Return the holder of a port."""
-        place = port - self._low
-        return self._holders[place] if 0 <= place < len(self._holders) else None
+        position = port - self._low
+        return self._holders[position] if 0 <= position < len(self._holders) else None
 
     def take(self, chance: Chance, barred: Container[int]) -> int | None:
         """Take a free port that is not barred, for a holder (see `hold`). Return None if there is none."""

@@ -1,4 +1,4 @@
-"""How much is used of what there may be, as `status` shows it."""
+"""Usage of the limits, as `status` shows it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ipmasq.core.table import Table
 from ipmasq.wire.addresses import to_text
 
 MOST = 16
-"""Addresses, times protocols, that are shown: the fullest."""
+"""The most pairs of address and protocol that are shown, the fullest first."""
 
 
 def usage(table: Table) -> Mapping[str, Any]:
-    """Flows, and public ports by address and protocol, the fullest first."""
+    """Return the usage of flows, and of public ports by address and protocol, the fullest first."""
     pools = sorted(table.mappings.usage(), key=lambda pool: len(pool) / pool.ports.size)
     return {
         "flows": len(table.flows),

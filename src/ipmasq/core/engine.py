@@ -28,7 +28,7 @@ from ipmasq.core.host import SocketLookup
 from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Command, Counters, CounterSource
-from ipmasq.core.opening import open_flow
+from ipmasq.core.opening import FirstPacket, open_flow
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason

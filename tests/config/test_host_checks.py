@@ -101,7 +101,10 @@ def test_a_forward_of_a_port_that_the_host_serves_is_doubtful(tmp_path: Path):
     mark = "#? this host serves port 22 itself; from outside it can no longer be reached"
     forward = '[[forward]]\nport = "20-25"  {}\nto = "10.0.0.2"\n{}\n'
     assert_found_as_marked(tmp_path, GATEWAY + forward.format(mark, ""), HERE)
-    own, udp = 'public = "203.0.113.2"  #? is not the public address now', 'protocol = "udp"  #? 21 is a port of helper ftp'
+    own, udp = (
+        'public = "203.0.113.2"  #? is not the public address now',
+        'protocol = "udp"  #? 21 is a port of helper ftp',
+    )
     assert_found_as_marked(tmp_path, GATEWAY + forward.format(mark, own), HERE)
     assert_found_as_marked(tmp_path, GATEWAY + forward.format("", udp), HERE)
     pool = 'public = ["203.0.113.0/28"]\n'

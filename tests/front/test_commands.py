@@ -175,10 +175,14 @@ def test_idle_times_are_set_and_shown(gateway: Running, ipmasq: Ipmasq):
     for wrong, said in (
         ("udp=soon", 'udp: "soon" is not a duration'),
         ("udp", "udp: write NAME=TIME, such as udp=2m"),
-        ("colour=3", "there are tcp_established, tcp_opening, tcp_closing, udp, icmp, fragment"),
+        (
+            "colour=3",
+            "there are tcp_established, tcp_opening, tcp_closing, udp, icmp, fragment, udp.PORT",
+        ),
         ("udp=0", "it must be more than 0 seconds"),
         ("udp.0=3", "is too small; at least 1"),
-        ("udp.dns=3", "dns is not a port"),
+        ("udp.dns=3", 'udp.dns: "dns" is not a port'),
+        ("upd=3", "upd: there is no such argument; did you mean udp?"),
         ("udp.53=", "udp.53"),
         ("udp=9999d", "863913600 is too large; at most 31536000"),
     ):
@@ -196,6 +200,13 @@ def test_idle_times_that_are_too_short_are_warned_of_as_in_the_file(
     done = ipmasq("timeouts", "set", "udp=30s", "--json")
     assert (json.loads(done.stdout)["udp"], warning in done.stderr) == (30, True)
     assert ipmasq("timeouts", "set", "udp=2m").stderr == ""
+    done = ipmasq("timeouts", "set", "udp.53=1s", "udp.5353=10s")
+    assert done.stderr.splitlines() == [
+        "ipmasq: warning: udp.53: 1s for port 53 is shorter than the 5s that programs wait for an answer;"
+        " one that comes later is dropped",
+        "ipmasq: warning: udp.5353: 10s for port 5353 is below the 2m of RFC 4787 REQ-5;"
+        " only ports to 1023 may have less (row 4787-5a)",
+    ]
 
 
 def test_a_doubtful_forward_is_published_and_warned_of(gateway: Running, ipmasq: Ipmasq):

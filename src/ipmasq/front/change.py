@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -35,7 +36,8 @@ def forward_add(
     protocol: Annotated[str, typer.Argument(metavar="tcp|udp")],
     ports: Annotated[str, typer.Argument(metavar="PORT[-PORT]", help="Public port or range.")],
     to: Annotated[
-        str, typer.Argument(metavar="ADDRESS[:PORT[-PORT]]", help="Inside; without port: the same one.")
+        str,
+        typer.Argument(metavar="ADDRESS[:PORT[-PORT]]", help="Inside; without port: the same one."),
     ],
     name: Annotated[str | None, typer.Option(help="How to call it.")] = None,
     public: Annotated[
@@ -182,7 +184,8 @@ def timeouts_set(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Change idle times; live flows follow at once.
+    """Change idle times; live flows follow at once. Names: tcp_established, tcp_opening, tcp_closing, udp,
+    icmp, fragment, and udp.PORT for UDP to one port of servers.
 
     \b
     Example:
@@ -204,9 +207,17 @@ def timeouts_set(
         else:
             wanted[name] = time
     with ask(socket) as gateway:
-        found = gateway.ask("timeouts_set", **wanted)
-    _warn(found)
+        try:
+            found = gateway.ask("timeouts_set", **wanted)
+        except RequestError as error:
+            raise RequestError(error.kind, _as_typed(error.message), error.details) from None
+    _warn(found, _as_typed)
     _say_timeouts(found, as_json)
+
+
+def _as_typed(text: str) -> str:
+    """With the names of idle times as they are written here."""
+    return text.replace("udp_ports.", OF_PORT).replace("udp_ports", f"{OF_PORT}PORT")
 
 
 def _say_timeouts(found: dict[str, Any], as_json: bool) -> None:
@@ -266,9 +277,9 @@ def reload(socket: Socket = SOCKET) -> None:
     output.say(f"reloaded; {done['closed']} flows were no longer allowed")
 
 
-def _warn(answer: dict[str, Any]) -> None:
+def _warn(answer: dict[str, Any], words: Callable[[str], str] = str) -> None:
     for warning in answer.pop("warnings", ()):
-        output.complain(f"warning: {warning}")
+        output.complain(f"warning: {words(warning)}")
 
 
 def _change(socket: str, done: str, request: str, **arguments: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,38 @@ def test_what_is_in_use_is_shown_with_what_there_may_be(gateway: Running, ipmasq
     shown = [line.split() for line in ipmasq("show", "stats").stdout.splitlines()]
     assert ["1", "1000000", "flows"] in shown
     assert ["1", "64512", "udp", "ports", "203.0.113.1"] in shown
+
+
+def test_a_host_that_has_all_that_it_may_have_is_named_with_its_limit(
+    gateway: Running, ipmasq: Ipmasq
+):
+    assert "hosts near limit   none\n" in ipmasq("status").stdout
+    limits = replace(gateway.engine.policy.limits, ports_per_host=20, flows_per_host=24)
+    policy = replace(gateway.engine.policy, limits=limits)
+    gateway.do(lambda: gateway.engine.apply(policy, gateway.loop.clock()))
+    gateway.open_many(30)
+    shown = ipmasq("status").stdout
+    assert (
+        "hosts near limit   10.0.0.2 udp ports 20 / 20 (ports_per_host); new flows are refused\n"
+        in shown
+    )
+    assert f"\n{'':<18} 10.0.0.2 flows 20 / 24 (flows_per_host)\n" in shown
+    (ports, _) = json.loads(ipmasq("status", "--json").stdout)["hosts_near_limit"]
+    assert ports == {
+        "host": "10.0.0.2", "limit": "ports_per_host", "protocol": "udp", "used": 20, "max": 20,
+    }  # fmt: skip
+
+
+def test_a_firewall_in_which_nothing_is_in_the_way_is_not_called_none(
+    gateway: Running, ipmasq: Ipmasq, monkeypatch: pytest.MonkeyPatch
+):
+    for found, line in (
+        ([], "firewall           nothing in the gateway's way\n"),
+        (["one", "two"], f"firewall           one\n{'':<18} two\n"),
+    ):
+        said = {**gateway.gateway.status(), "firewall": found}
+        monkeypatch.setattr(gateway.gateway, "status", lambda said=said: said)
+        assert line in ipmasq("status").stdout
 
 
 def test_explain_takes_a_number_or_the_ends_of_a_flow(gateway: Running, ipmasq: Ipmasq):

@@ -52,6 +52,14 @@ def _timeouts(before: Policy, running: Policy, after: Policy) -> Iterator[str]:
             yield f"timeout {name} was set to {was} while the gateway ran: it is {now} again"
 
 
+def changed_times(before: Timeouts, after: Timeouts) -> Iterator[str]:
+    """Which idle times are others, as `udp 30s`."""
+    old = _times(before)
+    for name, seconds in _times(after).items():
+        if old.get(name) != seconds:
+            yield f"{name} {duration_text(seconds)}"
+
+
 def _times(timeouts: Timeouts) -> Mapping[str, float]:
     """Seconds by name; of a UDP port, `udp.53`. One that is missing has the time of `udp`."""
     times = {each.name: getattr(timeouts, each.name) for each in fields(timeouts)}

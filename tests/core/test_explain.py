@@ -206,3 +206,13 @@ def test_what_is_told_of_a_flow_that_would_be_is_what_happens(known: bool):
     live = told(world, TCP, (IN1, 4000), (OUT1, 21), Side.INSIDE)
     assert live.flow == flow.id
     assert live.helpers[0].bound
+
+
+def test_a_live_hairpin_flow_is_explained_with_all_four_endpoints():
+    world = World(forwards=(Forward("web", UDP, None, PortRange(8080, 8080), IN2, 80),))
+    public = world.udp(IN1, 5000, E1, 8080).reaches(IN2, 80).source
+    found = world.engine.explain(
+        UDP, Endpoint(IN1, 5000), Endpoint(E1, 8080), Side.INSIDE, world.now
+    )
+    for endpoint in (Endpoint(IN1, 5000), public, Endpoint(E1, 8080), Endpoint(IN2, 80)):
+        assert str(endpoint) in found.verdict

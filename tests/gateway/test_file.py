@@ -97,10 +97,11 @@ def test_both_ways_say_the_same_sentences(file: File, tmp_path: Path, text: str)
     known = {each.message for each in (*without.errors, *without.warnings)}
     found = [each.message for each in (*report.errors, *report.warnings)]
     expected = [message for message in found if message not in known]
-    assert said_when_added(file, at(text)) == expected
+    assert _said(file, at(text)) == expected
 
 
-def said_when_added(file: File, forward: Forward) -> list[str]:
+def _said(file: File, forward: Forward) -> list[str]:
+    """What is doubtful about a forward, or why it cannot be."""
     try:
         return list(file.review_forward(forward, ()))
     except ValueError as error:

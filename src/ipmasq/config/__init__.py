@@ -10,12 +10,12 @@ from ipmasq.config.added import about_forward, consequences
 from ipmasq.config.checking import check, review
 from ipmasq.config.compiled import compile
 from ipmasq.config.host_checks import UNREACHED
+from ipmasq.config.host_state import HostAddress, HostState, read_host_state
 from ipmasq.config.loading import Loaded, load
 from ipmasq.config.mistakes import misfit
 from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError, Problem, Report
 from ipmasq.config.sides import Sides, resolve
-from ipmasq.config.surroundings import HostAddress, HostState, read_host_state
 from ipmasq.config.values import duration_text
 from ipmasq.config.warnings import short_times
 

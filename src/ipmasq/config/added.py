@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ipmasq.config.checking import review
+from ipmasq.config.host_state import HostState
 from ipmasq.config.loading import Loaded
 from ipmasq.config.mistakes import contradictions
 from ipmasq.config.model import ForwardTable
 from ipmasq.config.problems import Problem, Report
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.tables import table_of
 from ipmasq.core.policy import Forward, HelperUse
 

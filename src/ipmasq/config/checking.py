@@ -12,11 +12,11 @@ from ipmasq.config.host_checks import (
     inaccessible,
     local_doubts,
 )
+from ipmasq.config.host_state import HostState
 from ipmasq.config.loading import Loaded, load
 from ipmasq.config.mistakes import Mistake
 from ipmasq.config.problems import Report, in_order
 from ipmasq.config.sides import named_networks, resolve
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.targets import doubtful_targets, strange_publics
 from ipmasq.config.warnings import doubts
 

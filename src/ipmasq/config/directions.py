@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ipmasq.config.host_state import HostState
 from ipmasq.config.mistakes import Mistake
 from ipmasq.config.model import Config
 from ipmasq.config.routes import ANYWHERE, Way
 from ipmasq.config.sides import Sides, addresses_in
-from ipmasq.config.surroundings import HostState
 from ipmasq.wire.addresses import Network, to_network, to_text
 
 PRIVATE = tuple(

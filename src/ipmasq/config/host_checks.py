@@ -7,11 +7,11 @@ from difflib import get_close_matches
 
 from ipmasq.config.compiled import affordable_flows
 from ipmasq.config.directions import default_route, place_of, unrouted
+from ipmasq.config.host_state import HostState
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import Config
 from ipmasq.config.public_ports import public_ports
 from ipmasq.config.sides import Sides, resolve
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.tables import forward, trigger
 from ipmasq.config.values import AUTO
 from ipmasq.core.policy import Forward, without

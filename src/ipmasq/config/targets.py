@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from ipmasq.config.host_state import HostState
 from ipmasq.config.mistakes import Mistake
 from ipmasq.config.model import Config
 from ipmasq.config.sides import Sides
-from ipmasq.config.surroundings import HostState
 from ipmasq.core.admission import is_martian
 from ipmasq.wire.addresses import Address, Network, to_text
 

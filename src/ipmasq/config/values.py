@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ipmasq.core.policy import ANY_PROTOCOL, PortRange, Ports, port_set
-from ipmasq.wire.addresses import Address, Network, to_text
+from ipmasq.wire.addresses import Address, Network, to_text, within
 from ipmasq.wire.visible import is_visible, visible
 
 PROTOCOLS = {
@@ -242,7 +242,7 @@ class Pool:
     text: str
 
     def __contains__(self, address: Address) -> bool:
-        return any(address in network for network in self.networks)
+        return within(address, self.networks)
 
     def __str__(self) -> str:
         return self.text

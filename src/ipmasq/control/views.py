@@ -101,7 +101,7 @@ def _is_wanted(view: FlowView, which: arguments.Which) -> bool:
     return (
         which.helper in (None, view.helper)
         and which.state in (None, view.state)
-        and _has(which, view.protocol, (view.inside, view.public, view.remote))
+        and _has(which, view.protocol, (view.inside, view.public, view.remote, view.remote_real))
     )
 
 

@@ -7,11 +7,13 @@ of the flow has written: looked at backwards, it has the key of the other half.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ipmasq.core.admission import Admission
-from ipmasq.core.flow import Half
-from ipmasq.core.offloading import CounterSource
+from ipmasq.core.flow import Flow, Half
+from ipmasq.core.helper import Speaker
+from ipmasq.core.inspector import Inspector
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
@@ -92,9 +94,9 @@ def translate_error(
     side: Side,
     table: Table,
     ttl_delta: int,
-    sync_counters: CounterSource | None = None,
+    sync: Callable[[Flow], object],
 ) -> Reason:
-    """Rewrite the error in place, or say why not. `sync_counters`: see `ipmasq.core.offloading`."""
+    """Rewrite the error in place, or say why not. `sync` is called before a flow is judged by what was seen of it."""
     data = packet.data
     message = memoryview(data)[header.length : header.total]
     if not icmp.is_intact(message):
@@ -109,13 +111,12 @@ def translate_error(
     flow = half.flow
     # The quoted packet left as the twin wrote it; its sender knows it as the twin's key.
     twin = half.twin
-    if sync_counters is not None:
-        sync_counters(flow.id)
+    sync(flow)
     if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
         return Reason.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])
-    if flow.rewriter is not None and quoted.protocol == ipv4.TCP:
-        _follow_watch(data, header, quoted, twin)
+    if flow.inspector is not None and quoted.protocol == ipv4.TCP:
+        _inspect_quote(data, header, quoted, twin.speaker, flow.inspector)
     data[quoted.start + 12 : quoted.start + 20] = twin.match[:8]
     if quoted.protocol == ipv4.ICMP:
         identifier = twin.match[8:10] if twin.match[8:10] != b"\0\0" else twin.match[10:12]
@@ -159,17 +160,13 @@ def _revert_checksum(
     data[at : at + 2] = new.to_bytes(2, "big")
 
 
-def _follow_watch(data: Buffer, header: ipv4.Header, quoted: Quoted, twin: Half) -> None:
+def _inspect_quote(
+    data: Buffer, header: ipv4.Header, quoted: Quoted, speaker: Speaker, inspector: Inspector
+) -> None:
     """The quoted sequence number in its sender's space; and the path MTU, for what is sent next."""
-    rewriter = twin.flow.rewriter
-    assert rewriter is not None
-    stream = rewriter.streams[twin.speaker]
-    if stream is not None:
-        said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
-        original = stream.sequence(stream.original(stream.edited_position(said)))
-        data[quoted.at + 4 : quoted.at + 8] = original.to_bytes(4, "big")
+    said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
+    data[quoted.at + 4 : quoted.at + 8] = inspector.unshift(speaker, said).to_bytes(4, "big")
     kind, code = data[header.length], data[header.length + 1]
     if (kind, code) == (icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
         mtu = int.from_bytes(data[header.length + 6 : header.length + 8], "big")
-        mtu = max(mtu, LEAST_MTU)
-        rewriter.path_mtu = min(rewriter.path_mtu or mtu, mtu)
+        inspector.limit_path(max(mtu, LEAST_MTU))

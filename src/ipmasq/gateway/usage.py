@@ -17,7 +17,7 @@ MOST = 16
 
 def usage(table: Table) -> Mapping[str, Any]:
     """Flows, public ports by address and protocol, and hosts that are near a limit; the fullest first."""
-    pools = sorted(table.usage(), key=lambda pool: len(pool) / pool.ports.size)
+    pools = sorted(table.mappings.usage(), key=lambda pool: len(pool) / pool.ports.size)
     return {
         "flows": len(table.flows),
         "max_flows": table.policy.limits.flows,

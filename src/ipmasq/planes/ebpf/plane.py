@@ -28,13 +28,14 @@ from ipmasq.planes.ebpf.layout import ADMITTED, Account, Hook, Reason
 from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.policer import Offender, Policer, Rates
 from ipmasq.planes.ebpf.table import Table, sizes
-from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.planes.tun.steering import DEVICE
 from ipmasq.planes.tun.watched import Restored
 from ipmasq.wire.addresses import Network
+from ipmasq.wire.packet import Packet
 
 log = logging.getLogger("ipmasq")
 
@@ -154,13 +155,13 @@ class EbpfPlane(TunPlane):
         own = (self._changes.fileno(),) if self._changes else ()
         return (*super().descriptors(), *own)
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         if self._changes is None or descriptor != self._changes.fileno():
-            return super().pump(descriptor, receive, most)
+            return super().receive(descriptor)
         if self._changes.have_come() and self.table is not None:
             self._check_reverse_paths()
             self.table.forget_hops()
-        return 0
+        return None
 
     @property
     def hooks(self) -> dict[str, str]:
@@ -235,7 +236,7 @@ class EbpfPlane(TunPlane):
         try:
             self._policer.attach(kernel, devices, self._tcx)
         except (OSError, NetlinkError) as error:
-            raise PlaneError(f"no program on the way up: {_why(Hook.TC, error)}") from error
+            raise PlaneError(f"no program on the way up: {_reason(Hook.TC, error)}") from error
 
     def described(self) -> str:
         return ", ".join(f"{hooks} on {name}" for name, hooks in self.hooks.items()) or "nowhere"
@@ -359,7 +360,7 @@ class EbpfPlane(TunPlane):
             if key[0] is Hook.XDP and programs.xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)
                 return
-            what = f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
+            what = f"no program on {device.name}: {key[0].name}: {_reason(key[0], error)}"
             raise PlaneError(what) from error
         self._attached[key] = made
 
@@ -375,7 +376,7 @@ def _takes_redirected(programs: Programs, device: Device) -> bool:
     return device.takes_redirected or (programs.generic and device.ethernet)
 
 
-def _why(hook: Hook, error: OSError | NetlinkError) -> str:
+def _reason(hook: Hook, error: OSError | NetlinkError) -> str:
     if isinstance(error, NetlinkError):
         return str(error)
     known = XDP_TROUBLES if hook is Hook.XDP else {}

@@ -1,26 +1,15 @@
-"""Every request and its answer, over a real socket."""
+"""Requests that show what is there."""
 
 from __future__ import annotations
-
-import json
-import os
-import socket
 
 import pytest
 
 from ipmasq.control.client import Client
-from ipmasq.control.control import REQUESTS
-from ipmasq.control.protocol import VERSION, Kind, RequestError
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from tests.conformance import packets
+from tests.control.refusals import refusal
 from tests.control.running import E1, IN1, IN2, OUT1, Running, conversation
-
-
-def refusal(client: Client, request: str, **arguments: object) -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        client.ask(request, **arguments)
-    return caught.value
 
 
 def test_a_flow_is_shown_with_everything_that_is_known_of_it(gateway: Running, client: Client):
@@ -197,154 +186,3 @@ def test_a_protocol_can_be_called_as_in_the_configuration(client: Client):
     ends = {"source": "10.0.0.2", "destination": "198.51.100.1"}
     (found,) = client.rows("explain", protocol="gre", **ends)
     assert "cannot be masqueraded" in found["verdict"]
-
-
-def test_a_forward_is_added_and_removed(gateway: Running, client: Client):
-    added = client.ask("forward_add", ports="2121-2125", inside="10.0.0.2", inside_port=21)
-    assert added["name"] == "tcp-2121-2125"
-    assert added["inside_ports"] == "21-25"
-    assert len(gateway.engine.forwards()) == 2
-    assert refusal(client, "forward_add", ports=2123, inside="10.0.0.2").kind is Kind.REFUSED
-    client.ask("forward_remove", name="tcp-2121-2125")
-    assert refusal(client, "forward_remove", name="tcp-2121-2125").kind is Kind.NOT_FOUND
-
-
-@pytest.mark.parametrize(
-    ("wrong", "place"),
-    [
-        ({"ports": "70000", "inside": "10.0.0.2"}, "ports"),
-        ({"ports": "20-10", "inside": "10.0.0.2"}, "ports"),
-        ({"ports": 80, "inside": "ten"}, "inside"),
-        ({"ports": 80, "inside": "2001:db8::1"}, "inside"),
-        ({"ports": 80, "inside": "10.0.0.0/24"}, "inside"),
-        ({"ports": 80, "inside": "10.0.0.2", "public": "::1"}, "public"),
-        ({"ports": 0, "inside": "10.0.0.2"}, "ports"),
-        ({"ports": "", "inside": "10.0.0.2"}, "ports"),
-        ({"ports": 80, "inside": "10.0.0.2", "inside_port": "ftp"}, "inside_port"),
-        ({"ports": 80, "inside": "10.0.0.2", "protocol": "icmp"}, "protocol"),
-        ({"ports": "1000-2000", "inside": "10.0.0.2", "inside_port": 65000}, "inside_port"),
-        ({"ports": 80, "inside": "10.0.0.2", "colour": "red"}, "colour"),
-        ({"inside": "10.0.0.2"}, "ports"),
-    ],
-)
-def test_a_wrong_argument_is_named(client: Client, wrong: dict[str, object], place: str):
-    error = refusal(client, "forward_add", **wrong)
-    assert error.kind is Kind.BAD_ARGUMENT
-    assert error.message.startswith(f"{place}: ")
-
-
-def test_what_is_doubtful_about_a_forward_is_told_and_it_is_added(gateway: Running, client: Client):
-    gateway.gateway.doubts = ("198.51.100.1 is in no inside network",)
-    added = client.ask("forward_add", ports=80, inside="198.51.100.1")
-    assert added["warnings"] == ["198.51.100.1 is in no inside network"]
-    assert len(gateway.engine.forwards()) == 2
-
-
-def test_a_range_of_inside_ports_has_to_be_as_long_as_that_of_the_public_ones(client: Client):
-    added = client.ask("forward_add", ports="80-82", inside="10.0.0.2", inside_port="8080-8082")
-    assert added["inside_ports"] == "8080-8082"
-    error = refusal(client, "forward_add", ports="90-92", inside="10.0.0.2", inside_port="90-95")
-    assert error.message == "inside_port: 90-95 are 6 ports, but 90-92 are 3"
-
-
-def test_a_flow_is_closed_once(gateway: Running, client: Client):
-    number = gateway.open_udp()
-    assert client.ask("close", flow=number) == {"flow": number}
-    assert refusal(client, "close", flow=number).kind is Kind.NOT_FOUND
-
-
-def test_a_helper_is_unloaded_loaded_for_other_ports_and_reloaded(client: Client):
-    client.ask("helper_unload", name="finger")
-    assert list(client.rows("helpers")) == []
-    assert refusal(client, "helper_unload", name="finger").kind is Kind.NOT_FOUND
-    assert refusal(client, "helper_load", name="gopher").kind is Kind.NOT_FOUND
-    assert client.ask("helper_load", name="finger", ports=[79, 7979]) == {"name": "finger"}
-    assert next(iter(client.rows("helpers")))["ports"] == [79, 7979]
-    client.ask("helper_reload", name="finger")
-
-
-def test_idle_times_are_set_for_live_flows_too(gateway: Running, client: Client):
-    gateway.open_udp()
-    assert client.ask("timeouts_set", udp=30)["udp"] == 30
-    assert next(iter(client.rows("flows")))["expires_in"] <= 30
-    assert refusal(client, "timeouts_set").kind is Kind.BAD_ARGUMENT
-    assert refusal(client, "timeouts_set", udp=-1).kind is Kind.BAD_ARGUMENT
-
-
-def test_a_reload_says_what_came_of_it_or_every_mistake(gateway: Running, client: Client):
-    assert client.ask("reload") == {"closed": 0, "warnings": ["a warning"]}
-    gateway.gateway.mistakes = ("line 3: no", "line 9: no")
-    error = refusal(client, "reload")
-    assert error.kind is Kind.CONFIG
-    assert error.details == ("line 3: no", "line 9: no")
-
-
-def test_an_unknown_request_is_told_which_there_are(client: Client):
-    error = refusal(client, "flow")
-    assert error.kind is Kind.UNKNOWN_REQUEST
-    assert all(name in error.message for name in REQUESTS)
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        (b"[]", "malformed"),
-        (b"\xff\xfe", "malformed"),
-        (b"[" * 50_000, "malformed"),
-        (b'{"request": "flows"}', "version"),
-        (b'{"ipmasq": 999, "request": "flows"}', "version"),
-        (b'{"ipmasq": 1}', "malformed"),
-        (b'{"ipmasq": 1, "request": "flows", "arguments": 7}', "malformed"),
-        (b'{"ipmasq": 1, "request": "flows", "arguments": {"host": {"a": []}}}', "bad_argument"),
-        (b'{"ipmasq": 1, "request": "close", "arguments": {"flow": 1e999}}', "bad_argument"),
-    ],
-)
-def test_what_is_no_request_is_answered_by_an_error(gateway: Running, said: bytes, kind: str):
-    with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(10)
-        link.connect(gateway.path)
-        link.sendall(said + b"\n")
-        answer = json.loads(link.makefile("rb").readline())
-    assert answer["error"]["kind"] == kind
-
-
-def test_several_requests_at_once_are_answered_in_order(gateway: Running):
-    gateway.open_udp()
-    asked = [{"ipmasq": VERSION, "request": name} for name in ("flows", "forwards", "flows")]
-    with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(10)
-        link.connect(gateway.path)
-        link.sendall(b"".join(json.dumps(each).encode() + b"\n" for each in asked))
-        link.shutdown(socket.SHUT_WR)  # as `printf ... | socat - UNIX:...` does
-        answers = [json.loads(line) for line in link.makefile("rb")]
-    assert [next(iter(answer)) for answer in answers] == ["row", "done"] * 3
-    assert "name" in answers[2]["row"]
-
-
-def test_a_file_is_loaded_for_nobody_but_root(gateway: Running):
-    from ipmasq.control.answer import Peer
-
-    asked: dict[str, object] = {"file": "/etc/shadow.py"}
-    answer = gateway.control.answer("helper_load", asked, Peer(1, os.geteuid() + 1, 1))
-    with pytest.raises(RequestError) as caught:
-        next(answer)
-    assert caught.value.kind is Kind.FORBIDDEN
-
-
-@pytest.mark.parametrize("name", ["web\n2026-01-01 forged", "\x1b[2J", "\u202egnp", " ", "x" * 65])
-@pytest.mark.parametrize(
-    ("request_", "more"),
-    [
-        ("forward_add", {"ports": 2121, "inside": "10.0.0.2"}),
-        ("forward_remove", {}),
-        ("helper_load", {}),
-        ("helper_unload", {}),
-    ],
-)
-def test_a_name_is_visible_characters(
-    client: Client, request_: str, more: dict[str, object], name: str
-):
-    error = refusal(client, request_, name=name, **more)
-    assert error.kind is Kind.BAD_ARGUMENT
-    assert error.message.startswith("name: ")
-    assert error.message.isprintable()

@@ -10,7 +10,7 @@ from ipmasq.core.helping import Attachment, verdicts
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import most_of, sentence
 from ipmasq.core.side import Side
-from ipmasq.core.views import Explanation, HelperVerdict
+from ipmasq.core.views import Explanation, HelperVerdict, Passage
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint
 
@@ -38,6 +38,14 @@ def explain(
         _verdict(manager, protocol, source, destination, answer),
         tuple(steps),
         _helpers(manager, protocol, source, destination, answer),
+        Passage(
+            protocol,
+            (side, answer.side),
+            source,
+            destination,
+            answer.server,
+            answer.expectation is not None,
+        ),
     )
 
 
@@ -111,7 +119,15 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     steps += _own_time(manager, flow.protocol, flow.server.real)
     steps.append("settled" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
-    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow))
+    passage = Passage(
+        flow.protocol,
+        (flow.original.side, flow.reply.side),
+        flow.client.real,
+        flow.server.translated,
+        flow.server.real,
+        flow.origin.is_expected,
+    )
+    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow), passage)
 
 
 def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]:

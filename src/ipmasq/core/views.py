@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Endpoint
@@ -99,6 +100,20 @@ class HelperVerdict:
     reason: str
 
 
+class Passage(NamedTuple):
+    """Between which ends the packets of a flow pass, where they are not translated yet, or no longer."""
+
+    protocol: int
+    sides: tuple[Side, Side]
+    """Of the client and of the server."""
+    client: Endpoint
+    public: Endpoint
+    """What the client sends to."""
+    server: Endpoint
+    expected: bool
+    """Whether an announcement promised it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What happens to a flow, existing or not."""
@@ -110,3 +125,5 @@ class Explanation:
     steps: tuple[str, ...]
     """How the decision was reached, in order."""
     helpers: tuple[HelperVerdict, ...]
+    passage: Passage | None = None
+    """None if it is not opened."""

@@ -17,12 +17,13 @@ from typing import Any
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import SettingRestored
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
+from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
 from ipmasq.gateway.changes import discarded, doubts_about
 from ipmasq.gateway.drive import Drive, Listener, chance
-from ipmasq.gateway.firewall.findings import Where
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
+from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
 from ipmasq.gateway.logs import quiet
@@ -251,7 +252,12 @@ class Gateway:
                 raise
         for warning in warnings:
             log.warning("forward %s: %s", forward.name, warning)
-        return warnings
+        # The log says what is in its way anyway, as soon as the firewall is looked at.
+        return *warnings, *map(str, self._firewall.about(forward))
+
+    def obstructions(self, passage: Passage) -> Sequence[str]:
+        """See `ipmasq.control.gateway.RunningGateway`."""
+        return [str(each) for each in self._firewall.obstructions(passage)]
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         """Raises KeyError, or ValueError if it is not the gateway that has saved it. Its live flows stay."""

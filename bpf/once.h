@@ -246,26 +246,11 @@ static always_inline int down_inside(struct __sk_buff *skb)
 	return to_next_hop(skb, &fib);
 }
 
-/* The engine's, on its way in. */
-static always_inline int down_outside(struct __sk_buff *skb)
+/* Let it come in by the outside interface once more. */
+static always_inline int come_in(struct __sk_buff *skb)
 {
-	struct bpf_fib_lookup fib = {};
-	struct copy packet, other;
 	struct ethhdr *ethernet;
-	long answer;
 
-	if (!read_packet(skb, 0, &packet))
-		return TC_ACT_UNSPEC;
-	other = packet;
-	turn(&other, (const void *)&packet.ip.saddr);
-	answer = find_way(skb, &packet, state.via[OUTSIDE], &fib, 0);
-	if (!answer && width(skb, 0, &packet) <= fib.mtu_result &&
-	    was_repeated(skb, 0, &other, INSIDE))
-		return to_next_hop(skb, &fib);
-	if (state.twice || (answer && answer != BPF_FIB_LKUP_RET_NO_NEIGH) ||
-	    fib.ifindex == state.outside || device_index_of(fib.ifindex) == DEVICES ||
-	    way_back(skb, &packet, OUTSIDE) != state.outside)
-		return TC_ACT_UNSPEC;
 	if (state.ethernet) {
 		if (bpf_skb_change_head(skb, ETH_HLEN, 0))
 			return TC_ACT_SHOT;
@@ -278,6 +263,32 @@ static always_inline int down_outside(struct __sk_buff *skb)
 	}
 	skb->mark |= ADMITTED;
 	return bpf_redirect(state.outside, BPF_F_INGRESS);
+}
+
+/* The engine's, on its way in. */
+static always_inline int down_outside(struct __sk_buff *skb)
+{
+	struct bpf_fib_lookup fib = {};
+	struct copy packet, other;
+	long answer;
+
+	if (!read_packet(skb, 0, &packet))
+		return TC_ACT_UNSPEC;
+	other = packet;
+	turn(&other, (const void *)&packet.ip.saddr);
+	answer = find_way(skb, &packet, state.via[OUTSIDE], &fib, 0);
+	if (!answer && width(skb, 0, &packet) <= fib.mtu_result &&
+	    was_repeated(skb, 0, &other, INSIDE))
+		return to_next_hop(skb, &fib);
+	if (state.twice || way_back(skb, &packet, OUTSIDE) != state.outside)
+		return TC_ACT_UNSPEC;
+	/* The host's own: its sockets may be bound to the interface. */
+	if (answer == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return come_in(skb);
+	if ((answer && answer != BPF_FIB_LKUP_RET_NO_NEIGH) || fib.ifindex == state.outside ||
+	    device_index_of(fib.ifindex) == DEVICES)
+		return TC_ACT_UNSPEC;
+	return come_in(skb);
 }
 
 #endif

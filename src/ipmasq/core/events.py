@@ -226,13 +226,14 @@ class PacketFailed:
 
 @dataclass(frozen=True, slots=True)
 class SettingRestored:
-    """Somebody has changed a setting of the kernel that the gateway depends on; it is as before again, unless
-    there is `trouble`."""
+    """Somebody has changed a setting of the kernel, or a routing rule or route, that the gateway depends on; it
+    is as before again, unless there is `trouble`."""
 
     at: float
     name: str
-    """As sysctl(8) has it: `net.ipv4.ip_early_demux`."""
+    """As sysctl(8) or ip(8) has it: `net.ipv4.ip_early_demux`, `ip rule 4: from all iif lan lookup 61001`."""
     found: str
+    """Empty of a rule or route that was removed."""
     wanted: str
     trouble: str
     """Why it could not be set back."""

@@ -334,10 +334,7 @@ class Gateway:
             "failures": self._loop.troubles.count,
             "log_lines_left_out": quiet.left_out,
             "settings_restored": self._restored,
-            "settings_wrong": [
-                f"{each.setting} is {each.found} and must be {each.wanted}: {each.trouble}"
-                for each in self._wrong.values()
-            ],
+            "settings_wrong": [each.what_is_wrong() for each in self._wrong.values()],
         }
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:

@@ -40,23 +40,26 @@ class Routing:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
         )
         self._changes.bind((0, GROUPS))
+        self._troubled = False
 
     def close(self) -> None:
         self._changes.close()
 
     def restore(self, kernel: IPRoute, rules: Sequence[RoutingRule]) -> tuple[Restored, ...]:
         """What was not as it must be, and is now, unless there is `trouble`. `rules`: those that must stand."""
-        if not self._have_come():
+        if not (self._have_come() or self._troubled):
             return ()
         found = {rule_of(message) for message in kernel.get_rules(family=IPV4_FAMILY)}
         moved = RoutingRule(LOCAL, LOCAL_TABLE)
         missing = [rule for rule in (moved, *rules) if rule not in found]
         early = sorted(rule for rule in found if _precedes(rule))
-        return (
+        restored = (
             *_again("ip rule", map(_rule_text, missing), _add_rules(kernel, missing)),
             *_removed(kernel, early),
             *restore_routes(kernel),
         )
+        self._troubled = any(each.trouble for each in restored)
+        return restored
 
     def _have_come(self) -> bool:
         """Whether something of ours may have been removed, or our order broken, since the last call."""

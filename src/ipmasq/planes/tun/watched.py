@@ -23,14 +23,21 @@ ALL_RP_FILTERS = f"{settings.ROOT}/ipv4/conf/all/rp_filter"
 
 
 class Restored(NamedTuple):
-    """A setting that somebody has changed."""
+    """A setting that somebody has changed, or a rule or route that somebody has removed."""
 
     setting: str
-    """As sysctl(8) has it: `net.ipv4.conf.eth0.rp_filter`."""
+    """As sysctl(8) or ip(8) has it: `net.ipv4.conf.eth0.rp_filter`."""
     found: str
+    """Empty of a rule or route that was not there, as `wanted` is."""
     wanted: str
     trouble: str = ""
     """Why it could not be set back."""
+
+    def what_is_wrong(self) -> str:
+        """While there is trouble."""
+        if not self.wanted:
+            return f"{self.setting} is missing: {self.trouble}"
+        return f"{self.setting} is {self.found} and must be {self.wanted}: {self.trouble}"
 
 
 class Watched:

@@ -82,12 +82,12 @@ def test_what_inside_hosts_send_to_published_servers_by_the_public_address_passe
     published = [match(IIF, "go"), match(OIF, "gi"), ACCEPT]
     text = said(tables(published, *USUAL), ONCE)
     hairpin = "(new, from inside hosts to a public address)"
-    assert f"does not accept gi -> ipmasq-in {hairpin}, ipmasq-out -> gi {hairpin}; add: " in text
+    assert f"does not accept gi -> ipmasq-in {hairpin}, ipmasq-in -> gi {hairpin}; add: " in text
     assert 'nft insert rule inet filter forward iifname "gi" oifname "ipmasq-in" accept' in text
-    assert 'nft insert rule inet filter forward iifname "ipmasq-out" oifname "gi" accept' in text
+    assert 'nft insert rule inet filter forward iifname "ipmasq-in" oifname "gi" accept' in text
     added = [
         [match(IIF, "gi"), match(OIF, "ipmasq-in"), ACCEPT],
-        [match(IIF, "ipmasq-out"), match(OIF, "gi"), ACCEPT],
+        [match(IIF, "ipmasq-in"), match(OIF, "gi"), ACCEPT],
     ]
     assert said(tables(*added, published, *USUAL), ONCE) == ""
 
@@ -95,10 +95,11 @@ def test_what_inside_hosts_send_to_published_servers_by_the_public_address_passe
 def test_firewalld_is_given_a_zone_for_the_gateways_devices_and_a_policy_for_them() -> None:
     text = said(firewalld(), ONCE)
     assert "firewall-cmd --permanent --new-zone=ipmasq && " in text
-    assert "--zone=ipmasq --add-interface=ipmasq-in --add-interface=ipmasq-out && " in text
+    assert "--zone=ipmasq --add-interface=ipmasq-in && " in text
     zone = "$(firewall-cmd --get-zone-of-interface=gi || firewall-cmd --get-default-zone)"
-    zones = f"--add-ingress-zone={zone} --add-ingress-zone=ipmasq"
-    assert f"--policy=ipmasq-hairpin {zones} {zones.replace('ingress', 'egress')}" in text
+    for kind in ("ingress", "egress"):
+        zones = f"--add-{kind}-zone={zone} --add-{kind}-zone=ipmasq"
+        assert f"--policy=ipmasq-hairpin {zones} && " in text
     assert text.count("firewall-cmd --permanent --new-policy=") == 3
 
 
@@ -114,6 +115,14 @@ def test_rules_that_forbid_what_never_passes_that_way_are_told_where_packets_pas
     assert "1 rule of nft inet filter forbid something from gi -> go" in text
     assert "write ipmasq-in in the place of go there" in text
     assert said(tables(forbids, policy="accept"), ONCE) == ""
+
+
+def test_while_the_kernel_translates_as_well_it_is_said_what_is_needed_when_it_no_longer_does() -> (
+    None
+):
+    translated = replace(ONCE, once=False)
+    assert said(firewalld(), translated) == said(firewalld(), ONCE)
+    assert "--policy=ipmasq-out " in said(firewalld(), translated)
 
 
 @pytest.mark.parametrize("where", [ONCE, TWICE])
@@ -233,7 +242,7 @@ def test_with_several_inside_interfaces_the_one_that_leads_to_the_host_is_asked_
     where = replace(ONCE, inside=("gi", "guest"))
     leads = {CLIENT.address: "guest", SERVER.address: "gi"}
     ways = passed(BACK, where, leads.get)
-    assert [way[:2] for way in ways] == [("guest", "ipmasq-in"), ("ipmasq-out", "gi")]
+    assert [way[:2] for way in ways] == [("guest", "ipmasq-in"), ("ipmasq-in", "gi")]
 
 
 def test_a_table_that_iptables_made_is_not_read_from_nft() -> None:

@@ -60,7 +60,7 @@ def test_of_a_forward_that_they_accept_only_what_inside_hosts_need_is_said(
 ) -> None:
     (found,) = watch.about(forward(80, 8080))
     assert "go -> gi" not in found.what
-    assert "iptables -I FORWARD -i ipmasq-out -o gi -j ACCEPT" in found.remedy
+    assert "iptables -I FORWARD -i ipmasq-in -o gi -j ACCEPT" in found.remedy
 
 
 def test_of_a_range_of_ports_only_what_holds_for_all_of_them_is_said(watch: FirewallWatch) -> None:

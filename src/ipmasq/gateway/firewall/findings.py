@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ipmasq.gateway.firewall.chains import Rule, Table, Verdict
@@ -20,8 +21,13 @@ class Finding(NamedTuple):
         return f"{self.what}; {self.remedy}"
 
 
-def findings(tables: Iterable[Table], where: Where) -> tuple[Finding, ...]:
-    return tuple(each for table in tables for each in _findings(table, where))
+def findings(tables: Sequence[Table], where: Where) -> tuple[Finding, ...]:
+    """Where the kernel translates as well, so that packets pass twice for now, it is said what they need once
+    it no longer does: who follows all that is said need not come back."""
+    later = where
+    if where.able and any(translates(table, where) for table in tables):
+        later = replace(where, once=True)
+    return tuple(each for table in tables for each in _findings(table, where, later))
 
 
 def obstructions(
@@ -56,9 +62,9 @@ def _drops(table: Table, where: Where, passed: Iterable[Way], ends: Ends) -> Ite
             yield Finding(whose, text, f"add: {' && '.join(remedy(table, chain, dropped, where))}")
 
 
-def _findings(table: Table, where: Where) -> Iterator[Finding]:
+def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
     whose = f"{table.kind} {table.name}"
-    yield from _drops(table, where, ways(where), Ends())
+    yield from _drops(table, later, ways(later), Ends())
     if where.able and translates(table, where):
         text = f"{whose} masquerades what leaves by {where.outside}, which the gateway does"
         how = unmasqueraded(where) if table.name == FIREWALLD else "remove that rule"

@@ -36,10 +36,10 @@ def _accept(table: Table, chain: str, way: Way, where: Where) -> str:
 
 def _firewalld(dropped: Sequence[Way], where: Where) -> Sequence[str]:
     """It accepts packets from zone to zone by policies. The gateway's own devices are in no zone yet."""
-    devices = " ".join(f"--add-interface={name}" for name in (UP, DOWN))
+    both = " ".join(f"--add-interface={name}" for name in (UP, DOWN))
     said: list[str] = []
     if not where.once:
-        said += [f"firewall-cmd --permanent --zone=trusted {devices}"]
+        said += [f"firewall-cmd --permanent --zone=trusted {both}"]
         said += _policy("ipmasq", ("ANY",), ("trusted",))
     for purpose in dict.fromkeys(way.purpose for way in dropped if where.once):
         ways = [way for way in dropped if way.purpose is purpose and way.state != ESTABLISHED]
@@ -49,7 +49,7 @@ def _firewalld(dropped: Sequence[Way], where: Where) -> Sequence[str]:
         oifs = tuple(_zone(way.oif) for way in ways)
         if purpose is Purpose.HAIRPIN:
             said += ["firewall-cmd --permanent --new-zone=ipmasq"]
-            said += [f"firewall-cmd --permanent --zone=ipmasq {devices}"]
+            said += [f"firewall-cmd --permanent --zone=ipmasq --add-interface={UP}"]
             iifs = oifs = (*iifs, *oifs)
         said += _policy(POLICIES[purpose], iifs, oifs)
     return (*said, "firewall-cmd --reload")
@@ -62,7 +62,7 @@ def unmasqueraded(where: Where) -> str:
 
 
 def _zone(interface: str) -> str:
-    if interface in (UP, DOWN):
+    if interface == UP:
         return "ipmasq"
     return f"$(firewall-cmd --get-zone-of-interface={interface} || firewall-cmd --get-default-zone)"
 
@@ -70,11 +70,12 @@ def _zone(interface: str) -> str:
 def _policy(name: str, ingress: Sequence[str], egress: Sequence[str]) -> tuple[str, ...]:
     """What lets all pass from some zones to others."""
     start = f"firewall-cmd --permanent --policy={name}"
-    zones = [f"--add-ingress-zone={zone}" for zone in dict.fromkeys(ingress)]
-    zones += [f"--add-egress-zone={zone}" for zone in dict.fromkeys(egress)]
-    return (
+    ingress = [f"--add-ingress-zone={zone}" for zone in dict.fromkeys(ingress)]
+    egress = [f"--add-egress-zone={zone}" for zone in dict.fromkeys(egress)]
+    return (  # it takes one kind of option at a time
         f"firewall-cmd --permanent --new-policy={name}",
-        f"{start} {' '.join(zones)}",
+        f"{start} {' '.join(ingress)}",
+        f"{start} {' '.join(egress)}",
         f"{start} --set-target=ACCEPT",
     )
 

@@ -23,7 +23,10 @@ from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.wire.addresses import Address, to_text
 
 SETTLING = 0.5
-"""Seconds to wait after a change: rule sets are loaded table by table."""
+"""Seconds without a change after which rules are read: rule sets are loaded table by table, and by ufw rule by rule."""
+
+LONGEST = 5.0
+"""Seconds after the first change when they are read in any case."""
 
 LEGACY_EVERY = 10.0
 """Seconds between two looks at what the kernel tells no one of."""
@@ -60,6 +63,7 @@ class FirewallWatch:
         self._thread: threading.Thread | None = None
         self._again = False
         self._due: Timer | None = None
+        self._changed_at = 0.0
 
     def begin(self) -> None:
         """Look now, and from now on whenever something has changed."""
@@ -138,8 +142,14 @@ class FirewallWatch:
         with suppress(OSError):  # ENOBUFS: some were lost, which does no harm
             while self._changes is not None and self._changes.recv(65536):
                 pass
+        now = self._loop.clock()
         if self._due is None:
-            self._due = self._loop.later(SETTLING, self.look)
+            self._changed_at = now
+        elif now - self._changed_at < LONGEST:
+            self._due.cancel()
+        else:
+            return
+        self._due = self._loop.later(SETTLING, self.look)
 
     def _look_at_plane(self) -> None:
         if self._judged != self._where():

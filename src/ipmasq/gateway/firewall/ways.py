@@ -8,7 +8,7 @@ with the inside host's own address: inside interface -> outside interface, and b
 
 What inside hosts send to a public address for a published server (hairpinning, RFC 4787 section 6) passes twice
 in any case: inside interface -> ipmasq-in, with the public address as destination, then
-ipmasq-out -> inside interface, with the public address as source.
+ipmasq-in -> inside interface, with the public address as source.
 """
 
 from __future__ import annotations
@@ -121,7 +121,6 @@ def ways(where: Where) -> tuple[Way, ...]:
     found = [way for inside in where.inside for way in outgoing(where, inside)]
     if where.forwards:
         found += [way for inside in where.inside for way in published(where, inside)]
-    if where.forwards and where.once:  # otherwise the same interfaces again
         found += [way for inside in where.inside for way in hairpin(inside, inside)]
     return tuple(dict.fromkeys(found))
 
@@ -152,7 +151,7 @@ def published(where: Where, inside: str) -> Iterator[Way]:
 def hairpin(entered: str, left: str) -> Iterator[Way]:
     """Of connections from an inside interface, by the public address, to a server behind an inside interface."""
     yield Way(entered, UP, NEW, Purpose.HAIRPIN, "client", "public")
-    yield Way(DOWN, left, NEW, Purpose.HAIRPIN, "", "server")
+    yield Way(UP, left, NEW, Purpose.HAIRPIN, "", "server")
 
 
 def passed(

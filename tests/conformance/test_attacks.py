@@ -138,7 +138,7 @@ def test_a_flood_of_announcements_is_bounded_per_connection_and_per_host():
     world.tcp(OUT1, 20, *announced(said_last(other, SERVER)), SYN).reaches(IN2, 5000)
     world.later(301)
     assert world.expectations == 0
-    assert len(world.engine.table.mappings()) == 31  # of the control connections
+    assert len(world.engine.table.mappings) == 31  # of the control connections
 
 
 @pytest.mark.row("A-13")
@@ -442,7 +442,7 @@ def test_what_a_helper_promises_counts_to_its_host_and_so_does_whatever_uses_it(
         talk.say(SERVER, b"200 fine\r\n")
         world.tcp(IN1, port, OUT1, 80, SYN)
     table = world.engine.table
-    assert len(table.mappings()) == table.ports[packets.TCP, IN1] == 8
+    assert len(table.mappings) == table.mappings.ports[packets.TCP, IN1] == 8
     world.tcp(IN2, 5000, OUT1, 80, SYN).leaves_from(E1)
     table.check()
 
@@ -490,6 +490,67 @@ def test_a_flood_of_forged_syns_keeps_no_client_out_of_a_published_server(answer
         assert talk.heard(SERVER).endswith(b"question")
     world.later(241)
     assert {flow.remote.address for flow in world.flows} == {OUT1, OUT2}
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_nothing_is_kept_for_who_has_not_heard_the_server_of_a_control_connection():
+    """With large windows every second guess of an acknowledgment is within reach, which says little of who guesses."""
+    ftp = Forward("ftp", TCP, None, PortRange(21, 21), IN1, 21)
+    world = World(forwards=(ftp,), helpers=(FTP,))
+    for n in range(8):
+        forged, first = Endpoint(bytes((198, 51, 100, n)), 5000), 9 << 24
+        syn = packets.tcp(*forged, E1, 21, SYN, seq=10, options=SCALED)
+        world.engine.receive(Packet(bytearray(syn)), Side.OUTSIDE, world.now)
+        answer = packets.tcp(IN1, 21, *forged, SYN | ACK, seq=first, ack=11, options=SCALED)
+        world.engine.receive(Packet(bytearray(answer)), Side.INSIDE, world.now)
+        for guess in (0, 1 << 31, first - 1, first + 100_000):
+            early = packets.tcp(*forged, E1, 21, ACK, seq=100, ack=guess, payload=b"x" * 1000)
+            world.engine.receive(Packet(bytearray(early)), Side.OUTSIDE, world.now)
+    assert world.engine.manager.memory.used == 0
+    world.tcp(*forged, E1, 21, ACK, seq=100, ack=first + 1, payload=b"x" * 1000)
+    assert world.engine.manager.memory.used == 1000
+
+
+@pytest.mark.row("A-29", "A-21")
+def test_a_flood_of_forged_syns_leaves_the_published_host_its_own_flows():
+    web = Forward("web", TCP, None, PortRange(80, 80), IN1, 80)
+    world = World(limits=Limits(flows_per_host=100), forwards=(web,))
+    own = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 80))
+    for n in range(500):
+        forged = packets.tcp(bytes((198, 51, 100, n % 250)), 5000 + n, E1, 80, SYN, seq=n)
+        world.engine.receive(Packet(bytearray(forged)), Side.OUTSIDE, world.now)
+        if n % 20 == 0:
+            world.udp(IN1, 5000 + n, OUT1, 53).leaves_from(E1)
+    own.say(SERVER, b"still here")
+    assert own.heard(CLIENT) == b"still here"
+    asked = world.engine.explain(UDP, Endpoint(IN1, 9), Endpoint(OUT1, 53), Side.INSIDE, world.now)
+    assert "has reached its limit" not in asked.verdict
+    for n in range(100):
+        data = packets.udp(IN1, 6000 + n, OUT1, 53)
+        world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)
+    world.udp(IN1, 7000, OUT1, 53).is_dropped(Reason.HOST_LIMIT)
+    assert len(world.flows) == 100
+
+
+@pytest.mark.row("A-29", "A-21")
+def test_a_table_full_of_forged_syns_has_room_for_everybody_else():
+    """The host that most of them go to gives way, not one that has few of them."""
+    hosts = [bytes((10, 0, 0, 100 + n)) for n in range(10)]
+    webs = [
+        Forward(f"web{n}", TCP, None, PortRange(8000 + n, 8000 + n), host, 80)
+        for n, host in enumerate(hosts)
+    ]
+    world = World(limits=Limits(flows=500, flows_per_host=60), forwards=tuple(webs))
+    first = packets.tcp(OUT1, 4000, E1, 8000, SYN)
+    world.engine.receive(Packet(bytearray(first)), Side.OUTSIDE, world.now)
+    for n in range(1000):
+        forged = packets.tcp(OFF, 5000 + n, E1, 8001 + n % 9, SYN, seq=n)
+        world.engine.receive(Packet(bytearray(forged)), Side.OUTSIDE, world.now)
+    assert len(world.flows) == 500
+    for n in range(50):
+        world.udp(IN1, 5000 + n, OUT1, 53).leaves_from(E1)
+    assert len(world.flows) == 500
+    assert [flow for flow in world.flows if flow.inside.address == hosts[0]]
 
 
 @pytest.mark.row("A-21")

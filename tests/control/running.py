@@ -62,7 +62,7 @@ class StandIn:
         self.loop = loop
         self.mistakes: tuple[str, ...] = ()
         self.doubts: tuple[str, ...] = ()
-        self.in_the_way: tuple[str, ...] = ()
+        self.obstructed: tuple[str, ...] = ()
 
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy
@@ -85,7 +85,7 @@ class StandIn:
         return self.doubts
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
-        return self.in_the_way
+        return self.obstructed
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         self.engine.remove_forward(name, self.loop.clock())

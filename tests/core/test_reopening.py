@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ipmasq.core.policy import HelperUse
 from ipmasq.core.reopening import MOST, Reopenings
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import State
 from ipmasq.wire import tcp
-from ipmasq.wire.tcp import ACK, SYN, Segment
-from tests.core.conversation import Conversation
+from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
+from tests.core.conversation import FTP, Conversation, policy
 
 PORT = b"PORT 10,0,0,2,4,1\r\n"
 FAR = (5_000, 700_000, 900_000_000, 0x9000_0000)
@@ -60,6 +61,24 @@ def test_an_answer_that_does_not_acknowledge_the_syn_changes_nothing(wrong: int)
     assert (talk.flow.state, talk.flow.original.position) == (state, position)
 
 
+@pytest.mark.row("A-28", "A-21")
+@pytest.mark.parametrize("more", [FIN, RST])
+@pytest.mark.parametrize("helpers", [(FTP,), ()], ids=["inspected", "plain"])
+def test_what_is_over_is_not_opened_by_a_syn_that_opens_nothing(
+    more: int, helpers: tuple[HelperUse, ...]
+) -> None:
+    """It would live on uncounted, by a port that others may have by now."""
+    talk = Conversation(policy(helpers=helpers)).open()
+    (flow,) = talk.engine.table.flows.values()
+    talk.send(Side.INSIDE, b"", flags=RST)
+    assert flow.is_over
+    begin_again(talk, 900_000_000)
+    talk.send(Side.INSIDE, b"", -1, flags=SYN | more)
+    talk.send(Side.OUTSIDE, b"", -1, flags=SYN | ACK)
+    assert flow.is_over
+    assert flow.mapping is None
+
+
 @pytest.mark.row("A-28")
 def test_a_syn_of_the_server_alone_changes_nothing() -> None:
     talk = crashed()
@@ -71,11 +90,11 @@ def test_a_syn_of_the_server_alone_changes_nothing() -> None:
 
 def test_the_handshake_that_comes_once_more_opens_nothing_anew() -> None:
     talk = crashed()
-    rewriter = talk.flow.rewriter
+    inspector = talk.flow.inspector
     talk.send(Side.INSIDE, b"", -1, flags=SYN)
     talk.heard[Side.OUTSIDE] = 0
     talk.send(Side.OUTSIDE, b"", -1, flags=SYN | ACK)
-    assert talk.flow.rewriter is rewriter
+    assert talk.flow.inspector is inspector
     assert talk.flow.state is State.ESTABLISHED
 
 

@@ -129,7 +129,7 @@ def test_a_released_stream_is_only_shifted_and_can_be_taken_up_again() -> None:
     stream.skip(100)
     assert (stream.edited(50), stream.original(52), stream.ready) == (52, 50, 102)
     stream.acknowledge(102)
-    stream.retain()
+    stream.retain(b"\n")
     stream.check()
     stream.arrive(100, b"more")
     stream.decide(4)

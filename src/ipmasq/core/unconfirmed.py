@@ -52,3 +52,12 @@ class Unconfirmed:
             del flows[flow.id]
         self._hosts.pop(host, None)
         return None
+
+    def oldest_of_most(self, sync_counters: Callable[[int], object] | None) -> Flow | None:
+        """The oldest one of the host that has most of them."""
+        while self._hosts:
+            host = max(self._hosts, key=lambda each: len(self._hosts[each]))
+            flow = self.oldest(host, sync_counters)
+            if flow is not None:
+                return flow
+        return None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipmasq.config.surroundings import HostAddress, HostState
-
 from ipmasq.config import Problem, load
 from ipmasq.config.added import about_forward, consequences
+from ipmasq.config.host_state import HostAddress, HostState
 from ipmasq.core.policy import Forward, PortRange
 from ipmasq.wire.addresses import to_address
 

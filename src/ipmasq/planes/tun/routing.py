@@ -52,9 +52,9 @@ class Routing:
         found = {rule_of(message) for message in kernel.get_rules(family=IPV4_FAMILY)}
         moved = RoutingRule(LOCAL, LOCAL_TABLE)
         missing = [rule for rule in (moved, *rules) if rule not in found]
-        early = sorted(rule for rule in found if _precedes(rule))
+        early = sorted(rule for rule in found if precedes(rule))
         restored = (
-            *_again("ip rule", map(_rule_text, missing), _add_rules(kernel, missing)),
+            *again("ip rule", map(rule_text, missing), _add_rules(kernel, missing)),
             *_removed(kernel, early),
             *restore_routes(kernel),
         )
@@ -113,7 +113,7 @@ def _ports(said: Any) -> PortRange:
     return PortRange(said["start"], said["end"])
 
 
-def _precedes(rule: RoutingRule) -> bool:
+def precedes(rule: RoutingRule) -> bool:
     """Whether it sends what is the gateway's to the host before the gateway is asked."""
     return rule == RoutingRule(rule.priority, LOCAL_TABLE) and rule.priority < LOCAL
 
@@ -126,7 +126,7 @@ def _add_rules(kernel: IPRoute, rules: Iterable[RoutingRule]) -> str:
 def _removed(kernel: IPRoute, rules: Sequence[RoutingRule]) -> Iterator[Restored]:
     for rule in rules:
         trouble = _troubles(lambda rule: RuleAdded(IPV4_FAMILY, rule).undo(kernel), [rule])
-        yield Restored(f"ip rule {_rule_text(rule)}", "present", "absent", trouble)
+        yield Restored(f"ip rule {rule_text(rule)}", "present", "absent", trouble)
 
 
 def restore_routes(kernel: IPRoute) -> Iterator[Restored]:
@@ -136,11 +136,11 @@ def restore_routes(kernel: IPRoute) -> Iterator[Restored]:
         index = kernel.link_lookup(ifname=DEVICE[side])
         if index and not any(each.get_attr("RTA_OIF") == index[0] for each in found):
             trouble = _troubles(lambda route: kernel.route("add", **route), [_to(index[0], table)])
-            yield from _again("ip route", [f"default dev {DEVICE[side]} table {table}"], trouble)
+            yield from again("ip route", [f"default dev {DEVICE[side]} table {table}"], trouble)
         if not any(each.get_attr("RTA_PRIORITY") == UNREACHABLE_METRIC for each in found):
             last = UnreachableAdded(IPV4_FAMILY, table)
             trouble = _troubles(lambda change: change.make(kernel), [last])
-            yield from _again("ip route", [f"unreachable default table {table}"], trouble)
+            yield from again("ip route", [f"unreachable default table {table}"], trouble)
 
 
 def _to(index: int, table: int) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _troubles(do: Callable[[Any], object], arguments: Iterable[Any]) -> str:
     return trouble
 
 
-def _again(what: str, texts: Iterable[str], trouble: str) -> Iterator[Restored]:
+def again(what: str, texts: Iterable[str], trouble: str) -> Iterator[Restored]:
     """One for all that has gone, as by `ip rule flush`."""
     first, *more = (*texts, "")
     if first:
@@ -167,7 +167,7 @@ def _again(what: str, texts: Iterable[str], trouble: str) -> Iterator[Restored]:
         yield Restored(f"{what} {first}{others}", "", "", trouble)
 
 
-def _rule_text(rule: RoutingRule) -> str:
+def rule_text(rule: RoutingRule) -> str:
     """As `ip rule` has it."""
     words = [f"{rule.priority}: from all"]
     words += [f"to {rule.to}"] if rule.to else []

@@ -92,7 +92,7 @@ class Watched:
         """Somebody has switched it on for all since (Docker, libvirt): it stays on when the gateway has gone."""
         before, self._forwarding = self._forwarding, _read(ALL_FORWARDING)
         if before == "0" and self._forwarding == "1":
-            paths = [path for path in self._wanted if path.endswith("/forwarding")]
+            paths = [path for path in self._wanted if path.endswith("/forwarding") and _read(path)]
             self._journal.make(SettingChanged(path, "1", "1") for path in paths)
 
     def _look(self) -> Iterator[Restored]:

@@ -94,11 +94,11 @@ def test_what_inside_hosts_send_to_published_servers_by_the_public_address_passe
 
 def test_firewalld_is_given_a_zone_for_the_gateways_devices_and_a_policy_for_them() -> None:
     text = said(firewalld(), ONCE)
-    assert "firewall-cmd --permanent --new-zone=ipmasq && " in text
-    assert "--zone=ipmasq --add-interface=ipmasq-in && " in text
+    assert "firewall-cmd --permanent --new-zone=ipmasq-tun && " in text
+    assert "--zone=ipmasq-tun --change-interface=ipmasq-in && " in text
     zone = "$(firewall-cmd --get-zone-of-interface=gi || firewall-cmd --get-default-zone)"
     for kind in ("ingress", "egress"):
-        zones = f"--add-{kind}-zone={zone} --add-{kind}-zone=ipmasq"
+        zones = f"--add-{kind}-zone={zone} --add-{kind}-zone=ipmasq-tun"
         assert f"--policy=ipmasq-hairpin {zones} && " in text
     assert text.count("firewall-cmd --permanent --new-policy=") == 3
 

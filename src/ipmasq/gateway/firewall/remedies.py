@@ -11,6 +11,8 @@ from ipmasq.planes.ebpf.layout import ADMITTED
 BOTH = "ipmasq-*"
 MARK = f"{ADMITTED:#x}"
 FIREWALLD = "inet firewalld"
+ZONE = "ipmasq-tun"
+"""Of the device by which hairpins pass. No policy may have the same name."""
 POLICIES = {
     Purpose.OUTGOING: "ipmasq-out",
     Purpose.PUBLISHED: "ipmasq-in",
@@ -48,8 +50,8 @@ def _firewalld(dropped: Sequence[Way], where: Where) -> Sequence[str]:
         iifs = tuple(_zone(way.iif) for way in ways)
         oifs = tuple(_zone(way.oif) for way in ways)
         if purpose is Purpose.HAIRPIN:
-            said += ["firewall-cmd --permanent --new-zone=ipmasq"]
-            said += [f"firewall-cmd --permanent --zone=ipmasq --add-interface={UP}"]
+            said += [f"firewall-cmd --permanent --new-zone={ZONE}"]
+            said += [f"firewall-cmd --permanent --zone={ZONE} --change-interface={UP}"]
             iifs = oifs = (*iifs, *oifs)
         said += _policy(POLICIES[purpose], iifs, oifs)
     return (*said, "firewall-cmd --reload")
@@ -63,7 +65,7 @@ def unmasqueraded(where: Where) -> str:
 
 def _zone(interface: str) -> str:
     if interface == UP:
-        return "ipmasq"
+        return ZONE
     return f"$(firewall-cmd --get-zone-of-interface={interface} || firewall-cmd --get-default-zone)"
 
 

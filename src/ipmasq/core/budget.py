@@ -27,7 +27,8 @@ class Memory:
 
     def has_room(self, host: Address, count: int) -> bool:
         """Whether `count` more bytes may be kept for a host."""
-        return self.used + count <= self.total and self.used_by(host) + count <= self.per_host
+        room = self.per_host - self._hosts.get(host, 0)
+        return count <= room and self.used + count <= self.total
 
     def change(self, host: Address, count: int) -> None:
         """Change the number of bytes kept for a host by `count`, which may be negative."""
@@ -64,8 +65,9 @@ class Account:
 
     def set(self, kept: int) -> None:
         """Set the number of bytes that are kept."""
-        self._memory.change(self._host, kept - self.kept)
-        self.kept = kept
+        if kept != self.kept:
+            self._memory.change(self._host, kept - self.kept)
+            self.kept = kept
 
 
 class Rate:
@@ -94,8 +96,9 @@ class Rate:
         """Record that a host has done `count` units of work."""
         if len(self._spent_until) >= MOST_RATES and host not in self._spent_until:
             self._forget(now)
-        self._spent_until[host] = max(self._spent_until.get(host, now), now) + count / self.per_host
-        self._all_until = max(self._all_until, now) + count / self.total
+        mine, every = self._spent_until.get(host, now), self._all_until
+        self._spent_until[host] = (mine if mine > now else now) + count / self.per_host
+        self._all_until = (every if every > now else now) + count / self.total
 
     def _forget(self, now: float) -> None:
         """Forget the hosts without debt; if there are none, the one with the least debt."""

@@ -46,6 +46,11 @@ class Delivery:
         self.interval *= 2
         self.repeat_at = now + self.interval if self.repeats < MOST_REPEATS else inf
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to send, now or later."""
+        return self.since == self.repeat_at == inf and self.left_at is None
+
     def deadline(self, hold: float) -> float:
         """Return when there is something to send (seconds), or infinity. `hold`: see HOLD."""
         if self.left_at is not None:
@@ -67,8 +72,8 @@ class Direction:
         self.claimed: int | None = None
         """A position beyond what was received that the listener has acknowledged once."""
 
-    def break_cycle(self) -> None:
-        """What is withheld goes on as it is."""
+    def forward_withheld(self) -> None:
+        """Forward what is withheld unchanged."""
         if self.stream is not None:
             self.stream.decide(len(self.stream.undecided))
         if self.reader is not None:

@@ -8,13 +8,13 @@ the flow. With source and destination exchanged, it has the key of the other hal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ipmasq.core.admission import Admission
-from ipmasq.core.flow import Half
+from ipmasq.core.flow import Flow, Half
 from ipmasq.core.helper import Speaker
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.offloading import CounterSource
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
@@ -95,10 +95,10 @@ def translate_error(
     side: Side,
     table: Table,
     ttl_delta: int,
-    sync_counters: CounterSource | None = None,
+    sync: Callable[[Flow], object],
 ) -> Reason:
-    """Rewrite the error in place and return TRANSLATED, or return why it is dropped. `sync_counters`: see
-    `ipmasq.core.offloading`."""
+    """Rewrite the error in place and return TRANSLATED, or return why it is dropped. `sync` is called before
+    a flow is judged by what was seen of it."""
     data = packet.data
     message = memoryview(data)[header.length : header.total]
     if not icmp.is_intact(message):
@@ -113,8 +113,7 @@ def translate_error(
     flow = half.flow
     # The quoted packet has the key that the twin wrote; its sender knows it by the twin's match.
     twin = half.twin
-    if sync_counters is not None:
-        sync_counters(flow.id)
+    sync(flow)
     if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
         return Reason.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])

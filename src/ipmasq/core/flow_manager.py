@@ -7,6 +7,7 @@ Everything that has a deadline or is reported to listeners goes through here. `E
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from ipmasq.core import events
@@ -21,7 +22,7 @@ from ipmasq.core.flow import Flow
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Binding, binding
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.offloading import CounterSource
+from ipmasq.core.offloading import Offloading
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -39,9 +40,6 @@ from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
-
-PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClosed
-"""What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
 
 
 class FlowManager:
@@ -61,9 +59,7 @@ class FlowManager:
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
-        self.sync_counters: CounterSource | None = None
-        """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
-        self.pressing = False
+        self.offloading = Offloading()
         self.events = EventQueue()
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
@@ -83,17 +79,17 @@ class FlowManager:
         self.work.total, self.work.per_host = limits.lines, limits.lines_per_host
         self.refusals.follow(policy)
 
-    # -- the life of a flow
+    # -- the life cycle of a flow
 
     def giving_way(self, lacking: Reason, host: Address) -> Flow | None:
         """Return the flow that is evicted to make room for one more flow of a host, or None: the oldest
         unconfirmed flow of this host or, if the table is full, of the host with the most of them."""
         if lacking is not Reason.TABLE_FULL:
-            return self.unconfirmed.oldest(host, self.sync_counters)
+            return self.unconfirmed.oldest(host, self.offloading.sync)
         return (
             self.table.oldest_over()
-            or self.unconfirmed.oldest(host, self.sync_counters)
-            or self.unconfirmed.oldest_of_most(self.sync_counters)
+            or self.unconfirmed.oldest(host, self.offloading.sync)
+            or self.unconfirmed.oldest_of_most(self.offloading.sync)
         )
 
     def set_timer(self, flow: Flow) -> None:
@@ -114,6 +110,7 @@ class FlowManager:
             offloadable = bool(flow.original.packets and flow.reply.packets)
         if offloadable is not flow.offloadable:
             flow.offloadable = offloadable
+            self.offloading.command(flow)
             kind = events.FlowOffloadable if offloadable else events.FlowNotOffloadable
             self.emit(kind(self.now, flow.id))
 
@@ -138,14 +135,14 @@ class FlowManager:
 
     def end(self, flow: Flow, reason: Reason) -> None:
         """End a flow."""
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
+        self.offloading.sync(flow)
         self._forget_helper(flow, Reason.MASTER_GONE)
         self.reopenings.discard(flow.id)
         self.unlink(flow)
         self.timers.cancel(flow)
         self.unconfirmed.discard(flow)
         self.table.remove(flow)
+        self.offloading.withdraw(flow)
         out, back = (
             (flow.original, flow.reply)
             if flow.opened_by is Side.INSIDE
@@ -192,8 +189,7 @@ class FlowManager:
             self._expire(thing)
 
     def _flow_is_due(self, flow: Flow) -> None:
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
+        self.offloading.sync(flow)
         deadline = flow.deadline(self.policy.timeouts)
         if deadline > self.now:
             if deadline == inf:
@@ -208,7 +204,7 @@ class FlowManager:
             flow.inspector.registered.kept_alive += 1
         self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
-    # -- helpers and their requests (the `Desk` of `helping`)
+    # -- helpers and their requests (`attachment.Desk`)
 
     def bind(self, flow: Flow) -> None:
         """Bind the helper for this flow, if there is one. Only TCP streams can be inspected so far, and none
@@ -243,8 +239,8 @@ class FlowManager:
         possible now. Raises TooLateError, or whatever the helper's constructor raises."""
         if flow.inspector is not None:
             return flow.inspector if flow.inspector.attach(helper) else None
-        if self.sync_counters is not None and flow.original.packets:
-            self.sync_counters(flow.id)  # bytes in flight now pass without inspection
+        if flow.original.packets:
+            self.offloading.sync(flow)  # bytes in flight now pass without inspection
         return TcpInspector(self, self, flow, helper, self.policy.limits.stream_bytes)
 
     def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
@@ -318,7 +314,7 @@ class FlowManager:
             self.shortage.mapped(made.mapping, self.now)
         return made
 
-    def withdraw(self, expectations: list[Expectation]) -> None:
+    def withdraw(self, expectations: Sequence[Expectation]) -> None:
         """Drop expectations whose announcement was not forwarded, and free their ports."""
         for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
             if mapping is not None:
@@ -337,7 +333,7 @@ class FlowManager:
         for expectation in self.expectations.of(flow):
             self.end_expectation(expectation, Reason.MASTER_GONE)
 
-    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
+    def confirm(self, expectations: Sequence[Expectation], attachment: Attachment) -> None:
         """Activate expectations, since their announcement is being forwarded."""
         use = attachment.registered.use
         # All mappings are held until the last expectation is added, since one may replace another.
@@ -413,8 +409,6 @@ class FlowManager:
     def emit(self, event: Event) -> None:
         """Report an event."""
         self.events.add(event)
-        if isinstance(event, PRESSING) or _is_linked(event):
-            self.pressing = True
 
     def packet_failed(self, side: Side, data: bytes, error: Exception) -> None:
         """Report that handling a packet raised. `data` is its first bytes."""
@@ -422,11 +416,4 @@ class FlowManager:
 
     def drain(self) -> list[Event]:
         """Return the events since the last call."""
-        self.pressing = False
         return self.events.drain()
-
-
-def _is_linked(event: Event) -> bool:
-    """Return whether a data flow was opened; the host's firewall must know of it before its first packet
-    arrives."""
-    return isinstance(event, events.FlowOpened) and event.master is not None

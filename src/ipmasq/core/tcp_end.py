@@ -11,6 +11,8 @@ USUAL_MSS = 536
 LEAST_MSS = 88
 """The least MSS that an end may announce (as Linux: TCP_MIN_MSS). One byte per segment would multiply all
 that comes in."""
+LEAST_ROOM = LEAST_MSS - 40
+"""Payload bytes that every segment may have: the least MSS less the longest options."""
 MOST_HEADERS = 60 + 60
 """The most bytes of the IP and TCP headers before a payload; all must fit into 65,535 bytes (RFC 791, 3.1)."""
 MOST_SCALE = 14
@@ -59,7 +61,7 @@ class TcpEnd:
         room = max(self.mss, LEAST_MSS) - options if self.mss is not None else max(size, USUAL_MSS)
         if path_mtu:
             room = min(room, path_mtu - 40 - options)
-        return min(max(room, LEAST_MSS - 40), 0xFFFF - MOST_HEADERS)
+        return min(max(room, LEAST_ROOM), 0xFFFF - MOST_HEADERS)
 
 
 def _timestamp(options: bytes) -> bytes | None:

@@ -114,8 +114,7 @@ class TcpRewriter:
             # The FIN arrived early and was left out; it belongs to what has just filled the gap.
             fin = FIN
         segment = renumbered(segment, segment.flags & ~FIN | fin, numbers)
-        room = other.end.room(len(segment.options), size or len(payload), self.path_mtu)
-        sent = cut(speaker, stream, segment, position, runs, room)
+        sent = cut(me, other, segment, position, runs, size or len(payload), self.path_mtu)
         if stream.undecided and position + len(payload) > stream.decided:
             sent += ack_early(me, other)
         elif payload and position > stream.received:
@@ -246,7 +245,7 @@ class TcpRewriter:
         if fresh:
             self._digest(me, stream, fresh)
         if stream.undecided and stream.ended:
-            me.break_cycle()
+            me.forward_withheld()
         delivery = me.delivery
         if not stream.undecided:
             delivery.since = inf
@@ -287,7 +286,7 @@ class TcpRewriter:
             return
         partial = reader.partial
         if partial is None or (partial and not self.listener.may_rewrite(me.speaker, partial)):
-            me.break_cycle()
+            me.forward_withheld()
 
     def _next(self, me: Direction, reader: MessageReader) -> Message | None:
         """Return the next complete message. If the framer raises, no further message is given."""
@@ -301,13 +300,15 @@ class TcpRewriter:
             self.release()
         return None
 
-    # -- what the gateway sends of its own accord
+    # -- what the gateway sends by itself
 
     @property
     def deadline(self) -> float:
         """Return when `expire` has something to do, on the engine's clock (seconds), or infinity."""
-        one, other = self.directions
-        return min(one.delivery.deadline(self._hold), other.delivery.deadline(self._hold))
+        one, other = self.directions[0].delivery, self.directions[1].delivery
+        if one.is_idle and other.is_idle:
+            return inf
+        return min(one.deadline(self._hold), other.deadline(self._hold))
 
     def expire(self, now: float) -> list[Sent]:
         """Return what is due: a message that was never finished, and bytes that were acknowledged early and
@@ -318,7 +319,7 @@ class TcpRewriter:
             *deliver(other, one, now, self._hold, self.path_mtu),
         ]
 
-    # -- coming and going of the listener
+    # -- attaching and releasing the listener
 
     @property
     def is_plain(self) -> bool:

@@ -41,25 +41,24 @@ class Unconfirmed:
             if not flows:
                 del self._hosts[flow.host]
 
-    def oldest(self, host: Address, sync_counters: Callable[[int], object] | None) -> Flow | None:
-        """Return the flow that a host's newest flow may replace. `sync_counters`: see
-        `ipmasq.core.offloading`."""
+    def oldest(self, host: Address, sync: Callable[[Flow], object]) -> Flow | None:
+        """Return the flow that a host's newest flow may replace. `sync` is called before a flow is judged by
+        what was seen of it."""
         flows = self._hosts.get(host)
         while flows:
             flow = next(iter(flows.values()))
-            if sync_counters is not None:
-                sync_counters(flow.id)
+            sync(flow)
             if not is_confirmed(flow):
                 return flow
             del flows[flow.id]
         self._hosts.pop(host, None)
         return None
 
-    def oldest_of_most(self, sync_counters: Callable[[int], object] | None) -> Flow | None:
-        """The oldest one of the host that has most of them."""
+    def oldest_of_most(self, sync: Callable[[Flow], object]) -> Flow | None:
+        """Return the oldest flow of the host that has the most of them."""
         while self._hosts:
             host = max(self._hosts, key=lambda each: len(self._hosts[each]))
-            flow = self.oldest(host, sync_counters)
+            flow = self.oldest(host, sync)
             if flow is not None:
                 return flow
         return None

@@ -1,4 +1,4 @@
-"""A plane without a network: for tests, each side is a queue."""
+"""A plane without a network, for tests: each side is a queue."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
-from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import Network, within
-from ipmasq.wire.packet import Packet
+from ipmasq.wire.packet import Buffer, Packet
 
 
 class MemoryPlane:
-    """A LivePlane. Packets are delivered to it as from hosts, and collected from it as by hosts.
+    """A LivePlane. Tests deliver packets to it like hosts, and collect them like hosts.
 
-    It routes like the kernel: what is for one of the `inside` networks goes there, all else outside.
+    It routes like the kernel: packets to one of the `inside` networks go there, all others outside.
     """
 
     ttl_delta = -1
@@ -27,11 +27,12 @@ class MemoryPlane:
         self._arrived: dict[Side, deque[Packet]] = {side: deque() for side in Side}
         self._sent: dict[Side, list[Packet]] = {side: [] for side in Side}
         self._descriptors: dict[int, Side] = {}
+        self._lent: Buffer = bytearray()
 
     # -- the hosts' end
 
     def deliver(self, packet: Packet | bytes, side: Side) -> None:
-        """A host of `side` sends `packet`, which is copied. Raises PlaneError unless open."""
+        """Send `packet`, which is copied, from a host of `side`. Raises PlaneError unless open."""
         packet = _copy(packet if isinstance(packet, Packet) else Packet(bytearray(packet)))
         for descriptor, where in self._descriptors.items():
             if where is side:
@@ -41,7 +42,7 @@ class MemoryPlane:
         raise PlaneError("the plane is not open")
 
     def collect(self, side: Side) -> list[Packet]:
-        """What has been sent to hosts of `side` since the last time."""
+        """Return what was sent to hosts of `side` since the last call."""
         sent, self._sent[side] = self._sent[side], []
         return sent
 
@@ -62,24 +63,18 @@ class MemoryPlane:
     def claim(self, claims: Sequence[Claim]) -> None:
         self.claims = tuple(claims)
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
+        # Reuse the previous buffer like a real plane, so that keeping it is noticed.
+        self._lent[:] = bytes(len(self._lent))
         side = self._descriptors[descriptor]
-        queue = self._arrived[side]
-        count = min(most, len(queue))
-        for _ in range(count):
-            os.eventfd_read(descriptor)
-            packet = queue.popleft()
-            buffer = packet.data
-            for sent in receive(packet, side):
-                self._send(sent)
-            # Like a real plane's buffer, it is used again: whoever kept it shall notice.
-            buffer[:] = bytes(len(buffer))
-        return count
+        if not self._arrived[side]:
+            return None
+        os.eventfd_read(descriptor)
+        packet = self._arrived[side].popleft()
+        self._lent = packet.data
+        return packet, side
 
     def send(self, packet: Packet, side: Side) -> None:
-        self._send(packet)
-
-    def _send(self, packet: Packet) -> None:
         destination = bytes(packet.data[16:20])
         inside = within(destination, self._inside)
         self._sent[Side.INSIDE if inside else Side.OUTSIDE].append(_copy(packet))

@@ -1,10 +1,10 @@
-"""The tun plane, and before it programs that repeat what the engine has decided.
+"""The tun plane, and before it programs that apply what the engine has decided.
 
-    inside host -> IN_i --program--> OUT -> remote            settled flows, ordinary packets
+    inside host -> IN_i --program--> OUT -> remote            offloaded flows, ordinary packets
                         \\--rules--> ipmasq-in -> engine ...   everything else, as without programs
 
-What a program leaves alone simply goes on into the kernel, so the tun plane's rules bring it to the
-engine with its side known.
+Packets that a program passes on go into the kernel, so the tun plane's rules bring them to the engine with
+their side known.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from ipmasq.planes.ebpf.layout import ADMITTED, Account, Hook, Reason
 from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.policer import Offender, Policer, Rates
 from ipmasq.planes.ebpf.table import Table, sizes
-from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.planes.tun.steering import DEVICE
 from ipmasq.planes.tun.watched import Restored
 from ipmasq.wire.addresses import Network
+from ipmasq.wire.packet import Packet
 
 log = logging.getLogger("ipmasq")
 
@@ -59,16 +60,16 @@ XDP_TROUBLES = {
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Which there shall be, and for how much."""
+    """Which programs to use, and the size of their table."""
 
     flows: int = 1_000_000
-    """Room for so many."""
+    """The number of flows that the table holds."""
     xdp: bool | None = None
-    """On every interface, or none, or (None) where it suits."""
+    """Whether to use XDP on every interface or on none; None means where it is supported."""
     generic: bool = False
-    """XDP behind the driver."""
+    """Whether to use generic XDP."""
     required: bool = True
-    """Otherwise the tun plane does alone what must do without programs."""
+    """Whether to fail without programs; otherwise the tun plane is used alone."""
 
 
 USUAL = Programs()
@@ -85,7 +86,7 @@ class EbpfPlane(TunPlane):
         *,
         tcx: bool = True,
     ) -> None:
-        """`programs`: None for none."""
+        """`programs` is None for none."""
         super().__init__(outside, inside, networks, directory)
         self.programs = programs
         self._tcx = tcx
@@ -108,9 +109,10 @@ class EbpfPlane(TunPlane):
             raise
 
     def change(self, programs: Programs | None) -> None:
-        """Have others from now on; in between, every packet comes to the engine. Their counts begin anew.
+        """Replace the programs. In between, every packet comes to the engine. Their counters start at zero.
 
-        Raises PlaneError; then all is as before, as far as that can be."""
+        Raises PlaneError; then the previous ones are restored as far as possible.
+        """
         before, self.programs = self.programs, programs
         self._end()
         try:
@@ -125,11 +127,11 @@ class EbpfPlane(TunPlane):
             raise
 
     def lacks(self, programs: Programs | None) -> bool:
-        """Whether `change` has something to do."""
+        """Return whether `change` has something to do."""
         return programs != self.programs or (programs is not None and self.table is None)
 
     def halt(self) -> None:
-        """From now on every packet comes to the engine; the table can still be read."""
+        """Bring every packet to the engine; the table can still be read."""
         attached, self._attached = self._attached, {}
         for each in attached.values():
             each.detach(self._open_kernel)
@@ -154,17 +156,17 @@ class EbpfPlane(TunPlane):
         own = (self._changes.fileno(),) if self._changes else ()
         return (*super().descriptors(), *own)
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         if self._changes is None or descriptor != self._changes.fileno():
-            return super().pump(descriptor, receive, most)
+            return super().receive(descriptor)
         if self._changes.have_come() and self.table is not None:
             self._check_reverse_paths()
             self.table.forget_hops()
-        return 0
+        return None
 
     @property
     def hooks(self) -> dict[str, str]:
-        """Where programs are, by interface: `tc`, `tc+xdp` or `tc+xdp-generic`."""
+        """Return where programs are, by interface: `tc`, `tc+xdp` or `tc+xdp-generic`."""
         found: dict[str, str] = {}
         for each in self._attached.values():
             name = each.device.name
@@ -172,29 +174,29 @@ class EbpfPlane(TunPlane):
         return found
 
     def left(self) -> dict[tuple[Hook, Reason], int]:
-        """Packets that the programs have left to the engine, by why."""
+        """Return the number of packets that the programs have left to the engine, by reason."""
         counts = self.table.reasons() if self.table is not None else {}
         return {(hook, reason): n for (hook, reason), n in counts.items() if reason}
 
     # -- floods
 
     def set_rates(self, rates: Rates) -> None:
-        """How many packets per second may be left to the engine. Until this is called, any number."""
+        """Set how many packets per second may be left to the engine. Before that, there is no limit."""
         if self._policer is not None:
             self._policer.set_rates(rates)
 
     def dropped(self) -> Mapping[tuple[Side, Account], int]:
-        """Packets that were more than that."""
+        """Return the number of packets beyond the rates."""
         return self._policer.dropped() if self._policer is not None else {}
 
     def offenders(self) -> Iterator[Offender]:
-        """Whose packets they were."""
+        """Yield the senders of those packets."""
         return self._policer.offenders() if self._policer is not None else iter(())
 
     # -- programs
 
     def _begin(self) -> None:
-        """Raises PlaneError if they are required; then there are none."""
+        """Load and attach programs. Raises PlaneError if they are required; then there are none."""
         self.trouble = ""
         if self.programs is None:
             return
@@ -208,9 +210,9 @@ class EbpfPlane(TunPlane):
             log.warning("without the eBPF fast path: %s", error)
 
     def _load(self, programs: Programs) -> None:
-        """Raises PlaneError."""
+        """Load the programs. Raises PlaneError."""
         capacity = 2 * programs.flows
-        self._changes = HopChanges()  # before anything is looked up, so that no change is missed
+        self._changes = HopChanges()  # before any look-up, so that no change is missed
         try:
             image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
         except FileNotFoundError:
@@ -254,7 +256,7 @@ class EbpfPlane(TunPlane):
         self.table = self._loaded = self._changes = self._policer = self._exits = self._once = None
 
     def _follow(self, programs: Programs) -> None:
-        """Have programs on the interfaces that there are now. Raises PlaneError."""
+        """Attach programs to the present interfaces. Raises PlaneError."""
         table, exits = self.table, self._exits
         assert table is not None
         assert exits is not None
@@ -287,7 +289,7 @@ class EbpfPlane(TunPlane):
                 except PlaneError as error:
                     troubles.append(error)
         takes = {device: _takes_redirected(programs, device) for device, _ in wanted.values()}
-        table.forget_hops()  # before places are emptied, so that nobody goes by those
+        table.forget_hops()  # before indices are removed, so that no half uses them
         exits.name(takes)
         self._check_reverse_paths()
         table.forget_hops()
@@ -296,7 +298,7 @@ class EbpfPlane(TunPlane):
             raise troubles[0]
 
     def _pass_once(self, found: Mapping[str, Device | None]) -> None:
-        """As far as can be, have packets pass the host's firewall once."""
+        """Let packets pass the host's firewall once, if possible."""
         if self._once is None:
             return
         kernel = self._open_kernel
@@ -306,7 +308,7 @@ class EbpfPlane(TunPlane):
         self._watched.set(
             settings.judging_sources_by_marks((self._where.outside, *self._where.inside))
         )
-        self._steer()  # before packets are marked that its rules would bring to the engine once more
+        self._steer()  # before packets are marked which the rules would bring to the engine again
         try:
             self._once.follow(
                 kernel,
@@ -330,16 +332,16 @@ class EbpfPlane(TunPlane):
 
     @property
     def could_pass_once(self) -> bool:
-        """Whether there are the programs for it."""
+        """Whether the kernel supports the programs for it."""
         return self._once is not None
 
     def pass_twice(self, value: bool) -> None:
-        """Take the tun plane's way past the host's firewall, or (False) the shorter one if there is one."""
+        """Take the tun plane's path past the host's firewall, or with False the shorter one if there is one."""
         if self._once is not None and self.table is not None:
             self.table.twice = value
 
     def _check_reverse_paths(self) -> None:
-        """As the kernel does on each interface."""
+        """Apply the kernel's reverse-path settings of each interface."""
         assert self.table is not None
         assert self._exits is not None
         devices = {each.device for each in self._attached.values()}
@@ -365,7 +367,7 @@ class EbpfPlane(TunPlane):
 
 
 def _refusal(error: OSError, flows: int) -> str:
-    """Why programs with a table for so many flows cannot be loaded."""
+    """Return why programs with a table for so many flows cannot be loaded."""
     number = error.errno or 0
     damaged = "their file is damaged" if number >= libbpf.NO_OBJECT else str(error.strerror)
     return f"the programs cannot be loaded: {TROUBLES.get(number, damaged).format(flows=flows)}"

@@ -46,8 +46,11 @@ class OffloadedFlow:
         return int(self._running.ask()["fast"]) - before
 
     def goes_by(self) -> bool:
-        """Whether it comes to be forwarded in the kernel, both ways."""
-        return eventually(lambda: self.by_kernel(5) == 10)
+        """Whether it comes to be forwarded in the kernel, both ways. If not, what the gateway knows is printed."""
+        if eventually(lambda: self.by_kernel(5) == 10):
+            return True
+        print(self._running.ask())
+        return False
 
 
 @contextmanager

@@ -29,7 +29,9 @@ class AlreadyForwardedError(ValueError):
 class Desk(Protocol):
     """What attachments need of the engine."""
 
-    now: float
+    @property
+    def now(self) -> float:
+        """The time of the present packet, on the engine's clock."""
 
     def emit(self, event: events.Event) -> None: ...
 

@@ -7,13 +7,12 @@ Everything that has a deadline or is reported to listeners goes through here. `E
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf
 
 from ipmasq.core import events
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
-from ipmasq.core.attachment import Attachment
+from ipmasq.core.announcements import Announcements
 from ipmasq.core.budget import Memory, Rate
 from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
@@ -38,7 +37,7 @@ from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
 
 
@@ -63,6 +62,9 @@ class FlowManager:
         self.events = EventQueue()
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
+        self.announcements = Announcements(
+            self.table, self.expectations, self.timers, self.shortage, self.emit, lambda: self.now
+        )
         self.opened = 0
         """The number of flows that were opened, which is also that of the latest one."""
 
@@ -128,8 +130,7 @@ class FlowManager:
 
     def _forget_helper(self, flow: Flow, reason: Reason) -> None:
         self.release(flow, reason)
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.MASTER_GONE)
+        self.announcements.end_all(flow, Reason.MASTER_GONE)
         if flow.inspector is not None:
             self._drop_inspector(flow, flow.inspector)
 
@@ -178,7 +179,7 @@ class FlowManager:
         if isinstance(thing, Flow):
             self._flow_is_due(thing)
         elif isinstance(thing, Expectation):
-            self.end_expectation(thing, Reason.IDLE)
+            self.announcements.end(thing, Reason.IDLE)
         elif isinstance(thing, ActiveTrigger):
             if self.admission.active_triggers.get(thing.trigger.name) is thing:
                 del self.admission.active_triggers[thing.trigger.name]
@@ -241,7 +242,7 @@ class FlowManager:
             return flow.inspector if flow.inspector.attach(helper) else None
         if flow.original.packets:
             self.offloading.sync(flow)  # bytes in flight now pass without inspection
-        return TcpInspector(self, self, flow, helper, self.policy.limits.stream_bytes)
+        return TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
 
     def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -304,92 +305,12 @@ class FlowManager:
             self.release(flow, Reason.HELPER_UNLOADED)
             self._report_failure(flow, inspector.registered, error)
 
-    def expect(
-        self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
-    ) -> Expectation:
-        """Reserve what an announcement needs. Raises `Refusal`."""
-        use = attachment.registered.use
-        made = self.expectations.make(attachment.flow, use, speaker, announced, protocol, self.now)
-        if made.mapping is not None and not (made.mapping.flows or made.mapping.expectations):
-            self.shortage.mapped(made.mapping, self.now)
-        return made
-
-    def withdraw(self, expectations: Sequence[Expectation]) -> None:
-        """Drop expectations whose announcement was not forwarded, and free their ports."""
-        for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
-            if mapping is not None:
-                self.table.mappings.drop_unused(mapping)
-
-    def forget(self, flow: Flow) -> None:
-        """End the flow's expectations."""
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.WITHDRAWN)
-
     def finish(self, flow: Flow) -> None:
         """Free the ports of a connection that is over, though late packets may arrive, and end its
         expectations."""
         self.table.finish(flow)
         self.reopenings.discard(flow.id)
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.MASTER_GONE)
-
-    def confirm(self, expectations: Sequence[Expectation], attachment: Attachment) -> None:
-        """Activate expectations, since their announcement is being forwarded."""
-        use = attachment.registered.use
-        # All mappings are held until the last expectation is added, since one may replace another.
-        held = [new.mapping for new in expectations if new.mapping is not None]
-        for mapping in held:
-            mapping.expectations += 1
-        for new in expectations:
-            for old in self.expectations.replaced_by(new, use.expectations_per_flow):
-                self.end_expectation(old, Reason.REPLACED)
-            self.expectations.add(new)
-            self.timers.set(new, new.until)
-            attachment.registered.expected += 1
-            self.emit(
-                events.Expected(
-                    self.now,
-                    new.flow.id,
-                    new.helper,
-                    new.speaker,
-                    new.protocol,
-                    new.announced,
-                    new.public,
-                    new.peer,
-                    new.until,
-                )
-            )
-        for mapping in held:
-            mapping.expectations -= 1
-            self.table.mappings.drop_unused(mapping)
-
-    def meet(self, expectation: Expectation, flow: Flow) -> None:
-        """Link a flow that meets an expectation, which ends."""
-        master = expectation.flow
-        flow.master = master
-        master.links += 1
-        if master.inspector is not None:
-            master.inspector.registered.met += 1
-        self.end_expectation(expectation, Reason.MET, met_by=flow.id)
-
-    def end_expectation(
-        self,
-        expectation: Expectation,
-        reason: Reason,
-        met_by: int | None = None,
-    ) -> None:
-        self.timers.cancel(expectation)
-        self.expectations.remove(expectation)
-        self.emit(
-            events.ExpectationEnded(
-                self.now,
-                expectation.flow.id,
-                expectation.helper,
-                expectation.public,
-                reason,
-                met_by,
-            )
-        )
+        self.announcements.end_all(flow, Reason.MASTER_GONE)
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent."""

@@ -119,7 +119,7 @@ def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool =
     if flow.opened_by is Side.OUTSIDE:
         manager.unconfirmed.add(flow)
     if decision.expectation:
-        manager.meet(decision.expectation, flow)
+        manager.announcements.meet(decision.expectation, flow)
     if decision.trigger:
         _set_off(manager, flow, decision)
     manager.set_timer(flow)

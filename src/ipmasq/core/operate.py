@@ -27,7 +27,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
             closed += 1
     for expectation in manager.expectations:
         if expectation.mapping and expectation.mapping.public.address not in policy.public:
-            manager.end_expectation(expectation, Reason.ADDRESS_GONE)
+            manager.announcements.end(expectation, Reason.ADDRESS_GONE)
     if policy.mapping is not before.mapping or policy.public != before.public:
         for mapping in manager.table.mappings:
             manager.table.mappings.retire(mapping)
@@ -125,7 +125,6 @@ def unload_helper(manager: FlowManager, name: str, now: float) -> None:
     registered = manager.registered.pop(name)
     for flow in list(manager.table.flows.values()):
         if flow.inspector is not None and flow.inspector.registered is registered:
-            for expectation in manager.expectations.of(flow):
-                manager.end_expectation(expectation, Reason.HELPER_UNLOADED)
+            manager.announcements.end_all(flow, Reason.HELPER_UNLOADED)
             manager.release(flow, Reason.HELPER_UNLOADED)
     manager.emit(events.HelperUnloaded(now, name))

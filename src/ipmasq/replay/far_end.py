@@ -15,10 +15,10 @@ from ipmasq.core.events import Event
 from ipmasq.core.helper import Speaker
 from ipmasq.core.policy import Policy
 from ipmasq.core.side import Side
-from ipmasq.gateway.describe import ends
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Endpoint, within
 from ipmasq.wire.checksum import adjust, difference
+from ipmasq.wire.endpoints import ends
 from ipmasq.wire.packet import Packet
 
 _CHECKSUM = {ipv4.TCP: 16, ipv4.UDP: 6, ipv4.ICMP: 2}

@@ -14,8 +14,9 @@ from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.gateway import logs
-from ipmasq.gateway.logs import JsonFormatter, LineLimiter, TextFormatter, Writer, log
-from ipmasq.wire.addresses import Address, Endpoint, to_address
+from ipmasq.gateway.logs import JsonFormatter, LineLimiter, TextFormatter, Writer, level_of, log
+from ipmasq.gateway.sentences import sentence
+from ipmasq.wire.addresses import Address, Endpoint, to_address, to_text
 
 HOST, OTHER, REMOTE = map(to_address, ("10.0.0.2", "10.0.0.3", "198.51.100.1"))
 PUBLIC = Endpoint(to_address("203.0.113.1"), 61000)
@@ -50,6 +51,10 @@ def written(request: pytest.FixtureRequest) -> Iterator[Written]:
 def opened(flow: int, host: Address) -> events.FlowOpened:
     inside, remote = Endpoint(host, 4000 + flow), Endpoint(REMOTE, 21)
     return events.FlowOpened(0.0, flow, 6, Side.INSIDE, inside, PUBLIC, remote, "masquerade", None)
+
+
+def expected(announced: Endpoint, public: Endpoint) -> events.Expected:
+    return events.Expected(0.0, 1, "ftp", Speaker.CLIENT, 6, announced, public, REMOTE, 300.0)
 
 
 def watched(flow: int, host: Address) -> list[events.Event]:
@@ -100,6 +105,23 @@ def test_what_an_operator_does_is_written_each_time_and_the_same_line_is_not(
     for _ in range(20):
         log.error("the kernel refuses a routing change")
     assert len(written.lines) == 25
+
+
+def test_good_news_and_what_is_usual_are_no_warnings(written: Written) -> None:
+    assert level_of(events.FirewallObstructed) == logging.WARNING
+    assert level_of(events.FirewallCleared) == logging.INFO
+    write = Writer(lambda flow: None)
+    public = Endpoint(OTHER, 61000)
+    write([expected(public, public)])
+    write([events.PolicyApplied(0.0, 0)])  # whoever applies it says what is new
+    assert written.lines == []
+
+
+def test_an_expectation_says_only_once_where_it_is() -> None:
+    public, inside = Endpoint(OTHER, 61000), Endpoint(HOST, 5000)
+    for announced, more in ((public, ""), (inside, ", for 10.0.0.2:5000")):
+        event = expected(announced, public)
+        assert sentence(event) == f"helper ftp expects TCP from {to_text(REMOTE)} to {public}{more}"
 
 
 def test_debugging_is_complete(written: Written) -> None:

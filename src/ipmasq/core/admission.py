@@ -94,8 +94,10 @@ class Admission:
         The answers `HOST` and `PASSED` mean that it is forwarded without a flow, any other reason that it is
         dropped.
         """
-        if is_martian(source.address) or is_martian(destination.address):
-            return Reason.MARTIAN
+        for address in (source.address, destination.address):
+            if is_martian(address):
+                note(f"{to_text(address)} is never routed (loopback, multicast or reserved)")
+                return Reason.MARTIAN
         if side is Side.INSIDE:
             return self._from_inside(protocol, source, destination, note)
         return self._from_outside(protocol, source, destination, note)
@@ -114,7 +116,8 @@ class Admission:
     ) -> Decision | Reason:
         policy = self.policy
         if self.is_spoofed(source.address, Side.INSIDE):
-            note(f"{to_text(source.address)} is in no inside network")
+            networks = ", ".join(map(str, policy.inside))
+            note(f"{to_text(source.address)} is in no inside network ({networks})")
             return Reason.SPOOFED
         if expected := self._expectations.find(protocol, destination, source.address):
             note(f"flow {expected.flow.id} expects it")
@@ -171,7 +174,7 @@ class Admission:
         hosts. With it, two inside hosts that each wait for a packet of the other would never reach each
         other."""
         seen = self._table.mappings.public_for(source.address)
-        note(f"{destination} is a public endpoint: hairpin, as from {to_text(seen)}")
+        note(f"{to_text(destination.address)} is a public address: as from {to_text(seen)} outside")
         answer = self._to_public(
             protocol, Endpoint(seen, source.port), destination, note, hairpin=source
         )
@@ -187,19 +190,24 @@ class Admission:
     ) -> Decision | Reason:
         policy = self.policy
         if self.is_spoofed(source.address, Side.OUTSIDE):
-            note(f"{to_text(source.address)} cannot come from outside")
+            whose = "an inside" if is_inside(policy, source.address) else "the gateway's own"
+            note(f"{to_text(source.address)} is {whose} address, which nobody outside can have")
             return Reason.SPOOFED
         if destination.address in policy.public:
             return self._to_public(protocol, source, destination, note)
         if destination.address in policy.own:
             note(f"{to_text(destination.address)} is the gateway host's own address")
             return Reason.HOST
-        if is_inside(policy, destination.address):
+        if not is_inside(policy, destination.address):
             note(
-                "the inside address is not public: only a pass rule (seen the other way) lets it in"
+                f"{to_text(destination.address)} is neither the gateway's address nor an inside one"
             )
-            action, _ = self.rule(protocol, destination, source, note)
-            return Reason.PASSED if action is Action.PASS else Reason.UNSOLICITED
+            return Reason.UNSOLICITED
+        note("rules are asked as for a packet the other way, from the inside address")
+        action, _ = self.rule(protocol, destination, source, note)
+        if action is Action.PASS:
+            return Reason.PASSED
+        note(f"{to_text(destination.address)} is not public: without a pass rule nobody reaches it")
         return Reason.UNSOLICITED
 
     def _to_public(
@@ -252,9 +260,9 @@ class Admission:
                 if self.find_socket(protocol, sender, destination):
                     note("a socket of the gateway host has this port")
                     return Reason.HOST
-                note("the port is of the gateway's range, and nobody uses it")
+                note(f"no forward, trigger or flow has {_named(protocol, destination)}")
                 return Reason.NO_MAPPING
-            note("nothing of ours: for the gateway host")
+            note(f"no forward, trigger or flow has {_named(protocol, destination)}")
             return Reason.HOST
         if mapping.shared:
             note("it is shared by flows to other remote endpoints, so nobody knows whose it is")
@@ -315,6 +323,11 @@ def _matches(rule: Rule, protocol: int, source: Endpoint, destination: Endpoint)
     return any(source.port in ports for ports in rule.source_ports) and any(
         destination.port in ports for ports in rule.destination_ports
     )
+
+
+def _named(protocol: int, endpoint: Endpoint) -> str:
+    """A place where flows come in."""
+    return str(endpoint) if protocol in (ipv4.TCP, ipv4.UDP) else to_text(endpoint.address)
 
 
 def _dashed(behaviour: Behaviour) -> str:

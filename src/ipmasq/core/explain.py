@@ -10,11 +10,11 @@ from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
 from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
-from ipmasq.core.shortage import limit_of, sentence
+from ipmasq.core.shortage import PROTOCOLS, limit_of, name, sentence
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation, HelperVerdict
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Endpoint, to_text
 
 
 def explain(
@@ -32,8 +32,11 @@ def explain(
     manager.now = now
     steps: list[str] = ["no live flow has this packet"]
     answer = manager.admission.decide(protocol, source, destination, side, steps.append)
+    if isinstance(answer, Decision) and protocol not in PROTOCOLS:
+        steps.append(f"{name(protocol)} cannot be masqueraded")
+        answer = Reason.UNSUPPORTED
     if isinstance(answer, Reason):
-        return Explanation(None, answer.sentence, tuple(steps), ())
+        return Explanation(None, _onward(answer, steps[-1]), tuple(steps), ())
     steps += _own_time(manager, protocol, answer.server)
     return Explanation(
         None,
@@ -43,23 +46,39 @@ def explain(
     )
 
 
+def _onward(reason: Reason, why: str) -> str:
+    """What happens without a flow. `why`: the last step of the decision."""
+    if reason is Reason.HOST:
+        return f"would go to the gateway host itself: {why}"
+    if reason is Reason.PASSED:
+        return f"would be routed with its own addresses: {why}"
+    return f"would be dropped ({reason.name.lower()}): {why}"
+
+
 def _verdict(
     manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> str:
     if refusal := _refusal(manager, protocol, source, destination, decision):
         return f"would be refused: {refusal}"
-    text = f"would be opened by {decision.origin}: to {decision.server}"
+    text = f"would be opened by {decision.origin}: to {_end(protocol, decision.server)}"
     if decision.server != destination:
-        text += f" (seen as {destination})"
+        text += f" (seen as {_end(protocol, destination)})"
     if not decision.masquerade:
         return text
     mapping = manager.table.mappings.of(protocol, source, destination)
     if mapping:
-        return f"{text}, from {mapping.public}, which {source} has already"
+        own = _end(protocol, source)
+        return f"{text}, from {_end(protocol, mapping.public)}, which {own} has already"
     if not manager.policy.public:
         return f"{text}, but there is no public address now"
-    address = Endpoint(manager.table.mappings.public_for(source.address), 0)
-    return f"{text}, from {str(address).rsplit(':', 1)[0]} and a port of {manager.policy.ports}"
+    kind = "an identifier" if protocol == ipv4.ICMP else "a port"
+    address = to_text(manager.table.mappings.public_for(source.address))
+    return f"{text}, from {address} and {kind} of {manager.policy.ports}"
+
+
+def _end(protocol: int, end: Endpoint) -> str:
+    """An end of a flow; of ICMP its address alone."""
+    return to_text(end.address) if protocol == ipv4.ICMP else str(end)
 
 
 def _own_time(manager: FlowManager, protocol: int, server: Endpoint) -> list[str]:

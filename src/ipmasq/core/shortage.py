@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from ipmasq.core import events
 from ipmasq.core.flow import Flow
@@ -109,6 +110,33 @@ class Shortage:
             if len(self._reported) >= ROOM:
                 key = None
         return self._reported.setdefault(key, _Reported())
+
+
+class Use(NamedTuple):
+    """The usage of one limit by an inside host."""
+
+    limit: str
+    """`flows_per_host` or `ports_per_host`."""
+    host: Address
+    protocol: int
+    """The protocol of the ports; 0 for flows."""
+    used: int
+    most: int
+
+
+def near_limits(table: Table) -> Iterator[Use]:
+    """Yield the inside hosts that have reached a limit or are near it: from four fifths on, as for warnings."""
+    limits = table.policy.limits
+    for host, used in table.hosts.items():
+        if _is_near(used, limits.flows_per_host):
+            yield Use("flows_per_host", host, 0, used, limits.flows_per_host)
+    for (protocol, host), used in table.mappings.ports.items():
+        if _is_near(used, limits.ports_per_host):
+            yield Use("ports_per_host", host, protocol, used, limits.ports_per_host)
+
+
+def _is_near(used: int, most: int) -> bool:
+    return used >= min(marks(most), default=most)
 
 
 def limit_of(table: Table, reason: Reason) -> int:

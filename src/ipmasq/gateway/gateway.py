@@ -18,7 +18,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import SettingRestored
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
-from ipmasq.gateway.changes import discarded
+from ipmasq.gateway.changes import changed_times, discarded
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.findings import Where
 from ipmasq.gateway.firewall.related import Related
@@ -302,7 +302,9 @@ class Gateway:
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         policy = replace(self.engine.policy, timeouts=timeouts)
+        told = ", ".join(changed_times(self.engine.policy.timeouts, timeouts)) or "as they were"
         self.engine.apply(self._fit(policy), self._loop.clock())
+        log.info("idle times were set: %s", told)
 
     def host_of(self, flow: int) -> Address | None:
         """The inside host of a live flow."""
@@ -439,7 +441,9 @@ class Gateway:
             new, running = setup.policy, self.engine.policy
             policy = replace(running, inside=new.inside, public=new.public, own=new.own)
             if policy.public != running.public:
-                log.warning("the public addresses are now: %s", _texts(policy.public))
+                # The first ones are good news; with others, or none, connections end.
+                level = logging.WARNING if running.public else logging.INFO
+                log.log(level, "the public addresses are now: %s", _texts(policy.public))
             if policy == running:
                 # Such as our own devices coming up: interfaces changed, and nothing that the engine knows.
                 self._arrange(setup, policy)

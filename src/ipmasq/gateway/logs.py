@@ -26,12 +26,10 @@ LEVELS: dict[type, int] = {
     events.HelperUnloaded: logging.INFO,
     events.ForwardAdded: logging.INFO,
     events.ForwardRemoved: logging.INFO,
-    events.PolicyApplied: logging.INFO,
     events.KeptAlive: logging.INFO,
     events.SettingRestored: logging.WARNING,
-    events.Expected: logging.INFO,
     events.FirewallObstructed: logging.WARNING,
-    events.FirewallCleared: logging.WARNING,
+    events.FirewallCleared: logging.INFO,
     events.LimitNeared: logging.WARNING,
     events.LimitReached: logging.WARNING,
 }

@@ -341,3 +341,31 @@ def test_a_hairpin_flow_is_shown_with_all_four_endpoints(
     assert flow["remote_real"] == {"address": "10.0.0.3", "port": 80}
     for endpoint in ("10.0.0.2:40000", f"203.0.113.1:{public}", "203.0.113.1:8080", "10.0.0.3:80"):
         assert endpoint in shown
+
+
+ASKING = [
+    ("status",),
+    ("reload",),
+    ("watch",),
+    ("close", "1"),
+    ("explain", "1"),
+    ("timeouts", "show"),
+    ("timeouts", "set", "udp=3"),
+    ("forward", "add", "tcp", "80", "10.0.0.2"),
+    ("forward", "del", "web"),
+    ("helper", "unload", "ftp"),
+    *(
+        ("show", what)
+        for what in ("flows", "mappings", "forwards", "expectations", "helpers", "stats")
+    ),
+]
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+def test_without_a_gateway_every_question_ends_with_code_4(
+    ipmasq: Ipmasq, command: tuple[str, ...]
+):
+    done = ipmasq(*command)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("ipmasq: no gateway runs here: there is no control socket ")
+    assert len(done.stderr.splitlines()) == 1

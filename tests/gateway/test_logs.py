@@ -14,7 +14,7 @@ from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.gateway import logs
-from ipmasq.gateway.logs import Json, Plain, Quiet, Writer, level_of, log
+from ipmasq.gateway.logs import JsonFormatter, LineLimiter, TextFormatter, Writer, level_of, log
 from ipmasq.gateway.sentences import sentence
 from ipmasq.wire.addresses import Address, Endpoint, to_address, to_text
 
@@ -25,7 +25,7 @@ PUBLIC = Endpoint(to_address("203.0.113.1"), 61000)
 class Written:
     def __init__(self) -> None:
         self.now = 0.0
-        self.quiet = Quiet(lambda: self.now)
+        self.limiter = LineLimiter(lambda: self.now)
         self.stream = io.StringIO()
 
     @property
@@ -33,13 +33,13 @@ class Written:
         return self.stream.getvalue().splitlines()
 
 
-@pytest.fixture(params=[Plain("%(levelname)s %(message)s"), Json()])
+@pytest.fixture(params=[TextFormatter("%(levelname)s %(message)s"), JsonFormatter()])
 def written(request: pytest.FixtureRequest) -> Iterator[Written]:
     """What the log says, at levels from INFO on."""
     found = Written()
     handler = logging.StreamHandler(found.stream)
     handler.setFormatter(request.param)
-    handler.addFilter(found.quiet)
+    handler.addFilter(found.limiter)
     before = log.handlers, log.level, log.propagate
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
@@ -74,11 +74,11 @@ def test_a_refusal_that_is_repeated_is_written_five_times_and_summed_up(written:
     write([refused(5000, b"PORT 1\r\n", "another reason")])
     assert len(written.lines) == 7
     written.now = 60.0
-    written.quiet.look()
+    written.limiter.look()
     assert len(written.lines) == 8
     assert "995 more like it about 10.0.0.2 in the last 60 s: helper ftp left" in written.lines[7]
     assert "WARNING" in written.lines[7].upper()
-    assert written.quiet.left_out == 995
+    assert written.limiter.left_out == 995
 
 
 def test_the_host_of_a_flow_that_is_older_than_its_helper_is_asked_for(written: Written) -> None:

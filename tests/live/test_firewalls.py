@@ -336,4 +336,4 @@ def test_rules_that_are_loaded_later_are_told_of_and_again_when_they_have_gone(
     assert eventually(lambda: not running.ask()["firewall"])
     said = running.stop()
     assert said.count("the host's firewall drops the gateway's packets") == 1
-    assert said.count("the host's firewall is no longer in the gateway's way") == 1
+    assert said.count("the host's firewall no longer obstructs the gateway") == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ipmasq.config.limits import absurdities
+from ipmasq.config.limits import unworkable
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
@@ -36,7 +36,7 @@ MASQUERADED = (ANY_PROTOCOL, 1, 6, 17)
 
 def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
     yield from _timeouts(config)
-    yield from absurdities(config)
+    yield from unworkable(config)
     yield from _low_ports(config)
     yield from _rules(config)
     yield from _triggers(config)

@@ -1,4 +1,4 @@
-"""Why this flow has, or has not, this helper and this rule."""
+"""Explains which helper and which rule a flow has, and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
 from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
-from ipmasq.core.shortage import PROTOCOLS, most_of, name, sentence
+from ipmasq.core.shortage import PROTOCOLS, limit_of, name, sentence
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation, HelperVerdict
 from ipmasq.wire import ipv4
@@ -25,7 +25,7 @@ def explain(
     side: Side,
     now: float,
 ) -> Explanation:
-    """Of the live flow that `source` -> `destination` belongs to, or of the one that it would open."""
+    """Explain the live flow that `source` -> `destination` belongs to, or the one that it would open."""
     half = manager.table.find(side, protocol, pack(source, destination))
     if half is not None:
         return _live(manager, half.flow)
@@ -82,7 +82,7 @@ def _end(protocol: int, end: Endpoint) -> str:
 
 
 def _own_time(manager: FlowManager, protocol: int, server: Endpoint) -> list[str]:
-    """That flows to this port of a server have an idle time of their own, if they have."""
+    """Say whether flows to this port of a server have an idle time of their own."""
     timeouts = manager.policy.timeouts
     if protocol != ipv4.UDP or server.port not in timeouts.udp_ports:
         return []
@@ -93,7 +93,7 @@ def _own_time(manager: FlowManager, protocol: int, server: Endpoint) -> list[str
 def _refusal(
     manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> str | None:
-    """What would be short, as a sentence, now that it may be opened at all."""
+    """Return, as a sentence, which limit would refuse a flow that may be opened otherwise."""
     table, from_inside = manager.table, decision.masquerade
     host = source.address if from_inside else decision.server.address
     reason = table.lacks_room(host)
@@ -104,7 +104,7 @@ def _refusal(
         reason = table.mappings.lacks_port(
             protocol, source, destination, known_at(decision), server
         )
-    return None if reason is None else sentence(reason, host, protocol, most_of(table, reason))
+    return None if reason is None else sentence(reason, host, protocol, limit_of(table, reason))
 
 
 def _helpers(
@@ -119,7 +119,7 @@ def _helpers(
 
 
 def _live(manager: FlowManager, flow: Flow) -> Explanation:
-    inside, public, remote = flow.faces
+    inside, public, remote = flow.endpoints
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
     if flow.master:
         steps.append(f"it is a data flow of flow {flow.master.id}")

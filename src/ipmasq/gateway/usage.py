@@ -1,4 +1,4 @@
-"""How much is used of what there may be, as `status` shows it."""
+"""Usage of the limits, as `status` shows it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ipmasq.core.table import Table
 from ipmasq.wire.addresses import to_text
 
 MOST = 16
-"""Addresses, times protocols, and hosts that are shown: the fullest."""
+"""The most addresses (by protocol) and hosts that are shown, the fullest first."""
 
 
 def usage(table: Table) -> Mapping[str, Any]:
-    """Flows, public ports by address and protocol, and hosts that are near a limit; the fullest first."""
+    """Return the usage of flows, of public ports by address and protocol, and of hosts near a limit; the fullest first."""
     pools = sorted(table.mappings.usage(), key=lambda pool: len(pool) / pool.ports.size)
     return {
         "flows": len(table.flows),

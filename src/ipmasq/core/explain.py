@@ -54,13 +54,13 @@ def explain(
     )
 
 
-def _onward(reason: Reason, why: str) -> str:
-    """What happens without a flow. `why`: the last step of the decision."""
+def _onward(reason: Reason, deciding: str) -> str:
+    """What happens without a flow. `deciding`: the last step."""
     if reason is Reason.HOST:
-        return f"would go to the gateway host itself: {why}"
+        return f"would go to the gateway host itself: {deciding}"
     if reason is Reason.PASSED:
-        return f"would be routed with its own addresses: {why}"
-    return f"would be dropped ({reason.name.lower()}): {why}"
+        return f"would be routed with its own addresses: {deciding}"
+    return f"would be dropped ({reason.name.lower()}): {deciding}"
 
 
 def _verdict(

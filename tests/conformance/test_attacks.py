@@ -168,6 +168,19 @@ def test_a_promise_admits_one_connection_from_the_peer_and_nothing_else():
     talk.world.tcp(OUT1, 21, *public, SYN).is_dropped(Reason.FILTERED)
 
 
+@pytest.mark.row("A-05", "6384-7.2b")
+def test_of_inside_hosts_seen_by_one_address_only_the_client_has_its_data_connection():
+    published = Forward("ftp", TCP, None, PortRange(21, 21), IN2, 21)
+    world = World(forwards=(published,), helpers=(FTP,))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(E1, 21))
+    talk.say(CLIENT, b"PASV\r\n")
+    talk.say(SERVER, b"227 here (" + numbers(IN2, 50021) + b")\r\n")
+    public = announced(said_last(talk, CLIENT))
+    thief = bytes((10, 0, 0, 9))
+    world.tcp(thief, 5000, *public, SYN).is_dropped(Reason.FILTERED)
+    world.tcp(IN1, 5000, *public, SYN).reaches(IN2, 50021)
+
+
 @pytest.mark.row("A-22")
 @pytest.mark.parametrize("protocol", [UDP, TCP])
 def test_a_port_that_the_host_listens_on_is_never_given_out(protocol: int):

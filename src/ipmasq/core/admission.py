@@ -161,8 +161,9 @@ class Admission:
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
     ) -> Decision | Reason:
         """From inside to a public address of ours (RFC 4787 REQ-9): as the same from outside, by the
-        public address of the sender (REQ-9a). The address filter keeps strangers out; two hosts of one
-        inside that both wait for the other to be let in would wait for ever."""
+        public address of the sender (REQ-9a). The address filter keeps strangers out, hosts of another
+        inside network too; two hosts of one network that both wait for the other to be let in would wait
+        for ever."""
         seen = self._table.public_for(source.address)
         note(f"{destination} is a public endpoint: hairpin, as from {to_text(seen)}")
         answer = self._to_public(
@@ -205,7 +206,9 @@ class Admission:
     ) -> Decision | Reason:
         """To a public endpoint of ours, from a source as it is seen outside. `hairpin`: the inside host that
         it really comes from."""
-        if expected := self._expectations.find(protocol, destination, source.address):
+        expected = self._expectations.find(protocol, destination, source.address)
+        # All inside hosts are seen by the same address, but only one of them is meant.
+        if expected and expected.opener == (hairpin or source).address:
             note(f"flow {expected.flow.id} expects it")
             return Decision(
                 expected.target,
@@ -256,9 +259,14 @@ class Admission:
             return Reason.FILTERED
         filtering = self.policy.filtering
         admitted = not mapping.narrow and (
-            hairpin is not None
-            or filtering is Behaviour.ENDPOINT_INDEPENDENT
-            or (filtering is Behaviour.ADDRESS_DEPENDENT and mapping.has_peer(source.address))
+            filtering is Behaviour.ENDPOINT_INDEPENDENT
+            # A peer of that address may be any inside host, so for these it says nothing.
+            or (hairpin is not None and self._are_neighbours(hairpin, mapping.inside))
+            or (
+                hairpin is None
+                and filtering is Behaviour.ADDRESS_DEPENDENT
+                and mapping.has_peer(source.address)
+            )
         )
         note(
             f"{mapping.inside} is mapped to it; the {_dashed(filtering)} filter "
@@ -274,6 +282,9 @@ class Admission:
             return Reason.FILTERED
         by = origin(Kind.MAPPING, "mapping")
         return Decision(mapping.inside, False, Side.INSIDE, by, server_mapping=mapping)
+
+    def _are_neighbours(self, one: Endpoint, other: Endpoint) -> bool:
+        return any(one.address in each and other.address in each for each in self.policy.inside)
 
     def holds(self, protocol: int, source: Endpoint, destination: Endpoint) -> Holds:
         """What a packet that belongs to no flow would find at the host itself."""

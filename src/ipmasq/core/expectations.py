@@ -45,6 +45,7 @@ class Expectation:
         "helper",
         "key",
         "mapping",
+        "opener",
         "payer",
         "peer",
         "protocol",
@@ -77,6 +78,8 @@ class Expectation:
         """Where it goes as its opener sees it."""
         self.peer: Address = other.translated.address if me.is_masqueraded else other.real.address
         """The only address that may open it, as it appears where the flow comes in."""
+        self.opener: Address = other.real.address
+        """The host with that address, as it knows itself."""
         self.payer = flow.payer
         """The address that it counts to."""
         self.key = expectation_key(protocol, public, self.peer)

@@ -514,7 +514,7 @@ class Engine:
         return operate.apply(self.manager, policy, now)
 
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
-        """`(protocol, port)` that the host itself listens on: never given out."""
+        """`(protocol, port)` that are left to the host, so that no packet to them comes here: never given out."""
         self.table.reserved = ports
 
     def ask_host(self, holds: HostHolds) -> None:

@@ -18,8 +18,9 @@ SCATTER = 0x9E3779B97F4A7C15
 """Spreads hosts over the pool, whichever bits of their addresses differ (multiplicative hashing)."""
 
 
-MOST_ASKED = 128
-"""Ports of the host's own that are passed over to find one for a flow."""
+MOST_ASKED = 32
+"""Ports of the host's own that are passed over to find one for a flow. Any user of the host can take nearly all:
+what is sent to a mapping is the mapping's even so."""
 
 SHARING_TRIES = 128
 """Ports that are looked at for a flow that may share one, as many as Linux does."""
@@ -32,7 +33,7 @@ class Table:
     def __init__(self, policy: Policy, chance: Chance) -> None:
         self.policy = policy
         self.reserved: frozenset[tuple[int, int]] = frozenset()
-        """`(protocol, port)` that the host itself listens on."""
+        """`(protocol, port)` that are left to the host, so that no packet to them comes to the engine."""
         self.host_holds: HostHolds = nothing
         self.flows: dict[int, Flow] = {}
         none: dict[bytes, Half] = {}

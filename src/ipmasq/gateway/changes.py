@@ -7,12 +7,12 @@ from dataclasses import asdict
 
 from ipmasq.config import duration_text, taken_from_host, unhelped
 from ipmasq.core.policy import Forward, HelperUse, Policy
-from ipmasq.gateway.host import ports_in_use
+from ipmasq.gateway.sockets import in_use
 
 
 def doubts_about(forward: Forward, policy: Policy, helpers: Iterable[HelperUse]) -> tuple[str, ...]:
     """What `ipmasq check` would say of this forward, if it stood in the file."""
-    taken = taken_from_host(forward, ports_in_use(), policy.own)
+    taken = taken_from_host(forward, in_use((forward.ports,)), policy.own)
     return (*filter(None, [taken]), *(message for _, message in unhelped(forward, helpers)))
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias
 
+from ipmasq.core.claims import given_out
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
-from ipmasq.core.policy import Claim
+from ipmasq.core.policy import Claim, PortRange
 from ipmasq.core.side import Side
 from ipmasq.gateway import garbage
 from ipmasq.gateway.claims import Departed, InUse, Lasting, Ranges, left_over
@@ -72,11 +73,14 @@ class Drive:
         """Packets that the engine was given so far, whatever became of them."""
         return sum(self.engine.counts)
 
-    def reserve(self, in_use: InUse) -> None:
-        """What the host itself uses by now; to be called now and then, also when that has not changed:
-        a port whose mapping has ended is the host's if a socket has it. Raises PlaneError."""
-        if in_use != self._in_use:
-            self.engine.reserve(in_use)
+    @property
+    def ranges(self) -> frozenset[PortRange]:
+        """Those in which mappings live, or will."""
+        return self._ranges.all.union(given_out(self.engine.policy))
+
+    def leave(self, in_use: InUse) -> None:
+        """Which ports of `ranges` the host itself uses by now; to be called now and then, also when that has not
+        changed: a port whose mapping has ended is the host's if a socket has it. Raises PlaneError."""
         self._lasting.follow(in_use if self._in_use is None else in_use & self._in_use)
         self._in_use = in_use
         if self._claimed:
@@ -88,6 +92,7 @@ class Drive:
         policy, ranges = self.engine.policy, self._ranges
         ranges.follow(policy, self._mapped_ports)
         self._lasting.choose(ranges.all)
+        self.engine.reserve(self._lasting.ports)
         self._departed.follow(self.engine.claims(), ranges.all, self.engine.manager)
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
         claims = left_over(wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped)

@@ -28,8 +28,8 @@ from ipmasq.config.loading import ON_BY_DEFAULT
 from ipmasq.config.model import ControlTable, ForwardTable
 from ipmasq.config.tables import forward_name, table_of
 from ipmasq.core.policy import Forward, HelperUse, PortRange
-from ipmasq.gateway.host import ports_in_use
 from ipmasq.gateway.setup import Setup, SetupError
+from ipmasq.gateway.sockets import in_use
 
 NEEDS_A_RESTART = "has changed: the control socket stays as it is until a restart"
 
@@ -46,7 +46,7 @@ class File:
         """Helpers that the operator loaded: what they are found by, and ports unless the usual ones."""
 
     def read(self) -> Setup:
-        loaded, here = load(self.path), self._here(ports_in_use())
+        loaded, here = load(self.path), self._here(in_use())
         report = review(loaded, here)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])

@@ -24,7 +24,7 @@ from ipmasq.gateway.firewall.findings import Where
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.floods import Floods
-from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
+from ipmasq.gateway.host import Changes, tell_systemd
 from ipmasq.gateway.logs import quiet
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import describe, make_plane, programs, rates
@@ -116,7 +116,7 @@ class Gateway:
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
         self._sockets.device = index_of(self._setup.outside)
-        self._drive.reserve(ports_in_use())
+        self._drive.leave(self._sockets.used(self._drive.ranges))
         self._drive.start()
         self._begin_to_offload()
         self._loop.watch(self._changes.fileno(), self._changed)
@@ -406,7 +406,7 @@ class Gateway:
 
     def _look_at_ports(self) -> None:
         try:
-            self._drive.reserve(ports_in_use())
+            self._drive.leave(self._sockets.used(self._drive.ranges))
         except PlaneError as error:
             log.error("%s", error)
 

@@ -48,6 +48,9 @@ class Shortage:
         self._table = table
         self._tell = tell
         self._told: dict[Hashable, _Told] = {}
+        """About hosts; there can be very many."""
+        self._told_of_all: dict[Hashable, _Told] = {}
+        """About what all hosts have together."""
 
     def opened(self, flow: Flow, now: float) -> None:
         """There is one flow more, and perhaps a mapping."""
@@ -93,7 +96,8 @@ class Shortage:
         used: int,
         most: int,
     ) -> None:
-        told = self._about((limit, host, address, protocol, used), now)
+        key = limit, host, address, protocol, used
+        told = self._about(key, now) if host else self._told_of_all.setdefault(key, _Told())
         if now >= told.until:
             told.until = now + WINDOW
             self._tell(events.LimitNeared(now, limit, host, address, protocol, used, most))

@@ -89,31 +89,35 @@ def _kind(event: Event) -> Hashable:
 class Quiet(logging.Filter):
     """Of lines of one kind about one host, lets the first few of a minute pass. Debugging is complete.
 
-    A record says its `kind` and `host`, or else it is alike to those that say the same.
+    A record says its `kind` and `host`, or else it is alike to those that say the same. There can be very many
+    hosts, real ones and forged ones: lines about them never take the room of those about none.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._throttle = Throttle()
+        self._about_hosts, self._about_none = Throttle(), Throttle()
 
     @property
     def left_out(self) -> int:
         """Lines that were not written."""
-        return self._throttle.left_out
+        return self._about_hosts.left_out + self._about_none.left_out
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.INFO or hasattr(record, "left_out"):
             return True
         self.look()
         text = record.getMessage()
-        kind = record.levelno, getattr(record, "kind", text), getattr(record, "host", None)
-        return self._throttle.admits(kind, text, self._clock())
+        host = getattr(record, "host", None)
+        throttle = self._about_none if host is None else self._about_hosts
+        kind = record.levelno, getattr(record, "kind", text), host
+        return throttle.admits(kind, text, self._clock())
 
     def look(self) -> None:
         """To be called about once a second: say how many lines were left out."""
-        for each in self._throttle.closed(self._clock()):
-            _write_sum(each)
+        for throttle in (self._about_hosts, self._about_none):
+            for each in throttle.closed(self._clock()):
+                _write_sum(each)
 
 
 def _write_sum(found: Sum) -> None:

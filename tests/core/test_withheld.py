@@ -16,7 +16,7 @@ from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
 from ipmasq.core.tcp_rewriter import HOLD, MOST_REPEATS, REPEAT_AFTER
 from ipmasq.core.timers import SOON
-from ipmasq.helpers.ftp import Ftp
+from ipmasq.helpers.ftp import LONGEST_BEGINNING, Ftp
 from tests.core.conversation import (
     ACK,
     FIN,
@@ -452,3 +452,15 @@ def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> No
         return count
 
     assert steps(4000) <= steps(10) + 50
+
+
+@pytest.mark.row("A-16")
+@pytest.mark.parametrize("begin", [b"PORT ", b"\xff\xfa"])
+def test_a_beginning_too_long_for_an_announcement_goes_on_at_once(begin: bytes) -> None:
+    talk = Conversation().open()
+    talk.server(CONTROL)
+    text = begin + b"1" * LONGEST_BEGINNING
+    assert talk.client(text[: -len(begin)]).payload == b""
+    passed = talk.client(text[-len(begin) :] + b"1")
+    assert passed.payload == text + b"1"
+    assert talk.client(b"2").payload == b"2"

@@ -41,6 +41,10 @@ PASSIVE = (b"227", b"229")
 SECURED = (b"234", b"334")
 """Replies to an AUTH that is granted, and to nothing else (RFC 2228, 3); some servers have others for it."""
 
+LONGEST_BEGINNING = 1024
+"""Bytes of a line whose end has not come for which it may still be rewritten. Announcements have less than a hundred;
+and what begins a line is looked at again with each segment, however short."""
+
 MOST_ASKED = 4096
 """Unanswered commands. A NOOP every few seconds through a transfer of hours must fit."""
 
@@ -275,6 +279,8 @@ class Ftp(Helper):
 
 
 def _could_become(partial: bytes, *lines: bytes) -> bool:
+    if len(partial) > LONGEST_BEGINNING:
+        return False
     if START_BEGUN.fullmatch(partial):
         return True
     found = START.match(partial)

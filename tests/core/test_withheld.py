@@ -14,6 +14,7 @@ from ipmasq.core.engine import LINES_AT_ONCE
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
+from ipmasq.core.stream import HISTORY
 from ipmasq.core.tcp_rewriter import HOLD, MOST_REPEATS, REPEAT_AFTER
 from ipmasq.core.timers import SOON
 from ipmasq.helpers.ftp import LONGEST_BEGINNING, Ftp
@@ -285,6 +286,20 @@ def test_streams_of_one_host_take_its_share_and_no_more() -> None:
     assert refused.reason is Reason.STREAM_LIMIT
     flow = talk.flow
     talk.engine.close(flow.id, talk.now)
+    assert memory.used == 0
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_a_line_that_has_begun_counts_while_it_is_kept_although_it_has_gone_on() -> None:
+    talk = Conversation().open()
+    memory = talk.engine.manager.memory
+    for at in range(1000, 8000, 1000):
+        talk.client(b"x" * 1000)
+        talk.hears(Side.OUTSIDE, at)
+    assert memory.used >= 7000
+    talk.engine.unload_helper("ftp", talk.now)
+    assert memory.used < 2 * HISTORY
+    talk.engine.close(talk.flow.id, talk.now)
     assert memory.used == 0
 
 

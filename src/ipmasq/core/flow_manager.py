@@ -27,7 +27,7 @@ from ipmasq.core.reopening import Reopenings
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
-from ipmasq.core.tcp_rewriter import TcpRewriter
+from ipmasq.core.tcp_rewriter import COST, TcpRewriter
 from ipmasq.core.tcp_states import OVER, State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.translate import compose
@@ -47,6 +47,8 @@ FAILED_BYTES = 128
 
 BETWEEN_FAILURES = 1.0
 """Seconds between two events about such packets."""
+
+NO_MEMORY = "there is no memory for one more inspected connection (limits.stream_memory, stream_memory_per_host)"
 
 PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClosed
 """What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
@@ -68,10 +70,15 @@ class FlowManager:
         self.timers: Timers[Flow | Expectation | Opening | Datagram | Attachment] = Timers()
         limits = policy.limits
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
+        self.inspected = Memory(limits.stream_memory, limits.stream_memory_per_host)
+        """What inspected connections take themselves, as much again as what is kept of their streams: else
+        strangers could use that up by SYNs alone."""
         self.refusals = Refusals(policy, chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
+        self._unconfirmed_inspected = Unconfirmed()
+        """Those of them that a helper inspects."""
         self.awaiting_attach: set[int] = set()
         """Flows that a helper waits for a quiet moment to begin to watch."""
         self.sync_counters: CounterSource | None = None
@@ -283,6 +290,7 @@ class FlowManager:
         self.unlink(flow)
         self.timers.cancel(flow)
         self.unconfirmed.discard(flow)
+        self._unconfirmed_inspected.discard(flow)
         self.table.remove(flow)
         out, back = (
             (flow.original, flow.reply)
@@ -360,18 +368,21 @@ class FlowManager:
         try:
             attachment = Attachment(self, flow, found.helper)
         except Exception as error:
-            found.helper.failed += 1
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            name = found.helper.use.name
-            self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
+            self._not_attached(flow, found, f"{type(error).__name__}: {error}".splitlines()[0])
             return
         if flow.rewriter is None:
+            if not self._can_inspect(flow.payer):
+                self._not_attached(flow, found, NO_MEMORY)
+                return
+            if flow.opened_by is Side.OUTSIDE:
+                self._unconfirmed_inspected.add(flow)
             flow.rewriter = TcpRewriter(
                 attachment,
                 attachment.terminator,
                 attachment.longest,
                 self.policy.limits.stream_bytes,
                 partial(Account, self.memory, flow.payer),
+                cost=Account(self.inspected, flow.payer),
             )
             self._join(flow, flow.rewriter)
         elif not flow.rewriter.retain(attachment, attachment.terminator, attachment.longest):
@@ -390,6 +401,23 @@ class FlowManager:
             events.HelperBound(self.now, flow.id, found.helper.use.name, found.port, found.by)
         )
         self.judge_offloadable(flow)
+
+    def _not_attached(self, flow: Flow, found: Binding, text: str) -> None:
+        found.helper.failed += 1
+        name = found.helper.use.name
+        self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
+
+    def _can_inspect(self, payer: Address) -> bool:
+        """Whether there is memory for one more inspected connection of an address. Where all have used it up
+        together, those give way that strangers have opened and not confirmed."""
+        while not self.inspected.has_room(payer, COST):
+            if self.inspected.used_by(payer) + COST > self.inspected.per_host:
+                return False
+            oldest = self._unconfirmed_inspected.oldest_of_most(self.sync_counters)
+            if oldest is None:
+                return False
+            self.end(oldest, Reason.REPLACED)
+        return True
 
     def _join(self, flow: Flow, rewriter: TcpRewriter) -> None:
         """Begin where the connection is. What is under way passes unseen: the listener has not
@@ -454,6 +482,7 @@ class FlowManager:
             if isinstance(flow.helper, Attachment):
                 self.timers.cancel(flow.helper)
             rewriter.close()
+            self._unconfirmed_inspected.discard(flow)
             flow.rewriter = None
             flow.helper = None
             self.judge_offloadable(flow)
@@ -562,16 +591,20 @@ class FlowManager:
         self.table.check()
         self.expectations.check()
         kept: dict[Address, int] = {}
+        inspected: dict[Address, int] = {}
         for flow in self.table.flows.values():
             assert not (flow.offloadable and flow.rewriter)
             assert flow.due is not None
             assert flow in flow.due.things
+            if flow.rewriter:
+                inspected[flow.payer] = inspected.get(flow.payer, 0) + COST
             for stream in flow.rewriter.streams if flow.rewriter else ():
                 if stream is not None:
                     stream.check()
                     assert stream.account.host == flow.payer
                     kept[flow.payer] = kept.get(flow.payer, 0) + stream.account.kept
         self.memory.check(kept)
+        self.inspected.check(inspected)
 
     # -- events
 

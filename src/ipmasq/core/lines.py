@@ -38,6 +38,11 @@ class LineReader:
         """The beginning of a line that is not complete; None if that line will not be shown."""
         return None if self._skipping else bytes(self._buffer)
 
+    @property
+    def passed(self) -> int:
+        """Bytes that are kept of it although they have been forwarded."""
+        return self._passed
+
     def feed(self, data: bytes) -> None:
         self._buffer += data
 

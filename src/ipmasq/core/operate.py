@@ -21,8 +21,8 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
     manager.policy = manager.table.policy = manager.admission.policy = policy
     limits = policy.limits
     manager.reassembly.most = limits.fragmented_datagrams
-    manager.memory.total = limits.stream_memory
-    manager.memory.per_host = limits.stream_memory_per_host
+    for memory in (manager.memory, manager.inspected):
+        memory.total, memory.per_host = limits.stream_memory, limits.stream_memory_per_host
     manager.work.total, manager.work.per_host = limits.lines, limits.lines_per_host
     manager.refusals.follow(policy)
     closed = 0
@@ -122,7 +122,11 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
         if isinstance(attachment, Attachment) and attachment.watching:
             if attachment.registered is registered:
                 manager.renew(attachment)
-        elif flow.master is None and not flow.origin.is_expected:
+        elif (
+            flow.id in manager.table.flows  # or it has given way to one of those before it
+            and flow.master is None
+            and not flow.origin.is_expected
+        ):
             manager.bind(flow)
 
 

@@ -106,6 +106,7 @@ class Stream:
         self._edits: list[Edit] = []
         self._waiting: dict[int, bytes] = {}
         self._waiting_bytes = 0
+        self._begun = 0
         self.waiting_lines = 0
         """Lines that end in segments that wait for a gap to fill."""
 
@@ -228,7 +229,17 @@ class Stream:
             raise StreamFullError
 
     def _pay(self) -> None:
-        self._account.set(len(self.undecided) + len(self._kept) + self._waiting_bytes)
+        self._account.set(self._size)
+
+    @property
+    def _size(self) -> int:
+        return len(self.undecided) + len(self._kept) + self._waiting_bytes + self._begun
+
+    def keep_begun(self, count: int) -> None:
+        """So many bytes of the line that has begun are kept by its reader although they were decided."""
+        if count != self._begun:
+            self._begun = count
+            self._pay()
 
     def close(self) -> None:
         """Nothing is kept any more."""
@@ -312,7 +323,7 @@ class Stream:
         self.decide(len(self.undecided))
         self.transparent = self.ready
         self._waiting.clear()
-        self._waiting_bytes = self.waiting_lines = 0
+        self._waiting_bytes = self.waiting_lines = self._begun = 0
         self._pay()
 
     def pass_by(self, position: int) -> None:
@@ -371,7 +382,7 @@ class Stream:
         )
         assert self.acknowledged <= self.ready
         assert self.acked_early <= self.received
-        assert self._account.kept == len(self.undecided) + len(self._kept) + self._waiting_bytes
+        assert self._account.kept == self._size
         assert self._waiting_bytes == sum(map(len, self._waiting.values())) <= self.limit
         assert self.waiting_lines == sum(map(self.count_lines, self._waiting.values()))
         last = Edit(-1, -1, -1, -1)

@@ -33,6 +33,8 @@ CLOSE = 0xFFFF
 """Bytes around what is known within which both numbers of a segment must be for its window and its timestamp to
 be used in segments of the gateway's own. A control connection has no more under way; and who cannot see it hits
 that with one segment in 2^30, however large windows its ends have agreed on."""
+COST = 4096
+"""Bytes that an inspected connection takes besides what is kept of its streams."""
 USUAL_MSS = 536
 """What every host takes that says nothing else (RFC 9293, 3.7.1)."""
 LEAST_MSS = 88
@@ -121,9 +123,10 @@ class TcpRewriter:
         limit: int,
         account: Callable[[], Account] = unlimited,
         hold: float = HOLD,
+        cost: Account | None = None,
     ) -> None:
         """`longest`: bytes of a line. `limit`: bytes kept for each stream; `account` makes the account that
-        pays for one. `hold`: seconds that the beginning of a line is withheld without growing."""
+        pays for one, and `cost` is the account that pays for the connection itself. `hold`: seconds that the beginning of a line is withheld without growing."""
         self.listener: Listener | None = listener
         self.path_mtu: int | None = None
         self.streams: list[Stream | None] = [None, None]
@@ -131,6 +134,8 @@ class TcpRewriter:
         self._longest = longest
         self._limit = limit
         self._account = account
+        self.cost = cost or unlimited()
+        self.cost.set(COST)
         self._hold = hold
         self._ends = (End(), End())
         self._readers: list[LineReader | None] = [None, None]
@@ -451,6 +456,7 @@ class TcpRewriter:
         reader = self._readers[speaker]
         if reader is not None:
             reader.pass_on()
+            stream.keep_begun(reader.passed)
 
     def _digest(self, speaker: Speaker, stream: Stream, before: int) -> None:
         """Show complete lines, and decide as much as can be decided."""
@@ -471,6 +477,7 @@ class TcpRewriter:
                 self.release()
         if self.listener is None:
             return
+        stream.keep_begun(reader.passed)
         partial = reader.partial
         if partial is None or (partial and not self.listener.may_rewrite(speaker, partial)):
             self._let_go(speaker, stream)
@@ -620,9 +627,11 @@ class TcpRewriter:
                 if stream.withholds:
                     self._deliveries[speaker].left_at = stream.ready
                 stream.release()
+                self._readers[speaker] = None
 
     def close(self) -> None:
         """The connection is forgotten: nothing is kept for it any more."""
+        self.cost.set(0)
         for stream in self.streams:
             if stream is not None:
                 stream.close()

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Checksums are updated, never computed anew (RFC 1624): what arrived corrupt must leave corrupt.
- * A difference is a sum to add; sums do not mind in which byte order all of them are.
+ * Checksums are updated incrementally, never computed anew (RFC 1624), so that a packet that
+ * arrived corrupt leaves corrupt. A difference is a 16-bit ones'-complement sum to add. Such sums
+ * do not depend on the byte order as long as all of them have the same.
  */
 #ifndef IPMASQ_CHECKSUM_H
 #define IPMASQ_CHECKSUM_H

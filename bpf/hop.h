@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The next hop, from the kernel's own rules, routes and neighbours: the same that it would choose for
- * this packet out of the engine's device; and from the same, whether the packet may come in by
- * its device. It is kept with the flow for an epoch, which ends when the
- * gateway hears of a change, and every half minute in any case.
+ * Finds the next hop in the kernel's routing rules, routes and neighbours: the one that the kernel
+ * would choose for this packet if it came out of the engine's device. The same look-ups decide
+ * whether the packet passes the reverse-path check of the device by which it came. The result is
+ * cached in the flow's half for one epoch. The gateway begins a new epoch when routes, neighbours
+ * or devices change, and every 30 seconds in any case.
  */
 #ifndef IPMASQ_HOP_H
 #define IPMASQ_HOP_H
@@ -15,7 +16,7 @@
 
 #define AF_INET 2
 
-/* The index of a device in `devices`; DEVICES if the gateway has not named it. */
+/* Return the index of a device in `devices`, or DEVICES if the gateway has not entered it there. */
 static noinline __u32 device_index_of(__u32 index)
 {
 	for (__u32 n = 0; n < DEVICES; n++) {
@@ -28,10 +29,11 @@ static noinline __u32 device_index_of(__u32 index)
 	return DEVICES;
 }
 
-/* Whether a packet may come in by its device if `device` leads back to its sender. It may if they are the
- * same. If they are not, the kernel drops such packets where `rp_filter` is 1; elsewhere they may come, unless
- * `device` is another of the gateway's own, by which the sender's own packets come. */
-static always_inline int is_way_back(struct __sk_buff *skb, __u32 device)
+/* Return whether a packet passes the reverse-path check of its ingress device, given the device by which
+ * the route to its sender leaves. It does if the two are the same. If not, the kernel drops the packet where
+ * `rp_filter` is 1. Elsewhere the packet passes, unless `device` is another of the gateway's own, which is
+ * where the sender's own packets come in. */
+static always_inline int is_reverse_path(struct __sk_buff *skb, __u32 device)
 {
 	__u32 device_index;
 
@@ -42,8 +44,8 @@ static always_inline int is_way_back(struct __sk_buff *skb, __u32 device)
 	       device_index_of(device) == DEVICES;
 }
 
-/* Whether the packet may come in by its device. The link-layer address of its sender need not be known. */
-static always_inline int may_come(struct __sk_buff *skb, const struct facts *facts)
+/* The reverse-path check of a packet. The link-layer address of its sender need not be known. */
+static always_inline int passes_reverse_path(struct __sk_buff *skb, const struct facts *facts)
 {
 	const struct slice *from = &facts->key.slice;
 	struct bpf_fib_lookup fib = {
@@ -61,7 +63,7 @@ static always_inline int may_come(struct __sk_buff *skb, const struct facts *fac
 
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return 0;
-	return is_way_back(skb, fib.ifindex);
+	return is_reverse_path(skb, fib.ifindex);
 }
 
 static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, struct facts *facts,
@@ -73,7 +75,7 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 		.l4_protocol = facts->key.protocol,
 		.sport = half->rewrite.source_port,
 		.dport = half->rewrite.destination_port,
-		.tot_len = 1, /* any but 0, to be told the MTU */
+		.tot_len = 1, /* any value but 0 makes the kernel return the MTU */
 		.tos = facts->tos,
 		.ipv4_src = half->rewrite.source,
 		.ipv4_dst = half->rewrite.destination,
@@ -83,7 +85,7 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 	long answer;
 	__u32 device_index;
 
-	if (!may_come(skb, facts))
+	if (!passes_reverse_path(skb, facts))
 		return REVERSE_PATH;
 	answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
@@ -98,7 +100,7 @@ static noinline enum reason find_hop(struct __sk_buff *skb, struct half *half, s
 		half->device = device_index;
 		half->ingress = skb->ifindex;
 		__builtin_memcpy(half->destination, fib.dmac, ETH_ALEN);
-		barrier(); /* Others who see the epoch must see the rest. */
+		barrier(); /* A CPU that reads the new epoch must also read the fields above. */
 		half->epoch = epoch;
 	}
 	*device = fib.ifindex;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The fast path. It repeats what the engine has decided and decides three things only: have I an
- * entry? is the packet ordinary? can it leave as it is? To any "no" the packet goes on its way
- * into the kernel, whose routing brings it to the engine.
+ * The fast path. It applies the engine's decisions and checks three things only: whether it has an
+ * entry for the packet, whether the packet is ordinary, and whether it can leave unchanged
+ * otherwise. If one of them is not so, the packet goes on into the kernel, whose routing brings it
+ * to the engine.
  *
- * Two hooks. TC takes packets of any device and any size, finds next hops and lets the kernel confirm
- * its neighbours. XDP, before it, repeats in turn what TC has found. A third, on the way up, keeps
- * floods from the engine.
+ * There are two hooks for forwarding. TC takes packets of any device and any size, finds next hops
+ * and lets the kernel confirm its neighbours. XDP runs before it and uses what TC has found. A
+ * third hook, on the way up to the engine, polices floods.
  */
 #include "kernel.h"
 #include "layout.h"
@@ -18,8 +19,8 @@
 static always_inline int up(struct __sk_buff *skb, enum side side)
 {
 	if (skb->mark & ADMITTED)
-		return TC_ACT_UNSPEC; /* It has paid where it came in (once.h). */
-	return may_go_up(skb, 0, side) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+		return TC_ACT_UNSPEC; /* The packet was policed where it came in (once.h). */
+	return may_reach_engine(skb, 0, side) ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
 SEC("tc") int tc_inside(struct __sk_buff *skb) { return tc(skb, ETH_HLEN, INSIDE); }
@@ -36,7 +37,7 @@ SEC("xdp") int xdp_outside(struct xdp_md *context) { return xdp(context, OUTSIDE
 SEC("tc") int up_inside(struct __sk_buff *skb) { return up(skb, INSIDE); }
 SEC("tc") int up_outside(struct __sk_buff *skb) { return up(skb, OUTSIDE); }
 
-/* Past the host's firewall once. */
+/* Programs that let packets pass the host's firewall once (once.h). */
 SEC("tc") int enter_inside_ethernet(struct __sk_buff *skb) { return enter_inside(skb, ETH_HLEN); }
 SEC("tc") int enter_inside_bare(struct __sk_buff *skb) { return enter_inside(skb, 0); }
 SEC("tc") int enter_outside_ethernet(struct __sk_buff *skb) { return enter_outside(skb, ETH_HLEN); }
@@ -46,7 +47,7 @@ SEC("tc") int leave_outside_bare(struct __sk_buff *skb) { return leave_outside(s
 SEC("tc") int down_from_inside(struct __sk_buff *skb) { return down_inside(skb); }
 SEC("tc") int down_from_outside(struct __sk_buff *skb) { return down_outside(skb); }
 
-/* On the far end of a veth pair, which takes redirected packets only if it has a program. */
+/* For the far end of a veth pair, which accepts redirected frames only if it has a program. */
 SEC("xdp") int xdp_pass(void *context) { (void)context; return XDP_PASS; }
 
 char licence[] SEC("license") = "Dual BSD/GPL";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The kernel's stable interface, as far as it is used: no libbpf headers are needed to compile.
+ * The part of the kernel's stable interface that is used here, so that no libbpf headers are needed
+ * to compile.
  */
 #ifndef IPMASQ_KERNEL_H
 #define IPMASQ_KERNEL_H
@@ -15,7 +16,7 @@
 #define noinline __attribute__((noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-/* The compiler moves no access to memory across this. */
+/* The compiler moves no memory access across this barrier. */
 #define barrier() __asm__ volatile("" ::: "memory")
 
 /* BTF-defined maps (libbpf). */

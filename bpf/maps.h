@@ -5,8 +5,8 @@
 #include "kernel.h"
 #include "layout.h"
 
-/* Two slots per flow, written by the gateway alone, through its memory (table.h). Its size is the
- * gateway's to set. */
+/* Two slots per flow, written by the gateway alone through a memory mapping (table.h). The
+ * gateway sets the size. */
 struct {
 	number(type, BPF_MAP_TYPE_ARRAY);
 	number(map_flags, BPF_F_MMAPABLE);
@@ -15,7 +15,8 @@ struct {
 	kind(value, struct slot);
 } slots SEC(".maps");
 
-/* Packets left to the engine: [hook][reason], per CPU. Those forwarded are counted in their flows. */
+/* Packets that were left to the engine: [hook][reason], per CPU. Forwarded packets are counted
+ * in their flows. */
 struct {
 	number(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	number(max_entries, HOOKS * REASONS);
@@ -23,7 +24,7 @@ struct {
 	kind(value, __u64);
 } reasons SEC(".maps");
 
-/* What a packet costs: [account], nanoseconds. */
+/* The cost of a packet: [account], nanoseconds. */
 struct {
 	number(type, BPF_MAP_TYPE_ARRAY);
 	number(max_entries, ACCOUNTS);
@@ -31,8 +32,8 @@ struct {
 	kind(value, __u64);
 } costs SEC(".maps");
 
-/* Who has sent how much up to the engine. The one who sent nothing for longest gives way: he loses no
- * more than what he owed. */
+/* How much each host has sent up to the engine. When the map is full, the entry that was unused
+ * for longest is evicted. Its host gains no more than a burst. */
 struct {
 	number(type, BPF_MAP_TYPE_LRU_HASH);
 	number(max_entries, 16384);
@@ -40,7 +41,7 @@ struct {
 	kind(value, struct account_state);
 } accounts SEC(".maps");
 
-/* Packets dropped because they were not paid for: [side][account], per CPU. */
+/* Packets dropped because they exceeded the rate: [side][account], per CPU. */
 struct {
 	number(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	number(max_entries, SIDES * ACCOUNTS);
@@ -48,7 +49,8 @@ struct {
 	kind(value, __u64);
 } dropped SEC(".maps");
 
-/* Devices that packets leave by. The gateway names them; their addresses are filled in with hops. */
+/* Devices that packets leave by. The gateway enters them; the programs fill in their addresses
+ * when they find a next hop. */
 struct {
 	number(type, BPF_MAP_TYPE_ARRAY);
 	number(max_entries, DEVICES);
@@ -56,7 +58,8 @@ struct {
 	kind(value, struct device);
 } devices SEC(".maps");
 
-/* Those of them that take packets from XDP: to any other a redirect would lose them. */
+/* Those devices that accept packets redirected by XDP. A redirect to any other device would lose
+ * the packet. */
 struct {
 	number(type, BPF_MAP_TYPE_DEVMAP);
 	number(max_entries, DEVICES);
@@ -64,8 +67,9 @@ struct {
 	kind(value, struct bpf_devmap_val);
 } targets SEC(".maps");
 
-/* Nobody looks into these two. The kernel ends a write to a map of maps only when every program that was
- * running then has ended: so the gateway learns when a slot has rested. */
+/* Programs do not read these two maps. A write to a map of maps returns only after every program
+ * that was running at the time has ended, which tells the gateway when a quarantined slot may be
+ * reused. */
 struct nothing {
 	number(type, BPF_MAP_TYPE_ARRAY);
 	number(max_entries, 1);

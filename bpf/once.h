@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The way of packets that go up to the engine, past the host's firewall once: as they would pass it if the
- * kernel translated them, from an inside interface to the outside one or back, with the inside host's own
- * address. The tun plane's routing alone would have them pass it twice, to and from a TUN device.
+ * Lets packets for the engine pass the host's firewall once, as they would if the kernel translated
+ * them: from an inside interface to the outside one or back, with the inside host's own address. With
+ * the tun plane's routing alone they pass it twice, to and from a TUN device.
  *
- *   from inside   firewall (inside -> outside), caught where it would leave -> engine -> next hop
- *   from outside  -> engine -> comes in by the outside interface once more, firewall (outside -> inside)
+ *   from inside   firewall (inside -> outside), redirected on egress -> engine -> next hop
+ *   from outside  -> engine -> re-enters by the outside interface, firewall (outside -> inside)
  *
- * Packets of a flow that was repeated before (its FIN, say) pass no firewall, as those that are repeated:
- * conntrack has not seen what went between, and would take them for invalid.
+ * Packets of a flow that was offloaded before (its FIN, for example) pass no firewall, like the offloaded
+ * ones: conntrack has not seen the packets in between and would call them invalid.
  *
- * Whatever is out of the ordinary takes the tun plane's way. Each pass that is left out here would
- * have cost a hop, so it does.
+ * Packets that are not ordinary take the tun plane's way. Each pass that is left out here would have
+ * decremented the time to live, so the program decrements it.
  */
 #ifndef IPMASQ_ONCE_H
 #define IPMASQ_ONCE_H
@@ -27,11 +27,13 @@
 #include "table.h"
 #include "tc.h"
 
-#define MORE_OR_LATER 0x3fff /* of `frag_off`: more fragments follow, or it is not the first */
+#define MORE_OR_LATER 0x3fff /* mask of `frag_off`: more fragments follow, or this is not the
+			      * first one */
 #define SYN 0x02
 #define SKIP_NEIGH 4 /* BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3 */
 
-/* A packet that is not in the way of the ordinary: false. */
+/* Read the headers. Return false if the packet has IP options, a VLAN tag or no time to live
+ * left. */
 static always_inline int read_packet(struct __sk_buff *skb, __u32 link, struct copy *packet)
 {
 	if (skb->vlan_present || skb->protocol != swap16(ETH_P_IP) ||
@@ -54,22 +56,23 @@ static always_inline struct slot *find_packet(const struct copy *packet, enum si
 	return find(&key);
 }
 
-/* Source and destination port change places. */
+/* Exchange source and destination port. */
 static always_inline __u32 swapped(__u32 ports)
 {
 	return ports >> 16 | ports << 16;
 }
 
-/* Make it one that comes from where those of `slice` go. */
-static always_inline void turn(struct copy *packet, const struct slice *slice)
+/* Turn the packet around: it now comes from the destination of `slice`. */
+static always_inline void reverse(struct copy *packet, const struct slice *slice)
 {
 	packet->ip.saddr = slice->destination;
 	packet->ip.daddr = slice->source;
 	packet->ports = swapped(*(const __u32 *)&slice->source_port);
 }
 
-/* Whether packets of its flow were repeated, either way; `packet` comes from `side`. */
-static noinline int was_repeated(struct __sk_buff *skb, __u32 link, struct copy *packet, __u32 side)
+/* Return whether either direction of the packet's flow was offloaded; `packet` comes from
+ * `side`. */
+static noinline int was_offloaded(struct __sk_buff *skb, __u32 link, struct copy *packet, __u32 side)
 {
 	struct copy other = *packet;
 	__u8 flags = 0;
@@ -85,13 +88,13 @@ static noinline int was_repeated(struct __sk_buff *skb, __u32 link, struct copy 
 		return 0;
 	if (slot->half.epoch)
 		return 1;
-	turn(&other, &slot->half.rewrite);
+	reverse(&other, &slot->half.rewrite);
 	slot = find_packet(&other, ~side & 1);
 	return slot && slot->half.epoch;
 }
 
-/* Of the packet's widest part on the rewrite. */
-static always_inline __u32 width(struct __sk_buff *skb, __u32 link, const struct copy *packet)
+/* Bytes of the longest IP packet that this becomes on the wire. */
+static always_inline __u32 widest(struct __sk_buff *skb, __u32 link, const struct copy *packet)
 {
 	__u32 headers = sizeof(struct iphdr) + sizeof(struct udp);
 	__u8 offset = 0;
@@ -120,13 +123,13 @@ static noinline long find_way(struct __sk_buff *skb, const struct copy *packet, 
 	return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
 }
 
-/* The device that leads to the packet's source, 0 if none does. */
-static noinline __u32 way_back(struct __sk_buff *skb, const struct copy *packet, __u32 side)
+/* Return the ifindex of the device that leads to the packet's source, or 0 if there is no route. */
+static noinline __u32 reverse_device(struct __sk_buff *skb, const struct copy *packet, __u32 side)
 {
 	struct copy other = *packet;
 	struct bpf_fib_lookup fib = {};
 
-	turn(&other, (const void *)&packet->ip.saddr);
+	reverse(&other, (const void *)&packet->ip.saddr);
 	if (find_way(skb, &other, state.via[side & 1], &fib, SKIP_NEIGH))
 		return 0;
 	return fib.ifindex;
@@ -166,9 +169,9 @@ static always_inline int to_next_hop(struct __sk_buff *skb, const struct bpf_fib
 	return bpf_redirect_neigh(fib->ifindex, &onward, sizeof(onward), 0);
 }
 
-/* Comes in from inside: on to the firewall, marked, if it is to leave outside. Not one whose source is not
- * where it comes from: nobody but the engine and the kernel's own check, on the tun plane's way, tells an
- * address that was forged, above all one of the host's own. */
+/* A packet comes in from inside. If it will leave by the outside interface, mark it and let it
+ * pass the firewall; but not if it fails the reverse-path check: only the engine and the kernel's own check,
+ * on the tun plane's way, recognise a forged source, above all an address of the host's own. */
 static always_inline int enter_inside(struct __sk_buff *skb, __u32 link)
 {
 	struct bpf_fib_lookup fib = {};
@@ -178,21 +181,22 @@ static always_inline int enter_inside(struct __sk_buff *skb, __u32 link)
 	if (skb->pkt_type != PACKET_HOST || !read_packet(skb, link, &packet) ||
 	    find_way(skb, &packet, state.via[INSIDE], &fib, SKIP_NEIGH))
 		return TC_ACT_UNSPEC;
-	back = way_back(skb, &packet, INSIDE);
-	if (was_repeated(skb, link, &packet, INSIDE) &&
-	    width(skb, link, &packet) <= fib.mtu_result && back == skb->ifindex)
+	back = reverse_device(skb, &packet, INSIDE);
+	if (was_offloaded(skb, link, &packet, INSIDE) &&
+	    widest(skb, link, &packet) <= fib.mtu_result && back == skb->ifindex)
 		return to_engine(skb, link, INSIDE);
-	if (state.twice || fib.ifindex != state.outside || !back || !is_way_back(skb, back))
+	if (state.twice || fib.ifindex != state.outside || !back || !is_reverse_path(skb, back))
 		return TC_ACT_UNSPEC;
-	/* It pays here, so that a flood is dropped where it comes in. */
-	if (!may_go_up(skb, link, INSIDE))
+	/* The policer runs here, so that a flood is dropped where it comes in. */
+	if (!may_reach_engine(skb, link, INSIDE))
 		return TC_ACT_SHOT;
 	skb->mark |= ADMITTED;
 	return TC_ACT_UNSPEC;
 }
 
-/* Leaves outside: if it is an inside host's, the firewall has let it pass, and it is for the engine. One that
- * bears an address of the host's own was translated by somebody else. */
+/* A packet leaves by the outside interface. If it comes from an inside host, the firewall has
+ * admitted it and the engine gets it. If it bears an address of the gateway host, something else
+ * has translated it. */
 static always_inline int leave_outside(struct __sk_buff *skb, __u32 link)
 {
 	struct bpf_fib_lookup fib = {};
@@ -214,7 +218,7 @@ static always_inline int leave_outside(struct __sk_buff *skb, __u32 link)
 	return bpf_redirect(state.via[INSIDE], 0);
 }
 
-/* Comes in from outside: to the engine, if that is where the rules lead. */
+/* A packet comes in from outside. Send it to the engine if the routing rules lead there. */
 static always_inline int enter_outside(struct __sk_buff *skb, __u32 link)
 {
 	struct bpf_fib_lookup fib = {};
@@ -223,33 +227,33 @@ static always_inline int enter_outside(struct __sk_buff *skb, __u32 link)
 	if (skb->mark & ADMITTED || skb->pkt_type != PACKET_HOST ||
 	    !read_packet(skb, link, &packet) ||
 	    find_way(skb, &packet, skb->ifindex, &fib, SKIP_NEIGH) ||
-	    fib.ifindex != state.via[OUTSIDE] || width(skb, link, &packet) > fib.mtu_result ||
-	    way_back(skb, &packet, OUTSIDE) != skb->ifindex)
+	    fib.ifindex != state.via[OUTSIDE] || widest(skb, link, &packet) > fib.mtu_result ||
+	    reverse_device(skb, &packet, OUTSIDE) != skb->ifindex)
 		return TC_ACT_UNSPEC;
-	if (state.twice && !was_repeated(skb, link, &packet, OUTSIDE))
+	if (state.twice && !was_offloaded(skb, link, &packet, OUTSIDE))
 		return TC_ACT_UNSPEC;
 	return to_engine(skb, link, OUTSIDE);
 }
 
-/* The engine's, on its way out. */
+/* A packet from the engine, on its way out. */
 static always_inline int down_inside(struct __sk_buff *skb)
 {
 	struct bpf_fib_lookup fib = {};
 	struct copy packet, other;
 
 	if (!read_packet(skb, 0, &packet) || find_way(skb, &packet, state.via[INSIDE], &fib, 0) ||
-	    width(skb, 0, &packet) > fib.mtu_result)
+	    widest(skb, 0, &packet) > fib.mtu_result)
 		return TC_ACT_UNSPEC;
 	if (state.twice || fib.ifindex != state.outside) {
 		other = packet;
-		turn(&other, (const void *)&packet.ip.saddr);
-		if (!was_repeated(skb, 0, &other, OUTSIDE))
+		reverse(&other, (const void *)&packet.ip.saddr);
+		if (!was_offloaded(skb, 0, &other, OUTSIDE))
 			return TC_ACT_UNSPEC;
 	}
 	return to_next_hop(skb, &fib);
 }
 
-/* The engine's, on its way in. */
+/* A packet from the engine, on its way in. */
 static always_inline int down_outside(struct __sk_buff *skb)
 {
 	struct bpf_fib_lookup fib = {};
@@ -260,14 +264,14 @@ static always_inline int down_outside(struct __sk_buff *skb)
 	if (!read_packet(skb, 0, &packet))
 		return TC_ACT_UNSPEC;
 	other = packet;
-	turn(&other, (const void *)&packet.ip.saddr);
+	reverse(&other, (const void *)&packet.ip.saddr);
 	answer = find_way(skb, &packet, state.via[OUTSIDE], &fib, 0);
-	if (!answer && width(skb, 0, &packet) <= fib.mtu_result &&
-	    was_repeated(skb, 0, &other, INSIDE))
+	if (!answer && widest(skb, 0, &packet) <= fib.mtu_result &&
+	    was_offloaded(skb, 0, &other, INSIDE))
 		return to_next_hop(skb, &fib);
 	if (state.twice || (answer && answer != BPF_FIB_LKUP_RET_NO_NEIGH) ||
 	    fib.ifindex == state.outside || device_index_of(fib.ifindex) == DEVICES ||
-	    way_back(skb, &packet, OUTSIDE) != state.outside)
+	    reverse_device(skb, &packet, OUTSIDE) != state.outside)
 		return TC_ACT_UNSPEC;
 	if (state.ethernet) {
 		if (bpf_skb_change_head(skb, ETH_HLEN, 0))

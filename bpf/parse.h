@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Is the packet ordinary? IPv4 without options, no fragment, time to live left, a whole TCP or UDP
- * header, and nothing that opens or closes a connection.
+ * Decides whether a packet is ordinary: IPv4 without options, not a fragment, time to live left, a
+ * whole TCP or UDP header, and no flag that opens or closes a connection.
  */
 #ifndef IPMASQ_PARSE_H
 #define IPMASQ_PARSE_H
@@ -26,15 +26,15 @@ struct udp {
 
 struct facts {
 	struct key key;
-	__u32 total;   /* bytes from the IP header on */
-	__u32 headers; /* bytes of the IP and TCP or UDP header */
+	__u32 total;   /* bytes from the IP header to the end of the packet */
+	__u32 headers; /* bytes of the IP header and the TCP or UDP header */
 	__u32 end;
 	__u32 acknowledged;
 	__u8 tos;
 };
 
-/* Keys are read eight bytes at a time. Were they written in smaller parts, the processor would wait for
- * all of them to arrive before it read: a quarter of what a packet costs. */
+/* Keys are read eight bytes at a time. If they were written in smaller parts, the processor
+ * would stall until all stores have completed, which is a quarter of the cost of a packet. */
 static always_inline void write_key(struct key *key, const __u32 *slice, __u8 protocol,
 				    enum side side)
 {
@@ -62,7 +62,7 @@ static always_inline enum reason parse_tcp(struct iphdr *ip, void *limit, struct
 	return FORWARDED;
 }
 
-/* `link`: bytes of the link layer's header. */
+/* `link` is the length of the link-layer header in bytes. */
 static always_inline enum reason parse(void *data, void *limit, __u32 link, enum side side,
 				       struct facts *facts)
 {

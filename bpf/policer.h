@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What may go up to the engine. It takes some ten thousand packets per second, a flood has millions:
- * so everybody pays for his own, and what cannot be paid is dropped before it fills the engine's queue.
+ * The policer on the way up to the engine. The engine handles some ten thousand packets per second, a
+ * flood has millions. Each packet is charged to an account, and packets that exceed the account's rate
+ * are dropped before they fill the engine's queue.
  *
- *   packets of a flow       from the flow's account, if it is TCP, and then by its inside host
- *   others, from inside     by the host that sent them, and then by all hosts together
- *   to a socket             of this host's, from outside: by that socket's port
- *   others, from outside    by all strangers together
+ *   packets of a flow       the flow's account if it is TCP, then that of its inside host
+ *   others, from inside     that of the sending host, then that of all hosts together
+ *   to a socket             of this host, from outside: that of the socket's port
+ *   others, from outside    one account for all of them
  *
- * TCP that goes on in the engine's care is a control connection: one has little to say, and may spend a
- * part of its host's account only. Who writes another's address into packets that open flows can spend
- * what that host has for opening some; and, if he then repeats them, what it has for its flows.
+ * A TCP flow that stays with the engine is a control connection, which sends little, so it may use a
+ * part of its host's account only. A host that forges another host's address in packets that open flows
+ * can use up what that host has for opening flows and, if it repeats them, what it has for its flows.
  *
- * An account is the time until which it is spent (the generic cell rate algorithm): one word, which a
- * race may leave a few packets too early.
+ * An account is one word: the theoretical arrival time of the generic cell rate algorithm. A race
+ * between CPUs may admit a few packets too many.
  */
 #ifndef IPMASQ_POLICER_H
 #define IPMASQ_POLICER_H
@@ -24,14 +25,16 @@
 #include "parse.h"
 #include "table.h"
 
-/* At once: a quarter of a second's packets, but never so many that the engine's queue is full. */
+/* The burst: a quarter of a second's packets, but never so many that the engine's queue
+ * overflows. */
 #define BURST 250000000 /* ns */
 #define MOST_AT_ONCE 400
 
 struct copy {
-	__u32 aligns; /* addresses and ports on eight bytes, to be read in words */
+	__u32 aligns; /* aligns addresses and ports to eight bytes, so that they can be read as
+		       * words */
 	struct iphdr ip;
-	__u32 ports; /* source and destination, as they stand in the packet; 0: none */
+	__u32 ports; /* source and destination port in network order; 0: none */
 } __attribute__((aligned(8)));
 
 static always_inline __be16 source_port(const struct copy *packet)
@@ -75,13 +78,14 @@ static always_inline int pay_for_flow(const struct key *key, const struct slot *
 	enum side side = key->side;
 	__be32 host = side == INSIDE ? key->slice.source : slot->half.rewrite.destination;
 
-	/* The home tells one flow from another well enough. */
+	/* The home slot distinguishes flows well enough. */
 	if (key->protocol == IPPROTO_TCP && !pay(FLOW, side, home((const void *)key), now))
 		return 0;
 	return pay(HOST, side, host, now);
 }
 
-/* Whether it finds a socket of the host's, such as a resolver's. The engine decides whether it gets it. */
+/* Return whether the packet would find a socket of the host, such as a resolver's. The engine
+ * decides whether it gets it. */
 static always_inline int is_for_a_socket(struct __sk_buff *skb, const struct copy *packet)
 {
 	struct bpf_sock_tuple tuple = { .ipv4 = {
@@ -102,8 +106,8 @@ static always_inline int is_for_a_socket(struct __sk_buff *skb, const struct cop
 	return 1;
 }
 
-/* `link`: bytes of the link layer's header. */
-static always_inline int may_go_up(struct __sk_buff *skb, __u32 link, enum side side)
+/* `link` is the length of the link-layer header in bytes. */
+static always_inline int may_reach_engine(struct __sk_buff *skb, __u32 link, enum side side)
 {
 	__u64 now = bpf_ktime_get_coarse_ns();
 	struct slot *slot = 0;

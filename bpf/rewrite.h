@@ -8,9 +8,10 @@
 #include "parse.h"
 
 #define LATE 65536U /* bytes */
-#define ONE_HOP_LESS ((__u16)~swap16(0x0100)) /* a difference: the time to live is a high byte */
+#define ONE_HOP_LESS ((__u16)~swap16(0x0100)) /* a difference: the time to live is the high byte
+					       * of a word */
 
-/* The IP header, and the ports behind it. */
+/* Rewrite the IP header and the ports behind it. */
 static always_inline void rewrite_ip(struct iphdr *ip, const struct half *half, __u16 difference)
 {
 	const __u32 *rewrite = (const void *)&half->rewrite;
@@ -35,9 +36,10 @@ static always_inline int is_near(__u32 number, __u32 known, __u32 reach)
 	return number - known + reach <= 2 * reach;
 }
 
-/* Whether the segment stands near the number where its speaker is known to be: anybody can write one with
- * the right addresses and ports (RFC 5961). Of UDP all numbers are 0, so every datagram is believed. */
-static always_inline int is_believable(const struct half *half, const struct facts *facts)
+/* Return whether the segment is in window, judged by the position of its own sender: anybody can
+ * forge a segment with the right addresses and ports (RFC 5961). For UDP all numbers are 0, so
+ * every datagram is in window. */
+static always_inline int is_in_window(const struct half *half, const struct facts *facts)
 {
 	__u32 reach = 1U << (half->reach & 31);
 
@@ -45,20 +47,21 @@ static always_inline int is_believable(const struct half *half, const struct fac
 	       is_near(facts->acknowledged, half->acknowledged, reach);
 }
 
-/* The farther of two numbers: what comes late, or is repeated, does not take a number back. See `LATE` in
- * src/ipmasq/core/flow.py. */
-static always_inline __u32 farther(__u32 known, __u32 number)
+/* Return the later of two sequence numbers. A segment that arrives late or is retransmitted does
+ * not move the position back. See `LATE` in src/ipmasq/core/flow.py. */
+static always_inline __u32 later(__u32 known, __u32 number)
 {
 	return known - number <= LATE ? known : number;
 }
 
-/* What is not believed is forwarded and counted, and changes nothing by which the engine judges. */
+/* A segment out of window is forwarded and counted, and changes nothing that the engine relies
+ * on. */
 static always_inline void report(struct half *half, const struct facts *facts, __u64 now)
 {
-	if (is_believable(half, facts)) {
+	if (is_in_window(half, facts)) {
 		half->seen = now;
-		half->end = farther(half->end, facts->end);
-		half->acknowledged = farther(half->acknowledged, facts->acknowledged);
+		half->end = later(half->end, facts->end);
+		half->acknowledged = later(half->acknowledged, facts->acknowledged);
 	}
 	__sync_fetch_and_add(&half->traffic, (1ULL << TRAFFIC_SHIFT) + facts->total);
 }

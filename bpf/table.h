@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The table of halves: an array of slots, hashed. A half stands in its home or, where others have been
- * there before, in one of the slots behind it; how far to look is written in the home. So a packet costs
- * one miss of the cache, where the kernel's own hash map costs two or three.
+ * The table of halves: an array of slots with linear probing. A half stands in its home slot or,
+ * where that was occupied, in one of the slots behind it; the home slot says how far to look. A
+ * packet costs one cache miss, where the kernel's own hash map costs two or three.
  *
- * The gateway alone writes keys, by one rule: `use` is set when all the rest is written, and a slot that
- * was emptied is left alone until every program that may still be reading it has ended.
+ * The gateway alone writes keys, by one rule: `use` is written after all other fields, and a slot
+ * that was emptied is left alone until every program that may still be reading it has ended.
  */
 #ifndef IPMASQ_TABLE_H
 #define IPMASQ_TABLE_H
@@ -48,8 +48,9 @@ static always_inline struct slot *find(const struct key *key)
 	return 0;
 }
 
-/* Whether the way that was found for this half holds; `device`: where a packet of it came in. */
-static always_inline enum reason known_way(const struct half *half, __u32 device)
+/* Return FORWARDED if the next hop cached in this half is valid; `device` is where the packet
+ * came in. */
+static always_inline enum reason check_hop(const struct half *half, __u32 device)
 {
 	if (half->epoch != state.epoch)
 		return STALE_HOP;
@@ -57,7 +58,7 @@ static always_inline enum reason known_way(const struct half *half, __u32 device
 	return half->ingress == (__u16)device ? FORWARDED : REVERSE_PATH;
 }
 
-/* The flow's entry, if the gateway lives and so vouches for it. */
+/* Find the flow's half. It counts only while the gateway's heartbeat is recent. */
 static always_inline enum reason look_up(struct facts *facts, __u64 now, struct half **half)
 {
 	struct slot *slot = find(&facts->key);
@@ -67,7 +68,7 @@ static always_inline enum reason look_up(struct facts *facts, __u64 now, struct 
 	*half = &slot->half;
 	if (slot->key.use != OFFLOADED)
 		return NOT_OFFLOADED;
-	/* Signed: this clock may be a tick behind the gateway's. */
+	/* Signed, since this clock may be a tick behind the gateway's. */
 	return (__s64)(now - state.heartbeat) > HEARTBEAT_TIMEOUT ? HEARTBEAT_LOST : FORWARDED;
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The hook that every device has. Packets of any size come here, and some whose headers are not all in
- * one piece or whose checksums are not finished: helpers of the kernel's know how to deal with both.
+ * The TC hook, which every device has. It takes packets of any size, also those whose headers are
+ * not in linear memory or whose checksums are not finished (CHECKSUM_PARTIAL); the kernel's helpers
+ * deal with both.
  *
- * The first packet of a flow in each epoch finds the next hop, and leaves by the kernel's neighbour, which
- * thereby notices that it is in use; for those after it the frame is addressed here.
+ * The first packet of a flow in each epoch looks up the next hop and leaves by the kernel's
+ * neighbour table, so that the kernel confirms the neighbour. The program itself addresses the
+ * frames of the packets after it.
  */
 #ifndef IPMASQ_TC_H
 #define IPMASQ_TC_H
@@ -42,28 +44,28 @@ static always_inline enum reason tc_parse(struct __sk_buff *skb, __u32 link, enu
 					  struct facts *facts)
 {
 	void *data = (void *)(long)skb->data, *limit = (void *)(long)skb->data_end;
-	enum reason why = parse(data, limit, link, side, facts);
+	enum reason reason = parse(data, limit, link, side, facts);
 
-	/* The kernel has taken the tag off, and has yet to hand the packet to the VLAN's device. */
+	/* The kernel has removed the tag, and has yet to hand the packet to the VLAN device. */
 	if (skb->vlan_present)
 		return NOT_IPV4;
-	if (why == SHORT && data + link + MOST_HEADERS > limit &&
+	if (reason == SHORT && data + link + MOST_HEADERS > limit &&
 	    skb->len >= link + sizeof(struct iphdr) + 8) {
-		/* Not all of it lies in one piece. */
+		/* The headers are not all in linear memory. */
 		__u32 wanted = link + MOST_HEADERS;
 
 		if (bpf_skb_pull_data(skb, skb->len < wanted ? skb->len : wanted))
 			return SHORT;
 		data = (void *)(long)skb->data;
 		limit = (void *)(long)skb->data_end;
-		why = parse(data, limit, link, side, facts);
+		reason = parse(data, limit, link, side, facts);
 	}
-	if (why == FORWARDED && link + facts->total > skb->len)
+	if (reason == FORWARDED && link + facts->total > skb->len)
 		return SHORT;
-	return why;
+	return reason;
 }
 
-/* From here on it is no longer as it came, so what fails is lost. False if it does. */
+/* The packet is modified from here on, so a failure loses it. Return false on failure. */
 static always_inline int tc_rewrite(struct __sk_buff *skb, __u32 link, const struct half *half,
 				    __u16 addresses, const struct device *device)
 {
@@ -80,7 +82,7 @@ static always_inline int tc_rewrite(struct __sk_buff *skb, __u32 link, const str
 }
 
 static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side side,
-				    enum reason *why)
+				    enum reason *reason)
 {
 	struct bpf_redir_neigh onward = {};
 	struct device *device = 0;
@@ -90,42 +92,42 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 	__u32 size, device_index, leaves_by = 0;
 	__u16 addresses;
 
-	*why = skb->pkt_type == PACKET_HOST ? tc_parse(skb, link, side, &facts) : NOT_FOR_US;
-	if (*why)
+	*reason = skb->pkt_type == PACKET_HOST ? tc_parse(skb, link, side, &facts) : NOT_FOR_US;
+	if (*reason)
 		return TC_ACT_UNSPEC;
-	*why = look_up(&facts, now, &half);
-	if (*why)
+	*reason = look_up(&facts, now, &half);
+	if (*reason)
 		return TC_ACT_UNSPEC;
-	*why = known_way(half, skb->ifindex);
-	if (*why == STALE_HOP)
-		*why = find_hop(skb, half, &facts, &onward, &leaves_by);
-	if (*why)
+	*reason = check_hop(half, skb->ifindex);
+	if (*reason == STALE_HOP)
+		*reason = find_hop(skb, half, &facts, &onward, &leaves_by);
+	if (*reason)
 		return TC_ACT_UNSPEC;
 	if (!leaves_by) {
 		device_index = half->device;
 		device = bpf_map_lookup_elem(&devices, &device_index);
 		if (!device) {
-			*why = NO_ROUTE;
+			*reason = NO_ROUTE;
 			return TC_ACT_UNSPEC;
 		}
 	}
 	size = skb->gso_size ? facts.headers + skb->gso_size : facts.total;
 	if (size > half->mtu) {
-		*why = TOO_BIG;
+		*reason = TOO_BIG;
 		return TC_ACT_UNSPEC;
 	}
-	/* The helpers that redirect want a link layer's header. Devices without one take it off. */
+	/* The redirect helpers expect a link-layer header. Devices without one remove it again. */
 	if (!link && bpf_skb_change_head(skb, ETH_HLEN, 0)) {
-		*why = UNWRITABLE;
+		*reason = UNWRITABLE;
 		return TC_ACT_UNSPEC;
 	}
 	addresses = address_difference(&facts.key.slice, &half->rewrite);
-	*why = correct_checksum(skb, &facts, half, addresses);
-	if (*why)
+	*reason = correct_checksum(skb, &facts, half, addresses);
+	if (*reason)
 		return link ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 
 	if (!tc_rewrite(skb, link, half, addresses, device)) {
-		*why = UNWRITABLE;
+		*reason = UNWRITABLE;
 		return TC_ACT_SHOT;
 	}
 	report(half, &facts, now);
@@ -136,15 +138,15 @@ static always_inline int tc_forward(struct __sk_buff *skb, __u32 link, enum side
 
 static always_inline int tc(struct __sk_buff *skb, __u32 link, enum side side)
 {
-	enum reason why = FORWARDED;
+	enum reason reason = FORWARDED;
 	int verdict;
 
 	if (side == OUTSIDE && skb->mark & ADMITTED)
-		return TC_ACT_UNSPEC; /* It was here before (once.h). */
-	verdict = tc_forward(skb, link, side, &why);
+		return TC_ACT_UNSPEC; /* The packet has passed the engine already (once.h). */
+	verdict = tc_forward(skb, link, side, &reason);
 
-	if (why)
-		count(TC, why);
+	if (reason)
+		count(TC, reason);
 	return verdict;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The hook of fewest nanoseconds, before TC, for whole packets with finished checksums. It repeats in turn
- * what TC has found: it knows of no next hop otherwise.
+ * The XDP hook: the cheapest one, before TC, for whole packets with finished checksums. It uses the
+ * next hops that TC has cached and looks up none itself.
  *
- * It is not told whether a frame was sent to this station. The card's filter has seen to that, unless the
- * interface is in promiscuous mode.
+ * XDP is not told whether a frame is addressed to this station. The card's filter has seen to that,
+ * unless the interface is in promiscuous mode.
  */
 #ifndef IPMASQ_XDP_H
 #define IPMASQ_XDP_H
@@ -21,25 +21,26 @@ static always_inline enum reason xdp_look_up(struct xdp_md *xdp, enum side side,
 					     struct facts *facts, struct half **half)
 {
 	void *data = (void *)(long)xdp->data, *limit = (void *)(long)xdp->data_end;
-	enum reason why;
+	enum reason reason;
 
 	if (data + ETH_HLEN <= limit && *(__u8 *)data & 1)
-		return NOT_FOR_US; /* a group's address */
-	why = parse(data, limit, ETH_HLEN, side, facts);
-	if (why)
-		return why;
+		return NOT_FOR_US; /* a group address */
+	reason = parse(data, limit, ETH_HLEN, side, facts);
+	if (reason)
+		return reason;
 	if (ETH_HLEN + facts->total > limit - data)
 		return SHORT;
-	why = look_up(facts, now, half);
-	if (why)
-		return why;
-	why = known_way(*half, xdp->ingress_ifindex);
-	if (why)
-		return why;
+	reason = look_up(facts, now, half);
+	if (reason)
+		return reason;
+	reason = check_hop(*half, xdp->ingress_ifindex);
+	if (reason)
+		return reason;
 	return facts->total > (*half)->mtu ? TOO_BIG : FORWARDED;
 }
 
-/* UDP's 0 says that there is none (RFC 768). False if the packet ends before it. */
+/* A UDP checksum of 0 means that there is none (RFC 768). Return false if the packet ends before
+ * the checksum. */
 static always_inline int xdp_correct_checksum(struct iphdr *ip, void *limit, const struct facts *facts,
 					      const struct half *half, __u16 addresses)
 {
@@ -58,7 +59,7 @@ static always_inline int xdp_correct_checksum(struct iphdr *ip, void *limit, con
 	return 1;
 }
 
-static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum reason *why)
+static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum reason *reason)
 {
 	void *data = (void *)(long)xdp->data, *limit = (void *)(long)xdp->data_end;
 	struct iphdr *ip = data + ETH_HLEN;
@@ -69,18 +70,18 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 	struct half *half;
 	__u16 addresses;
 
-	*why = xdp_look_up(xdp, side, now, &facts, &half);
-	if (*why)
+	*reason = xdp_look_up(xdp, side, now, &facts, &half);
+	if (*reason)
 		return XDP_PASS;
 	device_index = half->device;
 	device = bpf_map_lookup_elem(&devices, &device_index);
 	if (!device || bpf_redirect_map(&targets, device_index, XDP_PASS) != XDP_REDIRECT) {
-		*why = NO_TARGET;
+		*reason = NO_TARGET;
 		return XDP_PASS;
 	}
 	addresses = address_difference(&facts.key.slice, &half->rewrite);
 	if (!xdp_correct_checksum(ip, limit, &facts, half, addresses)) {
-		*why = SHORT; /* It was parsed: this is for the verifier. */
+		*reason = SHORT; /* It was parsed already; this is for the verifier. */
 		return XDP_PASS;
 	}
 	rewrite_ip(ip, half, addresses);
@@ -91,11 +92,11 @@ static always_inline int xdp_forward(struct xdp_md *xdp, enum side side, enum re
 
 static always_inline int xdp(struct xdp_md *context, enum side side)
 {
-	enum reason why = FORWARDED;
-	int verdict = xdp_forward(context, side, &why);
+	enum reason reason = FORWARDED;
+	int verdict = xdp_forward(context, side, &reason);
 
-	if (why)
-		count(XDP, why);
+	if (reason)
+		count(XDP, reason);
 	return verdict;
 }
 

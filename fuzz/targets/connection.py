@@ -18,6 +18,7 @@ from ipmasq.core.helper import TCP as TCP_
 from ipmasq.core.helper import Helper, HelperContext, Speaker
 from ipmasq.core.policy import HelperUse, Limits
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_inspector import TcpInspector
 from ipmasq.wire import tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
@@ -32,9 +33,14 @@ MEASURED = (
         "ipmasq.core.engine",
         "ipmasq.core.window",
         "ipmasq.core.tracking",
+        "ipmasq.core.tcp_inspector",
         "ipmasq.core.tcp_rewriter",
+        "ipmasq.core.cutting",
+        "ipmasq.core.own_segments",
+        "ipmasq.core.renumbering",
+        "ipmasq.core.runs",
     ),
-    *("ipmasq.core.stream", "ipmasq.core.lines", "ipmasq.core.budget", "ipmasq.core.translate"),
+    *("ipmasq.core.stream", "ipmasq.core.framing", "ipmasq.core.budget", "ipmasq.core.translate"),
 )
 LONGEST = 300
 STEPS = 8_000
@@ -88,7 +94,8 @@ class Crossing(Network):
     @property
     def watch(self) -> Any:  # type: ignore[override]
         flow = next(iter(self.engine.table.flows.values()), None)
-        return flow.rewriter if flow is not None and flow.rewriter is not None else NoWatch
+        inspector = flow.inspector if flow is not None else None
+        return inspector.rewriter if isinstance(inspector, TcpInspector) else NoWatch
 
     def _shake_hands(self) -> None:
         client, server = self.peers

@@ -21,6 +21,7 @@ from tests.conformance.packets import ACK, FIN, PSH, SYN
 from tests.core.stress import INNER, OUTER, Stress
 
 MEASURED = (
+    "ipmasq.core.attachment",
     "ipmasq.core.helping",
     "ipmasq.core.expectations",
     "ipmasq.core.tcp_rewriter",

@@ -18,8 +18,12 @@ from tests.core.peers import Editor, Network, Peer
 
 MEASURED = (
     "ipmasq.core.tcp_rewriter",
+    "ipmasq.core.cutting",
+    "ipmasq.core.own_segments",
+    "ipmasq.core.renumbering",
+    "ipmasq.core.runs",
     "ipmasq.core.stream",
-    "ipmasq.core.lines",
+    "ipmasq.core.framing",
     "ipmasq.wire.tcp",
 )
 LONGEST = 250

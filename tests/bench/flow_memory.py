@@ -54,7 +54,7 @@ def _grown(make: Make, used: Callable[[], int], flows: int = FLOWS) -> float:
         make(gateway, number, 1 + number * 1e-5)
         gateway.events()
     grown = used() - before
-    assert len(gateway.table.flows) == len(gateway.table.mappings()) == flows
+    assert len(gateway.table.flows) == len(gateway.table.mappings) == flows
     assert all(flow.offloadable for flow in gateway.table.flows.values())
     return grown / flows
 

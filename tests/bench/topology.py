@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from tests.namespaces import within
+
 PREFIX = "ipmbench"
 NUMBERS = count()
 """Of the networks of this process."""
@@ -32,8 +34,7 @@ class Network:
 
     def command(self, host: str, *command: str) -> list[str]:
         """It dies with us, even if we are killed."""
-        inside = ["ip", "netns", "exec", self.name(host)]
-        return ["setpriv", "--pdeathsig", "KILL", *inside, *command]
+        return ["setpriv", "--pdeathsig", "KILL", *within(self.name(host), *command)]
 
     def run(self, host: str, *command: str, given: str | None = None) -> str:
         return _run(*self.command(host, *command), given=given)

@@ -1,3 +1,5 @@
+""""""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -9,12 +11,10 @@ from ipmasq.config import ConfigError, compile, load
 from ipmasq.core.policy import (
     Action,
     Behaviour,
-    Forward,
     Limits,
     OnFailure,
     Policy,
     PortRange,
-    Rule,
     Timeouts,
     Trigger,
 )
@@ -128,62 +128,6 @@ expectation_life = "30s"
 def test_unless_it_is_said_a_host_may_have_three_quarters_of_the_ports(tmp_path: Path):
     for ports, share in (("50000-50099", 75), ("50000", 1)):
         assert compiled(tmp_path, f'{GATEWAY}\nports = "{ports}"').limits.ports_per_host == share
-
-
-@pytest.mark.row("6888-6")
-def test_rules_keep_their_order_and_say_what_they_are(tmp_path: Path):
-    rules = """
-[[rule]]
-action = "pass"
-to = "198.51.100.128/25"
-[[rule]]
-action = "drop"
-from = ["10.0.0.64/26", "10.0.0.9"]
-protocol = "tcp"
-ports = [25, "6000-6063"]
-from_ports = "1024-65535"
-"""
-    assert compiled(tmp_path, GATEWAY + rules).rules == (
-        Rule(
-            Action.PASS,
-            destination=(to_network("198.51.100.128/25"),),
-            text="pass to 198.51.100.128/25",
-        ),
-        Rule(
-            Action.DROP,
-            source=(to_network("10.0.0.64/26"), to_network("10.0.0.9")),
-            protocol=6,
-            source_ports=(PortRange(1024, 65535),),
-            destination_ports=(PortRange(25, 25), PortRange(6000, 6063)),
-            text="drop tcp from 10.0.0.64/26,10.0.0.9/32 from ports 1024-65535 ports 25,6000-6063",
-        ),
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "forward"),
-    [
-        (
-            'port = 21\nto = "10.0.0.2"',
-            Forward("tcp-21", 6, None, PortRange(21, 21), to_address("10.0.0.2"), 21),
-        ),
-        (
-            'name = "web"\nprotocol = "udp"\nport = "80-81"\nto = "10.0.0.2:8080"',
-            Forward("web", 17, None, PortRange(80, 81), to_address("10.0.0.2"), 8080),
-        ),
-        (
-            'public = "203.0.113.1"\nport = "80-81"\nto = "10.0.0.2:8080-8081"',
-            Forward(
-                "tcp-203.0.113.1-80-81", 6, to_address("203.0.113.1"), PortRange(80, 81),
-                to_address("10.0.0.2"), 8080,
-            ),
-        ),
-    ],
-)  # fmt: skip
-def test_a_forward_leads_from_the_first_port_to_the_first(
-    tmp_path: Path, text: str, forward: Forward
-):
-    assert compiled(tmp_path, f"{GATEWAY}[[forward]]\n{text}\n").forwards == (forward,)
 
 
 def test_a_changed_address_is_followed_without_reading_any_file_again(tmp_path: Path):

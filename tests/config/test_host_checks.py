@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.config import Report, access, check
+from ipmasq.config import Report, access, check, load, review
 from tests.config.marked import GATEWAY, HERE, assert_found_as_marked, host
 
 
@@ -24,10 +24,7 @@ def test_a_file_that_fits_the_machine_has_nothing_to_be_said(tmp_path: Path):
 @pytest.mark.parametrize(
     "text",
     [
-        gateway('["eth7"]  #? this machine has no interface eth7; did you mean', '"eth0"'),
-        gateway('["eth1"]', '"wan"  #? no interface wan; it has eth0, eth1, bare'),
         gateway('["eth1"]', '"lo"  #? is the loopback interface: nobody can be reached by it'),
-        gateway('["eth1"]', '"eth7"  #? this machine has no interface eth7'),
         gateway('["bare"]  #? bare has no IPv4 address', '"eth0"'),
         gateway('["eth1"]', '"bare"  #? bare has no IPv4 address now; nobody is masqueraded'),
         gateway('["10.7.0.0/24"]  #? no interface of this machine has an address in it', '"eth0"'),
@@ -40,6 +37,36 @@ def test_a_name_or_network_that_the_machine_lacks_is_doubtful_not_wrong(tmp_path
     """And without the machine there is nothing to be said, as the file may be for another one."""
     assert_found_as_marked(tmp_path, text, HERE)
     assert check(tmp_path / "gateway.toml") == Report()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        gateway('["eth7"]  #! this machine has no interface eth7; did you mean "eth1"', '"eth0"'),
+        gateway('["eth1@if7"]  #! no interface eth1@if7; did you mean "eth1"?', '"eth0"'),
+        gateway('["eth1", "Eth7"]  #! no interface Eth7; did you mean "eth1"?', '"eth0"'),
+        gateway('["eth1"]', '"wan"  #! no interface wan; it has eth0, eth1, bare'),
+        gateway('["eth1"]', '"eth7"  #! this machine has no interface eth7'),
+        gateway('["wan"]  #! no interface wan', '"lan"  #! no interface lan'),
+    ],
+)
+def test_an_interface_that_the_machine_lacks_is_a_mistake_of_which_another_machine_knows_nothing(
+    tmp_path: Path, text: str
+):
+    assert_found_as_marked(tmp_path, text, HERE)
+    assert check(tmp_path / "gateway.toml") == Report()
+
+
+def test_for_a_gateway_that_starts_an_inside_interface_may_still_come_and_the_outside_one_may_not(
+    tmp_path: Path,
+):
+    file = tmp_path / "gateway.toml"
+    file.write_text(gateway('["eth1", "wlan0"]', '"eth0"'))
+    report = review(load(file), HERE, starting=True)
+    assert report.is_good
+    assert "no interface wlan0" in report.text()
+    file.write_text(gateway('["eth1"]', '"eth9"'))
+    assert not review(load(file), HERE, starting=True).is_good
 
 
 @pytest.mark.row("4787-7")
@@ -64,17 +91,20 @@ def test_a_pool_in_the_network_of_an_inside_interface_is_a_mistake_once(tmp_path
 @pytest.mark.parametrize("key", ["ports", "data_ports"])
 def test_ports_that_the_host_takes_for_itself_are_doubtful(tmp_path: Path, key: str):
     mark = "#? overlaps 32768-60999, from which this host takes the ports of its own connections"
-    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "60999-61005"  {mark}\n', HERE)
-    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "61000-61005"\n', HERE)
+    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "60999-63000"  {mark}\n', HERE)
+    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "61000-63000"\n', HERE)
     unknown = replace(HERE, ephemeral=None)
-    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "60999-61005"\n', unknown)
+    assert_found_as_marked(tmp_path, f'{GATEWAY}{key} = "60999-63000"\n', unknown)
 
 
 def test_a_forward_of_a_port_that_the_host_serves_is_doubtful(tmp_path: Path):
     mark = "#? this host serves port 22 itself; from outside it can no longer be reached"
     forward = '[[forward]]\nport = "20-25"  {}\nto = "10.0.0.2"\n{}\n'
     assert_found_as_marked(tmp_path, GATEWAY + forward.format(mark, ""), HERE)
-    own, udp = 'public = "203.0.113.2"', 'protocol = "udp"  #? 21 is a port of helper ftp'
+    own, udp = (
+        'public = "203.0.113.2"  #? is not the public address now',
+        'protocol = "udp"  #? 21 is a port of helper ftp',
+    )
     assert_found_as_marked(tmp_path, GATEWAY + forward.format(mark, own), HERE)
     assert_found_as_marked(tmp_path, GATEWAY + forward.format("", udp), HERE)
     pool = 'public = ["203.0.113.0/28"]\n'

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ipmasq.config import check
 from ipmasq.config.model import LimitsTable, TimeoutsTable
 from tests.config.marked import GATEWAY, assert_found_as_marked
 
@@ -16,6 +17,60 @@ def test_a_number_has_an_upper_bound(tmp_path: Path, key: str):
         f"{GATEWAY}[limits]\n{key} = 99999999999999999  #! 99999999999999999 is too large; at most "
     )
     assert_found_as_marked(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("flows", "(flows, a whole number from 1 to 100,000,000)"),
+        ("ports_per_host", "(ports, a whole number from 1 to 65,535)"),
+        ("fragmented_datagrams", "(datagrams, a whole number from 1 to 65,535)"),
+        ("stream_memory", "(bytes, a whole number from 1 to 1,099,511,627,776)"),
+        ("lines", "(lines per second, a whole number from 1 to 100,000,000)"),
+        ("untracked_pps_per_side", "(packets per second, a whole number from 1 to 100,000,000)"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        ("0", "0 is too small; at least 1"),
+        ("1_000_000_000_000_000", "1000000000000000 is too large; at most"),
+        (f"0x{'f' * 5000}", "this number of hundreds of digits is too large"),
+        ("1e9", "1000000000.0 is not a whole number, as it has a point or an exponent"),
+        ("2.5", "2.5 is not a whole number ("),
+        ("inf", "inf is not a whole number ("),
+        ('"5000"', '"5000" is not a whole number; write it without quotes'),
+        ('"5k"', '"5k" is not a whole number ('),
+        ('""', '"" is not a whole number ('),
+        ("[5]", "[5] is not a whole number ("),
+    ],
+)
+def test_a_wrong_number_is_told_its_unit_and_its_range(
+    tmp_path: Path, key: str, meant: str, value: str, wrong: str
+):
+    file = tmp_path / "gateway.toml"
+    file.write_text(f"{GATEWAY}[limits]\n{key} = {value}\n")
+    (problem,) = check(file).errors
+    assert (problem.line, problem.key) == (5, f"limits.{key}")
+    assert problem.message.startswith(wrong)
+    assert problem.message.endswith(meant)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "ports = 5000  #? 1 port is all for flows of all inside hosts together, of each protocol",
+        'ports = "61000-61999"  #? 1,000 ports are all for flows of all inside hosts together',
+        'ports = "61000-65095"',
+        'data_ports = "50000-50014"  #? 15 ports are all for the data connections',
+        'data_ports = "50000-50099"',
+        'ports = "61000-61009"  #? 10 ports are all for flows to one server\n'
+        'mapping = "address-and-port-dependent"',
+        'ports = "61000-61099"\nmapping = "address-and-port-dependent"',
+    ],
+)
+def test_fewer_public_ports_than_a_household_needs_are_doubtful(tmp_path: Path, lines: str):
+    assert_found_as_marked(tmp_path, f"{GATEWAY}{lines}\n")
 
 
 @pytest.mark.parametrize("key", list(TimeoutsTable.model_fields))
@@ -48,9 +103,9 @@ def test_limits_that_contradict_or_allow_nothing_are_doubtful(tmp_path: Path, li
 
 
 def test_a_host_cannot_have_more_ports_than_there_are(tmp_path: Path):
-    text = 'ports = "61000-61099"\n[limits]\nports_per_host = {}\n'
-    assert_found_as_marked(tmp_path, GATEWAY + text.format(100))
-    mark = "101  #? 101 is more than the 100 of 61000-61099"
+    text = 'ports = "61000-62999"\n[limits]\nports_per_host = {}\n'
+    assert_found_as_marked(tmp_path, GATEWAY + text.format(2000))
+    mark = "2001  #? 2,001 is more than the 2,000 of 61000-62999"
     assert_found_as_marked(tmp_path, GATEWAY + text.format(mark))
 
 

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ipmasq.config import check, compile, load, saved, tables
-from ipmasq.config.model import ForwardTable
+from ipmasq.config import check, compile, load, saved
 from ipmasq.config.problems import ConfigError
-from ipmasq.config.reading import read_toml
 from ipmasq.config.tables import table_of
-from ipmasq.config.toml import text_of
-from ipmasq.config.values import PROTOCOLS
 from ipmasq.core.policy import Forward, PortRange
 from ipmasq.wire.addresses import to_address
-from ipmasq.wire.visible import is_visible
 from tests.config.marked import GATEWAY, HERE
 
 INSIDE, PUBLIC = to_address("10.0.0.2"), to_address("203.0.113.1")
+
+
 WEB = Forward("web", 6, None, PortRange(80, 80), INSIDE, 8080)
 
 
@@ -131,32 +125,3 @@ def test_nothing_is_added_to_a_file_that_has_a_mistake(config: Path):
     config.with_name("gateway.saved.toml").write_text("[limits]\n")
     with pytest.raises(ConfigError, match="only"):
         save(config, WEB)
-
-
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
-    lambda name: all(map(is_visible, name)) and name.strip()
-)
-PLAIN = st.booleans() | st.integers(-(2**62), 2**62) | NAMES
-TABLES = st.dictionaries(NAMES, PLAIN | st.lists(PLAIN, max_size=3), max_size=4)
-
-
-@given(st.lists(TABLES, min_size=1, max_size=3), st.dictionaries(NAMES, TABLES, min_size=1))
-def test_what_is_written_is_read_as_the_same(forwards: list[Any], helpers: dict[str, Any]):
-    data = {"forward": forwards, "helper": helpers}
-    assert read_toml(text_of(data)) == data
-
-
-@given(
-    NAMES,
-    st.sampled_from([PROTOCOLS["tcp"], PROTOCOLS["udp"]]),
-    st.sampled_from([None, PUBLIC]),
-    st.tuples(st.integers(1, 60000), st.integers(0, 99), st.integers(1, 60000)),
-)
-def test_a_forward_comes_back_as_it_was(
-    name: str, protocol: int, public: bytes | None, ports: tuple[int, int, int]
-):
-    low, more, inside = ports
-    forward = Forward(name, protocol, public, PortRange(low, low + more), INSIDE, inside)
-    text = text_of({"forward": [table_of(forward)]})
-    (table,) = read_toml(text)["forward"]
-    assert tables.forward(ForwardTable.model_validate(table)) == forward

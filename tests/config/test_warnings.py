@@ -107,7 +107,7 @@ def test_a_forward_to_no_inside_network_is_doubtful(tmp_path: Path):
     forward = '[[forward]]\nport = 80\nto = "{}"  {}\n'
     mark = "#? 198.51.100.9 is in no inside network"
     assert_found_as_marked(tmp_path, GATEWAY + forward.format("198.51.100.9", mark))
-    assert_found_as_marked(tmp_path, GATEWAY + forward.format("10.0.0.255", ""))
+    assert_found_as_marked(tmp_path, GATEWAY + forward.format("10.0.0.254", ""))
     unknown_here = GATEWAY.replace("10.0.0.0/24", "eth1")
     assert_found_as_marked(tmp_path, unknown_here + forward.format("198.51.100.9", ""))
 

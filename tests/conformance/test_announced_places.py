@@ -114,7 +114,7 @@ def test_the_public_place_of_a_living_mapping_of_the_speaker_is_its_own():
 
 def test_what_a_published_server_opens_leaves_by_the_address_at_which_its_client_knows_it():
     world = World(helpers=(FTP,), forwards=(CONTROL,), public=(E1, E2))
-    own = world.engine.table.public_for(IN1)
+    own = world.engine.table.mappings.public_for(IN1)
     other = E2 if own == E1 else E1
     talk = Conversation(world, Endpoint(OUT1, 4000), Endpoint(other, 21))
     talk.say(SERVER, b"220 ready\r\n")
@@ -131,6 +131,6 @@ def test_hosts_are_spread_over_the_pool_whichever_bits_differ():
         [bytes((10, n, 0, 1)) for n in range(64)],
     ):
         table = World(public=pool).engine.table
-        used = [table.public_for(host) for host in hosts]
+        used = [table.mappings.public_for(host) for host in hosts]
         assert max(used.count(address) for address in pool) <= 16
         assert set(used) == set(pool)

@@ -8,7 +8,7 @@ from ipmasq.core import events
 from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.tcp_rewriter import COST
+from ipmasq.core.tcp_inspector import COST
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.packet import Packet
@@ -140,7 +140,7 @@ def test_a_flood_of_announcements_is_bounded_per_connection_and_per_host():
     world.tcp(OUT1, 20, *announced(said_last(other, SERVER)), SYN).reaches(IN2, 5000)
     world.later(301)
     assert world.expectations == 0
-    assert len(world.engine.table.mappings()) == 31  # of the control connections
+    assert len(world.engine.table.mappings) == 31  # of the control connections
 
 
 @pytest.mark.row("A-13")
@@ -457,7 +457,7 @@ def test_what_a_helper_promises_counts_to_its_host_and_so_does_whatever_uses_it(
         talk.say(SERVER, b"200 fine\r\n")
         world.tcp(IN1, port, OUT1, 80, SYN)
     table = world.engine.table
-    assert len(table.mappings()) == table.ports[packets.TCP, IN1] == 8
+    assert len(table.mappings) == table.mappings.ports[packets.TCP, IN1] == 8
     world.tcp(IN2, 5000, OUT1, 80, SYN).leaves_from(E1)
     table.check()
 
@@ -575,7 +575,7 @@ def test_a_flood_of_forged_syns_leaves_the_published_host_its_own_flows():
     own.say(SERVER, b"still here")
     assert own.heard(CLIENT) == b"still here"
     asked = world.engine.explain(UDP, Endpoint(IN1, 9), Endpoint(OUT1, 53), Side.INSIDE, world.now)
-    assert "has all of its" not in asked.verdict
+    assert "has reached its limit" not in asked.verdict
     for n in range(100):
         data = packets.udp(IN1, 6000 + n, OUT1, 53)
         world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)

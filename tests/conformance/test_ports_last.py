@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.core import events
-from ipmasq.core.flow import pack
+from ipmasq.core.keys import pack
 from ipmasq.core.policy import HelperUse, Limits, PortRange, PortSet
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -103,7 +103,7 @@ def test_an_office_of_twenty_hosts_with_short_connections_never_runs_out():
             world.engine.check()
     assert len(seen) > 0.99 * some.size
     assert all(port in some for port in seen)
-    assert not world.engine.table.mappings()
+    assert not world.engine.table.mappings
     assert world.engine.counts[Reason.NO_PORTS] == world.engine.counts[Reason.PORT_LIMIT] == 0
     assert not world.events(events.LimitNeared, events.LimitReached)
 
@@ -142,7 +142,7 @@ def test_an_mget_of_half_an_hour_takes_no_port_from_others():
         assert short_connection(world, IN2, 1024 + number, Endpoint(OUT2, 443)) is not None
         if number % 300 == 299:
             world.engine.check()
-    assert len(world.engine.table.mappings()) == 1
+    assert len(world.engine.table.mappings) == 1
     assert not world.events(events.LimitNeared, events.LimitReached, events.Refused)
 
 
@@ -168,7 +168,7 @@ def test_expectations_end_with_their_session(end: str):
     gone = end in ("login", "restart")
     assert ended.reason is (Reason.WITHDRAWN if gone else Reason.MASTER_GONE)
     world.tcp(OUT1, 20, *ended.public, SYN).is_dropped(Reason.NO_MAPPING)
-    assert len(world.engine.table.mappings()) == (1 if gone else 0)
+    assert len(world.engine.table.mappings) == (1 if gone else 0)
 
 
 def test_what_a_pipelined_login_announces_afterwards_is_kept():

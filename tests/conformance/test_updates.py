@@ -68,7 +68,7 @@ def test_an_error_that_answers_an_incoming_packet_does_not_refresh():
 @pytest.mark.row("7857-4")
 def test_a_host_out_of_ports_is_refused_and_not_moved_to_another_address():
     world = World(public=(E1, E2), ports=PortRange(61000, 61003))
-    public_for = world.engine.table.public_for
+    public_for = world.engine.table.mappings.public_for
     one = public_for(IN1)
     neighbours = (IN1[:3] + bytes((n,)) for n in range(3, 250))
     neighbour = next(host for host in neighbours if public_for(host) != one)

@@ -60,7 +60,7 @@ def test_resets_get_no_host_round_its_share_of_flows_and_ports() -> None:
     world = World(limits=Limits(flows=60, flows_per_host=5, ports_per_host=5))
     lived = sum(reset_and_gone_on(world, IN2, 2000 + number) for number in range(60))
     assert lived == 5
-    assert sum(world.engine.table.ports.values()) == 5
+    assert sum(world.engine.table.mappings.ports.values()) == 5
     world.tcp(IN1, 5000, OUT2, 80, SYN, seq=7).leaves_from(E1)
     world.engine.check()
 

@@ -136,9 +136,7 @@ class Conversation:
 
     @property
     def flow(self) -> Flow:
-        return next(
-            flow for flow in self.engine.table.flows.values() if flow.helper or flow.rewriter
-        )
+        return next(flow for flow in self.engine.table.flows.values() if flow.inspector)
 
     def open(self) -> Conversation:
         """The handshake."""

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from math import inf
 from random import Random
 
+from ipmasq.core.cutting import Sent
+from ipmasq.core.framing import Lines, Message
 from ipmasq.core.helper import Speaker
-from ipmasq.core.lines import Line
 from ipmasq.core.stream import Replacement, StreamFullError
-from ipmasq.core.tcp_rewriter import LEAST_MSS, Heard, Sent, TcpRewriter
+from ipmasq.core.tcp_end import LEAST_MSS
+from ipmasq.core.tcp_rewriter import Heard, TcpRewriter
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, PSH, SYN, Segment
 
@@ -30,7 +32,10 @@ class Editor:
     def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         return partial[: len(self.awaited)] == self.awaited[: len(partial)]
 
-    def hear(self, speaker: Speaker, line: Line) -> Heard:
+    def misframed(self, speaker: Speaker, error: Exception) -> None:
+        raise AssertionError("lines can always be told")
+
+    def hear(self, speaker: Speaker, line: Message) -> Heard:
         self.lines.append((speaker, line.text, line.position))
         new = self.rewrite(line.text)
         if new == line.text:
@@ -144,7 +149,7 @@ class Network:
         limit: int = 1 << 16,
     ) -> None:
         self.chance, self.loss, self.reorder = chance, loss, reorder
-        self.watch = TcpRewriter(listener, b"\r\n", 512, limit, hold=1e9)
+        self.watch = TcpRewriter(listener, Lines(b"\r\n", 512), limit, hold=1e9)
         self.peers = (client, server)
         self.before: list[tuple[Speaker, Segment, bytes]] = []
         self.after: list[tuple[Speaker, Segment, bytes]] = []

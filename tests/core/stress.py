@@ -1,6 +1,6 @@
 """Everything that can happen to an engine, chosen one thing at a time, and the laws that hold after each.
 
-`choose(n)` gives an integer of 0..n-1: Hypothesis draws it (`test_engine_random`), a fuzzer's bytes give it
+`choose(n)` gives an integer of 0..n-1: Hypothesis draws it (`test_engine`), a fuzzer's bytes give it
 (`fuzz/fuzz_engine.py`).
 """
 
@@ -538,7 +538,7 @@ class Stress:
         if at < 20 or len(data) < at + 4 or data[9] != TCP:
             return False
         half = self.engine.table.find(side, TCP, data[12:20] + data[at : at + 4])
-        return half is not None and half.flow.rewriter is not None
+        return half is not None and half.flow.inspector is not None
 
     @staticmethod
     def _is_well_formed(out: bytes, intact: bool) -> None:
@@ -573,5 +573,5 @@ class Stress:
         assert len(expected) <= len(INNER) * per_host
         for flow in {view.flow for view in expected}:
             assert sum(view.flow == flow for view in expected) <= per_flow
-        publics = [(each.protocol, each.public) for each in engine.table.mappings()]
+        publics = [(each.protocol, each.public) for each in engine.table.mappings]
         assert len(publics) == len(set(publics))

@@ -35,7 +35,7 @@ def test_the_rule_that_would_decide_is_named_and_those_before_it():
     assert "rule 2" in answer.verdict
     assert "203.0.113.1 and a port of 61000-65095" in answer.verdict
     dropped = told(world, UDP, (IN1, 5000), (OUT1, 80), Side.INSIDE)
-    assert dropped.verdict == "a rule, or the default action, says drop"
+    assert dropped.verdict == "a rule, or the default action, drops it"
 
 
 def test_a_live_flow_is_found_from_either_side():
@@ -133,3 +133,13 @@ def test_what_is_told_of_a_flow_that_would_be_is_what_happens(known: bool):
     live = told(world, TCP, (IN1, 4000), (OUT1, 21), Side.INSIDE)
     assert live.flow == flow.id
     assert live.helpers[0].bound
+
+
+def test_a_live_hairpin_flow_is_explained_with_all_four_endpoints():
+    world = World(forwards=(Forward("web", UDP, None, PortRange(8080, 8080), IN2, 80),))
+    public = world.udp(IN1, 5000, E1, 8080).reaches(IN2, 80).source
+    found = world.engine.explain(
+        UDP, Endpoint(IN1, 5000), Endpoint(E1, 8080), Side.INSIDE, world.now
+    )
+    for endpoint in (Endpoint(IN1, 5000), public, Endpoint(E1, 8080), Endpoint(IN2, 80)):
+        assert str(endpoint) in found.verdict

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ipmasq.core.barred import MOST_ASKED
 from ipmasq.core.host import Holds
 from ipmasq.core.policy import Behaviour, Forward, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.table import MOST_ASKED
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
 from tests.conformance.packets import ACK, SYN

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.targets.connection import USE, Crossing, _is_heard
+from ipmasq.core.helper import Speaker
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_inspector import TcpInspector
 from ipmasq.wire import tcp
 from tests.core.conversation import FTP, Conversation, policy
 from tests.core.peers import Peer
@@ -85,10 +87,9 @@ def test_a_line_that_arrived_before_its_helper_is_repeated_as_it_was(again: byte
     talk.engine.load_helper(FTP, talk.now)
     assert talk.client(line, at=8).spans == [(8, line)]
     talk.hears(Side.OUTSIDE, 8 + len(line))
-    (watch,) = (flow.rewriter for flow in talk.engine.table.flows.values())
-    assert watch is not None
-    assert watch.streams[0] is not None
-    assert watch.streams[0].shift.delta == 0
+    (inspector,) = (flow.inspector for flow in talk.engine.table.flows.values())
+    assert inspector is not None
+    assert inspector.shift(Speaker.CLIENT).delta == 0
 
 
 def test_an_acknowledgment_that_comes_late_does_not_move_the_beginning_back() -> None:
@@ -98,9 +99,10 @@ def test_an_acknowledgment_that_comes_late_does_not_move_the_beginning_back() ->
     talk.hears(Side.OUTSIDE, 4)
     talk.engine.load_helper(FTP, talk.now)
     (flow,) = talk.engine.table.flows.values()
-    assert flow.rewriter is not None
-    assert flow.rewriter.streams[0] is not None
-    assert tcp.distance(talk.first[Side.INSIDE], flow.rewriter.streams[0].first) == 8
+    assert isinstance(flow.inspector, TcpInspector)
+    stream, _ = flow.inspector.rewriter.streams
+    assert stream is not None
+    assert tcp.distance(talk.first[Side.INSIDE], stream.first) == 8
 
 
 @pytest.mark.parametrize("at", [0, 18])

@@ -82,3 +82,27 @@ def test_a_pool_holds_exactly_what_is_not_taken(seed: int, steps: list[bool], ba
         elif taken:
             pool.give(taken.pop(chance.randrange(len(taken))))
         assert len(pool) == 20 - len(taken)
+
+
+def test_a_block_takes_no_barred_port_and_no_more_than_there_are():
+    pool = pool_of(1, 10)
+    block = pool.lend(20, Random(3).randrange, {1, 2})
+    assert block.ports == {*range(3, 11)}
+    assert len(pool) == 2
+    assert not pool.claim(3)
+    assert not block.claim(1)
+
+
+def test_a_claimed_port_leaves_the_block_and_returns_to_the_pool_alone():
+    pool = pool_of(1, 10)
+    block = pool.lend(3, Random(3).randrange, ())
+    port = min(block.ports)
+    assert block.claim(port)
+    assert not block.claim(port)
+    pool.hold(port, "somebody")
+    block.end()
+    assert len(pool) == 9
+    pool.give(port)
+    assert len(pool) == 10
+    block.end()
+    assert len(pool) == 10

@@ -90,11 +90,11 @@ def test_a_syn_of_the_server_alone_changes_nothing() -> None:
 
 def test_the_handshake_that_comes_once_more_opens_nothing_anew() -> None:
     talk = crashed()
-    rewriter = talk.flow.rewriter
+    inspector = talk.flow.inspector
     talk.send(Side.INSIDE, b"", -1, flags=SYN)
     talk.heard[Side.OUTSIDE] = 0
     talk.send(Side.OUTSIDE, b"", -1, flags=SYN | ACK)
-    assert talk.flow.rewriter is rewriter
+    assert talk.flow.inspector is inspector
     assert talk.flow.state is State.ESTABLISHED
 
 

@@ -317,7 +317,7 @@ def test_a_line_of_a_megabyte_passes_byte_for_byte_and_the_next_one_is_rewritten
         talk.server(b"", at=0)
     assert talk.client(b"\r\n").payload == b"\r\n"
     rewritten(talk)
-    watch = talk.flow.rewriter
+    watch = talk.flow.inspector.rewriter
     assert watch is not None
     assert all(len(s._kept) < 20_000 for s in watch.streams if s)
 

@@ -45,10 +45,10 @@ def test_a_host_is_told_of_before_it_has_all_that_it_may_have():
     world = World(ports=HUNDRED, limits=limits)
     for number in range(16):
         world.udp(IN1, 1024 + number, OUT1, 53)
-    assert said(world) == ["host 10.0.0.2 uses 16 of 20 UDP ports that it may have"]
+    assert said(world) == ["host 10.0.0.2 uses 16 of 20 UDP ports"]
     for number in range(64):
         world.udp(IN1, 1024 + number % 16, OUT2, 100 + number)
-    assert said(world) == ["host 10.0.0.2 uses 80 of 100 flows that it may have"]
+    assert said(world) == ["host 10.0.0.2 uses 80 of 100 flows"]
 
 
 def test_the_table_is_told_of_before_it_is_full():
@@ -65,7 +65,7 @@ def test_promised_ports_are_ports_of_their_host():
     talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
     for number in range(15):
         talk.say(CLIENT, here(Endpoint(IN1, 5000 + number)))
-    assert said(world) == ["host 10.0.0.2 uses 16 of 20 TCP ports that it may have"]
+    assert said(world) == ["host 10.0.0.2 uses 16 of 20 TCP ports"]
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_promised_ports_are_ports_of_their_host():
         (
             {"limits": Limits(ports_per_host=3)},
             Reason.PORT_LIMIT,
-            "host 10.0.0.2 has all of its 3 UDP ports",
+            "host 10.0.0.2 has reached its limit of 3 UDP ports",
         ),
         (
             {"limits": Limits(flows_per_host=3)},
             Reason.HOST_LIMIT,
-            "host 10.0.0.2 has all of its 3 flows",
+            "host 10.0.0.2 has reached its limit of 3 flows",
         ),
-        ({"limits": Limits(flows=3)}, Reason.TABLE_FULL, "the table of flows is full (3)"),
+        ({"limits": Limits(flows=3)}, Reason.TABLE_FULL, "the flow table is full (3)"),
     ],
 )
 def test_a_refusal_is_told_at_once_then_once_a_minute_and_explained(

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.budget import MOST_RATES, Rate
-from ipmasq.core.engine import LINES_AT_ONCE
+from ipmasq.core.direction import HOLD, MOST_REPEATS, REPEAT_AFTER
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
 from ipmasq.core.stream import HISTORY
-from ipmasq.core.tcp_rewriter import HOLD, MOST_REPEATS, REPEAT_AFTER
+from ipmasq.core.tcp_inspector import LINES_AT_ONCE
 from ipmasq.core.timers import SOON
 from ipmasq.helpers.ftp import LONGEST_BEGINNING, Ftp
 from tests.core.conversation import (
@@ -30,6 +29,8 @@ from tests.core.conversation import (
 )
 
 PORT = b"PORT 10,0,0,2,4,1\r\n"
+
+
 CONTROL = b"220 ready\r\n"
 
 
@@ -265,30 +266,6 @@ def test_a_run_longer_than_a_packet_can_be_is_cut() -> None:
     assert len(outcome.payload) > 65535
 
 
-@pytest.mark.row("A-16", "A-29")
-def test_nothing_is_kept_of_a_connection_whose_handshake_is_not_complete() -> None:
-    talk = Conversation()
-    talk.send(Side.INSIDE, b"", -1, flags=0x02)
-    for at in range(0, 60_000, 1000):
-        talk.send(Side.INSIDE, b"x" * 1000, at)
-    assert talk.engine.manager.memory.used == 0
-
-
-@pytest.mark.row("A-16", "A-21")
-def test_streams_of_one_host_take_its_share_and_no_more() -> None:
-    limits = replace(Limits(), stream_memory=20_000, stream_memory_per_host=10_000)
-    talk = Conversation(policy(limits=limits)).open()
-    for at in range(1, 30_000, 1000):
-        talk.send(Side.INSIDE, b"x" * 1000, at)
-    memory = talk.engine.manager.memory
-    assert 9_000 <= memory.used <= 10_000
-    refused = talk.send(Side.INSIDE, b"x" * 1000, 31_001)
-    assert refused.reason is Reason.STREAM_LIMIT
-    flow = talk.flow
-    talk.engine.close(flow.id, talk.now)
-    assert memory.used == 0
-
-
 @pytest.mark.row("A-16", "A-21")
 def test_a_line_that_has_begun_counts_while_it_is_kept_although_it_has_gone_on() -> None:
     talk = Conversation().open()
@@ -388,7 +365,7 @@ def test_however_many_lines_come_too_early_one_segment_has_few_of_them_looked_at
     talk.server(b"220 ready\r\n")
     for number in range(8000 // size):
         talk.client(b"A\n" * size, at=1 + 2 * size * number)
-    assert talk.flow.rewriter is not None
+    assert talk.flow.inspector is not None
     assert inspected(talk) == 1
     talk.client(b"A", at=0)
     assert 10 < inspected(talk) <= LINES_AT_ONCE
@@ -409,35 +386,6 @@ def test_a_gap_is_filled_in_the_end_however_few_lines_a_host_may_have_looked_at(
         if heard == text:
             break
     assert heard == text
-
-
-def test_lines_that_announce_flows_cost_more_of_what_a_host_may_have_done() -> None:
-    limits = replace(Limits(), lines_per_host=100)
-    talk = Conversation(policy(limits=limits)).open()
-    for _ in range(9):
-        assert talk.client(PORT).reason is Reason.TRANSLATED
-    talk.client(PORT)
-    at = talk.said[Side.INSIDE]
-    assert talk.client(PORT).reason is Reason.WORK_LIMIT
-    talk.later(1)
-    assert talk.client(PORT, at=at).reason is Reason.TRANSLATED
-
-
-@pytest.mark.row("A-16")
-def test_one_host_that_has_lines_looked_at_leaves_others_their_share() -> None:
-    rate = Rate(per_host=100, total=150)
-    rate.spend(b"one", rate.allowance(b"one", 5.0), 5.0)
-    assert rate.allowance(b"one", 5.0) == 0
-    assert rate.allowance(b"two", 5.0) in (49, 50)
-    assert rate.allowance(b"one", 5.5) in (49, 50)
-    assert rate.allowance(b"two", 7.0) == 100
-
-
-def test_the_hosts_whose_work_is_remembered_are_bounded() -> None:
-    rate = Rate(per_host=1, total=1e9)
-    for number in range(MOST_RATES + 500):
-        rate.spend(number.to_bytes(4, "big"), 5, number / 1e6)
-    assert len(rate._spent_until) <= MOST_RATES
 
 
 def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> None:

@@ -12,7 +12,8 @@ from scapy.layers.l2 import Ether
 from scapy.utils import rdpcap, wrpcap
 
 from ipmasq.core.policy import Forward, PortRange
-from tests.control.running import IN1, IN2, Running, conversation
+from tests.conformance import packets
+from tests.control.running import E1, IN1, IN2, Running, conversation
 from tests.front.conftest import Ipmasq
 
 MAC = "02:00:00:00:00:01"
@@ -56,7 +57,7 @@ def test_filters_reach_the_gateway(gateway: Running, ipmasq: Ipmasq):
     gateway.open_udp(IN2)
     assert len(json.loads(ipmasq("show", "flows", "--json", "--host", "10.0.0.3").stdout)) == 1
     assert len(json.loads(ipmasq("show", "flows", "--json", "--helper", "finger").stdout)) == 1
-    assert "No such flow lives" in ipmasq("show", "flows", "--protocol", "icmp").stdout
+    assert "There is no such flow" in ipmasq("show", "flows", "--protocol", "icmp").stdout
     wrong = ipmasq("show", "flows", "--state", "bogus")
     assert wrong.returncode == 2
     assert "TIME_WAIT" in wrong.stderr, "those that there are"
@@ -95,10 +96,10 @@ def test_explain_takes_a_number_or_the_ends_of_a_flow(gateway: Running, ipmasq: 
     number = conversation(gateway, [])
     by_number = ipmasq("explain", number).stdout
     assert by_number.startswith(f"flow {number}: 10.0.0.2:4000")
-    assert "helper finger watches: " in by_number
+    assert "helper finger inspects it: " in by_number
     would_be = ipmasq("explain", "tcp", "10.0.0.9:1", "198.51.100.1:80").stdout
     assert would_be.startswith("from inside: would be opened by masquerade")
-    assert "helper finger does not watch: its ports are 79" in would_be
+    assert "helper finger does not inspect it: its ports are 79" in would_be
     assert json.loads(ipmasq("explain", number, "--json").stdout)["flow"] == number
     assert ipmasq("explain", 999).returncode == 1
     assert ipmasq("explain", "tcp", "10.0.0.9:1").returncode == 2
@@ -141,7 +142,7 @@ def test_a_flow_that_has_gone_keeps_no_other_from_being_closed(gateway: Running,
     done = ipmasq("close", flow["id"] + 7, flow["id"])
     assert done.returncode == 1
     assert f"there is no flow {flow['id'] + 7}" in done.stderr
-    assert "No flow lives." in ipmasq("show", "flows").stdout
+    assert "There are no flows." in ipmasq("show", "flows").stdout
     assert not gateway.engine.table.flows
 
 
@@ -282,3 +283,17 @@ def test_whatever_a_name_is_made_of_it_is_shown_on_its_line(gateway: Running, ip
     lines = ipmasq("show", "forwards").stdout.splitlines()
     assert all(line.isprintable() for line in lines)
     assert any("a\\nforged \\x1b[2J\\u202e" in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_a_hairpin_flow_is_shown_with_all_four_endpoints(
+    gateway: Running, ipmasq: Ipmasq, columns: int
+):
+    gateway.send(packets.tcp(IN1, 40000, E1, 8080, packets.SYN))
+    public = next(iter(gateway.engine.flows())).public.port
+    shown = "".join(ipmasq("show", "flows", columns=columns).stdout.split())
+    (flow,) = json.loads(ipmasq("show", "flows", "--json", "--host", "10.0.0.3").stdout)
+    assert flow["remote"] == {"address": "203.0.113.1", "port": 8080}
+    assert flow["remote_real"] == {"address": "10.0.0.3", "port": 80}
+    for endpoint in ("10.0.0.2:40000", f"203.0.113.1:{public}", "203.0.113.1:8080", "10.0.0.3:80"):
+        assert endpoint in shown

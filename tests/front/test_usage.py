@@ -56,7 +56,7 @@ def test_the_configuration_is_named_with_an_option_or_without(
     assert (alone.returncode, alone.stdout) == (3, option.stdout)
     assert (option.returncode, option.stderr) == (3, alone.stderr)
     both = ipmasq(command, file, "-c", file)
-    assert (both.returncode, both.stderr) == (2, "ipmasq: one file at a time\n")
+    assert (both.returncode, both.stderr) == (2, "ipmasq: name one configuration file only\n")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_json_is_limited_only_if_that_is_asked_for(gateway: Running, ipmasq: Ipm
     for what in ("flows", "mappings"):
         done = ipmasq("show", what, "--json", "--limit", 4)
         assert len(json.loads(done.stdout)) == 4
-        assert done.stderr == "ipmasq: there are more than these 4; --limit 0 shows all\n"
+        assert done.stderr == "ipmasq: only the first 4 are shown; --limit 0 shows all\n"
         for limit in ((), ("--limit", 0), ("--limit", 10)):
             done = ipmasq("show", what, "--json", *limit)
             assert (len(json.loads(done.stdout)), done.stderr) == (10, "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import replace
 
 import pytest
 
 from ipmasq.core.policy import Forward, HelperUse, Policy, PortRange
-from ipmasq.gateway.changes import discarded, doubts_about
-from tests.control.running import E1, FINGER, IN1, OUT1, POLICY
+from ipmasq.gateway.changes import discarded
+from tests.control.running import FINGER, IN1, POLICY
 
 WEB = Forward("web", 6, None, PortRange(80, 80), IN1, 80)
 MAIL = Forward("mail", 6, None, PortRange(25, 25), IN1, 25)
@@ -56,21 +55,3 @@ def test_nothing_is_said_of_what_the_file_says_by_now_as_well(running: Policy):
 def test_what_the_file_itself_changes_is_not_called_a_change_of_the_operators():
     after = timed(replace(FILE, forwards=(MAIL,), helpers=(MOVED, OTHER)), udp=30)
     assert discarded(FILE, FILE, after) == []
-
-
-def test_a_forward_of_a_port_that_the_host_serves_is_doubtful():
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        port = server.getsockname()[1]
-        forward = Forward("web", 6, None, PortRange(port, port), IN1, port)
-        text = f"this host serves port {port} itself; from outside it can no longer be reached"
-        assert doubts_about(forward, FILE, ()) == (text,)
-        assert doubts_about(replace(forward, public=E1), FILE, ()) == (text,)
-        assert doubts_about(replace(forward, public=OUT1), FILE, ()) == ()
-        assert doubts_about(replace(forward, protocol=17), FILE, ()) == ()
-    assert doubts_about(forward, FILE, ()) == ()
-
-
-def test_a_forward_that_its_helper_will_not_watch_is_doubtful():
-    forward = Forward("finger", 17, None, PortRange(79, 79), IN1, 79)
-    (told,) = doubts_about(forward, FILE, (FINGER,))
-    assert told == "79 is a port of helper finger, which watches tcp, not udp"

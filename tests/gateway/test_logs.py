@@ -182,6 +182,6 @@ def test_each_host_that_is_refused_something_is_warned_of(written: Written):
             write([events.LimitReached(0.0, reason, host, 17, 20, 1)])
     write([events.LimitNeared(0.0, "ports", None, PUBLIC.address, 6, 80, 100)])
     assert len(written.lines) == 5
-    assert "host 10.0.0.2 has all of its 20 UDP ports" in written.lines[0]
+    assert "host 10.0.0.2 has reached its limit of 20 UDP ports" in written.lines[0]
     assert "80 of 100 TCP ports of 203.0.113.1 are in use" in written.lines[-1]
     assert all("warning" in line.lower() for line in written.lines)

@@ -21,7 +21,7 @@ from ipmasq.wire.addresses import to_address, to_network
 from ipmasq.wire.checksum import pseudo_header_sum
 from ipmasq.wire.pcapng import Writer
 from ipmasq.wire.record import NANOSECONDS, CaptureError, Interface, Record
-from tests.wire.test_capture import tshark
+from tests.wire.test_pcapng import tshark
 
 CLIENT, SERVER, GATEWAY = "10.0.0.2", "198.51.100.1", "203.0.113.1"
 POLICY = Policy(

@@ -19,6 +19,7 @@ from ipmasq.core.reasons import Reason
 from ipmasq.gateway.replay import replay
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import to_address, to_network
+from tests.namespaces import within
 
 CLIENT, SERVER = f"mqr-c{os.getpid()}", f"mqr-s{os.getpid()}"
 POLICY = Policy(
@@ -44,21 +45,25 @@ def run(command: str) -> str:
     return done.stdout
 
 
+def run_in(namespace: str, command: str) -> str:
+    return run(" ".join(within(namespace, command)))
+
+
 @pytest.fixture
 def link() -> Iterator[None]:
     """Two namespaces and a cable; no gateway."""
     try:
         for name in (CLIENT, SERVER):
             run(f"ip netns add {name}")
-            run(f"ip -n {name} link set lo up")
-        run(f"ip -n {CLIENT} link add eth0 type veth peer name eth0 netns {SERVER}")
+            run_in(name, "ip link set lo up")
+        run_in(CLIENT, f"ip link add eth0 type veth peer name eth0 netns {SERVER}")
         for name, own, other in (
             (CLIENT, "10.0.0.2", "198.51.100.0/24"),
             (SERVER, "198.51.100.1", "10.0.0.0/24"),
         ):
-            run(f"ip -n {name} address add {own}/24 dev eth0")
-            run(f"ip -n {name} link set eth0 up")
-            run(f"ip -n {name} route add {other} dev eth0")
+            run_in(name, f"ip address add {own}/24 dev eth0")
+            run_in(name, "ip link set eth0 up")
+            run_in(name, f"ip route add {other} dev eth0")
         yield
     finally:
         for name in (CLIENT, SERVER):
@@ -78,9 +83,9 @@ def serve(root: Path, config: Path) -> Iterator[bytes]:
     content = os.urandom(300_000)
     (root / "file").write_bytes(content)
     config.write_text(VSFTPD.format(root=root))
-    process = subprocess.Popen(["ip", "netns", "exec", SERVER, "vsftpd", str(config)])
+    process = subprocess.Popen(within(SERVER, "vsftpd", str(config)))
     try:
-        wait_for(lambda: ":21 " in run(f"ip netns exec {SERVER} ss -Hltn"))
+        wait_for(lambda: ":21 " in run_in(SERVER, "ss -Hltn"))
         yield content
     finally:
         stop(process)
@@ -107,14 +112,12 @@ def test_a_transfer_captured_on_the_sending_host_leaves_with_every_checksum_righ
     server: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "in.pcap"
-    watch = f"ip netns exec {CLIENT} tcpdump -q -U -B 4096 -s 0 -i eth0 -w {path} ip"
-    tcpdump = subprocess.Popen(watch.split(), stderr=subprocess.DEVNULL)
+    watch = f"tcpdump -q -U -B 4096 -s 0 -i eth0 -w {path} ip"
+    tcpdump = subprocess.Popen(within(CLIENT, *watch.split()), stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: path.exists() and path.stat().st_size >= 24)
         curl = "curl -s --max-time 20 --disable-eprt --ftp-port - ftp://198.51.100.1/file"
-        got = subprocess.run(
-            ["ip", "netns", "exec", CLIENT, *curl.split()], capture_output=True, check=True
-        ).stdout
+        got = subprocess.run(within(CLIENT, *curl.split()), capture_output=True, check=True).stdout
         assert got == server
         wait_for(lambda: b"221 " in path.read_bytes())
     finally:

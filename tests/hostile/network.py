@@ -28,6 +28,7 @@ from ipmasq.lab import Lab, Layout
 from ipmasq.lab.build import inside as in_namespace
 from tests.hostile.gateway import Gateway, Settings
 from tests.hostile.wire import ETH_P_ALL, Tap, Wire, packet_socket
+from tests.namespaces import within
 
 PLANES = ("tun", "ebpf-tc", "ebpf-xdp")
 CLIENT, ATTACKER, NEIGHBOUR, GHOST_IN = "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.77"
@@ -149,7 +150,7 @@ class Network:
             yield
 
     def ip(self, host: str, command: str) -> str:
-        return run("ip", "-n", self.namespaces[host], *command.split())
+        return run(*within(self.namespaces[host], "ip", *command.split()))
 
     def sysctl(self, host: str, name: str, value: object) -> None:
         with self.at(host), open(f"/proc/sys/net/{name}", "w", encoding="ascii") as file:

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from pyroute2 import netns
 
+from tests.namespaces import within
+
 INSIDE_HOST = "10.0.0.2"
 INSIDE_GATEWAY = "10.0.0.1"
 PUBLIC = "203.0.113.1"
@@ -61,7 +63,7 @@ class Network:
         self.ip(host, "link set eth up")
 
     def ip(self, host: str, command: str) -> str:
-        return run("ip", "-n", self.name(host), *command.split())
+        return run(*within(self.name(host), "ip", *command.split()))
 
     @contextmanager
     def at(self, host: str) -> Iterator[None]:
@@ -74,7 +76,7 @@ class Network:
 
     def start(self, host: str, *command: str, **options: object) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["ip", "netns", "exec", self.name(host), *command],
+            within(self.name(host), *command),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

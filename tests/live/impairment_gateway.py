@@ -1,4 +1,4 @@
-"""A gateway with the FTP helper in bad weather: `weather_gateway.py SEED FAULTS`, FAULTS as JSON for
+"""A gateway with the FTP helper in bad weather: `impairment_gateway.py SEED FAULTS`, FAULTS as JSON for
 `ipmasq.planes.fault.Faults`, for both sides alike, from SIGUSR1 on.
 
 Connections are opened in fair weather: an end that has lost SYNs measures round trips of many

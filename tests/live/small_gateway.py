@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -70,6 +70,9 @@ class Json:
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         raise KeyError(name)
+
+    def review_forward(self, forward: Forward, uses: Iterable[HelperUse]) -> Sequence[str]:
+        return ()
 
     def renewed(self, use: HelperUse) -> HelperUse:
         return use

@@ -50,7 +50,7 @@ def test_a_flow_is_seen_explained_and_closed():
     assert on_gateway("close", str(flow["id"])).returncode == 0
     assert json.loads(on_gateway("show", "flows", "--json").stdout) == []
     watched = on_gateway("explain", "tcp", "10.0.0.2:40000", "198.51.100.1:21").stdout
-    assert "helper ftp watches: by the destination port, 21" in watched
+    assert "helper ftp inspects it: by the destination port, 21" in watched
 
 
 def test_a_second_gateway_is_refused_and_the_first_goes_on():

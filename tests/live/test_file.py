@@ -23,14 +23,14 @@ outside = "go"
 """
 
 HELPER = '''
-from ipmasq.core.helper import Door, Helper
+from ipmasq.core.helper import Helper, HelperContext
 
 class Finger(Helper):
     name = "finger"
     ports = (79,)
     greeting = "{greeting}"
 
-    def on_line(self, line: bytes, door: Door) -> None:
+    def on_line(self, line: bytes, context: HelperContext) -> None:
         """Only looks."""
 '''
 

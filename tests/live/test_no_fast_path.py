@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from tests.planes.ebpf.kernel import OBJECT
 from tests.planes.ebpf.test_layout import ROOT, builder
 
 pytestmark = pytest.mark.live
+
+PACKAGE = OBJECT.parents[2]
 
 TOML = """
 [gateway]
@@ -47,17 +50,11 @@ os.execv(command[0], command)
 BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 
 
-def in_place_of(path: Path, other: Path) -> list[str]:
-    """Begins a command that finds something else in the place of a file."""
-    return [
-        "unshare",
-        "-m",
-        "sh",
-        "-c",
-        'mount --bind "$0" "$1" && shift && exec "$@"',
-        str(other),
-        str(path),
-    ]
+def with_programs(directory: Path) -> tuple[list[str], Path]:
+    """Begins a command that runs a copy of ipmasq, with the file of programs that is to be written."""
+    copy = directory / "copy" / "ipmasq"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns(OBJECT.name, "__pycache__"))
+    return ["env", f"PYTHONPATH={copy.parent}"], copy / OBJECT.relative_to(PACKAGE)
 
 
 def without_privilege(_: Path) -> list[str]:
@@ -66,23 +63,23 @@ def without_privilege(_: Path) -> list[str]:
 
 
 def without_the_library(directory: Path) -> list[str]:
-    libbpf.library()
-    (found,) = set(re.findall(r"/\S+/libbpf\.so\S+", Path("/proc/self/maps").read_text()))
-    return in_place_of(Path(found), Path("/dev/null"))
+    """The dynamic linker finds an empty file of its name first, and gives up."""
+    (directory / libbpf.LIBRARY).touch()
+    return ["env", f"LD_LIBRARY_PATH={directory}"]
 
 
 def with_a_damaged_object(directory: Path) -> list[str]:
-    made = directory / "damaged.o"
+    command, made = with_programs(directory)
     made.write_bytes(OBJECT.read_bytes()[:5000])
-    return in_place_of(OBJECT, made)
+    return command
 
 
 def with_a_program_that_the_verifier_refuses(directory: Path) -> list[str]:
-    made = directory / "refused.o"
-    command = [*builder().compiler(), "-target", "bpfel", *builder().FLAGS, f"-I{ROOT / 'bpf'}"]
-    command += ["-x", "c", "-c", "-", "-o", str(made)]
-    subprocess.run(command, input=REFUSED, text=True, check=True)
-    return in_place_of(OBJECT, made)
+    command, made = with_programs(directory)
+    build = [*builder().compiler(), "-target", "bpfel", *builder().FLAGS, f"-I{ROOT / 'bpf'}"]
+    build += ["-x", "c", "-c", "-", "-o", str(made)]
+    subprocess.run(build, input=REFUSED, text=True, check=True)
+    return command
 
 
 def without_ebpf_in_the_kernel(_: Path) -> list[str]:
@@ -101,13 +98,12 @@ TROUBLES: dict[Callable[[Path], list[str]], str] = {
 
 
 def ipmasq(
-    network: Network, directory: Path, prevent: Callable[[Path], list[str]] | None, plane: str
+    network: Network, directory: Path, circumstances: list[str], plane: str
 ) -> subprocess.Popen[str]:
     """The real command, under circumstances."""
     config = directory / "gateway.toml"
     config.write_text(TOML.format(name=network.prefix))
     command = [str(Path(sys.executable).with_name("ipmasq")), "run", "-c", str(config)]
-    circumstances = prevent(directory) if prevent else []
     return network.start("gw", *circumstances, *command, "--plane", plane)
 
 
@@ -127,11 +123,12 @@ def test_what_prevents_the_fast_path_is_said_in_a_sentence(
 ) -> None:
     sentence = TROUBLES[prevent]
     before = trace(network)
-    ends = ipmasq(network, tmp_path, prevent, "ebpf")
+    circumstances = prevent(tmp_path)
+    ends = ipmasq(network, tmp_path, circumstances, "ebpf")
     said = ends.communicate(timeout=20)[0]
     assert (ends.returncode, said) == (1, f"ipmasq: {sentence}\n")
     assert trace(network) == before
-    goes_on = ipmasq(network, tmp_path, prevent, "auto")
+    goes_on = ipmasq(network, tmp_path, circumstances, "auto")
     try:
         said = said_until(goes_on, "WARNING without the eBPF fast path: ")
         # While it still starts: that, too, ends in good order.
@@ -151,11 +148,11 @@ def test_what_prevents_the_fast_path_is_said_in_a_sentence(
 def test_a_second_gateway_is_refused_with_one_sentence_on_each_plane(
     network: Network, tmp_path: Path, plane: str
 ) -> None:
-    first = ipmasq(network, tmp_path, None, plane)
+    first = ipmasq(network, tmp_path, [], plane)
     try:
         said_until(first, "the gateway runs")
         during = trace(network)
-        second = ipmasq(network, tmp_path, None, plane)
+        second = ipmasq(network, tmp_path, [], plane)
         said = second.communicate(timeout=20)[0]
         assert second.returncode == 1
         assert re.fullmatch(r"ipmasq: .*running already in this network namespace.*\n", said), said

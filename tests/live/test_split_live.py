@@ -26,7 +26,7 @@ PATIENCE = 60.0
 
 @contextmanager
 def gateway(network: Network, seed: int = 1, **faults: float) -> Iterator[subprocess.Popen[str]]:
-    script = Path(__file__).with_name("weather_gateway.py")
+    script = Path(__file__).with_name("impairment_gateway.py")
     running = network.start("gw", sys.executable, str(script), str(seed), json.dumps(faults))
     assert running.stdout
     try:

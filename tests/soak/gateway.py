@@ -89,7 +89,7 @@ class Facts:
         tallies = self._weather.tallies.values()
         return {
             "flows": len(engine.table.flows),
-            "mappings": len(engine.table.mappings()),
+            "mappings": len(engine.table.mappings),
             "expectations": len(list(engine.expectations())),
             "events": self._control.journal.end,
             "lost_events": engine.lost_events,

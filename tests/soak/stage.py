@@ -53,7 +53,7 @@ class Stage:
     # -- as `trace` of the live tests wants a network
 
     def ip(self, host: str, command: str) -> str:
-        return run("ip", "-n", self.lab.plan.namespace(HOSTS.get(host, host)), *command.split())
+        return run(*self.lab.command(HOSTS.get(host, host), ["ip", *command.split()]))
 
     def at(self, host: str) -> AbstractContextManager[None]:
         return inside(self.lab.plan.namespace(HOSTS.get(host, host)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ipmasq.config.host_state import HostState
 from ipmasq.config.loading import Loaded
 from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError
 from ipmasq.config.public_ports import given_out
 from ipmasq.config.sides import resolve
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.tables import forward, rule, trigger
 from ipmasq.core.policy import Behaviour, Limits, Policy, Ports, Timeouts
 from ipmasq.wire.addresses import to_text

@@ -6,15 +6,16 @@ from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 
 from ipmasq.config.compiled import affordable_flows
+from ipmasq.config.directions import default_route, place_of, unrouted
+from ipmasq.config.host_state import HostState
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import Config
 from ipmasq.config.public_ports import public_ports
 from ipmasq.config.sides import Sides, resolve
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.tables import forward, trigger
 from ipmasq.config.values import AUTO
 from ipmasq.core.policy import Forward, without
-from ipmasq.wire.addresses import Address, Network, to_text
+from ipmasq.wire.addresses import Address, to_text
 
 
 def collisions(config: Config, here: HostState) -> Iterator[Mistake]:
@@ -29,7 +30,7 @@ def collisions(config: Config, here: HostState) -> Iterator[Mistake]:
                     "the public address" if config.gateway.public else f"{sides.outside}'s address"
                 )
                 message = f"{whose} {to_text(address)} is in the inside network {network}"
-                yield _where(config, network), message
+                yield place_of(config, network), message
     yield from _no_port_left(config, here, sides)
 
 
@@ -59,16 +60,11 @@ def inaccessible(config: Config, here: HostState) -> Iterator[Mistake]:
         yield ("control", setting), message
 
 
-def _where(config: Config, network: Network) -> tuple[str | int, ...]:
-    for index, entry in config.gateway.inside.items():
-        if entry == network:
-            return ("gateway", "inside", index)
-    return ("gateway", "inside")
-
-
 def local_doubts(config: Config, here: HostState) -> Iterator[Mistake]:
     sides = resolve(config.gateway, here)
     yield from _interfaces(config, here, sides)
+    yield from default_route(config, here, sides)
+    yield from unrouted(config, here, sides)
     yield from _ephemeral(config, here)
     yield from _listening(config, here)
     yield from _memory(config, here)
@@ -84,25 +80,35 @@ def _memory(config: Config, here: HostState) -> Iterator[Mistake]:
         yield ("limits", "flows"), message
 
 
+def absent_outside(config: Config, here: HostState) -> Iterator[Mistake]:
+    """An outside interface that this machine does not have: no gateway can start."""
+    outside = config.gateway.outside
+    if outside and outside not in here.interfaces:
+        yield ("gateway", "outside"), lacking(outside, here)
+
+
+def absent_inside(config: Config, here: HostState) -> Iterator[Mistake]:
+    """Inside interfaces that this machine does not have."""
+    for index, entry in config.gateway.inside.items():
+        if isinstance(entry, str) and entry not in here.interfaces:
+            yield ("gateway", "inside", index), lacking(entry, here)
+
+
 def _interfaces(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]:
     gateway = config.gateway
-    if gateway.outside and gateway.outside not in here.interfaces:
-        yield ("gateway", "outside"), lacking(gateway.outside, here)
-    elif gateway.outside == "lo":
+    if gateway.outside == "lo":
         message = (
             "is the loopback interface: nobody can be reached by it; name the one to the others"
         )
         yield ("gateway", "outside"), message
-    elif gateway.outside and not gateway.public and not sides.public:
+    elif gateway.outside in here.interfaces and not gateway.public and not sides.public:
         message = f"{gateway.outside} has no IPv4 address now; nobody is masqueraded until it has"
         yield ("gateway", "outside"), message
     elif gateway.public and not sides.outside:
         yield ("gateway", "public"), UNREACHED
     for index, entry in gateway.inside.items():
-        if isinstance(entry, str) and not here.interfaces.get(entry):
-            known = entry in here.interfaces
-            message = f"{entry} has no IPv4 address" if known else lacking(entry, here)
-            yield ("gateway", "inside", index), message
+        if isinstance(entry, str) and here.interfaces.get(entry) == ():
+            yield ("gateway", "inside", index), f"{entry} has no IPv4 address"
     if gateway.inside and not sides.inside:
         message = "no interface of this machine has an address in it; name the interface as well"
         yield ("gateway", "inside"), message
@@ -114,7 +120,11 @@ UNREACHED = 'no interface of this machine is in reach of it; name one, outside =
 def lacking(interface: str, here: HostState) -> str:
     """That there is no such interface, and which there are instead."""
     names = [name for name in here.interfaces if name != "lo"]
-    close = get_close_matches(interface, names, n=1)
+    close = get_close_matches(interface.lower(), names, n=1) or [
+        name
+        for name in names
+        if interface.startswith(f"{name}@")  # as `ip link` shows it
+    ]
     advice = f'did you mean "{close[0]}"?' if close else f"it has {', '.join(names) or 'none'}"
     return f"this machine has no interface {interface}; {advice}"
 

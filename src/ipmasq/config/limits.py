@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ipmasq.config.mistakes import Mistake
 from ipmasq.config.model import Config
 from ipmasq.config.values import AUTO, duration_text
+from ipmasq.core.policy import Behaviour, Ports
 
 SHARES = {
     "flows_per_host": ("flows", "flows that all hosts may have together"),
@@ -32,10 +33,18 @@ LEAST = {
 """Below it, what a user does every day fails, and why."""
 
 
+FEWEST_PORTS = 1_024
+"""A browser has a hundred connections, each with a public port; a household has several, and phones."""
+FEWEST_DATA_PORTS = 16
+FEWEST_SHARED_PORTS = 64
+"""Where public ports are shared: each once for every server that is talked to."""
+
+
 def absurdities(config: Config) -> Iterator[Mistake]:
     """What is only supposed because it is not written is nobody's mistake."""
     yield from _shares(config)
     yield from _least(config)
+    yield from _ports(config)
     yield from _memory(config)
     yield from _timeouts(config)
 
@@ -56,6 +65,28 @@ def _least(config: Config) -> Iterator[Mistake]:
         value = getattr(config.limits, key)
         if value and value < least:
             yield ("limits", key), f"{value} is very few: {words}"
+
+
+def _ports(config: Config) -> Iterator[Mistake]:
+    gateway = config.gateway
+    sharing = gateway.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
+    fewest = FEWEST_SHARED_PORTS if sharing else FEWEST_PORTS
+    if gateway.ports != AUTO and gateway.ports.size < fewest:
+        what = "flows to one server" if sharing else "flows of all inside hosts together"
+        message = (
+            f"{_counted(gateway.ports)} for {what}, of each protocol: what is beyond is refused;"
+            ' a household needs thousands, as ports = "auto" gives'
+        )
+        yield ("gateway", "ports"), message
+    if gateway.data_ports and gateway.data_ports.size < FEWEST_DATA_PORTS:
+        message = (
+            f"{_counted(gateway.data_ports)} for the data connections of all inside hosts together"
+        )
+        yield ("gateway", "data_ports"), message
+
+
+def _counted(ports: Ports) -> str:
+    return f"{ports.size:,} port is all" if ports.size == 1 else f"{ports.size:,} ports are all"
 
 
 def _memory(config: Config) -> Iterator[Mistake]:

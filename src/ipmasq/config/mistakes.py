@@ -9,6 +9,7 @@ from ipmasq.config.locations import Path
 from ipmasq.config.model import Config, ForwardTable
 from ipmasq.config.sides import named_networks
 from ipmasq.config.tables import forward, forward_name, trigger_name
+from ipmasq.core.admission import is_martian
 from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.wire.addresses import to_text
 
@@ -76,7 +77,13 @@ def _forwards(config: Config) -> Iterator[Mistake]:
 
 
 def _misfit(table: ForwardTable) -> str | None:
-    public, inside = table.port, table.to.ports or table.port
+    if is_martian(table.to.address):
+        return f"{to_text(table.to.address)} cannot be the address of a server"
+    return misfit(table.port, table.to.ports or table.port)
+
+
+def misfit(public: PortRange, inside: PortRange) -> str | None:
+    """Why these public ports cannot lead to these inside ones, of which one port is the first of as many."""
     count = public.high - public.low + 1
     if inside.low != inside.high and inside.high - inside.low + 1 != count:
         return f"{inside} are {inside.high - inside.low + 1} ports, but {public} are {count}"

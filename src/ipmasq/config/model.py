@@ -83,11 +83,17 @@ Inside: TypeAlias = Annotated[str | Network, PlainValidator(values.interface_or_
 Protocol: TypeAlias = Annotated[int, PlainValidator(values.protocol)]
 Transport: TypeAlias = Annotated[int, PlainValidator(values.transport)]
 Name: TypeAlias = Annotated[str, PlainValidator(values.name)]
-Count: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=100_000_000)]
-PortCount: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=65_535)]
-Bytes: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1 << 50)]
-Window: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=1 << 30)]
+Flows: TypeAlias = Annotated[int, PlainValidator(values.number("flows", 100_000_000))]
+PortCount: TypeAlias = Annotated[int, PlainValidator(values.number("ports", 65_535))]
+Datagrams: TypeAlias = Annotated[int, PlainValidator(values.number("datagrams", 65_535))]
+Expectations: TypeAlias = Annotated[int, PlainValidator(values.number("expectations", 65_535))]
+Bytes: TypeAlias = Annotated[int, PlainValidator(values.number("bytes", 1 << 40))]
+Window: TypeAlias = Annotated[int, PlainValidator(values.number("bytes", 1 << 30))]
 """TCP has none that is larger (RFC 7323, 2.3)."""
+Lines: TypeAlias = Annotated[int, PlainValidator(values.number("lines per second", 100_000_000))]
+Packets: TypeAlias = Annotated[
+    int, PlainValidator(values.number("packets per second", 100_000_000))
+]
 Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
@@ -126,22 +132,22 @@ class TimeoutsTable(_Table):
 
 
 class LimitsTable(_Table):
-    flows: Count | None = None
-    flows_per_host: Count = Limits().flows_per_host
+    flows: Flows | None = None
+    flows_per_host: Flows = Limits().flows_per_host
     ports_per_host: PortCount | None = None
-    fragmented_datagrams: PortCount = Limits().fragmented_datagrams
+    fragmented_datagrams: Datagrams = Limits().fragmented_datagrams
     stream_bytes: Window = Limits().stream_bytes
     stream_memory: Bytes | None = None
     stream_memory_per_host: Bytes | None = None
-    lines: Count = Limits().lines
-    lines_per_host: Count = Limits().lines_per_host
-    tracked_pps_per_host: Count = Limits().tracked_pps_per_host
-    untracked_pps_per_host: Count = Limits().untracked_pps_per_host
-    untracked_pps_per_side: Count = Limits().untracked_pps_per_side
-    icmp_errors: Count = Limits().icmp_errors
-    icmp_errors_per_host: Count = Limits().icmp_errors_per_host
-    resets: Count = Limits().resets
-    resets_per_host: Count = Limits().resets_per_host
+    lines: Lines = Limits().lines
+    lines_per_host: Lines = Limits().lines_per_host
+    tracked_pps_per_host: Packets = Limits().tracked_pps_per_host
+    untracked_pps_per_host: Packets = Limits().untracked_pps_per_host
+    untracked_pps_per_side: Packets = Limits().untracked_pps_per_side
+    icmp_errors: Packets = Limits().icmp_errors
+    icmp_errors_per_host: Packets = Limits().icmp_errors_per_host
+    resets: Packets = Limits().resets
+    resets_per_host: Packets = Limits().resets_per_host
 
 
 class ControlTable(_Table):
@@ -191,8 +197,8 @@ class HelperTable(_Table):
     source_ports: Items[Ports] = {}
     protocol: Transport | None = None
     on_failure: Fails = OnFailure.PASS
-    expectations_per_flow: PortCount = _HELPER["expectations_per_flow"]
-    expectations_per_host: PortCount = _HELPER["expectations_per_host"]
+    expectations_per_flow: Expectations = _HELPER["expectations_per_flow"]
+    expectations_per_host: Expectations = _HELPER["expectations_per_host"]
     expectation_life: Duration = _HELPER["expectation_life"]
     file: Annotated[Path, PlainValidator(values.file)] | None = None
     helper_class: Name | None = Field(default=None, alias="class")

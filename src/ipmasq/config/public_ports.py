@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import chain
 
+from ipmasq.config.host_state import HostState
 from ipmasq.config.model import GatewayTable
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.values import AUTO
 from ipmasq.core.policy import Behaviour, PortRange, Ports, port_set, without
 

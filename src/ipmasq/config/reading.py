@@ -65,3 +65,5 @@ def read_toml(text: str) -> dict[str, Any]:
             keys = re.findall(r"'([^']*)'", twice[1])
             message = f"the table [{'.'.join(keys)}] is given twice"
         raise UnreadableError(f"not valid TOML: {_CLEARER.get(message, message)}", line) from error
+    except ValueError as error:  # int(): thousands of digits
+        raise UnreadableError("has a number with too many digits") from error

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ipmasq.config.host_state import HostState
 from ipmasq.config.model import GatewayTable
-from ipmasq.config.surroundings import HostState
 from ipmasq.config.values import addresses_of
-from ipmasq.wire.addresses import Address, Network
+from ipmasq.wire.addresses import Address, Network, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _interfaces(
 ) -> Iterator[str]:
     yield from (name for name in gateway.inside.values() if isinstance(name, str))
     for name, addresses in here.interfaces.items():
-        if any(each.address in net for each in addresses for net in networks):
+        if any(within(each.address, networks) for each in addresses):
             yield name
 
 
@@ -69,5 +69,10 @@ def _public(pool: tuple[Network, ...], outside: str | None, here: HostState) -> 
     if not pool:
         yield from (a.address for a in here.interfaces.get(outside or "", ())[:1])
     for net in pool:
-        first = int.from_bytes(net.address, "big")
-        yield from (number.to_bytes(4, "big") for number in range(first, first + addresses_of(net)))
+        yield from addresses_in(net)
+
+
+def addresses_in(net: Network) -> Iterator[Address]:
+    """Every address of a network, in order."""
+    first = int.from_bytes(net.address, "big")
+    return (number.to_bytes(4, "big") for number in range(first, first + addresses_of(net)))

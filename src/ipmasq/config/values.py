@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ipmasq.core.policy import ANY_PROTOCOL, PortRange, Ports, port_set
-from ipmasq.wire.addresses import Address, Network, to_text
+from ipmasq.wire.addresses import Address, Network, to_text, within
 from ipmasq.wire.visible import is_visible, visible
 
 PROTOCOLS = {
@@ -29,6 +29,9 @@ LARGEST_POOL = 65536
 
 LONGEST_NAME = 64
 
+MOST_BITS = 600
+"""Of a whole number that is shown in a message."""
+
 LONGEST = 36500 * 86400.0
 """Seconds: what nobody lives to see is a mistake."""
 
@@ -42,6 +45,8 @@ def shown(value: object) -> str:
     """The value as it stands in the file, more or less."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return "this number of hundreds of digits"  # that Python may even refuse to print
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -66,6 +71,34 @@ def name(value: object) -> str:
 def _nth(number: int) -> str:
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number // 10 % 10 != 1 else 0, "th")
     return f"{number}{ending}"
+
+
+# -- numbers
+
+
+def number(unit: str, most: int) -> Callable[[object], int]:
+    """A reader of whole numbers from 1 to `most`, which count something: "flows", "bytes"."""
+    meant = f"({unit}, a whole number from 1 to {most:,})"
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{shown(value)} is not a whole number{_hint(value)} {meant}")
+        if value < 1:
+            raise ValueError(f"{shown(value)} is too small; at least 1 {meant}")
+        if value > most:
+            raise ValueError(f"{shown(value)} is too large; at most {most:,} {meant}")
+        return value
+
+    return read
+
+
+def _hint(value: object) -> str:
+    """How to write what was probably meant."""
+    if isinstance(value, float) and value.is_integer():
+        return ", as it has a point or an exponent; write all of its digits"
+    if isinstance(value, str) and value.strip().isdigit():
+        return "; write it without quotes"
+    return ""
 
 
 # -- durations
@@ -200,7 +233,7 @@ class Pool:
     text: str
 
     def __contains__(self, address: Address) -> bool:
-        return any(address in network for network in self.networks)
+        return within(address, self.networks)
 
     def __str__(self) -> str:
         return self.text

@@ -11,7 +11,7 @@ from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
 from ipmasq.config.values import AUTO, duration_text, protocol_text
 from ipmasq.core.policy import ANY_PROTOCOL, Action, Forward, HelperUse, PortRange, Rule
-from ipmasq.wire.addresses import Network, to_text
+from ipmasq.wire.addresses import Network
 
 MINIMA = {
     "tcp_established": (7440.0, "RFC 5382 REQ-5", "5382-5"),
@@ -42,15 +42,6 @@ def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake
     if config.control.mode & 0o007:
         message = "lets every user of this host command the gateway"
         yield ("control", "mode"), message
-
-
-def outside_every(config: Config, networks: tuple[Network, ...]) -> Iterator[Mistake]:
-    """Forwards to hosts that are not inside, once it is known what is."""
-    for index, table in config.forward.items():
-        host = table.to.address
-        if not any(host in network for network in networks):
-            message = f"{to_text(host)} is in no inside network, so it is not the gateway that it answers through"
-            yield ("forward", index, "to"), message
 
 
 def short_times(times: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -55,6 +55,7 @@ def flow(view: FlowView, now: float) -> Row:
         "inside": endpoint(view.inside),
         "public": endpoint(view.public),
         "remote": endpoint(view.remote),
+        "remote_real": endpoint(view.remote_real),
         "state": view.state,
         "origin": view.origin,
         "helper": view.helper,
@@ -119,15 +120,15 @@ def helper(view: HelperView) -> Row:
         "ports": sorted(view.ports),
         "orthogonal": view.orthogonal,
         "on_failure": view.on_failure,
-        "bound": view.bound,
-        "watching": view.watching,
-        "inspected": view.inspected,
+        "flows": view.watching,
+        "flows_total": view.bound,
+        "lines": view.inspected,
         "rewritten": view.rewritten,
-        "expected": view.expected,
-        "met": view.met,
+        "expectations": view.expected,
+        "expectations_met": view.met,
         "kept_alive": view.kept_alive,
-        "failed": view.failed,
-        "refused": view.refused,
+        "failures": view.failed,
+        "refusals": view.refused,
     }
 
 
@@ -136,12 +137,12 @@ def reason(reason: Reason, packets: int) -> Row:
         "reason": reason.name.lower(),
         "packets": packets,
         "drop": reason.is_drop,
-        "sentence": reason.sentence,
+        "description": reason.sentence,
     }
 
 
 def count(name: str, packets: int, sentence: str) -> Row:
-    return {"reason": name, "packets": packets, "drop": False, "sentence": sentence}
+    return {"reason": name, "packets": packets, "drop": False, "description": sentence}
 
 
 def timeouts(timeouts: Timeouts) -> Row:

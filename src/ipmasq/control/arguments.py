@@ -48,15 +48,6 @@ def _endpoint(value: object) -> Endpoint:
     return Endpoint(_address(address.strip("[]")), _number(port))
 
 
-def _ports(value: object) -> PortRange:
-    """`2121`, `"2121"` or `"6000-6010"`."""
-    low, _, high = str(value).partition("-")
-    found = PortRange(_number(low), _number(high or low))
-    if not 0 < found.low <= found.high:
-        raise ValueError(f"{value} is not a range of ports")
-    return found
-
-
 def _state(value: object) -> str:
     state = str(value).upper()
     if state not in NAMES:
@@ -70,7 +61,9 @@ Port: TypeAlias = Annotated[int, BeforeValidator(_port)]
 RealPort: TypeAlias = Annotated[int, BeforeValidator(_port), Field(ge=1)]
 EndpointText: TypeAlias = Annotated[Endpoint, BeforeValidator(_endpoint)]
 StateText: TypeAlias = Annotated[str, BeforeValidator(_state)]
-PortsText: TypeAlias = Annotated[PortRange, BeforeValidator(_ports)]
+PortsText: TypeAlias = Annotated[PortRange, BeforeValidator(values.port_range)]
+"""`2121`, `"2121"` or `"6000-6010"`."""
+ServerText: TypeAlias = Annotated[Address, BeforeValidator(values.address)]
 NameText: TypeAlias = Annotated[str, BeforeValidator(values.name)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 """An idle time: more than none, at most a year."""
@@ -115,9 +108,9 @@ class Saved(Named):
 class NewForward(Arguments):
     protocol: ProtocolText = 6
     ports: PortsText
-    inside: AddressText
-    inside_port: RealPort | None = None
-    public: AddressText | None = None
+    inside: ServerText
+    inside_port: PortsText | None = None
+    public: ServerText | None = None
     name: NameText | None = None
     save: bool = False
 

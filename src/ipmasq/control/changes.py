@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ipmasq.config import short_times
+from ipmasq.config import misfit, short_times
 from ipmasq.control import answers, arguments
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError, Row
@@ -43,15 +43,13 @@ def reload(context: Context, _: arguments.Nothing) -> Row:
 
 def forward_add(context: Context, new: arguments.NewForward) -> Row:
     """Publish a server until the next restart or reload."""
-    protocol, first = answers.protocol(new.protocol), new.inside_port or new.ports.low
+    protocol, inside = answers.protocol(new.protocol), new.inside_port or new.ports
     if new.protocol not in (6, 17):
         raise RequestError(Kind.BAD_ARGUMENT, "protocol: only tcp and udp have ports to forward")
-    if first + new.ports.high - new.ports.low > 65535:
-        raise RequestError(Kind.BAD_ARGUMENT, "inside_port: the range goes beyond port 65535")
-    if not any(new.inside in network for network in context.gateway.engine.policy.inside):
-        raise RequestError(Kind.REFUSED, "inside: the address is in no inside network")
+    if message := misfit(new.ports, inside):
+        raise RequestError(Kind.BAD_ARGUMENT, f"inside_port: {message}")
     name = new.name or f"{protocol}-{new.ports}"
-    forward = Forward(name, new.protocol, new.public, new.ports, new.inside, first)
+    forward = Forward(name, new.protocol, new.public, new.ports, new.inside, inside.low)
     with _reported(name):
         warnings = context.gateway.add_forward(forward, new.save)
     return {**answers.forward(forward), "warnings": list(warnings), **_saved(context, new.save)}

@@ -13,7 +13,7 @@ from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.views import FlowView
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Endpoint, to_text
+from ipmasq.wire.addresses import Endpoint, to_text, within
 
 EXAMPLE_PORT = 40000
 
@@ -100,7 +100,7 @@ def _is_wanted(view: FlowView, which: arguments.Which) -> bool:
     return (
         which.helper in (None, view.helper)
         and which.state in (None, view.state)
-        and _has(which, view.protocol, (view.inside, view.public, view.remote))
+        and _has(which, view.protocol, (view.inside, view.public, view.remote, view.remote_real))
     )
 
 
@@ -124,7 +124,7 @@ def _packet_of(view: FlowView) -> tuple[int, Endpoint, Endpoint, Side]:
 
 def _side_of(context: Context, source: Endpoint) -> Side:
     networks = context.gateway.engine.policy.inside
-    inside = any(source.address in network for network in networks)
+    inside = within(source.address, networks)
     return Side.INSIDE if inside else Side.OUTSIDE
 
 

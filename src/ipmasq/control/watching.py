@@ -56,7 +56,8 @@ class _Wanted:
         """Those of the host have been opened before anybody watched."""
         if self._host is not None:
             for view in context.gateway.engine.flows():
-                if self._host in (view.inside.address, view.remote.address):
+                ends = view.inside, view.remote, view.remote_real
+                if self._host in (end.address for end in ends):
                     self._follow(view.id)
                 yield Pause.LOOKED
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ipmasq.core.active import ActivePolicy
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.flow import Mapping
 from ipmasq.core.host import Holds
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import Kind, Origin, origin
 from ipmasq.core.policy import (
     ANY_PROTOCOL,
     Action,
     Behaviour,
-    Forward,
     Policy,
     Rule,
     Trigger,
@@ -26,7 +26,7 @@ from ipmasq.core.side import Side
 from ipmasq.core.table import Table
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Address, Endpoint, to_text
+from ipmasq.wire.addresses import Address, Endpoint, to_text, within
 
 Note = Callable[[str], object]
 """Takes one sentence about how a decision is reached."""
@@ -47,7 +47,7 @@ class Decision(NamedTuple):
     """It was let in by this trigger, or sets it off."""
 
 
-class Opening:
+class ActiveTrigger:
     """A trigger that was set off."""
 
     __slots__ = ("due", "host", "trigger", "until")
@@ -65,16 +65,20 @@ def is_martian(address: Address) -> bool:
 
 
 def is_inside(policy: Policy, address: Address) -> bool:
-    return any(address in network for network in policy.inside)
+    return within(address, policy.inside)
 
 
 class Admission:
-    def __init__(self, policy: Policy, table: Table, expectations: ExpectationTable) -> None:
-        self.policy = policy
-        self.openings: dict[str, Opening] = {}
+    def __init__(self, active: ActivePolicy, table: Table, expectations: ExpectationTable) -> None:
+        self._active = active
+        self.active_triggers: dict[str, ActiveTrigger] = {}
         """By trigger name."""
         self._table = table
         self._expectations = expectations
+
+    @property
+    def policy(self) -> Policy:
+        return self._active.policy
 
     def decide(
         self,
@@ -164,7 +168,7 @@ class Admission:
         public address of the sender (REQ-9a). The address filter keeps strangers out, hosts of another
         inside network too; two hosts of one network that both wait for the other to be let in would wait
         for ever."""
-        seen = self._table.public_for(source.address)
+        seen = self._table.mappings.public_for(source.address)
         note(f"{destination} is a public endpoint: hairpin, as from {to_text(seen)}")
         answer = self._to_public(
             protocol, Endpoint(seen, source.port), destination, note, hairpin=source
@@ -219,14 +223,12 @@ class Admission:
                 server_mapping=expected.mapping,
             )
         for forward in self.policy.forwards:
-            if _covers(forward, protocol, destination):
+            if forward.covers(protocol, destination):
                 note(f"port forward {forward.name} covers it")
-                port = forward.inside_port + destination.port - forward.ports.low
-                server = Endpoint(forward.inside, port)
-                return Decision(
-                    server, False, Side.INSIDE, origin(Kind.FORWARD, f"forward {forward.name}")
-                )
-        for opening in self.openings.values():
+                server = forward.inward(destination.port)
+                by = origin(Kind.FORWARD, f"forward {forward.name}")
+                return Decision(server, False, Side.INSIDE, by)
+        for opening in self.active_triggers.values():
             trigger = opening.trigger
             if trigger.opens_protocol == protocol and destination.port in trigger.opens_ports:
                 note(f"trigger {trigger.name} was set off by {to_text(opening.host)}")
@@ -243,7 +245,7 @@ class Admission:
         note: Note,
         hairpin: Endpoint | None,
     ) -> Decision | Reason:
-        mapping = self._table.mapping_at(protocol, destination)
+        mapping = self._table.mappings.at(protocol, destination)
         sender = hairpin or source
         if mapping is None:
             if self._is_ours(protocol, destination):
@@ -290,13 +292,16 @@ class Admission:
         """What a packet that belongs to no flow would find at the host itself."""
         if protocol not in (ipv4.TCP, ipv4.UDP) or destination.address not in self.policy.own:
             return Holds.NOTHING
-        return self._table.host_holds(protocol, source, destination)
+        return self._table.mappings.host.holds(protocol, source, destination)
 
     def _is_ours(self, protocol: int, destination: Endpoint) -> bool:
         port = destination.port
         if destination.address not in self.policy.own:
             return True
-        if protocol not in (ipv4.TCP, ipv4.UDP) or (protocol, port) in self._table.reserved:
+        if (
+            protocol not in (ipv4.TCP, ipv4.UDP)
+            or (protocol, port) in self._table.mappings.host.reserved
+        ):
             return False
         return port in self.policy.ports or port in (self.policy.data_ports or ())
 
@@ -308,22 +313,14 @@ def _promised(expectation: Expectation) -> Origin:
 def _matches(rule: Rule, protocol: int, source: Endpoint, destination: Endpoint) -> bool:
     if rule.protocol not in (ANY_PROTOCOL, protocol):
         return False
-    if rule.source and not any(source.address in network for network in rule.source):
+    if rule.source and not within(source.address, rule.source):
         return False
-    if rule.destination and not any(destination.address in n for n in rule.destination):
+    if rule.destination and not within(destination.address, rule.destination):
         return False
     if protocol not in (ipv4.TCP, ipv4.UDP):
         return True
     return any(source.port in ports for ports in rule.source_ports) and any(
         destination.port in ports for ports in rule.destination_ports
-    )
-
-
-def _covers(forward: Forward, protocol: int, destination: Endpoint) -> bool:
-    return (
-        forward.protocol == protocol
-        and forward.public in (None, destination.address)
-        and destination.port in forward.ports
     )
 
 

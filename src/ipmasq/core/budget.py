@@ -82,9 +82,13 @@ class Rate:
 
     def allowance(self, host: Address, now: float) -> int:
         """How much a host may do now."""
-        mine = min(1.0, 1.0 + now - self._spent_until.get(host, now - 1.0)) * self.per_host
-        every = min(1.0, 1.0 + now - self._all_until) * self.total
-        return max(0, int(min(mine, every)))
+        mine, every = self.per_host, self.total
+        until = self._spent_until.get(host, 0.0)
+        if until > now:
+            mine *= 1.0 + now - until
+        if self._all_until > now:
+            every *= 1.0 + now - self._all_until
+        return max(0, int(mine if mine < every else every))
 
     def spend(self, host: Address, count: int, now: float) -> None:
         """It has done so much."""

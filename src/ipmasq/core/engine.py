@@ -19,25 +19,24 @@ from ipmasq.core import snapshots as views_of
 from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
 from ipmasq.core.errors import translate_error, would_pass
+from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
-from ipmasq.core.flow import Flow, Half
-from ipmasq.core.flow_manager import FAILED_BYTES, FlowManager
-from ipmasq.core.helper import Speaker
-from ipmasq.core.helping import Attachment
+from ipmasq.core.flow import FAR, Flow, Half
+from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.host import HostHolds
 from ipmasq.core.identification import Identifications
+from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import CounterSource, Rewrite, Traffic
+from ipmasq.core.opening import First, open_flow
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Whole
 from ipmasq.core.side import Side
-from ipmasq.core.stream import Stream, StreamFullError
-from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
-from ipmasq.core.translate import compose, dress, is_intact, translate, translate_query
+from ipmasq.core.translate import is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
 from ipmasq.core.window import is_believable, is_near
 from ipmasq.wire import icmp, ipv4, tcp
@@ -49,11 +48,6 @@ _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
-LINES_AT_ONCE = 128
-"""Lines that helpers look at because of one segment, at most: about ten milliseconds, if all are costly."""
-
-_FAR = 0xFFFF0000_FFFF0000
-"""Bits of the difference of two `Half.position`s that are 0 if both numbers went on by less than 64 KiB."""
 
 
 class Verdict(NamedTuple):
@@ -75,11 +69,15 @@ class Engine:
         """Packets by `Reason`."""
         self._timers = self.manager.timers
         self._identifications = Identifications(chance)
-        self._ttl_delta = policy.ttl_delta
+        self._active = self.manager.active
 
     @property
     def policy(self) -> Policy:
-        return self.manager.policy
+        return self._active.policy
+
+    @property
+    def _ttl_delta(self) -> int:
+        return self._active.policy.ttl_delta
 
     # -- the way of a packet
 
@@ -117,7 +115,7 @@ class Engine:
                 self.manager.sync_counters(half.flow.id)
             position = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
             # A little way on from the last one, in both numbers: the most common case of `is_near`.
-            if not (position - half.position) & _FAR:
+            if not (position - half.position) & FAR:
                 half.position = position
                 half.flow.last_seen = now
             elif is_near(half, position >> 32, acknowledged):
@@ -127,7 +125,7 @@ class Engine:
             if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
                 return self._drop(Reason.MALFORMED)
             half.flow.last_seen = now
-        translate(data, 20, protocol, half, self._ttl_delta, packet.partial)
+        translate(data, 20, protocol, half, self._active.policy.ttl_delta, packet.partial)
         half.packets += 1
         half.bytes += size
         self.counts[0] += 1
@@ -264,8 +262,8 @@ class Engine:
             self.manager.sync_counters(flow.id)
         if segment.flags & tcp.SYN and flow.state is not State.INIT:
             self._reopen(packet, header, segment, half)
-        if flow.rewriter is not None and flow.helper is not None:
-            return self._inspected(packet, header, segment, half, flow.rewriter)
+        if flow.inspector is not None:
+            return self._inspected(packet, header, segment, half, flow.inspector)
         payload = header.total - header.length - segment.length
         believed = is_believable(half, segment, payload, segment.acknowledgment)
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
@@ -288,8 +286,8 @@ class Engine:
         if flags == tcp.SYN:
             first = tcp.advance(segment.sequence, 1)
             old = (
-                flow.rewriter.began_at(first)
-                if flow.rewriter
+                flow.inspector.began_at(first)
+                if flow.inspector
                 else is_near(half, first, half.acknowledged)
             )
             if half is flow.original and not old:
@@ -299,8 +297,8 @@ class Engine:
             if syn is not None:
                 life.reopen(flow)
                 track(life, flow.original, syn, 0, 0)
-                if flow.rewriter is not None:
-                    flow.rewriter.receive(Speaker.CLIENT, syn, b"", now=life.now)
+                if flow.inspector is not None:
+                    flow.inspector.open(syn, life.now)
 
     def _inspected(
         self,
@@ -308,75 +306,23 @@ class Engine:
         header: ipv4.Header,
         segment: tcp.Segment,
         half: Half,
-        rewriter: TcpRewriter,
+        inspector: Inspector,
     ) -> Verdict:
-        """A segment of a connection that a helper watches, or has watched."""
-        flow, speaker = half.flow, half.speaker
-        attachment = flow.helper
-        assert isinstance(attachment, Attachment)
-        if attachment.blocked:
-            return Verdict(Reason.HELPER_DROP)
-        # What leaves gets a checksum of its own, which must not bless what came in corrupt.
-        if not is_intact(packet, header):
-            return Verdict(Reason.BAD_CHECKSUM)
-        payload = bytes(packet.data[header.length + segment.length : header.total])
-        acknowledgment = rewriter.acknowledged(speaker, segment)
-        believed = is_believable(half, segment, len(payload), acknowledgment)
-        if not believed:
-            sent = [rewriter.outline(speaker, segment)]
-        else:
-            short = self._as_work_allows(flow, rewriter.streams[speaker], segment, payload)
-            if short is None:
-                return Verdict(Reason.WORK_LIMIT)
-            segment, payload = short
-            done = attachment.work
-            try:
-                sent = rewriter.receive(speaker, segment, payload, packet.segment, self.manager.now)
-            except StreamFullError:
-                return Verdict(Reason.STREAM_LIMIT)
-            if attachment.work > done:
-                self.manager.work.spend(flow.payer, attachment.work - done, self.manager.now)
-            if attachment.blocked:
-                return Verdict(Reason.HELPER_DROP)
-            if segment.flags & tcp.FIN and not rewriter.ended(speaker):
-                segment = segment._replace(flags=segment.flags & ~tcp.FIN)
-            track(self.manager, half, segment, len(payload), acknowledgment)
-        self._account(half, header.total, believed)
-        own = [each for each in sent if each.speaker is speaker]
-        packets = [
-            dress(packet, header, half, self._ttl_delta, tcp.write(each.segment, each.payload), nth)
-            for nth, each in enumerate(own)
-        ]
-        packets += [
-            compose(half.twin, tcp.write(each.segment), packet.note)
-            for each in sent
-            if each.speaker is not speaker
-        ]
-        self.manager.wait_for(attachment)
-        if rewriter.listener is None:
-            self.manager.leave(flow, rewriter)
-        held = payload and not any(each.payload for each in own)
-        return Verdict(Reason.HELD if believed and held else Reason.TRANSLATED, packets)
-
-    def _as_work_allows(
-        self, flow: Flow, stream: Stream | None, segment: tcp.Segment, payload: bytes
-    ) -> tuple[tcp.Segment, bytes] | None:
-        """As many of a segment's lines as its host may have looked at now, as if the rest had been lost:
-        its speaker repeats it. None if there is none. Those that come too early are looked at together with
-        what fills the gap, so they may be half as many as may be looked at together."""
-        if stream is None or stream.transparent is not None or not payload:
-            return segment, payload
-        lines, waiting = stream.count_lines(payload), stream.waiting_lines
-        if not lines and not waiting:
-            return segment, payload
-        most = min(self.manager.work.allowance(flow.payer, self.manager.now), LINES_AT_ONCE)
-        if stream.position(segment.sequence) > stream.received:
-            most //= 2
-        most -= waiting
-        if lines <= most:
-            return segment, payload
-        end = stream.end_of_lines(payload, most)
-        return (segment._replace(flags=segment.flags & ~tcp.FIN), payload[:end]) if end else None
+        """A segment of a connection that a helper inspects, or has inspected."""
+        manager = self.manager
+        done = inspector.receive(
+            packet, header, segment, half.speaker, self._ttl_delta, manager.now
+        )
+        if done.reason.is_drop:
+            return Verdict(done.reason)
+        if done.taken is not None:
+            track(manager, half, done.taken, done.payload, done.acknowledgment)
+        self._account(half, header.total, done.taken is not None)
+        if done.deadline < inf:
+            manager.wait_for(inspector)
+        if done.is_released:
+            manager.leave(half.flow, inspector)
+        return Verdict(done.reason, done.packets)
 
     # -- UDP and ICMP
 
@@ -444,8 +390,8 @@ class Engine:
     ) -> Flow | Reason:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
-        intact = partial(is_intact, packet, header)
-        return self.manager.open(header.protocol, source, destination, side, opens, intact)
+        first = First(header.protocol, source, destination, side)
+        return open_flow(self.manager, first, opens, partial(is_intact, packet, header))
 
     # -- time and events
 
@@ -500,7 +446,7 @@ class Engine:
     @property
     def lost_events(self) -> int:
         """Events that nobody came for in time."""
-        return self.manager.lost_events
+        return self.manager.events.lost
 
     @property
     def answered(self) -> tuple[int, int]:
@@ -514,12 +460,12 @@ class Engine:
         return operate.apply(self.manager, policy, now)
 
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
-        """`(protocol, port)` that are left to the host, so that no packet to them comes here: never given out."""
-        self.table.reserved = ports
+        """`(protocol, port)` that the host itself listens on: never given out."""
+        self.table.mappings.host.reserved = ports
 
     def ask_host(self, holds: HostHolds) -> None:
         """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
-        self.table.host_holds = holds
+        self.table.mappings.host.holds = holds
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""
@@ -556,7 +502,7 @@ class Engine:
         return views_of.flow(self.manager, flow) if flow else None
 
     def mappings(self) -> Iterator[MappingView]:
-        own = (each for each in self.table.mappings() if not each.shared)
+        own = (each for each in self.table.mappings if not each.shared)
         return chain(map(views_of.mapping, own), views_of.shared(self.table.flows.values()))
 
     def expectations(self) -> Iterator[ExpectationView]:

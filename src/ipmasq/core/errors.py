@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from ipmasq.core.admission import Admission
 from ipmasq.core.flow import Half
+from ipmasq.core.helper import Speaker
+from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import CounterSource
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -114,8 +116,8 @@ def translate_error(
     if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
         return Reason.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])
-    if flow.rewriter is not None and quoted.protocol == ipv4.TCP:
-        _follow_watch(data, header, quoted, twin)
+    if flow.inspector is not None and quoted.protocol == ipv4.TCP:
+        _inspect_quote(data, header, quoted, twin.speaker, flow.inspector)
     data[quoted.start + 12 : quoted.start + 20] = twin.match[:8]
     if quoted.protocol == ipv4.ICMP:
         identifier = twin.match[8:10] if twin.match[8:10] != b"\0\0" else twin.match[10:12]
@@ -159,17 +161,13 @@ def _revert_checksum(
     data[at : at + 2] = new.to_bytes(2, "big")
 
 
-def _follow_watch(data: Buffer, header: ipv4.Header, quoted: Quoted, twin: Half) -> None:
+def _inspect_quote(
+    data: Buffer, header: ipv4.Header, quoted: Quoted, speaker: Speaker, inspector: Inspector
+) -> None:
     """The quoted sequence number in its sender's space; and the path MTU, for what is sent next."""
-    rewriter = twin.flow.rewriter
-    assert rewriter is not None
-    stream = rewriter.streams[twin.speaker]
-    if stream is not None:
-        said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
-        original = stream.sequence(stream.original(stream.edited_position(said)))
-        data[quoted.at + 4 : quoted.at + 8] = original.to_bytes(4, "big")
+    said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
+    data[quoted.at + 4 : quoted.at + 8] = inspector.unshift(speaker, said).to_bytes(4, "big")
     kind, code = data[header.length], data[header.length + 1]
     if (kind, code) == (icmp.UNREACHABLE, icmp.FRAGMENTATION_NEEDED):
         mtu = int.from_bytes(data[header.length + 6 : header.length + 8], "big")
-        mtu = max(mtu, LEAST_MTU)
-        rewriter.path_mtu = min(rewriter.path_mtu or mtu, mtu)
+        inspector.limit_path(max(mtu, LEAST_MTU))

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipmasq.core.flow import Flow, Mapping, endpoint_key
+from ipmasq.core.flow import Flow
 from ipmasq.core.helper import ANYWHERE, Speaker
-from ipmasq.core.policy import Forward, HelperUse
+from ipmasq.core.keys import endpoint_key
+from ipmasq.core.mapping import Mapping
+from ipmasq.core.policy import HelperUse
 from ipmasq.core.reasons import Reason
 from ipmasq.core.table import Table
 from ipmasq.core.timers import Bucket
@@ -157,7 +159,7 @@ class ExpectationTable:
         )
         if self._payers.get(expectation.payer, 0) >= use.expectations_per_host:
             if mapping:
-                self._table.drop_unused(mapping)
+                self._table.mappings.drop_unused(mapping)
             raise Refusal(HOST_HAS_TOO_MANY)
         expectation.mapping = mapping
         return expectation
@@ -178,15 +180,15 @@ class ExpectationTable:
             own = flow.mapping if speaker is Speaker.CLIENT else flow.server_mapping
             return target, me.translated, own
         for forward in self._table.policy.forwards:
-            if _publishes(forward, protocol, target, me.translated.address):
-                port = forward.ports.low + target.port - forward.inside_port
-                return target, Endpoint(me.translated.address, port), None
+            published = forward.outward(protocol, target, me.translated.address)
+            if published is not None:
+                return target, published, None
         if announced.address == ANYWHERE:
             led = self._leads_to(me.real.address, endpoint, protocol)
             if led is not None:
                 return led
         other = flow.end(speaker.other)
-        mapping = self._table.map(
+        mapping = self._table.mappings.map(
             protocol, target, other.translated, announced_at=me.translated.address
         )
         if isinstance(mapping, Reason):
@@ -199,15 +201,9 @@ class ExpectationTable:
         """A public place that leads to a host already, by a forward or a mapping, and where to; None if
         it does not."""
         for forward in self._table.policy.forwards:
-            if (
-                forward.protocol == protocol
-                and forward.inside == host
-                and endpoint.port in forward.ports
-                and forward.public in (None, endpoint.address)
-            ):
-                port = forward.inside_port + endpoint.port - forward.ports.low
-                return Endpoint(host, port), endpoint, None
-        mapping = self._table.mapping_at(protocol, endpoint)
+            if forward.inside == host and forward.covers(protocol, endpoint):
+                return forward.inward(endpoint.port), endpoint, None
+        mapping = self._table.mappings.at(protocol, endpoint)
         if mapping is not None and not mapping.shared and mapping.inside.address == host:
             return mapping.inside, endpoint, mapping
         return None
@@ -239,7 +235,7 @@ class ExpectationTable:
             del self._payers[expectation.payer]
         if expectation.mapping:
             expectation.mapping.expectations -= 1
-            self._table.drop_unused(expectation.mapping)
+            self._table.mappings.drop_unused(expectation.mapping)
 
     def check(self) -> None:
         """Raise AssertionError unless all indexes and counts agree."""
@@ -254,14 +250,5 @@ class ExpectationTable:
             if each.mapping:
                 mappings[id(each.mapping)] = mappings.get(id(each.mapping), 0) + 1
         assert payers == self._payers
-        for mapping in self._table.mappings():
+        for mapping in self._table.mappings:
             assert mapping.expectations == mappings.get(id(mapping), 0)
-
-
-def _publishes(forward: Forward, protocol: int, target: Endpoint, public: Address) -> bool:
-    return (
-        forward.protocol == protocol
-        and forward.inside == target.address
-        and target.port in forward.inside_ports
-        and forward.public in (None, public)
-    )

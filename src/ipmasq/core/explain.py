@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ipmasq.core import snapshots
 from ipmasq.core.admission import Decision
-from ipmasq.core.flow import End, Flow, pack
-from ipmasq.core.flow_manager import FlowManager, known_at
-from ipmasq.core.helping import Attachment, verdicts
+from ipmasq.core.flow import End, Flow
+from ipmasq.core.flow_manager import FlowManager
+from ipmasq.core.helping import verdicts
+from ipmasq.core.keys import pack
+from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import most_of, sentence
 from ipmasq.core.side import Side
@@ -51,12 +53,12 @@ def _verdict(
         text += f" (seen as {destination})"
     if not decision.masquerade:
         return text
-    mapping = manager.table.mapping_of(protocol, source, destination)
+    mapping = manager.table.mappings.of(protocol, source, destination)
     if mapping:
         return f"{text}, from {mapping.public}, which {source} has already"
     if not manager.policy.public:
         return f"{text}, but there is no public address now"
-    address = Endpoint(manager.table.public_for(source.address), 0)
+    address = Endpoint(manager.table.mappings.public_for(source.address), 0)
     return f"{text}, from {str(address).rsplit(':', 1)[0]} and a port of {manager.policy.ports}"
 
 
@@ -80,7 +82,9 @@ def _refusal(
         reason = None
     if reason is None and from_inside and manager.policy.public:
         server = decision.side, decision.server
-        reason = table.lacks_port(protocol, source, destination, known_at(decision), server)
+        reason = table.mappings.lacks_port(
+            protocol, source, destination, known_at(decision), server
+        )
     return None if reason is None else sentence(reason, host, protocol, most_of(table, reason))
 
 
@@ -96,7 +100,7 @@ def _helpers(
 
 
 def _live(manager: FlowManager, flow: Flow) -> Explanation:
-    inside, public, remote = manager.faces(flow)
+    inside, public, remote = flow.faces
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
     if flow.master:
         steps.append(f"it is a data flow of flow {flow.master.id}")
@@ -105,6 +109,8 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     steps += _own_time(manager, flow.protocol, flow.server.real)
     steps.append("settled" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
+    if flow.remote_real != remote:
+        verdict += f", which is {flow.remote_real}"
     return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow))
 
 
@@ -113,13 +119,12 @@ def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]
         reason = "a flow that was promised, or of this protocol, is not watched"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     found = tuple(verdicts(manager.registered, flow.protocol, flow.client, flow.server))
-    attachment = flow.helper
-    watching = isinstance(attachment, Attachment) and attachment.watching
-    if watching:
+    inspector = flow.inspector
+    if inspector is not None and inspector.is_inspecting:
         return found
     reason = (
         "it looked, but has stopped"
-        if flow.helper
+        if inspector is not None
         else "it was not loaded when the flow was opened"
     )
     return tuple(HelperVerdict(v.helper, False, reason) if v.bound else v for v in found)

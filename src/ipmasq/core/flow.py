@@ -1,16 +1,10 @@
-"""Mappings and flows (RFC 2663, RFC 4787).
+"""Flows (RFC 2663, RFC 4787).
 
-A flow is two halves, one per direction. A half says which packets are its own and what they become:
+A flow is two halves, one per direction. A half says which packets are its own and what they become, as
+keys (`ipmasq.core.keys`): `match` is the key of its packets as they come in, `rewrite` the key with which
+they leave.
 
-    key    source address, destination address, source port, destination port of a packet as it comes in,
-           as they stand on the wire: 12 bytes (IPv4) or 36 (IPv6)
-    wire   the same fields as they leave
-
-so that finding a flow is one look-up of a slice of the packet, translating it one slice assignment, and
-IPv6 needs no second copy of anything (docs/adr/0007). For ICMP echo the query id stands in the place of
-the port of the end that asked, and 0 in that of the other.
-
-Every end of a flow has a *real* endpoint (its own) and a *seen* one (what the other end sees).
+Every end of a flow has a *real* endpoint, its own, and a *translated* one, which the other end sees.
 They differ for an end that is masqueraded.
 """
 
@@ -21,11 +15,13 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ipmasq.core.helper import Speaker
+from ipmasq.core.inspector import Inspector
+from ipmasq.core.keys import destination_of, pack, source_address, source_of
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import UNKNOWN
 from ipmasq.core.policy import Timeouts
-from ipmasq.core.ports import SHARED, PortPool
+from ipmasq.core.ports import SHARED
 from ipmasq.core.side import Side
-from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
@@ -40,126 +36,6 @@ class End(NamedTuple):
     @property
     def is_masqueraded(self) -> bool:
         return self.real != self.translated
-
-
-def pack(source: Endpoint, destination: Endpoint) -> bytes:
-    """A key: the fields as they stand in a packet."""
-    return (
-        source.address
-        + destination.address
-        + source.port.to_bytes(2, "big")
-        + destination.port.to_bytes(2, "big")
-    )
-
-
-def source_of(key: bytes) -> Endpoint:
-    """Where packets with this key come from."""
-    return Endpoint(key[: (len(key) - 4) // 2], key[-4] << 8 | key[-3])
-
-
-def destination_of(key: bytes) -> Endpoint:
-    """Where packets with this key go."""
-    return Endpoint(key[(len(key) - 4) // 2 : -4], key[-2] << 8 | key[-1])
-
-
-def endpoint_key(protocol: int, endpoint: Endpoint) -> bytes:
-    """Protocol, port and address in one small object: every mapping has one of these."""
-    return bytes((protocol, endpoint.port >> 8, endpoint.port & 0xFF)) + endpoint.address
-
-
-def endpoint_of(key: bytes) -> Endpoint:
-    return Endpoint(key[3:], key[1] << 8 | key[2])
-
-
-class Mapping:
-    """An inside endpoint <-> a public one, for one protocol. Lives as long as something uses it."""
-
-    __slots__ = ("expectations", "flows", "key", "peers", "pool", "port")
-
-    narrow = False
-    """Whether it was promised to one flow, so that nothing else may come in by it."""
-
-    shared = False
-    """Whether it is of several inside endpoints, each with another remote one; then it has no `inside`."""
-
-    def __init__(self, key: bytes, pool: PortPool[Mapping], port: int) -> None:
-        self.key = key
-        """Its protocol and inside endpoint (see `endpoint_key`), then as much of the remote one as matters."""
-        self.pool = pool
-        self.port = port
-        """It holds this one of the pool."""
-        self.flows = 0
-        self.expectations = 0
-        """Expectations that hold it. It lives while it has flows or promises."""
-        self.peers: bytes | dict[Address, int] | None = None
-        """Remote addresses of its flows, with how many. Most have one: then the `rewrite` of such a flow,
-        which begins with it, says it in no memory at all."""
-
-    @property
-    def protocol(self) -> int:
-        return self.key[0]
-
-    @property
-    def inside(self) -> Endpoint:
-        return endpoint_of(self.key[: 3 + len(self.pool.address)])
-
-    @property
-    def public(self) -> Endpoint:
-        return Endpoint(self.pool.address, self.port)
-
-    def has_peer(self, address: Address) -> bool:
-        peers = self.peers
-        if isinstance(peers, bytes):
-            return peers.startswith(address)
-        return peers is not None and address in peers
-
-    def add_flow(self, half: Half) -> None:
-        """`half`: the direction of a flow that comes in by this mapping."""
-        peer = half.remote
-        if self.peers is None:
-            self.peers = half.rewrite
-        elif isinstance(self.peers, dict):
-            self.peers[peer] = self.peers.get(peer, 0) + 1
-        elif not self.has_peer(peer):
-            self.peers = {self.peers[: len(peer)]: self.flows, peer: 1}
-        self.flows += 1
-
-    def drop_flow(self, half: Half) -> None:
-        peer = half.remote
-        self.flows -= 1
-        if isinstance(self.peers, dict):
-            self.peers[peer] -= 1
-            if not self.peers[peer]:
-                del self.peers[peer]
-        elif not self.flows:
-            self.peers = None
-
-
-class NarrowMapping(Mapping):
-    """RFC 6384, 7.2."""
-
-    __slots__ = ()
-    narrow = True
-
-
-class SharedMapping(Mapping):
-    """A public port of flows to different remote endpoints (RFC 7857, 3)."""
-
-    __slots__ = ()
-    shared = True
-
-    def __init__(self, pool: PortPool[Mapping], port: int) -> None:
-        super().__init__(bytes((pool.protocol,)), pool, port)
-
-    def has_peer(self, address: Address) -> bool:
-        """Nobody can be let in who has no flow: it would not be known to whom."""
-        return False
-
-    def add_flow(self, half: Half) -> None:
-        self.flows += 1
-
-    def drop_flow(self, half: Half) -> None:
-        self.flows -= 1
 
 
 class Half:
@@ -189,10 +65,12 @@ class Half:
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: a believable segment ends at `end` and acknowledges `acknowledged`. The place moves to the
         farthest of each that was seen: what comes late, or is repeated, does not take it back."""
-        position = self.position
-        self.position = _farther(position >> 32, end) << 32 | _farther(
-            position & 0xFFFFFFFF, acknowledged
-        )
+        position, ahead = self.position, end << 32 | acknowledged
+        if (ahead - position) & FAR:
+            ahead = _farther(position >> 32, end) << 32 | _farther(
+                position & 0xFFFFFFFF, acknowledged
+            )
+        self.position = ahead
 
     @property
     def end(self) -> int:
@@ -236,7 +114,7 @@ class Half:
     @property
     def remote(self) -> Address:
         """The address that its packets come from, as the end that receives them sees it."""
-        return self.rewrite[: (len(self.rewrite) - 4) // 2]
+        return source_address(self.rewrite)
 
 
 class Kind(NamedTuple):
@@ -252,6 +130,10 @@ class Kind(NamedTuple):
 LATE = 1 << 16
 """Bytes that a late or repeated segment may lie behind its speaker's place without moving it there. What lies
 farther behind does: else one forged segment far ahead would hold a connection's place for ever."""
+
+
+FAR = 0xFFFF0000_FFFF0000
+"""Bits of the difference of two `Half.position`s that are 0 if both numbers went on by less than 64 KiB."""
 
 
 def _farther(known: int, number: int) -> int:
@@ -276,8 +158,8 @@ def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
 class Flow:
     __slots__ = (
         "due",
-        "helper",
         "id",
+        "inspector",
         "kind",
         "last_seen",
         "links",
@@ -288,7 +170,6 @@ class Flow:
         "origin",
         "original",
         "reply",
-        "rewriter",
         "server_mapping",
         "state",
     )
@@ -326,8 +207,8 @@ class Flow:
         self.server_mapping: Mapping | None = None
         """The mapping by which the server is reached, if the server is masqueraded by one."""
         self.origin = UNKNOWN
-        self.helper: object | None = None
-        self.rewriter: TcpRewriter | None = None
+        self.inspector: Inspector | None = None
+        """Who looks into its packets. None: nobody does, and nothing that was rewritten need be remembered."""
         self.master: Flow | None = None
         """The control flow that it is linked to."""
         self.links = 0
@@ -373,6 +254,20 @@ class Flow:
     @property
     def opened_by(self) -> Side:
         return self.sides[0]
+
+    @property
+    def faces(self) -> tuple[Endpoint, Endpoint, Endpoint]:
+        """`(inside, public, remote)` endpoints, whoever opened it."""
+        client, server = self.client, self.server
+        if self.opened_by is Side.INSIDE:
+            return client.real, client.translated, server.translated
+        return server.real, server.translated, client.real
+
+    @property
+    def remote_real(self) -> Endpoint:
+        """The remote end as it sees itself; another endpoint than `faces` shows only if it is masqueraded,
+        too: in a hairpin flow, whose remote end is inside."""
+        return self.server.real if self.opened_by is Side.INSIDE else self.client.real
 
     @property
     def host(self) -> Address:

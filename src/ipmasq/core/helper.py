@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import ClassVar
 
+from ipmasq.core.framing import Framer as Framer
+from ipmasq.core.framing import Lines
 from ipmasq.wire.addresses import Endpoint
 
 TCP = 6
@@ -105,6 +107,11 @@ class Helper:
 
     max_line: ClassVar[int] = 2048
     """Bytes, terminator included. A longer line passes unseen and looking resumes after its end."""
+
+    def framer(self) -> Framer:
+        """How the stream is cut into what `on_line` is shown: into lines, unless the helper says otherwise (a
+        protocol of counted messages, for instance). Asked once for each flow."""
+        return Lines(self.terminator, self.max_line)
 
     def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         """Whether a line that starts like `partial` (no terminator yet) could become one that this

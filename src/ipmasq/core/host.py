@@ -28,3 +28,12 @@ host's own. Asked at the moment when it matters, so the answer is never old."""
 def nothing(protocol: int, remote: Endpoint, local: Endpoint) -> Holds:
     """Of a host that has no sockets: the answer for engines that run on none."""
     return Holds.NOTHING
+
+
+class HostPorts:
+    """What the host itself uses of the ports at its addresses."""
+
+    def __init__(self) -> None:
+        self.reserved: frozenset[tuple[int, int]] = frozenset()
+        """`(protocol, port)` that are left to it, so that no packet to them comes to the engine: never given out."""
+        self.holds: HostHolds = nothing

@@ -8,9 +8,9 @@ from ipmasq.core import events
 from ipmasq.core.admission import is_inside
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.helping import Attachment, Registered
 from ipmasq.core.policy import Action, Forward, HelperUse, Policy
 from ipmasq.core.reasons import Reason
+from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
 
 
@@ -18,13 +18,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
     """Go on under `policy`; how many flows it no longer allows, which are closed."""
     manager.now = now
     before = manager.policy
-    manager.policy = manager.table.policy = manager.admission.policy = policy
-    limits = policy.limits
-    manager.reassembly.most = limits.fragmented_datagrams
-    for memory in (manager.memory, manager.inspected):
-        memory.total, memory.per_host = limits.stream_memory, limits.stream_memory_per_host
-    manager.work.total, manager.work.per_host = limits.lines, limits.lines_per_host
-    manager.refusals.follow(policy)
+    manager.follow(policy)
     closed = 0
     for flow in list(manager.table.flows.values()):
         reason = _objection(manager, flow)
@@ -35,8 +29,8 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
         if expectation.mapping and expectation.mapping.public.address not in policy.public:
             manager.end_expectation(expectation, Reason.ADDRESS_GONE)
     if policy.mapping is not before.mapping or policy.public != before.public:
-        for mapping in manager.table.mappings():
-            manager.table.retire(mapping)
+        for mapping in manager.table.mappings:
+            manager.table.mappings.retire(mapping)
     _apply_helpers(manager, {use.name: use for use in policy.helpers}, now)
     if policy.timeouts != before.timeouts:
         for flow in manager.table.flows.values():
@@ -47,7 +41,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
 
 def _objection(manager: FlowManager, flow: Flow) -> Reason | None:
     policy = manager.policy
-    inside, public, remote = manager.faces(flow)
+    inside, public, remote = flow.faces
     if public.address not in policy.public:
         return Reason.ADDRESS_GONE
     if not is_inside(policy, inside.address):
@@ -96,8 +90,7 @@ def remove_forward(manager: FlowManager, name: str, now: float) -> None:
 
 
 def _set_forwards(manager: FlowManager, forwards: tuple[Forward, ...]) -> None:
-    policy = replace(manager.policy, forwards=forwards)
-    manager.policy = manager.table.policy = manager.admission.policy = policy
+    manager.active.policy = replace(manager.policy, forwards=forwards)
 
 
 def close(manager: FlowManager, number: int, now: float) -> bool:
@@ -118,15 +111,13 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
     else:
         registered.use = use
     for flow in list(manager.table.flows.values()):
-        attachment = flow.helper
-        if isinstance(attachment, Attachment) and attachment.watching:
-            if attachment.registered is registered:
-                manager.renew(attachment)
-        elif (
-            flow.id in manager.table.flows  # or it has given way to one of those before it
-            and flow.master is None
-            and not flow.origin.is_expected
-        ):
+        inspector = flow.inspector
+        if inspector is not None and inspector.is_inspecting:
+            if inspector.registered is registered:
+                manager.renew(flow, inspector)
+        elif flow.id not in manager.table.flows:
+            continue  # it has given way to one of those before it
+        elif flow.master is None and not flow.origin.is_expected:
             manager.bind(flow)
 
 
@@ -135,7 +126,7 @@ def unload_helper(manager: FlowManager, name: str, now: float) -> None:
     manager.now = now
     registered = manager.registered.pop(name)
     for flow in list(manager.table.flows.values()):
-        if isinstance(flow.helper, Attachment) and flow.helper.registered is registered:
+        if flow.inspector is not None and flow.inspector.registered is registered:
             for expectation in manager.expectations.of(flow):
                 manager.end_expectation(expectation, Reason.HELPER_UNLOADED)
             manager.release(flow, Reason.HELPER_UNLOADED)

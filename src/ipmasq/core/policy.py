@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.core.helper import Helper
-from ipmasq.wire.addresses import Address, Network
+from ipmasq.wire.addresses import Address, Endpoint, Network
 
 ANY_PROTOCOL = 0
 
@@ -160,6 +160,26 @@ class Forward:
     ports: PortRange
     inside: Address
     inside_port: int
+
+    def covers(self, protocol: int, public: Endpoint) -> bool:
+        """Whether flows to this public endpoint go to the server."""
+        return (
+            self.protocol == protocol
+            and self.public in (None, public.address)
+            and public.port in self.ports
+        )
+
+    def inward(self, port: int) -> Endpoint:
+        """Where flows to this one of its public ports go."""
+        return Endpoint(self.inside, self.inside_port + port - self.ports.low)
+
+    def outward(self, protocol: int, inside: Endpoint, public: Address) -> Endpoint | None:
+        """At which endpoint of a public address it publishes this inside endpoint, if it does."""
+        if self.protocol != protocol or self.inside != inside.address:
+            return None
+        if inside.port not in self.inside_ports or self.public not in (None, public):
+            return None
+        return Endpoint(public, self.ports.low + inside.port - self.inside_port)
 
     @property
     def inside_ports(self) -> PortRange:

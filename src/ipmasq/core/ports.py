@@ -88,6 +88,12 @@ class PortPool(Generic[Holder]):
         self._free.pop()
         return True
 
+    def lend(self, count: int, chance: Chance, barred: Container[int]) -> Block[Holder]:
+        """As many free ports as there are, up to `count`, that are not barred. Only whoever has the block
+        can take one of them, until it is returned."""
+        taken = (self.take(chance, barred) for _ in range(count))
+        return Block(self, {port for port in taken if port is not None})
+
     def hold(self, port: int, holder: Holder) -> None:
         """Whose it is, once it is taken."""
         self._holders[port - self._low] = holder
@@ -96,6 +102,28 @@ class PortPool(Generic[Holder]):
         """The port is free again."""
         self._holders[port - self._low] = None
         self._free.append(port)
+
+
+class Block(Generic[Holder]):
+    """Ports of a pool that are lent: they are neither free nor held. One that is claimed leaves the block for
+    good, and is given back to the pool like any other once its holder has ended."""
+
+    def __init__(self, pool: PortPool[Holder], ports: set[int]) -> None:
+        self.pool = pool
+        self.ports = ports
+
+    def claim(self, port: int) -> bool:
+        """Take this very port; False if it is not in the block."""
+        if port not in self.ports:
+            return False
+        self.ports.remove(port)
+        return True
+
+    def end(self) -> None:
+        """Return the ports that nobody has claimed."""
+        for port in self.ports:
+            self.pool.give(port)
+        self.ports = set()
 
 
 class SharedPool(PortPool[Holder]):

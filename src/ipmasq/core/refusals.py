@@ -18,7 +18,7 @@ from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.translate import finish_tcp, is_intact
 from ipmasq.wire import icmp, ipv4, partial, tcp
-from ipmasq.wire.addresses import Address
+from ipmasq.wire.addresses import Address, within
 from ipmasq.wire.packet import Buffer, Packet
 
 CODES = {
@@ -160,7 +160,7 @@ def _speaker(policy: Policy, host: Address) -> Address | None:
     near = [network for network in policy.inside if host in network]
     mine = sorted(address for address in policy.own if is_inside(policy, address))
     for address in mine:
-        if any(address in network for network in near):
+        if within(address, near):
             return address
     if mine:
         return mine[0]

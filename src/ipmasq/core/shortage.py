@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 
 from ipmasq.core import events
-from ipmasq.core.flow import Flow, Mapping
+from ipmasq.core.flow import Flow
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.reasons import Reason
 from ipmasq.core.table import Table
 from ipmasq.wire import ipv4
@@ -72,7 +73,10 @@ class Shortage:
         if pool.used in marks(pool.ports.size):
             self._near(now, "ports", None, pool.address, protocol, pool.used, pool.ports.size)
         host = mapping.inside.address
-        most, count = table.policy.limits.ports_per_host, table.ports.get((protocol, host), 0)
+        most, count = (
+            table.policy.limits.ports_per_host,
+            table.mappings.ports.get((protocol, host), 0),
+        )
         if count in marks(most):
             self._near(now, "ports_per_host", host, None, protocol, count, most)
 
@@ -125,11 +129,11 @@ def sentence(reason: Reason, host: Address, protocol: int, most: int) -> str:
     """Why a flow is refused, with whose limit it is."""
     match reason:
         case Reason.TABLE_FULL:
-            return f"the table of flows is full ({most:,})"
+            return f"the flow table is full ({most:,})"
         case Reason.HOST_LIMIT:
-            return f"host {to_text(host)} has all of its {most:,} flows"
+            return f"host {to_text(host)} has reached its limit of {most:,} flows"
         case Reason.PORT_LIMIT:
-            return f"host {to_text(host)} has all of its {most:,} {name(protocol)} ports"
+            return f"host {to_text(host)} has reached its limit of {most:,} {name(protocol)} ports"
     return reason.sentence
 
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ipmasq.core.flow import Flow, Mapping
+from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helper import Speaker
-from ipmasq.core.helping import Attachment
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import shown
 from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 
 
 def flow(manager: FlowManager, flow: Flow) -> FlowView:
-    inside, public, remote = manager.faces(flow)
+    inside, public, remote = flow.faces
     outward = Speaker.CLIENT if flow.opened_by is Side.INSIDE else Speaker.SERVER
     out, back = flow.half(outward), flow.half(outward.other)
-    attachment = flow.helper
+    inspector = flow.inspector
     helper = None
-    if isinstance(attachment, Attachment) and attachment.watching:
-        helper = attachment.registered.use.name
+    if inspector is not None and inspector.is_inspecting:
+        helper = inspector.registered.use.name
     return FlowView(
         id=flow.id,
         protocol=flow.protocol,
@@ -28,6 +28,7 @@ def flow(manager: FlowManager, flow: Flow) -> FlowView:
         inside=inside,
         public=public,
         remote=remote,
+        remote_real=flow.remote_real,
         state=state(flow),
         origin=str(flow.origin),
         helper=helper,
@@ -51,8 +52,7 @@ def state(flow: Flow) -> str:
 
 
 def _shift(flow: Flow, speaker: Speaker) -> Shift:
-    stream = flow.rewriter.streams[speaker] if flow.rewriter else None
-    return stream.shift if stream else NO_SHIFT
+    return flow.inspector.shift(speaker) if flow.inspector else NO_SHIFT
 
 
 def shared(flows: Iterable[Flow]) -> Iterator[MappingView]:

@@ -32,11 +32,14 @@ After `release` the stream is transparent: bytes are no longer kept, only shifte
 from __future__ import annotations
 
 from bisect import bisect_right
+from operator import attrgetter
 from typing import NamedTuple
 
 from ipmasq.core.budget import Account, Memory
+from ipmasq.core.framing import Framer, Lines
 from ipmasq.core.views import NO_SHIFT, Shift
-from ipmasq.wire.tcp import advance, distance
+
+_SEQ, _HALF = 0xFFFFFFFF, 0x80000000
 
 HISTORY = 1024
 """Edited bytes that stay kept after they were acknowledged, for late retransmissions."""
@@ -44,6 +47,9 @@ HISTORY = 1024
 
 MOST_WAITING = 512
 """Segments of one stream that may wait for a gap to fill."""
+
+
+LINES = Lines(b"\n", 2048)
 
 
 class StreamFullError(Exception):
@@ -64,6 +70,14 @@ class Edit(NamedTuple):
     edited_end: int
 
 
+_start, _edited_start = attrgetter("start"), attrgetter("edited_start")
+
+
+def _shift_before(edit: Edit) -> int:
+    """How far bytes are shifted that stand before an edit, the first one that is still remembered."""
+    return edit.edited_start - edit.start
+
+
 class Replacement(NamedTuple):
     """Put `text` in the place of bytes `start:end`, counted from the first byte that is being decided."""
 
@@ -81,12 +95,12 @@ class Stream:
         limit: int,
         account: Account | None = None,
         unseen: int = 0,
-        terminator: bytes = b"\n",
+        framer: Framer = LINES,
     ) -> None:
         """`first`: the sequence number of the first byte. `limit`: how many bytes may be kept, which
-        `account` pays for. `unseen`: so many bytes went by before anybody looked. `terminator`: of a line."""
+        `account` pays for. `unseen`: so many bytes went by before anybody looked. `framer` counts messages."""
         self.first = first
-        self.terminator = terminator
+        self.framer = framer
         self.limit = limit
         self.received = self.ready = self.unseen = unseen
         self.acknowledged = 0
@@ -107,8 +121,8 @@ class Stream:
         self._waiting: dict[int, bytes] = {}
         self._waiting_bytes = 0
         self._begun = 0
-        self.waiting_lines = 0
-        """Lines that end in segments that wait for a gap to fill."""
+        self.waiting_messages = 0
+        """Messages that may end in segments that wait for a gap to fill."""
 
     # -- positions and sequence numbers
 
@@ -124,28 +138,38 @@ class Stream:
     @property
     def ended(self) -> bool:
         """Everything up to the speaker's FIN has arrived."""
-        return self.end is not None and self.received == self.end
+        return self.received == self.end
+
+    # These are asked several times for each segment, so they call nothing.
 
     def position(self, sequence: int) -> int:
         """The original position of a sequence number of the speaker's, near what was received."""
-        return self.received + distance(advance(self.first, self.received), sequence)
+        received = self.received
+        return received + ((sequence - self.first - received + _HALF) & _SEQ) - _HALF
 
     def edited_position(self, sequence: int) -> int:
         """The edited position of a sequence number that the listener acknowledged."""
-        return self.ready + distance(advance(self.first, self.ready), sequence)
+        ready = self.ready
+        return ready + ((sequence - self.first - ready + _HALF) & _SEQ) - _HALF
 
     def sequence(self, position: int) -> int:
         """The sequence number of a position, original or edited: both count from the same first byte."""
-        return advance(self.first, position)
+        return (self.first + position) & _SEQ
 
     def edited(self, position: int, round_up: bool = False) -> int:
         """Where the listener finds original `position`. Inside a replaced range: its start, or its end."""
-        if position >= self.decided and self.transparent is None:
+        if self.transparent is None and position >= self.received - len(self.undecided):
             # After the FIN, which takes a number of its own, there is one more position.
-            return self.ready + (1 if self.ended and position > self.received else 0)
-        edit = self._before(position, original=True)
-        if edit is None:
-            return position + self._oldest_delta()
+            return self.ready + (1 if position > self.received == self.end else 0)
+        edits = self._edits
+        if not edits:
+            return position
+        edit = edits[-1]
+        if position < edit.start:
+            index = bisect_right(edits, position, key=_start)
+            if not index:
+                return position + _shift_before(edits[0])
+            edit = edits[index - 1]
         if position < edit.end:
             return edit.edited_end if round_up and position > edit.start else edit.edited_start
         return edit.edited_end + (position - edit.end)
@@ -159,54 +183,48 @@ class Stream:
     def original(self, position: int, round_up: bool = False) -> int:
         """Which original position the listener means. Inside replaced bytes: their start (so that no
         byte is acknowledged which has not arrived), or their end."""
-        edit = self._before(position, original=False)
-        if edit is None:
-            return position - self._oldest_delta()
+        edits = self._edits
+        if not edits:
+            return position
+        edit = edits[-1]
+        if position < edit.edited_start:
+            index = bisect_right(edits, position, key=_edited_start)
+            if not index:
+                return position - _shift_before(edits[0])
+            edit = edits[index - 1]
         if position < edit.edited_end:
             return edit.end if round_up and position > edit.edited_start else edit.start
         return edit.end + (position - edit.edited_end)
-
-    def _before(self, position: int, original: bool) -> Edit | None:
-        """The last edit that starts at or before a position."""
-        if not self._edits:
-            return None
-        if original:
-            index = bisect_right(self._edits, position, key=lambda edit: edit.start)
-        else:
-            index = bisect_right(self._edits, position, key=lambda edit: edit.edited_start)
-        return self._edits[index - 1] if index else None
-
-    def _oldest_delta(self) -> int:
-        """The shift before the first edit that is still remembered."""
-        return self._edits[0].edited_start - self._edits[0].start if self._edits else 0
 
     # -- growth
 
     def arrive(self, position: int, data: bytes) -> bytes:
         """The speaker said `data` at original `position`: what is now known without a gap, beyond what
         was known before. It counts as undecided. Raises StreamFullError; then nothing has changed."""
-        if position + len(data) <= self.received or self.ended:
+        received = self.received
+        end = position + len(data)
+        if end <= received or received == self.end:
             return b""
-        if position > self.received:
+        if position > received:
             self._wait(position, data)
             self._pay()
             return b""
-        fresh = bytearray(data[self.received - position :])
+        fresh = data[received - position :] if position < received else data
         self._room_for(len(fresh))
-        self.received += len(fresh)
-        self._take_waiting(fresh)
-        return bytes(fresh)
+        return self._take_up(fresh)
 
-    def _take_waiting(self, fresh: bytearray) -> None:
-        """What follows `fresh`, with which the known bytes end, if it has come already; all of it
-        counts as undecided."""
-        while follows := self._next_waiting():
+    def _take_up(self, fresh: bytes) -> bytes:
+        """`fresh` follows the known bytes; so does what has come already and follows that. All of it counts
+        as undecided."""
+        self.received += len(fresh)
+        while self._waiting and (follows := self._next_waiting()):
             fresh += follows
             self.received += len(follows)
         self.undecided += fresh
         if self.end is not None and self.received > self.end:
             self.end = None
         self._pay()
+        return fresh
 
     def skip(self, position: int) -> bytes:
         """The listener has acknowledged everything up to original `position`, beyond what was received
@@ -217,9 +235,7 @@ class Stream:
         self.acknowledged = self.ready
         self._kept.clear()
         self._kept_from = self.ready
-        fresh = bytearray()
-        self._take_waiting(fresh)
-        return bytes(fresh)
+        return self._take_up(b"")
 
     def _room_for(self, count: int) -> None:
         unacknowledged = self.ready - min(self.acknowledged, self.ready)
@@ -236,7 +252,7 @@ class Stream:
         return len(self.undecided) + len(self._kept) + self._waiting_bytes + self._begun
 
     def keep_begun(self, count: int) -> None:
-        """So many bytes of the line that has begun are kept by its reader although they were decided."""
+        """So many bytes of the message that has begun are kept by its reader although they were decided."""
         if count != self._begun:
             self._begun = count
             self._pay()
@@ -258,18 +274,7 @@ class Stream:
 
     def _count_waiting(self, data: bytes, sign: int) -> None:
         self._waiting_bytes += sign * len(data)
-        self.waiting_lines += sign * self.count_lines(data)
-
-    def count_lines(self, data: bytes) -> int:
-        """How many lines may end in these bytes: a terminator may have begun before them."""
-        return data.count(self.terminator[-1:])
-
-    def end_of_lines(self, data: bytes, count: int) -> int:
-        """Where so many of these lines end; 0 of none."""
-        end = 0
-        for _ in range(count):
-            end = data.index(self.terminator[-1:], end) + 1
-        return end
+        self.waiting_messages += sign * self.framer.count(data)
 
     def early(self) -> list[tuple[int, int]]:
         """Ranges of original positions, in order, that have come before what precedes them."""
@@ -295,7 +300,11 @@ class Stream:
         """The next `count` undecided bytes will be passed on, with these replacements (in order,
         not overlapping)."""
         source = bytes(self.undecided[:count])
-        start, at = self.decided, 0
+        del self.undecided[:count]
+        if not replacements:
+            self._keep(source)
+            return
+        start, at = self.decided - len(source), 0
         for each in replacements:
             self._keep(source[at : each.start])
             edited_start = self.ready
@@ -305,9 +314,7 @@ class Stream:
             self._note_shift(edit)
             at = each.end
         self._keep(source[at:])
-        del self.undecided[:count]
-        if replacements:
-            self._pay()
+        self._pay()
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
@@ -323,7 +330,7 @@ class Stream:
         self.decide(len(self.undecided))
         self.transparent = self.ready
         self._waiting.clear()
-        self._waiting_bytes = self.waiting_lines = self._begun = 0
+        self._waiting_bytes = self.waiting_messages = self._begun = 0
         self._pay()
 
     def pass_by(self, position: int) -> None:
@@ -334,11 +341,11 @@ class Stream:
             self.ready = self.edited(position)
             self.received = position
 
-    def retain(self, terminator: bytes) -> None:
+    def retain(self, framer: Framer) -> None:
         """Begin to look again, at what comes from now on: the opposite of `release`. Only when
         everything was acknowledged, so that nothing unkept can be asked for again."""
         assert self.acknowledged == self.ready
-        self.transparent, self.terminator = None, terminator
+        self.transparent, self.framer = None, framer
         self._kept.clear()
         self._kept_from = self.ready
         self._pay()
@@ -384,7 +391,7 @@ class Stream:
         assert self.acked_early <= self.received
         assert self._account.kept == self._size
         assert self._waiting_bytes == sum(map(len, self._waiting.values())) <= self.limit
-        assert self.waiting_lines == sum(map(self.count_lines, self._waiting.values()))
+        assert self.waiting_messages == sum(map(self.framer.count, self._waiting.values()))
         last = Edit(-1, -1, -1, -1)
         for edit in self._edits:
             assert last.end <= edit.start < edit.end

@@ -14,8 +14,12 @@ def track(
 ) -> None:
     """Remember a believable segment. `payload` in bytes; `acknowledgment` as the other end counts."""
     flow = half.flow
-    before = flow.state
-    if not segment.flags & tcp.RST:
+    before, flags = flow.state, segment.flags
+    if before is State.ESTABLISHED and flags & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK) == tcp.ACK:
+        half.advance(tcp.advance(segment.sequence, payload), acknowledgment)
+        manager.judge_offloadable(flow)
+        return
+    if not flags & tcp.RST:
         _remember(half, segment, payload, acknowledgment, before)
     for event in _inputs(half, segment, payload, before):
         flow.state = following(flow.state, event)

@@ -7,10 +7,11 @@ import struct
 
 from ipmasq.core.flow import Half
 from ipmasq.wire import ipv4, tcp
-from ipmasq.wire.checksum import adjust, finish, fold, pseudo_header_sum
+from ipmasq.wire.checksum import adjust, finish, fold
 from ipmasq.wire.packet import Buffer, Packet
 
 _SHORT = struct.Struct("!H")
+_NUMBERS = struct.Struct("!II")
 _get, _put = _SHORT.unpack_from, _SHORT.pack_into
 
 CHECKSUM_AT = {ipv4.UDP: 6, ipv4.TCP: 16, ipv4.ICMP: 2}
@@ -101,8 +102,30 @@ def finish_tcp(data: bytearray, length: int) -> None:
     """The checksum of a segment that the gateway itself composed."""
     at = length + tcp.CHECKSUM
     data[at : at + 2] = b"\0\0"
-    start = fold(data[12:20], ipv4.TCP + len(data) - length)
-    _put(data, at, finish(fold(memoryview(data)[length:], start)))
+    _put(data, at, finish(_segment_sum(data, length, len(data), ipv4.TCP)))
+
+
+def _segment_sum(data: Buffer, length: int, total: int, protocol: int) -> int:
+    """The sum of what follows an IP header of `length` bytes, up to `total`, and of its pseudo-header."""
+    rest = protocol + total - length
+    if length == ipv4.HEADER:
+        return fold(data[12:total], rest)  # the addresses stand right before it
+    return fold(data[length:total], rest + fold(data[12:20]))
+
+
+def renumber(data: Buffer, length: int, before: tcp.Segment, after: tcp.Segment) -> None:
+    """Give the TCP segment of a packet, after `translate`, other numbers, flags, window or urgent pointer in place:
+    it came in as `before` and leaves as `after`. `length` of the IP header in bytes."""
+    # 2**16 is 1 (mod 65535), so a number of 32 bits counts in a sum as its two words do.
+    change = after.sequence - before.sequence + after.acknowledgment - before.acknowledgment
+    change += after.flags - before.flags + after.window - before.window
+    change += after.urgent - before.urgent
+    _NUMBERS.pack_into(data, length + 4, after.sequence, after.acknowledgment)
+    data[length + 13] = after.flags
+    _put(data, length + 14, after.window)
+    _put(data, length + 18, after.urgent)
+    at = length + tcp.CHECKSUM
+    _put(data, at, adjust(_get(data, at)[0], change % 0xFFFF))
 
 
 def is_intact(packet: Packet, header: ipv4.Header) -> bool:
@@ -113,7 +136,4 @@ def is_intact(packet: Packet, header: ipv4.Header) -> bool:
         return True
     if header.protocol == ipv4.UDP and not any(data[header.length + 6 : header.length + 8]):
         return True
-    start = pseudo_header_sum(
-        header.source, header.destination, header.protocol, header.total - header.length
-    )
-    return fold(data[header.length : header.total], start) == 0xFFFF
+    return _segment_sum(data, header.length, header.total, header.protocol) == 0xFFFF

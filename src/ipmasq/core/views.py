@@ -32,6 +32,8 @@ class FlowView:
     inside: Endpoint
     public: Endpoint
     remote: Endpoint
+    remote_real: Endpoint
+    """The remote end as it sees itself: another endpoint than `remote` only in a hairpin flow."""
     state: str
     """One of `tcp_states.NAMES`."""
     origin: str

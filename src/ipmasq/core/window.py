@@ -19,7 +19,7 @@ more than the speaker's own last numbers.
 
 from __future__ import annotations
 
-from ipmasq.core.flow import Half
+from ipmasq.core.flow import FAR, Half
 from ipmasq.core.tcp_states import State
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -37,6 +37,8 @@ def is_believable(half: Half, segment: Segment, payload: int, acknowledgment: in
     """Whether a segment of `half` may change what is remembered. `payload` in bytes; `acknowledgment` in
     the sequence numbers of the other end (a rewritten stream has others on the wire)."""
     flags = segment.flags
+    if flags & (SYN | FIN | RST | ACK) == ACK and half.flow.state is not State.INIT:
+        return is_near(half, (segment.sequence + payload) & 0xFFFFFFFF, acknowledgment)
     if flags & RST:
         return _is_exact(half, segment, acknowledgment)
     if flags & SYN:
@@ -52,6 +54,8 @@ def is_believable(half: Half, segment: Segment, payload: int, acknowledgment: in
 def is_near(half: Half, end: int, acknowledged: int) -> bool:
     """Whether both numbers of an ordinary segment (`end`: sequence and payload) are within reach of the
     last ones that its speaker had."""
+    if not ((end << 32 | acknowledged) - half.position) & FAR:
+        return True  # no reach is less
     reach = 1 << half.flow.reach
     return (
         abs(tcp.distance(half.end, end)) <= reach

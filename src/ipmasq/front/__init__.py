@@ -1,1 +1,1 @@
-"""What people see: each part speaks the control interface only."""
+"""The command line. Each part speaks the control interface only."""

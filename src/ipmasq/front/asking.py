@@ -1,4 +1,4 @@
-"""How commands reach a running gateway."""
+"""How commands connect to a running gateway."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ Socket: TypeAlias = Annotated[
 ]
 SOCKET = usual_socket()
 
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs: JSON.")]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Host: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Only with this address at any end.")
+    str | None, typer.Option(metavar="ADDRESS", help="Only those with this address at any end.")
 ]
-Port: TypeAlias = Annotated[int | None, typer.Option(help="Only with this port at any end.")]
+Port: TypeAlias = Annotated[int | None, typer.Option(help="Only those with this port at any end.")]
 Protocol: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="tcp|udp|icmp", help="Only of this protocol.")
+    str | None, typer.Option(metavar="tcp|udp|icmp", help="Only those of this protocol.")
 ]
 Helper: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Only what this helper watches.", autocompletion=completing.helpers
+        metavar="NAME",
+        help="Only flows that this helper inspects.",
+        autocompletion=completing.helpers,
     ),
 ]
 
 
 def ask(path: str) -> Client:
-    """Raises UnreachableError, which `exits.Group` turns into a sentence."""
+    """Connect to the gateway. Raises UnreachableError, which `exits.Group` turns into a message."""
     return Client(path)

@@ -1,4 +1,4 @@
-"""Commands that change a running gateway: until its next restart or reload, or with --save for good."""
+"""Commands that change a running gateway, until its next restart or reload, or permanently with --save."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ forward = typer.Typer(
     help="Publish servers that are inside.", no_args_is_help=True, rich_markup_mode=None
 )
 helper = typer.Typer(
-    help="Load and unload helpers; connections stay.", no_args_is_help=True, rich_markup_mode=None
+    help="Load and unload helpers; connections survive.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 OF_PORT = "udp."
-"""Before a port: its own idle time."""
+"""The prefix of a port that has an idle time of its own."""
 
 timeouts = typer.Typer(help="Show or set idle times.", no_args_is_help=True, rich_markup_mode=None)
 
 ForwardName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.forwards)]
 HelperName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.helpers)]
 Save: TypeAlias = Annotated[
-    bool, typer.Option("--save", help="In a file beside the configuration, too: it stays so.")
+    bool, typer.Option("--save", help="Keep the change in a file beside the configuration.")
 ]
 
 
@@ -35,31 +37,35 @@ def forward_add(
     protocol: Annotated[str, typer.Argument(metavar="tcp|udp")],
     ports: Annotated[str, typer.Argument(metavar="PORT[-PORT]", help="Public port or range.")],
     to: Annotated[
-        str, typer.Argument(metavar="ADDRESS[:PORT]", help="Inside; without port: the same one.")
+        str,
+        typer.Argument(
+            metavar="ADDRESS[:PORT[-PORT]]",
+            help="The inside server; its ports are the public ones by default.",
+        ),
     ],
-    name: Annotated[str | None, typer.Option(help="How to call it.")] = None,
+    name: Annotated[str | None, typer.Option(help="The forward's name.")] = None,
     public: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="At this public address only.")
+        str | None, typer.Option(metavar="ADDRESS", help="Only at this public address.")
     ] = None,
     save: Save = False,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Publish a server. Live flows are not touched.
+    """Publish a server. Live flows are not affected.
 
     \b
     Examples:
       ipmasq forward add tcp 2121 10.0.0.2:21 --name ftp
       ipmasq forward add udp 5000-5010 10.0.0.3
     """
-    inside, _, port = to.partition(":")
+    inside, port = _server(to)
     with ask(socket) as gateway:
         added = gateway.ask(
             "forward_add",
             protocol=protocol,
             ports=ports,
             inside=inside,
-            inside_port=port or None,
+            inside_port=port,
             public=public,
             name=name,
             save=save or None,
@@ -73,15 +79,27 @@ def forward_add(
         output.say(f"forward {added['name']}: {added['protocol']} {where} -> {to}{_saved(added)}")
 
 
+def _server(text: str) -> tuple[str, str | None]:
+    """Its address, and its ports if they are not the public ones."""
+    from ipmasq.config.values import target
+    from ipmasq.wire.addresses import to_text
+
+    try:
+        found = target(text)
+    except ValueError as error:
+        raise give_up(f"to: {error}", Code.USAGE) from None
+    return to_text(found.address), str(found.ports) if found.ports else None
+
+
 @forward.command("del")
 def forward_del(name: ForwardName, save: Save = False, socket: Socket = SOCKET) -> None:
-    """Publish a server no longer. Its live flows stay.
+    """Stop publishing a server. Its live flows survive.
 
     \b
     Example:
       ipmasq forward del ftp
     """
-    done = f"forward {name} is removed; its live flows stay"
+    done = f"forward {name} is removed; its live flows survive"
     _change(socket, done, "forward_remove", name=name, save=save or None)
 
 
@@ -97,12 +115,12 @@ def helper_load(
     ],
     port: Annotated[
         list[int] | None,
-        typer.Option("--port", help="Instead of the usual ports; may be repeated."),
+        typer.Option("--port", help="A port instead of the usual ones; may be repeated."),
     ] = None,
     save: Save = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Use a helper. A file runs with the gateway's rights: only root may load one.
+    """Load a helper. A file runs with the gateway's rights, so only root may load one.
 
     \b
     Examples:
@@ -111,7 +129,7 @@ def helper_load(
     """
     file = None
     if wanted.endswith(".py") or "/" in wanted:
-        file = str(Path(wanted).resolve())  # the gateway's working directory is another one
+        file = str(Path(wanted).resolve())  # the gateway has another working directory
         if not Path(file).is_file():
             raise give_up(f"there is no file {wanted}")
     with ask(socket) as gateway:
@@ -124,19 +142,19 @@ def helper_load(
 
 @helper.command("unload")
 def helper_unload(name: HelperName, save: Save = False, socket: Socket = SOCKET) -> None:
-    """Use a helper no longer. Its connections stay.
+    """Unload a helper. Its connections survive.
 
     \b
     Example:
       ipmasq helper unload ftp
     """
-    done = f"helper {name} is unloaded; its connections stay"
+    done = f"helper {name} is unloaded; its connections survive"
     _change(socket, done, "helper_unload", name=name, save=save or None)
 
 
 @helper.command("reload")
 def helper_reload(name: HelperName, socket: Socket = SOCKET) -> None:
-    """Load a helper's changed code. Its connections go on with it.
+    """Load a helper's changed code, which takes over its connections.
 
     \b
     Example:
@@ -147,7 +165,7 @@ def helper_reload(name: HelperName, socket: Socket = SOCKET) -> None:
 
 @timeouts.command("show")
 def timeouts_show(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """Idle times after which flows are forgotten.
+    """Show the idle times after which flows expire.
 
     \b
     Example:
@@ -163,14 +181,14 @@ def timeouts_set(
         list[str],
         typer.Argument(
             metavar="NAME=TIME...",
-            help='Time: seconds, or "90s", "2h4m".',
+            help='TIME is in seconds, or "90s", "2h4m".',
             autocompletion=completing.timeouts,
         ),
     ],
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Change idle times; live flows follow at once.
+    """Change idle times, also those of live flows.
 
     \b
     Example:
@@ -212,12 +230,14 @@ def close(
     flows: Annotated[
         list[int],
         typer.Argument(
-            metavar="FLOW...", help="As `show flows` says.", autocompletion=completing.flows
+            metavar="FLOW...",
+            help="Numbers as `show flows` lists them.",
+            autocompletion=completing.flows,
         ),
     ],
     socket: Socket = SOCKET,
 ) -> None:
-    """Forget flows. What comes after is dropped, or opens a new one.
+    """Close flows. Later packets are dropped, or open a new flow.
 
     \b
     Example:
@@ -230,7 +250,8 @@ def close(
                 gateway.ask("close", flow=flow)
                 output.say(f"flow {flow} is closed")
             except RequestError as error:
-                # It may have ended by itself just now: no reason to leave the others open.
+                # The flow may have ended by itself in the meantime, which is no reason to leave the others
+                # open.
                 if error.kind is not Kind.NOT_FOUND:
                     raise
                 output.complain(error.message)
@@ -240,9 +261,9 @@ def close(
 
 
 def reload(socket: Socket = SOCKET) -> None:
-    """Apply the changed configuration file. Flows that it still allows go on.
+    """Apply the changed configuration file. Flows that it still allows continue.
 
-    A file with mistakes changes nothing: they are shown, and the exit code is 3.
+    A file with mistakes changes nothing; the mistakes are shown, and the exit code is 3.
 
     \b
     Example:
@@ -251,7 +272,7 @@ def reload(socket: Socket = SOCKET) -> None:
     with ask(socket) as gateway:
         done = gateway.ask("reload")
     _warn(done)
-    output.say(f"reloaded; {done['closed']} flows were no longer allowed")
+    output.say(f"reloaded; {done['closed']} flows were closed, since they are no longer allowed")
 
 
 def _warn(answer: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""The listings of Linux 2.0: `ipfwadm -M -l`, and the file it read, /proc/net/ip_masquerade.
+"""The listings of Linux 2.0: `ipfwadm -M -l`, and /proc/net/ip_masquerade, the file that it read.
 
-Formats as the programs of that time printed and parsed them, to the column. The direction that
-leaves is the one whose shift they show. A flow that is kept alive by its data flows has no end of
-its own; it is shown with its whole idle time.
+The formats are those that the programs of that time printed and parsed, to the column. Sequence shifts are
+those of the outgoing direction. A flow that is kept alive by its data flows has no expiry of its own; it is
+shown with its whole idle time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 Row: TypeAlias = dict[str, Any]
 
 HZ = 100
-"""Jiffies per second, at that time."""
+"""Jiffies per second at that time."""
 
 
 def ipfwadm(flows: Iterable[Row], whole_time: float, verbose: bool = False) -> Iterator[str]:
-    """`whole_time`: seconds for a flow that its links keep alive. `verbose`: with the shifts (-e)."""
+    """Yield the lines. `whole_time` is in seconds, for a flow that its data flows keep alive. `verbose` adds
+    the shifts (-e)."""
     yield "IP masquerading entries"
     deltas = f"{'initseq':>10} delta prevd " if verbose else ""
     for number, flow in enumerate(flows):
@@ -43,7 +44,7 @@ def _ipfwadm_row(flow: Row, whole_time: float, verbose: bool) -> str:
 def ip_masquerade(
     flows: Iterable[Row], free: tuple[int, int, int], whole_time: float
 ) -> Iterator[str]:
-    """`free`: ports that are left for UDP, TCP and ICMP."""
+    """Yield the lines. `free` is the number of free ports for UDP, TCP and ICMP."""
     counts = "%d,%d,%d" % free
     title = f"Prc FromIP   FPrt ToIP     TPrt Masq Init-seq  Delta PDelta Expires (free={counts})"
     yield f"{title:<127}"

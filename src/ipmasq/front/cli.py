@@ -1,4 +1,4 @@
-"""The command line. What a command needs beyond the control interface is imported when it is run."""
+"""The command line. Whatever a command needs beyond the control interface is imported when it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = typer.Typer(
     name="ipmasq",
     cls=Group,
     help=(
-        "An IP-masquerading gateway whose helpers keep protocols working that carry addresses.\n\n"
+        "An IP-masquerading gateway with helpers for protocols that carry addresses in their payload.\n\n"
         "Begin with: ipmasq config example > gateway.toml; ipmasq check gateway.toml; "
         "ipmasq run gateway.toml"
     ),
@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, 1 not so or failed, 2 wrong usage, 3 configuration, 4 no gateway.",
+    epilog="Exit codes: 0 success, 1 failure or negative answer, 2 wrong usage, 3 faulty configuration, 4 no gateway.",
 )
 
 
@@ -49,7 +49,7 @@ def show_help(
         list[str] | None, typer.Argument(metavar="COMMAND...", show_default=False)
     ] = None,
 ) -> None:
-    """How to use a command; without one: which there are.
+    """Show how to use a command, or list all commands.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def show_help(
 
 
 def _add_lab() -> None:
-    """Elsewhere than on Linux there is none."""
+    """Add `ipmasq lab`, which exists on Linux only."""
     try:
         from ipmasq.lab.cli import app as lab
     except ImportError:

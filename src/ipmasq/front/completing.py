@@ -1,4 +1,4 @@
-"""Values that a shell completes: names and numbers that the running gateway knows. Silent if there is none."""
+"""Shell completion: names and numbers that the running gateway knows. There is no output without a gateway."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ipmasq.control.client import Client, UnreachableError
 from ipmasq.control.protocol import RequestError
 
 PATIENCE = 2.0
-"""Seconds that somebody who has pressed a key waits."""
+"""Seconds after which a completion gives up."""
 
 MOST = 100
-"""Values offered; of more, nobody can choose."""
+"""The most values that are offered."""
 
 Found: TypeAlias = tuple[str, str]
-"""A value, and what it is."""
+"""A value and its description."""
 Complete: TypeAlias = Callable[[typer.Context, str], list[Found]]
 
 
@@ -61,7 +61,7 @@ flows = _completion(
 
 
 def timeouts(ctx: typer.Context, incomplete: str) -> list[Found]:
-    """`udp=`, and what it is now."""
+    """Complete `udp=`, described by its present value."""
     now = _ask(ctx, "timeouts", lambda row: ("", " ".join(_times(row))))
     settings = (each.partition("=") for _, text in now for each in text.split())
     return [
@@ -78,7 +78,7 @@ def _times(row: dict[str, Any]) -> Iterator[str]:
 
 
 def installed(incomplete: str) -> list[Found]:
-    """Helpers that packages have registered."""
+    """Complete the names of helpers that packages have registered."""
     from importlib.metadata import entry_points
 
     found = sorted({each.name for each in entry_points(group="ipmasq.helpers")})

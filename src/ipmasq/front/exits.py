@@ -1,4 +1,4 @@
-"""Exit codes (docs/command-line.md says the same), and how every mistake becomes one of them and a sentence."""
+"""Exit codes (as in docs/command-line.md), and the rule that turns every error into a code and a message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.front.output import complain
 
 DEBUG_VARIABLE = "IPMASQ_DEBUG"
-"""Environment variable: if set, a fault of ipmasq itself shows its traceback."""
+"""The environment variable that makes a fault of ipmasq itself show its traceback."""
 
 
 class Code(IntEnum):
@@ -26,7 +26,7 @@ class Code(IntEnum):
     CONFIG = 3
     """The configuration has mistakes."""
     UNREACHABLE = 4
-    """No gateway answers, or it may not be asked, or it speaks another version."""
+    """No gateway answers, access to it is denied, or it speaks another version."""
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -41,13 +41,13 @@ CODES = {
 
 
 def give_up(message: str, code: Code = Code.FAILED) -> typer.Exit:
-    """Say why, and what to raise: `raise give_up("...")`."""
+    """Print a message and return the exception to raise: `raise give_up("...")`."""
     complain(message)
     return typer.Exit(code)
 
 
 class Group(TyperGroup):
-    """Ends with a sentence and a code, whatever a command raised."""
+    """A command group that ends with a message and a code, whatever a command raised."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -80,7 +80,7 @@ class Group(TyperGroup):
 
 
 def _in_plain_words(error: typer.BadParameter) -> str:
-    """Typer repeats what its checking library says of a value; its records become our sentences."""
+    """Typer repeats what pydantic says about a value; turn its records into our messages."""
     cause = error.__cause__
     if cause is None or not hasattr(cause, "errors"):
         return error.message
@@ -90,6 +90,6 @@ def _in_plain_words(error: typer.BadParameter) -> str:
 
 
 def _hush() -> None:
-    """Whoever read our output has gone; let the interpreter's last flush hit nothing."""
+    """The reader of our output has gone. Let the interpreter's last flush write to /dev/null."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())

@@ -12,7 +12,7 @@ from ipmasq.front.exits import Code, give_up
 
 
 def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """Whether a gateway runs, since when, and with what. Exit code 4 if none does.
+    """Show whether a gateway runs, since when, and with which settings. Exit code 4 if none runs.
 
     \b
     Example:
@@ -54,12 +54,15 @@ def explain(
     ],
     side: Annotated[
         str | None,
-        typer.Option(metavar="inside|outside", help="Where it comes from, if it is not plain."),
+        typer.Option(
+            metavar="inside|outside",
+            help="The side from which it comes, if the addresses do not tell.",
+        ),
     ] = None,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Why a flow has, or has not, its rule and its helper. It need not exist.
+    """Explain which rule and which helper a flow has, and why. The flow need not exist.
 
     \b
     Examples:
@@ -89,5 +92,5 @@ def _say(found: dict[str, Any]) -> None:
     for step in found["steps"]:
         output.say(f"  - {step}")
     for each in found["helpers"]:
-        bound = "watches" if each["bound"] else "does not watch"
+        bound = "inspects it" if each["bound"] else "does not inspect it"
         output.say(f"helper {each['helper']} {bound}: {each['reason']}")

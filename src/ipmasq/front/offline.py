@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ipmasq.planes.pcap import Sides
 
 configuration = typer.Typer(
-    help="About configuration files.", no_args_is_help=True, rich_markup_mode=None
+    help="Configuration files.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -30,11 +30,13 @@ def check(
     config: Config = None,
     elsewhere: Annotated[
         bool,
-        typer.Option("--elsewhere", help="It is for another machine: ask nothing of this one."),
+        typer.Option(
+            "--elsewhere", help="The file is for another machine; do not examine this one."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Every mistake in a configuration file at once, with its line; and what is probably wrong.
+    """Report every mistake in a configuration file with its line, and warn of what is probably wrong.
 
     Exit code 3 if there are mistakes; warnings alone give 0.
 
@@ -63,7 +65,7 @@ def check(
 
 @configuration.command("example")
 def example() -> None:
-    """Print an example with every setting, to begin with.
+    """Print an example configuration with every setting.
 
     \b
     Example:
@@ -78,8 +80,10 @@ Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="May be re
 
 
 def replay(
-    capture: Annotated[Path, typer.Argument(metavar="IN", help="pcap or pcapng.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="pcapng to write.")],
+    capture: Annotated[Path, typer.Argument(metavar="IN", help="A pcap or pcapng file.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="The pcapng file to write.")
+    ],
     config: Annotated[
         str, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")
     ] = CONFIG,
@@ -93,11 +97,10 @@ def replay(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What the gateway would have done with a capture: offline, without root.
+    """Show what the gateway would have done with a capture, offline and without root.
 
-    Each packet of OUT carries comments that say what was done and why. Which side a packet came from is
-    told by interface, hardware address or network; without any, by the inside networks of the
-    configuration.
+    Each packet of OUT has comments that say what was done and why. The side of a packet is determined by
+    interface, hardware address or network; by default by the inside networks of the configuration.
 
     \b
     Examples:
@@ -128,7 +131,7 @@ def replay(
 
 
 def _firewall(path: str) -> Iterator[Problem]:
-    """What is in the gateway's way here."""
+    """Yield what in the host's firewall obstructs the gateway."""
     from ipmasq.config import Problem
     from ipmasq.gateway.firewall.check import check as check_firewall
 
@@ -168,7 +171,8 @@ def _sides(
 
     if sum(map(bool, (interfaces or outside, macs, networks))) > 1:
         raise give_up(
-            "tell the sides by interface, by MAC or by network, not by several", Code.USAGE
+            "name the sides by interface, by MAC or by network, but not by several of them",
+            Code.USAGE,
         )
     if bool(interfaces) != bool(outside):
         text = "name both: --inside-interface and --outside-interface"

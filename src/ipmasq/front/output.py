@@ -1,4 +1,4 @@
-"""Printing. What comes out of packets or out of a file is shown, never obeyed, by the terminal."""
+"""Printing. Text from packets or files is escaped, so that the terminal never interprets it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ipmasq.wire.visible import visible
 
 
 def say(text: str = "") -> None:
-    """One line."""
+    """Print one line."""
     sys.stdout.write(visible(text) + "\n")
 
 
 def complain(text: str) -> None:
-    """A sentence about what went wrong, to the standard error output."""
+    """Print a message about what went wrong to standard error."""
     sys.stderr.write(f"ipmasq: {visible(text)}\n")
 
 
 def say_json(value: Any) -> None:
-    """One JSON value on one line. ASCII, as it came."""
+    """Print one JSON value on one line, in ASCII and not escaped any further."""
     sys.stdout.write(json.dumps(value, separators=(", ", ": ")) + "\n")
 
 
 def say_json_list(rows: Iterable[Any]) -> None:
-    """One JSON document, a row a line, written while the rows come."""
+    """Print one JSON document with a row per line, while the rows arrive."""
     first = True
     for row in rows:
         sys.stdout.write(("[\n " if first else ",\n ") + json.dumps(row))

@@ -1,4 +1,4 @@
-"""`ipmasq run`: the gateway itself. What it needs is imported when it is run."""
+"""`ipmasq run`: the gateway itself. What it needs is imported when it runs."""
 
 from __future__ import annotations
 
@@ -30,17 +30,20 @@ class Log(StrEnum):
 
 
 File: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="FILE", help=f"Without: {CONFIG}", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="FILE", help=f"The configuration; {CONFIG} by default.", show_default=False
+    ),
 ]
 Config: TypeAlias = Annotated[
-    str | None, typer.Option("-c", "--config", metavar="FILE", help="The same.")
+    str | None, typer.Option("-c", "--config", metavar="FILE", help="The configuration, too.")
 ]
 
 
 def one_of(file: str | None, config: str | None) -> str:
-    """The configuration, which can be named in two ways. Raises typer.Exit if it is in both."""
+    """Return the configuration file, which can be named in two ways. Raises typer.Exit if both are used."""
     if file and config:
-        raise give_up("one file at a time", Code.USAGE)
+        raise give_up("name one configuration file only", Code.USAGE)
     return file or config or CONFIG
 
 
@@ -48,12 +51,12 @@ def run(
     file: File = None,
     config: Config = None,
     plane: Annotated[
-        Plane | None, typer.Option(help="What moves the packets, whatever the file says.")
+        Plane | None, typer.Option(help="How to forward packets; overrides the file.")
     ] = None,
-    log: Annotated[Log, typer.Option(help="How to log, to the standard error output.")] = Log.TEXT,
-    debug: Annotated[bool, typer.Option("--debug", help="Log each flow, too.")] = False,
+    log: Annotated[Log, typer.Option(help="The log's format (on standard error).")] = Log.TEXT,
+    debug: Annotated[bool, typer.Option("--debug", help="Log every flow.")] = False,
 ) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reloads. Everything it changed is undone.
+    """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reloads. At the end it undoes its changes to the host.
 
     \b
     Examples:
@@ -83,7 +86,7 @@ def run(
 
 
 def _run(config: str, plane: str | None) -> None:
-    """Raises SetupError, PlaneError and SocketError; then nothing is left behind."""
+    """Run the gateway. Raises SetupError, PlaneError and SocketError; in that case nothing is left behind."""
     from ipmasq.config import load
     from ipmasq.control.control import Control
     from ipmasq.control.server import Access, find_trouble
@@ -102,11 +105,11 @@ def _run(config: str, plane: str | None) -> None:
     find_trouble(access)
     control = Control(gateway, loop, access)
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
-    # They wait for the loop: one that came sooner would end the process and leave everything as it is.
+    # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     gateway.start()
     try:
-        # Last: whoever finds the socket finds a gateway that works.
+        # The socket is opened last, so that whoever finds it finds a gateway that works.
         control.open()
         loop.run()
     finally:

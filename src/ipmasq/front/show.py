@@ -1,4 +1,4 @@
-"""`ipmasq show ...`: what is there now."""
+"""`ipmasq show ...`: listings of the present state."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ app = typer.Typer(
 Row: TypeAlias = dict[str, Any]
 
 MOST_ROWS = 1000
-"""Of a table, unless another limit is given: more is not read by people."""
+"""The most rows of a table, unless another limit is given."""
 
 Limit: TypeAlias = Annotated[
     int | None,
     typer.Option(
         min=0,
         metavar="ROWS",
-        help=f"At most so many, 0 for all. Without: {MOST_ROWS} of a table, all with --json.",
+        help=f"The most rows, 0 for all; by default {MOST_ROWS} of a table, and all with --json.",
     ),
 ]
 
@@ -50,20 +50,20 @@ def flows(
     helper: Helper = None,
     state: Annotated[
         str | None,
-        typer.Option(metavar="STATE", help="Only in this state: ESTABLISHED, TIME_WAIT, ..."),
+        typer.Option(metavar="STATE", help="Only flows in this state: ESTABLISHED, TIME_WAIT, ..."),
     ] = None,
     format_: Annotated[
         Format,
-        typer.Option("--format", help="ipfwadm, ip_masquerade: the listings of Linux 2.0."),
+        typer.Option("--format", help="ipfwadm and ip_masquerade are the listings of Linux 2.0."),
     ] = Format.TABLE,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="With --format ipfwadm: sequence shifts, too.")
+        bool, typer.Option("--verbose", help="With --format ipfwadm: also sequence shifts.")
     ] = False,
     limit: Limit = None,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Live flows: who is masqueraded to whom, and for how long still.
+    """List live flows, with their endpoints and the time until they expire.
 
     \b
     Examples:
@@ -74,7 +74,7 @@ def flows(
     chosen = Format.JSON if as_json else format_
     with ask(socket) as gateway:
         if chosen in (Format.IPFWADM, Format.IP_MASQUERADE):
-            # Asked before the flows: one connection gives one answer at a time.
+            # This request comes before the flows, since a connection has one answer at a time.
             whole_time = next(gateway.rows("timeouts"))["tcp_established"]
             free = _free(gateway) if chosen is Format.IP_MASQUERADE else (0, 0, 0)
         rows = gateway.rows(
@@ -93,7 +93,7 @@ def flows(
                 chosen_ones = any(
                     each is not None for each in (host, port, protocol, helper, state)
                 )
-                empty = "No such flow lives." if chosen_ones else "No flow lives."
+                empty = "There is no such flow." if chosen_ones else "There are no flows."
                 _table(rows, columns.FLOWS, empty, limit)
 
 
@@ -106,7 +106,7 @@ def mappings(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Inside endpoints, and the public endpoints that stand for them.
+    """List inside endpoints and the public endpoints to which they are mapped.
 
     \b
     Example:
@@ -115,12 +115,12 @@ def mappings(
     from ipmasq.front import columns
 
     filters = {"host": host, "port": port, "protocol": protocol}
-    _show(socket, "mappings", columns.MAPPINGS, "No mapping lives.", as_json, limit, **filters)
+    _show(socket, "mappings", columns.MAPPINGS, "There are no mappings.", as_json, limit, **filters)
 
 
 @app.command()
 def forwards(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """Published servers.
+    """List published servers (port forwards).
 
     \b
     Example:
@@ -133,7 +133,7 @@ def forwards(as_json: Json = False, socket: Socket = SOCKET) -> None:
 
 @app.command()
 def expectations(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """Flows that an announcement has promised and that have not come yet.
+    """List flows that a helper expects and that have not arrived yet.
 
     \b
     Example:
@@ -146,7 +146,7 @@ def expectations(as_json: Json = False, socket: Socket = SOCKET) -> None:
 
 @app.command()
 def helpers(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """Loaded helpers, their ports, and what they have done.
+    """List loaded helpers, their ports, and counts of their work.
 
     \b
     Example:
@@ -161,18 +161,20 @@ def helpers(as_json: Json = False, socket: Socket = SOCKET) -> None:
         return
     _table(iter(rows), columns.HELPERS, "No helper is loaded.")
     for row in rows:
-        for reason, count in row["refused"].items():
+        for reason, count in row["refusals"].items():
             output.say(f"{row['name']} refused {count}: {reason}")
 
 
 @app.command()
 def stats(
-    every: Annotated[bool, typer.Option("--all", help="Reasons that never occurred, too.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also list reasons that have not occurred.")
+    ] = False,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Packets since the start, by what became of them (docs/reasons.md explains each reason); and how many
-    flows and public ports are in use now.
+    """Count packets since the start by outcome (docs/reasons.md explains each reason), and the
+    flows and public ports in use.
 
     \b
     Example:
@@ -186,7 +188,7 @@ def stats(
             output.say_json_list(rows)
             return
         seen = (row for row in rows if every or row["packets"])
-        _table(seen, columns.STATS, "No packet has come yet.")
+        _table(seen, columns.STATS, "No packet has arrived yet.")
         status = next(gateway.rows("status"))
     flows = {"used": status["flows"], "max": status["max_flows"]}
     _table(iter([flows, *status["public_ports"]]), columns.USAGE, "")
@@ -224,7 +226,7 @@ def _table(rows: Iterator[Row], columns: Any, empty: str, limit: int | None = 0)
 
 def _tell_of_more(rows: Iterator[Row], limit: int | None) -> None:
     if limit and next(rows, None) is not None:
-        output.complain(f"there are more than these {limit}; --limit 0 shows all")
+        output.complain(f"only the first {limit} are shown; --limit 0 shows all")
 
 
 def _lines(lines: Iterator[str]) -> None:
@@ -233,7 +235,7 @@ def _lines(lines: Iterator[str]) -> None:
 
 
 def _free(gateway: Client) -> tuple[int, int, int]:
-    """Ports left for UDP, TCP and ICMP over all public addresses, in the order of that time."""
+    """Return the free ports for UDP, TCP and ICMP over all public addresses, in the order of that file."""
     from ipmasq.core.policy import port_list, port_set
 
     status = next(gateway.rows("status"))

@@ -1,4 +1,4 @@
-"""Rows as tables that fit the terminal: on a narrow one, what matters less is left out."""
+"""Tables that fit the terminal. On a narrow terminal the less important columns are left out."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ipmasq.wire.visible import visible
 Row: TypeAlias = dict[str, Any]
 
 UNBOUNDED_WIDTH = 200
-"""Columns where nobody looks: into a pipe or a file, for grep and awk."""
+"""The width for output into a pipe or a file, for grep and awk."""
 
 BATCH = 1000
-"""Rows that are lined up together; listings are longer than memory likes."""
+"""Rows that are aligned together. Listings may be longer than fits into memory."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Column:
     title: str
     cell: Callable[[Row], str]
     width: int = 0
-    """Shown only on terminals at least this wide."""
+    """The column is shown only on terminals at least this wide."""
     justify: Literal["left", "right"] = "left"
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """As everywhere in the command line: `exits.Group` knows what it means."""
+        """As everywhere in the command line, `exits.Group` handles this."""
         raise BrokenPipeError
 
 
@@ -45,7 +45,7 @@ def console() -> Console:
 
 
 def show(rows: Iterable[Row], columns: tuple[Column, ...], empty: str) -> int:
-    """Print them as they come; how many there were. `empty` is what to say of none."""
+    """Print rows as they arrive and return their number. `empty` is printed if there are none."""
     screen, count = console(), 0
     chosen = [column for column in columns if column.width <= screen.width]
     for batch in _batches(iter(rows)):
@@ -75,7 +75,7 @@ def endpoint(value: Row) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """At most six characters, the two largest units: `1h59m`, `4m0s`, `12s`; `linked` for never."""
+    """Format in at most six characters, the two largest units: `1h59m`, `4m0s`, `12s`; `linked` for never."""
     if seconds is None:
         return "linked"
     whole = int(seconds)
@@ -90,7 +90,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes, in four characters and a unit."""
+    """Format a number of bytes in four characters and a unit."""
     amount = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 1000:

@@ -13,26 +13,26 @@ from ipmasq.front.asking import SOCKET, Helper, Host, Json, Socket, ask
 from ipmasq.wire.visible import visible
 
 EMPHASIS = {"rewritten": "36", "refused": "33", "helper_failed": "31", "events_lost": "31"}
-"""Colours (ECMA-48) of what one looks for."""
+"""Colours (ECMA-48) of the events to notice."""
 
 
 def watch(
     event: Annotated[
         list[str] | None,
-        typer.Option("--event", metavar="NAME", help="Only such events; may be repeated."),
+        typer.Option("--event", metavar="NAME", help="Only events of this name; may be repeated."),
     ] = None,
     flow: Annotated[
-        int | None, typer.Option(help="Only of this flow, and of its data flows.")
+        int | None, typer.Option(help="Only events of this flow and its data flows.")
     ] = None,
     host: Host = None,
     helper: Helper = None,
-    last: Annotated[int, typer.Option(min=0, help="Begin with the latest N events.")] = 0,
+    last: Annotated[int, typer.Option(min=0, help="Show the latest N events first.")] = 0,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Show events as they happen; each rewrite with the line before and after.
+    """Show events as they happen, each rewrite with the line before and after.
 
-    Ends with Ctrl-C, or when the gateway stops. A watcher that is too slow is told how many it lost.
+    It ends with Ctrl-C, or when the gateway stops. If events arrive faster than they are read, it shows how many were lost.
 
     \b
     Examples:

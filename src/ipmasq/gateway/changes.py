@@ -1,19 +1,12 @@
-"""What to tell an operator about changes made while the gateway runs: what is doubtful, what a reload discards."""
+"""What to tell an operator about changes made while the gateway runs: which of them a reload discards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from ipmasq.config import duration_text, taken_from_host, unhelped
-from ipmasq.core.policy import Forward, HelperUse, Policy
-from ipmasq.gateway.sockets import in_use
-
-
-def doubts_about(forward: Forward, policy: Policy, helpers: Iterable[HelperUse]) -> tuple[str, ...]:
-    """What `ipmasq check` would say of this forward, if it stood in the file."""
-    taken = taken_from_host(forward, in_use((forward.ports,)), policy.own)
-    return (*filter(None, [taken]), *(message for _, message in unhelped(forward, helpers)))
+from ipmasq.config import duration_text
+from ipmasq.core.policy import Policy
 
 
 def discarded(before: Policy, running: Policy, after: Policy) -> Sequence[str]:

@@ -102,10 +102,10 @@ class Drive:
             self._claimed = claims
 
     def _mapped_ports(self) -> Iterable[int]:
-        return (mapping.public.port for mapping in self.engine.table.mappings())
+        return (mapping.public.port for mapping in self.engine.table.mappings)
 
     def _is_mapped(self, protocol: int, public: Endpoint) -> bool:
-        return self.engine.table.mapping_at(protocol, public) is not None
+        return self.engine.table.mappings.at(protocol, public) is not None
 
     def tell(self) -> None:
         """Pass on what has happened."""

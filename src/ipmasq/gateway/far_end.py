@@ -17,7 +17,7 @@ from ipmasq.core.policy import Policy
 from ipmasq.core.side import Side
 from ipmasq.gateway.describe import ends
 from ipmasq.wire import ipv4, tcp
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Endpoint, within
 from ipmasq.wire.checksum import adjust, difference
 from ipmasq.wire.packet import Packet
 
@@ -124,7 +124,7 @@ class FarEnd:
         return None
 
     def _is_inside(self, end: Endpoint) -> bool:
-        return any(end.address in network for network in self._policy.inside)
+        return within(end.address, self._policy.inside)
 
 
 def _is_whole(data: bytes | bytearray | memoryview) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,10 @@ from ipmasq.config import (
     ConfigError,
     HostState,
     Loaded,
+    about_forward,
     compile,
+    consequences,
     helpers,
-    lacking,
     load,
     read_host_state,
     resolve,
@@ -47,13 +48,9 @@ class File:
 
     def read(self) -> Setup:
         loaded, here = load(self.path), self._here(in_use())
-        report = review(loaded, here)
+        report = review(loaded, here, starting=True)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
-        outside = loaded.config.gateway.outside
-        if outside and outside not in here.interfaces:
-            location = "gateway", "outside"
-            raise SetupError([str(loaded.problem(location, lacking(outside, here)))])
         setup = _setup(loaded, here)
         self._loaded, self._given = loaded, {}
         self._control = self._control or loaded.config.control
@@ -83,6 +80,13 @@ class File:
 
     def renewed(self, use: HelperUse) -> HelperUse:
         return self._find(*self._given.get(use.name, (use.name, None)))
+
+    def review_forward(self, forward: Forward, uses: Iterable[HelperUse]) -> Sequence[str]:
+        loaded = self._loaded or load(self.path)
+        report = consequences(loaded, forward, uses, self._here(in_use((forward.ports,))))
+        if report.errors:
+            raise ValueError("; ".join(map(about_forward, report.errors)))
+        return tuple(map(about_forward, report.warnings))
 
     # -- what is saved beside the file
 

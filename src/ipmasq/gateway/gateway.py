@@ -18,7 +18,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import SettingRestored
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
 from ipmasq.gateway import garbage
-from ipmasq.gateway.changes import discarded, doubts_about
+from ipmasq.gateway.changes import discarded
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.findings import Where
 from ipmasq.gateway.firewall.related import Related
@@ -234,9 +234,9 @@ class Gateway:
         return self._configuration.saved_path
 
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
-        """What `check` would warn of. Raises ValueError if the name is taken, another forward overlaps, the
-        host cannot do without these ports, or it cannot be saved."""
-        warnings = doubts_about(forward, self.engine.policy, self._helpers.values())
+        """What `check` would warn of. Raises ValueError for what `check` would call a mistake, if the name is
+        taken, another forward overlaps, the host cannot do without these ports, or it cannot be saved."""
+        warnings = self._configuration.review_forward(forward, self._helpers.values())
         self.engine.add_forward(forward, self._loop.clock())
         try:
             self._drive.claim()

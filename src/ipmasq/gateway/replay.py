@@ -16,7 +16,7 @@ from ipmasq.core.side import Side
 from ipmasq.gateway.describe import differences, ends, tell
 from ipmasq.gateway.far_end import FarEnd
 from ipmasq.planes.pcap import Arrival, ByNetwork, PcapPlane, Sides
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.addresses import Address, Endpoint, within
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.record import NANOSECONDS, CaptureError
 
@@ -198,8 +198,7 @@ class _Run:
 
     def _leaves_to(self, packet: Packet) -> Side:
         destination = bytes(packet.data[16:20])
-        inside = any(destination in network for network in self._policy.inside)
-        return Side.INSIDE if inside else Side.OUTSIDE
+        return Side.INSIDE if within(destination, self._policy.inside) else Side.OUTSIDE
 
 
 class _Names:

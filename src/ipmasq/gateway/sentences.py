@@ -59,4 +59,4 @@ def _near(event: events.LimitNeared) -> str:
     if event.host is None:
         return f"{of} flows are in use"
     what = f"{protocol} ports" if event.protocol else "flows"
-    return f"host {to_text(event.host)} uses {of} {what} that it may have"
+    return f"host {to_text(event.host)} uses {of} {what}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +43,10 @@ class Configuration(Protocol):
 
     def renewed(self, use: HelperUse) -> HelperUse:
         """The same with its code read again. Raises ValueError if that is no good."""
+
+    def review_forward(self, forward: Forward, uses: Iterable[HelperUse]) -> Sequence[str]:
+        """What would be warned of if it stood in the file, with these helpers in use. Raises ValueError for
+        what would be a mistake."""
 
     @property
     def saved_path(self) -> str:

@@ -16,7 +16,7 @@ MOST = 16
 
 def usage(table: Table) -> Mapping[str, Any]:
     """Flows, and public ports by address and protocol, the fullest first."""
-    pools = sorted(table.usage(), key=lambda pool: len(pool) / pool.ports.size)
+    pools = sorted(table.mappings.usage(), key=lambda pool: len(pool) / pool.ports.size)
     return {
         "flows": len(table.flows),
         "max_flows": table.policy.limits.flows,

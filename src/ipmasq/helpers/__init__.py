@@ -1,1 +1,2 @@
-"""One file per protocol; each speaks through `ipmasq.core.helper` and nothing else."""
+"""Protocol helpers, one file each. They use `ipmasq.core.helper` and `ipmasq.wire.addresses` and nothing
+else."""

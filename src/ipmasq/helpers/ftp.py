@@ -5,12 +5,12 @@ A data connection is announced on the control connection, as text, by either end
     client:  PORT 10,0,0,2,4,1                      server:  227 Entering Passive Mode (10,0,0,2,4,1).
     client:  EPRT |1|10.0.0.2|1025|                 server:  229 Extended Passive Mode (|||1025|)
 
-or by nobody: then the server connects to the port from which the client's control connection comes.
-Whoever speaks names itself, so one rule covers all cases: expect a flow there, and if the other end must
-see that place differently, write that instead. Anything but a flawless announcement passes as it is.
+or by neither: then the server connects to the port from which the client's control connection comes.
+An end always announces its own endpoint, so one rule covers all cases: expect a flow there, and if the other
+end must see that endpoint differently, rewrite the announcement. Any malformed announcement passes unchanged.
 
-A PORT or EPRT counts as soon as it is said, because the server may connect as soon as it has read it. A 227
-or 229 counts only while a PASV or EPSV is pending. Which reply answers which command is `Dialogue`'s matter.
+A PORT or EPRT counts as soon as it is sent, because the server may connect as soon as it has read it. A 227
+or 229 counts only while a PASV or EPSV is pending. `Dialogue` tells which reply answers which command.
 """
 
 from __future__ import annotations
@@ -26,35 +26,38 @@ from ipmasq.wire.addresses import Endpoint, to_address, to_text
 PORT, EPRT, PASV, EPSV, EPSV_ALL = b"PORT", b"EPRT", b"PASV", b"EPSV", b"EPSV ALL"
 AUTH, LOGIN, RESTART, TRANSFER, HTTP, OTHER = b"AUTH", b"USER", b"REIN", b"RETR", b"GET", b""
 ECHOED = b"227"
-"""A command that has in it what a passive reply has: a server could repeat it."""
+"""A command that contains the code of a passive reply, which the server could echo."""
 MEANING = {
     **{verb: verb for verb in (PORT, EPRT, PASV, EPSV, AUTH, LOGIN)},
-    **dict.fromkeys(b"REIN HOST".split(), RESTART),  # both are answered by a 220, like a connection
+    **dict.fromkeys(
+        b"REIN HOST".split(), RESTART
+    ),  # both are answered by a 220, as a new connection is
     **dict.fromkeys(b"RETR STOR STOU APPE LIST NLST MLSD".split(), TRANSFER),
     **dict.fromkeys(b"GET POST PUT HEAD OPTIONS DELETE PATCH CONNECT".split(), HTTP),
 }
-"""What matters about a command; all others mean OTHER. HTTP: a browser that was talked into this."""
+"""The meaning of a command; all others mean OTHER. HTTP commands come from a browser that was tricked into
+connecting here."""
 
 PASSIVE = (b"227", b"229")
-"""Replies that announce where the server waits."""
+"""Replies that announce where the server listens."""
 
 SECURED = (b"234", b"334")
-"""Replies to an AUTH that is granted, and to nothing else (RFC 2228, 3); some servers have others for it."""
+"""Replies that grant an AUTH and nothing else (RFC 2228, 3). Some servers use other codes for that."""
 
 LONGEST_BEGINNING = 1024
 """Bytes of a line whose end has not come for which it may still be rewritten. Announcements have less than a hundred;
 and what begins a line is looked at again with each segment, however short."""
 
 MOST_ASKED = 4096
-"""Unanswered commands. A NOOP every few seconds through a transfer of hours must fit."""
+"""The most commands without a reply. A NOOP every few seconds through a transfer of hours must fit."""
 
-# Telnet commands before a line (RFC 1123 4.1.2.12, RFC 854): servers and clients skip them, so do we.
-# Anywhere else they are left alone; what they are hidden in is then no command that we know.
+# Telnet commands before a line (RFC 1123 4.1.2.12, RFC 854). Servers and clients skip them, so the helper
+# does too. A line with Telnet commands anywhere else is no command that the helper knows.
 TELNET = rb"(?s:\xff(?:[\xf0-\xf9]|[\xfb-\xfe].|\xfa(?:[^\xff]|\xff\xff)*\xff\xf0))*"
 TELNET_BEGUN = rb"(?s:\xff(?:[\xfb-\xfe]?|\xfa(?:[^\xff]|\xff\xff)*\xff?))"
 
 NUMBERS = re.compile(rb"[0-9]{1,3}(?:,[0-9]{1,3}){5}")
-"""h1,h2,h3,h4,p1,p2 in decimal, leading zeros or not."""
+"""h1,h2,h3,h4,p1,p2 in decimal, with or without leading zeros."""
 EXTENDED = (
     rb"(?P<body>(?P<d>[!-~])(?P<family>(?:(?!(?P=d))[^\r\n]){0,45})(?P=d)"
     rb"(?P<address>(?:(?!(?P=d))[^\r\n]){0,45})(?P=d)(?P<port>(?:(?!(?P=d))[0-9]){1,5})(?P=d))"
@@ -62,7 +65,7 @@ EXTENDED = (
 """<d>family<d>address<d>port<d>, where <d> is any one visible character."""
 
 END = rb"\r?\n"
-"""Many clients and servers send, and most take, a bare LF."""
+"""Many clients and servers send a bare LF, and most accept it."""
 
 COMMAND = re.compile(TELNET + rb"(?P<verb>[A-Za-z]+)(?: (?P<argument>(?s:.*?)))?" + END)
 REPLY = re.compile(TELNET + rb"(?P<code>[1-5][0-9][0-9])(?P<mark>[ -]|" + END + rb")")
@@ -76,45 +79,46 @@ START_BEGUN = re.compile(TELNET + TELNET_BEGUN)
 
 
 class Dialogue:
-    """Commands and their replies (RFC 959, 4.2), as well as they can be told apart.
+    """Matches replies to commands (RFC 959, 4.2) as far as that is possible.
 
-    Replies come in the order of the commands. But servers leave replies out, send one too many, give another code or
-    end a multi-line reply oddly, and clients get on with them. So once a command comes after a reply to the one before,
-    whatever is older is *doubtful*: it may have its reply still to come, or may not, and after the next such exchange it is forgotten.
+    Replies come in the order of the commands. But servers omit replies, send superfluous ones, use other
+    codes or end a multi-line reply incorrectly, and clients tolerate that. So when a command comes after a
+    reply to the command before it, all older commands become *doubtful*: their replies may or may not come.
+    After the next such exchange they are forgotten.
 
-    What must not be taken for a reply is text that a client could have made the server repeat: a line of a multi-line
-    reply (CERT VU#288905), and, of a server that ends its lines with CRLF, what stands around a bare LF, which may be in
-    a name (attack A-07).
+    Text that a client could have made the server echo must not be taken for a reply. That is a line of a
+    multi-line reply (CERT VU#288905) and, if the server ends its lines with CRLF, any text next to a bare LF,
+    which may be part of a file name (attack A-07).
     """
 
     def __init__(self) -> None:
         self.asked: deque[bytes] = deque()
         """Meanings of the commands that have no final reply yet, oldest first."""
         self.pending: Counter[bytes] = Counter()
-        """How many of each meaning are in `asked`: looking for one must not take longer for many."""
+        """How many commands of each meaning are in `asked`, so that a look-up takes constant time."""
         self._doubtful = 0
-        """So many of the oldest are doubtful, and so many of these mean AUTH."""
+        """How many of the oldest commands are doubtful, and how many of those mean AUTH."""
         self._doubtful_auths = 0
         self.within = b""
-        """The code of the multi-line reply that is being said."""
+        """The code of the multi-line reply that has begun and not ended."""
         self.is_line = True
-        """The server's latest line is one for the client too."""
+        """Whether the client, too, sees the server's latest line as one line."""
         self._settled = False
-        """A final reply has come since the latest command."""
+        """Whether a final reply has come since the latest command."""
         self._says_crlf: bool | None = None
         """Whether the server's first line ended with CRLF; None before that."""
         self._broken = False
-        """The server's latest line ended with a bare LF although it says CRLF: to the client the next
-        one may be a part of it."""
+        """Whether the server's latest line ended with a bare LF although the server uses CRLF. To the client
+        the next line may then be part of it."""
         self._all_lf = False
-        """The multi-line reply that is being said has had nothing but bare LFs."""
+        """Whether all lines of the multi-line reply so far ended with a bare LF."""
         self._padded = False
-        """Its latest line of text has begun with its code."""
+        """Whether the latest line of text in it began with its code."""
         self._ended_otherwise = False
-        """Its latest line is the end of a reply, but of another code: so do some servers end one."""
+        """Whether its latest line ended a reply of another code, which is how some servers end one."""
 
     def command(self, meaning: bytes) -> None:
-        """The client says something."""
+        """Record a command of the client."""
         if self._ended_otherwise:
             self.within, self._ended_otherwise, self._settled = b"", False, True
         if self._settled and not self.within:
@@ -127,11 +131,11 @@ class Dialogue:
 
     @property
     def is_securing(self) -> bool:
-        """It is undecided whether AUTH will make all of it ciphertext."""
+        """Whether an AUTH is pending, so that the rest of the connection may become ciphertext."""
         return self.pending[AUTH] > self._doubtful_auths
 
     def reply(self, line: bytes) -> bytes | None:
-        """The server says a line: the code of the reply that it ends, if it is a final one."""
+        """Record a line of the server. Return the code of the final reply that it ends, or None."""
         ends = self._line(line)
         if ends is None or ends.startswith(b"1"):  # 1yz: another reply will follow
             return None
@@ -139,7 +143,7 @@ class Dialogue:
         return ends
 
     def _line(self, line: bytes) -> bytes | None:
-        """The code of the reply that ends with this line, if one does."""
+        """Return the code of the reply that ends with this line, or None."""
         reply, whole = REPLY.match(line), line.endswith(b"\r\n")
         if self._says_crlf is None:
             self._says_crlf = whole
@@ -161,21 +165,21 @@ class Dialogue:
             return None
         self._ended_otherwise = False
         self._padded = line.startswith(self.within + b"-")
-        return None  # text, whatever it looks like
+        return None  # text, even if it looks like a reply
 
     def answered(self, code: bytes) -> bytes:
-        """The meaning of the command that a final reply with this code answers."""
+        """Return the meaning of the command that a final reply with this code answers."""
         if code in PASSIVE:
             return self._passive()
         if not self.asked or (self.asked[0] in (PASV, EPSV) and code < b"4"):
-            return OTHER  # a reply too many
+            return OTHER  # a superfluous reply
         if code == b"220" and self.asked[0] != RESTART:
             return OTHER  # the greeting answers no command
         return self._oldest()
 
     def _passive(self) -> bytes:
-        """The oldest PASV or EPSV. What is older has no reply, unless it is something that a server could
-        have repeated in this form: then it may be the reply to that."""
+        """Return the oldest PASV or EPSV. Older commands then have no reply, unless one of them could have
+        made the server echo such a line: the line may be the reply to that one."""
         if self.pending[PASV] or self.pending[EPSV]:
             while self.asked[0] not in (PASV, EPSV):
                 if self._oldest() == ECHOED:
@@ -196,19 +200,19 @@ class Ftp(Helper):
     ports = (21,)
     orthogonal = True
     terminator = b"\n"
-    max_line = 8192  # room for a 257 with the longest path: who misses an answer counts wrong
+    max_line = 8192  # enough for a 257 with the longest path; a reply that is not seen would spoil the count
 
     def __init__(self) -> None:
         self.dialogue = Dialogue()
         self.default_port = True
-        """No PORT, EPRT, PASV or EPSV was accepted since the login."""
+        """Whether no PORT, EPRT, PASV or EPSV was accepted since the login."""
         self.epsv_only = False
-        """The client has said EPSV ALL, and the server has agreed."""
+        """Whether the client has sent EPSV ALL and the server has agreed."""
 
     def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         if speaker is Speaker.CLIENT:
             return _could_become(partial, b"PORT ", b"EPRT ")
-        # If no command is pending, one may come before the line's end does.
+        # If no command is pending, one may arrive before the line is complete.
         said = self.dialogue
         passive = not said.asked or said.pending[PASV] or said.pending[EPSV]
         text = said.within not in (b"", *PASSIVE)
@@ -219,7 +223,7 @@ class Ftp(Helper):
             code = self.dialogue.reply(line)
             if code is not None:
                 self._on_answer(code, line, context)
-        elif not NOTHING.fullmatch(line):  # to which servers say nothing
+        elif not NOTHING.fullmatch(line):  # servers do not answer an empty line
             self._on_command(line, context)
 
     def _on_command(self, line: bytes, context: HelperContext) -> None:
@@ -243,7 +247,7 @@ class Ftp(Helper):
         alone = len(self.dialogue.asked) == 1
         asked = self.dialogue.answered(code)
         if code in SECURED or (asked == AUTH and alone and code < b"4"):
-            context.stop()  # ciphertext from here on, a CCC that would end it included
+            context.stop()  # the rest is ciphertext, including a CCC that would end it
         elif code < b"4":
             self._on_success(asked, code, line, context)
 
@@ -257,7 +261,7 @@ class Ftp(Helper):
             if code in PASSIVE and self.dialogue.is_line:
                 self._on_announcement(
                     asked, code, line, context
-                )  # clients follow what they are told
+                )  # clients act on what they are told
 
     def _on_announcement(self, by: bytes, form: bytes, line: bytes, context: HelperContext) -> None:
         said = READ[form](line) if self._may_open(by) else None
@@ -266,15 +270,15 @@ class Ftp(Helper):
             context.replace(*said.span, said.write(seen))
 
     def _on_transfer(self, context: HelperContext) -> None:
-        """Without an announcement data goes to the client's control port (RFC 959 3.2): the server
-        knows it already, there is nothing to rewrite."""
+        """Without an announcement the data connection goes to the client's control port (RFC 959 3.2). The
+        server knows that port, so nothing has to be rewritten."""
         announcing = any(self.dialogue.pending[verb] for verb in (PORT, EPRT, PASV, EPSV))
         if self.default_port and not announcing and self._may_open(TRANSFER):
             context.expect(context.endpoint(Speaker.CLIENT))
 
     def _may_open(self, by: bytes) -> bool:
-        """Nothing while it is undecided whether AUTH will make all of it ciphertext (RFC 6384 5); after
-        EPSV ALL only what EPSV opens (RFC 2428 4)."""
+        """Return False while it is open whether AUTH will turn the connection into ciphertext (RFC 6384 5),
+        and after EPSV ALL for all but EPSV (RFC 2428 4)."""
         return not self.dialogue.is_securing and (by == EPSV or not self.epsv_only)
 
 
@@ -290,14 +294,14 @@ def _could_become(partial: bytes, *lines: bytes) -> bool:
 
 class Announcement(NamedTuple):
     endpoint: Endpoint
-    """Its address is ANYWHERE if only the port was said."""
+    """The address is ANYWHERE if only the port was announced."""
     span: tuple[int, int]
-    """Which bytes of the line `write` makes the text for."""
+    """The bytes of the line that `write` replaces."""
     write: Callable[[Endpoint], bytes]
 
     def differs(self, seen: Endpoint) -> bool:
-        """Whether the other end must be told something else. One that is told no address uses the one
-        by which it has reached the speaker."""
+        """Return whether the other end must be told something else. An end that is told no address uses the
+        one by which it has reached the speaker."""
         port_only = self.endpoint.address == ANYWHERE
         return seen.port != self.endpoint.port if port_only else seen != self.endpoint
 
@@ -308,8 +312,8 @@ def _read_port(line: bytes) -> Announcement | None:
 
 
 def _read_227(line: bytes) -> Announcement | None:
-    """In any language, with parentheses or not (RFC 1123 4.1.2.6). Some servers say 0,0,0,0, which every
-    client takes for the address of the control connection."""
+    """Parse the reply in any language, with or without parentheses (RFC 1123 4.1.2.6). Some servers announce
+    0,0,0,0, which every client takes for the address of the control connection."""
     return _read_numbers(_only(IN_227, line))
 
 
@@ -328,7 +332,8 @@ def _write_numbers(seen: Endpoint) -> bytes:
 
 
 def _read_eprt(line: bytes) -> Announcement | None:
-    """No leading zeros in an IPv4 address here: there are systems that would read them as octal."""
+    """Parse EPRT. An IPv4 address must not have leading zeros here, since some systems would read them as
+    octal."""
     found = IN_EPRT.fullmatch(line)
     port = _port(found)
     if not found or not port or b"%" in found["address"]:
@@ -346,14 +351,15 @@ def _read_eprt(line: bytes) -> Announcement | None:
 
 
 def _write_extended(delimiter: bytes, seen: Endpoint) -> bytes:
-    """With the client's delimiter, unless it could be taken for a part of the fields."""
+    """Write with the client's delimiter, unless it could be taken for a part of the fields."""
     fields = (FAMILY[len(seen.address)], to_text(seen.address).encode(), b"%d" % seen.port)
     d = b"|" if delimiter.isdigit() or delimiter in b"".join(fields) else delimiter
     return d + d.join(fields) + d
 
 
 def _read_229(line: bytes) -> Announcement | None:
-    """Only the port counts (RFC 2428 3): the client knows by which address it has reached the server."""
+    """Parse the reply, in which only the port counts (RFC 2428 3): the client knows by which address it has
+    reached the server."""
     found = _only(IN_229, line)
     port = _port(found)
     if not found or not port:
@@ -363,13 +369,13 @@ def _read_229(line: bytes) -> Announcement | None:
 
 
 def _only(pattern: re.Pattern[bytes], line: bytes) -> re.Match[bytes] | None:
-    """Of two, each client would choose for itself."""
+    """Return the only match. If there are two, clients differ in which one they use, so there is none."""
     found = list(pattern.finditer(line))
     return found[0] if len(found) == 1 else None
 
 
 def _port(found: re.Match[bytes] | None) -> int:
-    """1..65535, or 0 if there is none."""
+    """Return the port, 1..65535, or 0 if there is none."""
     port = int(found["port"]) if found else 0
     return port if port <= 65535 else 0
 

@@ -1,6 +1,6 @@
-"""Carries a plan out: namespaces, bridges, wires, addresses, routes.
+"""Builds a plan: namespaces, bridges, veth pairs, addresses, routes.
 
-Each wire is born between two of the lab's own namespaces, so nothing ever appears outside them.
+Each veth pair is created between two of the lab's own namespaces, so nothing ever appears outside them.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ETHTOOL_STXCSUM = 0x17
 ETHTOOL_SGRO = 0x2C
 
 LOOPBACK = 1
-"""Every namespace is born with it, as interface 1."""
+"""Every namespace has it from the start, as interface 1."""
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Signals wait until this is over (it takes a fraction of a second).
+    """Block signals in this block (it takes a fraction of a second).
 
-    Not only to leave nothing half-made: pyroute2 enters namespaces in forked children that it ends
-    with SIGTERM. In a child, a Python signal handler of the caller that raises would unwind the
-    caller's stack a second time, its cleaning up included.
+    This does more than prevent a half-built lab. pyroute2 enters namespaces in forked children that it ends
+    with SIGTERM. In a child, a Python signal handler of the caller that raises would unwind the caller's
+    stack a second time, including its clean-up.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
@@ -44,7 +44,7 @@ def undisturbed() -> Iterator[None]:
 
 @undisturbed()
 def build(plan: Plan) -> None:
-    """Raises OSError or NetlinkError; what was made until then is there."""
+    """Build the lab. Raises OSError or NetlinkError; what was made until then remains."""
     for namespace in plan.namespaces:
         netns.create(namespace)
         with inside(namespace):
@@ -65,11 +65,11 @@ def build(plan: Plan) -> None:
 
 @undisturbed()
 def demolish(namespaces: list[str]) -> list[str]:
-    """Remove those that exist; returns them. Their wires go with them."""
+    """Remove those namespaces that exist, with their interfaces, and return their names."""
     existing = set(netns.listnetns())
     removed = [name for name in namespaces if name in existing]
     for name in removed:
-        # A name whose mount is already gone (a crash in the middle of this) is only a file.
+        # If the mount is already gone (after a crash in the middle of this), the name is only a file.
         with suppress(OSError):
             netns.remove(name)
         Path("/run/netns", name).unlink(missing_ok=True)
@@ -78,7 +78,7 @@ def demolish(namespaces: list[str]) -> list[str]:
 
 @contextmanager
 def inside(namespace: str) -> Iterator[None]:
-    """The calling thread is in `namespace` meanwhile."""
+    """Move the calling thread into `namespace` within this block."""
     netns.pushns(namespace)
     try:
         yield
@@ -111,8 +111,8 @@ def _wire(switch: NetNS, bridge: int, plan: Plan, host: Host, interface: Interfa
 
 
 def _suit_xdp(port: str) -> None:
-    """The switch finishes checksums before it sends (and so cuts into segments, too); receiving
-    in bundles (GRO) makes it ready for frames that XDP redirects. As `ethtool -K PORT tx off gro on`."""
+    """Make a switch port suit XDP, like `ethtool -K PORT tx off gro on`: the switch finishes checksums before
+    it sends (and so segments, too), and with GRO the port accepts frames that XDP redirects."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         for command, value in ((ETHTOOL_STXCSUM, 0), (ETHTOOL_SGRO, 1)):
             said = array.array("I", (command, value))
@@ -136,5 +136,5 @@ def _address(namespace: str, host: Host) -> None:
 
 
 def _index(netlink: NetNS, name: str) -> int:
-    # Asked for by name: a listing of all may miss one while others change (NLM_F_DUMP_INTR).
+    # Look it up by name: a listing of all may miss one while others change (NLM_F_DUMP_INTR).
     return int(netlink.link("get", ifname=name)[0]["index"])

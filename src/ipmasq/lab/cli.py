@@ -1,4 +1,4 @@
-"""`ipmasq lab`: the lab on the command line. Exit codes: 0 done, 1 could not, 2 wrong usage."""
+"""`ipmasq lab`: the lab on the command line. Exit codes: 0 done, 1 failed, 2 wrong usage."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from ipmasq.lab.plan import Layout
 
 app = typer.Typer(
     name="lab",
-    help="A network of namespaces to try a gateway, a client or a server in.",
+    help="A network of namespaces in which to try a gateway, a client or a server.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Prefix = Annotated[str, typer.Option(help="Its name, and what its namespaces' names begin with.")]
+Prefix = Annotated[
+    str, typer.Option(help="The lab's name, with which the names of its namespaces begin.")
+]
 DEFAULT = Layout()
 
 
@@ -54,18 +56,22 @@ def up(
     prefix: Prefix = DEFAULT.prefix,
     gateways_: Annotated[
         int,
-        typer.Option("--gateways", min=1, max=2, help="2: another private network, behind gw2."),
+        typer.Option("--gateways", min=1, max=2, help="2 adds a private network behind gw2."),
     ] = DEFAULT.gateways,
     inside: Annotated[int, typer.Option(min=0, help="Hosts behind each gateway.")] = DEFAULT.inside,
-    outside: Annotated[int, typer.Option(min=0, help="Hosts out there.")] = DEFAULT.outside,
-    mtu: Annotated[int, typer.Option(min=576, help="Bytes, on every wire.")] = DEFAULT.mtu,
+    outside: Annotated[int, typer.Option(min=0, help="Hosts outside.")] = DEFAULT.outside,
+    mtu: Annotated[
+        int, typer.Option(min=576, help="MTU of every interface, in bytes.")
+    ] = DEFAULT.mtu,
     transit_mtu: Annotated[
-        int | None, typer.Option(min=576, help="Bytes, between gateways and Internet only.")
+        int | None,
+        typer.Option(min=576, help="MTU between the gateways and the Internet, in bytes."),
     ] = None,
     network: Network = DEFAULT.network,
     second_network: Network = DEFAULT.second_network,
     xdp: Annotated[
-        bool, typer.Option("--xdp", help="Wires that suit XDP, and gateways that use it (--run).")
+        bool,
+        typer.Option("--xdp", help="Interfaces that suit XDP, and gateways that use it (--run)."),
     ] = False,
     run: Annotated[bool, typer.Option("--run", help="Start `ipmasq run` on the gateways.")] = False,
 ) -> None:
@@ -96,9 +102,9 @@ def _down_on_failure(lab: Lab) -> Iterator[None]:
 @app.command()
 def down(
     prefix: Prefix = DEFAULT.prefix,
-    all_: Annotated[bool, typer.Option("--all", help="Every lab that there is.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Remove every lab.")] = False,
 ) -> None:
-    """Remove a lab, whatever state it is in, and end what still runs in it."""
+    """Remove a lab in any state, and end the processes that still run in it."""
     with _plain_errors():
         for name in record.known() if all_ else [prefix]:
             if record.load(name) is None:
@@ -112,7 +118,7 @@ def down(
 )
 def execute(
     host: Annotated[str, typer.Argument(help="in1, out1, gw1, ...")],
-    command: Annotated[list[str], typer.Argument(help="What to run there, after `--`.")],
+    command: Annotated[list[str], typer.Argument(help="The command to run there, after `--`.")],
     prefix: Prefix = DEFAULT.prefix,
 ) -> None:
     """Run a command on a host of the lab; its exit code is passed on.
@@ -124,19 +130,19 @@ def execute(
         arguments = lab.command(host, command)
         if gateways.is_started(lab, host):
             os.environ.setdefault(gateways.SOCKET_VARIABLE, str(gateways.socket_path(lab, host)))
-        # `ipmasq` is found there even if it is in a virtual environment that was not activated.
+        # This finds `ipmasq` even in a virtual environment that was not activated.
         os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{Path(sys.executable).parent}"
         os.execvp(arguments[0], arguments)
 
 
 @app.command()
 def status(prefix: Prefix = DEFAULT.prefix) -> None:
-    """Show the hosts of a lab, their addresses, and what runs on them. Exit code 1 if it is not whole."""
+    """Show the hosts of a lab, their addresses, and what runs on them. Exit code 1 if a part is missing."""
     with _plain_errors():
         lab = Lab.find(prefix)
         _show(lab)
         if not all(each.exists for each in lab.status()):
-            raise LabError(f"not all of {prefix!r} is there; take it down and up again")
+            raise LabError(f"a part of {prefix!r} is missing; take it down and up again")
 
 
 def _show(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""Starts `ipmasq run` on the gateways of a lab, with a configuration that suits it."""
+"""Starts `ipmasq run` on the gateways of a lab, with a configuration for each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ipmasq.lab.lab import Lab, LabError
 from ipmasq.lab.plan import Host
 
 SOCKET_VARIABLE = "IPMASQ_SOCKET"
-"""Where the command line looks for the control socket if it is not told."""
+"""The environment variable in which the command line finds the control socket."""
 
 PATIENCE = 10.0
-"""Seconds that a gateway may take to serve its control socket."""
+"""Seconds that a gateway may take to open its control socket."""
 
 
 def start(lab: Lab) -> None:
-    """Start all of them and wait until each one answers. Raises LabError."""
+    """Start all gateways and wait until each one answers. Raises LabError."""
     hosts = [host for host in lab.plan.hosts if host.role == "gateway"]
     running = {host.name: _launch(lab, host) for host in hosts}
     deadline = time.monotonic() + PATIENCE
@@ -28,12 +28,12 @@ def start(lab: Lab) -> None:
         while not socket_path(lab, name).exists():
             if process.poll() is not None or time.monotonic() > deadline:
                 log = log_path(lab, name).read_text(encoding="utf-8", errors="replace").strip()
-                raise LabError(f"the gateway {name} did not start: {log or 'it says nothing'}")
+                raise LabError(f"the gateway {name} did not start: {log or 'its log is empty'}")
             time.sleep(0.05)
 
 
 def configuration(lab: Lab, host: Host) -> str:
-    """What the gateway is told; a starting point for the operator's own."""
+    """Return the gateway's configuration, which is also a starting point for the operator's own."""
     inside, outside = host.interfaces
     return dedent(
         f"""\
@@ -61,7 +61,7 @@ def log_path(lab: Lab, name: str) -> Path:
 
 
 def _launch(lab: Lab, host: Host) -> subprocess.Popen[bytes]:
-    """It outlives this process: `lab down` ends whatever lives in the lab's namespaces."""
+    """Start the gateway. It outlives this process; `lab down` ends whatever runs in the lab's namespaces."""
     path = lab.directory / f"{host.name}.toml"
     path.write_text(configuration(lab, host), encoding="utf-8")
     command = [str(Path(sys.executable).with_name("ipmasq")), "run", "-c", str(path)]

@@ -1,4 +1,4 @@
-"""A lab that is up, was up, or shall be: the one object that the command line and the demo use."""
+"""`Lab`, the one object that the command line and the demo use: a lab that is up or can be built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ipmasq.lab.processes import NETNS
 
 
 class LabError(Exception):
-    """Nothing was changed, or all of it undone; the message is for the operator."""
+    """Nothing was changed, or everything was undone. The message is for the operator."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class HostStatus:
 
 
 class Lab:
-    """`with Lab.up(Layout(...)) as lab:` — or `Lab.find(prefix)` for one that was built earlier."""
+    """A lab: `with Lab.up(Layout(...)) as lab:`, or `Lab.find(prefix)` for one that was built earlier."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -36,9 +36,10 @@ class Lab:
 
     @classmethod
     def up(cls, layout: Layout) -> Lab:
-        """Build it. Raises LabError if it is up already, or cannot be built; then nothing is left."""
+        """Build a lab. Raises LabError if it is up already or cannot be built; in that case nothing is left
+        behind."""
         _require_root()
-        from ipmasq.lab import build  # not before it is needed: netlink takes 0.1 s to import
+        from ipmasq.lab import build  # imported when needed: netlink takes 0.1 s to import
 
         plan = draw(layout)
         _refuse_foreign(plan)
@@ -60,7 +61,7 @@ class Lab:
 
     @classmethod
     def find(cls, prefix: str) -> Lab:
-        """Raises LabError if there is no record of it."""
+        """Return a lab that was built earlier. Raises LabError if there is no record of it."""
         found = record.load(prefix)
         if found is None:
             known = ", ".join(record.known())
@@ -70,7 +71,7 @@ class Lab:
         return cls(found.plan)
 
     def down(self) -> list[str]:
-        """End what runs in it, then remove it; returns the names of the namespaces that went."""
+        """End what runs in the lab, then remove it. Return the names of the namespaces that were removed."""
         _require_root()
         from ipmasq.lab import build
 
@@ -81,11 +82,11 @@ class Lab:
 
     @property
     def directory(self) -> Path:
-        """A place for files that live as long as the lab (gateway configurations, sockets, logs)."""
+        """The directory for files that live as long as the lab (gateway configurations, sockets, logs)."""
         return record.directory(self.prefix)
 
     def host(self, name: str) -> Host:
-        """Raises LabError."""
+        """Return a host by its name. Raises LabError."""
         try:
             return self.plan.host(name)
         except KeyError:
@@ -93,7 +94,7 @@ class Lab:
             raise LabError(f"there is no host {name!r} in this lab; there are {names}") from None
 
     def command(self, host: str, arguments: Sequence[str]) -> list[str]:
-        """The command line that runs `arguments` on a host; the process keeps its id."""
+        """Return the command line that runs `arguments` on a host; the process keeps its id."""
         return ["nsenter", f"--net={NETNS / self.plan.namespace(self.host(host).name)}", *arguments]
 
     def run(self, host: str, arguments: Sequence[str], **options: Any) -> Any:
@@ -130,14 +131,14 @@ class Lab:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise LabError("a lab is made of network namespaces; that needs root")
+        raise LabError("a lab consists of network namespaces and needs root")
 
 
 def _refuse_foreign(plan: Plan) -> None:
-    """A namespace of this name that no record tells of belongs to somebody else."""
+    """Raise LabError if a namespace of this name exists that no record mentions; it is not ours."""
     if record.load(plan.prefix) is None:
         foreign = [name for name in plan.namespaces if (NETNS / name).exists()]
         if foreign:
             raise LabError(
-                f"a namespace {foreign[0]!r} exists and is no lab's; choose another --prefix"
+                f"a namespace {foreign[0]!r} exists and belongs to no lab; choose another --prefix"
             )

@@ -1,4 +1,4 @@
-"""What a lab consists of, drawn before anything is built: pure values, no system calls."""
+"""The hosts, addresses and routes of a lab, computed before anything is built. Pure values, no system calls."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LONGEST_INTERFACE = 15
 PRIVATE = IPv4Network("10.0.0.0/24")
 TRANSIT = IPv4Network("203.0.113.0/24")
 FAR = IPv4Network("198.51.100.0/24")
-"""The last two are for documentation (RFC 5737): no lab can be confused with a real network."""
+"""TRANSIT and FAR are reserved for documentation (RFC 5737), so no lab is confused with a real network."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the operator asks for. MTUs are bytes."""
+    """The operator's choices. MTUs are in bytes."""
 
     prefix: str = "ipmasq"
     gateways: int = 1
@@ -31,22 +31,24 @@ class Layout:
     outside: int = 2
     mtu: int = 1500
     transit_mtu: int | None = None
-    """Of the segment between the gateways and the Internet; None: `mtu`."""
+    """The MTU of the segment between the gateways and the Internet; None means `mtu`."""
     network: IPv4Network = PRIVATE
     second_network: IPv4Network = PRIVATE
     transit: IPv4Network = TRANSIT
     far: IPv4Network = FAR
     xdp: bool = False
-    """Whether the gateways' wires suit XDP; see `Interface`."""
+    """Whether the gateways' interfaces suit XDP; see `Interface`."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError with one sentence if no such lab can be built."""
+        """Raise ValueError with a message if no such lab can be built."""
         if not self.prefix.replace("-", "").isalnum() or not self.prefix[0].isalnum():
-            raise ValueError(f"a prefix is made of letters, digits and '-', not {self.prefix!r}")
+            raise ValueError(
+                f"a prefix consists of letters, digits and '-', unlike {self.prefix!r}"
+            )
         if self.gateways not in (1, 2):
             raise ValueError("a lab has 1 or 2 gateways")
         if not min(self.mtu, self.transit_mtu or self.mtu) >= 576:
-            raise ValueError("an MTU below 576 bytes is no use to IPv4")
+            raise ValueError("IPv4 needs an MTU of at least 576 bytes")
         for network, hosts in ((self.network, self.inside), (self.second_network, self.inside)):
             if not 0 <= hosts <= network.num_addresses - 3:
                 raise ValueError(f"{network} has no room for {hosts} hosts and a gateway")
@@ -59,11 +61,11 @@ class Interface:
     name: str
     segment: str
     address: str
-    """With its prefix length: `10.0.0.2/24`."""
+    """The address with its prefix length: `10.0.0.2/24`."""
     mtu: int
     xdp: bool = False
-    """Whether packets arrive here as from a real wire, checksums filled in and no longer than the wire
-    takes, and the wire takes what XDP redirects to it. A plain veth does neither."""
+    """Whether packets arrive as from a real network card (with finished checksums and no longer than the
+    MTU), and the far end accepts frames that XDP redirects. Neither is so on a plain veth."""
 
     @property
     def ip(self) -> str:
@@ -83,7 +85,7 @@ class Host:
 
     @property
     def ip(self) -> str:
-        """The address it is known by: its only one, or its outermost."""
+        """The address by which it is known: its only one, or its outermost."""
         return self.interfaces[-1].ip
 
 
@@ -104,18 +106,18 @@ class Plan:
         return f"{self.prefix}-{host}"
 
     def host(self, name: str) -> Host:
-        """Raises KeyError."""
+        """Return a host by its name. Raises KeyError."""
         return {host.name: host for host in self.hosts}[name]
 
 
 def port_name(host: Host, interface: Interface) -> str:
-    """How the switch calls its end of a wire."""
+    """Return the name of the switch's end of a veth pair."""
     name = host.name if len(host.interfaces) == 1 else f"{host.name}-{interface.name}"
     return name[:LONGEST_INTERFACE]
 
 
 def draw(layout: Layout) -> Plan:
-    """The hosts, addresses and routes of a layout."""
+    """Return the hosts, addresses and routes of a layout."""
     hosts = [
         *_behind("gw1", "in", "lan1", 1, layout.network, layout),
         *(
@@ -131,7 +133,7 @@ def draw(layout: Layout) -> Plan:
 def _behind(
     gateway: str, stem: str, lan: str, number: int, network: IPv4Network, layout: Layout
 ) -> Iterator[Host]:
-    """A gateway and the private network behind it."""
+    """Yield a gateway and the private network behind it."""
     first, *others = _addresses(network, layout.inside + 1)
     public = _addresses(layout.transit, number)[-1]
     yield Host(
@@ -149,7 +151,7 @@ def _behind(
 
 
 def _internet(layout: Layout) -> Iterator[Host]:
-    """The router, and the hosts that are out there."""
+    """Yield the router and the outside hosts."""
     router = _last(layout.far)
     yield Host(
         "net",

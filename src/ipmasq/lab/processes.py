@@ -1,4 +1,4 @@
-"""Which processes live in a namespace, and how they are asked to leave it."""
+"""Finds the processes in a namespace, and ends them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 
 GRACE = 3.0
-"""Seconds between the polite signal and the other one: a gateway undoes its routes meanwhile."""
+"""Seconds between SIGTERM and SIGKILL, in which a gateway removes its routes."""
 
 NETNS = Path("/run/netns")
 
 
 def living_in(namespaces: Iterable[str]) -> dict[str, list[int]]:
-    """Process ids by namespace; this process itself is never among them."""
+    """Return process ids by namespace, without this process itself."""
     names = {_identity(NETNS / name): name for name in namespaces}
     names.pop(None, None)
     found: dict[str, list[int]] = {}
@@ -29,7 +29,7 @@ def living_in(namespaces: Iterable[str]) -> dict[str, list[int]]:
 
 
 def evict(namespaces: Iterable[str], grace: float = GRACE) -> int:
-    """End every process in the namespaces; returns how many there were."""
+    """End every process in the namespaces and return how many there were."""
     names = list(namespaces)
     first = _signal(names, signal.SIGTERM)
     deadline = time.monotonic() + grace
@@ -41,7 +41,7 @@ def evict(namespaces: Iterable[str], grace: float = GRACE) -> int:
 
 
 def command_line(pid: int) -> str:
-    """What it was started as, without directories; empty if it is gone."""
+    """Return the command line without directories; empty if the process is gone."""
     with suppress(OSError):
         raw = Path("/proc", str(pid), "cmdline").read_bytes()
         words = raw.decode(errors="replace").rstrip("\0").split("\0")
@@ -58,7 +58,7 @@ def _signal(namespaces: list[str], number: signal.Signals) -> int:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells one namespace from another (namespaces(7)); None if it is gone or not one."""
+    """Return what identifies a namespace (namespaces(7)); None if it is gone or is no namespace."""
     try:
         status = path.stat()
     except OSError:

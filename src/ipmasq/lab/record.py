@@ -1,4 +1,4 @@
-"""What a lab has made, or is about to make, on disk: so that it can be removed even after a crash."""
+"""A record on disk of what a lab has made or is about to make, so that it can be removed even after a crash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Record:
 
 
 def directory(prefix: str) -> Path:
-    """Where a lab keeps its files: the record, and those of gateways started in it."""
+    """Return the directory of a lab's files: the record, and those of gateways started in it."""
     return DIRECTORY / prefix
 
 
@@ -46,12 +46,12 @@ def load(prefix: str) -> Record | None:
 
 
 def known() -> list[str]:
-    """The prefixes of all labs that have a record."""
+    """Return the prefixes of all labs that have a record."""
     return sorted(path.parent.name for path in DIRECTORY.glob("*/lab.json"))
 
 
 def forget(prefix: str) -> None:
-    """The record goes last, so that an interrupted removal can be repeated."""
+    """Remove the lab's files. The record goes last, so that an interrupted removal can be repeated."""
     folder = directory(prefix)
     for path in sorted(folder.glob("*")):
         if path != _path(prefix):

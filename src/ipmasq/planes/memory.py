@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
 from ipmasq.planes.plane import PlaneError, Receive
-from ipmasq.wire.addresses import Network
+from ipmasq.wire.addresses import Network, within
 from ipmasq.wire.packet import Packet
 
 
@@ -81,7 +81,7 @@ class MemoryPlane:
 
     def _send(self, packet: Packet) -> None:
         destination = bytes(packet.data[16:20])
-        inside = any(destination in network for network in self._inside)
+        inside = within(destination, self._inside)
         self._sent[Side.INSIDE if inside else Side.OUTSIDE].append(_copy(packet))
 
 

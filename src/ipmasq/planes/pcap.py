@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from ipmasq.core.side import Side
 from ipmasq.wire import capture, ethernet, partial, pcapng
-from ipmasq.wire.addresses import Network
+from ipmasq.wire.addresses import Network, within
 from ipmasq.wire.ethernet import Frame
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.record import Interface, Record
@@ -40,7 +40,7 @@ class ByNetwork(_PlainNames):
         source = _source(frame.packet)
         if all(len(network.address) != len(source) for network in self.inside):
             return None
-        return Side.INSIDE if any(source in network for network in self.inside) else Side.OUTSIDE
+        return Side.INSIDE if within(source, self.inside) else Side.OUTSIDE
 
 
 @dataclass(frozen=True)

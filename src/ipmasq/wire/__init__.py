@@ -1,1 +1,1 @@
-"""Bytes <-> facts: addresses, headers, checksums. No state, no time."""
+"""Packet formats: parse and write addresses, headers, checksums and captures. No state, no time."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
 Address: TypeAlias = bytes
 
 
 class Endpoint(NamedTuple):
-    """Where one end of a flow is. `port` is 0..65535; for ICMP echo it is the query id."""
+    """One end of a flow. `port` is 0..65535; for ICMP echo it is the query id."""
 
     address: Address
     port: int
@@ -37,19 +38,24 @@ class Network(NamedTuple):
         return f"{to_text(self.address)}/{self.length}"
 
 
+def within(address: Address, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of these networks."""
+    return any(address in network for network in networks)
+
+
 def to_address(text: str) -> Address:
-    """The bytes of a dotted or colon form. Raises ValueError."""
+    """Return the bytes of a dotted or colon form. Raises ValueError."""
     return ipaddress.ip_address(text).packed
 
 
 def to_text(address: Address) -> str:
-    """The customary text of 4 or 16 bytes."""
+    """Return the customary text of an address of 4 or 16 bytes."""
     if len(address) == 4:
         return "%d.%d.%d.%d" % tuple(address)
     return str(ipaddress.ip_address(address))
 
 
 def to_network(text: str) -> Network:
-    """`10.0.0.0/24` or a single address. Raises ValueError, also if host bits are set."""
+    """Parse `10.0.0.0/24` or a single address. Raises ValueError, also if host bits are set."""
     network = ipaddress.ip_network(text)
     return Network(network.network_address.packed, network.prefixlen)

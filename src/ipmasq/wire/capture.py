@@ -1,4 +1,4 @@
-"""Captures of either format as one stream of records."""
+"""Reads captures of either format as one stream of records."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ipmasq.wire.record import CaptureError, Cursor, Record
 
 
 def read(source: BinaryIO) -> Iterator[Record]:
-    """The packets of a capture, one by one as they are asked for; what was read stays valid when a
-    later one raises CaptureError."""
+    """Yield the packets of a capture lazily. Packets already yielded stay valid when a later one raises
+    CaptureError."""
     cursor = Cursor(source)
     magic = cursor.take(4, "the file header")
     if magic == pcapng.MAGIC:

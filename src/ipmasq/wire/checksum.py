@@ -11,7 +11,8 @@ from ipmasq.wire.packet import Buffer
 
 
 def fold(data: bytes | Buffer, start: int = 0) -> int:
-    """The sum of `data` as 16-bit big-endian words (an odd last byte is the high half of a word), plus `start`."""
+    """Return the sum of `data` as 16-bit big-endian words (an odd last byte is the high half of a word), plus
+    `start`."""
     # 2**16 = 1 (mod 65535): the whole buffer is one number, and its residue is the folded sum.
     number = int.from_bytes(data, "big")
     if len(data) % 2:
@@ -21,28 +22,28 @@ def fold(data: bytes | Buffer, start: int = 0) -> int:
 
 
 def finish(sum_: int) -> int:
-    """The checksum for a sum."""
+    """Return the checksum for a sum."""
     return ~sum_ & 0xFFFF
 
 
 def pseudo_header_sum(source: bytes, destination: bytes, protocol: int, length: int) -> int:
-    """The sum of the pseudo-header (RFC 9293 3.1, RFC 8200 8.1); addresses of 4 or 16 bytes,
-    `length` of the L4 header and payload in bytes."""
+    """Return the sum of the pseudo-header (RFC 9293 3.1, RFC 8200 8.1). Addresses have 4 or 16 bytes,
+    `length` is that of the L4 header and payload in bytes."""
     return fold(source + destination, protocol + (length & 0xFFFF) + (length >> 16))
 
 
 def difference(before: bytes, after: bytes) -> int:
-    """What to add to a sum when the words `before` become `after` (same, even, number of bytes)."""
+    """Return what to add to a sum when the words `before` become `after` (same, even, number of bytes)."""
     return fold(after, 0xFFFF - fold(before))
 
 
 def update(checksum: int, before: bytes, after: bytes) -> int:
-    """The checksum after the words `before` became `after` (RFC 1624, equation 3)."""
+    """Return the checksum after the words `before` became `after` (RFC 1624, equation 3)."""
     return adjust(checksum, difference(before, after))
 
 
 def adjust(checksum: int, difference: int) -> int:
-    """The checksum after `difference` was added to its sum. `~(~HC + d)`."""
+    """Return the checksum after `difference` was added to its sum: `~(~HC + d)`."""
     total = (~checksum & 0xFFFF) + difference
     total = (total & 0xFFFF) + (total >> 16)
     return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF

@@ -1,7 +1,7 @@
-"""Link layers: where the IP packet is in a captured frame, and the frame around a changed one.
+"""Link layers: finds the IP packet in a captured frame, and builds the frame around a changed packet.
 
-Ethernet (with 802.1Q and QinQ tags), Linux cooked captures (SLL, SLL2), BSD loopback (NULL, LOOP) and
-raw IP. Numbers are link types as in capture files (tcpdump.org/linktypes).
+Ethernet (with 802.1Q and QinQ tags), Linux cooked captures (SLL, SLL2), BSD loopback (NULL, LOOP) and raw IP
+are known. Link types are numbered as in capture files (tcpdump.org/linktypes).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ NULL, ETHERNET, RAW_OLD, RAW, LOOP, SLL, RAW_IPV4, RAW_IPV6, SLL2 = (
 IPV4, IPV6 = 0x0800, 0x86DD
 TAGS = (0x8100, 0x88A8, 0x9100)
 SHORTEST = 60
-"""Bytes of the shortest Ethernet frame (IEEE 802.3), without its check sequence."""
+"""Bytes of the shortest Ethernet frame (IEEE 802.3), without its frame check sequence."""
 _FAMILIES = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}
-"""AF_INET and the AF_INET6 of Linux and the BSDs; NULL has it in the order of the host that captured."""
+"""AF_INET and the AF_INET6 of Linux and the BSDs. NULL has it in the byte order of the capturing host."""
 
 
 class Frame(NamedTuple):
-    """`head` + `packet` + `tail` is the frame; `tail` is padding or a check sequence. Hardware
-    addresses are empty where the link layer has, or knows, none."""
+    """A frame is `head` + `packet` + `tail`, where `tail` is padding or a frame check sequence. Hardware
+    addresses are empty where the link layer has none or does not record it."""
 
     head: bytes
     packet: bytes
@@ -31,12 +31,13 @@ class Frame(NamedTuple):
     destination: bytes
 
     def around(self, packet: bytes) -> bytes:
-        """The frame with another packet in it: a padded one is padded anew, a check sequence is not made."""
+        """Return the frame with another packet in it. A padded frame is padded again; a frame check sequence
+        is not computed."""
         frame = self.head + packet
         return frame.ljust(SHORTEST, b"\0") if self.tail and self.destination else frame
 
     def turned(self) -> Frame:
-        """The frame of an answer: source and destination exchanged where both are known."""
+        """Return the frame of an answer: source and destination are exchanged if both are known."""
         if not self.destination:
             return self
         size = len(self.source)
@@ -45,7 +46,7 @@ class Frame(NamedTuple):
 
 
 def read(link: int, data: bytes) -> Frame | None:
-    """The frame, or None if it carries no IP packet or the link type is unknown."""
+    """Parse a frame. Return None if it carries no IP packet or the link type is unknown."""
     reader = _READERS.get(link)
     found = reader(data) if reader else None
     if found is None:
@@ -86,7 +87,7 @@ def _sll2(data: bytes) -> _Found:
 
 
 def _loopback(data: bytes) -> _Found:
-    # A family is a small number: whichever half of the word it is in tells the byte order.
+    # An address family is a small number, so the half of the word that it is in tells the byte order.
     family = _number(data, 0) or _number(data, 2)
     family = family >> 8 if family > 0xFF else family
     kind = _FAMILIES.get(family)
@@ -104,7 +105,7 @@ _READERS: dict[int, Callable[[bytes], _Found]] = {
     NULL: _loopback,
     LOOP: _loopback,
     RAW_OLD: _raw,
-    14: _raw,  # OpenBSD's number for the same.
+    14: _raw,  # OpenBSD's number for RAW
     RAW: _raw,
     RAW_IPV4: _raw,
     RAW_IPV6: _raw,
@@ -112,7 +113,8 @@ _READERS: dict[int, Callable[[bytes], _Found]] = {
 
 
 def _total_length(packet: bytes, kind: int) -> int:
-    """Where the packet says that it ends; all there is if it says nonsense (that is for others to judge)."""
+    """Return the length that the packet states; if that is impossible, all of its bytes (the IP parser
+    rejects it)."""
     total = _number(packet, 2) if kind == IPV4 else 40 + _number(packet, 4)
     least = 20 if kind == IPV4 else 41
     return total if least <= total <= len(packet) else len(packet)

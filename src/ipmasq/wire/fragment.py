@@ -1,4 +1,4 @@
-"""Cutting an IPv4 packet into fragments (RFC 791, 3.2)."""
+"""Cuts an IPv4 packet into fragments (RFC 791, 3.2)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from ipmasq.wire import ipv4
 from ipmasq.wire.packet import Buffer
 
 UNIT = 8
-"""Bytes in which offsets count."""
+"""Fragment offsets count in units of so many bytes."""
 COPIED = 0x80
 """The flag of options that all fragments carry (RFC 791, 3.1)."""
 _END, _NOP = 0, 1
 
 
 def cut(data: Buffer, most: int) -> list[Buffer]:
-    """The packet in fragments of at most `most` bytes, in order; itself if it is no longer than that.
+    """Return the packet as fragments of at most `most` bytes, in order; a packet that fits is returned as it
+    is.
 
-    Flags are kept: fragments of a packet with DF carry DF. No fragment has less than 8 bytes of payload,
-    however small `most` is. The packet must be whole itself.
+    Flags are kept: fragments of a packet with DF carry DF. A fragment has at least 8 bytes of payload,
+    however small `most` is. The packet must not be a fragment itself.
     """
     if len(data) <= most:
         return [data]
@@ -38,7 +39,7 @@ def cut(data: Buffer, most: int) -> list[Buffer]:
 
 
 def _of_later_fragments(header: bytes) -> bytes:
-    """The header with no-operations in the place of options that only the first fragment carries."""
+    """Return the header with no-operations in place of options that only the first fragment carries."""
     later = bytearray(header)
     at = ipv4.HEADER
     while at < len(header) and header[at] != _END:
@@ -52,7 +53,7 @@ def _of_later_fragments(header: bytes) -> bytes:
 
 
 def _blank(header: bytearray, at: int, size: int) -> None:
-    """In whole words, so that the checksum can follow."""
+    """Overwrite in whole words, so that the checksum can be updated."""
     start, end = at & ~1, (at + size + 1) & ~1
     text = bytearray(header[start:end])
     text[at - start : at - start + size] = bytes((_NOP,)) * size

@@ -23,7 +23,7 @@ _FIXED = struct.Struct("!BBHHHBBH4s4s")
 
 
 class Header(NamedTuple):
-    """`length`, `total` in bytes; `offset` of a fragment in bytes."""
+    """An IPv4 header. `length` and `total` are in bytes, and so is `offset`, that of a fragment."""
 
     length: int
     total: int
@@ -42,10 +42,10 @@ class Header(NamedTuple):
 
 
 def read(data: bytes | Buffer) -> Header | None:
-    """The header, or None unless it is a whole IPv4 header whose lengths make sense within `data`.
+    """Parse the header. Return None unless it is a whole IPv4 header whose lengths make sense within `data`.
 
-    The header checksum is left to `is_intact`; bytes beyond the total length (padding of the link)
-    are not an error.
+    The header checksum is left to `is_intact`. Bytes beyond the total length (padding of the link layer) are
+    not an error.
     """
     if len(data) < HEADER:
         return None
@@ -70,7 +70,7 @@ def read(data: bytes | Buffer) -> Header | None:
 
 
 def is_intact(data: bytes | Buffer, header: Header) -> bool:
-    """Whether the header checksum is right."""
+    """Return whether the header checksum is right."""
     return fold(data[: header.length]) == 0xFFFF
 
 
@@ -83,7 +83,7 @@ def write(
     identification: int = 0,
     fragment: int = DONT_FRAGMENT,
 ) -> bytearray:
-    """A packet without options, around `payload`; `fragment` is the flags-and-offset field."""
+    """Build a packet without options around `payload`; `fragment` is the flags-and-offset field."""
     data = bytearray(HEADER + len(payload))
     _FIXED.pack_into(
         data, 0, 0x45, 0, len(data), identification, fragment, ttl, protocol, 0, source, destination
@@ -94,7 +94,7 @@ def write(
 
 
 def set_checksum(data: Buffer, length: int) -> None:
-    """Compute the header checksum anew; only for packets that the gateway itself makes."""
+    """Compute the header checksum anew. This is only for packets that the gateway itself makes."""
     data[10:12] = b"\0\0"
     data[10:12] = finish(fold(data[:length])).to_bytes(2, "big")
 

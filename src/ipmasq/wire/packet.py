@@ -1,4 +1,4 @@
-"""The unit that planes and engine hand each other."""
+"""The unit that planes and engine exchange."""
 
 from __future__ import annotations
 

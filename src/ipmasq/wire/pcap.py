@@ -1,4 +1,4 @@
-"""Classic capture files (draft-ietf-opsawg-pcap), in either byte order, micro- or nanoseconds."""
+"""Classic capture files (draft-ietf-opsawg-pcap), in either byte order, with micro- or nanoseconds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MAGICS = {
 
 
 def read(cursor: Cursor, magic: bytes) -> Iterator[Record]:
-    """The packets after the `magic` that was read. Raises CaptureError at the first damage."""
+    """Yield the packets after `magic`, which was read already. Raises CaptureError at the first damage."""
     order, unit = MAGICS[magic]
     header = cursor.take(20, "the file header")
     _, _, _, _, snap, link = struct.unpack(order + "HHIIII", header)
-    # The upper half of the word tells about frame check sequences; what is behind an IP packet is
-    # left alone anyway.
+    # The upper half of the word describes frame check sequences; bytes behind the IP packet are ignored
+    # anyway.
     interface = Interface("", link & 0xFFFF, snap)
     fields = struct.Struct(order + "IIII")
     while True:

@@ -16,16 +16,16 @@ from typing import BinaryIO
 from ipmasq.wire.record import MOST, NANOSECONDS, CaptureError, Cursor, Interface, Record
 
 MAGIC = b"\x0a\x0d\x0d\x0a"
-"""Type of a section header: reads the same in both byte orders."""
+"""Type of a section header block, which reads the same in both byte orders."""
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 COMMENT, IF_NAME, IF_TSRESOL, IF_TSOFFSET = 1, 2, 9, 14
 _ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 
 
 def read(cursor: Cursor) -> Iterator[Record]:
-    """The packets after the MAGIC that was read. Raises CaptureError at the first damage.
+    """Yield the packets after MAGIC, which was read already. Raises CaptureError at the first damage.
 
-    A packet without a time (simple packet block) has that of the packet before it.
+    A packet without a time (simple packet block) gets the time of the packet before it.
     """
     section = _Section(cursor)
     at = 0
@@ -50,7 +50,7 @@ class _Section:
         self._begin()
 
     def next(self, at: int) -> Record | None:
-        """The next block's packet, _NO_PACKET if it has none, None at the end of the file."""
+        """Return the next block's packet, _NO_PACKET if it has none, or None at the end of the file."""
         self._start = self._cursor.position
         word = self._cursor.at_end_or_take(4, "a block header")
         if word is None:
@@ -80,7 +80,7 @@ class _Section:
         return self._rest(self._cursor.take(4, "a block header"), 8)
 
     def _rest(self, word: bytes, already: int) -> bytes:
-        """The body of a block of the length in `word`, `already` bytes of which were read."""
+        """Return the body of a block of the length in `word`, of which `already` bytes were read."""
         (length,) = struct.unpack(self._order + "I", word)
         if length % 4 or not already + 4 <= length <= MOST:
             raise CaptureError(f"a block cannot have a length of {length}", self._start)
@@ -149,7 +149,7 @@ class _Section:
 
 
 class Writer:
-    """Writes one section, little-endian, in nanoseconds. Interfaces are described when first used."""
+    """Writes one section, little-endian, in nanoseconds. An interface is described when it is first used."""
 
     def __init__(self, target: BinaryIO) -> None:
         self._target = target
@@ -157,7 +157,8 @@ class Writer:
         self._block(SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
 
     def write(self, record: Record) -> None:
-        """A comment of more than 64 KiB is cut. Raises ValueError for a time before 1970."""
+        """Write one packet. A comment of more than 64 KiB is truncated. Raises ValueError for a time before
+        1970."""
         if record.at < 0:
             raise ValueError("a time before 1970")
         number = self._numbers.get(record.interface)
@@ -194,5 +195,5 @@ def _padded(data: bytes) -> bytes:
 
 
 def _text(value: bytes) -> str:
-    """Some writers end strings with a NUL, which the format does not want."""
+    """Decode a string. Some writers end strings with a NUL, which the format does not allow."""
     return value.rstrip(b"\0").decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What a capture file holds, whichever format it is in."""
+"""The content of a capture file, independent of its format."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import BinaryIO, NamedTuple
 
 NANOSECONDS = 1_000_000_000
 MOST = 1 << 24
-"""Bytes that a block or packet may have; more is a damaged length, not a packet."""
+"""The most bytes that a block or packet may have. A larger length is damage."""
 
 
 class CaptureError(Exception):
-    """The file is not a capture, or is damaged. `position`: the byte at which reading stopped."""
+    """The file is not a capture, or is damaged. `position` is the byte at which reading stopped."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(f"{message} (at byte {position})")
@@ -18,8 +18,8 @@ class CaptureError(Exception):
 
 
 class Interface(NamedTuple):
-    """Where packets were captured. `name` is empty if the file does not say; `link` is a link type
-    as registered at tcpdump.org/linktypes; `snap`: most bytes kept of a packet, 0 for all."""
+    """The interface at which packets were captured. `name` is empty if the file does not say; `link` is a
+    link type as registered at tcpdump.org/linktypes; `snap` is the most bytes kept of a packet, 0 for all."""
 
     name: str
     link: int
@@ -27,8 +27,8 @@ class Interface(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One packet. `at`: nanoseconds since 1970 (an int, because a float of today keeps no nanoseconds).
-    `length`: bytes that it had on the wire, of which `data` may be only the first."""
+    """One packet. `at` is in nanoseconds since 1970 (an int, since a float cannot hold them). `length` is the
+    number of bytes on the wire, of which `data` may be only the first."""
 
     at: int
     interface: Interface
@@ -38,14 +38,14 @@ class Record(NamedTuple):
 
 
 class Cursor:
-    """A stream read exactly, that knows its position (pipes do not)."""
+    """A stream that is read exactly, and that knows its position (pipes do not)."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
         self.position = 0
 
     def take(self, count: int, what: str) -> bytes:
-        """`count` bytes. Raises CaptureError where the file ends before."""
+        """Return `count` bytes. Raises CaptureError if the file ends before."""
         data = self.most(count)
         if len(data) < count:
             end = self.position + len(data)
@@ -54,7 +54,8 @@ class Cursor:
         return data
 
     def at_end_or_take(self, count: int, what: str) -> bytes | None:
-        """None if the file ends exactly here."""
+        """Return `count` bytes, or None if the file ends exactly here. Raises CaptureError if it ends
+        between."""
         data = self.most(count)
         if not data:
             return None
@@ -64,7 +65,7 @@ class Cursor:
         return data
 
     def most(self, count: int) -> bytes:
-        """Up to `count` bytes; fewer only at the end. The position stays before them."""
+        """Return up to `count` bytes without moving the position; fewer only at the end."""
         parts = []
         while count and (part := self._source.read(count)):
             parts.append(part)

@@ -23,8 +23,8 @@ _SEQ = 0xFFFFFFFF
 
 
 class Segment(NamedTuple):
-    """One TCP header, in host order. `options` are its raw option bytes, padded to a multiple of 4;
-    `reserved` the four bits beside the data offset (RFC 9293, 3.1)."""
+    """A TCP header, in host order. `options` are its raw option bytes, padded to a multiple of 4; `reserved`
+    is the four bits beside the data offset (RFC 9293, 3.1)."""
 
     source_port: int
     destination_port: int
@@ -39,12 +39,12 @@ class Segment(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Header bytes."""
+        """Length of the header in bytes."""
         return HEADER + len(self.options)
 
 
 def read(data: bytes | Buffer) -> Segment | None:
-    """The header of the segment `data` (header and payload), or None if it is not whole."""
+    """Parse the header of the segment `data` (header and payload). Return None if the header is not whole."""
     if len(data) < HEADER:
         return None
     source, destination, sequence, ack, offset, flags, window, checksum, urgent = (
@@ -69,7 +69,7 @@ def read(data: bytes | Buffer) -> Segment | None:
 
 
 def write(segment: Segment, payload: bytes | Buffer = b"") -> bytearray:
-    """Header and payload, with the checksum field as given."""
+    """Return header and payload, with the checksum field as given."""
     source, destination, sequence, ack, flags, window, checksum, urgent, options, reserved = segment
     offset = (HEADER + len(options)) // 4 << 4 | reserved
     data = bytearray(
@@ -84,7 +84,7 @@ def write(segment: Segment, payload: bytes | Buffer = b"") -> bytearray:
 
 
 def option(options: bytes, kind: int) -> bytes | None:
-    """The value of the first option of this kind, or None."""
+    """Return the value of the first option of this kind, or None."""
     at = 0
     while at < len(options) and options[at] != END:
         if options[at] == NOP:
@@ -100,10 +100,10 @@ def option(options: bytes, kind: int) -> bytes | None:
 
 
 def map_sack(options: bytes, edge: Callable[[int, bool], int]) -> bytes:
-    """The options with every SACK edge (RFC 2018) put through `edge(sequence, is_left)`.
+    """Return the options with every SACK edge (RFC 2018) mapped by `edge(sequence, is_left)`.
 
-    A block that becomes empty is left out; the room it took is filled with NOPs, so that the
-    header keeps its length.
+    A block that becomes empty is removed and its bytes are filled with NOPs, so that the header keeps its
+    length.
     """
     value = option(options, SACK)
     if value is None or len(value) % 8:
@@ -120,10 +120,10 @@ def map_sack(options: bytes, edge: Callable[[int, bool], int]) -> bytes:
 
 
 def distance(start: int, end: int) -> int:
-    """Bytes from sequence number `start` to `end`, negative if `end` is before it (modulo 2**32)."""
+    """Return the bytes from sequence number `start` to `end`, negative if `end` is before it (modulo 2**32)."""
     return ((end - start + 0x80000000) & _SEQ) - 0x80000000
 
 
 def advance(sequence: int, count: int) -> int:
-    """The sequence number `count` bytes on."""
+    """Return the sequence number that is `count` bytes after `sequence`."""
     return (sequence + count) & _SEQ

@@ -1,4 +1,4 @@
-"""Text from elsewhere as something that a terminal, a table or a log shows and never obeys."""
+"""Escapes foreign text, so that a terminal, a table or a log displays it and never interprets it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def visible(text: str) -> str:
-    """One line: whatever has no shape of its own (controls, line ends, direction marks, lone halves of
-    a surrogate pair) is written as its escape, such as `\\n`, `\\x1b` or `\\u202e`. What is visible
-    already stays as it is, so that doing this twice does no harm."""
+    """Return the text on one line. Characters without a glyph (control characters, line ends, direction
+    marks, lone surrogates) become their escape, such as `\\n`, `\\x1b` or `\\u202e`. Visible characters stay
+    as they are, so escaping twice does no harm."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
 
 
 def is_visible(text: str) -> bool:
-    """Whether `visible` leaves it as it is."""
+    """Return whether `visible` leaves the text unchanged."""
     return text.isprintable()
 
 

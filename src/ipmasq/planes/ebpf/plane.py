@@ -235,7 +235,7 @@ class EbpfPlane(TunPlane):
         try:
             self._policer.attach(kernel, devices, self._tcx)
         except (OSError, NetlinkError) as error:
-            raise PlaneError(f"no program on the way up: {_why(Hook.TC, error)}") from error
+            raise PlaneError(f"no program on the way up: {_reason(Hook.TC, error)}") from error
 
     def described(self) -> str:
         return ", ".join(f"{hooks} on {name}" for name, hooks in self.hooks.items()) or "nowhere"
@@ -359,7 +359,7 @@ class EbpfPlane(TunPlane):
             if key[0] is Hook.XDP and programs.xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)
                 return
-            what = f"no program on {device.name}: {key[0].name}: {_why(key[0], error)}"
+            what = f"no program on {device.name}: {key[0].name}: {_reason(key[0], error)}"
             raise PlaneError(what) from error
         self._attached[key] = made
 
@@ -375,7 +375,7 @@ def _takes_redirected(programs: Programs, device: Device) -> bool:
     return device.takes_redirected or (programs.generic and device.ethernet)
 
 
-def _why(hook: Hook, error: OSError | NetlinkError) -> str:
+def _reason(hook: Hook, error: OSError | NetlinkError) -> str:
     if isinstance(error, NetlinkError):
         return str(error)
     known = XDP_TROUBLES if hook is Hook.XDP else {}

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from ipmasq.control import answers, watching
 from ipmasq.control.client import Client
-from ipmasq.control.journal import Journal, Reader
-from ipmasq.control.protocol import Kind, RequestError, line
+from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core import events
-from ipmasq.core.events import Event, ForwardAdded
-from ipmasq.core.helper import Speaker
-from ipmasq.core.reasons import Reason
-from ipmasq.core.side import Side
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.core.events import ForwardAdded
 from tests.control.running import IN1, IN2, Running, conversation
-
-VALUES: dict[str, Any] = {
-    "int": 3,
-    "float": 1.5,
-    "str": "text",
-    "bool": True,
-    "bytes": b"\x7f\0\0\xff",
-    "int | None": None,
-    "Reason": Reason.MET,
-    "Side": Side.INSIDE,
-    "Speaker": Speaker.SERVER,
-    "Endpoint": Endpoint(IN1, 5),
-    "Address": IN1,
-    "Address | None": IN1,
-}
 
 
 def until(rows: Iterator[dict[str, Any]], name: str) -> list[dict[str, Any]]:
@@ -43,27 +21,6 @@ def until(rows: Iterator[dict[str, Any]], name: str) -> list[dict[str, Any]]:
         if row["event"] == name:
             return seen
     raise AssertionError(f"no {name}: {seen}")
-
-
-@pytest.mark.parametrize("kind", get_args(Event))
-def test_every_event_becomes_json_with_its_name_and_a_sentence(kind: type[Event]):
-    event = kind(**{field.name: VALUES[str(field.type)] for field in dataclasses.fields(kind)})
-    row = answers.event(event, 1000.0)
-    assert line(row)
-    assert row["event"] in watching.NAMES
-    assert row["time"] == 1001.5
-    assert row["text"]
-    assert set(row) == {f.name for f in dataclasses.fields(kind)} - {"at"} | {
-        "event",
-        "time",
-        "text",
-    }
-
-
-def test_every_byte_of_a_line_survives_the_way():
-    every = bytes(range(256))
-    row = answers.event(events.Refused(0.0, 1, "ftp", Speaker.CLIENT, "no", every), 0.0)
-    assert row["line"].encode("latin-1") == every
 
 
 def test_a_rewrite_is_told_with_before_and_after(gateway: Running, client: Client):
@@ -100,24 +57,6 @@ def test_a_watcher_of_an_unknown_event_is_told_which_there_are(client: Client):
         list(client.watch(events=["flow_open"]))
     assert caught.value.kind is Kind.BAD_ARGUMENT
     assert "flow_opened" in caught.value.message
-
-
-def test_a_slow_reader_loses_the_oldest_events_and_learns_how_many():
-    journal = Journal(kept=10)
-    slow, quick = Reader(journal), Reader(journal)
-    for at in range(25):
-        journal.tell([ForwardAdded(at, "x")])
-        assert quick.take(5) == (0, [ForwardAdded(at, "x")])
-    assert slow.take(4) == (15, [ForwardAdded(at, "x") for at in range(15, 19)])
-    assert slow.take(100) == (0, [ForwardAdded(at, "x") for at in range(19, 25)])
-    assert slow.take(100) == (0, [])
-
-
-def test_a_reader_may_begin_with_what_has_happened_already():
-    journal = Journal(kept=3)
-    journal.tell([ForwardAdded(at, "x") for at in range(5)])
-    assert Reader(journal, 2).take(9)[1] == [ForwardAdded(at, "x") for at in (3, 4)]
-    assert Reader(journal, 99).take(9) == (0, [ForwardAdded(at, "x") for at in (2, 3, 4)])
 
 
 def test_a_watcher_that_reads_late_is_told_how_many_events_it_missed(gateway: Running):

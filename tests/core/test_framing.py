@@ -5,16 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.lines import Line, LineReader
+from ipmasq.core.framing import Lines, Message, MessageReader
 
 LONGEST = 20
+LINES = Lines(b"\r\n", LONGEST)
 texts = st.lists(
     st.sampled_from([b"a", b"bb", b"\r", b"\n", b"\r\n", b"c" * 15, b"d" * 30]), max_size=30
 ).map(b"".join)
 
 
-def read(pieces: list[bytes], at_start: bool = True) -> list[Line]:
-    reader = LineReader(b"\r\n", LONGEST, 100, at_start)
+def read(pieces: list[bytes], at_start: bool = True) -> list[Message]:
+    reader = MessageReader(LINES, 100, at_start)
     lines = []
     for piece in pieces:
         reader.feed(piece)
@@ -51,7 +52,7 @@ def test_a_line_stands_at_its_true_position_and_is_not_too_long(text: bytes) -> 
 def test_no_more_than_the_longest_line_is_kept_when_bytes_are_passed_on(
     text: bytes, size: int
 ) -> None:
-    reader = LineReader(b"\r\n", LONGEST)
+    reader = MessageReader(LINES)
     for at in range(0, len(text), size):
         reader.feed(text[at : at + size])
         while reader.next():
@@ -69,19 +70,19 @@ def test_reading_that_begins_within_a_line_shows_the_next_one_first() -> None:
 
 
 def test_a_line_says_how_much_of_it_has_been_passed_on() -> None:
-    reader = LineReader(b"\r\n", LONGEST)
+    reader = MessageReader(LINES)
     reader.feed(b"abc")
     assert reader.next() is None
     reader.pass_on()
     reader.feed(b"de\r\nf\r\n")
     assert [reader.next(), reader.next()] == [
-        Line(b"abcde\r\n", 0, 3, True),
-        Line(b"f\r\n", 7, 0, True),
+        Message(b"abcde\r\n", 0, 3, True),
+        Message(b"f\r\n", 7, 0, True),
     ]
 
 
 def test_a_terminator_that_is_split_is_found_after_a_line_that_was_too_long() -> None:
-    reader = LineReader(b"\r\n", LONGEST)
+    reader = MessageReader(LINES)
     reader.feed(b"x" * 100 + b"\r")
     assert reader.next() is None
     reader.pass_on()
@@ -89,4 +90,4 @@ def test_a_terminator_that_is_split_is_found_after_a_line_that_was_too_long() ->
     first, second = reader.next(), reader.next()
     assert first is not None
     assert not first.whole
-    assert second == Line(b"ok\r\n", 102, 0, True)
+    assert second == Message(b"ok\r\n", 102, 0, True)

@@ -1,5 +1,5 @@
 """What the configuration meets on this machine. The only files of this floor that look at it are this,
-`access.py` and `memory.py`."""
+`access.py`, `memory.py` and `routes.py`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ipmasq.config import routes
 from ipmasq.config.access import Access, troubles, unknown
 from ipmasq.config.memory import available
 from ipmasq.core.policy import PortRange, port_list
+from ipmasq.planes.tun.steering import DEVICE
 from ipmasq.wire.addresses import Address, Network, to_address
 
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -34,7 +36,8 @@ class HostAddress(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class HostState:
     interfaces: Mapping[str, tuple[HostAddress, ...]]
-    """IPv4 addresses by interface, the primary one first; no longer to be changed."""
+    """IPv4 addresses by interface, the primary one first; no longer to be changed. The gateway's own devices
+    are not among them."""
     ephemeral: PortRange | None = None
     """Ports that the kernel gives to the host's own outgoing connections."""
     listening: frozenset[tuple[int, int]] = field(default_factory=frozenset)
@@ -45,6 +48,8 @@ class HostState:
     """Bytes that this process may have."""
     access: Access = unknown
     """What is wrong with a control socket."""
+    route_to: routes.Routes = routes.unknown
+    """Which way packets to an address go."""
 
     @property
     def own(self) -> frozenset[Address]:
@@ -57,14 +62,17 @@ def read_host_state(listening: frozenset[tuple[int, int]] = frozenset()) -> Host
     from pyroute2 import IPRoute  # takes a tenth of a second
 
     with IPRoute() as kernel:
-        names = {link["index"]: str(link.get("ifname")) for link in kernel.get_links()}
+        links = {link["index"]: str(link.get("ifname")) for link in kernel.get_links()}
+        names = {index: name for index, name in links.items() if name not in DEVICE.values()}
         found: dict[str, list[HostAddress]] = {name: [] for name in names.values()}
         for each in kernel.get_addr(family=IPV4_FAMILY):
             text = each.get("local") or each.get("address")
             if text and each["index"] in names:
                 found[names[each["index"]]].append(HostAddress(to_address(text), each["prefixlen"]))
     interfaces = {name: tuple(addresses) for name, addresses in found.items()}
-    return HostState(interfaces, _ephemeral(), listening, _reserved(), available(), troubles)
+    return HostState(
+        interfaces, _ephemeral(), listening, _reserved(), available(), troubles, routes.route_to
+    )
 
 
 def _ephemeral() -> PortRange | None:

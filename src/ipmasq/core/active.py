@@ -1,0 +1,15 @@
+"""The policy in force, which has one owner."""
+
+from __future__ import annotations
+
+from ipmasq.core.policy import Policy
+
+
+class ActivePolicy:
+    """Holds the policy that the engine decides by now. Whatever decides keeps a reference to this holder
+    and never one to the policy itself, so that a change of policy is one assignment."""
+
+    __slots__ = ("policy",)
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy

@@ -1,0 +1,209 @@
+"""A helper at its flow: what it is shown, and how its wishes are carried out, all of them or none."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ipmasq.core import events
+from ipmasq.core.expectations import Expectation, Refusal
+from ipmasq.core.flow import Flow
+from ipmasq.core.framing import Framer, Message
+from ipmasq.core.helper import TCP, HelperContext, Speaker
+from ipmasq.core.policy import OnFailure
+from ipmasq.core.registered import Registered
+from ipmasq.core.stream import Replacement
+from ipmasq.core.tcp_rewriter import NOTHING, Heard
+from ipmasq.wire.addresses import Endpoint
+
+EXPECTATION_COST = 10
+REFUSAL_COST = 3
+"""What it costs to expect a flow, and to refuse a line, in the time that an ordinary line takes."""
+
+
+class AlreadyForwardedError(ValueError):
+    """Bytes cannot be replaced that have left: their line was not finished in time, or not awaited."""
+
+
+class Desk(Protocol):
+    """What attachments need of the engine."""
+
+    now: float
+
+    def emit(self, event: events.Event) -> None: ...
+
+    def expect(
+        self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
+    ) -> Expectation:
+        """Raises Refusal."""
+
+    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None: ...
+
+    def withdraw(self, expectations: list[Expectation]) -> None: ...
+
+    def forget(self, flow: Flow) -> None: ...
+
+
+class Attachment:
+    """One helper instance at its flow. It is the listener of the flow's `TcpRewriter`."""
+
+    def __init__(self, desk: Desk, flow: Flow, registered: Registered) -> None:
+        """Raises whatever the helper raises when it is made."""
+        self.flow = flow
+        self.registered = registered
+        self.blocked = False
+        """The flow's packets are dropped from now on."""
+        self.work = 0
+        """What its messages have cost so far, in the time that an ordinary line takes."""
+        self._desk = desk
+        self._helper = registered.use.make()
+
+    def framer(self) -> Framer:
+        """The one that the helper has chosen. Raises whatever the helper raises."""
+        return self._helper.framer()
+
+    def renew(self) -> None:
+        """Go on with newer code and the same state. Raises whatever the newer code raises."""
+        helper = self.registered.use.make()
+        helper.resume(dict(vars(self._helper)))
+        self._helper = helper
+
+    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
+        try:
+            return self._helper.may_rewrite(speaker, partial)
+        except Exception as error:
+            self._fail(speaker, partial, error)
+            return False
+
+    def misframed(self, speaker: Speaker, error: Exception) -> None:
+        self._fail(speaker, b"", error)
+
+    def hear(self, speaker: Speaker, message: Message) -> Heard:
+        self.registered.inspected += 1
+        self.work += 1
+        line = message.text
+        transaction = Transaction(self._desk, self, speaker, message)
+        try:
+            self._helper.on_line(line, transaction)
+        except AlreadyForwardedError as error:
+            transaction.rollback()
+            self.refuse(speaker, line, str(error), by_helper=False)
+            return NOTHING
+        except Exception as error:
+            transaction.rollback()
+            self._fail(speaker, line, error)
+            return NOTHING
+        return transaction.commit()
+
+    def _fail(self, speaker: Speaker, line: bytes, error: Exception) -> None:
+        self.registered.failed += 1
+        self._block()
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        self._desk.emit(
+            events.HelperFailed(
+                self._desk.now, self.flow.id, self.registered.use.name, speaker, line, text
+            )
+        )
+
+    def refuse(self, speaker: Speaker, line: bytes, reason: str, by_helper: bool) -> None:
+        """`by_helper`: the helper itself said that this is an attack."""
+        self.work += REFUSAL_COST
+        refused = self.registered.refused
+        refused[reason] = refused.get(reason, 0) + 1
+        if by_helper:
+            self._block()
+        self._desk.emit(
+            events.Refused(
+                self._desk.now, self.flow.id, self.registered.use.name, speaker, reason, line
+            )
+        )
+
+    def _block(self) -> None:
+        self.blocked |= self.registered.use.on_failure is OnFailure.DROP
+
+
+class Transaction(HelperContext):
+    """What a helper wishes in one message. Nothing happens before `commit`, but ports are held from `expect` on."""
+
+    def __init__(self, desk: Desk, attachment: Attachment, speaker: Speaker, line: Message) -> None:
+        self.speaker = speaker
+        self._desk = desk
+        self._attachment = attachment
+        self._line = line
+        self._replacements: list[Replacement] = []
+        self._expectations: list[Expectation] = []
+        self._refusal: str | None = None
+        self._stop = False
+        self._forget = False
+
+    def endpoint(self, speaker: Speaker) -> Endpoint:
+        return self._attachment.flow.end(speaker).real
+
+    def expect(self, announced: Endpoint, protocol: int = TCP) -> Endpoint | None:
+        try:
+            made = self._desk.expect(self._attachment, self.speaker, announced, protocol)
+        except Refusal as refusal:
+            self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
+            return None
+        self._attachment.work += EXPECTATION_COST
+        self._expectations.append(made)
+        return made.public
+
+    def forget(self) -> None:
+        self._forget = True
+
+    def replace(self, start: int, end: int, text: bytes) -> None:
+        if not 0 <= start < end <= len(self._line.text):
+            raise ValueError(f"{start}:{end} is outside the line of {len(self._line.text)} bytes")
+        if start < self._line.passed:
+            raise AlreadyForwardedError("part of the line had already been forwarded")
+        if any(start < r.end and r.start < end for r in self._replacements):
+            raise ValueError(f"{start}:{end} overlaps another replacement")
+        self._replacements.append(Replacement(start, end, bytes(text)))
+
+    def refuse(self, reason: str) -> None:
+        self._refusal = reason
+
+    def stop(self) -> None:
+        self._stop = True
+
+    def rollback(self) -> None:
+        self._desk.withdraw(self._expectations)
+
+    def commit(self) -> Heard:
+        """Make it so."""
+        if self._refusal is not None:
+            self.rollback()
+            self._attachment.refuse(self.speaker, self._line.text, self._refusal, by_helper=True)
+            return NOTHING
+        if self._forget:
+            self._desk.forget(self._attachment.flow)
+        if self._expectations:
+            self._desk.confirm(self._expectations, self._attachment)
+        if not self._replacements:
+            return Heard((), self._stop) if self._stop else NOTHING
+        replacements = tuple(sorted(r for r in self._replacements if self._changes(r)))
+        if replacements:
+            self._tell_rewritten(replacements)
+        return Heard(replacements, self._stop)
+
+    def _changes(self, replacement: Replacement) -> bool:
+        return self._line.text[replacement.start : replacement.end] != replacement.text
+
+    def _tell_rewritten(self, replacements: tuple[Replacement, ...]) -> None:
+        self._attachment.registered.rewritten += 1
+        after, at = b"", 0
+        for each in replacements:
+            after += self._line.text[at : each.start] + each.text
+            at = each.end
+        after += self._line.text[at:]
+        self._desk.emit(
+            events.Rewritten(
+                self._desk.now,
+                self._attachment.flow.id,
+                self._attachment.registered.use.name,
+                self.speaker,
+                self._line.position,
+                self._line.text,
+                after,
+            )
+        )

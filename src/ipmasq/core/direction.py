@@ -1,0 +1,74 @@
+"""One direction of an inspected TCP connection: what its speaker says, and when the gateway must send of it."""
+
+from __future__ import annotations
+
+from math import inf
+
+from ipmasq.core.framing import MessageReader
+from ipmasq.core.helper import Speaker
+from ipmasq.core.stream import Stream
+from ipmasq.core.tcp_end import TcpEnd
+
+HOLD = 2.0
+"""Seconds that the beginning of a message is withheld if no more of it comes; then it goes on as it is."""
+REPEAT_AFTER = 0.2
+"""Seconds after which what was acknowledged early is repeated to its listener for the first time; each time
+after that takes twice as long (RFC 6298, 5.5)."""
+MOST_REPEATS = 8
+"""Repetitions after which the listener is given up, 51 s after the first."""
+
+
+class Delivery:
+    """When the gateway has to send of its own accord what it withholds, or has acknowledged early."""
+
+    __slots__ = ("interval", "left_at", "repeat_at", "repeats", "since")
+
+    def __init__(self) -> None:
+        self.since = inf
+        """When the beginning of a message that is withheld last grew."""
+        self.left_at: int | None = None
+        """Edited position of bytes that were withheld, and are to leave now: nobody looks any more."""
+        self.repeat_at = inf
+        """When what was acknowledged early and has left may be repeated."""
+        self.interval = REPEAT_AFTER
+        self.repeats = 0
+
+    def leaves(self, now: float) -> None:
+        """What was acknowledged early has left for the first time."""
+        self.interval, self.repeats = REPEAT_AFTER, 0
+        self.repeat_at = now + self.interval
+
+    def repeats_now(self, now: float) -> None:
+        self.repeats += 1
+        self.interval *= 2
+        self.repeat_at = now + self.interval if self.repeats < MOST_REPEATS else inf
+
+    def deadline(self, hold: float) -> float:
+        """When there is something to send (seconds); infinite if never. `hold`: as HOLD."""
+        if self.left_at is not None:
+            return -inf
+        return min(self.since + hold, self.repeat_at)
+
+
+class Direction:
+    __slots__ = ("claimed", "delivery", "end", "reader", "speaker", "stream")
+
+    def __init__(self, speaker: Speaker) -> None:
+        self.speaker = speaker
+        self.end = TcpEnd()
+        """What is remembered of the speaker's headers."""
+        self.stream: Stream | None = None
+        """What it says. None: its SYN has not been seen."""
+        self.reader: MessageReader | None = None
+        self.delivery = Delivery()
+        self.claimed: int | None = None
+        """A position beyond what was received that the listener has acknowledged once."""
+
+    def let_go(self) -> None:
+        """What is withheld goes on as it is."""
+        if self.stream is not None:
+            self.stream.decide(len(self.stream.undecided))
+        if self.reader is not None:
+            self.reader.pass_on()
+            if self.stream is not None:
+                self.stream.keep_begun(self.reader.passed)

@@ -1,0 +1,295 @@
+"""All mappings, and the pools from which they get their public ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Mapping as Dictionary
+from typing import TypeAlias
+
+from ipmasq.core.active import ActivePolicy
+from ipmasq.core.barred import Barred
+from ipmasq.core.flow import Half
+from ipmasq.core.host import HostPorts
+from ipmasq.core.keys import endpoint_key, pack
+from ipmasq.core.mapping import Mapping, NarrowMapping, SharedMapping
+from ipmasq.core.policy import Behaviour, Policy, Ports
+from ipmasq.core.ports import Block, Chance, PortPool, SharedPool
+from ipmasq.core.reasons import Reason
+from ipmasq.core.side import Side
+from ipmasq.wire.addresses import Address, Endpoint
+
+SCATTER = 0x9E3779B97F4A7C15
+"""Spreads hosts over the pool, whichever bits of their addresses differ (multiplicative hashing)."""
+
+SHARING_TRIES = 128
+"""Ports that are looked at for a flow that may share one, as many as Linux does."""
+
+Where: TypeAlias = tuple[Side, Endpoint]
+"""Where the server of a flow really is: its packets back come from there."""
+
+FindHalf: TypeAlias = Callable[[Side, int, bytes], Half | None]
+"""The direction of a live flow by side, protocol and key."""
+
+
+class MappingTable:
+    def __init__(self, active: ActivePolicy, chance: Chance, find: FindHalf) -> None:
+        self._active = active
+        self._chance = chance
+        self._find = find
+        self.host = HostPorts()
+        self.ports: dict[tuple[int, Address], int] = {}
+        """Public ports by protocol and inside host."""
+        self._by_inside: dict[bytes, Mapping] = {}
+        self._pools: dict[tuple[int, Address], list[PortPool[Mapping]]] = {}
+        """By protocol and public address; one for each range that was ever configured."""
+
+    @property
+    def policy(self) -> Policy:
+        return self._active.policy
+
+    def _key(self, protocol: int, inside: Endpoint, remote: Endpoint) -> bytes:
+        """What a mapping depends on (RFC 4787, 4.1)."""
+        key = endpoint_key(protocol, inside)
+        if self.policy.mapping is Behaviour.ENDPOINT_INDEPENDENT:
+            return key
+        if self.policy.mapping is Behaviour.ADDRESS_DEPENDENT:
+            return key + remote.address
+        return key + endpoint_key(protocol, remote)
+
+    def of(self, protocol: int, inside: Endpoint, remote: Endpoint) -> Mapping | None:
+        """By which mapping an inside endpoint reaches a remote one."""
+        return self._by_inside.get(self._key(protocol, inside, remote))
+
+    def at(self, protocol: int, public: Endpoint) -> Mapping | None:
+        """The mapping of a public endpoint."""
+        for pool in self._pools.get((protocol, public.address), ()):
+            if mapping := pool.at(public.port):
+                return mapping
+        return None
+
+    def __iter__(self) -> Iterator[Mapping]:
+        pools = [pool for pools in self._pools.values() for pool in pools]
+        return iter([mapping for pool in pools for mapping in pool])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def map(
+        self,
+        protocol: int,
+        inside: Endpoint,
+        remote: Endpoint,
+        announced_at: Address | None = None,
+        known_at: Address | None = None,
+        server: Where | None = None,
+    ) -> Mapping | Reason:
+        """The mapping for this endpoint, made if there is none; or why it cannot be made.
+
+        `announced_at`: it is for a flow that an announcement promised at this public address. `known_at`: the
+        other end knows the inside host by this one. `server`: it is for a flow to there alone.
+        """
+        if self.is_sharing and server is not None and self.policy.public:
+            return self._share(protocol, known_at or self.public_for(inside.address), server)
+        key = self._key(protocol, inside, remote)
+        if mapping := self._by_inside.get(key):
+            return mapping
+        if not self.policy.public:
+            return Reason.NO_PORTS
+        narrow = announced_at is not None
+        if self.ports.get((protocol, inside.address), 0) >= self.policy.limits.ports_per_host:
+            return Reason.PORT_LIMIT
+        address = announced_at or known_at or self.public_for(inside.address)
+        ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
+        pool = self.pool(protocol, address, ports)
+        port = pool.take(self._chance, self._barred(protocol, address, remote))
+        if port is None:
+            return Reason.NO_PORTS
+        return self._hold((NarrowMapping if narrow else Mapping)(key, pool, port))
+
+    @property
+    def is_sharing(self) -> bool:
+        """Whether flows to different remote endpoints may have the same public port."""
+        return self.policy.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
+
+    def _share(self, protocol: int, address: Address, server: Where) -> Mapping | Reason:
+        """Any port by which no flow goes to the same server. If each of those that are tried has one, a
+        connection that is over gives way."""
+        pool = self._shared_pool(protocol, address)
+        if not pool.ports.size:
+            return Reason.NO_PORTS
+        barred = self._barred(protocol, address, server[1], pool)
+        fallback = None
+        for _ in range(SHARING_TRIES):
+            port = pool.any(self._chance)
+            before = self._back(protocol, Endpoint(address, port), server)
+            # Whether a port is barred costs a question to the kernel; most are taken when ports are short.
+            if before is None and port not in barred:
+                break
+            if before is not None and before.flow.is_over and port not in barred:
+                fallback = port
+        else:
+            if fallback is None:
+                return Reason.NO_PORTS
+            port = fallback
+        mapping = pool.at(port)
+        if mapping is None:
+            mapping = SharedMapping(pool, port)
+            pool.hold(port, mapping)
+        return mapping
+
+    def _back(self, protocol: int, public: Endpoint, server: Where) -> Half | None:
+        """The flow by which packets from there to a public endpoint go."""
+        side, endpoint = server
+        return self._find(side, protocol, pack(endpoint, public))
+
+    def _shared_pool(self, protocol: int, address: Address) -> SharedPool[Mapping]:
+        pools = self._pools.setdefault((protocol, address), [])
+        for pool in pools:
+            if isinstance(pool, SharedPool) and pool.ports == self.policy.ports:
+                return pool
+        made: SharedPool[Mapping] = SharedPool(protocol, address, self.policy.ports)
+        pools.append(made)
+        return made
+
+    def _lacks_shared(self, protocol: int, address: Address, server: Where) -> Reason | None:
+        pool = self._shared_pool(protocol, address)
+        barred = self._barred(protocol, address, server[1], pool)
+        for port in pool.all():
+            before = self._back(protocol, Endpoint(address, port), server)
+            if (before is None or before.flow.is_over) and port not in barred:
+                return None
+        return Reason.NO_PORTS
+
+    def lacks_port(
+        self,
+        protocol: int,
+        inside: Endpoint,
+        remote: Endpoint,
+        known_at: Address | None,
+        server: Where,
+    ) -> Reason | None:
+        """What `map` would answer instead of a mapping. It looks through all ports that are free."""
+        if self.is_sharing:
+            return self._lacks_shared(protocol, known_at or self.public_for(inside.address), server)
+        if self.of(protocol, inside, remote):
+            return None
+        if self.ports.get((protocol, inside.address), 0) >= self.policy.limits.ports_per_host:
+            return Reason.PORT_LIMIT
+        address = known_at or self.public_for(inside.address)
+        pool = self.pool(protocol, address, self.policy.ports)
+        free = pool.has_free(self._barred(protocol, address, remote))
+        return None if free else Reason.NO_PORTS
+
+    def _barred(
+        self,
+        protocol: int,
+        address: Address,
+        remote: Endpoint,
+        sharing: SharedPool[Mapping] | None = None,
+    ) -> Barred:
+        return Barred(self.policy, self.host, self.at, protocol, address, remote, sharing)
+
+    def usage(self) -> list[PortPool[Mapping]]:
+        """The ports of each protocol and public address from which any is taken now."""
+        return [pool for pools in self._pools.values() for pool in pools if pool.used]
+
+    def public_for(self, inside: Address) -> Address:
+        """All flows of one host leave by one address (RFC 4787 REQ-2: paired pooling)."""
+        public = self.policy.public
+        return public[(int.from_bytes(inside, "big") * SCATTER >> 32) % len(public)]
+
+    def drop_unused(self, mapping: Mapping) -> None:
+        if mapping.flows or mapping.expectations:
+            return
+        mapping.pool.give(mapping.port)
+        if mapping.shared:
+            return
+        host = mapping.protocol, mapping.inside.address
+        self.ports[host] -= 1
+        if not self.ports[host]:
+            del self.ports[host]
+        # After a change of policy the endpoint may have got a newer mapping.
+        if self._by_inside.get(mapping.key) is mapping:
+            del self._by_inside[mapping.key]
+
+    def retire(self, mapping: Mapping) -> None:
+        """Its flows may go on; new ones get another mapping."""
+        if self._by_inside.get(mapping.key) is mapping:
+            del self._by_inside[mapping.key]
+
+    def pool(self, protocol: int, address: Address, ports: Ports) -> PortPool[Mapping]:
+        """Made when it is first needed."""
+        pools = self._pools.setdefault((protocol, address), [])
+        for pool in pools:
+            if pool.ports == ports and not isinstance(pool, SharedPool):
+                return pool
+        pools.append(PortPool(protocol, address, ports))
+        return pools[-1]
+
+    def map_at(
+        self,
+        protocol: int,
+        inside: Endpoint,
+        public: Endpoint,
+        remote: Endpoint,
+        lent: Block[Mapping] | None = None,
+    ) -> Mapping | None:
+        """The mapping of this very public endpoint, if it is this inside endpoint's, or can be made so.
+        `lent`: its port is out of this block."""
+        before = self.at(protocol, public)
+        if before is not None:
+            return before if before.shared or before.inside == inside else None
+        pools = self._pools.get((protocol, public.address), ())
+        if self.is_sharing:
+            return self._share_at(pools, public.port)
+        key, count = (
+            self._key(protocol, inside, remote),
+            self.ports.get((protocol, inside.address), 0),
+        )
+        if key in self._by_inside or count >= self.policy.limits.ports_per_host:
+            return None
+        if lent is None:
+            pool = next((each for each in pools if each.claim(public.port)), None)
+        else:
+            pool = lent.pool if lent.pool in pools and lent.claim(public.port) else None
+        return None if pool is None else self._hold(Mapping(key, pool, public.port))
+
+    @staticmethod
+    def _share_at(pools: Iterable[PortPool[Mapping]], port: int) -> Mapping | None:
+        pool = next((each for each in pools if isinstance(each, SharedPool)), None)
+        if pool is None or port not in pool.ports:
+            return None
+        mapping = SharedMapping(pool, port)
+        pool.hold(port, mapping)
+        return mapping
+
+    def _hold(self, mapping: Mapping) -> Mapping:
+        """Enter a mapping whose port is taken."""
+        self._by_inside[mapping.key] = mapping
+        mapping.pool.hold(mapping.port, mapping)
+        host = mapping.protocol, mapping.inside.address
+        self.ports[host] = self.ports.get(host, 0) + 1
+        return mapping
+
+    def lend(self, protocol: int, address: Address, count: int) -> Block[Mapping]:
+        """Up to `count` ports of a public address, for flows that are opened elsewhere and adopted later
+        (see `opening`). Where ports are shared there is none to lend: nobody has one to itself."""
+        pool = self.pool(protocol, address, self.policy.ports)
+        none = self.is_sharing or address not in self.policy.public
+        barred = self._barred(protocol, address, Endpoint(bytes(len(address)), 0))
+        return pool.lend(0 if none else count, self._chance, barred)
+
+    def check(self, flows: Dictionary[int, int]) -> None:
+        """Raise AssertionError unless every index and count agrees with `flows`: how many flows have the
+        mapping of this identity."""
+        ports: dict[tuple[int, Address], int] = {}
+        for mapping in self:
+            assert mapping.flows == flows.get(id(mapping), 0)
+            assert mapping.flows or mapping.expectations
+            if mapping.shared:
+                continue
+            host = mapping.protocol, mapping.inside.address
+            ports[host] = ports.get(host, 0) + 1
+        assert ports == self.ports
+        for mapping in self._by_inside.values():
+            assert self.at(mapping.protocol, mapping.public) is mapping

@@ -1,0 +1,210 @@
+"""Opening a flow takes three steps: decide, construct, enter.
+
+*Deciding* is in `admission` and changes nothing. *Constructing* makes a flow of a decision and of the mapping
+that it needs; nothing knows of it yet. *Entering* puts it into the table, and does what follows from its
+being there: timers, linking, events, the helper.
+
+`open_flow` takes all three for the first packet of a flow. A flow that was opened elsewhere by the same rules,
+with a public port that was lent for that purpose, is *adopted*: it takes the same steps, with the mapping that
+it has already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ipmasq.core import events
+from ipmasq.core.admission import ActiveTrigger, Decision
+from ipmasq.core.flow import End, Flow
+from ipmasq.core.flow_manager import FlowManager
+from ipmasq.core.mapping import Mapping
+from ipmasq.core.ports import Block
+from ipmasq.core.reasons import Reason
+from ipmasq.core.side import Side
+from ipmasq.core.tcp_states import OVER
+from ipmasq.wire.addresses import Address, Endpoint
+
+TRIES = 8
+"""Fresh public ports that are tried for a flow whose five-tuple is taken."""
+
+
+class First(NamedTuple):
+    """What the first packet of a flow says, and where it comes in."""
+
+    protocol: int
+    source: Endpoint
+    destination: Endpoint
+    side: Side
+
+
+def open_flow(
+    manager: FlowManager,
+    first: First,
+    opens: bool = True,
+    intact: Callable[[], bool] = lambda: True,
+) -> Flow | Reason:
+    """The flow that a packet without one opens. `opens`: whether it is one that may. `intact` says whether
+    its checksum is right, and is called only where that decides."""
+    decision = manager.admission.decide(*first)
+    if isinstance(decision, Reason):
+        return decision
+    if not opens:
+        held = manager.admission.holds(*first[:3])
+        return Reason.HOST if held else Reason.NO_FLOW
+    if decision.expectation and not intact():
+        # It is met once. A damaged packet would use it up, perhaps with ports that nobody has.
+        return Reason.BAD_CHECKSUM
+    lacking = _make_room(manager, first, decision)
+    if lacking is not None:
+        return lacking
+    if decision.masquerade:
+        return _masquerade(manager, first, decision)
+    flow = construct(manager, first, decision, None)
+    return flow if enter(manager, flow, decision) else Reason.NO_PORTS
+
+
+def adopt(
+    manager: FlowManager, first: First, public: Endpoint, lent: Block[Mapping]
+) -> Flow | Reason:
+    """A flow that was opened elsewhere with a public endpoint out of this block; or why it cannot be: the
+    policy does not allow it (any more), or its host may have no more. Then its port stays in the block."""
+    decision = manager.admission.decide(*first)
+    if isinstance(decision, Reason):
+        return decision
+    if not decision.masquerade:
+        return Reason.NO_PORTS
+    lacking = _make_room(manager, first, decision)
+    if lacking is not None:
+        return lacking
+    mapping = manager.table.mappings.map_at(*first[:2], public, first.destination, lent)
+    if mapping is None:
+        return Reason.NO_PORTS
+    flow = construct(manager, first, decision, mapping)
+    return flow if enter(manager, flow, decision) else Reason.NO_PORTS
+
+
+def construct(
+    manager: FlowManager, first: First, decision: Decision, mapping: Mapping | None
+) -> Flow:
+    """The flow that was decided on. Nothing else changes."""
+    protocol, source, destination, side = first
+    client = End(source, mapping.public if mapping else source)
+    server = End(decision.server, destination)
+    sides = side, decision.side
+    flow = Flow(manager.opened + 1, protocol, client, server, sides, manager.now)
+    flow.mapping = mapping
+    flow.server_mapping = decision.server_mapping
+    flow.origin = decision.origin
+    return flow
+
+
+def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool = True) -> bool:
+    """Make it a live flow. False if its five-tuple is taken; then it is no more, nor is a mapping that only
+    it has. `replaces`: a connection that is over and has the same five-tuple gives way."""
+    mapping = flow.mapping
+    if mapping is not None:
+        mapping.expectations += 1  # it stays, though the last flow that it has may give way
+    if replaces or (mapping is not None and mapping.flows):
+        _make_way(manager, flow)
+    if mapping is not None:
+        mapping.expectations -= 1
+    if not manager.table.add(flow):
+        flow.let_go()
+        if mapping:
+            manager.table.mappings.drop_unused(mapping)
+        return False
+    manager.opened = flow.id
+    if flow.opened_by is Side.OUTSIDE:
+        manager.unconfirmed.add(flow)
+    if decision.expectation:
+        manager.meet(decision.expectation, flow)
+    if decision.trigger:
+        _set_off(manager, flow, decision)
+    manager.set_timer(flow)
+    _tell_opened(manager, flow)
+    if not decision.expectation:
+        manager.bind(flow)
+    return True
+
+
+def known_at(decision: Decision) -> Address | None:
+    """The public address by which the other end knows the host that meets an expectation: that of the
+    control flow, which need not be the one that the host's own flows get."""
+    expectation = decision.expectation
+    if expectation is None:
+        return None
+    me = expectation.flow.end(expectation.speaker.other)
+    return me.translated.address if me.is_masqueraded else None
+
+
+# -- room for a flow, and a public port
+
+
+def _make_room(manager: FlowManager, first: First, decision: Decision) -> Reason | None:
+    """Have room for one flow more, and say why not if there is none."""
+    inside = first.side is Side.INSIDE
+    host = first.source.address if inside else decision.server.address
+    while (lacking := manager.table.lacks_room(host)) is not None:
+        giving_way = manager.giving_way(lacking, host)
+        if giving_way is None:
+            return _refused(manager, lacking, host, first.protocol)
+        manager.end(giving_way, Reason.REPLACED)
+    return None
+
+
+def _masquerade(manager: FlowManager, first: First, decision: Decision) -> Flow | Reason:
+    protocol, source, destination, _ = first
+    server = decision.side, decision.server
+    for left in reversed(range(TRIES)):
+        mapping = manager.table.mappings.map(
+            protocol, source, destination, known_at=known_at(decision), server=server
+        )
+        if isinstance(mapping, Reason):
+            return _refused(manager, mapping, source.address, protocol)
+        # A port that has become free may have a connection that is over with the same remote end.
+        # If all that were tried have one, it gives way: as the kernel does, when ports are short.
+        flow = construct(manager, first, decision, mapping)
+        if enter(manager, flow, decision, replaces=not left or mapping.shared):
+            return flow
+    return _refused(manager, Reason.NO_PORTS, source.address, protocol)
+
+
+def _refused(manager: FlowManager, reason: Reason, host: Address, protocol: int) -> Reason:
+    manager.shortage.refused(reason, host, protocol, manager.now)
+    return reason
+
+
+def _make_way(manager: FlowManager, flow: Flow) -> None:
+    """A client may use its port again for another public port that leads to the same server; the
+    connection that it has ended by the first one would be in the way. One of another client, which
+    has the same public port, is in the way until both ends have acknowledged its end."""
+    before = manager.table.find(flow.reply.side, flow.protocol, flow.reply.match)
+    if before is None or before is not before.flow.reply:
+        return
+    own = before.flow.state in OVER and before.flow.client.real == flow.client.real
+    if own or before.flow.is_over:
+        manager.end(before.flow, Reason.REPLACED)
+
+
+# -- what follows from a new flow
+
+
+def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
+    """Let the trigger admit flows to this inside host for its life, counted from now."""
+    trigger = decision.trigger
+    assert trigger is not None
+    inside = flow.client if decision.side is Side.OUTSIDE else flow.server
+    host, active = inside.real.address, manager.admission.active_triggers
+    if trigger.name not in active:
+        active[trigger.name] = ActiveTrigger(trigger, host, 0)
+    if active[trigger.name].host == host:
+        active[trigger.name].until = manager.now + trigger.life
+        manager.timers.set(active[trigger.name], active[trigger.name].until)
+
+
+def _tell_opened(manager: FlowManager, flow: Flow) -> None:
+    master = flow.master.id if flow.master else None
+    opened = flow.protocol, flow.opened_by, *flow.faces, str(flow.origin), master
+    manager.emit(events.FlowOpened(manager.now, flow.id, *opened))
+    manager.shortage.opened(flow, manager.now)

@@ -1,0 +1,281 @@
+"""The inspector of a TCP flow: a rewriter for its segments, with a helper as the listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import inf
+from typing import Any, Protocol
+
+from ipmasq.core.attachment import Attachment, Desk
+from ipmasq.core.budget import Account, Memory, Rate
+from ipmasq.core.cutting import Sent
+from ipmasq.core.flow import Flow, Half
+from ipmasq.core.helper import Speaker
+from ipmasq.core.inspector import Inspected, Inspector
+from ipmasq.core.reasons import Reason
+from ipmasq.core.registered import Registered
+from ipmasq.core.side import Side
+from ipmasq.core.stream import StreamFullError
+from ipmasq.core.tcp_rewriter import TcpRewriter
+from ipmasq.core.tcp_states import State
+from ipmasq.core.timers import Bucket
+from ipmasq.core.translate import compose, dress, is_intact, renumber, translate
+from ipmasq.core.views import NO_SHIFT, Shift
+from ipmasq.core.window import is_believable
+from ipmasq.wire import ipv4, tcp
+from ipmasq.wire.packet import Packet
+from ipmasq.wire.tcp import FIN, Segment
+
+LINES_AT_ONCE = 128
+"""Messages that helpers look at because of one segment, at most: about ten milliseconds, if all are costly."""
+
+COST = 4096
+"""Bytes that an inspected connection takes besides what is kept of its streams."""
+
+BLOCKED = Inspected(Reason.HELPER_DROP)
+CORRUPT = Inspected(Reason.BAD_CHECKSUM)
+NO_ROOM = Inspected(Reason.STREAM_LIMIT)
+NO_WORK = Inspected(Reason.WORK_LIMIT)
+
+
+class TooLateError(Exception):
+    """A helper that must see a connection from its first byte on cannot begin in the middle of it."""
+
+
+class Budget(Protocol):
+    """What inspection may cost."""
+
+    memory: Memory
+    work: Rate
+
+
+class TcpInspector(Inspector):
+    def __init__(
+        self, desk: Desk, budget: Budget, flow: Flow, registered: Registered, limit: int
+    ) -> None:
+        """`limit`: bytes kept for each stream. Raises TooLateError, and whatever the helper raises when it is made."""
+        self.flow_id = flow.id
+        self.is_inspecting = True
+        self.is_awaited = False
+        self.due: Bucket[Any] | None = None
+        self._desk = desk
+        self._flow = flow
+        self._payer = flow.payer
+        self._work = budget.work
+        self._attachment = Attachment(desk, flow, registered)
+        framer = self._attachment.framer()
+        if framer.overlap is None and flow.original.packets and flow.state is not State.INIT:
+            raise TooLateError
+        account: Callable[[], Account] = partial(Account, budget.memory, self._payer)
+        self.rewriter = TcpRewriter(self._attachment, framer, limit, account)
+        self._join()
+
+    def _join(self) -> None:
+        """Begin where the connection is. What is under way passes unseen: the listener has not
+        acknowledged it, but it left before anybody looked."""
+        flow, rewriter = self._flow, self.rewriter
+        if not flow.original.packets:
+            return  # its SYN is being handled
+        if flow.state is State.INIT:
+            rewriter.start(Speaker.CLIENT, flow.original.end, at_start=True)
+            return
+        for half in (flow.original, flow.reply):
+            first = half.twin.acknowledged
+            unseen = max(0, tcp.distance(first, half.end))
+            rewriter.start(half.speaker, first, at_start=False, unseen=unseen)
+
+    # -- the way of a segment
+
+    def receive(
+        self,
+        packet: Packet,
+        header: ipv4.Header,
+        segment: Segment,
+        speaker: Speaker,
+        ttl_delta: int,
+        now: float,
+    ) -> Inspected:
+        if self._attachment.blocked:
+            return BLOCKED
+        # What leaves may get a checksum of its own, which must not bless what came in corrupt.
+        if not is_intact(packet, header):
+            return CORRUPT
+        half = self._flow.half(speaker)
+        payload = bytes(packet.data[header.length + segment.length : header.total])
+        acknowledgment = self.rewriter.acknowledged(speaker, segment)
+        if not is_believable(half, segment, len(payload), acknowledgment):
+            sent = [self.rewriter.outline(speaker, segment)]
+            packets = _packets(packet, header, half, ttl_delta, segment, payload, sent)
+            return self._done(Reason.TRANSLATED, packets)
+        allowed = self._as_work_allows(speaker, segment, payload, now)
+        if allowed is None:
+            return NO_WORK
+        taken, data = allowed
+        try:
+            sent = self._hear(speaker, taken, data, packet.segment, now)
+        except StreamFullError:
+            return NO_ROOM
+        if self._attachment.blocked:
+            return BLOCKED
+        if taken.flags & FIN and not self.rewriter.ended(speaker):
+            taken = taken._replace(flags=taken.flags & ~FIN)
+        packets = _packets(packet, header, half, ttl_delta, segment, payload, sent)
+        held = data and not any(each.payload for each in sent if each.speaker is speaker)
+        reason = Reason.HELD if held else Reason.TRANSLATED
+        return self._done(reason, packets, taken, len(data), acknowledgment)
+
+    def _done(
+        self,
+        reason: Reason,
+        packets: Sequence[Packet],
+        taken: Segment | None = None,
+        payload: int = 0,
+        acknowledgment: int = 0,
+    ) -> Inspected:
+        released = self.rewriter.listener is None
+        return Inspected(
+            reason, packets, taken, payload, acknowledgment, self.rewriter.deadline, released
+        )
+
+    def _hear(
+        self, speaker: Speaker, segment: Segment, payload: bytes, size: int, now: float
+    ) -> list[Sent]:
+        """What to send for a believable segment; its host pays for what the helper did. Raises StreamFullError."""
+        before = self._attachment.work
+        sent = self.rewriter.receive(speaker, segment, payload, size, now)
+        spent = self._attachment.work - before
+        if spent:
+            self._work.spend(self._payer, spent, now)
+        return sent
+
+    def _as_work_allows(
+        self, speaker: Speaker, segment: Segment, payload: bytes, now: float
+    ) -> tuple[Segment, bytes] | None:
+        """As many of a segment's messages as its host may have looked at now, as if the rest had been lost:
+        its speaker repeats it. None if there is none. Those that come too early are looked at together with
+        what fills the gap, so they may be half as many as may be looked at together."""
+        stream = self.rewriter.directions[speaker].stream
+        if not payload or stream is None or stream.transparent is not None:
+            return segment, payload
+        count, waiting = stream.framer.count(payload), stream.waiting_messages
+        if not count and not waiting:
+            return segment, payload
+        most = min(self._work.allowance(self._payer, now), LINES_AT_ONCE)
+        if stream.position(segment.sequence) > stream.received:
+            most //= 2
+        most -= waiting
+        if count <= most:
+            return segment, payload
+        end = stream.framer.end_of(payload, most)
+        return (segment._replace(flags=segment.flags & ~FIN), payload[:end]) if end else None
+
+    # -- time
+
+    @property
+    def deadline(self) -> float:
+        return inf if self._attachment.blocked else self.rewriter.deadline
+
+    def expire(self, now: float) -> list[tuple[Packet, Side]]:
+        if self._attachment.blocked:
+            return []
+        return [self._composed(sent) for sent in self.rewriter.expire(now)]
+
+    def _composed(self, sent: Sent) -> tuple[Packet, Side]:
+        half = self._flow.half(sent.speaker)
+        return compose(half, tcp.write(sent.segment, sent.payload)), half.side
+
+    # -- coming and going of the helper
+
+    @property
+    def registered(self) -> Registered:
+        return self._attachment.registered
+
+    @property
+    def is_plain(self) -> bool:
+        return self.rewriter.is_plain
+
+    def attach(self, registered: Registered) -> bool:
+        attachment = Attachment(self._desk, self._flow, registered)
+        framer = attachment.framer()
+        if framer.overlap is None:
+            return False
+        if not self.rewriter.retain(attachment, framer):
+            self.is_awaited = True  # bytes are in flight
+            return False
+        self._attachment = attachment
+        self.is_inspecting, self.is_awaited = True, False
+        return True
+
+    def renew(self) -> None:
+        self._attachment.renew()
+
+    def release(self) -> None:
+        self.is_inspecting = False
+        self.rewriter.release()
+
+    def close(self) -> None:
+        self.rewriter.close()
+
+    # -- what it remembers
+
+    def shift(self, speaker: Speaker) -> Shift:
+        stream = self.rewriter.directions[speaker].stream
+        return stream.shift if stream else NO_SHIFT
+
+    def began_at(self, first: int) -> bool:
+        return self.rewriter.began_at(first)
+
+    def open(self, syn: Segment, now: float) -> None:
+        self.rewriter.receive(Speaker.CLIENT, syn, b"", now=now)
+
+    def unshift(self, speaker: Speaker, sequence: int) -> int:
+        stream = self.rewriter.directions[speaker].stream
+        if stream is None:
+            return sequence
+        return stream.sequence(stream.original(stream.edited_position(sequence)))
+
+    def limit_path(self, mtu: int) -> None:
+        self.rewriter.path_mtu = min(self.rewriter.path_mtu or mtu, mtu)
+
+    def check(self) -> int:
+        kept = 0
+        for stream in self.rewriter.streams:
+            if stream is not None:
+                stream.check()
+                assert stream.account.host == self._payer
+                kept += stream.account.kept
+        return kept
+
+
+def _packets(
+    packet: Packet,
+    header: ipv4.Header,
+    half: Half,
+    ttl_delta: int,
+    segment: Segment,
+    payload: bytes,
+    sent: list[Sent],
+) -> list[Packet]:
+    """The packets that carry what is sent because of `packet`, which is `segment` with `payload`: the same packet,
+    rewritten in place, if only numbers change."""
+    speaker = half.speaker
+    if len(sent) == 1 and not packet.partial and not packet.segment:
+        _, after, data = sent[0]
+        if sent[0].speaker is speaker and data == payload and after.options == segment.options:
+            translate(packet.data, header.length, ipv4.TCP, half, ttl_delta)
+            if after is not segment:
+                renumber(packet.data, header.length, segment, after)
+            return [packet]
+    own = [each for each in sent if each.speaker is speaker]
+    return [
+        *(
+            dress(packet, header, half, ttl_delta, tcp.write(each.segment, each.payload), nth)
+            for nth, each in enumerate(own)
+        ),
+        *(
+            compose(half.twin, tcp.write(each.segment), packet.note)
+            for each in sent
+            if each.speaker is not speaker
+        ),
+    ]

@@ -1,0 +1,108 @@
+"""What the gateway says of a forward that is added while it runs: the same as of one in the file."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipmasq.config import check, read_host_state
+from ipmasq.config.tables import table_of
+from ipmasq.config.toml import text_of
+from ipmasq.core.policy import Forward, PortRange
+from ipmasq.gateway.file import File
+from ipmasq.gateway.host import ports_in_use
+from ipmasq.wire.addresses import to_address
+from tests.control.running import FINGER, IN1
+
+TOML = """
+[gateway]
+inside = ["10.0.0.0/24"]
+outside = "lo"
+[[trigger]]
+ports = 6000
+opens = "7000-7010"
+"""
+WEB = Forward("web", 6, None, PortRange(80, 80), IN1, 80)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> File:
+    path = tmp_path / "gateway.toml"
+    path.write_text(TOML)
+    file = File(path)
+    file.read()
+    return file
+
+
+def at(text: str) -> Forward:
+    return replace(WEB, inside=to_address(text))
+
+
+def test_a_forward_to_a_host_inside_has_nothing_to_be_said(file: File):
+    assert file.review_forward(WEB, ()) == ()
+
+
+@pytest.mark.parametrize(
+    ("forward", "said"),
+    [
+        (at("198.51.100.1"), "198.51.100.1 is in no inside network"),
+        (at("10.0.0.255"), "10.0.0.255 is the broadcast address of the network 10.0.0.0/24"),
+        (replace(WEB, public=IN1), "10.0.0.2 is not the public address now (127.0.0.1)"),
+        (
+            replace(WEB, ports=PortRange(7010, 7010)),
+            "trigger 1, opens: overlaps forward web (7010)",
+        ),
+        (
+            Forward("finger", 17, None, PortRange(79, 79), IN1, 79),
+            "79 is a port of helper finger, which watches tcp, not udp",
+        ),
+    ],
+)
+def test_what_is_doubtful_in_the_file_is_doubtful_when_it_is_added(
+    file: File, forward: Forward, said: str
+):
+    (told,) = file.review_forward(forward, (FINGER,))
+    assert told.startswith(said)
+
+
+def test_a_mistake_in_the_file_is_refused_when_it_is_added(file: File):
+    with pytest.raises(ValueError, match=r"^127\.0\.0\.9 cannot be the address of a server$"):
+        file.review_forward(at("127.0.0.9"), ())
+    Path(file.path).write_text(TOML.replace('outside = "lo"', 'public = "127.0.0.1"'))
+    file.read()
+    with pytest.raises(ValueError, match=r"10\.0\.0\.2 is not among the public addresses"):
+        file.review_forward(replace(WEB, public=IN1), ())
+
+
+def test_a_forward_of_a_port_that_the_host_serves_is_doubtful(file: File):
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        forward = replace(WEB, ports=PortRange(port, port))
+        text = f"this host serves port {port} itself; from outside it can no longer be reached"
+        assert file.review_forward(forward, ()) == (text,)
+        assert file.review_forward(replace(forward, public=to_address("127.0.0.1")), ()) == (text,)
+        assert file.review_forward(replace(forward, protocol=17), ()) == ()
+    assert file.review_forward(forward, ()) == ()
+
+
+@pytest.mark.parametrize("text", ["198.51.100.1", "10.0.0.0", "127.0.0.1", "10.0.0.9"])
+def test_both_ways_say_the_same_sentences(file: File, tmp_path: Path, text: str):
+    written = tmp_path / "written.toml"
+    written.write_text(TOML + text_of({"forward": [table_of(at(text))]}))
+    here = read_host_state(ports_in_use())
+    report, without = check(written, here), check(file.path, here)
+    known = {each.message for each in (*without.errors, *without.warnings)}
+    found = [each.message for each in (*report.errors, *report.warnings)]
+    expected = [message for message in found if message not in known]
+    assert _said(file, at(text)) == expected
+
+
+def _said(file: File, forward: Forward) -> list[str]:
+    """What is doubtful about a forward, or why it cannot be."""
+    try:
+        return list(file.review_forward(forward, ()))
+    except ValueError as error:
+        return [str(error)]

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from ipmasq.core import events
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import Behaviour, HelperUse, Limits, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -155,11 +155,11 @@ def test_when_all_ports_lead_to_a_server_already_the_kernel_is_not_asked_about_t
         world.udp(IN1, 5000 + number, OUT1, 53)
     asked = []
 
-    def holds(_: int, __: Endpoint, local: Endpoint) -> Holds:
+    def holds(_: int, __: Endpoint, local: Endpoint) -> SocketMatch:
         asked.append(local.port)
-        return Holds.NOTHING
+        return SocketMatch.NONE
 
-    world.engine.ask_host(holds)
+    world.engine.set_socket_lookup(holds)
     world.udp(IN1, 4000, OUT1, 53).is_dropped(Reason.NO_PORTS)
     assert not asked
     world.udp(IN1, 4000, OUT2, 53).leaves_from(E1)

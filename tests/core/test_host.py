@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.core.barred import MOST_ASKED
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import Behaviour, Forward, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -21,15 +21,15 @@ Held = dict[tuple[int, int], Endpoint | None]
 def host_with(world: World, sockets: Held) -> None:
     """`sockets`: protocol and port, and the remote endpoint that one is connected to."""
 
-    def holds(protocol: int, remote: Endpoint, local: Endpoint) -> Holds:
+    def holds(protocol: int, remote: Endpoint, local: Endpoint) -> SocketMatch:
         if (protocol, local.port) not in sockets:
-            return Holds.NOTHING
+            return SocketMatch.NONE
         peer = sockets[protocol, local.port]
         if peer is None:
-            return Holds.SOCKET
-        return Holds.SPEAKER if peer == remote else Holds.NOTHING
+            return SocketMatch.ANY_REMOTE
+        return SocketMatch.CONNECTED if peer == remote else SocketMatch.NONE
 
-    world.engine.ask_host(holds)
+    world.engine.set_socket_lookup(holds)
 
 
 def mapped(world: World, protocol: int = UDP) -> int:
@@ -119,12 +119,12 @@ def test_whoever_takes_all_ports_of_the_range_on_the_host_keeps_no_flow_from_ope
     world = World(ports=PortRange(61000, 65095))
     questions = 0
 
-    def holds(*_: object) -> Holds:
+    def holds(*_: object) -> SocketMatch:
         nonlocal questions
         questions += 1
-        return Holds.SOCKET
+        return SocketMatch.ANY_REMOTE
 
-    world.engine.ask_host(holds)
+    world.engine.set_socket_lookup(holds)
     left = frozenset((protocol, port) for port in range(61000, 61064))
     world.engine.reserve(left)
     port = mapped(world, protocol)
@@ -144,5 +144,7 @@ def test_explain_says_that_the_host_has_it() -> None:
     said = world.engine.explain(
         UDP, Endpoint(OUT1, 53), Endpoint(E1, 61001), Side.OUTSIDE, world.now
     )
-    assert said.verdict == Reason.HOST.sentence
+    assert said.verdict == (
+        "would go to the gateway host itself: a socket of the gateway host has this port"
+    )
     assert "a socket of the gateway host has this port" in said.steps

@@ -78,3 +78,5 @@ class Direction:
             self.stream.decide(len(self.stream.undecided))
         if self.reader is not None:
             self.reader.pass_on()
+            if self.stream is not None:
+                self.stream.keep_begun(self.reader.passed)

@@ -47,6 +47,7 @@ class Expectation:
         "helper",
         "key",
         "mapping",
+        "opener",
         "payer",
         "peer",
         "protocol",
@@ -79,6 +80,8 @@ class Expectation:
         """The destination as the opener of the flow sees it."""
         self.peer: Address = other.translated.address if me.is_masqueraded else other.real.address
         """The only address that may open the flow, as it appears where the flow comes in."""
+        self.opener: Address = other.real.address
+        """The real address of the host that may open the flow."""
         self.payer = flow.payer
         """The address to which the expectation counts."""
         self.key = expectation_key(protocol, public, self.peer)

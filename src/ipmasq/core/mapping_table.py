@@ -122,12 +122,12 @@ class MappingTable:
         fallback = None
         for _ in range(SHARING_TRIES):
             port = pool.any(self._chance)
-            if port not in barred:
-                before = self._back(protocol, Endpoint(address, port), server)
-                if before is None:
-                    break
-                if before.flow.is_over:
-                    fallback = port
+            before = self._back(protocol, Endpoint(address, port), server)
+            # Whether a port is barred costs a question to the kernel; most are taken when ports are short.
+            if before is None and port not in barred:
+                break
+            if before is not None and before.flow.is_over and port not in barred:
+                fallback = port
         else:
             if fallback is None:
                 return Reason.NO_PORTS

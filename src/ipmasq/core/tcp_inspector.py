@@ -31,6 +31,9 @@ LINES_AT_ONCE = 128
 """The most messages that helpers inspect because of one segment: about ten milliseconds, if all are
 expensive."""
 
+COST = 4096
+"""Bytes that an inspected connection takes besides what is kept of its streams."""
+
 BLOCKED = Inspected(Reason.HELPER_DROP)
 CORRUPT = Inspected(Reason.BAD_CHECKSUM)
 NO_ROOM = Inspected(Reason.STREAM_LIMIT)

@@ -282,7 +282,10 @@ class TcpRewriter:
             stream.decide(len(message.text) - passed, replacements)
             if heard.stop:
                 self.release()
-        if self.listener is None or not stream.undecided:
+        if self.listener is None:
+            return
+        stream.keep_begun(reader.passed)
+        if not stream.undecided:
             return
         partial = reader.partial
         if partial is None or (partial and not self.listener.may_rewrite(me.speaker, partial)):
@@ -344,6 +347,7 @@ class TcpRewriter:
                 if stream.withholds:
                     me.delivery.left_at = stream.ready
                 stream.release()
+                me.reader = None
 
     def close(self) -> None:
         """Free everything, since the connection has ended."""

@@ -25,7 +25,7 @@ from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.floods import Floods
-from ipmasq.gateway.host import Changes, notify_systemd, ports_in_use
+from ipmasq.gateway.host import Changes, notify_systemd
 from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import fast_path, make_plane
@@ -115,7 +115,7 @@ class Gateway:
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
         self._sockets.device = index_of(self._setup.outside)
-        self._drive.reserve(ports_in_use())
+        self._drive.leave(self._sockets.used(self._drive.ranges))
         self._drive.start()
         self._begin_to_offload()
         self._loop.watch(self._changes.fileno(), self._changed)
@@ -401,7 +401,7 @@ class Gateway:
 
     def _look_at_ports(self) -> None:
         try:
-            self._drive.reserve(ports_in_use())
+            self._drive.leave(self._sockets.used(self._drive.ranges))
         except PlaneError as error:
             log.error("%s", error)
 

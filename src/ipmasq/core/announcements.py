@@ -6,7 +6,7 @@ announcement is forwarded (`confirm`) or not (`withdraw`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ipmasq.core import events
@@ -54,7 +54,7 @@ class Announcements:
             self._shortage.mapped(made.mapping, self.now)
         return made
 
-    def withdraw(self, expectations: list[Expectation]) -> None:
+    def withdraw(self, expectations: Sequence[Expectation]) -> None:
         """Drop expectations whose announcement was not forwarded, and free their ports."""
         for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
             if mapping is not None:
@@ -69,7 +69,7 @@ class Announcements:
         for expectation in self._expectations.of(flow):
             self.end(expectation, reason)
 
-    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
+    def confirm(self, expectations: Sequence[Expectation], attachment: Attachment) -> None:
         """The announcement goes out: from now on the flow may come."""
         use = attachment.registered.use
         # Held by all of them until the last is in: one may take the place of another.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ipmasq.core import events
@@ -38,9 +39,9 @@ class Desk(Protocol):
     ) -> Expectation:
         """Raises Refusal."""
 
-    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None: ...
+    def confirm(self, expectations: Sequence[Expectation], attachment: Attachment) -> None: ...
 
-    def withdraw(self, expectations: list[Expectation]) -> None: ...
+    def withdraw(self, expectations: Sequence[Expectation]) -> None: ...
 
     def forget(self, flow: Flow) -> None: ...
 
@@ -126,16 +127,18 @@ class Attachment:
 class Transaction(HelperContext):
     """What a helper wishes in one message. Nothing happens before `commit`, but ports are held from `expect` on."""
 
+    # Most messages wish nothing, so these are not set for each.
+    _replacements: tuple[Replacement, ...] = ()
+    _expectations: tuple[Expectation, ...] = ()
+    _refusal: str | None = None
+    _stop = False
+    _forget = False
+
     def __init__(self, desk: Desk, attachment: Attachment, speaker: Speaker, line: Message) -> None:
         self.speaker = speaker
         self._desk = desk
         self._attachment = attachment
         self._line = line
-        self._replacements: list[Replacement] = []
-        self._expectations: list[Expectation] = []
-        self._refusal: str | None = None
-        self._stop = False
-        self._forget = False
 
     def endpoint(self, speaker: Speaker) -> Endpoint:
         return self._attachment.flow.end(speaker).real
@@ -147,7 +150,7 @@ class Transaction(HelperContext):
             self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
             return None
         self._attachment.work += EXPECTATION_COST
-        self._expectations.append(made)
+        self._expectations += (made,)
         return made.public
 
     def forget(self) -> None:
@@ -160,7 +163,7 @@ class Transaction(HelperContext):
             raise AlreadyForwardedError("part of the line had already been forwarded")
         if any(start < r.end and r.start < end for r in self._replacements):
             raise ValueError(f"{start}:{end} overlaps another replacement")
-        self._replacements.append(Replacement(start, end, bytes(text)))
+        self._replacements += (Replacement(start, end, bytes(text)),)
 
     def refuse(self, reason: str) -> None:
         self._refusal = reason

@@ -27,7 +27,8 @@ class Memory:
 
     def has_room(self, host: Address, count: int) -> bool:
         """Whether `count` more bytes may be kept for a host."""
-        return self.used + count <= self.total and self.used_by(host) + count <= self.per_host
+        room = self.per_host - self._hosts.get(host, 0)
+        return count <= room and self.used + count <= self.total
 
     def change(self, host: Address, count: int) -> None:
         """So many bytes more (or, negative, less) are kept for a host now."""
@@ -64,8 +65,9 @@ class Account:
 
     def set(self, kept: int) -> None:
         """So many bytes are kept now."""
-        self._memory.change(self._host, kept - self.kept)
-        self.kept = kept
+        if kept != self.kept:
+            self._memory.change(self._host, kept - self.kept)
+            self.kept = kept
 
 
 class Rate:
@@ -94,8 +96,9 @@ class Rate:
         """It has done so much."""
         if len(self._spent_until) >= MOST_RATES and host not in self._spent_until:
             self._forget(now)
-        self._spent_until[host] = max(self._spent_until.get(host, now), now) + count / self.per_host
-        self._all_until = max(self._all_until, now) + count / self.total
+        mine, every = self._spent_until.get(host, now), self._all_until
+        self._spent_until[host] = (mine if mine > now else now) + count / self.per_host
+        self._all_until = (every if every > now else now) + count / self.total
 
     def _forget(self, now: float) -> None:
         """Those who owe nothing; if everybody does, the one who owes least."""

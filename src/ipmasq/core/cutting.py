@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ipmasq.core.direction import Direction
 from ipmasq.core.helper import Speaker
 from ipmasq.core.runs import Run
 from ipmasq.core.stream import Stream
+from ipmasq.core.tcp_end import LEAST_ROOM
 from ipmasq.wire.tcp import CWR, FIN, PSH, URG, Segment
 
 
@@ -19,10 +21,20 @@ class Sent(NamedTuple):
 
 
 def cut(
-    speaker: Speaker, stream: Stream, segment: Segment, position: int, runs: list[Run], room: int
+    me: Direction,
+    other: Direction,
+    segment: Segment,
+    position: int,
+    runs: list[Run],
+    size: int,
+    path_mtu: int | None,
 ) -> list[Sent]:
-    """Segments that carry these runs, of `room` payload bytes at most, with the header of `segment`, which came
-    in at original `position`."""
+    """Segments of `me` that carry these runs, none larger than the listener and the path take, with the header of
+    `segment`, which came in at original `position`. `size`: payload bytes of the largest segment that came in."""
+    stream, speaker = me.stream, me.speaker
+    assert stream is not None
+    is_short = len(runs) == 1 and len(runs[0].data) <= LEAST_ROOM
+    room = LEAST_ROOM if is_short else other.end.room(len(segment.options), size, path_mtu)
     if len(runs) == 1 and len(runs[0].data) <= room and not segment.flags & (FIN | URG):
         start, data = runs[0]
         return [Sent(speaker, _with_sequence(segment, stream.sequence(start)), data)]

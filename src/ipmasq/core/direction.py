@@ -43,6 +43,11 @@ class Delivery:
         self.interval *= 2
         self.repeat_at = now + self.interval if self.repeats < MOST_REPEATS else inf
 
+    @property
+    def is_idle(self) -> bool:
+        """There is nothing to send, now or later."""
+        return self.since == self.repeat_at == inf and self.left_at is None
+
     def deadline(self, hold: float) -> float:
         """When there is something to send (seconds); infinite if never. `hold`: as HOLD."""
         if self.left_at is not None:

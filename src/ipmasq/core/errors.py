@@ -7,13 +7,13 @@ of the flow has written: looked at backwards, it has the key of the other half.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ipmasq.core.admission import Admission
-from ipmasq.core.flow import Half
+from ipmasq.core.flow import Flow, Half
 from ipmasq.core.helper import Speaker
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.offloading import CounterSource
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
@@ -94,9 +94,9 @@ def translate_error(
     side: Side,
     table: Table,
     ttl_delta: int,
-    sync_counters: CounterSource | None = None,
+    sync: Callable[[Flow], object],
 ) -> Reason:
-    """Rewrite the error in place, or say why not. `sync_counters`: see `ipmasq.core.offloading`."""
+    """Rewrite the error in place, or say why not. `sync` is called before a flow is judged by what was seen of it."""
     data = packet.data
     message = memoryview(data)[header.length : header.total]
     if not icmp.is_intact(message):
@@ -111,8 +111,7 @@ def translate_error(
     flow = half.flow
     # The quoted packet left as the twin wrote it; its sender knows it as the twin's key.
     twin = half.twin
-    if sync_counters is not None:
-        sync_counters(flow.id)
+    sync(flow)
     if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
         return Reason.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])

@@ -20,7 +20,7 @@ from ipmasq.core.flow import Flow
 from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Binding, binding
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.offloading import CounterSource
+from ipmasq.core.offloading import Offloading
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -38,9 +38,6 @@ from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
-
-PRESSING = events.FlowOffloadable | events.FlowNotOffloadable | events.FlowClosed
-"""What a fast path must hear of before another packet leaves (see `ipmasq.offload`)."""
 
 
 class FlowManager:
@@ -60,9 +57,7 @@ class FlowManager:
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
-        self.sync_counters: CounterSource | None = None
-        """Brings what a fast path has seen of a flow (see `ipmasq.core.offloading`)."""
-        self.pressing = False
+        self.offloading = Offloading()
         self.events = EventQueue()
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
@@ -91,11 +86,11 @@ class FlowManager:
         """Which flow makes room for one more of a host, whoever opens that, if one does: of those that strangers have
         opened and not confirmed, the oldest of this host, or in a full table of the host that has most of them."""
         if lacking is not Reason.TABLE_FULL:
-            return self.unconfirmed.oldest(host, self.sync_counters)
+            return self.unconfirmed.oldest(host, self.offloading.sync)
         return (
             self.table.oldest_over()
-            or self.unconfirmed.oldest(host, self.sync_counters)
-            or self.unconfirmed.oldest_of_most(self.sync_counters)
+            or self.unconfirmed.oldest(host, self.offloading.sync)
+            or self.unconfirmed.oldest_of_most(self.offloading.sync)
         )
 
     def set_timer(self, flow: Flow) -> None:
@@ -116,6 +111,7 @@ class FlowManager:
             offloadable = bool(flow.original.packets and flow.reply.packets)
         if offloadable is not flow.offloadable:
             flow.offloadable = offloadable
+            self.offloading.command(flow)
             kind = events.FlowOffloadable if offloadable else events.FlowNotOffloadable
             self.emit(kind(self.now, flow.id))
 
@@ -139,14 +135,14 @@ class FlowManager:
 
     def end(self, flow: Flow, reason: Reason) -> None:
         """Forget a flow."""
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
+        self.offloading.sync(flow)
         self._forget_helper(flow, Reason.MASTER_GONE)
         self.reopenings.discard(flow.id)
         self.unlink(flow)
         self.timers.cancel(flow)
         self.unconfirmed.discard(flow)
         self.table.remove(flow)
+        self.offloading.withdraw(flow)
         out, back = (
             (flow.original, flow.reply)
             if flow.opened_by is Side.INSIDE
@@ -193,8 +189,7 @@ class FlowManager:
             self._expire(thing)
 
     def _flow_is_due(self, flow: Flow) -> None:
-        if self.sync_counters is not None:
-            self.sync_counters(flow.id)
+        self.offloading.sync(flow)
         deadline = flow.deadline(self.policy.timeouts)
         if deadline > self.now:
             if deadline == inf:
@@ -244,8 +239,8 @@ class FlowManager:
         Raises TooLateError, or whatever the helper raises when it is made."""
         if flow.inspector is not None:
             return flow.inspector if flow.inspector.attach(helper) else None
-        if self.sync_counters is not None and flow.original.packets:
-            self.sync_counters(flow.id)  # what is under way now passes unseen
+        if flow.original.packets:
+            self.offloading.sync(flow)  # what is under way now passes unseen
         return TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
 
     def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
@@ -334,8 +329,6 @@ class FlowManager:
     def emit(self, event: Event) -> None:
         """Something has happened."""
         self.events.add(event)
-        if isinstance(event, PRESSING) or _is_linked(event):
-            self.pressing = True
 
     def packet_failed(self, side: Side, data: bytes, error: Exception) -> None:
         """Handling a packet raised. `data`: its first bytes."""
@@ -343,10 +336,4 @@ class FlowManager:
 
     def drain(self) -> list[Event]:
         """What has happened since the last call."""
-        self.pressing = False
         return self.events.drain()
-
-
-def _is_linked(event: Event) -> bool:
-    """Whether a data flow was opened: the host's firewall is to know of it before its first packet comes."""
-    return isinstance(event, events.FlowOpened) and event.master is not None

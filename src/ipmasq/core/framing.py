@@ -106,9 +106,10 @@ class MessageReader:
             self._await(end)
             return None
         whole = not self._skipping and end <= self._framer.longest
-        message = Message(bytes(buffer[:end]), self._position, min(self._passed, end), whole)
+        passed = self._passed if self._passed < end else end
+        message = Message(bytes(buffer[:end]), self._position, passed, whole)
         self._drop(end)
-        self._skipping, self._end = False, 0
+        self._skipping = False
         return message
 
     def _await(self, end: int) -> None:
@@ -127,6 +128,8 @@ class MessageReader:
     def _drop(self, count: int) -> None:
         del self._buffer[:count]
         self._position += count
-        self._passed = max(0, self._passed - count)
-        self._end = max(0, self._end - count)
         self._searched = 0
+        if self._passed:
+            self._passed = max(0, self._passed - count)
+        if self._end:
+            self._end = max(0, self._end - count)

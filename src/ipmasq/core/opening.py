@@ -122,6 +122,9 @@ def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool =
     if decision.trigger:
         _set_off(manager, flow, decision)
     manager.set_timer(flow)
+    manager.offloading.command(flow)
+    if flow.master is not None:
+        manager.offloading.relate(flow, flow.master)
     _tell_opened(manager, flow)
     if not decision.expectation:
         manager.bind(flow)

@@ -237,10 +237,8 @@ class Stream:
         return self._take_up(b"")
 
     def _room_for(self, count: int) -> None:
-        unacknowledged = self.ready - min(self.acknowledged, self.ready)
-        if unacknowledged + len(self.undecided) + count > self.limit:
-            raise StreamFullError
-        if not self._account.has_room(count):
+        kept = self.ready - self.acknowledged + len(self.undecided)
+        if kept + count > self.limit or not self._account.has_room(count):
             raise StreamFullError
 
     def _pay(self) -> None:
@@ -344,8 +342,9 @@ class Stream:
     def acknowledge(self, position: int) -> None:
         """The listener has everything before edited `position`."""
         if self.acknowledged < position <= self.ready + 1:
-            self.acknowledged = min(position, self.ready)
-            self._forget(self.acknowledged - HISTORY)
+            self.acknowledged = position if position < self.ready else self.ready
+            if self.acknowledged - HISTORY >= self._kept_from + HISTORY:
+                self._forget(self.acknowledged - HISTORY)
 
     def _forget(self, position: int) -> None:
         if self.transparent is not None:
@@ -362,9 +361,10 @@ class Stream:
 
     def slice(self, start: int, end: int) -> tuple[int, bytes]:
         """Kept edited bytes of `start:end`, as far as there are any: `(their first position, bytes)`."""
-        start = max(start, self._kept_from)
-        data = bytes(self._kept[start - self._kept_from : max(0, end - self._kept_from)])
-        return start, data
+        kept_from = self._kept_from
+        if start < kept_from:
+            start = kept_from
+        return start, bytes(self._kept[start - kept_from : end - kept_from]) if end > start else b""
 
     @property
     def account(self) -> Account:

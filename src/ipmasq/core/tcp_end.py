@@ -9,6 +9,8 @@ USUAL_MSS = 536
 """What every host takes that says nothing else (RFC 9293, 3.7.1)."""
 LEAST_MSS = 88
 """What an end may ask for at least (as Linux: TCP_MIN_MSS). One byte a segment would multiply all that comes in."""
+LEAST_ROOM = LEAST_MSS - 40
+"""Payload bytes that every segment may have: an MSS less the most options."""
 MOST_HEADERS = 60 + 60
 """Bytes of the IP and TCP headers before a payload, at most; all must fit into 65,535 bytes (RFC 791, 3.1)."""
 MOST_SCALE = 14
@@ -57,7 +59,7 @@ class TcpEnd:
         room = max(self.mss, LEAST_MSS) - options if self.mss is not None else max(size, USUAL_MSS)
         if path_mtu:
             room = min(room, path_mtu - 40 - options)
-        return min(max(room, LEAST_MSS - 40), 0xFFFF - MOST_HEADERS)
+        return min(max(room, LEAST_ROOM), 0xFFFF - MOST_HEADERS)
 
 
 def _timestamp(options: bytes) -> bytes | None:

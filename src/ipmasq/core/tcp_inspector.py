@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any, Protocol
@@ -104,7 +104,12 @@ class TcpInspector(Inspector):
         if not is_believable(half, segment, len(payload), acknowledgment):
             sent = [self.rewriter.outline(speaker, segment)]
             packets = _packets(packet, header, half, ttl_delta, segment, payload, sent)
-            return self._done(Reason.TRANSLATED, packets)
+            return Inspected(
+                Reason.TRANSLATED,
+                packets,
+                deadline=self.deadline,
+                is_released=self.rewriter.listener is None,
+            )
         allowed = self._as_work_allows(speaker, segment, payload, now)
         if allowed is None:
             return NO_WORK
@@ -120,20 +125,9 @@ class TcpInspector(Inspector):
         packets = _packets(packet, header, half, ttl_delta, segment, payload, sent)
         held = data and not any(each.payload for each in sent if each.speaker is speaker)
         reason = Reason.HELD if held else Reason.TRANSLATED
-        return self._done(reason, packets, taken, len(data), acknowledgment)
-
-    def _done(
-        self,
-        reason: Reason,
-        packets: Sequence[Packet],
-        taken: Segment | None = None,
-        payload: int = 0,
-        acknowledgment: int = 0,
-    ) -> Inspected:
+        deadline = self.rewriter.deadline
         released = self.rewriter.listener is None
-        return Inspected(
-            reason, packets, taken, payload, acknowledgment, self.rewriter.deadline, released
-        )
+        return Inspected(reason, packets, taken, len(data), acknowledgment, deadline, released)
 
     def _hear(
         self, speaker: Speaker, segment: Segment, payload: bytes, size: int, now: float

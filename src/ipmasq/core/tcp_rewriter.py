@@ -114,8 +114,7 @@ class TcpRewriter:
             # The FIN came early and was left out; it belongs to what has just filled the gap.
             fin = FIN
         segment = renumbered(segment, segment.flags & ~FIN | fin, numbers)
-        room = other.end.room(len(segment.options), size or len(payload), self.path_mtu)
-        sent = cut(speaker, stream, segment, position, runs, room)
+        sent = cut(me, other, segment, position, runs, size or len(payload), self.path_mtu)
         if stream.undecided and position + len(payload) > stream.decided:
             sent += ack_early(me, other)
         elif payload and position > stream.received:
@@ -304,8 +303,10 @@ class TcpRewriter:
     @property
     def deadline(self) -> float:
         """When `expire` has something to do, on the engine's clock (seconds); infinite if never."""
-        one, other = self.directions
-        return min(one.delivery.deadline(self._hold), other.delivery.deadline(self._hold))
+        one, other = self.directions[0].delivery, self.directions[1].delivery
+        if one.is_idle and other.is_idle:
+            return inf
+        return min(one.deadline(self._hold), other.deadline(self._hold))
 
     def expire(self, now: float) -> list[Sent]:
         """What is to be sent because its time has come: a message that was never finished, and what was

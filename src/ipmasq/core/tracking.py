@@ -16,8 +16,9 @@ def track(
     flow = half.flow
     before, flags = flow.state, segment.flags
     if before is State.ESTABLISHED and flags & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK) == tcp.ACK:
-        half.advance(tcp.advance(segment.sequence, payload), acknowledgment)
-        manager.judge_offloadable(flow)
+        half.advance((segment.sequence + payload) & 0xFFFFFFFF, acknowledgment)
+        if flow.inspector is None:
+            manager.judge_offloadable(flow)
         return
     if not flags & tcp.RST:
         _remember(half, segment, payload, acknowledgment, before)

@@ -11,7 +11,8 @@ from ipmasq.wire.checksum import adjust, finish, fold
 from ipmasq.wire.packet import Buffer, Packet
 
 _SHORT = struct.Struct("!H")
-_NUMBERS = struct.Struct("!II")
+_NUMBERS = struct.Struct("!IIBBHHH")
+"""A TCP header without its ports and options."""
 _get, _put = _SHORT.unpack_from, _SHORT.pack_into
 
 CHECKSUM_AT = {ipv4.UDP: 6, ipv4.TCP: 16, ipv4.ICMP: 2}
@@ -120,12 +121,9 @@ def renumber(data: Buffer, length: int, before: tcp.Segment, after: tcp.Segment)
     change = after.sequence - before.sequence + after.acknowledgment - before.acknowledgment
     change += after.flags - before.flags + after.window - before.window
     change += after.urgent - before.urgent
-    _NUMBERS.pack_into(data, length + 4, after.sequence, after.acknowledgment)
-    data[length + 13] = after.flags
-    _put(data, length + 14, after.window)
-    _put(data, length + 18, after.urgent)
-    at = length + tcp.CHECKSUM
-    _put(data, at, adjust(_get(data, at)[0], change % 0xFFFF))
+    offset, checksum = data[length + 12], adjust(_get(data, length + 16)[0], change % 0xFFFF)
+    numbers = after.sequence, after.acknowledgment, offset, after.flags, after.window
+    _NUMBERS.pack_into(data, length + 4, *numbers, checksum, after.urgent)
 
 
 def is_intact(packet: Packet, header: ipv4.Header) -> bool:

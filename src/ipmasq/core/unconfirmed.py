@@ -40,24 +40,24 @@ class Unconfirmed:
             if not flows:
                 del self._hosts[flow.host]
 
-    def oldest(self, host: Address, sync_counters: Callable[[int], object] | None) -> Flow | None:
-        """The one that a host's newest flow may take the place of. `sync_counters`: see `ipmasq.core.offloading`."""
+    def oldest(self, host: Address, sync: Callable[[Flow], object]) -> Flow | None:
+        """The one that a host's newest flow may take the place of. `sync` is called before a flow is judged by what was
+        seen of it."""
         flows = self._hosts.get(host)
         while flows:
             flow = next(iter(flows.values()))
-            if sync_counters is not None:
-                sync_counters(flow.id)
+            sync(flow)
             if not is_confirmed(flow):
                 return flow
             del flows[flow.id]
         self._hosts.pop(host, None)
         return None
 
-    def oldest_of_most(self, sync_counters: Callable[[int], object] | None) -> Flow | None:
+    def oldest_of_most(self, sync: Callable[[Flow], object]) -> Flow | None:
         """The oldest one of the host that has most of them."""
         while self._hosts:
             host = max(self._hosts, key=lambda each: len(self._hosts[each]))
-            flow = self.oldest(host, sync_counters)
+            flow = self.oldest(host, sync)
             if flow is not None:
                 return flow
         return None

@@ -32,7 +32,7 @@ from ipmasq.gateway.setup import Configuration, Setup, SetupError
 from ipmasq.gateway.sockets import Sockets, index_of
 from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
-from ipmasq.offload.offload import Offload
+from ipmasq.offload.offload import Offloader
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.watched import Restored
@@ -97,10 +97,10 @@ class Gateway:
         self._sockets = Sockets()
         self.engine.ask_host(self._sockets.holds)
         self._drive = Drive(self.engine, self._plane, loop)
-        self.offload: Offload | None = None
+        self.offload: Offloader | None = None
         self._floods: Floods | None = None
-        self._related = Related(self.engine.flow)
-        self._drive.listeners.append(self._related)
+        self._related = Related()
+        self._drive.executors.append(self._related)
         self._firewall = FirewallWatch(
             loop, self._interfaces, self._drive.say, self._plane.pass_twice
         )
@@ -150,8 +150,8 @@ class Gateway:
 
     def _begin_to_offload(self) -> None:
         if self._plane.table is not None:
-            self.offload = Offload(self.engine, self._plane.table, self._loop.clock)
-            self._drive.listeners.insert(0, self.offload.listen)
+            self.offload = Offloader(self.engine, self._plane.table, self._loop.clock)
+            self._drive.executors.append(self.offload.carry_out)
             self.offload.tick()
             self._floods = Floods(self._plane)
             self._catch_up(iter(list(self.engine.table.flows)))
@@ -163,7 +163,7 @@ class Gateway:
         if self._catching_up and self.offload is not None:
             self._loop.later(0, partial(self._catch_up, flows))
             for flow in some:
-                self.offload.follow(flow)
+                self.engine.restate(flow)
         else:
             self._charge()
 
@@ -175,8 +175,8 @@ class Gateway:
     def _end_offloading(self) -> None:
         offload, self.offload, self._floods = self.offload, None, None
         if offload is not None:
-            self._drive.tell()
-            self._drive.listeners.remove(offload.listen)
+            self._drive.carry_out(self.engine.commands())
+            self._drive.executors.remove(offload.carry_out)
             offload.stop()
 
     def _look_at_fast_path(self) -> None:

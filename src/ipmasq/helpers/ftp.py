@@ -227,7 +227,7 @@ class Ftp(Helper):
         meaning = MEANING.get(command["verb"].upper(), OTHER) if command else OTHER
         if command and meaning == EPSV and (command["argument"] or b"").upper() == b"ALL":
             meaning = EPSV_ALL
-        if meaning == OTHER and any(code in line for code in PASSIVE):
+        if meaning == OTHER and (b"227" in line or b"229" in line):
             meaning = ECHOED
         self.dialogue.command(meaning)
         if meaning == HTTP or len(self.dialogue.asked) > MOST_ASKED:

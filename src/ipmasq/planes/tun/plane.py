@@ -1,4 +1,4 @@
-"""The live plane: opens, steers, pumps, and leaves the host as it was."""
+"""The live plane: opens, steers, receives and sends, and leaves the host as it was."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
-from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes, settings
 from ipmasq.planes.tun.device import open_tun
 from ipmasq.planes.tun.journal import DIRECTORY, Journal
@@ -64,11 +64,13 @@ class TunPlane:
         self._unmarked = 0
         """Packets with a bit of this in their mark are not brought to the engine."""
         self._sides: dict[int, Side] = {}
+        self._devices: dict[Side, int] = {}
+        """The descriptors of the TUN devices; `_sides` says the same the other way round."""
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
         self._settings: Watched | None = None
-        self._header = bytearray(SIZE)
-        self._data = memoryview(bytearray(LONGEST))
+        self._buffers = memoryview(bytearray(SIZE)), memoryview(bytearray(LONGEST))
+        """Of the virtio header and the packet."""
         self.unsent = 0
         """Packets that the kernel refused to take back."""
 
@@ -77,30 +79,21 @@ class TunPlane:
     def descriptors(self) -> Sequence[int]:
         return tuple(self._sides)
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         """Raises PlaneError if the device was taken away."""
-        header, data = self._header, self._data
         side = self._sides[descriptor]
-        buffers = (header, data)
-        for count in range(most):
-            try:
-                size = os.readv(descriptor, buffers)
-            except BlockingIOError:
-                return count
-            except OSError as error:
-                raise PlaneError(f"the device {DEVICE[side]} is gone: {error.strerror}") from error
-            for packet in receive(packet_from(header, data[: size - SIZE]), side):
-                self._write(descriptor, packet)
-        return most
+        try:
+            size = os.readv(descriptor, self._buffers)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise PlaneError(f"the device {DEVICE[side]} is gone: {error.strerror}") from error
+        header, data = self._buffers
+        return packet_from(header, data[: size - SIZE]), side
 
     def send(self, packet: Packet, side: Side) -> None:
-        for descriptor, its_side in self._sides.items():
-            if its_side is side:
-                self._write(descriptor, packet)
-
-    def _write(self, descriptor: int, packet: Packet) -> None:
         try:
-            os.writev(descriptor, (header_for(packet), packet.data))
+            os.writev(self._devices[side], (header_for(packet), packet.data))
         except OSError:
             self.unsent += 1
 
@@ -124,7 +117,7 @@ class TunPlane:
         finally:
             for descriptor in self._sides:
                 os.close(descriptor)
-            self._sides = {}
+            self._sides, self._devices = {}, {}
             self._rules, self._proxies, self._unmarked = (), (), 0
             if kernel:
                 kernel.close()
@@ -190,7 +183,8 @@ class TunPlane:
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
         for side, name in DEVICE.items():
-            self._sides[open_tun(name)] = side
+            self._devices[side] = descriptor = open_tun(name)
+            self._sides[descriptor] = side
             self._settings.own(settings.for_own_device(name))
         self._follow_mtu()
         self._settings.follow_rp_filters()

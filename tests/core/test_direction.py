@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from ipmasq.core.direction import HOLD, MOST_REPEATS, REPEAT_AFTER, Delivery, Direction
-from ipmasq.core.helper import Speaker
+from ipmasq.core.speaker import Speaker
 
 
 def test_nothing_that_is_withheld_or_acknowledged_early_has_no_deadline():

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import ClassVar
 
 from ipmasq.core.framing import Framer as Framer
 from ipmasq.core.framing import Lines
+from ipmasq.core.speaker import Speaker as Speaker  # it belongs to what helpers are told
 from ipmasq.wire.addresses import Endpoint
 
 TCP = 6
@@ -29,20 +29,6 @@ UDP = 17
 
 ANYWHERE = b""
 """In an announcement: no address was said, so the one by which the speaker is known is meant."""
-
-
-class Speaker(IntEnum):
-    """Who says something: the end that opened the flow, or the one that answered."""
-
-    CLIENT = 0
-    SERVER = 1
-
-    @property
-    def other(self) -> Speaker:
-        return _OTHERS[self]
-
-
-_OTHERS = (Speaker.SERVER, Speaker.CLIENT)
 
 
 class HelperContext(ABC):

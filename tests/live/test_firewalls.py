@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ftplib
 import io
+import logging
 import re
 import socket
 import subprocess
@@ -324,7 +325,7 @@ def test_where_the_kernel_masquerades_as_well_both_work_and_it_is_said(
 def test_rules_that_are_loaded_later_are_told_of_and_again_when_they_have_gone(
     network: Network, gateway: Start, plane: str
 ) -> None:
-    running = begin(network, gateway, plane)
+    running = begin(network, gateway, plane, log=logging.INFO)
     load(network, NFT_USUAL.replace('iifname "gi" oifname "go" accept', ""))
     where = Where("go", ("gi",), ("10.0.0.0/24",), plane != "tun", plane != "tun")
     with network.at("gw"):
@@ -335,4 +336,4 @@ def test_rules_that_are_loaded_later_are_told_of_and_again_when_they_have_gone(
     assert eventually(lambda: not running.ask()["firewall"])
     said = running.stop()
     assert said.count("the host's firewall drops the gateway's packets") == 1
-    assert said.count("the host's firewall is no longer in the gateway's way") == 1
+    assert said.count("the host's firewall no longer obstructs the gateway") == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import REMOTE, Network, Running, run, trace
-from tests.live.settled import settled
+from tests.live.offloaded_flow import offloaded_flow
 from tests.live.test_tun import echo, eventually
 
 pytestmark = pytest.mark.live
@@ -78,7 +78,7 @@ def test_all_of_them_at_once_interrupt_a_flow_for_seconds_only(
             sysctl(network, path, value)
         assert eventually(lambda: goes_on(network))
         return
-    with settled(network, running) as flow:
+    with offloaded_flow(network, running) as flow:
         for path, value in CHANGES.items():
             sysctl(network, path, value)
         assert eventually(lambda: goes_on(network))

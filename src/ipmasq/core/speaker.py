@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Speaker(IntEnum):
-    """Who says something: the end that opened the flow, or the one that answered."""
+    """The end that sends something: the client opened the flow, the server was addressed."""
 
     CLIENT = 0
     SERVER = 1

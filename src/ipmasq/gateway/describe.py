@@ -34,9 +34,10 @@ def _told(event: Event) -> str | None:
         case events.HelperFailed():
             return f"helper {event.helper} failed on {show(event.line)}: {event.error}"
         case events.Expected():
+            inside = f", for {event.announced}" if event.announced != event.public else ""
             return (
                 f"helper {event.helper} expects {protocol(event.protocol)} from "
-                f"{to_text(event.peer)} to {event.public}, for {event.announced}"
+                f"{to_text(event.peer)} to {event.public}{inside}"
             )
         case events.ExpectationEnded(met_by=None):
             return f"expectation at {event.public} ended: {event.reason.sentence}"

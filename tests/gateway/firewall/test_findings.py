@@ -36,13 +36,13 @@ USUAL = [ESTABLISHED, [match(IIF, "gi"), match(OIF, "go"), ACCEPT]]
 
 
 def tables(*rules: list[dict[str, object]], policy: str = "drop") -> list[Table]:
-    place = {"family": "inet", "table": "filter"}
+    table = {"family": "inet", "table": "filter"}
     hook = {"type": "filter", "hook": "forward", "prio": 0, "policy": policy}
     objects: list[dict[str, object]] = [
         {"metainfo": {"version": "1.0.6"}},
         {"table": {"family": "inet", "name": "filter"}},
-        {"chain": {**place, "name": "forward", **hook}},
-        *({"rule": {**place, "chain": "forward", "expr": rule}} for rule in rules),
+        {"chain": {**table, "name": "forward", **hook}},
+        *({"rule": {**table, "chain": "forward", "expr": rule}} for rule in rules),
     ]
     return nft.tables({"nftables": objects})
 

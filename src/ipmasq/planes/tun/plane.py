@@ -277,5 +277,5 @@ def _explained() -> Iterator[None]:
     except NetlinkError as error:
         raise PlaneError(f"the kernel refuses a routing change: {error}") from error
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        raise PlaneError(f"{place}{error.strerror or error}") from error
+        prefix = f"{error.filename}: " if error.filename else ""
+        raise PlaneError(f"{prefix}{error.strerror or error}") from error

@@ -1,8 +1,8 @@
-"""The engine: packets in, packets out, and the interface to everything that is decided in between.
+"""The engine: packets in, packets out, and every decision in between.
 
-`receive` is the way of every packet: an ordinary one of an offloadable flow is translated here, every other one
-takes the slow path (`slow_path`). What happens to flows over time is in `flow_manager`, what the operator does in
-`operate`, what is shown in `snapshots`.
+Every packet passes `receive`: an ordinary packet of an offloadable flow is translated at once, everything
+else takes the slow path (`slow_path`). `admission` and `opening` decide about new flows, `flow_manager` has their
+life cycle, and `operate` has the operator's changes.
 """
 
 from __future__ import annotations
@@ -39,15 +39,16 @@ _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
 _make = tuple.__new__
-"""Makes a NamedTuple of all its fields, in half the time that its own constructor takes."""
+"""Makes a NamedTuple of all its fields, in half the time of its own constructor."""
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
 
 
 class Engine:
-    """One gateway's NAT. Not to be entered by two threads at a time."""
+    """The NAT of one gateway. It must not be used by two threads at the same time."""
 
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
-        """`chance(n)`: an unpredictable integer of 0..n-1. `now`: seconds, on a clock that never goes back."""
+        """`chance(n)` returns an unpredictable integer of 0..n-1. `now` is in seconds, on a clock that never
+        decreases."""
         self.manager = FlowManager(policy, chance, now)
         self.table = self.manager.table
         self.counts = self.manager.counts
@@ -62,11 +63,11 @@ class Engine:
     def policy(self) -> Policy:
         return self._active.policy
 
-    # -- the way of a packet
+    # -- packets
 
     def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
-        """Decide about one packet that came in on `side`. Its buffer may be rewritten, and is not
-        kept: whatever must stay is copied. Never raises, for any bytes."""
+        """Decide about one packet that came in on `side`. Its buffer may be rewritten, and is not kept:
+        whatever must stay is copied. Never raises, for any bytes."""
         try:
             if now >= self._timers.next:
                 self.tick(now)
@@ -78,13 +79,14 @@ class Engine:
         return verdict
 
     def _offloadable(self, packet: Packet, side: Side, now: float) -> Verdict | None:
-        """An ordinary packet of a settled flow; None if it is not one."""
+        """Translate an ordinary packet of an offloadable flow. Return None if it is none."""
         data = packet.data
         size = len(data)
         if size < 28:
             return None
         first, total, fragment, ttl, protocol = _IP.unpack_from(data)
-        # Ordinary: no options, no fragment (DF may be set), time to live, and all there.
+        # An ordinary packet has no options, is no fragment (DF may be set), has time to live left, and is
+        # whole.
         if first != 0x45 or fragment & 0xBFFF or not 1 < ttl < 255 or total != size:
             return None
         half = self.table.halves[side][protocol].get(bytes(data[12:24]))
@@ -100,7 +102,7 @@ class Engine:
             is_elsewhere = self._offloading.source is not None and self._offloading.sync(half.flow)
             before = half.position
             position = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
-            # A little way on from the last one, in both numbers: the most common case of `is_near`.
+            # Both numbers are a little after the last ones: the most common case of `is_within_reach`.
             if not (position - before) & FAR:
                 half.position = position
                 half.flow.last_seen = now
@@ -124,7 +126,7 @@ class Engine:
         return Verdict(reason)
 
     def _failed(self, packet: Packet, side: Side, now: float, error: Exception) -> Verdict:
-        """Whatever is raised while a packet is handled costs that packet and nothing else."""
+        """Drop a packet whose handling raised; nothing else is affected."""
         self.manager.now = now
         self.manager.packet_failed(side, bytes(packet.data[:FAILED_BYTES]), error)
         return self._drop(Reason.FAULT)
@@ -132,71 +134,73 @@ class Engine:
     # -- time and events
 
     def tick(self, now: float) -> None:
-        """Let go of everything whose time has come. What is to be sent because of that comes out of
-        `outgoing`."""
+        """End everything that has expired. Packets to be sent because of that are returned by `outgoing`."""
         self.manager.tick(now)
 
     def outgoing(self) -> list[tuple[Packet, Side]]:
-        """What the engine sends of its own accord since the last call: each as if it had come in on that side."""
+        """Return the packets that the engine sends by itself since the last call, each as if it had come in
+        on that side."""
         return self.manager.take_outgoing()
 
     def deadline(self) -> float | None:
-        """When `tick` will have something to do, on the engine's clock; None if never."""
+        """Return when `tick` will have something to do, on the engine's clock; None if never."""
         return None if self._timers.next == inf else self._timers.next
 
     def note(self, event: Event) -> None:
-        """Something has happened around the engine that its listeners should hear of."""
+        """Report an event that has happened outside the engine to its listeners."""
         self.manager.emit(event)
 
     def events(self) -> list[Event]:
-        """What has happened since the last call."""
+        """Return the events since the last call."""
         return self.manager.drain()
 
     # -- a fast path (see `ipmasq.core.offloading`)
 
     def set_counter_source(self, source: CounterSource | None) -> None:
-        """Have a fast path, which is asked before anything is judged by what was seen of a flow; None: have none.
-        Flows that live already are not known to it (`restate`)."""
+        """Set the source of a fast path's counters, which is read before anything is judged by what was seen
+        of a flow; None means no fast path. Live flows are not known to it yet (`restate`)."""
         self._offloading.source = source
 
     def commands(self) -> list[Command]:
-        """Those of what happened between packets, which no verdict has carried."""
+        """Return the commands that no verdict has carried, since they arose between packets."""
         return self._offloading.take()
 
     def restate(self, flow: int) -> None:
-        """Have a command for a flow as it is now, if it lives."""
+        """Make a command for the present state of a flow, if it is alive."""
         known = self.table.flows.get(flow)
         if known is not None:
             self._offloading.command(known)
 
     def report(self, flow: int, counters: Counters) -> None:
-        """Packets of a flow were forwarded elsewhere."""
+        """Record counters of packets that were forwarded elsewhere."""
         known = self.table.flows.get(flow)
         if known is not None:
             offloading.report(known, counters)
 
     @property
     def lost_events(self) -> int:
-        """Events that nobody came for in time."""
+        """The number of events that no listener took in time."""
         return self.manager.events.lost
 
     @property
     def answered(self) -> tuple[int, int]:
-        """ICMP errors and resets by which inside hosts were told that their packets went nowhere."""
+        """The numbers of ICMP errors and resets that were sent to inside hosts for dropped packets."""
         return self.manager.refusals.errors, self.manager.refusals.resets
 
-    # -- what the operator does
+    # -- the operator
 
     def apply(self, policy: Policy, now: float) -> int:
-        """Go on under another policy. Live flows that it still allows stay; how many were closed."""
+        """Replace the policy. Live flows that it still allows continue. Return the number of flows that were
+        closed."""
         return operate.apply(self.manager, policy, now)
 
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
-        """`(protocol, port)` that the host itself listens on: never given out."""
+        """Set the `(protocol, port)` on which the host itself listens, which are never allocated."""
         self.table.mappings.host.reserved = ports
 
     def set_socket_lookup(self, find_socket: SocketLookup) -> None:
-        """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
+        """Set the look-up of the host's sockets, which is used before a packet is dropped or a port is
+        allocated."""
         self.table.mappings.host.find_socket = find_socket
 
     def add_forward(self, forward: Forward, now: float) -> None:
@@ -204,26 +208,26 @@ class Engine:
         operate.add_forward(self.manager, forward, now)
 
     def remove_forward(self, name: str, now: float) -> None:
-        """Publish it no longer; its live flows stay. Raises KeyError."""
+        """Stop publishing a server; its live flows continue. Raises KeyError."""
         operate.remove_forward(self.manager, name, now)
 
     def close(self, flow: int, now: float) -> bool:
-        """Forget a flow; whether there was one."""
+        """End a flow. Return whether there was one."""
         return operate.close(self.manager, flow, now)
 
     def load_helper(self, use: HelperUse, now: float) -> None:
-        """Use a helper, or its newer code. Flows that it watches go on with the new code and their
-        state; live flows for it that nobody watches are watched from their next line on."""
+        """Load a helper, or its newer code. Flows that it inspects continue with the new code and their
+        state; live flows for it that no helper inspects are inspected from their next line on."""
         operate.load_helper(self.manager, use, now)
 
     def unload_helper(self, name: str, now: float) -> None:
-        """Use it no longer; its connections stay, as shifted as they are. Raises KeyError."""
+        """Unload a helper; its connections continue, shifted as they are. Raises KeyError."""
         operate.unload_helper(self.manager, name, now)
 
-    # -- what there is to see
+    # -- views
 
     def flows(self) -> Iterator[FlowView]:
-        """Those that live when it is begun, without those that have ended when it comes to them:
+        """Yield the flows that are alive at the beginning, without those that end before it comes to them:
         packets may be received in between."""
         for flow in list(self.table.flows.values()):
             if flow.id in self.table.flows:
@@ -247,13 +251,15 @@ class Engine:
         return tuple(registered.view() for registered in self.manager.registered.values())
 
     def claims(self) -> tuple[Claim, ...]:
-        """What a plane must bring here although the host owns the address; changes with the policy."""
+        """Return the claims: packets that a plane must bring here although the host owns the address. They
+        change with the policy."""
         return claims(self.policy)
 
     def explain(
         self, protocol: int, source: Endpoint, destination: Endpoint, side: Side, now: float
     ) -> Explanation:
-        """What happens, or would happen, to packets from `source` to `destination` that come in on `side`."""
+        """Explain what happens, or would happen, to packets from `source` to `destination` that come in on
+        `side`."""
         return explain(self.manager, protocol, source, destination, side, now)
 
     def check(self) -> None:

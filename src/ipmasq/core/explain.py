@@ -12,7 +12,7 @@ from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import PROTOCOLS, limit_of, name, sentence
 from ipmasq.core.side import Side
-from ipmasq.core.views import Explanation, HelperVerdict
+from ipmasq.core.views import Explanation, HelperVerdict, Passage
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint, to_text
 
@@ -43,16 +43,24 @@ def explain(
         _verdict(manager, protocol, source, destination, answer),
         tuple(steps),
         _helpers(manager, protocol, source, destination, answer),
+        Passage(
+            protocol,
+            (side, answer.side),
+            source,
+            destination,
+            answer.server,
+            answer.expectation is not None,
+        ),
     )
 
 
-def _onward(reason: Reason, last_step: str) -> str:
-    """What happens without a flow. `last_step`: how the decision was reached."""
+def _onward(reason: Reason, deciding: str) -> str:
+    """What happens without a flow. `deciding`: the last step."""
     if reason is Reason.HOST:
-        return f"would go to the gateway host itself: {last_step}"
+        return f"would go to the gateway host itself: {deciding}"
     if reason is Reason.PASSED:
-        return f"would be routed with its own addresses: {last_step}"
-    return f"would be dropped ({reason.name.lower()}): {last_step}"
+        return f"would be routed with its own addresses: {deciding}"
+    return f"would be dropped ({reason.name.lower()}): {deciding}"
 
 
 def _verdict(
@@ -111,7 +119,7 @@ def _helpers(
     manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> tuple[HelperVerdict, ...]:
     if decision.expectation:
-        reason = "a flow that was promised is not watched itself"
+        reason = "an expected flow is not inspected itself"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     seen = Endpoint(b"", 0) if decision.masquerade else source
     client, server = End(source, seen), End(decision.server, destination)
@@ -126,16 +134,24 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
     steps += _own_time(manager, flow.protocol, flow.server.real)
-    steps.append("settled" if flow.offloadable else f"state {snapshots.state(flow)}")
+    steps.append("offloadable" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
     if flow.remote_real != remote:
         verdict += f", which is {flow.remote_real}"
-    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow))
+    passage = Passage(
+        flow.protocol,
+        (flow.original.side, flow.reply.side),
+        flow.client.real,
+        flow.server.translated,
+        flow.server.real,
+        flow.origin.is_expected,
+    )
+    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow), passage)
 
 
 def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]:
     if flow.origin.is_expected or flow.protocol != ipv4.TCP:
-        reason = "a flow that was promised, or of this protocol, is not watched"
+        reason = "an expected flow, or one of this protocol, is not inspected"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     found = tuple(verdicts(manager.registered, flow.protocol, flow.client, flow.server))
     inspector = flow.inspector

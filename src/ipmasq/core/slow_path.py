@@ -1,7 +1,7 @@
-"""Packets that are more than an ordinary one of an offloadable flow: checked, reassembled, decided on, translated.
+"""Decides about every packet that is no ordinary one of an offloadable flow.
 
-Deciding what may be opened is in `admission`, opening it in `opening`, what a TCP segment means for its flow in
-`window` and `tracking`, looking into packets in `inspector`, rewriting in `translate`.
+`admission` and `opening` decide about new flows, `window` and `tracking` what a TCP segment means for its flow,
+`tcp_inspector` handles inspected connections, and `translate` rewrites packets.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SlowPath:
         return self._active.policy.ttl_delta
 
     def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
-        """Any packet that is not simply one of a settled flow."""
+        """Decide about any packet that is no ordinary one of an offloadable flow."""
         self.manager.now = now
         verdict = self._checked(packet, side)
         self.manager.counts[verdict.reason] += 1
@@ -83,8 +83,8 @@ class SlowPath:
         )
 
     def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Reassembled) -> Verdict:
-        """What leaves because of a datagram that came in fragments: with an identification that its new
-        source has not used, and, with DF, in fragments no larger than those."""
+        """Prepare a verdict for a datagram that came in fragments: what leaves gets an identification that
+        its new source has not used and, with DF, fragments that are no larger."""
         packets: list[Packet] = []
         for packet in verdict.packets:
             data = packet.data
@@ -120,14 +120,15 @@ class SlowPath:
         return self._without_flow(packet, header, side)
 
     def _without_flow(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
-        """A protocol that cannot be masqueraded may still pass, or be the host's."""
+        """Decide about a protocol that cannot be masqueraded; it may still pass, or be the host's."""
         source, destination = Endpoint(header.source, 0), Endpoint(header.destination, 0)
         answer = self.manager.admission.decide(header.protocol, source, destination, side)
         reason = Reason.UNSUPPORTED if isinstance(answer, Decision) else answer
         return self._onward(packet, header, side, reason)
 
     def _onward(self, packet: Packet, header: ipv4.Header, side: Side, reason: Reason) -> Verdict:
-        """Without a flow: on its way untouched (but for the hop), or dropped; then its sender may be told."""
+        """Forward a packet without a flow untranslated (except for the time to live), or drop it and perhaps
+        answer its sender."""
         if reason is Reason.PASSED:
             data = packet.data
             ipv4.replace(data, 8, bytes((data[8] + self._ttl_delta, data[9])))
@@ -148,7 +149,7 @@ class SlowPath:
         )
         half = self.table.find(side, ipv4.TCP, key)
         opens = segment.flags & _SYN_ACK_RST_FIN == tcp.SYN
-        # Only its client can open it anew (RFC 9293, 3.6.1): anybody can write a SYN.
+        # Only its client can open it again (RFC 9293, 3.6.1), since anybody can forge a SYN.
         anew = half is not None and half is half.flow.original and half.flow.is_over
         if half is not None and opens and anew:
             self.manager.end(half.flow, Reason.REPLACED)
@@ -169,7 +170,7 @@ class SlowPath:
         payload = header.total - header.length - segment.length
         believed = is_in_window(half, segment, payload, segment.acknowledgment)
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
-            # Its receiver will drop it if it was damaged on its way, so it must not change a state.
+            # Its receiver will drop a damaged segment, so it must not change the state.
             believed = believed and is_intact(packet, header)
         if believed:
             track(self.manager, half, segment, payload, segment.acknowledgment)
@@ -182,7 +183,7 @@ class SlowPath:
     def _reopen(
         self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, half: Half
     ) -> None:
-        """A SYN of a connection that is alive here may belong to a newer one; see `reopening`."""
+        """Handle a SYN of a live connection, which may belong to a newer one; see `reopening`."""
         flow, life = half.flow, self.manager
         if not is_intact(packet, header):
             return
@@ -212,7 +213,7 @@ class SlowPath:
         half: Half,
         inspector: Inspector,
     ) -> Verdict:
-        """A segment of a connection that a helper inspects, or has inspected."""
+        """Handle a segment of a connection that a helper inspects, or has inspected."""
         manager = self.manager
         done = inspector.receive(
             packet, header, segment, half.speaker, self._ttl_delta, manager.now
@@ -254,7 +255,7 @@ class SlowPath:
                 self.manager.admission, packet.data, header, side
             ):
                 return self._onward(packet, header, side, Reason.PASSED)
-            # An error about a flow of the host's own is the host's.
+            # An error about a flow of the host's own belongs to the host.
             if reason is Reason.ICMP_UNRELATED and header.destination in self._active.policy.own:
                 reason = Reason.HOST
             return Verdict(reason, () if reason.is_drop else (packet,))
@@ -275,7 +276,7 @@ class SlowPath:
         return Verdict(Reason.TRANSLATED, (packet,))
 
     def _account(self, half: Half, size: int, believed: bool = True) -> None:
-        """A packet of a flow is forwarded. One that is not believable keeps no flow alive."""
+        """Count a packet of a flow that is forwarded. A segment out of window does not keep the flow alive."""
         half.packets += 1
         half.bytes += size
         if believed:

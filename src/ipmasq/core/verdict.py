@@ -11,8 +11,8 @@ from ipmasq.wire.packet import Packet
 
 
 class Verdict(NamedTuple):
-    """What became of a packet, and what is to be sent now: often the packet itself, rewritten; if it went
-    nowhere, what its sender is told. The commands are to be carried out before that, in their order."""
+    """The outcome of a packet, and what is to be sent now: often the packet itself, rewritten, or an answer
+    to its sender if it is dropped. The commands are to be carried out before that, in their order."""
 
     reason: Reason
     packets: Sequence[Packet] = ()

@@ -47,19 +47,26 @@ def _told(event: Event) -> str | None:
             return f"helper {event.helper} left {show(event.line)} alone: {event.reason}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
-        case events.SettingRestored(trouble=""):
-            return f"{event.name} was set to {event.found} by somebody, and is {event.wanted} again"
         case events.SettingRestored():
-            return (
-                f"{event.name} is {event.found} and must be {event.wanted}, "
-                f"but cannot be set: {event.trouble}"
-            )
+            return _restored(event)
         case events.PacketFailed():
             return (
                 f"{event.packet_failures} packet(s) from {event.side.name.lower()} could not be handled: "
                 f"{event.error}; the latest began with {event.data.hex()}"
             )
     return None
+
+
+def _restored(event: events.SettingRestored) -> str:
+    if not event.wanted:
+        done = f"cannot be added: {event.trouble}" if event.trouble else "is there again"
+        return f"{event.name} was removed by somebody, and {done}"
+    if not event.trouble:
+        return f"{event.name} was set to {event.found} by somebody, and is {event.wanted} again"
+    return (
+        f"{event.name} is {event.found} and must be {event.wanted}, "
+        f"but cannot be set: {event.trouble}"
+    )
 
 
 def show(line: bytes) -> str:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.targets.connection import USE, Crossing, _is_heard
-from ipmasq.core.helper import Speaker
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_inspector import TcpInspector
 from ipmasq.wire import tcp
 from tests.core.conversation import FTP, Conversation, policy

@@ -268,7 +268,7 @@ def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> No
     """Counted in steps of the interpreter, not in time."""
     import sys
 
-    from ipmasq.core.helper import Speaker
+    from ipmasq.core.speaker import Speaker
     from tests.helpers.playbook import Talk
 
     def steps(pending: int) -> int:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from ipmasq.core import events
-from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.gateway import logs
 from ipmasq.gateway.logs import JsonFormatter, LineLimiter, TextFormatter, Writer, level_of, log
 from ipmasq.gateway.sentences import sentence

@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import inf
 
 from ipmasq.core.framing import MessageReader
-from ipmasq.core.helper import Speaker
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Stream
 from ipmasq.core.tcp_end import TcpEnd
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import Any
 
 from ipmasq.core.flow import Flow
-from ipmasq.core.helper import ANYWHERE, Speaker
+from ipmasq.core.helper import ANYWHERE
 from ipmasq.core.keys import endpoint_key
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.reasons import Reason
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.table import Table
 from ipmasq.core.timers import Bucket
 from ipmasq.core.views import ExpectationView

@@ -18,7 +18,6 @@ from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Flow
-from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Binding, binding
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Offloading
@@ -31,6 +30,7 @@ from ipmasq.core.registered import Registered
 from ipmasq.core.reopening import Reopenings
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.table import Table
 from ipmasq.core.tcp_inspector import COST, TcpInspector, TooLateError
 from ipmasq.core.tcp_states import State

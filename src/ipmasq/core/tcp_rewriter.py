@@ -16,10 +16,10 @@ from ipmasq.core.budget import Account
 from ipmasq.core.cutting import Sent, cut
 from ipmasq.core.direction import HOLD, Direction
 from ipmasq.core.framing import Framer, Message, MessageReader
-from ipmasq.core.helper import Speaker
 from ipmasq.core.own_segments import ack_early, deliver, report_gap
 from ipmasq.core.renumbering import map_sack, renumbered, window_left
 from ipmasq.core.runs import Run, asked, early, see_through, within_window
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement, Stream, unlimited
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment

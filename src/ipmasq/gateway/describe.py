@@ -58,13 +58,11 @@ def _told(event: Event) -> str | None:
 
 
 def _restored(event: events.SettingRestored) -> str:
-    match event:
-        case events.SettingRestored(wanted="", trouble=""):
-            return f"{event.name} was removed by somebody, and is there again"
-        case events.SettingRestored(wanted=""):
-            return f"{event.name} was removed by somebody, and cannot be added: {event.trouble}"
-        case events.SettingRestored(trouble=""):
-            return f"{event.name} was set to {event.found} by somebody, and is {event.wanted} again"
+    if not event.wanted:
+        done = f"cannot be added: {event.trouble}" if event.trouble else "is there again"
+        return f"{event.name} was removed by somebody, and {done}"
+    if not event.trouble:
+        return f"{event.name} was set to {event.found} by somebody, and is {event.wanted} again"
     return (
         f"{event.name} is {event.found} and must be {event.wanted}, "
         f"but cannot be set: {event.trouble}"

@@ -59,6 +59,12 @@ class File:
             warnings.append(loaded.problem(("control",), NEEDS_A_RESTART))
         return replace(setup, warnings=tuple(map(str, warnings)))
 
+    @property
+    def control(self) -> ControlTable:
+        """What the file said of the control socket when it was first read without a mistake."""
+        assert self._control is not None  # as the gateway has read it by then
+        return self._control
+
     def adapt(self) -> Setup:
         return _setup(self._loaded, self._here()) if self._loaded else self.read()
 

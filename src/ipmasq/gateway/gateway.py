@@ -78,7 +78,7 @@ class Gateway:
         directory: Path = DIRECTORY,
         plane: str | None = None,
     ) -> None:
-        """Reads the configuration. `directory` is for the record of what is changed about the host,
+        """Reads the configuration, once, and logs what is doubtful in it. `directory` is for the record of what is changed about the host,
         `plane` the name of another one than the configuration's.
 
         Raises SetupError.
@@ -89,6 +89,8 @@ class Gateway:
         self._changes = Changes()
         self._settling: Timer | None = None
         self._setup = setup = configuration.read()
+        for warning in setup.warnings:
+            log.warning("%s", warning)
         self._chosen = plane
         self._plane = make_plane(plane or setup.plane, setup, directory)
         self._helpers = {use.name: use for use in setup.policy.helpers}

@@ -10,16 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipmasq.core.engine import Engine
+from ipmasq.core.offloading import Command
 from ipmasq.core.side import Side
-from ipmasq.offload.offload import Offload
+from ipmasq.offload.offload import Offloader
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import to_address
+from ipmasq.wire.packet import Packet
 from tests.bench.figures import Figure, bench
 from tests.bench.fresh import fresh
 from tests.bench.path_ways import MOST, opened
 from tests.bench.path_wires import Kind, client_and_server, wires
 from tests.bench.topology import GATEWAY_OUT
-from tests.bench.traffic import POLICY, datagram, engine, pass_through, public_of
+from tests.bench.traffic import POLICY, datagram, engine, public_of
 
 TOGETHER = 64
 SMALL = Kind("udp64", ipv4.UDP, 50)
@@ -38,7 +40,7 @@ def filled() -> list[tuple[str, str, float]]:
     with wires() as made:
         before = grown()
         with opened(made, xdp=False) as table:
-            offload = Offload(gateway, table, time.monotonic)
+            offload = Offloader(gateway, table, time.monotonic)
             entering = sum(settle(gateway, offload, start) for start in range(0, MOST, TOGETHER))
             used = locked(), grown() - before
             refuse_one_more(gateway, offload)
@@ -56,17 +58,25 @@ def filled() -> list[tuple[str, str, float]]:
     ]
 
 
-def settle(gateway: Engine, offload: Offload, start: int, count: int = TOGETHER) -> float:
-    """Some flows by a datagram each way. How many seconds the listener takes."""
+def settle(gateway: Engine, offload: Offloader, start: int, count: int = TOGETHER) -> float:
+    """Some flows by a datagram each way. How many seconds it takes to carry out what is commanded."""
+    commands: list[Command] = []
+
+    def passed(data: bytes, side: Side) -> bytes:
+        verdict = gateway.receive(Packet(bytearray(data)), side, time.monotonic())
+        commands.extend(verdict.commands)
+        (packet,) = verdict.packets
+        return bytes(packet.data)
+
     for number in range(start, start + count):
         client, server = client_and_server(number)
-        out = pass_through(gateway, datagram(client, server, b""), Side.INSIDE, time.monotonic())
-        back = datagram(server, public_of(out), b"")
-        pass_through(gateway, back, Side.OUTSIDE, time.monotonic())
-    return timed(lambda: offload.listen(gateway.events()))
+        out = passed(datagram(client, server, b""), Side.INSIDE)
+        passed(datagram(server, public_of(out), b""), Side.OUTSIDE)
+    gateway.events()
+    return timed(lambda: offload.carry_out(commands))
 
 
-def refuse_one_more(gateway: Engine, offload: Offload) -> None:
+def refuse_one_more(gateway: Engine, offload: Offloader) -> None:
     """Whoever is in stays in; the packets that follow show it."""
     entered = offload.numbers()
     assert (len(entered), offload.refused) == (MOST, 0)
@@ -75,7 +85,7 @@ def refuse_one_more(gateway: Engine, offload: Offload) -> None:
     assert offload.numbers() == entered
 
 
-def steps(offload: Offload) -> list[float]:
+def steps(offload: Offloader) -> list[float]:
     """All counters read, as the gateway does it: how many seconds each step took."""
     taken, more = [], True
     while more:

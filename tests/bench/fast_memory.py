@@ -8,8 +8,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from ipmasq.core.events import FlowOffloadable
-from ipmasq.offload.offload import Offload
+from ipmasq.offload.offload import Offloader
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.plane import OBJECT
 from ipmasq.planes.ebpf.table import Table, sizes
@@ -35,10 +34,11 @@ def added() -> float:
         gateway.events()
     image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
     table = Table(libbpf.Object(image, sizes(2 * FLOWS)), 2 * FLOWS)
-    offload = Offload(gateway, table, lambda: 1.0)
+    offload = Offloader(gateway, table, lambda: 1.0)
     before = own_memory()
     for flow in gateway.table.flows:
-        offload.listen([FlowOffloadable(1.0, flow)])
+        gateway.restate(flow)
+        offload.carry_out(gateway.commands())
     assert len(offload.numbers()) == FLOWS
     return (own_memory() - before) / FLOWS
 

@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ipmasq.core.offloading import Rewrite
 from ipmasq.core.side import Side
-from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
-from ipmasq.planes.ebpf.table import NOWHERE, Position, Table
+from ipmasq.planes.ebpf.table import Table
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.bench import conntrack
@@ -98,23 +99,21 @@ def opened(wires: Wires, xdp: bool) -> Iterator[Table]:
 
 def enter(table: Table, protocol: int, flows: int) -> None:
     now = time.monotonic()
-    position = Position(reach=30) if protocol == ipv4.TCP else NOWHERE  # as of ordinary segments
     for number in range(flows):
-        for key, wire in halves(number, protocol):
-            place = table.insert(key, wire, now, offloaded=True, position=position)
-            assert place is not None
+        for half in halves(number, protocol):
+            assert table.insert(half, offloaded=True, now=now) is not None
 
 
-def halves(flow: int, protocol: int) -> Iterator[tuple[bytes, bytes]]:
-    """Key and what to write, for either direction."""
+def halves(flow: int, protocol: int) -> Iterator[Rewrite]:
+    """Both directions."""
+    reach = 30 if protocol == ipv4.TCP else 0  # as of ordinary segments
     client, server = client_and_server(flow)
     public = Endpoint(to_address(GATEWAY_OUT), client.port)
     for side, key_ends, wire_ends in (
         (Side.INSIDE, (client, server), (public, server)),
         (Side.OUTSIDE, (server, public), (server, client)),
     ):
-        wire = _slice(*wire_ends)
-        yield layout.key(_slice(*key_ends), protocol, side), wire
+        yield Rewrite(side, protocol, _slice(*key_ends), _slice(*wire_ends), reach=reach)
 
 
 def _slice(source: Endpoint, destination: Endpoint) -> bytes:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
+from ipmasq.core.offloading import Command
 from ipmasq.core.policy import Policy
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -89,6 +90,8 @@ class World:
         self.now = 1000.0
         self.engine = Engine(replace(policy, **changes), Random(seed).randrange, self.now)
         self.happened: list[Event] = []
+        self.commands: list[Command] = []
+        """Those of the latest verdict."""
 
     def later(self, seconds: float) -> None:
         self.now += seconds
@@ -110,6 +113,7 @@ class World:
             side = Side.INSIDE if data[12:16] in INSIDE else Side.OUTSIDE
         verdict = self.engine.receive(Packet(bytearray(data)), side, self.now)
         sent = [bytes(packet.data) for packet in verdict.packets]
+        self.commands = list(verdict.commands)
         self._check()
         if verdict.reason is Reason.HOST or not intact:
             return Passage(verdict.reason, tuple(_unjudged(each) for each in sent))

@@ -22,20 +22,6 @@ def test_a_flow_whose_state_changed_within_its_first_second_ends_once():
     assert [closed.reason for closed in world.events(FlowClosed)] == [Reason.RESET]
 
 
-def test_a_fast_path_hears_that_a_flow_settled_or_closes_before_the_packet_leaves():
-    world = World()
-    syn = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=100).one
-    assert not world.engine.is_pressing
-    for flags, seq, is_pressing in (
-        (SYN | ACK, 500, True),
-        (ACK, 501, False),
-        (FIN | ACK, 501, True),
-    ):
-        world.tcp(OUT1, 80, *syn.source, flags, seq=seq, ack=101)
-        assert world.engine.is_pressing is is_pressing
-        world.events(FlowClosed)
-
-
 def test_a_promise_and_its_control_flow_that_are_due_together_both_end():
     world = World(helpers=(use(expectation_life=100),), timeouts=Timeouts(tcp_established=100))
     talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))

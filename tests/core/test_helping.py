@@ -1,4 +1,4 @@
-"""Which helper is bound to which flow."""
+"""Which helper inspects which flow, and why another one does not."""
 
 from __future__ import annotations
 
@@ -6,45 +6,93 @@ import pytest
 
 from ipmasq.core.flow import End
 from ipmasq.core.helping import binding, verdicts
+from ipmasq.core.policy import HelperUse
 from ipmasq.core.registered import Registered
-from ipmasq.wire.addresses import Endpoint, to_address
+from ipmasq.helpers.ftp import Ftp
+from ipmasq.wire.addresses import Endpoint
 from tests.conformance.packets import TCP, UDP
-from tests.core.announcer import use
+from tests.conformance.world import E1, IN1, OUT1
 
-INSIDE, PUBLIC, REMOTE = (to_address(a) for a in ("10.0.0.2", "203.0.113.1", "198.51.100.1"))
-CLIENT = End(Endpoint(INSIDE, 4000), Endpoint(PUBLIC, 61000))
-SERVER = End(Endpoint(REMOTE, 21), Endpoint(REMOTE, 21))
-STRANGER = End(Endpoint(REMOTE, 4000), Endpoint(REMOTE, 4000))
-PUBLISHED = End(Endpoint(INSIDE, 8021), Endpoint(PUBLIC, 2121))
+MASQUERADED = End(Endpoint(IN1, 5000), Endpoint(E1, 61000))
 
 
-def registered(*uses):  # type: ignore[no-untyped-def]
+def helpers(*uses: HelperUse) -> dict[str, Registered]:
     return {use.name: Registered(use) for use in uses}
 
 
-@pytest.mark.parametrize(("port", "by"), [(8021, "destination port"), (2121, "public port")])
-def test_a_helper_is_bound_by_the_servers_own_port_or_by_its_public_one(port: int, by: str):
-    found = binding(registered(use("one", port)), TCP, STRANGER, PUBLISHED)
+def use(
+    name: str, *ports: int, orthogonal: bool = True, source_ports: tuple[int, ...] = ()
+) -> HelperUse:
+    return HelperUse(
+        name, Ftp, TCP, frozenset(ports), orthogonal, source_ports=frozenset(source_ports)
+    )
+
+
+def server(port: int, public: int | None = None) -> End:
+    """Outside; or inside, published at another port."""
+    if public is None:
+        return End(Endpoint(OUT1, port), Endpoint(OUT1, port))
+    return End(Endpoint(IN1, port), Endpoint(E1, public))
+
+
+STRANGER = End(Endpoint(OUT1, 5000), Endpoint(OUT1, 5000))
+
+
+@pytest.mark.parametrize(
+    ("client", "reached", "expected"),
+    [
+        (MASQUERADED, server(21), ("ftp", 21, "destination port")),
+        (STRANGER, server(21, public=2121), ("ftp", 21, "destination port")),
+        (STRANGER, server(2121, public=21), ("ftp", 21, "public port")),
+        (MASQUERADED, server(80), None),
+        (STRANGER, server(80, public=8080), None),
+    ],
+)
+def test_a_helper_is_bound_by_a_port_of_the_server(
+    client: End, reached: End, expected: tuple[str, int, str] | None
+):
+    found = binding(helpers(use("ftp", 21)), TCP, client, reached)
+    assert (found and (found.helper.use.name, found.port, found.by)) == expected
+
+
+def test_the_port_that_the_server_listens_on_goes_before_the_one_by_which_it_was_reached():
+    known = helpers(use("other", 2121), use("ftp", 21))
+    found = binding(known, TCP, STRANGER, server(21, public=2121))
     assert found is not None
-    assert (found.helper.use.name, found.port, found.by) == ("one", port, by)
+    assert found.helper.use.name == "ftp"
 
 
-def test_the_servers_own_port_is_the_stronger_one():
-    found = binding(registered(use("public", 2121), use("own", 8021)), TCP, STRANGER, PUBLISHED)
+def test_the_clients_port_binds_only_where_the_operator_says_so():
+    client = End(Endpoint(IN1, 21), Endpoint(E1, 61000))
+    assert binding(helpers(use("ftp", 21)), TCP, client, server(80)) is None
+    found = binding(helpers(use("ftp", 21, source_ports=(21,))), TCP, client, server(80))
     assert found is not None
-    assert found.helper.use.name == "own"
+    assert found.by == "source port"
+    outside = End(Endpoint(OUT1, 21), Endpoint(OUT1, 21))
+    assert (
+        binding(helpers(use("ftp", source_ports=(21,))), TCP, outside, server(80, public=80))
+        is None
+    )
 
 
-def test_a_helper_that_is_not_orthogonal_leaves_a_published_server_to_the_next_one():
-    helpers = registered(use("first", 8021, orthogonal=False), use("second", 2121))
-    found = binding(helpers, TCP, STRANGER, PUBLISHED)
-    assert found is not None
-    assert found.helper.use.name == "second"
-    assert binding(helpers, TCP, CLIENT, SERVER) is None
+def test_a_helper_that_is_not_orthogonal_serves_masqueraded_clients_only():
+    known = helpers(use("ftp", 21, orthogonal=False))
+    assert binding(known, TCP, MASQUERADED, server(21)) is not None
+    assert binding(known, TCP, STRANGER, server(21, public=21)) is None
 
 
-def test_a_helper_of_another_protocol_is_never_bound_and_the_verdict_says_so():
-    helpers = registered(use("one", 21))
-    assert binding(helpers, UDP, CLIENT, SERVER) is None
-    (verdict,) = verdicts(helpers, UDP, CLIENT, SERVER)
-    assert (verdict.bound, verdict.reason) == (False, "it is for another protocol")
+def test_a_helper_of_another_protocol_is_not_bound():
+    assert binding(helpers(use("ftp", 21)), UDP, MASQUERADED, server(21)) is None
+
+
+def test_every_helper_gets_a_verdict_and_the_bound_one_is_the_binding():
+    known = helpers(use("ftp", 21), use("late", 21), use("web", 80))
+    found = {
+        verdict.helper: (verdict.bound, verdict.reason)
+        for verdict in verdicts(known, TCP, MASQUERADED, server(21))
+    }
+    assert found == {
+        "ftp": (True, "by the destination port, 21"),
+        "late": (False, "ftp was bound before it"),
+        "web": (False, "its ports are 80"),
+    }

@@ -24,20 +24,24 @@ def test_a_datagram_flow_is_confirmed_once_its_client_goes_on():
     assert is_confirmed(flow)
 
 
+def nothing(flow: Flow) -> None:
+    """No fast path has seen anything."""
+
+
 def test_the_oldest_of_a_host_gives_way_and_the_confirmed_ones_are_passed_over():
     known, flows = Unconfirmed(), [opened(number) for number in range(1, 4)]
     for flow in flows:
         known.add(flow)
     flows[0].original.packets = 2
-    assert known.oldest(IN1, None) is flows[1]
+    assert known.oldest(IN1, nothing) is flows[1]
     known.discard(flows[1])
-    assert known.oldest(IN1, None) is flows[2]
+    assert known.oldest(IN1, nothing) is flows[2]
     known.discard(flows[2])
-    assert known.oldest(IN1, None) is None
+    assert known.oldest(IN1, nothing) is None
 
 
 def test_the_flows_of_another_host_do_not_give_way():
     known = Unconfirmed()
     known.add(opened(1, IN2))
-    assert known.oldest(IN1, None) is None
-    assert known.oldest(IN2, None) is not None
+    assert known.oldest(IN1, nothing) is None
+    assert known.oldest(IN2, nothing) is not None

@@ -17,7 +17,6 @@ from ipmasq.core.side import Side
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.watchdog import Watchdog, asked_for
-from ipmasq.planes.plane import Receive
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.control.running import IN1, OUT1, POLICY
@@ -30,7 +29,7 @@ PACKET = packets.udp(IN1, 5000, OUT1, 53)
 
 
 class Sockets:
-    """A plane whose packets come over a socket pair; `trouble` is what its pump does before it reads."""
+    """A plane whose packets come over a socket pair; `trouble` is what it does before it reads."""
 
     hop = 0
 
@@ -53,12 +52,15 @@ class Sockets:
 
     def send(self, packet: Packet, side: Side) -> None: ...
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         if self.trouble():
-            return 0
-        receive(Packet(bytearray(self.ours.recv(2000))), Side.INSIDE)
+            return None
+        try:
+            data = self.ours.recv(2000)
+        except BlockingIOError:
+            return None
         self.handled += 1
-        return 1
+        return Packet(bytearray(data)), Side.INSIDE
 
 
 class Stage:

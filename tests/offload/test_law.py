@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from types import UnionType
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ipmasq.core.events import Event, FlowClosed, FlowNotOffloadable
-from ipmasq.core.offloading import Rewrite
-from ipmasq.offload.offload import Offload
-from ipmasq.planes.ebpf.table import NOWHERE, Position
+from ipmasq.core.offloading import Command, Move, Offload, Rewrite, Track, Withdraw
+from ipmasq.offload.offload import Offloader
 from tests.conformance.packets import RST, SYN
 from tests.offload.two import EVENTS, Doubled, FastPath, Two, live
 from tests.planes.ebpf.model import Model
@@ -80,18 +79,18 @@ class SumsWhatHadNoSum(Model):
 
 
 class RepeatsWhatIsOnlyKnown(Model):
-    def offload(self, slot: int, position: Position | None) -> None:
-        super().offload(slot, position or NOWHERE)
+    def track(self, slot: int) -> None:
+        pass
 
 
 class BelievesAnything(Model):
-    def _is_believable(self, *_: object) -> bool:
+    def _is_in_window(self, *_: object) -> bool:
         return True
 
 
 class BelievesAnyAcknowledgment(Model):
-    def _is_believable(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
-        return super()._is_believable(position[:1], known[:1], reach)  # type: ignore[arg-type]
+    def _is_in_window(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
+        return super()._is_in_window(position[:1], known[:1], reach)  # type: ignore[arg-type]
 
 
 class TakesPlacesBack(Model):
@@ -100,62 +99,62 @@ class TakesPlacesBack(Model):
 
 
 class BeginsNowhere(Model):
-    def move(self, slot: int, position: Position) -> None:
-        super().move(slot, NOWHERE)
+    def offload(self, slot: int, half: Rewrite) -> None:
+        super().offload(slot, half._replace(position=0))
 
 
-class NeverCatchesUp(Offload):
-    def _catch_up(self) -> None:
+class Ignores(Offloader):
+    ignored: type[Command] | UnionType
+
+    def carry_out(self, commands: Sequence[Command]) -> None:
+        super().carry_out([each for each in commands if not isinstance(each, self.ignored)])
+
+
+class IgnoresMoves(Ignores):
+    ignored = Move
+
+
+class IgnoresClosing(Ignores):
+    ignored = Track
+
+
+class LeavesStaleEntries(Ignores):
+    ignored = Track | Withdraw
+
+
+class AnswersNobody(Offloader):
+    def counters(self, flow: int) -> None:
         pass
 
 
-class IgnoresClosing(Offload):
-    def listen(self, happened: Sequence[Event]) -> None:
-        super().listen([e for e in happened if not isinstance(e, FlowNotOffloadable)])
-
-
-class LeavesStaleEntries(Offload):
-    def listen(self, happened: Sequence[Event]) -> None:
-        super().listen([e for e in happened if not isinstance(e, FlowClosed | FlowNotOffloadable)])
-
-
-class AnswersNobody(Offload):
-    def sync_counters(self, flow: int) -> None:
-        pass
-
-
-class SwapsTheReply(Offload):
-    def _insert(self, half: Rewrite, offloaded: bool) -> int | None:
-        original, _ = self._engine.halves(self.entering)
-        return super()._insert(half._replace(rewrite=original.rewrite), offloaded)
-
-    def _enter(self, flow: int, settled: bool) -> None:
-        self.entering = flow
-        super()._enter(flow, settled)
+class SwapsTheReply(Offloader):
+    def _enter(self, command: Offload | Track, offloaded: bool) -> None:
+        reply = command.reply._replace(rewrite=command.original.rewrite)
+        super()._enter(command._replace(reply=reply), offloaded)
 
 
 @pytest.mark.parametrize(
     ("model", "offload"),
     [
-        (SwallowsFin, Offload),
-        (SwallowsReset, Offload),
-        (CountsNothing, Offload),
-        (FinishesPartialChecksums, Offload),
-        (SumsWhatHadNoSum, Offload),
-        (RepeatsWhatIsOnlyKnown, Offload),
-        (BelievesAnything, Offload),
-        (BelievesAnyAcknowledgment, Offload),
-        (TakesPlacesBack, Offload),
-        (BeginsNowhere, Offload),
+        (SwallowsFin, Offloader),
+        (SwallowsReset, Offloader),
+        (CountsNothing, Offloader),
+        (FinishesPartialChecksums, Offloader),
+        (SumsWhatHadNoSum, Offloader),
+        (RepeatsWhatIsOnlyKnown, Offloader),
+        (BelievesAnything, Offloader),
+        (BelievesAnyAcknowledgment, Offloader),
+        (TakesPlacesBack, Offloader),
+        (BeginsNowhere, Offloader),
         (Model, IgnoresClosing),
         (Model, LeavesStaleEntries),
         (Model, AnswersNobody),
-        (Model, NeverCatchesUp),
+        (Model, IgnoresMoves),
         (Model, SwapsTheReply),
     ],
     ids=lambda each: each.__name__,
 )
-def test_a_planted_mistake_is_caught(model: type[Model], offload: type[Offload]) -> None:
+def test_a_planted_mistake_is_caught(model: type[Model], offload: type[Offloader]) -> None:
     def lives() -> None:
         for seed in range(8):
             live(Two(model(), Random(seed), offload), seed, 2500)

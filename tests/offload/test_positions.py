@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-from ipmasq.core.engine import Engine
+from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.offloading import Move
 from ipmasq.core.side import Side
-from ipmasq.offload.offload import Offload
+from ipmasq.offload.offload import Offloader
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.conformance.packets import ACK, SYN, TCP
@@ -26,7 +27,7 @@ class Conversation:
         self.now = 1.0
         self.engine = Engine(POLICY, Random(1).randrange, 0.0)
         self.path = Model()
-        self.offload = Offload(self.engine, self.path, lambda: self.now)
+        self.offload = Offloader(self.engine, self.path, lambda: self.now)
         self.offload.tick()
         self.ends = INNER[0], 5000, OUTER[0], 80
         [opened] = self.up(packets.tcp(*self.ends, SYN, 1000), Side.INSIDE)
@@ -37,9 +38,13 @@ class Conversation:
 
     def up(self, data: bytes, side: Side) -> list[bytes]:
         """By the engine."""
-        sent = self.engine.receive(Packet(bytearray(data)), side, self.now).packets
-        self.offload.listen(self.engine.events())
-        return [bytes(each.data) for each in sent]
+        verdict = self.considered(data, side)
+        self.offload.carry_out(verdict.commands)
+        return [bytes(each.data) for each in verdict.packets]
+
+    def considered(self, data: bytes, side: Side) -> Verdict:
+        """What the engine says, with nothing carried out yet."""
+        return self.engine.receive(Packet(bytearray(data)), side, self.now)
 
     def segment(self, options: bytes = b"") -> bytes:
         """The client's next one."""
@@ -51,7 +56,7 @@ class Conversation:
     def known(self) -> int:
         """The end of what the client said, as the fast path has it."""
         [flow] = self.offload.numbers()
-        return self.path.read(self.offload._entries[flow].original).end
+        return self.path.position(self.offload._entries[flow].original) >> 32
 
 
 def test_what_the_engine_has_heard_meanwhile_the_fast_path_knows() -> None:
@@ -74,11 +79,12 @@ def test_what_the_engine_has_heard_meanwhile_the_fast_path_knows() -> None:
 
 def test_what_has_gone_by_since_the_engine_asked_is_newer_than_what_it_heard() -> None:
     talk = Conversation()
-    assert talk.up(talk.segment(OPTIONS), Side.INSIDE)
+    verdict = talk.considered(talk.segment(OPTIONS), Side.INSIDE)
+    assert [type(each) for each in verdict.commands] == [Move]
     for _ in range(STEPS):
         assert talk.path.forward(talk.segment(), Side.INSIDE, talk.now) is not None
     assert talk.known == talk.said
-    talk.offload.tick()
+    talk.offload.carry_out(verdict.commands)
     assert talk.known == talk.said
     talk.offload.refresh()
     [flow] = talk.engine.table.flows.values()

@@ -6,16 +6,16 @@ behind it, give the same bytes; and afterwards both engines know the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isclose
 from random import Random
 from typing import Any, Protocol
 
 from ipmasq.core.engine import Engine, Verdict
-from ipmasq.core.events import Event, FlowOffloadable
+from ipmasq.core.offloading import Command, Offload
 from ipmasq.core.side import Side
-from ipmasq.offload.offload import Offload
-from ipmasq.planes.ebpf.table import Repeater
+from ipmasq.offload.offload import Offloader
+from ipmasq.planes.fastpath import FlowTable
 from ipmasq.wire import ipv4
 from ipmasq.wire.checksum import pseudo_header_sum
 from ipmasq.wire.packet import Packet
@@ -27,15 +27,15 @@ UNIT = 2 * 2**20 / 1e9
 """How exactly the fast path knows when."""
 
 
-class FastPath(Repeater, Protocol):
+class FastPath(FlowTable, Protocol):
     def forward(
         self, data: bytes, side: int, now: float, partial: bool = False
     ) -> bytes | None: ...
 
 
 class Two:
-    def __init__(self, fast: FastPath, whim: Random, make: type[Offload] = Offload) -> None:
-        """`whim` decides when events are passed on, reports come, and what is forgotten."""
+    def __init__(self, fast: FastPath, whim: Random, make: type[Offloader] = Offloader) -> None:
+        """`whim` decides what is left out and restated, when reports come, and what is forgotten."""
         self.now = 0.0
         self.alone = Engine(POLICY, Random(1).randrange, 0.0)
         self.helped = Engine(POLICY, Random(1).randrange, 0.0)
@@ -44,7 +44,8 @@ class Two:
         self.whim = whim
         self.forwarded = 0
         self.make_partial = False
-        self._late: list[Event] = []
+        self._late: list[int] = []
+        """Flows whose `Offload` was left out."""
         self.offload.tick()
 
     def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
@@ -68,20 +69,20 @@ class Two:
                 self.forwarded += 1
                 return [fast[: header.total]]
         verdict = self.helped.receive(Packet(bytearray(data), partial), side, now)
-        self._pass_on()
+        self._carry_out(verdict.commands)
         return [bytes(each.data) for each in verdict.packets]
 
     def _made_partial(self, packet: Packet) -> bool:
         """Leave its checksum unfinished, if that is asked for and can be."""
         header = ipv4.read(packet.data)
-        place = {6: 16, 17: 6}.get(header.protocol) if header else None
-        if header is None or place is None or header.is_fragment or not self.make_partial:
+        offset = {6: 16, 17: 6}.get(header.protocol) if header else None
+        if header is None or offset is None or header.is_fragment or not self.make_partial:
             return False
-        if header.total < header.length + place + 2 or header.total != len(packet.data):
+        if header.total < header.length + offset + 2 or header.total != len(packet.data):
             return False
         size = header.total - header.length
         pseudo = pseudo_header_sum(header.source, header.destination, header.protocol, size)
-        at = header.length + place
+        at = header.length + offset
         packet.data[at : at + 2] = pseudo.to_bytes(2, "big")
         return True
 
@@ -95,15 +96,23 @@ class Two:
         if not self.whim.randrange(20):
             self.offload.read_on()
         if not self.whim.randrange(200) and self.offload.numbers():
-            self.offload.remove(self.whim.choice(sorted(self.offload.numbers())))
+            self.offload.withdraw(self.whim.choice(sorted(self.offload.numbers())))
 
     def _pass_on(self) -> None:
-        """What must be forgotten is told at once. That a flow has settled may be heard late."""
-        if self.helped.is_pressing or self.whim.randrange(3):
-            happened = [*self._late, *self.helped.events()]
-            settled = [event for event in happened if isinstance(event, FlowOffloadable)]
-            self._late = [event for event in settled if not self.whim.randrange(3)]
-            self.offload.listen([event for event in happened if event not in self._late])
+        """What the engine commands between packets. A flow may be offloaded late: then it is restated."""
+        if self.whim.randrange(3):
+            late, self._late = self._late, []
+            for flow in late:
+                self.helped.restate(flow)
+        self._carry_out(self.helped.commands())
+
+    def _carry_out(self, commands: Sequence[Command]) -> None:
+        left_out = [
+            each for each in commands if isinstance(each, Offload) and not self.whim.randrange(3)
+        ]
+        self._late += [each.flow for each in left_out]
+        self.offload.carry_out([each for each in commands if each not in left_out])
+        self.helped.events()
 
     def tick(self, now: float) -> None:
         self._later(now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Iterator
 from random import Random
 
@@ -34,14 +36,14 @@ class Impairment:
         before = len(self.arrived)
         self.memory.deliver(packet, side)
         for descriptor in self.plane.descriptors():
-            self.plane.pump(descriptor, self._receive, 10)
+            while came := self.plane.receive(descriptor):
+                self._receive(*came)
         return [bytes(each.data) for _, each in self.arrived[before:]]
 
-    def _receive(self, packet: Packet, side: Side) -> tuple[Packet, ...]:
+    def _receive(self, packet: Packet, side: Side) -> None:
         self.arrived.append((side, Packet(bytearray(packet.data), packet.partial, packet.segment)))
         # The engine rewrites in place: later copies must not be touched by that.
         packet.data[:] = bytes(len(packet.data))
-        return (packet,)
 
     def numbers(self, side: Side = Side.INSIDE) -> list[int]:
         return [int.from_bytes(p.data[28:30], "big") for where, p in self.arrived if where is side]
@@ -100,7 +102,7 @@ def test_delayed_packets_arrive_once_and_at_most_so_many_packets_late(
     assert numbers != sorted(numbers)
     assert len(numbers) == len(set(numbers))
     assert set(range(COUNT - 4)) <= set(numbers)
-    assert all(abs(place - number) <= 8 for place, number in enumerate(numbers))
+    assert all(abs(index - number) <= 8 for index, number in enumerate(numbers))
     assert 0.2 * COUNT < impairment.plane.tallies[Side.INSIDE].delayed < 0.4 * COUNT
 
 
@@ -117,6 +119,34 @@ def test_a_delayed_packet_comes_with_the_first_packet_after_its_time(
     assert impairment.send(numbered(3), Side.OUTSIDE) == [numbered(3), numbered(1)]
     assert [side for side, _ in impairment.arrived] == [Side.INSIDE, Side.OUTSIDE, Side.INSIDE]
     assert impairment.send(numbered(4)) == [numbered(4)]
+
+
+def test_a_delayed_packet_arrives_at_its_time_on_a_silent_network() -> None:
+    memory = MemoryPlane(())
+    faults = {Side.INSIDE: Faults(delay=1.0, delay_packets=1000, delay_seconds=0.05)}
+    plane = FaultPlane(memory, faults, Random(1), time.monotonic)
+    plane.open()
+    try:
+        memory.deliver(numbered(1), Side.INSIDE)
+        for descriptor in plane.descriptors():
+            assert plane.receive(descriptor) is None
+        (alarm,) = select.select(plane.descriptors(), (), (), 10)[0]
+        came = plane.receive(alarm)
+        assert came is not None
+        assert (bytes(came[0].data), came[1]) == (numbered(1), Side.INSIDE)
+        assert not select.select(plane.descriptors(), (), (), 0)[0]
+    finally:
+        plane.close()
+
+
+@pytest.mark.parametrize("impairment", [{"duplication": 1.0}], indirect=True)
+def test_what_is_not_received_at_once_keeps_the_plane_readable(impairment: Impairment) -> None:
+    impairment.memory.deliver(numbered(1), Side.INSIDE)
+    inside, _, alarm = impairment.plane.descriptors()
+    assert impairment.plane.receive(inside) is not None
+    assert select.select((inside, alarm), (), (), 10)[0] == [alarm]
+    assert impairment.plane.receive(alarm) is not None
+    assert not select.select((inside, alarm), (), (), 0)[0]
 
 
 @pytest.mark.parametrize("impairment", [{"corruption": 1.0}], indirect=True)

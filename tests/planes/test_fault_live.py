@@ -50,7 +50,9 @@ def gateway(network: Network, directory: Path) -> Iterator[FaultPlane]:
     def pump() -> None:
         while not over.is_set():
             for ready in select.select(plane.descriptors(), (), (), 0.05)[0]:
-                plane.pump(ready, lambda p, s: engine.receive(p, s, time.monotonic()).packets, 64)
+                while came := plane.receive(ready):
+                    for packet in engine.receive(*came, time.monotonic()).packets:
+                        plane.send(packet, came[1])
 
     with network.at("gw"):
         plane.open()

@@ -11,7 +11,6 @@ from ipmasq.core.side import Side
 from ipmasq.planes.memory import MemoryPlane
 from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire.addresses import to_address, to_network
-from ipmasq.wire.packet import Packet
 
 INSIDE = (to_network("10.0.0.0/24"),)
 QUERY = raw(IP(src="10.0.0.2", dst="198.51.100.1", ttl=9) / UDP(sport=5000, dport=53) / b"?")
@@ -30,7 +29,9 @@ def test_a_question_and_its_answer_cross_an_engine() -> None:
 
         def turn() -> None:
             for descriptor in readable(plane):
-                plane.pump(descriptor, lambda p, s: engine.receive(p, s, 1.0).packets, 10)
+                while came := plane.receive(descriptor):
+                    for packet in engine.receive(*came, 1.0).packets:
+                        plane.send(packet, came[1])
 
         plane.deliver(QUERY, Side.INSIDE)
         turn()
@@ -51,24 +52,22 @@ def test_a_question_and_its_answer_cross_an_engine() -> None:
         plane.close()
 
 
-def test_no_more_than_asked_for_is_pumped_and_the_rest_stays_readable() -> None:
+def test_packets_come_one_by_one_and_the_rest_stays_readable() -> None:
     plane = MemoryPlane(INSIDE)
     plane.open()
     try:
-        for number in range(5):
+        for number in range(1, 6):
             plane.deliver(bytes([number]), Side.INSIDE)
         (descriptor,) = readable(plane)
-        seen: list[bytes] = []
-
-        def keep(packet: Packet, side: Side) -> list[Packet]:
-            seen.append(bytes(packet.data))
-            return []
-
-        assert plane.pump(descriptor, keep, 3) == 3
-        assert readable(plane) == [descriptor]
-        assert plane.pump(descriptor, keep, 3) == 2
+        for number in range(1, 6):
+            assert readable(plane) == [descriptor]
+            came = plane.receive(descriptor)
+            assert came is not None
+            assert (bytes(came[0].data), came[1]) == (bytes([number]), Side.INSIDE)
         assert not readable(plane)
-        assert seen == [bytes([n]) for n in range(5)]
+        kept = came[0].data
+        assert plane.receive(descriptor) is None
+        assert bytes(kept) == b"\0", "its buffer was used again"
     finally:
         plane.close()
 

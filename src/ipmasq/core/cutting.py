@@ -1,4 +1,4 @@
-"""Segments that leave: edited bytes of a stream, in pieces that the listener and the path take."""
+"""Cuts edited bytes of a stream into segments that the listener and the path accept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipmasq.wire.tcp import CWR, FIN, PSH, URG, Segment
 
 
 class Sent(NamedTuple):
-    """A segment in the name of `speaker`, in the other end's sequence space."""
+    """A segment in the name of `speaker`, in the other end's sequence numbers."""
 
     speaker: Speaker
     segment: Segment
@@ -52,15 +52,16 @@ def cut(
 
 
 def _with_sequence(segment: Segment, sequence: int) -> Segment:
-    """The same segment elsewhere; most stand where they stood."""
+    """Return the segment with another sequence number; most keep theirs."""
     return segment if sequence == segment.sequence else segment._replace(sequence=sequence)
 
 
 def _piece(
     stream: Stream, segment: Segment, run: Run, urgent: int, first: bool, last: bool
 ) -> Segment:
-    """The header of one of several. `urgent`: edited position of the byte after urgent data."""
-    # As a card does that cuts segments: CWR on the first, PSH on the last (RFC 3168, 6.1.2).
+    """Return the header of one of several segments. `urgent` is the edited position of the byte after urgent
+    data."""
+    # As a card with segmentation offload does: CWR on the first, PSH on the last (RFC 3168, 6.1.2).
     flags = segment.flags & ~(FIN | (0 if last else PSH) | (0 if first else CWR))
     start, data = run
     # `edited` of the end is the FIN's own position: everything before it has been decided.

@@ -24,21 +24,21 @@ from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import FAR, Flow, Half
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.host import HostHolds
+from ipmasq.core.host import SocketLookup
 from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.offloading import CounterSource, Rewrite, Traffic
-from ipmasq.core.opening import First, open_flow
+from ipmasq.core.offloading import Command, Counters, CounterSource
+from ipmasq.core.opening import FirstPacket, open_flow
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
-from ipmasq.core.reassembly import Datagram, Whole
+from ipmasq.core.reassembly import Datagram, Reassembled
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
 from ipmasq.core.translate import is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
-from ipmasq.core.window import is_believable, is_near
+from ipmasq.core.window import is_in_window, is_within_reach
 from ipmasq.wire import icmp, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.fragment import cut
@@ -47,15 +47,18 @@ from ipmasq.wire.packet import Packet
 _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
+_make = tuple.__new__
+"""Makes a NamedTuple of all its fields, in half the time that its own constructor takes."""
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
 
 
 class Verdict(NamedTuple):
     """What became of a packet, and what is to be sent now: often the packet itself, rewritten; if it went
-    nowhere, what its sender is told."""
+    nowhere, what its sender is told. The commands are to be carried out before that, in their order."""
 
     reason: Reason
     packets: Sequence[Packet] = ()
+    commands: Sequence[Command] = ()
 
 
 class Engine:
@@ -68,6 +71,8 @@ class Engine:
         self.counts = self.manager.counts
         """Packets by `Reason`."""
         self._timers = self.manager.timers
+        self._offloading = self.manager.offloading
+        self._commands = self._offloading.commands
         self._identifications = Identifications(chance)
         self._active = self.manager.active
 
@@ -87,9 +92,12 @@ class Engine:
         try:
             if now >= self._timers.next:
                 self.tick(now)
-            return self._offloadable(packet, side, now) or self._consider(packet, side, now)
+            verdict = self._offloadable(packet, side, now) or self._consider(packet, side, now)
         except Exception as error:
-            return self._failed(packet, side, now, error)
+            verdict = self._failed(packet, side, now, error)
+        if self._commands:
+            return Verdict(verdict.reason, verdict.packets, self.commands())
+        return verdict
 
     def _offloadable(self, packet: Packet, side: Side, now: float) -> Verdict | None:
         """An ordinary packet of a settled flow; None if it is not one."""
@@ -111,16 +119,18 @@ class Engine:
             length = total - 20 - (offset >> 4 << 2)
             if flags & _SYN_ACK_RST_FIN != tcp.ACK or length < 0 or offset < 0x50:
                 return None
-            if self.manager.sync_counters is not None:
-                self.manager.sync_counters(half.flow.id)
+            is_elsewhere = self._offloading.source is not None and self._offloading.sync(half.flow)
+            before = half.position
             position = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
             # A little way on from the last one, in both numbers: the most common case of `is_near`.
-            if not (position - half.position) & FAR:
+            if not (position - before) & FAR:
                 half.position = position
                 half.flow.last_seen = now
-            elif is_near(half, position >> 32, acknowledged):
+            elif is_within_reach(half, position >> 32, acknowledged):
                 half.advance(position >> 32, acknowledged)
                 half.flow.last_seen = now
+            if is_elsewhere:
+                self._offloading.moved(half, before)
         else:
             if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
                 return self._drop(Reason.MALFORMED)
@@ -129,7 +139,7 @@ class Engine:
         half.packets += 1
         half.bytes += size
         self.counts[0] += 1
-        return Verdict(Reason.TRANSLATED, (packet,))
+        return _make(Verdict, (Reason.TRANSLATED, (packet,), ()))
 
     def _drop(self, reason: Reason) -> Verdict:
         self.counts[reason] += 1
@@ -177,7 +187,7 @@ class Engine:
             verdict if verdict.reason is Reason.HOST else self._in_fragments(verdict, header, whole)
         )
 
-    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Whole) -> Verdict:
+    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Reassembled) -> Verdict:
         """What leaves because of a datagram that came in fragments: with an identification that its new
         source has not used, and, with DF, in fragments no larger than those."""
         packets: list[Packet] = []
@@ -258,19 +268,20 @@ class Engine:
                 return self._onward(packet, header, side, opened)
             half = opened.original
         flow = half.flow
-        if self.manager.sync_counters is not None:
-            self.manager.sync_counters(flow.id)
+        is_elsewhere, before = self._offloading.sync(flow), half.position
         if segment.flags & tcp.SYN and flow.state is not State.INIT:
             self._reopen(packet, header, segment, half)
         if flow.inspector is not None:
             return self._inspected(packet, header, segment, half, flow.inspector)
         payload = header.total - header.length - segment.length
-        believed = is_believable(half, segment, payload, segment.acknowledgment)
+        believed = is_in_window(half, segment, payload, segment.acknowledgment)
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
             # Its receiver will drop it if it was damaged on its way, so it must not change a state.
             believed = believed and is_intact(packet, header)
         if believed:
             track(self.manager, half, segment, payload, segment.acknowledgment)
+            if is_elsewhere:
+                self._offloading.moved(half, before)
         translate(packet.data, header.length, ipv4.TCP, half, self._ttl_delta, packet.partial)
         self._account(half, header.total, believed)
         return Verdict(Reason.TRANSLATED, (packet,))
@@ -288,7 +299,7 @@ class Engine:
             old = (
                 flow.inspector.began_at(first)
                 if flow.inspector
-                else is_near(half, first, half.acknowledged)
+                else is_within_reach(half, first, half.acknowledged)
             )
             if half is flow.original and not old:
                 life.reopenings.note(flow.id, segment)
@@ -346,7 +357,7 @@ class Engine:
             if self.manager.admission.is_spoofed(header.source, side) or is_martian(header.source):
                 return Verdict(Reason.SPOOFED)
             reason = translate_error(
-                packet, header, side, self.table, self._ttl_delta, self.manager.sync_counters
+                packet, header, side, self.table, self._ttl_delta, self._offloading.sync
             )
             if reason is Reason.ICMP_UNRELATED and would_pass(
                 self.manager.admission, packet.data, header, side
@@ -390,7 +401,7 @@ class Engine:
     ) -> Flow | Reason:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
-        first = First(header.protocol, source, destination, side)
+        first = FirstPacket(header.protocol, source, destination, side)
         return open_flow(self.manager, first, opens, partial(is_intact, packet, header))
 
     # -- time and events
@@ -416,32 +427,28 @@ class Engine:
         """What has happened since the last call."""
         return self.manager.drain()
 
-    # -- what a fast path repeats (see `ipmasq.core.offloading`)
+    # -- a fast path (see `ipmasq.core.offloading`)
 
-    def has_settled(self, flow: int) -> bool | None:
-        """Whether ordinary packets of a flow can be repeated; None if it is no more."""
-        known = self.table.flows.get(flow)
-        return known.offloadable if known is not None else None
+    def set_counter_source(self, source: CounterSource | None) -> None:
+        """Have a fast path, which is asked before anything is judged by what was seen of a flow; None: have none.
+        Flows that live already are not known to it (`restate`)."""
+        self._offloading.source = source
 
-    def halves(self, flow: int) -> tuple[Rewrite, Rewrite]:
-        """What packets of a flow become, in the direction of who opened it and back. Raises KeyError."""
-        return offloading.halves(self.table.flows[flow])
+    def commands(self) -> list[Command]:
+        """Those of what happened between packets, which no verdict has carried."""
+        return self._offloading.take()
 
-    def report(self, flow: int, original: Traffic | None, back: Traffic | None) -> None:
-        """Packets of a flow went by elsewhere."""
+    def restate(self, flow: int) -> None:
+        """Have a command for a flow as it is now, if it lives."""
         known = self.table.flows.get(flow)
         if known is not None:
-            offloading.report(known, original, back)
+            self._offloading.command(known)
 
-    def set_counter_source(self, sync_counters: CounterSource | None) -> None:
-        """Whom to ask before judging by what was seen of a flow."""
-        self.manager.sync_counters = sync_counters
-
-    @property
-    def is_pressing(self) -> bool:
-        """Whether events wait by which a fast path forgets or repeats a flow, before the packets of the
-        last verdict leave: their answers may come faster than anything else."""
-        return self.manager.pressing
+    def report(self, flow: int, counters: Counters) -> None:
+        """Packets of a flow were forwarded elsewhere."""
+        known = self.table.flows.get(flow)
+        if known is not None:
+            offloading.report(known, counters)
 
     @property
     def lost_events(self) -> int:
@@ -463,9 +470,9 @@ class Engine:
         """`(protocol, port)` that the host itself listens on: never given out."""
         self.table.mappings.host.reserved = ports
 
-    def ask_host(self, holds: HostHolds) -> None:
+    def set_socket_lookup(self, find_socket: SocketLookup) -> None:
         """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
-        self.table.mappings.host.holds = holds
+        self.table.mappings.host.find_socket = find_socket
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""

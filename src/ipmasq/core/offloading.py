@@ -1,9 +1,12 @@
-"""What a fast path needs to know of flows to repeat the engine's decisions, and what it reports.
+"""What the engine commands a fast path to do, and what a fast path reports.
 
-The engine never learns whether there is a fast path. It says what has settled (events), answers what
-its packets become (`Engine.halves`), is told what went by elsewhere (`Engine.report`), and calls `sync_counters`
-before it judges by what it has seen of a flow: so nothing that lives elsewhere is buried, and a reset
-is compared with the place in the stream where its speaker really is.
+A fast path forwards packets of flows without the engine. A verdict carries the commands for it (`Track`, `Offload`,
+`Move`, `Withdraw`), complete values that are to be carried out before the packets of that verdict are sent: the
+answer to such a packet may come faster than anything else. Without a `CounterSource` there is no fast path, and none
+of these is made.
+
+Before the engine judges by what it has seen of a flow, it asks the `CounterSource`: so no flow that is alive
+elsewhere is ended, and a reset is compared with the position in the stream where its speaker really is.
 """
 
 from __future__ import annotations
@@ -12,11 +15,10 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.core.flow import Flow, Half
+from ipmasq.core.helper import Speaker
 from ipmasq.core.side import Side
 from ipmasq.wire import ipv4
-
-CounterSource: TypeAlias = Callable[[int], object]
-"""Called with the number of a flow; reports about it, if there is news, before it returns."""
+from ipmasq.wire.addresses import Endpoint
 
 
 class Rewrite(NamedTuple):
@@ -27,43 +29,146 @@ class Rewrite(NamedTuple):
     protocol: int
     match: bytes
     rewrite: bytes
-    end: int = 0
-    acknowledged: int = 0
+    position: int = 0
     """TCP: where its speaker is in the stream, see `ipmasq.core.flow.Half`; 0 otherwise."""
     reach: int = 0
     """TCP: a segment whose end and acknowledgment number are both within 2 to the power of `reach` bytes
-    of those, modulo 2^32, is believed, and each moves there unless that is up to `LATE` bytes back. Others
-    are forwarded and change neither."""
+    of those of `position`, modulo 2^32, is believed, and each moves there unless that is up to `LATE` bytes
+    back. Others are forwarded and change neither."""
 
 
 class Traffic(NamedTuple):
-    """What went by in one direction since the last report. `seen`: when the latest packet that was
-    believed did, on the engine's clock; `end` and `acknowledged`: how far its speaker has come (TCP)."""
+    """What was forwarded in one direction since the last report: at least one packet. `seen`: when the latest one that
+    was believed was, on the engine's clock; `position`: where its speaker is now (TCP)."""
 
     seen: float
     packets: int
     bytes: int
-    end: int = 0
-    acknowledged: int = 0
+    position: int = 0
 
 
-def halves(flow: Flow) -> tuple[Rewrite, Rewrite]:
-    """In the direction of who opened it, and back."""
-    return _half(flow, flow.original), _half(flow, flow.reply)
+Counters: TypeAlias = tuple[Traffic | None, Traffic | None]
+"""Of the original and the reply direction; None: nothing was forwarded."""
+
+CounterSource: TypeAlias = Callable[[int], Counters | None]
+"""Given the number of a flow, what was forwarded of it since the last report. None: the flow is not offloaded."""
 
 
-def _half(flow: Flow, half: Half) -> Rewrite:
+class Track(NamedTuple):
+    """There is such a flow. Its packets are for the engine, which knows who pays for them."""
+
+    flow: int
+    original: Rewrite
+    reply: Rewrite
+
+
+class Offload(NamedTuple):
+    """Forward the ordinary packets of a flow, each direction from its position on."""
+
+    flow: int
+    original: Rewrite
+    reply: Rewrite
+
+
+class Move(NamedTuple):
+    """A packet of an offloaded flow that the engine handled has moved the position of `speaker`. If it is still
+    `before` at the fast path, it is `after` now: else the fast path would come to believe nothing of a flow whose
+    packets are the engine's for a while (too large, or with options)."""
+
+    flow: int
+    speaker: Speaker
+    before: int
+    after: int
+
+
+class Withdraw(NamedTuple):
+    """The flow has ended."""
+
+    flow: int
+
+
+class Relate(NamedTuple):
+    """A data flow that a helper expected was opened from outside: the host's connection tracking is to know it as
+    related to its control flow. Endpoints are those that inside hosts see, first the one that opened the flow."""
+
+    protocol: int
+    client: Endpoint
+    server: Endpoint
+    master_protocol: int
+    master_client: Endpoint
+    master_server: Endpoint
+
+
+Command: TypeAlias = Track | Offload | Move | Withdraw | Relate
+
+
+def command(flow: Flow) -> Track | Offload:
+    """How a fast path is to treat a flow as it is now."""
+    kind = Offload if flow.offloadable else Track
+    return kind(flow.id, _rewrite(flow, flow.original), _rewrite(flow, flow.reply))
+
+
+def _rewrite(flow: Flow, half: Half) -> Rewrite:
     if flow.protocol != ipv4.TCP:
         return Rewrite(half.side, flow.protocol, half.match, half.rewrite)
-    position = half.end, half.acknowledged
-    return Rewrite(half.side, flow.protocol, half.match, half.rewrite, *position, flow.reach)
+    return Rewrite(half.side, flow.protocol, half.match, half.rewrite, half.position, flow.reach)
 
 
-def report(flow: Flow, original: Traffic | None, reply: Traffic | None) -> None:
-    for half, traffic in ((flow.original, original), (flow.reply, reply)):
-        if traffic is not None and traffic.packets:
+def report(flow: Flow, counters: Counters) -> None:
+    """Packets of a flow were forwarded elsewhere. This is newer than all that the engine has seen of it."""
+    for half, traffic in zip((flow.original, flow.reply), counters, strict=True):
+        if traffic is not None:
             half.packets += traffic.packets
             half.bytes += traffic.bytes
             flow.last_seen = max(flow.last_seen, traffic.seen)
             if flow.protocol == ipv4.TCP:
-                half.end, half.acknowledged = traffic.end, traffic.acknowledged
+                half.position = traffic.position
+
+
+class Offloading:
+    """The engine's end of a fast path: whom to ask, and the commands that no verdict has carried yet."""
+
+    def __init__(self) -> None:
+        self.source: CounterSource | None = None
+        """None: there is no fast path."""
+        self.commands: list[Command] = []
+
+    def take(self) -> list[Command]:
+        taken = self.commands.copy()
+        self.commands.clear()
+        return taken
+
+    def command(self, flow: Flow) -> None:
+        """The flow is new, or offloadable, or no longer so."""
+        if self.source is not None:
+            self.commands.append(command(flow))
+
+    def withdraw(self, flow: Flow) -> None:
+        """The flow has ended."""
+        if self.source is not None:
+            self.commands.append(Withdraw(flow.id))
+
+    def relate(self, flow: Flow, master: Flow) -> None:
+        """A data flow was opened."""
+        if flow.opened_by is Side.OUTSIDE:
+            ends, of_master = _seen_inside(flow), _seen_inside(master)
+            self.commands.append(Relate(flow.protocol, *ends, master.protocol, *of_master))
+
+    def sync(self, flow: Flow) -> bool:
+        """Take over what was forwarded of a flow elsewhere; whether it is offloaded. To be called before anything is
+        judged by what was seen of it."""
+        counters = self.source(flow.id) if self.source is not None else None
+        if counters is not None:
+            report(flow, counters)
+        return counters is not None
+
+    def moved(self, half: Half, before: int) -> None:
+        """A packet of an offloaded flow was handled by the engine; `before`: the position of its speaker until then."""
+        if half.position != before and half.flow.offloadable:
+            self.commands.append(Move(half.flow.id, half.speaker, before, half.position))
+
+
+def _seen_inside(flow: Flow) -> tuple[Endpoint, Endpoint]:
+    """The endpoint that opened the flow, and the other one, as the inside host sees them."""
+    inside, _, remote = flow.endpoints
+    return (inside, remote) if flow.opened_by is Side.INSIDE else (remote, inside)

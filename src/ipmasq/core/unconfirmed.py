@@ -1,8 +1,9 @@
-"""Flows that strangers have opened and not confirmed, which give way where a host may have no more flows.
+"""Flows that outside hosts have opened and not confirmed, which are evicted when their host has reached its
+limit.
 
-Anybody can write the first packet of a flow with a source address of his choice, and a published server
-answers it: that must not keep its clients out (attack A-29). A flow is confirmed once its client has shown that
-it received an answer (TCP), or has gone on (UDP). Nothing else ever gives way (RFC 6888, REQ-11D).
+Anybody can send the first packet of a flow with a forged source address, and a published server answers it;
+that must not keep its clients out (attack A-29). A flow is confirmed once its client has shown that it
+receives the answers (TCP), or has sent again (UDP). Other live flows are never evicted (RFC 6888, REQ-11D).
 """
 
 from __future__ import annotations
@@ -15,49 +16,49 @@ from ipmasq.wire.addresses import Address
 
 
 def is_confirmed(flow: Flow) -> bool:
-    """Whether its client is where it says."""
+    """Return whether the client has shown that it receives the answers."""
     if flow.protocol == ipv4.TCP:
         return not flow.is_opening
     return flow.original.packets > 1
 
 
 class Unconfirmed:
-    """By inside host, in the order in which they were opened; those that are confirmed by now are taken out
-    when they are come across, so that a look-up costs a constant time on the average."""
+    """Flows by inside host, in the order in which they were opened. Confirmed ones are removed when they are
+    met, so that a look-up takes constant time on average."""
 
     def __init__(self) -> None:
         self._hosts: dict[Address, dict[int, Flow]] = {}
 
     def add(self, flow: Flow) -> None:
-        """A flow that was opened from outside."""
+        """Add a flow that was opened from outside."""
         self._hosts.setdefault(flow.host, {})[flow.id] = flow
 
     def discard(self, flow: Flow) -> None:
-        """It has ended."""
+        """Remove a flow that has ended."""
         flows = self._hosts.get(flow.host)
         if flows is not None:
             flows.pop(flow.id, None)
             if not flows:
                 del self._hosts[flow.host]
 
-    def oldest(self, host: Address, sync_counters: Callable[[int], object] | None) -> Flow | None:
-        """The one that a host's newest flow may take the place of. `sync_counters`: see `ipmasq.core.offloading`."""
+    def oldest(self, host: Address, sync: Callable[[Flow], object]) -> Flow | None:
+        """The one that a host's newest flow may take the place of. `sync` is called before a flow is judged by what was
+        seen of it."""
         flows = self._hosts.get(host)
         while flows:
             flow = next(iter(flows.values()))
-            if sync_counters is not None:
-                sync_counters(flow.id)
+            sync(flow)
             if not is_confirmed(flow):
                 return flow
             del flows[flow.id]
         self._hosts.pop(host, None)
         return None
 
-    def oldest_of_most(self, sync_counters: Callable[[int], object] | None) -> Flow | None:
+    def oldest_of_most(self, sync: Callable[[Flow], object]) -> Flow | None:
         """The oldest one of the host that has most of them."""
         while self._hosts:
             host = max(self._hosts, key=lambda each: len(self._hosts[each]))
-            flow = self.oldest(host, sync_counters)
+            flow = self.oldest(host, sync)
             if flow is not None:
                 return flow
         return None

@@ -5,20 +5,27 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
+from ipmasq.core.offloading import Command
 from ipmasq.core.policy import Claim
-from ipmasq.core.side import Side
 from ipmasq.gateway import garbage
-from ipmasq.gateway.claims import Departed, InUse, Lasting, Ranges, left_over
+from ipmasq.gateway.claims import (
+    InUse,
+    LastingSockets,
+    Ranges,
+    UnpublishedPorts,
+    without_host_ports,
+)
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire.addresses import Endpoint
-from ipmasq.wire.packet import Packet
 
+T = TypeVar("T")
 Listener: TypeAlias = Callable[[Sequence[Event]], object]
+Executor: TypeAlias = Callable[[Sequence[Command]], object]
 
 chance = secrets.SystemRandom().randrange
 """The one source of chance."""
@@ -32,17 +39,20 @@ class Drive:
         self.engine = engine
         self.plane = plane
         self.loop = loop
+        self.executors: list[Executor] = []
+        """Each carries out the commands that concern it, before the packets of their verdict are sent."""
         self.listeners: list[Listener] = []
+        """Told what has happened, after a batch of packets."""
         self._in_use: InUse | None = None
         """At the last look, if there was one."""
-        self._lasting = Lasting()
+        self._lasting = LastingSockets()
         self._ranges = Ranges()
-        self._departed = Departed()
+        self._departed = UnpublishedPorts()
         self._claimed: tuple[Claim, ...] = ()
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
-        garbage.rarely()
+        garbage.disable_full_collections()
         self.plane.open()
         try:
             self.claim()
@@ -90,9 +100,11 @@ class Drive:
         self._lasting.choose(ranges.all)
         self._departed.follow(self.engine.claims(), ranges.all, self.engine.manager)
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
-        claims = left_over(wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped)
+        claims = without_host_ports(
+            wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped
+        )
         if claims != self._claimed:
-            with garbage.of_this():
+            with garbage.collect_new():
                 self.plane.claim(claims)
             self._claimed = claims
 
@@ -110,28 +122,39 @@ class Drive:
 
     def say(self, *events: Event) -> None:
         """Tell every listener, also of what has not happened in the engine."""
-        for listener in self.listeners:
+        self._pass_on(events, self.listeners)
+
+    def carry_out(self, commands: Sequence[Command]) -> None:
+        self._pass_on(commands, self.executors)
+
+    def _pass_on(
+        self, values: Sequence[T], receivers: Iterable[Callable[[Sequence[T]], object]]
+    ) -> None:
+        for receiver in receivers:
             try:
-                listener(events)
+                receiver(values)
             except PlaneError:
                 raise
             except Exception as error:  # the others must hear of it all the same
-                self.loop.troubles.tell(error, self.loop.clock())
+                self.loop.failures.tell(error, self.loop.clock())
 
     def _pump(self, descriptor: int) -> None:
-        engine_receive, now = self.engine.receive, self.loop.clock()
-
-        def receive(packet: Packet, side: Side) -> Sequence[Packet]:
-            packets = engine_receive(packet, side, now).packets
-            if self.engine.is_pressing:
-                self.tell()
-            return packets
-
-        self.plane.pump(descriptor, receive, BATCH)
+        plane, engine, now = self.plane, self.engine, self.loop.clock()
+        for _ in range(BATCH):
+            came = plane.receive(descriptor)
+            if came is None:
+                break
+            verdict = engine.receive(*came, now)
+            if verdict.commands:
+                self.carry_out(verdict.commands)
+            for packet in verdict.packets:
+                plane.send(packet, came[1])
         self._send()
 
     def _send(self) -> None:
-        """What the engine sends of its own accord."""
+        """What the engine commands and sends of its own accord."""
+        if commands := self.engine.commands():
+            self.carry_out(commands)
         for packet, side in self.engine.outgoing():
             self.plane.send(packet, side)
 
@@ -139,7 +162,7 @@ class Drive:
         deadline = self.engine.deadline()
         if deadline is not None and deadline <= now:
             self.engine.tick(now)
-            self._send()
             deadline = self.engine.deadline()
+        self._send()
         self.tell()
         return deadline

@@ -1,4 +1,4 @@
-"""Which plane it is to be, by the names that the configuration has for them."""
+"""Selects the plane, by the names that the configuration has for them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ipmasq.planes.ebpf.table import affordable
 
 GENERIC = "ebpf-xdp-generic"
 XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: True}
-"""Whether there is to be XDP; None: where it suits."""
+"""Whether to use XDP; None means where it is supported."""
 
 PLANES = ("tun", *XDP)
 
 PART = 16
-"""Of what an inside host's flows may leave to the engine, a TCP connection may have one part in so many."""
+"""A TCP connection may have this fraction of the packets that an inside host's flows may leave to the engine."""
 
 
 def make_plane(name: str, setup: Setup, directory: Path) -> EbpfPlane:
@@ -33,7 +33,7 @@ def make_plane(name: str, setup: Setup, directory: Path) -> EbpfPlane:
 
 
 def programs(name: str, limits: Limits) -> Programs | None:
-    """Which the plane of this name has."""
+    """Return the programs of the plane of this name."""
     if name == "tun":
         return None
     flows = min(limits.flows, max(1, affordable(available())))
@@ -41,7 +41,7 @@ def programs(name: str, limits: Limits) -> Programs | None:
 
 
 def rates(limits: Limits) -> Rates:
-    """What a fast path may leave to the engine."""
+    """Return the rates at which a fast path may leave packets to the engine."""
     return {
         Account.FLOW: max(1, limits.tracked_pps_per_host // PART),
         Account.HOST: limits.tracked_pps_per_host,
@@ -51,7 +51,7 @@ def rates(limits: Limits) -> Rates:
 
 
 def describe(plane: EbpfPlane) -> str:
-    """The plane, and where its programs are."""
+    """Return the plane's name, and where its programs are."""
     if plane.table is None:
         return f"tun ({plane.trouble})" if plane.trouble else "tun"
     return f"ebpf ({plane.described()})"

@@ -1,11 +1,7 @@
-"""Every flow is entered into the fast path: what has settled to be repeated, the others as known, so that
-a flood of strangers is told from them. What no longer is leaves it, and what the fast path has counted
-comes back to the engine before anything is judged by it.
+"""Carries out the engine's commands in the table of a fast path, and brings its counters back.
 
-An order matters. An entry must be repeated no longer before any packet leaves that could bring about
-one which it would answer wrongly. And it should be repeated before the packet leaves by which it settled: the
-answer to that would still go to the engine, the slow way, and what other flows say of it overtake it. So
-whoever drives the engine passes events on before the packets of a verdict, whenever `Engine.is_pressing`.
+Every TCP and UDP flow has its place there, also one that is left to the engine, so that a flood of packets without
+a flow is told from those of flows (docs/adr/0010).
 """
 
 from __future__ import annotations
@@ -13,136 +9,118 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipmasq.core.engine import Engine
-from ipmasq.core.events import Event, FlowClosed, FlowNotOffloadable, FlowOffloadable, FlowOpened
-from ipmasq.core.offloading import Rewrite, Traffic
-from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.table import Position, Repeater, Report
+from ipmasq.core.helper import Speaker
+from ipmasq.core.offloading import (
+    Command,
+    Counters,
+    Move,
+    Offload,
+    Rewrite,
+    Track,
+    Traffic,
+    Withdraw,
+)
+from ipmasq.planes.fastpath import FlowTable, Reading
 from ipmasq.wire import ipv4
 
-REPEATABLE = (ipv4.TCP, ipv4.UDP)
+PROTOCOLS = (ipv4.TCP, ipv4.UDP)
 IPV4_KEY = 12
 SLICE = 1000
 """Flows that are read at a time: a millisecond."""
 
 
 class Entry:
-    """A flow in the fast path: the places of its halves, whether they are repeated or only known to be
-    the engine's, and the counters as they were last read."""
+    """A flow in the fast path: the slots of its directions with the marks of their latest readings, and
+    whether it is offloaded."""
 
-    __slots__ = ("back_before", "flow", "forth_before", "offloaded", "original", "reply")
+    __slots__ = ("flow", "offloaded", "original", "original_mark", "reply", "reply_mark")
 
     def __init__(self, flow: int, original: int, reply: int, offloaded: bool) -> None:
         self.flow = flow
         self.original, self.reply = original, reply
-        self.forth_before = self.back_before = 0
+        self.original_mark = self.reply_mark = 0
         self.offloaded = offloaded
 
 
-class Offload:
-    def __init__(self, engine: Engine, table: Repeater, clock: Callable[[], float]) -> None:
-        """From now on `engine` asks here. `clock`: the engine's, and the monotonic one of the kernel."""
+class Offloader:
+    def __init__(self, engine: Engine, table: FlowTable, clock: Callable[[], float]) -> None:
+        """From now on verdicts of `engine` carry commands for this, and it asks here for counters; unless the table
+        holds nothing. `clock`: the engine's, and the monotonic one of the kernel."""
         self._engine = engine
         self._table = table
         self._clock = clock
         self._entries: dict[int, Entry] = {}
-        self._lost = engine.lost_events
         self._unread: list[Entry] = []
-        self._asked: tuple[Entry, Report, Report] | None = None
-        """Of whom the engine has asked last, and what it was told: perhaps it has a packet of that flow,
-        and moves its position in the stream."""
         self.refused = 0
         """Flows for which the table had no room."""
-        self._roomless: set[int] = set()
+        self._refused: set[int] = set()
         """Those of them that live."""
         self.packets = 0
-        """Packets that went by there, as far as is known; `bytes` of them."""
+        """Packets that were forwarded, as far as is known; `bytes` of them."""
         self.bytes = 0
-        engine.set_counter_source(self.sync_counters)
+        if table.capacity:
+            engine.set_counter_source(self.counters)
 
     def numbers(self) -> list[int]:
-        """The flows that are repeated."""
+        """The flows that are offloaded."""
         return [entry.flow for entry in self._entries.values() if entry.offloaded]
 
     # -- from the engine to the fast path
 
-    def listen(self, happened: Sequence[Event]) -> None:
-        """Follow events; what they call for has been done when this returns."""
-        self._catch_up()
-        if self._lost != self._engine.lost_events:
-            self._make_up()
-        for event in happened:
-            if isinstance(event, FlowClosed):
-                self.remove(event.flow)
-            elif isinstance(event, FlowOpened | FlowOffloadable | FlowNotOffloadable):
-                self.follow(event.flow)
+    def carry_out(self, commands: Sequence[Command]) -> None:
+        """Each may be repeated, and any may be left out: then packets are the engine's. But a flow whose `Withdraw`
+        was left out stays."""
+        for command in commands:
+            if isinstance(command, Offload | Track):
+                self._follow(command)
+            elif isinstance(command, Move):
+                self._move(command)
+            elif isinstance(command, Withdraw):
+                self.withdraw(command.flow)
 
-    def _make_up(self) -> None:
-        """Events were lost: first let go of what is no more, since a new flow may have its key."""
-        self._lost = self._engine.lost_events
-        for flow in [flow for flow in self._entries if self._engine.has_settled(flow) is None]:
-            self.remove(flow)
-        for flow in list(self._engine.table.flows):
-            self.follow(flow)
-
-    def follow(self, flow: int) -> None:
-        """Have it as it is now."""
-        settled, entry = self._engine.has_settled(flow), self._entries.get(flow)
-        if settled is None:
-            self.remove(flow)
-        elif entry is None:
-            self._enter(flow, settled)
-        elif entry.offloaded is not settled:
-            entry.offloaded = settled
-            positions = self._positions(flow) if settled else (None, None)
-            for slot, position in zip((entry.original, entry.reply), positions, strict=True):
-                self._table.offload(slot, position)
+    def _follow(self, command: Offload | Track) -> None:
+        entry, offloaded = self._entries.get(command.flow), isinstance(command, Offload)
+        if entry is None:
+            self._enter(command, offloaded)
+        elif offloaded and not entry.offloaded:
+            entry.offloaded = True
+            self._table.offload(entry.original, command.original)
+            self._table.offload(entry.reply, command.reply)
+        elif entry.offloaded and not offloaded:
+            entry.offloaded = False
+            self._table.track(entry.original)
+            self._table.track(entry.reply)
             self._report(entry)
 
-    def _enter(self, flow: int, settled: bool) -> None:
-        halves = self._engine.halves(flow)
-        if not _can_be_repeated(halves[0]):
+    def _enter(self, command: Offload | Track, offloaded: bool) -> None:
+        if not _can_be_offloaded(command.original):
             return
-        original, reply = (self._insert(half, settled) for half in halves)
+        now = self._clock()
+        original = self._table.insert(command.original, offloaded, now)
+        reply = self._table.insert(command.reply, offloaded, now)
         if original is not None and reply is not None:
-            self._entries[flow] = Entry(flow, original, reply, settled)
-            self._roomless.discard(flow)
+            self._entries[command.flow] = Entry(command.flow, original, reply, offloaded)
+            self._refused.discard(command.flow)
             return
-        if flow not in self._roomless:
-            self._roomless.add(flow)
+        if command.flow not in self._refused:
+            self._refused.add(command.flow)
             self.refused += 1
         for slot in (original, reply):
             if slot is not None:
-                self._table.remove(slot)
+                self._table.remove(slot, 0, now)
 
-    def _insert(self, half: Rewrite, offloaded: bool) -> int | None:
-        key = layout.key(half.match, half.protocol, half.side)
-        return self._table.insert(key, half.rewrite, self._clock(), offloaded, _position(half))
+    def _move(self, command: Move) -> None:
+        entry = self._entries.get(command.flow)
+        if entry is not None and entry.offloaded:
+            slot = entry.original if command.speaker is Speaker.CLIENT else entry.reply
+            self._table.move(slot, command.before, command.after)
 
-    def _positions(self, flow: int) -> tuple[Position, Position]:
-        original, reply = self._engine.halves(flow)
-        return _position(original), _position(reply)
-
-    def _catch_up(self) -> None:
-        """The engine is done with the packet for which it asked. Where it moved a position, and nothing
-        that went by in the meantime did, the table follows: else it would come to believe nothing of a
-        flow whose packets went up to the engine for a while (too large, or with options)."""
-        asked, self._asked = self._asked, None
-        if asked is None or self._entries.get(asked[0].flow) is not asked[0]:
-            return
-        entry, *told = asked
-        if not entry.offloaded or self._engine.has_settled(entry.flow) is None:
-            return
-        slots = entry.original, entry.reply
-        for slot, then, position in zip(slots, told, self._positions(entry.flow), strict=True):
-            if then[2:] != position[:2] and self._table.read(slot)[2:] == then[2:]:
-                self._table.move(slot, position)
-
-    def remove(self, flow: int) -> None:
+    def withdraw(self, flow: int) -> None:
         """Forget it; what was counted comes back first."""
-        self._roomless.discard(flow)
+        self._refused.discard(flow)
         entry = self._entries.pop(flow, None)
         if entry is not None:
-            self._report(entry, self._table.remove(entry.original), self._table.remove(entry.reply))
+            self._report(entry, self._table.remove)
 
     def stop(self) -> None:
         """Bring back all that was counted, for the last time."""
@@ -151,24 +129,20 @@ class Offload:
 
     # -- from the fast path to the engine
 
-    def sync_counters(self, flow: int) -> None:
-        """Bring the engine what has been seen of a flow."""
-        self._catch_up()
+    def counters(self, flow: int) -> Counters | None:
+        """The engine's `CounterSource`."""
         entry = self._entries.get(flow)
-        if entry is not None and entry.offloaded:
-            original, reply = self._table.read(entry.original), self._table.read(entry.reply)
-            self._report(entry, original, reply)
-            self._asked = entry, original, reply
+        return (
+            self._read(entry, self._table.read) if entry is not None and entry.offloaded else None
+        )
 
     def tick(self) -> None:
         """To be called about once a second."""
-        self._catch_up()
         self._table.heartbeat(self._clock())
 
     def read_on(self) -> bool:
-        """Bring the engine what has been seen of the next flows; whether there are more in this round.
+        """Bring the engine what was forwarded of the next flows; whether there are more in this round.
         A million at once would hold up packets for seconds."""
-        self._catch_up()
         if not self._unread:
             self._unread = list(self._entries.values())
         for entry in self._unread[-SLICE:]:
@@ -178,36 +152,37 @@ class Offload:
         return bool(self._unread)
 
     def refresh(self) -> None:
-        """Bring the engine all that has been seen of any flow."""
+        """Bring the engine all that was forwarded of any flow."""
         self._unread = []
         while self.read_on():
             pass
 
-    def _report(
-        self, entry: Entry, original: Report | None = None, reply: Report | None = None
-    ) -> None:
-        """What is new of it; read now, unless it was read already."""
-        original = original or self._table.read(entry.original)
-        reply = reply or self._table.read(entry.reply)
-        if original.traffic == entry.forth_before and reply.traffic == entry.back_before:
-            return
+    def _report(self, entry: Entry, read: Read | None = None) -> None:
+        counters = self._read(entry, read or self._table.read)
+        if counters != NOTHING:
+            self._engine.report(entry.flow, counters)
+
+    def _read(self, entry: Entry, read: Read) -> Counters:
         now = self._clock()
-        there = self._traffic(original, entry.forth_before, now)
-        here = self._traffic(reply, entry.back_before, now)
-        entry.forth_before, entry.back_before = original.traffic, reply.traffic
-        self._engine.report(entry.flow, there, here)
+        original = read(entry.original, entry.original_mark, now)
+        reply = read(entry.reply, entry.reply_mark, now)
+        if original is not None:
+            entry.original_mark = original.mark
+        if reply is not None:
+            entry.reply_mark = reply.mark
+        return self._counted(original), self._counted(reply)
 
-    def _traffic(self, report: Report, before: int, now: float) -> Traffic:
-        packets, size = layout.counted(report.traffic, before)
-        self.packets += packets
-        self.bytes += size
-        seen = layout.seconds(report.seen, now)
-        return Traffic(seen, packets, size, report.end, report.acknowledged)
+    def _counted(self, reading: Reading | None) -> Traffic | None:
+        if reading is None:
+            return None
+        self.packets += reading.traffic.packets
+        self.bytes += reading.traffic.bytes
+        return reading.traffic
 
 
-def _position(half: Rewrite) -> Position:
-    return Position(half.end, half.acknowledged, half.reach)
+Read = Callable[[int, int, float], Reading | None]
+NOTHING: Counters = (None, None)
 
 
-def _can_be_repeated(half: Rewrite) -> bool:
-    return half.protocol in REPEATABLE and len(half.match) == IPV4_KEY
+def _can_be_offloaded(half: Rewrite) -> bool:
+    return half.protocol in PROTOCOLS and len(half.match) == IPV4_KEY

@@ -1,13 +1,13 @@
 """Weather: a plane around another plane that loses, repeats, delays and damages packets.
 
 Faults happen to packets as they arrive, before the engine sees them (and one to those that leave). A delayed packet is copied (the
-plane's buffer is used again) and handed to the engine together with a later packet of either side: a
-plane can send only while it pumps, so on a silent network a delayed packet is as good as lost until
-its sender tries again.
+plane's buffer is used again) and arrives after a later packet of either side, or by a descriptor of its own that is readable
+when its time has come.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -15,7 +15,8 @@ from random import Random
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
-from ipmasq.planes.plane import LivePlane, Receive
+from ipmasq.planes.alarm import Alarm
+from ipmasq.planes.plane import LivePlane
 from ipmasq.wire import partial
 from ipmasq.wire.packet import Packet
 
@@ -80,31 +81,50 @@ class FaultPlane:
         self._chance = chance
         self._clock = clock
         self._delayed: list[_Delayed] = []
+        self._arrived: deque[tuple[Packet, Side]] = deque()
+        """The latest packet of the plane, if it arrives now, its copies, and delayed ones whose turn has come."""
+        self._alarm: Alarm | None = None
 
     def open(self) -> None:
         self._plane.open()
+        self._alarm = Alarm()
 
     def close(self) -> None:
         self._delayed.clear()
+        self._arrived.clear()
         self._plane.close()
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm.close()
 
     def descriptors(self) -> Sequence[int]:
-        return self._plane.descriptors()
+        own = (self._alarm.fileno(),) if self._alarm is not None else ()
+        return (*self._plane.descriptors(), *own)
 
     def claim(self, claims: Sequence[Claim]) -> None:
         self._plane.claim(claims)
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
-        def through_the_weather(packet: Packet, side: Side) -> Sequence[Packet]:
-            sent: list[Packet] = []
-            for each in self._befall(packet, side):
-                sent += receive(each, side)
-            for late in self._due():
-                sent += receive(late.packet, late.side)
-            gone = self.faults.get(side, NO_FAULTS).loss_after
-            return [each for each in sent if not self._happens(gone)] if gone else sent
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
+        assert self._alarm is not None
+        if descriptor == self._alarm.fileno():
+            self._arrived.extend(self._due())
+        else:
+            self._arrive(descriptor)
+        packet = self._arrived.popleft() if self._arrived else None
+        self._set(self._alarm)
+        return packet
 
-        return self._plane.pump(descriptor, through_the_weather, most)
+    def _arrive(self, descriptor: int) -> None:
+        """Have the plane's packets arrive until there is one to be received, or none waits."""
+        while not self._arrived and (came := self._plane.receive(descriptor)) is not None:
+            self._arrived.extend((each, came[1]) for each in self._befall(*came))
+            self._arrived.extend(self._due())
+
+    def _set(self, alarm: Alarm) -> None:
+        """Whatever is still held back can be received when the alarm says so."""
+        now = self._clock()
+        due = now if self._arrived else min((each.due for each in self._delayed), default=inf)
+        alarm.set(max(0.0, due - now))
 
     def send(self, packet: Packet, side: Side) -> None:
         if not self._happens(self.faults.get(side, NO_FAULTS).loss_after):
@@ -139,14 +159,14 @@ class FaultPlane:
             due = self._clock() + self._chance.uniform(0, faults.delay_seconds)
         self._delayed.append(_Delayed(packet, side, turn, due))
 
-    def _due(self) -> list[_Delayed]:
+    def _due(self) -> list[tuple[Packet, Side]]:
         """The delayed packets whose turn or time has come."""
         if not self._delayed:
             return []
         now = self._clock()
         due = [d for d in self._delayed if d.turn <= self.tallies[d.side].seen or d.due <= now]
         self._delayed = [d for d in self._delayed if d not in due]
-        return due
+        return [(each.packet, each.side) for each in due]
 
     def _corrupted(self, packet: Packet) -> list[Packet]:
         """The packet with one bit turned over behind its IP header.

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
-from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import Network, within
-from ipmasq.wire.packet import Packet
+from ipmasq.wire.packet import Buffer, Packet
 
 
 class MemoryPlane:
@@ -27,6 +27,7 @@ class MemoryPlane:
         self._arrived: dict[Side, deque[Packet]] = {side: deque() for side in Side}
         self._sent: dict[Side, list[Packet]] = {side: [] for side in Side}
         self._descriptors: dict[int, Side] = {}
+        self._lent: Buffer = bytearray()
 
     # -- the hosts' end
 
@@ -62,24 +63,18 @@ class MemoryPlane:
     def claim(self, claims: Sequence[Claim]) -> None:
         self.claims = tuple(claims)
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
+        # Like a real plane's buffer, the one before is used again: whoever kept it shall notice.
+        self._lent[:] = bytes(len(self._lent))
         side = self._descriptors[descriptor]
-        queue = self._arrived[side]
-        count = min(most, len(queue))
-        for _ in range(count):
-            os.eventfd_read(descriptor)
-            packet = queue.popleft()
-            buffer = packet.data
-            for sent in receive(packet, side):
-                self._send(sent)
-            # Like a real plane's buffer, it is used again: whoever kept it shall notice.
-            buffer[:] = bytes(len(buffer))
-        return count
+        if not self._arrived[side]:
+            return None
+        os.eventfd_read(descriptor)
+        packet = self._arrived[side].popleft()
+        self._lent = packet.data
+        return packet, side
 
     def send(self, packet: Packet, side: Side) -> None:
-        self._send(packet)
-
-    def _send(self, packet: Packet) -> None:
         destination = bytes(packet.data[16:20])
         inside = within(destination, self._inside)
         self._sent[Side.INSIDE if inside else Side.OUTSIDE].append(_copy(packet))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
 from ipmasq.wire.packet import Packet
-
-Receive = Callable[[Packet, Side], Sequence[Packet]]
-"""Give a packet to the engine; what comes back is to be sent (by the kernel's routing, or as recorded)."""
 
 
 class LivePlane(Protocol):
@@ -31,11 +28,12 @@ class LivePlane(Protocol):
     def claim(self, claims: Sequence[Claim]) -> None:
         """Bring these packets, and no longer others, to the engine although the host owns the address."""
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
-        """`descriptor` is readable: handle up to `most` packets; returns how many there were."""
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
+        """The next packet that has come in by `descriptor`, and on which side; None if none waits. The next call,
+        for whatever descriptor, may use its buffer again. Raises PlaneError if no more can ever come."""
 
     def send(self, packet: Packet, side: Side) -> None:
-        """Send a packet that the engine made of its own accord, as if it had answered one of `side`."""
+        """Send a packet (by the kernel's routing, or as recorded) because of one that came in on `side`."""
 
 
 class PlaneError(Exception):

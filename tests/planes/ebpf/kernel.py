@@ -11,11 +11,13 @@ from pathlib import Path
 
 from pyroute2 import IPRoute, netns
 
+from ipmasq.core.offloading import Rewrite
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Hook, Reason
-from ipmasq.planes.ebpf.table import NOWHERE, Position, Report, Table, sizes
+from ipmasq.planes.ebpf.table import Table, sizes
+from ipmasq.planes.fastpath import Reading
 
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
 MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
@@ -117,36 +119,41 @@ class Kernel:
         self.table.close()
         self.loaded.close()
 
-    # -- Repeater; `now` is the test's clock, which the kernel does not know
+    # -- FlowTable; `now` is the test's clock, which the kernel does not know
 
-    def insert(
-        self, key: bytes, wire: bytes, now: float, offloaded: bool, position: Position = NOWHERE
-    ) -> int | None:
-        place = self.table.insert(key, wire, now, offloaded, position)
+    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
+        place = self.table.insert(half, offloaded, now)
         if place is not None:
+            key = layout.key(half.match, half.protocol, half.side)
             self._places[key], self._seen[place] = place, layout.seen_at(now)
         return place
 
-    def offload(self, place: int, position: Position | None) -> None:
-        self.table.offload(place, position)
+    def offload(self, place: int, half: Rewrite) -> None:
+        self.table.offload(place, half)
 
-    def move(self, place: int, position: Position) -> None:
-        self.table.move(place, position)
+    def track(self, place: int) -> None:
+        self.table.track(place)
 
-    def read(self, place: int) -> Report:
-        return self._on_our_clock(place, self.table.read(place))
+    def move(self, place: int, before: int, after: int) -> None:
+        self.table.move(place, before, after)
 
-    def remove(self, place: int) -> Report:
-        return self._on_our_clock(place, self.table.remove(place))
+    def read(self, place: int, since: int, now: float) -> Reading | None:
+        return self._on_our_clock(place, self.table.read(place, since, time.monotonic()), now)
+
+    def remove(self, place: int, since: int, now: float) -> Reading | None:
+        return self._on_our_clock(place, self.table.remove(place, since, time.monotonic()), now)
 
     def heartbeat(self, now: float) -> None:
         self.table.heartbeat(time.monotonic())
 
-    def _on_our_clock(self, place: int, report: Report) -> Report:
-        if report.traffic and report.seen != int.from_bytes(NEVER, layout.ORDER):
-            age = (layout.seen_at(time.monotonic()) - report.seen) & 0xFFFFFFFF
-            assert age < 60_000, "it does not say when"
-        return report._replace(seen=self._seen[place])
+    def _on_our_clock(self, place: int, read: Reading | None, now: float) -> Reading | None:
+        if read is None:
+            return None
+        at = place * SLOT + SEEN_AT
+        if self.table._memory[at : at + 4] != NEVER:
+            assert time.monotonic() - read.traffic.seen < 60, "it does not say when"
+        seen = layout.seconds(self._seen[place], now)
+        return Reading(read.mark, read.traffic._replace(seen=seen))
 
     # -- packets
 

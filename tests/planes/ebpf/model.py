@@ -5,8 +5,11 @@ from __future__ import annotations
 import struct
 from itertools import count
 
+from ipmasq.core.offloading import Rewrite
+from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.table import NOWHERE, Position, Report, half
+from ipmasq.planes.ebpf.table import entered, reading
+from ipmasq.planes.fastpath import Reading
 from tests.conformance.packets import ACK, FIN, RST, SYN, TCP, UDP
 
 
@@ -22,8 +25,14 @@ def moved(checksum: int, before: bytes, after: bytes) -> int:
     return ~total & 0xFFFF
 
 
+def half(key: bytes, rewrite: bytes, position: int = 0, reach: int = 0) -> Rewrite:
+    """Of packets with this key (`layout.key`)."""
+    match, protocol, side, _, _ = layout.Key.unpack(key)
+    return Rewrite(Side(side), protocol, match, rewrite, position, reach)
+
+
 class Model:
-    """A Repeater in memory."""
+    """A FlowTable in memory."""
 
     closing = SYN | FIN | RST
 
@@ -37,40 +46,51 @@ class Model:
 
     # -- what the gateway does to it
 
-    def insert(
-        self, key: bytes, wire: bytes, now: float, offloaded: bool, position: Position = NOWHERE
-    ) -> int | None:
+    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
+        key = layout.key(half.match, half.protocol, half.side)
         assert key not in self.places
         if len(self.places) >= self.capacity:
             return None
         place = self.places[key] = next(self._numbers)
-        self.halves[place] = bytearray(half(wire, now))
-        self.offload(place, position if offloaded else None)
+        self.halves[place] = bytearray(entered(half, now))
+        if offloaded:
+            self.offload(place, half)
         return place
 
-    def offload(self, place: int, position: Position | None) -> None:
-        if position is not None:
-            self.move(place, position)
-        (self.offloaded.discard if position is None else self.offloaded.add)(place)
+    def offload(self, place: int, half: Rewrite) -> None:
+        self.halves[place][layout.REACH_AT] = half.reach
+        self._set(place, half.position)
+        self.offloaded.add(place)
 
-    def move(self, place: int, position: Position) -> None:
-        end, acknowledged, reach = position
-        self.halves[place][layout.REACH_AT] = reach
-        layout.PLACE.pack_into(self.halves[place], layout.PLACE_AT, end, acknowledged)
+    def track(self, place: int) -> None:
+        self.offloaded.discard(place)
 
-    def read(self, place: int) -> Report:
-        return self._report(self.halves[place])
+    def move(self, place: int, before: int, after: int) -> None:
+        if self.position(place) == before:
+            self._set(place, after)
 
-    def remove(self, place: int) -> Report:
+    def position(self, place: int) -> int:
+        end, acknowledged = layout.PLACE.unpack_from(self.halves[place], layout.PLACE_AT)
+        return end << 32 | acknowledged
+
+    def _set(self, place: int, position: int) -> None:
+        parts = position >> 32, position & 0xFFFFFFFF
+        layout.PLACE.pack_into(self.halves[place], layout.PLACE_AT, *parts)
+
+    def read(self, place: int, since: int, now: float) -> Reading | None:
+        return reading(self._report(self.halves[place]), since, now)
+
+    def remove(self, place: int, since: int, now: float) -> Reading | None:
         self.places = {key: each for key, each in self.places.items() if each != place}
-        return self._report(self.halves.pop(place))
+        return reading(self._report(self.halves.pop(place)), since, now)
 
     def heartbeat(self, now: float) -> None:
         self.beaten = now
 
     @staticmethod
-    def _report(half: bytearray) -> Report:
-        return Report(*layout.REPORT.unpack_from(half, layout.REPORT_AT))
+    def _report(half: bytearray) -> tuple[int, int, int, int]:
+        seen, traffic, end, acknowledged = layout.REPORT.unpack_from(half, layout.REPORT_AT)
+        return seen, traffic, end, acknowledged
 
     # -- what it does to packets
 
@@ -105,7 +125,7 @@ class Model:
     def _count(self, half: bytearray, total: int, now: float, position: tuple[int, int]) -> None:
         seen, traffic, *known = self._report(half)
         traffic = traffic + (1 << layout.TRAFFIC_SHIFT) + total & (1 << 64) - 1
-        if self._is_believable(position, known, 1 << half[layout.REACH_AT]):
+        if self._is_in_window(position, known, 1 << half[layout.REACH_AT]):
             seen, known = layout.seen_at(now), self._moved(known, position)
         layout.REPORT.pack_into(half, layout.REPORT_AT, seen, traffic, *known)
 
@@ -115,7 +135,7 @@ class Model:
             for before, place in zip(known, position, strict=True)
         ]
 
-    def _is_believable(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
+    def _is_in_window(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
         return all(
             (place - before + reach) % 2**32 <= 2 * reach
             for place, before in zip(position, known, strict=True)

@@ -19,7 +19,7 @@ from tests.conformance.packets import ACK, TCP
 from tests.core.stress import INNER, OUTER
 from tests.planes.ebpf.compiled import compiled
 from tests.planes.ebpf.kernel import IPV4, MACS, Kernel, context
-from tests.planes.ebpf.model import Model
+from tests.planes.ebpf.model import Model, half
 
 FLOWS, WIRES = 64, 16
 """Each flow has so many wires, and uses one after the other."""
@@ -92,14 +92,14 @@ class Oracle:
 
     def _find_hop(self) -> tuple[bytes, bytes]:
         """Device, MTU and epoch as TC finds them, and the device's address."""
-        place = self.kernel.insert(key(0), slice_of(0), 0, True)
+        place = self.kernel.insert(half(key(0), slice_of(0)), True, 0)
         assert place is not None
         frame = MACS[0] + MACS[1] + IPV4 + packet(0)
         assert self.kernel.forward(packet(0), 0, 0)
         source = self.kernel.run(frame, 0)[1][6:12]
         at = place * (layout.Key.size + layout.Half.size) + layout.Key.size
         hop = self.kernel.table._memory[at + 18 : at + 28]
-        self.kernel.remove(place)
+        self.kernel.remove(place, 0, 0)
         self.kernel.heartbeat(0)
         self.kernel.heartbeat(0)
         return hop, source
@@ -112,7 +112,7 @@ class Oracle:
     def _write_wire(self, wire: int, source: bytes) -> bytes:
         flow, model = wire // WIRES, Model()
         model.heartbeat(0)
-        model.insert(key(flow), slice_of(wire), 0, True)
+        model.insert(half(key(flow), slice_of(wire)), True, 0)
         sent = model.forward(packet(flow), 0, 0)
         assert sent is not None
         frame = station(wire) + source + IPV4 + sent

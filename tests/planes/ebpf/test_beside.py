@@ -194,7 +194,9 @@ def counted(devices: dict[str, int], hook: Hook, *macros: str) -> tuple[int, int
         before = kernel.reasons()
         sent = oracle.send_at_once(1_000_000)
         assert kernel.reasons() == before, "all were forwarded"
-        return *layout.counted(kernel.table.read(place).traffic, 0), sent
+        reading = kernel.table.read(place, 0, time.monotonic())
+        assert reading is not None
+        return reading.traffic.packets, reading.traffic.bytes, sent
 
 
 @each_hook

@@ -17,6 +17,7 @@ from tests.conformance import packets
 from tests.conformance.packets import ACK, SYN, TCP, UDP
 from tests.core.stress import OUTER, PUBLIC
 from tests.planes.ebpf.kernel import TC_ACT_SHOT, TC_ACT_UNSPEC, Kernel, network
+from tests.planes.ebpf.model import half
 
 pytestmark = pytest.mark.live
 
@@ -62,7 +63,7 @@ def know(kernel: Kernel, host: bytes, port: int) -> tuple[bytes, bytes]:
     back = packets.tcp(*SERVER, PUBLIC[0], port, ACK)
     wires = back[16:20] + back[12:16] + out[20:24], back[12:16] + host + back[20:24]
     for side, data, wire in zip(Side, (out, back), wires, strict=True):
-        assert kernel.insert(layout.key(data[12:24], TCP, side), wire, 0, False) is not None
+        assert kernel.insert(half(layout.key(data[12:24], TCP, side), wire), False, 0) is not None
     return out, back
 
 
@@ -98,7 +99,7 @@ def test_a_packet_with_ip_options_is_known_too(kernel: Kernel, policer: Policer)
     odd = packets.udp(ONE, 5000, *SERVER, options=b"\1\1\1\0")
     wire = PUBLIC[0] + SERVER[0] + odd[24:28]
     key = layout.key(odd[12:20] + odd[24:28], UDP, Side.INSIDE)
-    assert kernel.insert(key, wire, 0, False) is not None
+    assert kernel.insert(half(key, wire), False, 0) is not None
     assert passed(kernel, odd) == BURST[Account.HOST]
 
 

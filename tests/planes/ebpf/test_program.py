@@ -14,14 +14,15 @@ from hypothesis.stateful import run_state_machine_as_test
 from pyroute2 import IPRoute
 
 from ipmasq.core.flow import LATE
+from ipmasq.core.offloading import Rewrite, Traffic
+from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.layout import Hook, Reason
-from ipmasq.planes.ebpf.table import NOWHERE, Position
 from tests.conformance import packets
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, TCP, UDP
 from tests.core.stress import INNER, OUTER, PUBLIC
 from tests.offload.test_law import Anything
-from tests.offload.two import FastPath, Two, live
+from tests.offload.two import UNIT, FastPath, Two, live
 from tests.planes.ebpf.kernel import (
     IPV4,
     MACS,
@@ -29,7 +30,7 @@ from tests.planes.ebpf.kernel import (
     Kernel,
     network,
 )
-from tests.planes.ebpf.model import Model
+from tests.planes.ebpf.model import Model, half
 
 pytestmark = pytest.mark.live
 ENDS = (INNER[0], 5000, OUTER[0], 80)
@@ -66,7 +67,7 @@ class Real(Anything):
     def teardown(self) -> None:
         two = self.stress.two
         for flow in two.helped.table.flows:
-            two.offload.remove(flow)
+            two.offload.withdraw(flow)
 
 
 def test_whatever_happens_is_the_same_with_the_real_program(kernel: Kernel) -> None:
@@ -74,11 +75,15 @@ def test_whatever_happens_is_the_same_with_the_real_program(kernel: Kernel) -> N
     run_state_machine_as_test(lambda: Real(kernel), settings=few)
 
 
-def enter(kernel: FastPath, protocol: int = TCP, position: Position = NOWHERE) -> int:
+def outwards(protocol: int = TCP, position: int = 0, reach: int = 0) -> Rewrite:
+    match = packets.udp(*ENDS)[12:24]
+    rewrite = PUBLIC[0] + OUTER[0] + struct.pack("!HH", 61000, 80)
+    return Rewrite(Side.INSIDE, protocol, match, rewrite, position, reach)
+
+
+def enter(kernel: FastPath, protocol: int = TCP, position: int = 0, reach: int = 0) -> int:
     """One flow outwards: its place."""
-    key = packets.udp(*ENDS)[12:24]
-    wire = PUBLIC[0] + OUTER[0] + struct.pack("!HH", 61000, 80)
-    place = kernel.insert(layout.key(key, protocol, 0), wire, 0, True, position)
+    place = kernel.insert(outwards(protocol, position, reach), True, 0)
     assert place is not None
     return place
 
@@ -96,6 +101,18 @@ def any_path(devices: dict[str, int], request: pytest.FixtureRequest) -> Iterato
     kernel.close()
 
 
+def joined(end: int, acknowledged: int) -> int:
+    """A position."""
+    return end << 32 | acknowledged
+
+
+def read(path: FastPath, place: int, now: float) -> Traffic:
+    """All that was ever forwarded."""
+    reading = path.read(place, 0, now)
+    assert reading is not None
+    return reading.traffic
+
+
 AROUND = (-(1 << 31), -(1 << 30), -65537, -65536, -1, 0, 1, 65536, 65537, 1 << 30, (1 << 31) - 1)
 
 
@@ -105,48 +122,55 @@ def test_only_a_segment_within_reach_moves_what_is_known_of_its_speaker(
     any_path: FastPath, reach: int, known: int
 ) -> None:
     """All are forwarded and counted. What lies a little behind is late, and takes nothing back."""
-    payload, there = b"0123456789", Position(known, known ^ 0x80000000, reach)
-    place, now = enter(any_path, position=there), 1.0
+    payload, there = b"0123456789", (known, known ^ 0x80000000)
+    place, now, seen = enter(any_path, position=joined(*there), reach=reach), 1.0, 0.0
     for count, (ahead, acked) in enumerate(product(AROUND, AROUND), start=1):
-        any_path.move(place, there)
-        before, now = any_path.read(place), now + 0.01
-        end = (there.end + ahead) % 2**32
-        acknowledged = (there.acknowledged + acked) % 2**32
+        any_path.offload(place, outwards(position=joined(*there), reach=reach))
+        now += 0.01
+        end, acknowledged = (there[0] + ahead) % 2**32, (there[1] + acked) % 2**32
         sequence = (end - len(payload)) % 2**32
         packet = packets.tcp(*ENDS, ACK, sequence, acknowledged, payload)
         assert any_path.forward(packet, 0, now) is not None
-        after = any_path.read(place)
-        assert layout.counted(after.traffic, 0) == (count, count * len(packet))
+        after = read(any_path, place, now)
+        assert (after.packets, after.bytes) == (count, count * len(packet))
         near = abs(ahead) <= 1 << reach and abs(acked) <= 1 << reach
         moved = [
             number if by not in range(-LATE, 0) else known
             for number, by, known in (
-                (end, ahead, there.end),
-                (acknowledged, acked, there.acknowledged),
+                (end, ahead, there[0]),
+                (acknowledged, acked, there[1]),
             )
         ]
-        assert after[2:] == (tuple(moved) if near else there[:2])
-        assert after.seen == (layout.seen_at(now) if near else before.seen)
+        seen = now if near else seen
+        assert after.position == joined(*(moved if near else there))
+        assert abs(after.seen - seen) < UNIT
 
 
 def test_a_datagram_is_always_believed(any_path: FastPath) -> None:
     place = enter(any_path, UDP)
     for now in (1.0, 2.0):
         assert any_path.forward(packets.udp(*ENDS, b"?"), 0, now) is not None
-        assert any_path.read(place).seen == layout.seen_at(now)
+        assert abs(read(any_path, place, now).seen - now) < UNIT
 
 
 def test_a_half_that_is_repeated_again_begins_where_its_speaker_is_by_then(
     any_path: FastPath,
 ) -> None:
-    place = enter(any_path, position=Position(1000, 2000, 16))
-    any_path.offload(place, None)
+    place = enter(any_path, position=joined(1000, 2000), reach=16)
+    any_path.track(place)
     assert any_path.forward(packets.tcp(*ENDS, ACK, 1000, 2000), 0, 1) is None
-    any_path.offload(place, Position(1 << 24, 1 << 25, 20))
-    assert any_path.read(place)[2:] == (1 << 24, 1 << 25)
+    any_path.offload(place, outwards(position=joined(1 << 24, 1 << 25), reach=20))
     far = packets.tcp(*ENDS, ACK, (1 << 24) + (1 << 20), 1 << 25)
     assert any_path.forward(far, 0, 2) is not None
-    assert any_path.read(place)[2:] == ((1 << 24) + (1 << 20), 1 << 25)
+    assert read(any_path, place, 2).position == joined((1 << 24) + (1 << 20), 1 << 25)
+
+
+def test_a_position_is_moved_only_from_where_it_was(any_path: FastPath) -> None:
+    place = enter(any_path, position=joined(1000, 2000), reach=16)
+    any_path.move(place, joined(1000, 2000), joined(1 << 24, 2000))
+    any_path.move(place, joined(1000, 2000), joined(5, 6))
+    assert any_path.forward(packets.tcp(*ENDS, ACK, 1 << 24, 2000), 0, 1) is not None
+    assert read(any_path, place, 1).position == joined(1 << 24, 2000)
 
 
 def reason(
@@ -209,7 +233,7 @@ def test_what_comes_in_by_another_interface_than_leads_back_to_its_sender_is_lef
         assert reason(kernel, packet, Hook.TC, device="out0") == "REVERSE_PATH", (
             "the way is not known"
         )
-    assert kernel.read(place).traffic == 0
+    assert kernel.read(place, 0, 0) is None
     if kernel.hook is Hook.XDP:
         assert reason(kernel, packet) == "STALE_HOP"
     assert kernel.forward(packet, 0, 0) is not None
@@ -223,7 +247,7 @@ def test_what_comes_from_outside_is_forwarded_if_it_came_by_the_outside_interfac
 ) -> None:
     slice_ = packets.udp(OUTER[0], 80, PUBLIC[0], 61000)[12:24]
     wire = OUTER[0] + INNER[0] + struct.pack("!HH", 80, 5000)
-    assert kernel.insert(layout.key(slice_, UDP, 1), wire, 0, True) is not None
+    assert kernel.insert(half(layout.key(slice_, UDP, 1), wire), True, 0) is not None
     frame = MACS[0] + MACS[1] + IPV4 + packets.udp(OUTER[0], 80, PUBLIC[0], 61000, b"?")
     for device, moves in (("in0", False), ("out0", True), ("in0", False), ("out0", True)):
         kernel.run(frame, 1, Hook.TC, device)
@@ -319,7 +343,7 @@ def test_the_next_hop_is_followed_when_it_has_changed(devices: dict[str, int]) -
 def test_a_full_table_takes_no_more_and_loses_nothing(devices: dict[str, int]) -> None:
     kernel = Kernel(devices, Hook.TC, capacity=4)
     keys = [bytes((n,)) * 12 + b"\x06\0\0\0" for n in range(1, 7)]
-    places = [kernel.insert(key, bytes(12), 0, True) for key in keys]
+    places = [kernel.insert(half(key, bytes(12)), True, 0) for key in keys]
     assert None not in places[:4]
     assert places[4:] == [None, None]
     assert len(set(places[:4])) == 4
@@ -333,7 +357,7 @@ def test_a_five_tuple_that_is_reused_quickly_is_not_refused(devices: dict[str, i
     for _ in range(2 * layout.WINDOW):
         place = enter(kernel, UDP)
         assert kernel.forward(packets.udp(*ENDS), 0, 0) is not None
-        kernel.remove(place)
+        kernel.remove(place, 0, 0)
         time.sleep(0.004)
     kernel.close()
 
@@ -346,7 +370,7 @@ def test_in_a_crowded_table_each_flow_is_still_its_own(devices: dict[str, int]) 
     for inner, port, outer, _ in flows:
         key = layout.key(packets.udp(inner, port, outer, 80)[12:24], UDP, 0)
         wire = PUBLIC[0] + outer + struct.pack("!HH", port + 1000, 80)
-        place = kernel.insert(key, wire, 0, True)
+        place = kernel.insert(half(key, wire), True, 0)
         displaced += place != kernel.table.slots.home(key)
         assert place is not None
     assert displaced > 5

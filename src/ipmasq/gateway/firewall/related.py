@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
-from ipmasq.core.events import Event, FlowOpened
-from ipmasq.core.side import Side
-from ipmasq.core.views import FlowView
+from ipmasq.core.offloading import Command, Relate
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint
 
@@ -32,58 +30,47 @@ OPENING = 120
 
 
 class Related:
-    """A listener of the gateway's."""
+    """Carries out the `Relate` commands of the engine."""
 
-    def __init__(self, flow: Callable[[int], FlowView | None]) -> None:
-        """`flow` finds a live one by its number."""
-        self._flow = flow
+    def __init__(self) -> None:
         self._kernel: socket.socket | None = None
         with suppress(OSError):  # a kernel without netfilter
             kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
             self._kernel = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
 
-    def __call__(self, happened: Sequence[Event]) -> None:
-        for event in happened:
+    def __call__(self, commands: Sequence[Command]) -> None:
+        for command in commands:
             if (
-                isinstance(event, FlowOpened)
-                and event.master is not None
-                and event.opened_by is Side.OUTSIDE
-                and event.protocol in (ipv4.TCP, ipv4.UDP)
-                and len(event.inside.address) == 4
+                isinstance(command, Relate)
+                and command.protocol in (ipv4.TCP, ipv4.UDP)
+                and len(command.server.address) == 4
             ):
-                self._announce(event, self._flow(event.master))
+                self._announce(command)
 
     def close(self) -> None:
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
 
-    def _announce(self, event: FlowOpened, master: FlowView | None) -> None:
-        if self._kernel is None or master is None:
+    def _announce(self, command: Relate) -> None:
+        if self._kernel is None:
             return
-        ends = event.remote, event.inside
-        control = master.remote, master.inside
-        if master.opened_by is Side.INSIDE:
-            control = master.inside, master.remote
         with suppress(OSError):
-            self._kernel.send(new_entry(event.protocol, ends, master.protocol, control))
+            self._kernel.send(new_entry(command))
         with suppress(OSError):  # refusals, which are of no interest
             while self._kernel.recv(4096):
                 pass
 
 
-def new_entry(
-    protocol: int,
-    ends: tuple[Endpoint, Endpoint],
-    master_protocol: int,
-    master: tuple[Endpoint, Endpoint],
-) -> bytes:
-    """The message. Endpoints as the inside sees them, first the one that opens."""
+def new_entry(command: Relate) -> bytes:
+    """The message."""
+    ends = command.client, command.server
+    master = command.master_client, command.master_server
     body = struct.pack("!BBH", socket.AF_INET, 0, 0)
-    body += _nested(ORIGINAL, _tuple(protocol, *ends))
-    body += _nested(REPLY, _tuple(protocol, *reversed(ends)))
+    body += _nested(ORIGINAL, _tuple(command.protocol, *ends))
+    body += _nested(REPLY, _tuple(command.protocol, *reversed(ends)))
     body += _attribute(TIMEOUT, struct.pack("!I", OPENING))
-    body += _nested(MASTER, _tuple(master_protocol, *master))
+    body += _nested(MASTER, _tuple(command.master_protocol, *master))
     return struct.pack("=IHHII", 16 + len(body), CT_NEW, REQUEST | CREATE | EXCLUSIVE, 0, 0) + body
 
 

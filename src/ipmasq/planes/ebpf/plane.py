@@ -28,13 +28,14 @@ from ipmasq.planes.ebpf.layout import ADMITTED, Account, Hook, Reason
 from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.policer import Offender, Policer, Rates
 from ipmasq.planes.ebpf.table import Table, sizes
-from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.planes.tun.steering import DEVICE
 from ipmasq.planes.tun.watched import Restored
 from ipmasq.wire.addresses import Network
+from ipmasq.wire.packet import Packet
 
 log = logging.getLogger("ipmasq")
 
@@ -154,13 +155,13 @@ class EbpfPlane(TunPlane):
         own = (self._changes.fileno(),) if self._changes else ()
         return (*super().descriptors(), *own)
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         if self._changes is None or descriptor != self._changes.fileno():
-            return super().pump(descriptor, receive, most)
+            return super().receive(descriptor)
         if self._changes.have_come() and self.table is not None:
             self._check_reverse_paths()
             self.table.forget_hops()
-        return 0
+        return None
 
     @property
     def hooks(self) -> dict[str, str]:

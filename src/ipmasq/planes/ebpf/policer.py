@@ -1,4 +1,4 @@
-"""Keeps floods from the engine: programs where packets leave the kernel for it (see bpf/policer.h)."""
+"""Polices floods: programs where packets leave the kernel for the engine (see bpf/policer.h)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from ipmasq.wire.addresses import Address
 
 ACCOUNTS = tuple(Account)
 MOST_OFFENDERS = 4096
-"""That are looked at: some 20 ms."""
+"""The most offenders that are examined, which takes some 20 ms."""
 
 Rates = Mapping[Account, int]
-"""Packets per second. What is not named costs nothing."""
+"""Packets per second. Accounts that are not named have no limit."""
 
 
 class Offender(NamedTuple):
-    """Somebody whose packets are dropped. `host`: None if it is a flow, or the whole side."""
+    """A sender whose packets are dropped. `host` is None for a flow, or for a whole side."""
 
     side: Side
     account: Account
     host: Address | None
     dropped: int
-    """Packets, since it was first heard of."""
+    """Packets dropped so far."""
 
 
 class Policer:
@@ -43,7 +43,7 @@ class Policer:
         self._attached: list[Attached] = []
 
     def attach(self, kernel: IPRoute, devices: Mapping[Side, Device | None], tcx: bool) -> None:
-        """To the devices by which packets leave for the engine. Raises OSError, NetlinkError."""
+        """Attach to the devices by which packets leave for the engine. Raises OSError, NetlinkError."""
         for side, device in devices.items():
             if device is None:
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
@@ -55,7 +55,7 @@ class Policer:
             each.detach(kernel)
 
     def set_rates(self, rates: Rates) -> None:
-        """From now on."""
+        """Set the rates of all accounts."""
         for account, rate in rates.items():
             price = c_uint64(1_000_000_000 // rate)
             self._lib.bpf_map_update_elem(
@@ -63,7 +63,7 @@ class Policer:
             )
 
     def dropped(self) -> dict[tuple[Side, Account], int]:
-        """Packets."""
+        """Return the number of dropped packets by side and account."""
         counts = libbpf.counts(self._loaded.map("dropped"), len(Side) * len(Account))
         return {
             (side, account): counts[side * len(Account) + account]
@@ -72,12 +72,12 @@ class Policer:
         }
 
     def offenders(self) -> Iterator[Offender]:
-        """Those that have lost packets; not all of them if there are very many."""
+        """Yield senders that have lost packets; not all of them if there are very many."""
         accounts = self._loaded.map("accounts")
         payer = ctypes.create_string_buffer(layout.Payer.size)
         state = ctypes.create_string_buffer(layout.AccountState.size)
         before = None
-        # Not to the end: in a flood, the list grows and begins anew while it is read.
+        # The loop is bounded: in a flood, the list grows and starts again while it is read.
         for _ in range(MOST_OFFENDERS):
             if self._lib.bpf_map_get_next_key(accounts, before, payer):
                 return

@@ -72,11 +72,17 @@ class Slots:
         """Set the state of a slot. Programs see it with the next packet."""
         self._memory[slot * _SIZE + _USE] = use
 
-    def move(self, slot: int, end: int, acknowledged: int, probe_limit: int) -> None:
-        """Say where in the stream the speaker of a half is (`ipmasq.core.offloading.Rewrite`)."""
+    def set_position(self, slot: int, position: int, reach: int) -> None:
+        """Set where in the stream the speaker of a half is (`ipmasq.core.offloading.Rewrite`)."""
         at = slot * _SIZE
-        self._memory[at + _NEAR] = probe_limit
-        self._memory[at + _PLACE : at + _SIZE] = layout.PLACE.pack(end, acknowledged)
+        self._memory[at + _NEAR] = reach
+        self._memory[at + _PLACE : at + _SIZE] = _packed(position)
+
+    def move(self, slot: int, before: int, after: int) -> None:
+        """Set it to `after` if it is `before`."""
+        at = slot * _SIZE
+        if self._memory[at + _PLACE : at + _SIZE] == _packed(before):
+            self._memory[at + _PLACE : at + _SIZE] = _packed(after)
 
     def report(self, slot: int) -> tuple[int, int, int, int]:
         """The fields of `layout.REPORT`."""
@@ -133,3 +139,7 @@ class Slots:
 
     def _key(self, at: int) -> bytes:
         return bytes(self._memory[at : at + _USE]) + b"\0\0"
+
+
+def _packed(position: int) -> bytes:
+    return layout.PLACE.pack(position >> 32, position & 0xFFFFFFFF)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import mmap
 import secrets
 import struct
-from typing import NamedTuple, Protocol
 
+from ipmasq.core.offloading import Rewrite, Traffic
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.grace import Grace
 from ipmasq.planes.ebpf.layout import Hook, Reason, Use
 from ipmasq.planes.ebpf.slots import Slots, room
+from ipmasq.planes.fastpath import Reading
 
 RENEW = 30.0
 """Seconds after which next hops are looked up again, so that the kernel confirms its neighbours."""
@@ -18,60 +19,20 @@ RENEW = 30.0
 SHARE = 16
 
 
-class Position(NamedTuple):
-    """Where in the stream the speaker of a half is (TCP), see `ipmasq.core.offloading.Rewrite`."""
-
-    end: int = 0
-    acknowledged: int = 0
-    reach: int = 0
-
-
-NOWHERE = Position()
-"""Of what is no stream."""
-
-
-class Report(NamedTuple):
-    """What a half has counted since it was entered; see bpf/layout.h for the units."""
-
-    seen: int
-    traffic: int
-    end: int
-    acknowledged: int
-
-
-class Repeater(Protocol):
-    """What a fast path offers to whoever keeps it equal to the engine. A half that was entered is
-    spoken of by its place, a number."""
-
-    capacity: int
-    """Halves that it can hold."""
-
-    def insert(
-        self, key: bytes, wire: bytes, now: float, offloaded: bool, position: Position = NOWHERE
-    ) -> int | None:
-        """A key that is not there, and what packets with it become. Unless that is to be `offloaded`, it
-        is only known that there is such a flow. None if there is no room."""
-
-    def offload(self, slot: int, position: Position | None) -> None:
-        """Repeat it from now on, beginning at this position; None: do not."""
-
-    def move(self, slot: int, position: Position) -> None:
-        """Where its speaker is by what was seen elsewhere."""
-
-    def read(self, slot: int) -> Report: ...
-
-    def remove(self, slot: int) -> Report:
-        """From now on packets with this key are the engine's; what was counted until then."""
-
-    def heartbeat(self, now: float) -> None:
-        """The gateway lives. To be called about once a second."""
-
-
-def half(wire: bytes, now: float, position: Position = NOWHERE) -> bytes:
-    """A new one, whose next hop is not known yet."""
-    end, acknowledged, reach = position
+def entered(half: Rewrite, now: float) -> bytes:
+    """A half that has counted nothing and whose next hop is not known yet."""
+    position = half.position >> 32, half.position & 0xFFFFFFFF
     seen = layout.seen_at(now)
-    return layout.Half.pack(wire, b"", 0, reach, 0, 0, 0, seen, 0, end, acknowledged)
+    return layout.Half.pack(half.rewrite, b"", 0, half.reach, 0, 0, 0, seen, 0, *position)
+
+
+def reading(report: tuple[int, int, int, int], since: int, now: float) -> Reading | None:
+    """What a half reports (the fields of `layout.REPORT`), as `ipmasq.planes.fastpath.FlowTable.read` says it."""
+    seen, traffic, end, acknowledged = report
+    if traffic == since:
+        return None
+    counted = layout.counted(traffic, since)
+    return Reading(traffic, Traffic(layout.seconds(seen, now), *counted, end << 32 | acknowledged))
 
 
 def homes(capacity: int) -> int:
@@ -90,7 +51,7 @@ def affordable(memory: int) -> int:
 
 
 class Table:
-    """A Repeater: the programs' own, in memory that is shared with them."""
+    """A FlowTable: the programs' own, in memory that is shared with them."""
 
     def __init__(self, loaded: libbpf.Object, capacity: int) -> None:
         """`loaded` with `sizes(capacity)`."""
@@ -110,32 +71,33 @@ class Table:
         self._tell("homes", self.slots.homes)
         self._tell("epoch", self._epoch)
 
-    def insert(
-        self, key: bytes, wire: bytes, now: float, offloaded: bool, position: Position = NOWHERE
-    ) -> int | None:
+    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
         if self._used >= self.capacity:
             return None
         self.make_room()
+        key = layout.key(half.match, half.protocol, half.side)
         use = Use.OFFLOADED if offloaded else Use.TRACKED
-        slot = self.slots.insert(key, half(wire, now, position), use)
+        slot = self.slots.insert(key, entered(half, now), use)
         self._used += slot is not None
         return slot
 
-    def offload(self, slot: int, position: Position | None) -> None:
-        if position is not None:
-            self.slots.move(slot, *position)
-        self.slots.use(slot, Use.TRACKED if position is None else Use.OFFLOADED)
+    def offload(self, slot: int, half: Rewrite) -> None:
+        self.slots.set_position(slot, half.position, half.reach)
+        self.slots.use(slot, Use.OFFLOADED)
 
-    def move(self, slot: int, position: Position) -> None:
-        self.slots.move(slot, *position)
+    def track(self, slot: int) -> None:
+        self.slots.use(slot, Use.TRACKED)
 
-    def read(self, slot: int) -> Report:
-        return Report(*self.slots.report(slot))
+    def move(self, slot: int, before: int, after: int) -> None:
+        self.slots.move(slot, before, after)
 
-    def remove(self, slot: int) -> Report:
+    def read(self, slot: int, since: int, now: float) -> Reading | None:
+        return reading(self.slots.report(slot), since, now)
+
+    def remove(self, slot: int, since: int, now: float) -> Reading | None:
         self.slots.remove(slot)
         self._used -= 1
-        return self.read(slot)
+        return self.read(slot, since, now)
 
     def make_room(self) -> None:
         """Where many slots rest in one place, do not let them rest for longer than they must."""

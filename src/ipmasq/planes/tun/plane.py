@@ -1,7 +1,8 @@
-"""The live plane: opens, steers, pumps, and leaves the host as it was."""
+"""The live plane: opens, steers, receives and sends, and leaves the host as it was."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
-from ipmasq.planes.plane import PlaneError, Receive
+from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes, settings
 from ipmasq.planes.tun.device import open_tun
 from ipmasq.planes.tun.journal import DIRECTORY, Journal
+from ipmasq.planes.tun.routing import Routing
 from ipmasq.planes.tun.steering import (
     DEVICE,
     LOCAL,
@@ -34,6 +36,8 @@ from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
 from ipmasq.planes.tun.watched import Restored, Watched
 from ipmasq.wire.addresses import Address, Network, to_address, to_text
 from ipmasq.wire.packet import Packet
+
+log = logging.getLogger("ipmasq")
 
 LONGEST = 65535
 QUEUE = 1000
@@ -64,11 +68,14 @@ class TunPlane:
         self._unmarked = 0
         """Packets with a bit of this in their mark are not brought to the engine."""
         self._sides: dict[int, Side] = {}
+        self._devices: dict[Side, int] = {}
+        """The descriptors of the TUN devices; `_sides` says the same the other way round."""
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
         self._settings: Watched | None = None
-        self._header = bytearray(SIZE)
-        self._data = memoryview(bytearray(LONGEST))
+        self._routing: Routing | None = None
+        self._buffers = memoryview(bytearray(SIZE)), memoryview(bytearray(LONGEST))
+        """Of the virtio header and the packet."""
         self.unsent = 0
         """Packets that the kernel refused to take back."""
 
@@ -77,30 +84,21 @@ class TunPlane:
     def descriptors(self) -> Sequence[int]:
         return tuple(self._sides)
 
-    def pump(self, descriptor: int, receive: Receive, most: int) -> int:
+    def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         """Raises PlaneError if the device was taken away."""
-        header, data = self._header, self._data
         side = self._sides[descriptor]
-        buffers = (header, data)
-        for count in range(most):
-            try:
-                size = os.readv(descriptor, buffers)
-            except BlockingIOError:
-                return count
-            except OSError as error:
-                raise PlaneError(f"the device {DEVICE[side]} is gone: {error.strerror}") from error
-            for packet in receive(packet_from(header, data[: size - SIZE]), side):
-                self._write(descriptor, packet)
-        return most
+        try:
+            size = os.readv(descriptor, self._buffers)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise PlaneError(f"the device {DEVICE[side]} is gone: {error.strerror}") from error
+        header, data = self._buffers
+        return packet_from(header, data[: size - SIZE]), side
 
     def send(self, packet: Packet, side: Side) -> None:
-        for descriptor, its_side in self._sides.items():
-            if its_side is side:
-                self._write(descriptor, packet)
-
-    def _write(self, descriptor: int, packet: Packet) -> None:
         try:
-            os.writev(descriptor, (header_for(packet), packet.data))
+            os.writev(self._devices[side], (header_for(packet), packet.data))
         except OSError:
             self.unsent += 1
 
@@ -118,16 +116,18 @@ class TunPlane:
         """Raises PlaneError if something could not be undone."""
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
+        routing, self._routing = self._routing, None
         try:
             if journal:
                 journal.close()
         finally:
             for descriptor in self._sides:
                 os.close(descriptor)
-            self._sides = {}
+            self._sides, self._devices = {}, {}
             self._rules, self._proxies, self._unmarked = (), (), 0
-            if kernel:
-                kernel.close()
+            for each in (routing, kernel):
+                if each:
+                    each.close()
 
     def claim(self, claims: Sequence[Claim]) -> None:
         """Raises PlaneError if they leave the host no port for its own connections; then nothing has
@@ -159,10 +159,14 @@ class TunPlane:
             self._steer()
 
     def restore(self) -> tuple[Restored, ...]:
-        """Settings that somebody has changed since, and that are as they must be again. Raises PlaneError."""
+        """Settings, rules and routes that somebody has changed since, and that are as they must be again.
+        Raises PlaneError."""
         with _explained():
             found, self._restored = self._restored, ()
-            return found + self._watched.restore()
+            found += self._watched.restore()
+            if self._routing is not None:
+                found += self._routing.restore(self._open_kernel, self._rules)
+            return found
 
     @property
     def _open_kernel(self) -> IPRoute:
@@ -186,11 +190,16 @@ class TunPlane:
         kernel = self._kernel = IPRoute()
         self._journal = Journal(kernel, self._directory)
         self._settings = Watched(self._journal)
+        if found := self._journal.leftovers:
+            log.warning(
+                "a gateway was killed here and had left its changes, undone now: %s", _told(found)
+            )
         for name in (self._where.outside, *self._where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
         for side, name in DEVICE.items():
-            self._sides[open_tun(name)] = side
+            self._devices[side] = descriptor = open_tun(name)
+            self._sides[descriptor] = side
             self._settings.own(settings.for_own_device(name))
         self._follow_mtu()
         self._settings.follow_rp_filters()
@@ -201,8 +210,11 @@ class TunPlane:
             # No need to write this down: it goes with the device, and that goes with the process.
             kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
         self._settings.set(settings.without_early_demux())
+        self._routing = Routing()
         self._make_room_before_local()
         self._steer()
+        if said := self._journal.said():
+            log.info("kernel settings that are changed until the gateway stops: %s", said)
 
     def _make_room_before_local(self) -> None:
         """Move `lookup local` from its place at the very front to after our claims."""
@@ -219,7 +231,10 @@ class TunPlane:
         """Make routing what interfaces and claims ask for: first add, then remove what is no longer so."""
         kernel, journal = self._open_kernel, self._open_journal
         where = self._where = replace(self._where, own=_own_addresses(kernel))
-        rules = (*base_rules(where, self._unmarked), *claim_rules(where, self._claims))
+        rules = (
+            *base_rules(where, self._unmarked),
+            *claim_rules(where, self._claims, self._unmarked),
+        )
         gone = [rule for rule in reversed(self._rules) if rule not in rules]
         self._rules = (*self._rules, *rules)  # In case that the kernel refuses one of them.
         journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)
@@ -263,7 +278,18 @@ def undo_leftovers(directory: Path = DIRECTORY) -> int:
     with _explained(), IPRoute() as kernel:
         journal = Journal(kernel, directory)
         journal.close()
-        return journal.leftovers
+        return len(journal.leftovers)
+
+
+def _told(found: Sequence[changes.Change]) -> str:
+    """Settings by name, and how many changes of routing."""
+    settings_set_back = [
+        f"{each.name} is {each.was} again"
+        for each in found
+        if isinstance(each, changes.SettingChanged)
+    ]
+    routing = len(found) - len(settings_set_back)
+    return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
 
 
 def _own_addresses(kernel: IPRoute) -> frozenset[Address]:
@@ -283,5 +309,5 @@ def _explained() -> Iterator[None]:
     except NetlinkError as error:
         raise PlaneError(f"the kernel refuses a routing change: {error}") from error
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        raise PlaneError(f"{place}{error.strerror or error}") from error
+        prefix = f"{error.filename}: " if error.filename else ""
+        raise PlaneError(f"{prefix}{error.strerror or error}") from error

@@ -41,9 +41,9 @@ def test_what_no_helper_looks_at_any_more_is_due_at_once():
     assert delivery.deadline(HOLD) == -inf
 
 
-def test_a_direction_of_which_nothing_was_seen_has_nothing_to_pass_on():
+def test_a_direction_of_which_nothing_was_seen_has_nothing_to_forward_withheld():
     direction = Direction(Speaker.SERVER)
-    direction.pass_on()
+    direction.forward_withheld()
     assert direction.stream is None
     assert direction.delivery.deadline(HOLD) == inf
 
@@ -73,13 +73,13 @@ def test_repetitions_take_twice_as_long_each_time_and_come_to_an_end():
     assert all(abs(b - 2 * a) < 1e-9 for a, b in pairwise(waits))
 
 
-def test_what_is_passed_on_is_decided_and_can_be_changed_no_longer():
+def test_what_is_forwarded_is_decided_and_can_be_changed_no_longer():
     me = Direction(Speaker.CLIENT)
-    me.pass_on()  # nothing was said yet
+    me.forward_withheld()  # nothing was said yet
     me.stream, me.reader = Stream(0, 100), MessageReader(Lines(b"\n", 100))
     me.reader.feed(me.stream.arrive(0, b"PORT"))
     assert me.reader.next() is None
-    me.pass_on()
+    me.forward_withheld()
     assert (me.stream.ready, me.stream.withholds) == (4, False)
     me.reader.feed(b" 1\n")
     message = me.reader.next()

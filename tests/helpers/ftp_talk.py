@@ -48,7 +48,9 @@ def converse(choose: Choose, lines: int) -> Talk:
     who = SIDES[choose(len(SIDES))]
     talk = Talk(Ftp(), who, *V6) if choose(4) == 0 else Talk(Ftp(), who)
     for _ in range(lines):
-        speaker = SERVER if len(talk.helper.dialogue.unanswered) > 2 else (CLIENT, SERVER)[choose(2)]
+        speaker = (
+            SERVER if len(talk.helper.dialogue.unanswered) > 2 else (CLIENT, SERVER)[choose(2)]
+        )
         for chunk in _cut(choose, _line(choose, talk, speaker).encode("latin-1")):
             before = deepcopy(talk.helper)
             for heard in talk.feed(speaker, chunk):

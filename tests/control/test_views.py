@@ -131,6 +131,17 @@ def test_a_flow_is_explained_by_its_number_and_by_its_ends(gateway: Running, cli
     assert by_number["helpers"][0]["bound"] is True
 
 
+def test_firewall_rules_that_obstruct_a_flow_are_named_if_it_would_be_opened(
+    gateway: Running, client: Client
+):
+    gateway.gateway.obstructed = ("the host's firewall drops it; add: a rule",)
+    asked = {"protocol": "tcp", "source": "198.51.100.1:9", "destination": "203.0.113.1:8080"}
+    (found,) = client.rows("explain", **asked)
+    assert found["firewall"] == list(gateway.gateway.obstructed)
+    (refused,) = client.rows("explain", **{**asked, "destination": "203.0.113.1:8081"})
+    assert refused["firewall"] == []
+
+
 def test_a_flow_that_does_not_exist_is_explained_too(client: Client):
     (found,) = client.rows(
         "explain", protocol="tcp", source="10.0.0.9:1", destination="198.51.100.99:79"

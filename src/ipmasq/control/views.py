@@ -89,7 +89,8 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
     else:
         raise RequestError(Kind.BAD_ARGUMENT, "name a flow, or protocol, source and destination")
     found = context.gateway.engine.explain(protocol, source, destination, side, context.now)
-    yield {**answers.explanation(found), "side": side.name.lower()}
+    dropped = context.gateway.obstructions(found.passage) if found.passage else ()
+    yield {**answers.explanation(found), "side": side.name.lower(), "firewall": list(dropped)}
 
 
 def _need_ports(protocol: int, **ends: Endpoint) -> None:

@@ -228,13 +228,15 @@ class PacketFailed:
 
 @dataclass(frozen=True, slots=True)
 class SettingRestored:
-    """A kernel setting that the gateway depends on had been changed; it was restored, unless there is
-    `trouble`."""
+    """A kernel setting, a routing rule or a route that the gateway depends on had been changed; it was
+    restored, unless there is `trouble`."""
 
     at: float
     name: str
-    """The name in the notation of sysctl(8): `net.ipv4.ip_early_demux`."""
+    """The name in the notation of sysctl(8) or ip(8): `net.ipv4.ip_early_demux`,
+    `ip rule 4: from all iif lan lookup 61001`."""
     found: str
+    """Empty of a rule or route that was removed."""
     wanted: str
     trouble: str
     """Why it could not be restored."""

@@ -12,7 +12,7 @@ from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import PROTOCOLS, limit_of, name, sentence
 from ipmasq.core.side import Side
-from ipmasq.core.views import Explanation, HelperVerdict
+from ipmasq.core.views import Explanation, HelperVerdict, Passage
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint, to_text
 
@@ -43,6 +43,14 @@ def explain(
         _verdict(manager, protocol, source, destination, answer),
         tuple(steps),
         _helpers(manager, protocol, source, destination, answer),
+        Passage(
+            protocol,
+            (side, answer.side),
+            source,
+            destination,
+            answer.server,
+            answer.expectation is not None,
+        ),
     )
 
 
@@ -130,7 +138,15 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     verdict = f"{inside} <-> {public}, with {remote}"
     if flow.remote_real != remote:
         verdict += f", which is {flow.remote_real}"
-    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow))
+    passage = Passage(
+        flow.protocol,
+        (flow.original.side, flow.reply.side),
+        flow.client.real,
+        flow.server.translated,
+        flow.server.real,
+        flow.origin.is_expected,
+    )
+    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow), passage)
 
 
 def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Endpoint
@@ -101,6 +102,20 @@ class HelperVerdict:
     reason: str
 
 
+class Passage(NamedTuple):
+    """Between which ends the packets of a flow pass, where they are not translated yet, or no longer."""
+
+    protocol: int
+    sides: tuple[Side, Side]
+    """Of the client and of the server."""
+    client: Endpoint
+    public: Endpoint
+    """What the client sends to."""
+    server: Endpoint
+    expected: bool
+    """Whether an announcement promised it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What happens to a flow, existing or not."""
@@ -113,3 +128,5 @@ class Explanation:
     steps: tuple[str, ...]
     """The steps of the decision, in order."""
     helpers: tuple[HelperVerdict, ...]
+    passage: Passage | None = None
+    """None if it is not opened."""

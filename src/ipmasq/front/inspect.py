@@ -111,6 +111,8 @@ def _say(found: dict[str, Any]) -> None:
     output.say(f"{flow}: {found['verdict']}")
     for step in found["steps"]:
         output.say(f"  - {step}")
+    for text in found["firewall"]:
+        output.say(f"firewall: {text}")
     for each in found["helpers"]:
         bound = "inspects it" if each["bound"] else "does not inspect it"
         output.say(f"helper {each['helper']} {bound}: {each['reason']}")

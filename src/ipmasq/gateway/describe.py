@@ -47,6 +47,10 @@ def _told(event: Event) -> str | None:
             return f"helper {event.helper} left {show(event.line)} alone: {event.reason}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
+        case events.SettingRestored(wanted="", trouble=""):
+            return f"{event.name} was removed by somebody, and is there again"
+        case events.SettingRestored(wanted=""):
+            return f"{event.name} was removed by somebody, and cannot be added: {event.trouble}"
         case events.SettingRestored(trouble=""):
             return f"{event.name} was set to {event.found} by somebody, and is {event.wanted} again"
         case events.SettingRestored():

@@ -17,12 +17,13 @@ from typing import Any
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import SettingRestored
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
+from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
 from ipmasq.gateway.changes import changed_times, discarded
 from ipmasq.gateway.drive import Drive, Listener, chance
-from ipmasq.gateway.firewall.findings import Where
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
+from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, notify_systemd, ports_in_use
 from ipmasq.gateway.logs import limiter
@@ -251,7 +252,12 @@ class Gateway:
                 raise
         for warning in warnings:
             log.warning("forward %s: %s", forward.name, warning)
-        return warnings
+        # The log says what is in its way anyway, as soon as the firewall is looked at.
+        return *warnings, *map(str, self._firewall.about(forward))
+
+    def obstructions(self, passage: Passage) -> Sequence[str]:
+        """See `ipmasq.control.gateway.RunningGateway`."""
+        return [str(each) for each in self._firewall.obstructions(passage)]
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         """Raises KeyError, or ValueError if it is not the gateway that has saved it. Its live flows stay."""
@@ -330,10 +336,7 @@ class Gateway:
             "failures": self._loop.failures.count,
             "log_lines_left_out": limiter.left_out,
             "settings_restored": self._restored,
-            "settings_wrong": [
-                f"{each.setting} is {each.found} and must be {each.wanted}: {each.trouble}"
-                for each in self._wrong.values()
-            ],
+            "settings_wrong": [each.what_is_wrong() for each in self._wrong.values()],
         }
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:

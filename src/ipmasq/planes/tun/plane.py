@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes, settings
 from ipmasq.planes.tun.device import open_tun
 from ipmasq.planes.tun.journal import DIRECTORY, Journal
+from ipmasq.planes.tun.routing import Routing
 from ipmasq.planes.tun.steering import (
     DEVICE,
     LOCAL,
@@ -34,6 +36,8 @@ from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
 from ipmasq.planes.tun.watched import Restored, Watched
 from ipmasq.wire.addresses import Address, Network, to_address, to_text
 from ipmasq.wire.packet import Packet
+
+log = logging.getLogger("ipmasq")
 
 LONGEST = 65535
 QUEUE = 1000
@@ -69,6 +73,7 @@ class TunPlane:
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
         self._settings: Watched | None = None
+        self._routing: Routing | None = None
         self._buffers = memoryview(bytearray(SIZE)), memoryview(bytearray(LONGEST))
         """Of the virtio header and the packet."""
         self.unsent = 0
@@ -111,6 +116,7 @@ class TunPlane:
         """Raises PlaneError if something could not be undone."""
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
+        routing, self._routing = self._routing, None
         try:
             if journal:
                 journal.close()
@@ -119,8 +125,9 @@ class TunPlane:
                 os.close(descriptor)
             self._sides, self._devices = {}, {}
             self._rules, self._proxies, self._unmarked = (), (), 0
-            if kernel:
-                kernel.close()
+            for each in (routing, kernel):
+                if each:
+                    each.close()
 
     def claim(self, claims: Sequence[Claim]) -> None:
         """Raises PlaneError if they leave the host no port for its own connections; then nothing has
@@ -152,10 +159,14 @@ class TunPlane:
             self._steer()
 
     def restore(self) -> tuple[Restored, ...]:
-        """Settings that somebody has changed since, and that are as they must be again. Raises PlaneError."""
+        """Settings, rules and routes that somebody has changed since, and that are as they must be again.
+        Raises PlaneError."""
         with _explained():
             found, self._restored = self._restored, ()
-            return found + self._watched.restore()
+            found += self._watched.restore()
+            if self._routing is not None:
+                found += self._routing.restore(self._open_kernel, self._rules)
+            return found
 
     @property
     def _open_kernel(self) -> IPRoute:
@@ -179,6 +190,10 @@ class TunPlane:
         kernel = self._kernel = IPRoute()
         self._journal = Journal(kernel, self._directory)
         self._settings = Watched(self._journal)
+        if found := self._journal.leftovers:
+            log.warning(
+                "a gateway was killed here and had left its changes, undone now: %s", _told(found)
+            )
         for name in (self._where.outside, *self._where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
@@ -195,8 +210,11 @@ class TunPlane:
             # No need to write this down: it goes with the device, and that goes with the process.
             kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
         self._settings.set(settings.without_early_demux())
+        self._routing = Routing()
         self._make_room_before_local()
         self._steer()
+        if said := self._journal.said():
+            log.info("kernel settings that are changed until the gateway stops: %s", said)
 
     def _make_room_before_local(self) -> None:
         """Move `lookup local` from its place at the very front to after our claims."""
@@ -213,7 +231,10 @@ class TunPlane:
         """Make routing what interfaces and claims ask for: first add, then remove what is no longer so."""
         kernel, journal = self._open_kernel, self._open_journal
         where = self._where = replace(self._where, own=_own_addresses(kernel))
-        rules = (*base_rules(where, self._unmarked), *claim_rules(where, self._claims))
+        rules = (
+            *base_rules(where, self._unmarked),
+            *claim_rules(where, self._claims, self._unmarked),
+        )
         gone = [rule for rule in reversed(self._rules) if rule not in rules]
         self._rules = (*self._rules, *rules)  # In case that the kernel refuses one of them.
         journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)
@@ -257,7 +278,18 @@ def undo_leftovers(directory: Path = DIRECTORY) -> int:
     with _explained(), IPRoute() as kernel:
         journal = Journal(kernel, directory)
         journal.close()
-        return journal.leftovers
+        return len(journal.leftovers)
+
+
+def _told(found: Sequence[changes.Change]) -> str:
+    """Settings by name, and how many changes of routing."""
+    settings_set_back = [
+        f"{each.name} is {each.was} again"
+        for each in found
+        if isinstance(each, changes.SettingChanged)
+    ]
+    routing = len(found) - len(settings_set_back)
+    return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
 
 
 def _own_addresses(kernel: IPRoute) -> frozenset[Address]:

@@ -83,7 +83,7 @@ def test_an_idle_time_has_an_upper_bound(tmp_path: Path, key: str):
 @pytest.mark.parametrize(
     "lines",
     [
-        "lines = 1  #? 1 is very few: every connection that a helper watches would wait",
+        "lines = 1  #? 1 is very few: every connection that a helper inspects would wait",
         "lines_per_host = 1  #? 1 is very few",
         "stream_bytes = 1  #? 1 is very few: a long line",
         "untracked_pps_per_host = 1  #? 1 is very few: a web page",

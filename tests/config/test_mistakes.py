@@ -70,7 +70,7 @@ def test_the_pool_is_not_inside(tmp_path: Path, public: str, found: str):
 )
 def test_forwards_do_not_overlap(tmp_path: Path, one: str, other: tuple[str, str], found: str):
     port, more = other
-    udp_is_doubtful = "#? watches tcp, not udp" if "udp" in more else ""
+    udp_is_doubtful = "#? inspects tcp, not udp" if "udp" in more else ""
     text = one + forward(port, "10.0.0.3", f"{more}  {udp_is_doubtful}", found)
     assert_found_as_marked(tmp_path, GATEWAY + text)
 

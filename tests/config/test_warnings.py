@@ -145,7 +145,7 @@ class Mine(Helper):
 
 def test_a_forward_of_a_helpers_port_but_another_protocol_is_doubtful(tmp_path: Path):
     for ports in ('port = 2121\nto = "10.0.0.2:21"', 'port = "20-22"\nto = "10.0.0.2:80"'):
-        text = f'[[forward]]\n{ports}\nprotocol = "udp"  #? 21 is a port of helper ftp, which watches tcp\n'
+        text = f'[[forward]]\n{ports}\nprotocol = "udp"  #? 21 is a port of helper ftp, which inspects tcp\n'
         assert_found_as_marked(tmp_path, GATEWAY + text)
 
 

@@ -1,4 +1,4 @@
-"""A forward that is added while the gateway runs is judged as if it stood in the file: one rule for both."""
+"""Checks a forward that is added while the gateway runs as if it were in the file: one rule for both."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ipmasq.core.policy import Forward, HelperUse
 def consequences(
     loaded: Loaded, forward: Forward, helpers: Iterable[HelperUse], here: HostState
 ) -> Report:
-    """What `check` would say more of the file if this forward stood in it, and no other, and these helpers
-    were in use."""
+    """Return what `check` would report in addition if this forward were in the file, and no other, and these
+    helpers were in use."""
     uses = {use.name: use for use in helpers}
     before = _said(loaded, {}, uses, here)
     after = _said(loaded, {0: ForwardTable.model_validate(table_of(forward))}, uses, here)
@@ -30,7 +30,7 @@ def consequences(
 
 
 def about_forward(problem: Problem) -> str:
-    """The sentence; with its place, if that is not the forward itself."""
+    """Return the message, with its location if that is not the forward itself."""
     if problem.key.startswith("forward "):
         return problem.message
     return f"{problem.key}: {problem.message}"

@@ -1,4 +1,4 @@
-"""Whether a server can be where a forward leads."""
+"""Checks whether the target of a forward can be a server."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ipmasq.core.admission import is_martian
 from ipmasq.wire.addresses import Address, Network, to_text
 
 POINT_TO_POINT = 31
-"""From this length on, every address of a network is a host's (RFC 3021)."""
+"""From this prefix length on, every address of a network is a host's (RFC 3021)."""
 
 
 def doubtful_targets(
     config: Config, networks: tuple[Network, ...], here: HostState | None, sides: Sides | None
 ) -> Iterator[Mistake]:
-    """Forwards to what is no host inside. `networks` are the inside ones, `here` and `sides` what is known
-    of this machine."""
+    """Find forwards to targets that are no inside host. `networks` are the inside ones, `here` and `sides`
+    what is known of this machine."""
     links = _links(here) if here else ()
     own = here.own if here else frozenset()
     public = frozenset(sides.public) if sides else frozenset()
     for index, table in config.forward.items():
         if is_martian(table.to.address):
-            continue  # which is a mistake, and said already
+            continue  # this is a mistake, and reported already
         if message := _doubt(table.to.address, networks, {*networks, *links}, own, public):
             yield ("forward", index, "to"), message
 
@@ -63,7 +63,7 @@ def _broadcast(network: Network) -> Address:
 
 
 def strange_publics(config: Config, sides: Sides) -> Iterator[Mistake]:
-    """Forwards at an address that is not public now. (A configured pool is compared by `mistakes.py`.)"""
+    """Find forwards at an address that is not public now. (`mistakes.py` compares a configured pool.)"""
     if config.gateway.public or not sides.public:
         return
     known = ", ".join(map(to_text, sides.public))

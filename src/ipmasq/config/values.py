@@ -1,6 +1,6 @@
-"""Values as people write them in the file: durations, ports, addresses, networks, protocols.
+"""Parses values of the file: durations, ports, addresses, networks, protocols.
 
-Each reader takes what TOML made of it and raises ValueError with a sentence for the operator.
+Each function takes a value from TOML and raises ValueError with a message for the operator.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ipmasq.wire.visible import is_visible, visible
 PROTOCOLS = {
     "any": ANY_PROTOCOL, "icmp": 1, "ipip": 4, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "sctp": 132,
 }  # fmt: skip
-"""Names for what /etc/protocols names; that file is not on every machine."""
+"""The protocols with names, as in /etc/protocols, which is not on every machine."""
 
 AUTO: Literal["auto"] = "auto"
-"""Public ports: all that the host does not use itself (see `public_ports`)."""
+"""All public ports that the host does not use itself (see `public_ports`)."""
 
 LARGEST_POOL = 65536
-"""Addresses that one prefix of the pool may stand for."""
+"""The most addresses of one prefix of the pool."""
 
 LONGEST_NAME = 64
 
 MOST_BITS = 600
-"""Of a whole number that is shown in a message."""
+"""The most bits of a whole number that is shown in a message."""
 
 LONGEST = 36500 * 86400.0
-"""Seconds: what nobody lives to see is a mistake."""
+"""The longest duration in seconds; a longer one is a mistake."""
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
@@ -42,17 +42,17 @@ _INTERFACE = re.compile(r"[^\s/:]{1,15}")  # dev_valid_name() in the kernel's ne
 
 
 def shown(value: object) -> str:
-    """The value as it stands in the file, more or less."""
+    """Return the value approximately as it is written in the file."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
-        return "this number of hundreds of digits"  # that Python may even refuse to print
+        return "this number of hundreds of digits"  # Python may even refuse to print it
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def name(value: object) -> str:
-    """What people call something: up to 64 visible characters, spaces within. Raises ValueError."""
+    """Return a name: up to 64 visible characters, with spaces only within. Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not a name; write it in quotes")
     if not value.strip():
@@ -77,7 +77,7 @@ def _nth(number: int) -> str:
 
 
 def number(unit: str, most: int) -> Callable[[object], int]:
-    """A reader of whole numbers from 1 to `most`, which count something: "flows", "bytes"."""
+    """Return a parser of whole numbers from 1 to `most`, which count something: "flows", "bytes"."""
     meant = f"({unit}, a whole number from 1 to {most:,})"
 
     def read(value: object) -> int:
@@ -93,7 +93,7 @@ def number(unit: str, most: int) -> Callable[[object], int]:
 
 
 def _hint(value: object) -> str:
-    """How to write what was probably meant."""
+    """Return how to write what was probably meant."""
     if isinstance(value, float) and value.is_integer():
         return ", as it has a point or an exponent; write all of its digits"
     if isinstance(value, str) and value.strip().isdigit():
@@ -105,7 +105,7 @@ def _hint(value: object) -> str:
 
 
 def duration(value: object) -> float:
-    """Seconds, more than 0, from "2h4m", "90s" or a number of seconds."""
+    """Return seconds, more than 0, from "2h4m", "90s" or a number of seconds."""
     seconds = _seconds(value)
     if seconds is None:
         raise ValueError(f'{shown(value)} is not a duration; write "2h4m", "90s" or seconds')
@@ -128,7 +128,7 @@ def _seconds(value: object) -> float | None:
 
 
 def duration_text(seconds: float) -> str:
-    """The shortest text that `duration` reads back as the same number."""
+    """Return the shortest text that `duration` parses as the same number."""
     rest, parts = seconds, []
     for unit, size in _UNITS.items():
         count = int(rest // size) if unit != "s" else rest
@@ -148,7 +148,7 @@ def _plain(number: float) -> str:
 
 
 def port_range(value: object) -> PortRange:
-    """One port or one range "5000-5010"."""
+    """Parse one port or one range "5000-5010"."""
     if isinstance(value, list):
         raise ValueError('one port or one range is meant here, such as "5000-5010", not a list')
     if isinstance(value, bool) or not isinstance(value, (int, str)):
@@ -167,7 +167,7 @@ def port_range(value: object) -> PortRange:
 
 
 def port_durations(value: object) -> dict[int, float]:
-    """Seconds by port, from such as { 53 = "30s" }."""
+    """Parse seconds by port, such as { 53 = "30s" }."""
     if not isinstance(value, dict):
         raise ValueError(f'{shown(value)} is not a time for each port; write {{ 53 = "30s" }}')
     found: dict[int, float] = {}
@@ -188,7 +188,7 @@ def port_durations(value: object) -> dict[int, float]:
 
 
 def ports(value: object) -> Ports:
-    """One port or range, or several: a list, or "5000-5010, 6000"."""
+    """Parse one port or range, or several: a list, or "5000-5010, 6000"."""
     if isinstance(value, str):
         value = value.split(",")
     parts = value if isinstance(value, list) else [value]
@@ -198,7 +198,7 @@ def ports(value: object) -> Ports:
 
 
 def ports_or_auto(value: object) -> Ports | Literal["auto"]:
-    """The same, or "auto"."""
+    """Parse ports, or "auto"."""
     return AUTO if value == AUTO else ports(value)
 
 
@@ -206,7 +206,7 @@ def ports_or_auto(value: object) -> Ports | Literal["auto"]:
 
 
 def address(value: object) -> Address:
-    """One IPv4 address, as 4 bytes."""
+    """Parse one IPv4 address, as 4 bytes."""
     try:
         if not isinstance(value, str):
             raise ValueError
@@ -219,7 +219,7 @@ def address(value: object) -> Address:
 
 
 def _address_hint(value: object) -> str:
-    """What it seems to be instead."""
+    """Return what the value seems to be instead."""
     if not isinstance(value, str):
         return ""
     if re.fullmatch(r"[\d.]+/\d+", value):
@@ -228,7 +228,7 @@ def _address_hint(value: object) -> str:
 
 
 def network(value: object) -> Network:
-    """An IPv4 prefix or a single address."""
+    """Parse an IPv4 prefix or a single address."""
     try:
         if not isinstance(value, str):
             raise ValueError
@@ -244,7 +244,7 @@ def network(value: object) -> Network:
 
 @dataclass(frozen=True)
 class Pool:
-    """Public addresses that stand together in the file."""
+    """Public addresses that are written as one value."""
 
     networks: tuple[Network, ...]
     text: str
@@ -257,7 +257,7 @@ class Pool:
 
 
 def pool(value: object) -> Pool:
-    """An address, a prefix or a range "203.0.113.1-203.0.113.9", of which every address is used."""
+    """Parse an address, a prefix or a range "203.0.113.1-203.0.113.9", of which every address is used."""
     if isinstance(value, str) and "-" in value:
         networks = tuple(_span(value))
         text = "-".join(part.strip() for part in value.split("-"))
@@ -270,7 +270,7 @@ def pool(value: object) -> Pool:
 
 
 def _span(value: str) -> Iterator[Network]:
-    """The prefixes that a range of addresses consists of."""
+    """Yield the prefixes of a range of addresses."""
     if not all(part.strip() for part in value.split("-", maxsplit=1)):
         raise ValueError(f'{shown(value)} lacks an end; write "203.0.113.1-203.0.113.9"')
     first, last = (
@@ -283,7 +283,7 @@ def _span(value: str) -> Iterator[Network]:
 
 
 def addresses_of(net: Network) -> int:
-    """How many addresses there are in it."""
+    """Return the number of addresses in a network."""
     return 1 << (8 * len(net.address) - net.length)
 
 
@@ -294,13 +294,13 @@ def interface(value: object) -> str:
 
 
 def interface_or_network(value: object) -> str | Network:
-    """A network if it looks like one (digits, dots, a slash or a colon), else an interface."""
+    """Parse a network if it looks like one (digits, dots, a slash or a colon), else an interface."""
     looks_numeric = isinstance(value, str) and re.fullmatch(r"[\d.]+|.*[/:].*", value)
     return network(value) if looks_numeric else interface(value)
 
 
 class Target(NamedTuple):
-    """Where a forward leads: without ports, to the same ones as the public ones."""
+    """The target of a forward; without ports, they are the public ones."""
 
     address: Address
     ports: PortRange | None
@@ -310,12 +310,12 @@ class Target(NamedTuple):
 
 
 def target(value: object) -> Target:
-    """ "10.0.0.2", "10.0.0.2:21" or "10.0.0.2:5000-5010"."""
+    """Parse "10.0.0.2", "10.0.0.2:21" or "10.0.0.2:5000-5010"."""
     if not isinstance(value, str):
         raise ValueError(f'{shown(value)} is not where a server can be; write "10.0.0.2:21"')
     host, colon, ports = value.partition(":")
     if ":" in ports:
-        return Target(address(re.sub(r"\[(.*)\].*", r"\1", value)), None)  # which is IPv6
+        return Target(address(re.sub(r"\[(.*)\].*", r"\1", value)), None)  # this is IPv6
     if colon and not ports:
         raise ValueError(f'{shown(value)} ends without a port; write "{host}:21" or "{host}"')
     return Target(address(host), port_range(ports) if colon else None)
@@ -325,7 +325,7 @@ def target(value: object) -> Target:
 
 
 def protocol(value: object) -> int:
-    """An IP protocol number, of a name or a number; 0 is any."""
+    """Parse an IP protocol, by name or number; 0 is any."""
     if isinstance(value, str) and value.lower() in PROTOCOLS:
         return PROTOCOLS[value.lower()]
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 255:
@@ -335,7 +335,7 @@ def protocol(value: object) -> int:
 
 
 def transport(value: object) -> int:
-    """A protocol with ports that can be masqueraded: TCP or UDP."""
+    """Parse a protocol with ports that can be masqueraded: TCP or UDP."""
     number = PROTOCOLS.get(value.lower()) if isinstance(value, str) else value
     if number in (6, 17) and isinstance(number, int):
         return number
@@ -343,7 +343,7 @@ def transport(value: object) -> int:
 
 
 def protocol_text(number: int) -> str:
-    """Its name if it has one, else its number."""
+    """Return the name of a protocol if it has one, else its number."""
     names = {value: name for name, value in PROTOCOLS.items()}
     return names.get(number, str(number))
 
@@ -352,7 +352,7 @@ def protocol_text(number: int) -> str:
 
 
 def mode(value: object) -> int:
-    """Permission bits from "0660"."""
+    """Parse permission bits, such as "0660"."""
     if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value):
         return int(value, 8)
     raise ValueError(f'{shown(value)} is not an access mode; write it as text, such as "0660"')

@@ -1,4 +1,5 @@
-"""What is legal but probably wrong, whatever the machine. `here.py` has what depends on it."""
+"""Finds settings that are legal but probably wrong on any machine. `host_checks.py` has checks that depend on
+the machine."""
 
 from __future__ import annotations
 
@@ -20,13 +21,13 @@ MINIMA = {
     "udp": (120.0, "RFC 4787 REQ-5", "4787-5"),
     "icmp": (60.0, "RFC 5508 REQ-2", "5508-2"),
 }
-"""Shortest idle times in seconds, who says so, and the row of docs/conformance.md."""
+"""Shortest idle times in seconds, their source, and the row of docs/conformance.md."""
 
 WELL_KNOWN = 1023
-"""Up to here, ports are well-known ones (RFC 6335, 6)."""
+"""The last well-known port (RFC 6335, 6)."""
 
 ANSWER = 5.0
-"""Seconds that a resolver waits for an answer before it asks again (RES_TIMEOUT, resolv.conf(5))."""
+"""Seconds that a resolver waits for an answer before it retries (RES_TIMEOUT, resolv.conf(5))."""
 
 EXPECTATION_MINIMUM = 30.0
 """RFC 6384, 12."""
@@ -48,8 +49,8 @@ def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake
 
 
 def short_times(times: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Which of these idle times (seconds; `udp_ports`: by port) are shorter than a standard, or an answer,
-    allows: the name (of a port, `udp_ports` and its number), a sentence."""
+    """Find idle times (seconds; `udp_ports`: by port) that are shorter than a standard, or an answer, allows.
+    Yield the name (of a port, `udp_ports` and its number) and a message."""
     for key, (least, rfc, row) in MINIMA.items():
         value = times.get(key, least)
         if value < least:
@@ -111,7 +112,7 @@ def _rules(config: Config) -> Iterator[Mistake]:
 
 
 def _covers(one: Rule, other: Rule) -> bool:
-    """Whether `one` matches whatever `other` matches."""
+    """Return whether `one` matches whatever `other` matches."""
     if one.protocol not in (ANY_PROTOCOL, other.protocol):
         return False
     ports_matter = other.protocol in WITH_PORTS
@@ -164,7 +165,8 @@ def _forwards_and_helpers(config: Config, helpers: Mapping[str, HelperUse]) -> I
 
 
 def unhelped(this: Forward, helpers: Iterable[HelperUse]) -> Iterator[tuple[str, str]]:
-    """Why helpers will not watch a forward although its ports are theirs: the setting at fault, a sentence."""
+    """Find helpers that will not inspect a forward although its ports are theirs. Yield the setting at fault
+    and a message."""
     for use in helpers:
         listened = [p for p in sorted(use.ports) if p in this.ports or p in this.inside_ports]
         if not listened:
@@ -172,11 +174,13 @@ def unhelped(this: Forward, helpers: Iterable[HelperUse]) -> Iterator[tuple[str,
         port = listened[0]
         if use.protocol != this.protocol:
             spoken, wanted = protocol_text(this.protocol), protocol_text(use.protocol)
-            message = f"{port} is a port of helper {use.name}, which watches {wanted}, not {spoken}"
+            message = (
+                f"{port} is a port of helper {use.name}, which inspects {wanted}, not {spoken}"
+            )
             yield "protocol", message
         elif not use.orthogonal:
             message = (
                 f"{port} is a port of helper {use.name}, which is not orthogonal: it does not"
-                " watch connections to a server inside"
+                " inspect connections to a server inside"
             )
             yield "port", message

@@ -1,7 +1,7 @@
 """Views and events as JSON objects (docs/control.md lists the fields).
 
-Endpoints are objects, addresses text, protocols names where they have one. Times are seconds: `age`,
-`idle` and `expires_in` count from now, so that nobody has to know the gateway's clock.
+Endpoints are objects, addresses text, protocols names where they have one. Times are in seconds: `age`,
+`idle` and `expires_in` count from now, so that the gateway's clock need not be known.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
 
 
 def protocol(number: int) -> str:
-    """`tcp`, `udp`, `icmp`, or the number as text."""
+    """Return `tcp`, `udp`, `icmp`, or the number as text."""
     return PROTOCOLS.get(number, str(number))
 
 
@@ -43,7 +43,7 @@ def endpoint(endpoint: Endpoint) -> Row:
 
 
 def seconds(value: float) -> float | None:
-    """To the millisecond; None for never."""
+    """Round to milliseconds; None for never."""
     return round(value, 3) if isfinite(value) else None
 
 
@@ -163,12 +163,12 @@ def explanation(found: Explanation) -> Row:
 
 
 def name_of(event: type[Event]) -> str:
-    """`FlowOpened` is `flow_opened`."""
+    """Return `flow_opened` for `FlowOpened`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
 
 
 def event(event: Event, epoch: float) -> Row:
-    """`epoch`: what to add to the gateway's clock to get seconds since 1970."""
+    """Return an event. `epoch` is what to add to the gateway's clock to get seconds since 1970."""
     row: Row = {"event": name_of(type(event)), "time": round(event.at + epoch, 6)}
     for field in fields(event):
         if field.name != "at":
@@ -180,7 +180,7 @@ def event(event: Event, epoch: float) -> Row:
 
 
 def lost(count: int) -> Row:
-    """Stands among events where some are missing."""
+    """Return the row that marks missing events."""
     return {
         "event": "events_lost",
         "count": count,

@@ -1,4 +1,4 @@
-"""What requests can be told. Checked here, once; every mistake is named with its place."""
+"""The arguments of requests, which are checked here. Every mistake is reported with its location."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _protocol(value: object) -> object:
 
 
 def _number(text: str) -> int:
-    """A port. Raises ValueError."""
+    """Return a port. Raises ValueError."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
         raise ValueError(f"{values.shown(text)} is not a port, a number to 65535")
     return int(text)
@@ -34,7 +34,7 @@ def _port(value: object) -> int:
 
 
 def _endpoint(value: object) -> Endpoint:
-    """`10.0.0.2:40000`, or an address alone, whose port is 0."""
+    """Parse `10.0.0.2:40000`, or an address alone, whose port is 0."""
     address, colon, port = str(value).rpartition(":")
     if not colon or (":" in address and not address.endswith("]")):
         address, port = str(value), "0"
@@ -58,7 +58,7 @@ PortsText: TypeAlias = Annotated[PortRange, BeforeValidator(values.port_range)]
 """`2121`, `"2121"` or `"6000-6010"`."""
 NameText: TypeAlias = Annotated[str, BeforeValidator(values.name)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
-"""An idle time: more than none, at most a year."""
+"""An idle time: more than 0, at most a year."""
 
 
 class Arguments(BaseModel):
@@ -70,7 +70,7 @@ class Nothing(Arguments):
 
 
 class Which(Arguments):
-    """Which flows or mappings: all that is given must hold."""
+    """Filters flows or mappings: all that is given must match."""
 
     host: AddressText | None = None
     port: Port | None = None
@@ -138,11 +138,11 @@ class NewTimeouts(Arguments):
     icmp: Seconds | None = None
     fragment: Seconds | None = None
     udp_ports: dict[RealPort, Seconds] | None = None
-    """Those that are not named stay."""
+    """Other ports stay as they are."""
 
 
 def check(model: type[Arguments], given: dict[str, object]) -> Any:
-    """The checked arguments. Raises RequestError with every mistake."""
+    """Return the checked arguments. Raises RequestError with every mistake."""
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Requests that change something. Each is one step of the gateway's, done when it is answered."""
+"""Requests that change something. Each is one step of the gateway, which is done when it is answered."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ipmasq.core.policy import Forward
 from ipmasq.gateway.setup import SetupError
 
 MOST_NAMES = 20
-"""That are named in a sentence."""
+"""The most names in a message."""
 
 
 @contextmanager
 def _reported(what: str, known: Iterable[str] = ()) -> Iterator[None]:
-    """`what` is named in the sentence if it does not exist, and those that are `known`."""
+    """Turn errors into RequestError. The message names `what` if it does not exist, and the `known` ones."""
     try:
         yield
     except KeyError:
@@ -41,7 +41,7 @@ def _saved(context: Context, save: bool) -> Row:
 
 
 def reload(context: Context, _: arguments.Nothing) -> Row:
-    """Read the configuration file again and go on under it."""
+    """Read the configuration file again and apply it."""
     try:
         closed, warnings = context.gateway.reload()
     except SetupError as error:
@@ -65,7 +65,7 @@ def forward_add(context: Context, new: arguments.NewForward) -> Row:
 
 
 def forward_remove(context: Context, which: arguments.Saved) -> Row:
-    """Publish it no longer. Its live flows stay."""
+    """Stop publishing a server. Its live flows continue."""
     forwards = context.gateway.engine.forwards()
     with _reported(f"forward {which.name}", (each.name for each in forwards)):
         context.gateway.remove_forward(which.name, which.save)
@@ -73,18 +73,18 @@ def forward_remove(context: Context, which: arguments.Saved) -> Row:
 
 
 def close(context: Context, which: arguments.WhichFlow) -> Row:
-    """Forget a flow."""
+    """End a flow."""
     if not context.gateway.close(which.flow):
         raise RequestError(Kind.NOT_FOUND, f"there is no flow {which.flow}")
     return {"flow": which.flow}
 
 
 def helper_load(context: Context, new: arguments.NewHelper) -> Row:
-    """Load a helper by its registered name, or out of a file."""
+    """Load a helper by its registered name, or from a file."""
     if (new.name is None) == (new.file is None):
         raise RequestError(Kind.BAD_ARGUMENT, "say either the name of a helper or a file")
     if new.file is not None and context.peer.user not in (0, os.geteuid()):
-        # Code from a file runs as the gateway: that would be more than the socket's group has.
+        # Code from a file runs with the gateway's rights, which are more than the socket's group has.
         raise RequestError(Kind.FORBIDDEN, "only root may load a helper from a file")
     with _reported(f"helper {new.name or new.file}", installed_names()):
         name = context.gateway.load_helper(new.name, new.file, new.ports, new.save)
@@ -92,14 +92,14 @@ def helper_load(context: Context, new: arguments.NewHelper) -> Row:
 
 
 def helper_reload(context: Context, which: arguments.Named) -> Row:
-    """Load a helper's code again. Its connections go on with the new code."""
+    """Load a helper's code again. Its connections continue with the new code."""
     with _reported(f"helper {which.name}", _loaded(context)):
         context.gateway.reload_helper(which.name)
     return {"name": which.name}
 
 
 def helper_unload(context: Context, which: arguments.Saved) -> Row:
-    """Use a helper no longer. Its connections stay."""
+    """Unload a helper. Its connections continue."""
     with _reported(f"helper {which.name}", _loaded(context)):
         context.gateway.unload_helper(which.name, which.save)
     return {"name": which.name, **_saved(context, which.save)}
@@ -110,7 +110,7 @@ def _loaded(context: Context) -> list[str]:
 
 
 def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
-    """Change idle times until the next restart or reload. Live flows follow them at once."""
+    """Change idle times until the next restart or reload, also those of live flows."""
     changed = new.model_dump(exclude_none=True)
     if not changed:
         names = ", ".join(arguments.NewTimeouts.model_fields)

@@ -1,4 +1,4 @@
-"""What control needs of a gateway."""
+"""What the control interface needs of a gateway."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ipmasq.core.views import Passage
 
 
 class RunningGateway(Protocol):
-    """Changes raise ValueError if they would contradict what is there, KeyError if what they name is
-    not; and take effect at once."""
+    """Changes take effect at once. They raise ValueError if they conflict with the present state, KeyError if
+    what they name does not exist."""
 
     @property
     def engine(self) -> Engine: ...
 
     def status(self) -> Mapping[str, Any]:
-        """Facts for people and programs, as JSON can say them."""
+        """Return facts for people and programs, as JSON values."""
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
-        """Packets that the fast path forwarded, and those that it left to the engine: a name for
-        machines, how many, a sentence for people. Nothing if there is none."""
+        """Yield counters of packets that the fast path forwarded or left to the engine: a name for machines,
+        the number, a description for people. Nothing if there is no fast path."""
 
     def reload(self) -> tuple[int, Sequence[str]]:
-        """Go on under the changed configuration: how many flows it closed, and warnings.
+        """Apply the changed configuration. Return how many flows it closed, and warnings.
 
         Raises SetupError with every mistake; then the old policy stays in force.
         """
@@ -38,8 +38,8 @@ class RunningGateway(Protocol):
         """The file in which changes are saved."""
 
     def add_forward(self, forward: Forward, save: bool) -> Sequence[str]:
-        """Publish it; what is doubtful about it, a sentence each. `save`, here and below: in the
-        configuration as well."""
+        """Add a forward. Return warnings, one sentence each. `save`, here and below: also change the saved
+        configuration."""
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
         """What in the host's firewall drops the packets of such a flow for certain, and which rule to add."""
@@ -51,7 +51,7 @@ class RunningGateway(Protocol):
     def load_helper(
         self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool
     ) -> str:
-        """By its registered name, or out of a file; its name."""
+        """Load a helper by its registered name, or from a file. Return its name."""
 
     def reload_helper(self, name: str) -> None: ...
 
@@ -62,12 +62,12 @@ class RunningGateway(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a request is answered from."""
+    """The state from which a request is answered."""
 
     gateway: RunningGateway
     journal: Journal
     peer: Peer
     now: float
-    """On the gateway's clock, when the answer began."""
+    """The time on the gateway's clock when the answer began."""
     epoch: float
-    """What to add to the gateway's clock to get seconds since 1970."""
+    """The seconds to add to the gateway's clock to get seconds since 1970."""

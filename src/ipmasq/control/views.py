@@ -1,4 +1,4 @@
-"""Requests that show what is there. A row at a time, so that a million rows stall nothing."""
+"""Requests for listings. They yield one row at a time, so that a million rows delay nothing."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ EXAMPLE_PORT = 40000
 
 
 def status(context: Context, _: arguments.Nothing) -> Rows:
-    """What runs, since when, with what."""
+    """Return the state of the gateway."""
     yield dict(context.gateway.status())
 
 
 def flows(context: Context, which: arguments.Which) -> Rows:
-    """Live flows."""
+    """Yield live flows."""
     known = [each.name for each in context.gateway.engine.helpers()]
     if which.helper is not None and which.helper not in known:
         loaded = ", ".join(known) or "none"
@@ -35,30 +35,30 @@ def flows(context: Context, which: arguments.Which) -> Rows:
 
 
 def mappings(context: Context, which: arguments.WhichMapping) -> Rows:
-    """Inside endpoints and the public ones that stand for them."""
+    """Yield inside endpoints and the public endpoints to which they are mapped."""
     for view in context.gateway.engine.mappings():
         wanted = _has(which, view.protocol, (view.inside, view.public))
         yield answers.mapping(view) if wanted else Pause.LOOKED
 
 
 def forwards(context: Context, _: arguments.Nothing) -> Rows:
-    """Published servers."""
+    """Yield published servers."""
     yield from map(answers.forward, context.gateway.engine.forwards())
 
 
 def expectations(context: Context, _: arguments.Nothing) -> Rows:
-    """Flows that announcements have promised."""
+    """Yield flows that helpers expect."""
     for view in context.gateway.engine.expectations():
         yield answers.expectation(view, context.now)
 
 
 def helpers(context: Context, _: arguments.Nothing) -> Rows:
-    """Loaded helpers, with what they have done."""
+    """Yield loaded helpers, with counts of their work."""
     yield from map(answers.helper, context.gateway.engine.helpers())
 
 
 def stats(context: Context, _: arguments.Nothing) -> Rows:
-    """Packets by what became of them, since the start."""
+    """Yield packets since the start by outcome."""
     counts = context.gateway.engine.counts
     for reason in Reason:
         if reason < Reason.IDLE:
@@ -71,12 +71,12 @@ def stats(context: Context, _: arguments.Nothing) -> Rows:
 
 
 def timeouts(context: Context, _: arguments.Nothing) -> Rows:
-    """Idle times in seconds."""
+    """Return idle times in seconds."""
     yield answers.timeouts(context.gateway.engine.policy.timeouts)
 
 
 def explain(context: Context, about: arguments.WouldBe) -> Rows:
-    """Why a flow, live or not, has or has not its rule and its helper."""
+    """Explain which rule and which helper a flow has, live or not, and why."""
     if about.flow is not None:
         view = context.gateway.engine.flow(about.flow)
         if view is None:
@@ -94,7 +94,7 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
 
 
 def _need_ports(protocol: int, **ends: Endpoint) -> None:
-    """No TCP or UDP flow is without ports: what was asked would be true of none. Raises RequestError."""
+    """Raise RequestError if a port is missing, since every TCP or UDP flow has ports."""
     without = [name for name, end in ends.items() if not end.port]
     if protocol in (ipv4.TCP, ipv4.UDP) and without:
         address = to_text(ends[without[0]].address)
@@ -113,7 +113,8 @@ def _is_wanted(view: FlowView, which: arguments.Which) -> bool:
 def _has(
     which: arguments.Which | arguments.WhichMapping, protocol: int, ends: tuple[Endpoint, ...]
 ) -> bool:
-    """Host and port may be those of different ends: a client's address and the server's port."""
+    """Return whether the ends match. Host and port may be those of different ends: a client's address and the
+    server's port."""
     return (
         which.protocol in (None, protocol)
         and (which.host is None or any(which.host == end.address for end in ends))
@@ -122,15 +123,16 @@ def _has(
 
 
 def _packet_of(view: FlowView) -> tuple[int, Endpoint, Endpoint, Side]:
-    """The packet that opened it, as it came in."""
+    """Return the packet that opened the flow, as it came in."""
     if view.opened_by is Side.INSIDE:
         return view.protocol, view.inside, view.remote, Side.INSIDE
     return view.protocol, view.remote, view.public, Side.OUTSIDE
 
 
 def _side_of(context: Context, source: Endpoint, destination: Endpoint) -> Side:
-    """Where it comes from, as far as that is plain. What goes elsewhere than to the gateway or to a host
-    inside is meant to come from inside, though its source may be of no inside network."""
+    """Return the side from which a packet comes, as far as the addresses tell. A packet to neither the
+    gateway nor an inside host is assumed to come from inside, though its source may be in no inside network.
+    """
     policy = context.gateway.engine.policy
     if is_inside(policy, source.address):
         return Side.INSIDE

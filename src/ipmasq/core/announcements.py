@@ -1,6 +1,6 @@
-"""What helpers announce: expectations from the moment in which a helper asks for them to their end.
+"""Announcements of helpers: expectations from the request of a helper to their end.
 
-This is the `Desk` of attachments: they ask it for what an announcement needs (`expect`), and say whether the
+This is the `Desk` of attachments: they request what an announcement needs (`expect`), and say whether the
 announcement is forwarded (`confirm`) or not (`withdraw`).
 """
 
@@ -32,7 +32,7 @@ class Announcements:
         emit: Callable[[Event], None],
         clock: Callable[[], float],
     ) -> None:
-        """`clock`: the time of the packet at hand."""
+        """`clock` returns the time of the present packet."""
         self._table = table
         self._expectations = expectations
         self._timers = timers
@@ -47,7 +47,7 @@ class Announcements:
     def expect(
         self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
     ) -> Expectation:
-        """Hold what an announcement needs. Raises `Refusal`."""
+        """Reserve what an announcement needs. Raises `Refusal`."""
         use, flow = attachment.registered.use, attachment.flow
         made = self._expectations.make(flow, use, speaker, announced, protocol, self.now)
         if made.mapping is not None and not (made.mapping.flows or made.mapping.expectations):
@@ -61,18 +61,18 @@ class Announcements:
                 self._table.mappings.drop_unused(mapping)
 
     def forget(self, flow: Flow) -> None:
-        """What it has announced is void."""
+        """End the flow's expectations, since its announcements are void."""
         self.end_all(flow, Reason.WITHDRAWN)
 
     def end_all(self, flow: Flow, reason: Reason) -> None:
-        """End what a flow has announced and nobody has met."""
+        """End all expectations of a flow that were not met."""
         for expectation in self._expectations.of(flow):
             self.end(expectation, reason)
 
     def confirm(self, expectations: Sequence[Expectation], attachment: Attachment) -> None:
-        """The announcement goes out: from now on the flow may come."""
+        """Activate expectations, since their announcement is being forwarded."""
         use = attachment.registered.use
-        # Held by all of them until the last is in: one may take the place of another.
+        # All mappings are held until the last expectation is added, since one may replace another.
         held = [new.mapping for new in expectations if new.mapping is not None]
         for mapping in held:
             mapping.expectations += 1
@@ -100,7 +100,7 @@ class Announcements:
             self._table.mappings.drop_unused(mapping)
 
     def meet(self, expectation: Expectation, flow: Flow) -> None:
-        """The promised flow has come: once, and linked."""
+        """Link a flow that meets an expectation, which ends."""
         master = expectation.flow
         flow.master = master
         master.links += 1

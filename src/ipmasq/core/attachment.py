@@ -31,7 +31,7 @@ class Desk(Protocol):
 
     @property
     def now(self) -> float:
-        """Time of the packet at hand, on the engine's clock."""
+        """The time of the present packet, on the engine's clock."""
 
     def emit(self, event: events.Event) -> None: ...
 
@@ -129,7 +129,7 @@ class Transaction(HelperContext):
     """The requests of a helper for one message. They take effect on `commit`, but ports are reserved from
     `expect` on."""
 
-    # Most messages wish nothing, so these are not set for each.
+    # Most messages cause no request, so these are not set for each.
     _replacements: tuple[Replacement, ...] = ()
     _expectations: tuple[Expectation, ...] = ()
     _refusal: str | None = None

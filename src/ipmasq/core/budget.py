@@ -64,7 +64,7 @@ class Account:
         return self._memory.has_room(self._host, count)
 
     def set(self, kept: int) -> None:
-        """So many bytes are kept now."""
+        """Set the number of bytes that are kept."""
         if kept != self.kept:
             self._memory.change(self._host, kept - self.kept)
             self.kept = kept

@@ -29,8 +29,9 @@ def cut(
     size: int,
     path_mtu: int | None,
 ) -> list[Sent]:
-    """Segments of `me` that carry these runs, none larger than the listener and the path take, with the header of
-    `segment`, which came in at original `position`. `size`: payload bytes of the largest segment that came in."""
+    """Return segments of `me` that carry these runs, none larger than the listener and the path accept, with
+    the header of `segment`, which came in at original `position`. `size` is the payload of the largest
+    segment that came in, in bytes."""
     stream, speaker = me.stream, me.speaker
     assert stream is not None
     is_short = len(runs) == 1 and len(runs[0].data) <= LEAST_ROOM

@@ -48,7 +48,7 @@ class Delivery:
 
     @property
     def is_idle(self) -> bool:
-        """There is nothing to send, now or later."""
+        """Whether there is nothing to send, now or later."""
         return self.since == self.repeat_at == inf and self.left_at is None
 
     def deadline(self, hold: float) -> float:
@@ -72,8 +72,8 @@ class Direction:
         self.claimed: int | None = None
         """A position beyond what was received that the listener has acknowledged once."""
 
-    def break_cycle(self) -> None:
-        """What is withheld goes on as it is."""
+    def forward_withheld(self) -> None:
+        """Forward what is withheld unchanged."""
         if self.stream is not None:
             self.stream.decide(len(self.stream.undecided))
         if self.reader is not None:

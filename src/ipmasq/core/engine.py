@@ -1,8 +1,9 @@
-"""The engine: packets in, packets out, and everything that is decided in between.
+"""The engine: packets in, packets out, and every decision in between.
 
-`receive` is the way of every packet: an entry that has settled answers at once, everything else goes
-through `_consider`. Deciding what may be opened is in `admission`, the life of flows in `life`, rewriting
-in `translate`, watched connections in `watch`, helpers in `helping`, what the operator does in `operate`.
+Every packet passes `receive`: an ordinary packet of an offloadable flow is translated at once, everything
+else goes through `_consider`. `admission` and `opening` decide about new flows, `flow_manager` has their life
+cycle, `translate` rewrites packets, `tcp_inspector` handles inspected connections, `helping` chooses helpers,
+and `operate` has the operator's changes.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!IIBB")
 _UDP = struct.Struct("!H")
 _make = tuple.__new__
-"""Makes a NamedTuple of all its fields, in half the time that its own constructor takes."""
+"""Makes a NamedTuple of all its fields, in half the time of its own constructor."""
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
 
 
 class Verdict(NamedTuple):
-    """What became of a packet, and what is to be sent now: often the packet itself, rewritten; if it went
-    nowhere, what its sender is told. The commands are to be carried out before that, in their order."""
+    """The outcome of a packet, and what is to be sent now: often the packet itself, rewritten, or an answer
+    to its sender if it is dropped. The commands are to be carried out before that, in their order."""
 
     reason: Reason
     packets: Sequence[Packet] = ()
@@ -62,10 +63,11 @@ class Verdict(NamedTuple):
 
 
 class Engine:
-    """One gateway's NAT. Not to be entered by two threads at a time."""
+    """The NAT of one gateway. It must not be used by two threads at the same time."""
 
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
-        """`chance(n)`: an unpredictable integer of 0..n-1. `now`: seconds, on a clock that never goes back."""
+        """`chance(n)` returns an unpredictable integer of 0..n-1. `now` is in seconds, on a clock that never
+        decreases."""
         self.manager = FlowManager(policy, chance, now)
         self.table = self.manager.table
         self.counts = self.manager.counts
@@ -84,11 +86,11 @@ class Engine:
     def _ttl_delta(self) -> int:
         return self._active.policy.ttl_delta
 
-    # -- the way of a packet
+    # -- packets
 
     def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
-        """Decide about one packet that came in on `side`. Its buffer may be rewritten, and is not
-        kept: whatever must stay is copied. Never raises, for any bytes."""
+        """Decide about one packet that came in on `side`. Its buffer may be rewritten, and is not kept:
+        whatever must stay is copied. Never raises, for any bytes."""
         try:
             if now >= self._timers.next:
                 self.tick(now)
@@ -100,13 +102,14 @@ class Engine:
         return verdict
 
     def _offloadable(self, packet: Packet, side: Side, now: float) -> Verdict | None:
-        """An ordinary packet of a settled flow; None if it is not one."""
+        """Translate an ordinary packet of an offloadable flow. Return None if it is none."""
         data = packet.data
         size = len(data)
         if size < 28:
             return None
         first, total, fragment, ttl, protocol = _IP.unpack_from(data)
-        # Ordinary: no options, no fragment (DF may be set), time to live, and all there.
+        # An ordinary packet has no options, is no fragment (DF may be set), has time to live left, and is
+        # whole.
         if first != 0x45 or fragment & 0xBFFF or not 1 < ttl < 255 or total != size:
             return None
         half = self.table.halves[side][protocol].get(bytes(data[12:24]))
@@ -122,7 +125,7 @@ class Engine:
             is_elsewhere = self._offloading.source is not None and self._offloading.sync(half.flow)
             before = half.position
             position = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
-            # A little way on from the last one, in both numbers: the most common case of `is_near`.
+            # Both numbers are a little after the last ones: the most common case of `is_within_reach`.
             if not (position - before) & FAR:
                 half.position = position
                 half.flow.last_seen = now
@@ -146,13 +149,13 @@ class Engine:
         return Verdict(reason)
 
     def _failed(self, packet: Packet, side: Side, now: float, error: Exception) -> Verdict:
-        """Whatever is raised while a packet is handled costs that packet and nothing else."""
+        """Drop a packet whose handling raised; nothing else is affected."""
         self.manager.now = now
         self.manager.packet_failed(side, bytes(packet.data[:FAILED_BYTES]), error)
         return self._drop(Reason.FAULT)
 
     def _consider(self, packet: Packet, side: Side, now: float) -> Verdict:
-        """Any packet that is not simply one of a settled flow."""
+        """Decide about any packet that is no ordinary one of an offloadable flow."""
         self.manager.now = now
         verdict = self._checked(packet, side)
         self.counts[verdict.reason] += 1
@@ -188,8 +191,8 @@ class Engine:
         )
 
     def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Reassembled) -> Verdict:
-        """What leaves because of a datagram that came in fragments: with an identification that its new
-        source has not used, and, with DF, in fragments no larger than those."""
+        """Prepare a verdict for a datagram that came in fragments: what leaves gets an identification that
+        its new source has not used and, with DF, fragments that are no larger."""
         packets: list[Packet] = []
         for packet in verdict.packets:
             data = packet.data
@@ -225,14 +228,15 @@ class Engine:
         return self._without_flow(packet, header, side)
 
     def _without_flow(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
-        """A protocol that cannot be masqueraded may still pass, or be the host's."""
+        """Decide about a protocol that cannot be masqueraded; it may still pass, or be the host's."""
         source, destination = Endpoint(header.source, 0), Endpoint(header.destination, 0)
         answer = self.manager.admission.decide(header.protocol, source, destination, side)
         reason = Reason.UNSUPPORTED if isinstance(answer, Decision) else answer
         return self._onward(packet, header, side, reason)
 
     def _onward(self, packet: Packet, header: ipv4.Header, side: Side, reason: Reason) -> Verdict:
-        """Without a flow: on its way untouched (but for the hop), or dropped; then its sender may be told."""
+        """Forward a packet without a flow untranslated (except for the time to live), or drop it and perhaps
+        answer its sender."""
         if reason is Reason.PASSED:
             data = packet.data
             ipv4.replace(data, 8, bytes((data[8] + self._ttl_delta, data[9])))
@@ -255,7 +259,7 @@ class Engine:
         )
         half = self.table.find(side, ipv4.TCP, key)
         opens = segment.flags & _SYN_ACK_RST_FIN == tcp.SYN
-        # Only its client can open it anew (RFC 9293, 3.6.1): anybody can write a SYN.
+        # Only its client can open it again (RFC 9293, 3.6.1), since anybody can forge a SYN.
         anew = half is not None and half is half.flow.original and half.flow.is_over
         if half is not None and opens and anew:
             self.manager.end(half.flow, Reason.REPLACED)
@@ -276,7 +280,7 @@ class Engine:
         payload = header.total - header.length - segment.length
         believed = is_in_window(half, segment, payload, segment.acknowledgment)
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
-            # Its receiver will drop it if it was damaged on its way, so it must not change a state.
+            # Its receiver will drop a damaged segment, so it must not change the state.
             believed = believed and is_intact(packet, header)
         if believed:
             track(self.manager, half, segment, payload, segment.acknowledgment)
@@ -289,7 +293,7 @@ class Engine:
     def _reopen(
         self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, half: Half
     ) -> None:
-        """A SYN of a connection that is alive here may belong to a newer one; see `reopening`."""
+        """Handle a SYN of a live connection, which may belong to a newer one; see `reopening`."""
         flow, life = half.flow, self.manager
         if not is_intact(packet, header):
             return
@@ -319,7 +323,7 @@ class Engine:
         half: Half,
         inspector: Inspector,
     ) -> Verdict:
-        """A segment of a connection that a helper inspects, or has inspected."""
+        """Handle a segment of a connection that a helper inspects, or has inspected."""
         manager = self.manager
         done = inspector.receive(
             packet, header, segment, half.speaker, self._ttl_delta, manager.now
@@ -363,7 +367,7 @@ class Engine:
                 self.manager.admission, packet.data, header, side
             ):
                 return self._onward(packet, header, side, Reason.PASSED)
-            # An error about a flow of the host's own is the host's.
+            # An error about a flow of the host's own belongs to the host.
             if reason is Reason.ICMP_UNRELATED and header.destination in self.policy.own:
                 reason = Reason.HOST
             return Verdict(reason, () if reason.is_drop else (packet,))
@@ -384,7 +388,7 @@ class Engine:
         return Verdict(Reason.TRANSLATED, (packet,))
 
     def _account(self, half: Half, size: int, believed: bool = True) -> None:
-        """A packet of a flow is forwarded. One that is not believable keeps no flow alive."""
+        """Count a packet of a flow that is forwarded. A segment out of window does not keep the flow alive."""
         half.packets += 1
         half.bytes += size
         if believed:
@@ -407,71 +411,73 @@ class Engine:
     # -- time and events
 
     def tick(self, now: float) -> None:
-        """Let go of everything whose time has come. What is to be sent because of that comes out of
-        `outgoing`."""
+        """End everything that has expired. Packets to be sent because of that are returned by `outgoing`."""
         self.manager.tick(now)
 
     def outgoing(self) -> list[tuple[Packet, Side]]:
-        """What the engine sends of its own accord since the last call: each as if it had come in on that side."""
+        """Return the packets that the engine sends by itself since the last call, each as if it had come in
+        on that side."""
         return self.manager.take_outgoing()
 
     def deadline(self) -> float | None:
-        """When `tick` will have something to do, on the engine's clock; None if never."""
+        """Return when `tick` will have something to do, on the engine's clock; None if never."""
         return None if self._timers.next == inf else self._timers.next
 
     def note(self, event: Event) -> None:
-        """Something has happened around the engine that its listeners should hear of."""
+        """Report an event that has happened outside the engine to its listeners."""
         self.manager.emit(event)
 
     def events(self) -> list[Event]:
-        """What has happened since the last call."""
+        """Return the events since the last call."""
         return self.manager.drain()
 
     # -- a fast path (see `ipmasq.core.offloading`)
 
     def set_counter_source(self, source: CounterSource | None) -> None:
-        """Have a fast path, which is asked before anything is judged by what was seen of a flow; None: have none.
-        Flows that live already are not known to it (`restate`)."""
+        """Set the source of a fast path's counters, which is read before anything is judged by what was seen
+        of a flow; None means no fast path. Live flows are not known to it yet (`restate`)."""
         self._offloading.source = source
 
     def commands(self) -> list[Command]:
-        """Those of what happened between packets, which no verdict has carried."""
+        """Return the commands that no verdict has carried, since they arose between packets."""
         return self._offloading.take()
 
     def restate(self, flow: int) -> None:
-        """Have a command for a flow as it is now, if it lives."""
+        """Make a command for the present state of a flow, if it is alive."""
         known = self.table.flows.get(flow)
         if known is not None:
             self._offloading.command(known)
 
     def report(self, flow: int, counters: Counters) -> None:
-        """Packets of a flow were forwarded elsewhere."""
+        """Record counters of packets that were forwarded elsewhere."""
         known = self.table.flows.get(flow)
         if known is not None:
             offloading.report(known, counters)
 
     @property
     def lost_events(self) -> int:
-        """Events that nobody came for in time."""
+        """The number of events that no listener took in time."""
         return self.manager.events.lost
 
     @property
     def answered(self) -> tuple[int, int]:
-        """ICMP errors and resets by which inside hosts were told that their packets went nowhere."""
+        """The numbers of ICMP errors and resets that were sent to inside hosts for dropped packets."""
         return self.manager.refusals.errors, self.manager.refusals.resets
 
-    # -- what the operator does
+    # -- the operator
 
     def apply(self, policy: Policy, now: float) -> int:
-        """Go on under another policy. Live flows that it still allows stay; how many were closed."""
+        """Replace the policy. Live flows that it still allows continue. Return the number of flows that were
+        closed."""
         return operate.apply(self.manager, policy, now)
 
     def reserve(self, ports: frozenset[tuple[int, int]]) -> None:
-        """`(protocol, port)` that the host itself listens on: never given out."""
+        """Set the `(protocol, port)` on which the host itself listens, which are never allocated."""
         self.table.mappings.host.reserved = ports
 
     def set_socket_lookup(self, find_socket: SocketLookup) -> None:
-        """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
+        """Set the look-up of the host's sockets, which is used before a packet is dropped or a port is
+        allocated."""
         self.table.mappings.host.find_socket = find_socket
 
     def add_forward(self, forward: Forward, now: float) -> None:
@@ -479,26 +485,26 @@ class Engine:
         operate.add_forward(self.manager, forward, now)
 
     def remove_forward(self, name: str, now: float) -> None:
-        """Publish it no longer; its live flows stay. Raises KeyError."""
+        """Stop publishing a server; its live flows continue. Raises KeyError."""
         operate.remove_forward(self.manager, name, now)
 
     def close(self, flow: int, now: float) -> bool:
-        """Forget a flow; whether there was one."""
+        """End a flow. Return whether there was one."""
         return operate.close(self.manager, flow, now)
 
     def load_helper(self, use: HelperUse, now: float) -> None:
-        """Use a helper, or its newer code. Flows that it watches go on with the new code and their
-        state; live flows for it that nobody watches are watched from their next line on."""
+        """Load a helper, or its newer code. Flows that it inspects continue with the new code and their
+        state; live flows for it that no helper inspects are inspected from their next line on."""
         operate.load_helper(self.manager, use, now)
 
     def unload_helper(self, name: str, now: float) -> None:
-        """Use it no longer; its connections stay, as shifted as they are. Raises KeyError."""
+        """Unload a helper; its connections continue, shifted as they are. Raises KeyError."""
         operate.unload_helper(self.manager, name, now)
 
-    # -- what there is to see
+    # -- views
 
     def flows(self) -> Iterator[FlowView]:
-        """Those that live when it is begun, without those that have ended when it comes to them:
+        """Yield the flows that are alive at the beginning, without those that end before it comes to them:
         packets may be received in between."""
         for flow in list(self.table.flows.values()):
             if flow.id in self.table.flows:
@@ -522,13 +528,15 @@ class Engine:
         return tuple(registered.view() for registered in self.manager.registered.values())
 
     def claims(self) -> tuple[Claim, ...]:
-        """What a plane must bring here although the host owns the address; changes with the policy."""
+        """Return the claims: packets that a plane must bring here although the host owns the address. They
+        change with the policy."""
         return claims(self.policy)
 
     def explain(
         self, protocol: int, source: Endpoint, destination: Endpoint, side: Side, now: float
     ) -> Explanation:
-        """What happens, or would happen, to packets from `source` to `destination` that come in on `side`."""
+        """Explain what happens, or would happen, to packets from `source` to `destination` that come in on
+        `side`."""
         return explain(self.manager, protocol, source, destination, side, now)
 
     def check(self) -> None:

@@ -97,7 +97,8 @@ def translate_error(
     ttl_delta: int,
     sync: Callable[[Flow], object],
 ) -> Reason:
-    """Rewrite the error in place, or say why not. `sync` is called before a flow is judged by what was seen of it."""
+    """Rewrite the error in place and return TRANSLATED, or return why it is dropped. `sync` is called before
+    a flow is judged by what was seen of it."""
     data = packet.data
     message = memoryview(data)[header.length : header.total]
     if not icmp.is_intact(message):

@@ -119,7 +119,7 @@ def _helpers(
     manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> tuple[HelperVerdict, ...]:
     if decision.expectation:
-        reason = "a flow that was promised is not watched itself"
+        reason = "an expected flow is not inspected itself"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     seen = Endpoint(b"", 0) if decision.masquerade else source
     client, server = End(source, seen), End(decision.server, destination)
@@ -134,7 +134,7 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
     steps += _own_time(manager, flow.protocol, flow.server.real)
-    steps.append("settled" if flow.offloadable else f"state {snapshots.state(flow)}")
+    steps.append("offloadable" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
     if flow.remote_real != remote:
         verdict += f", which is {flow.remote_real}"
@@ -151,7 +151,7 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
 
 def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]:
     if flow.origin.is_expected or flow.protocol != ipv4.TCP:
-        reason = "a flow that was promised, or of this protocol, is not watched"
+        reason = "an expected flow, or one of this protocol, is not inspected"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     found = tuple(verdicts(manager.registered, flow.protocol, flow.client, flow.server))
     inspector = flow.inspector

@@ -81,7 +81,7 @@ class FlowManager:
         self.work.total, self.work.per_host = limits.lines, limits.lines_per_host
         self.refusals.follow(policy)
 
-    # -- the life of a flow
+    # -- the life cycle of a flow
 
     def giving_way(self, lacking: Reason, host: Address) -> Flow | None:
         """Return the flow that is evicted to make room for one more flow of a host, or None: the oldest
@@ -135,7 +135,7 @@ class FlowManager:
             self._drop_inspector(flow, flow.inspector)
 
     def end(self, flow: Flow, reason: Reason) -> None:
-        """Forget a flow."""
+        """End a flow."""
         self.offloading.sync(flow)
         self._forget_helper(flow, Reason.MASTER_GONE)
         self.reopenings.discard(flow.id)
@@ -205,7 +205,7 @@ class FlowManager:
             flow.inspector.registered.kept_alive += 1
         self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
-    # -- helpers
+    # -- helpers and their requests (`attachment.Desk`)
 
     def bind(self, flow: Flow) -> None:
         """Bind the helper for this flow, if there is one. Only TCP streams can be inspected so far, and none
@@ -241,7 +241,7 @@ class FlowManager:
         if flow.inspector is not None:
             return flow.inspector if flow.inspector.attach(helper) else None
         if flow.original.packets:
-            self.offloading.sync(flow)  # what is under way now passes unseen
+            self.offloading.sync(flow)  # bytes in flight now pass without inspection
         return TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
 
     def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
@@ -336,5 +336,5 @@ class FlowManager:
         self.events.add_failure(self.now, side, data, error)
 
     def drain(self) -> list[Event]:
-        """What has happened since the last call."""
+        """Return the events since the last call."""
         return self.events.drain()

@@ -1,12 +1,12 @@
-"""What the engine commands a fast path to do, and what a fast path reports.
+"""The engine's commands for a fast path, and the fast path's counters.
 
-A fast path forwards packets of flows without the engine. A verdict carries the commands for it (`Track`, `Offload`,
-`Move`, `Withdraw`), complete values that are to be carried out before the packets of that verdict are sent: the
-answer to such a packet may come faster than anything else. Without a `CounterSource` there is no fast path, and none
-of these is made.
+A fast path forwards packets of flows without the engine. A verdict carries the commands for it (`Track`,
+`Offload`, `Move`, `Withdraw`), complete values that are to be carried out before the packets of that verdict
+are sent: the answer to such a packet may come faster than anything else. Without a `CounterSource` there is
+no fast path, and no commands are made.
 
-Before the engine judges by what it has seen of a flow, it asks the `CounterSource`: so no flow that is alive
-elsewhere is ended, and a reset is compared with the position in the stream where its speaker really is.
+Before the engine judges by what it has seen of a flow, it reads the `CounterSource`: so no flow ends that is
+alive in the fast path, and a reset is compared with the present position of its sender.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Rewrite(NamedTuple):
     match: bytes
     rewrite: bytes
     position: int = 0
-    """TCP: where its speaker is in the stream, see `ipmasq.core.flow.Half`; 0 otherwise."""
+    """TCP: the position of its sender, see `ipmasq.core.flow.Half`; 0 otherwise."""
     reach: int = 0
-    """TCP: a segment whose end and acknowledgment number are both within 2 to the power of `reach` bytes
-    of those of `position`, modulo 2^32, is believed, and each moves there unless that is up to `LATE` bytes
-    back. Others are forwarded and change neither."""
+    """TCP: a segment is in window if its end and its acknowledgment number are both within 2 to the power of
+    `reach` bytes of those of `position`, modulo 2^32; each then moves there unless that is up to `LATE` bytes
+    back. Other segments are forwarded and change neither."""
 
 
 class Traffic(NamedTuple):
-    """What was forwarded in one direction since the last report: at least one packet. `seen`: when the latest one that
-    was believed was, on the engine's clock; `position`: where its speaker is now (TCP)."""
+    """What was forwarded in one direction since the last report: at least one packet. `seen` is the time of
+    the latest packet in window, on the engine's clock; `position` is that of its sender now (TCP)."""
 
     seen: float
     packets: int
@@ -48,14 +48,15 @@ class Traffic(NamedTuple):
 
 
 Counters: TypeAlias = tuple[Traffic | None, Traffic | None]
-"""Of the original and the reply direction; None: nothing was forwarded."""
+"""For the original and the reply direction; None if nothing was forwarded."""
 
 CounterSource: TypeAlias = Callable[[int], Counters | None]
-"""Given the number of a flow, what was forwarded of it since the last report. None: the flow is not offloaded."""
+"""Returns, for the number of a flow, what was forwarded of it since the last report; None if the flow is not
+offloaded."""
 
 
 class Track(NamedTuple):
-    """There is such a flow. Its packets are for the engine, which knows who pays for them."""
+    """Track a flow. Its packets are left to the engine, and charged to its host."""
 
     flow: int
     original: Rewrite
@@ -71,9 +72,9 @@ class Offload(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A packet of an offloaded flow that the engine handled has moved the position of `speaker`. If it is still
-    `before` at the fast path, it is `after` now: else the fast path would come to believe nothing of a flow whose
-    packets are the engine's for a while (too large, or with options)."""
+    """The engine has handled a packet of an offloaded flow, which has moved the position of `speaker`. If the
+    fast path's is still `before`, set it to `after`. Otherwise the fast path would find all segments out of
+    window after packets of the flow have gone to the engine for a while (too large, or with options)."""
 
     flow: int
     speaker: Speaker
@@ -88,8 +89,8 @@ class Withdraw(NamedTuple):
 
 
 class Relate(NamedTuple):
-    """A data flow that a helper expected was opened from outside: the host's connection tracking is to know it as
-    related to its control flow. Endpoints are those that inside hosts see, first the one that opened the flow."""
+    """A data flow that a helper expected was opened from outside. The host's connection tracking must know it
+    as related to its control flow. Endpoints are those that inside hosts see, first that of the client."""
 
     protocol: int
     client: Endpoint
@@ -103,7 +104,7 @@ Command: TypeAlias = Track | Offload | Move | Withdraw | Relate
 
 
 def command(flow: Flow) -> Track | Offload:
-    """How a fast path is to treat a flow as it is now."""
+    """Return the command for the present state of a flow."""
     kind = Offload if flow.offloadable else Track
     return kind(flow.id, _rewrite(flow, flow.original), _rewrite(flow, flow.reply))
 
@@ -115,7 +116,8 @@ def _rewrite(flow: Flow, half: Half) -> Rewrite:
 
 
 def report(flow: Flow, counters: Counters) -> None:
-    """Packets of a flow were forwarded elsewhere. This is newer than all that the engine has seen of it."""
+    """Record counters of packets that were forwarded elsewhere. They are newer than all that the engine has
+    seen of the flow."""
     for half, traffic in zip((flow.original, flow.reply), counters, strict=True):
         if traffic is not None:
             half.packets += traffic.packets
@@ -126,11 +128,12 @@ def report(flow: Flow, counters: Counters) -> None:
 
 
 class Offloading:
-    """The engine's end of a fast path: whom to ask, and the commands that no verdict has carried yet."""
+    """The engine's end of a fast path: the source of counters, and the commands that no verdict has carried
+    yet."""
 
     def __init__(self) -> None:
         self.source: CounterSource | None = None
-        """None: there is no fast path."""
+        """None if there is no fast path."""
         self.commands: list[Command] = []
 
     def take(self) -> list[Command]:
@@ -139,36 +142,37 @@ class Offloading:
         return taken
 
     def command(self, flow: Flow) -> None:
-        """The flow is new, or offloadable, or no longer so."""
+        """Add a command for a flow that is new, offloadable, or no longer so."""
         if self.source is not None:
             self.commands.append(command(flow))
 
     def withdraw(self, flow: Flow) -> None:
-        """The flow has ended."""
+        """Add a command for a flow that has ended."""
         if self.source is not None:
             self.commands.append(Withdraw(flow.id))
 
     def relate(self, flow: Flow, master: Flow) -> None:
-        """A data flow was opened."""
+        """Add a command for a data flow that was opened."""
         if flow.opened_by is Side.OUTSIDE:
             ends, of_master = _seen_inside(flow), _seen_inside(master)
             self.commands.append(Relate(flow.protocol, *ends, master.protocol, *of_master))
 
     def sync(self, flow: Flow) -> bool:
-        """Take over what was forwarded of a flow elsewhere; whether it is offloaded. To be called before anything is
-        judged by what was seen of it."""
+        """Record what was forwarded of a flow elsewhere. Return whether it is offloaded. To be called before
+        anything is judged by what was seen of the flow."""
         counters = self.source(flow.id) if self.source is not None else None
         if counters is not None:
             report(flow, counters)
         return counters is not None
 
     def moved(self, half: Half, before: int) -> None:
-        """A packet of an offloaded flow was handled by the engine; `before`: the position of its speaker until then."""
+        """Add a command after the engine has handled a packet of an offloaded flow; `before` is the position
+        of its sender until then."""
         if half.position != before and half.flow.offloadable:
             self.commands.append(Move(half.flow.id, half.speaker, before, half.position))
 
 
 def _seen_inside(flow: Flow) -> tuple[Endpoint, Endpoint]:
-    """The endpoint that opened the flow, and the other one, as the inside host sees them."""
+    """Return the endpoint that opened the flow, and the other one, as the inside host sees them."""
     inside, _, remote = flow.endpoints
     return (inside, remote) if flow.opened_by is Side.INSIDE else (remote, inside)

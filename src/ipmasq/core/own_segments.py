@@ -87,7 +87,7 @@ def deliver(
     end = stream.ready if stream.transparent is None else stream.transparent
     if start is None and now >= delivery.since + hold:
         start = end
-        me.break_cycle()
+        me.forward_withheld()
         end = stream.ready
     if start is not None:
         delivery.since = inf

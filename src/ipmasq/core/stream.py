@@ -360,7 +360,8 @@ class Stream:
             del self._edits[0]
 
     def slice(self, start: int, end: int) -> tuple[int, bytes]:
-        """Kept edited bytes of `start:end`, as far as there are any: `(their first position, bytes)`."""
+        """Return the kept edited bytes of `start:end`, as far as there are any: `(their first position,
+        bytes)`."""
         kept_from = self._kept_from
         if start < kept_from:
             start = kept_from

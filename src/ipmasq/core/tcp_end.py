@@ -9,9 +9,10 @@ from ipmasq.wire.tcp import SYN, Segment
 USUAL_MSS = 536
 """The MSS of a host that announces none (RFC 9293, 3.7.1)."""
 LEAST_MSS = 88
-"""What an end may ask for at least (as Linux: TCP_MIN_MSS). One byte a segment would multiply all that comes in."""
+"""The least MSS that an end may announce (as Linux: TCP_MIN_MSS). One byte per segment would multiply all
+that comes in."""
 LEAST_ROOM = LEAST_MSS - 40
-"""Payload bytes that every segment may have: an MSS less the most options."""
+"""Payload bytes that every segment may have: the least MSS less the longest options."""
 MOST_HEADERS = 60 + 60
 """The most bytes of the IP and TCP headers before a payload; all must fit into 65,535 bytes (RFC 791, 3.1)."""
 MOST_SCALE = 14

@@ -84,7 +84,7 @@ class TcpInspector(Inspector):
             unseen = max(0, tcp.distance(first, half.end))
             rewriter.start(half.speaker, first, at_start=False, unseen=unseen)
 
-    # -- the way of a segment
+    # -- segments
 
     def receive(
         self,
@@ -179,7 +179,7 @@ class TcpInspector(Inspector):
         half = self._flow.half(sent.speaker)
         return compose(half, tcp.write(sent.segment, sent.payload)), half.side
 
-    # -- coming and going of the helper
+    # -- attaching and releasing the helper
 
     @property
     def registered(self) -> Registered:
@@ -211,7 +211,7 @@ class TcpInspector(Inspector):
     def close(self) -> None:
         self.rewriter.close()
 
-    # -- what it remembers
+    # -- state
 
     def shift(self, speaker: Speaker) -> Shift:
         stream = self.rewriter.directions[speaker].stream

@@ -245,7 +245,7 @@ class TcpRewriter:
         if fresh:
             self._digest(me, stream, fresh)
         if stream.undecided and stream.ended:
-            me.break_cycle()
+            me.forward_withheld()
         delivery = me.delivery
         if not stream.undecided:
             delivery.since = inf
@@ -286,7 +286,7 @@ class TcpRewriter:
             return
         partial = reader.partial
         if partial is None or (partial and not self.listener.may_rewrite(me.speaker, partial)):
-            me.break_cycle()
+            me.forward_withheld()
 
     def _next(self, me: Direction, reader: MessageReader) -> Message | None:
         """Return the next complete message. If the framer raises, no further message is given."""
@@ -300,11 +300,11 @@ class TcpRewriter:
             self.release()
         return None
 
-    # -- what the gateway sends of its own accord
+    # -- what the gateway sends by itself
 
     @property
     def deadline(self) -> float:
-        """When `expire` has something to do, on the engine's clock (seconds); infinite if never."""
+        """Return when `expire` has something to do, on the engine's clock (seconds), or infinity."""
         one, other = self.directions[0].delivery, self.directions[1].delivery
         if one.is_idle and other.is_idle:
             return inf
@@ -319,7 +319,7 @@ class TcpRewriter:
             *deliver(other, one, now, self._hold, self.path_mtu),
         ]
 
-    # -- coming and going of the listener
+    # -- attaching and releasing the listener
 
     @property
     def is_plain(self) -> bool:

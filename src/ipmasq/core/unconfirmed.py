@@ -42,8 +42,8 @@ class Unconfirmed:
                 del self._hosts[flow.host]
 
     def oldest(self, host: Address, sync: Callable[[Flow], object]) -> Flow | None:
-        """The one that a host's newest flow may take the place of. `sync` is called before a flow is judged by what was
-        seen of it."""
+        """Return the flow that a host's newest flow may replace. `sync` is called before a flow is judged by
+        what was seen of it."""
         flows = self._hosts.get(host)
         while flows:
             flow = next(iter(flows.values()))
@@ -55,7 +55,7 @@ class Unconfirmed:
         return None
 
     def oldest_of_most(self, sync: Callable[[Flow], object]) -> Flow | None:
-        """The oldest one of the host that has most of them."""
+        """Return the oldest flow of the host that has the most of them."""
         while self._hosts:
             host = max(self._hosts, key=lambda each: len(self._hosts[each]))
             flow = self.oldest(host, sync)

@@ -1,4 +1,4 @@
-"""What to tell an operator about changes made while the gateway runs: which of them a reload discards."""
+"""Reports to the operator which changes made while the gateway ran a reload discards."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ipmasq.core.policy import Policy, Timeouts
 
 
 def discarded(before: Policy, running: Policy, after: Policy) -> Sequence[str]:
-    """What was changed while it ran and is not so after a reload, a sentence each. `before`: what the file
-    said last, `after`: what it says now."""
+    """Return the changes that a reload discards, one sentence each. `before` is the previous policy of the
+    file, `after` the present one."""
     return [
         *_forwards(before, running, after),
         *_helpers(before, running, after),
@@ -53,7 +53,7 @@ def _timeouts(before: Policy, running: Policy, after: Policy) -> Iterator[str]:
 
 
 def changed_times(before: Timeouts, after: Timeouts) -> Iterator[str]:
-    """Which idle times are others, as `udp 30s`."""
+    """Yield the idle times that differ, as `udp 30s`."""
     old = _times(before)
     for name, seconds in _times(after).items():
         if old.get(name) != seconds:
@@ -61,7 +61,7 @@ def changed_times(before: Timeouts, after: Timeouts) -> Iterator[str]:
 
 
 def _times(timeouts: Timeouts) -> Mapping[str, float]:
-    """Seconds by name; of a UDP port, `udp.53`. One that is missing has the time of `udp`."""
+    """Return seconds by name; `udp.53` is that of a UDP port. A port that is missing has the time of `udp`."""
     times = {each.name: getattr(timeouts, each.name) for each in fields(timeouts)}
     ports: Mapping[int, float] = times.pop("udp_ports")
     return {**times, **{f"udp.{port}": seconds for port, seconds in ports.items()}}

@@ -1,4 +1,4 @@
-"""Engine, plane and loop joined: packets in, packets out, time, and events to whoever listens."""
+"""Connects engine, plane and loop: packets in, packets out, time, and events for listeners."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Listener: TypeAlias = Callable[[Sequence[Event]], object]
 Executor: TypeAlias = Callable[[Sequence[Command]], object]
 
 chance = secrets.SystemRandom().randrange
-"""The one source of chance."""
+"""The one source of randomness."""
 
 BATCH = 64
-"""Packets per descriptor and round; at 10 us each, nobody else waits longer than a millisecond or so."""
+"""Packets per descriptor and round; at 10 us each, others wait about a millisecond at most."""
 
 
 class Drive:
@@ -42,9 +42,9 @@ class Drive:
         self.executors: list[Executor] = []
         """Each carries out the commands that concern it, before the packets of their verdict are sent."""
         self.listeners: list[Listener] = []
-        """Told what has happened, after a batch of packets."""
+        """Called with events after a batch of packets."""
         self._in_use: InUse | None = None
-        """At the last look, if there was one."""
+        """The ports in use at the last look, if there was one."""
         self._lasting = LastingSockets()
         self._ranges = Ranges()
         self._departed = UnpublishedPorts()
@@ -69,22 +69,23 @@ class Drive:
         self.tell()
 
     def watch(self) -> None:
-        """Take packets; also after the plane has changed its descriptors."""
+        """Register for packets, also after the plane has changed its descriptors."""
         for descriptor in self.plane.descriptors():
-            self.loop.watch(descriptor, partial(self._pump, descriptor), self.handled)
+            self.loop.watch(descriptor, partial(self._receive, descriptor), self.handled)
 
     def unwatch(self) -> None:
-        """Let packets wait, before the plane changes its descriptors."""
+        """Unregister, so that packets wait while the plane changes its descriptors."""
         for descriptor in self.plane.descriptors():
             self.loop.unwatch(descriptor)
 
     def handled(self) -> int:
-        """Packets that the engine was given so far, whatever became of them."""
+        """The number of packets that the engine was given so far."""
         return sum(self.engine.counts)
 
     def reserve(self, in_use: InUse) -> None:
-        """What the host itself uses by now; to be called now and then, also when that has not changed:
-        a port whose mapping has ended is the host's if a socket has it. Raises PlaneError."""
+        """Set the ports that the host itself uses now. To be called periodically, also when they have not
+        changed, since a port whose mapping has ended belongs to the host if a socket has it. Raises
+        PlaneError."""
         if in_use != self._in_use:
             self.engine.reserve(in_use)
         self._lasting.follow(in_use if self._in_use is None else in_use & self._in_use)
@@ -93,8 +94,8 @@ class Drive:
             self.claim()
 
     def claim(self) -> None:
-        """Policy, forwards, mappings or ports in use have changed: tell the plane. Raises PlaneError;
-        then the plane goes on as before."""
+        """Give the plane its claims after policy, forwards, mappings or ports in use have changed. Raises
+        PlaneError; then the plane continues as before."""
         policy, ranges = self.engine.policy, self._ranges
         ranges.follow(policy, self._mapped_ports)
         self._lasting.choose(ranges.all)
@@ -115,13 +116,13 @@ class Drive:
         return self.engine.table.mappings.at(protocol, public) is not None
 
     def tell(self) -> None:
-        """Pass on what has happened."""
+        """Publish the engine's events."""
         events = self.engine.events()
         if events:
             self.say(*events)
 
     def say(self, *events: Event) -> None:
-        """Tell every listener, also of what has not happened in the engine."""
+        """Publish events to every listener, also those that did not come from the engine."""
         self._pass_on(events, self.listeners)
 
     def carry_out(self, commands: Sequence[Command]) -> None:
@@ -135,10 +136,10 @@ class Drive:
                 receiver(values)
             except PlaneError:
                 raise
-            except Exception as error:  # the others must hear of it all the same
+            except Exception as error:  # the other listeners must be called all the same
                 self.loop.failures.tell(error, self.loop.clock())
 
-    def _pump(self, descriptor: int) -> None:
+    def _receive(self, descriptor: int) -> None:
         plane, engine, now = self.plane, self.engine, self.loop.clock()
         for _ in range(BATCH):
             came = plane.receive(descriptor)
@@ -152,7 +153,7 @@ class Drive:
         self._send()
 
     def _send(self) -> None:
-        """What the engine commands and sends of its own accord."""
+        """Carry out the engine's pending commands, and send its own packets."""
         if commands := self.engine.commands():
             self.carry_out(commands)
         for packet, side in self.engine.outgoing():

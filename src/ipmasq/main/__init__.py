@@ -1,1 +1,1 @@
-"""The command line put together: the daemon, what needs none, and the commands that ask a running one."""
+"""The whole command line: the daemon, commands without a gateway, and commands for a running one."""

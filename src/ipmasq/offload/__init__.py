@@ -1,1 +1,2 @@
-"""Keeps a fast path equal to the engine: listens to its events, and reports back what went by."""
+"""Keeps a fast path consistent with the engine: carries out its commands, and reports the fast path's
+counters."""

@@ -1,7 +1,7 @@
-"""Carries out the engine's commands in the table of a fast path, and brings its counters back.
+"""Carries out the engine's commands in the table of a fast path, and reports its counters to the engine.
 
-Every TCP and UDP flow has its place there, also one that is left to the engine, so that a flood of packets without
-a flow is told from those of flows (docs/adr/0010).
+Every TCP and UDP flow has its entry there, also one that is left to the engine, so that packets of flows are
+distinguished from a flood of untracked packets (docs/adr/0010).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ipmasq.wire import ipv4
 PROTOCOLS = (ipv4.TCP, ipv4.UDP)
 IPV4_KEY = 12
 SLICE = 1000
-"""Flows that are read at a time: a millisecond."""
+"""Flows that are read at a time, which takes a millisecond."""
 
 
 class Entry:
@@ -44,19 +44,19 @@ class Entry:
 
 class Offloader:
     def __init__(self, engine: Engine, table: FlowTable, clock: Callable[[], float]) -> None:
-        """From now on verdicts of `engine` carry commands for this, and it asks here for counters; unless the table
-        holds nothing. `clock`: the engine's, and the monotonic one of the kernel."""
+        """Let the verdicts of `engine` carry commands for this object, and let the engine get its counters
+        here, unless the table holds nothing. `clock` is the engine's, and the kernel's monotonic one."""
         self._engine = engine
         self._table = table
         self._clock = clock
         self._entries: dict[int, Entry] = {}
         self._unread: list[Entry] = []
         self.refused = 0
-        """Flows for which the table had no room."""
+        """The number of flows for which the table had no room."""
         self._refused: set[int] = set()
-        """Those of them that live."""
+        """Those of them that are alive."""
         self.packets = 0
-        """Packets that were forwarded, as far as is known; `bytes` of them."""
+        """The number of packets that were forwarded, as far as is known; `bytes` likewise."""
         self.bytes = 0
         if table.capacity:
             engine.set_counter_source(self.counters)
@@ -68,8 +68,8 @@ class Offloader:
     # -- from the engine to the fast path
 
     def carry_out(self, commands: Sequence[Command]) -> None:
-        """Each may be repeated, and any may be left out: then packets are the engine's. But a flow whose `Withdraw`
-        was left out stays."""
+        """Carry out commands. Each may be repeated, and any may be left out, which leaves packets to the
+        engine. But a flow whose `Withdraw` is left out stays."""
         for command in commands:
             if isinstance(command, Offload | Track):
                 self._follow(command)
@@ -116,33 +116,33 @@ class Offloader:
             self._table.move(slot, command.before, command.after)
 
     def withdraw(self, flow: int) -> None:
-        """Forget it; what was counted comes back first."""
+        """Remove a flow; its counters are reported first."""
         self._refused.discard(flow)
         entry = self._entries.pop(flow, None)
         if entry is not None:
             self._report(entry, self._table.remove)
 
     def stop(self) -> None:
-        """Bring back all that was counted, for the last time."""
+        """Report all counters for the last time."""
         self.refresh()
         self._engine.set_counter_source(None)
 
     # -- from the fast path to the engine
 
     def counters(self, flow: int) -> Counters | None:
-        """The engine's `CounterSource`."""
+        """Return the flow's counters: the engine's `CounterSource`."""
         entry = self._entries.get(flow)
         return (
             self._read(entry, self._table.read) if entry is not None and entry.offloaded else None
         )
 
     def tick(self) -> None:
-        """To be called about once a second."""
+        """Continue a round of readings, and renew the heartbeat; called about once a second."""
         self._table.heartbeat(self._clock())
 
     def read_on(self) -> bool:
-        """Bring the engine what was forwarded of the next flows; whether there are more in this round.
-        A million at once would hold up packets for seconds."""
+        """Report the counters of the next flows. Return whether there are more in this round. Reading a
+        million flows at once would delay packets for seconds."""
         if not self._unread:
             self._unread = list(self._entries.values())
         for entry in self._unread[-SLICE:]:
@@ -152,7 +152,7 @@ class Offloader:
         return bool(self._unread)
 
     def refresh(self) -> None:
-        """Bring the engine all that was forwarded of any flow."""
+        """Report the counters of all flows."""
         self._unread = []
         while self.read_on():
             pass

@@ -16,7 +16,7 @@ _ITIMERSPEC = struct.Struct("@4l")
 
 class Alarm:
     def __init__(self) -> None:
-        """Raises OSError."""
+        """Create the timer. Raises OSError."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         flags = TFD_NONBLOCK | TFD_CLOEXEC
         self._descriptor: int = self._libc.timerfd_create(time.CLOCK_MONOTONIC, flags)
@@ -27,8 +27,8 @@ class Alarm:
         return self._descriptor
 
     def set(self, seconds: float) -> None:
-        """Become readable in so many seconds, and not before; `inf`: never."""
-        nanoseconds = 0 if seconds == inf else max(1, int(seconds * 1e9))  # 0 disarms it
+        """Become readable in so many seconds; `inf` means never."""
+        nanoseconds = 0 if seconds == inf else max(1, int(seconds * 1e9))  # 0 would disarm it
         spec = _ITIMERSPEC.pack(0, 0, *divmod(nanoseconds, 1_000_000_000))
         self._libc.timerfd_settime(self._descriptor, 0, spec, None)
 

@@ -1,8 +1,8 @@
-"""Weather: a plane around another plane that loses, repeats, delays and damages packets.
+"""Injects faults: a plane around another plane that loses, duplicates, delays and corrupts packets.
 
-Faults happen to packets as they arrive, before the engine sees them (and one to those that leave). A delayed packet is copied (the
-plane's buffer is used again) and arrives after a later packet of either side, or by a descriptor of its own that is readable
-when its time has come.
+Faults happen to packets as they arrive, before the engine sees them (and one to those that leave). A delayed
+packet is copied (the plane's buffer is reused) and arrives after a later packet of either side, or by a
+descriptor of its own that becomes readable when it is due.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ipmasq.wire.packet import Packet
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How often each happens to packets of one side: probabilities, 0 to 1, tried in this order.
+    """The probability of each fault for packets of one side, 0 to 1, tried in this order.
 
-    A delayed packet comes after 1 to `delay_packets` further packets of its side, or once 0 to
+    A delayed packet arrives after 1 to `delay_packets` further packets of its side, or once 0 to
     `delay_seconds` have passed, whichever is sooner (0 seconds: packets alone count).
     """
 
@@ -34,14 +34,14 @@ class Faults:
     delay: float = 0.0
     corruption: float = 0.0
     loss_after: float = 0.0
-    """Of what the engine sends because of such a packet."""
+    """The loss of packets that the engine sends because of such a packet."""
     delay_packets: int = 3
     delay_seconds: float = 0.0
 
 
 @dataclass(slots=True)
 class Tally:
-    """What has been done to packets of one side."""
+    """Counts the faults of packets of one side."""
 
     seen: int = 0
     lost: int = 0
@@ -55,7 +55,7 @@ class _Delayed:
     packet: Packet
     side: Side
     turn: int
-    """It comes with, or after, this packet of its side."""
+    """It arrives with, or after, this packet of its side."""
     due: float
     """Or at this time."""
 
@@ -64,8 +64,8 @@ NO_FAULTS = Faults()
 
 
 class FaultPlane:
-    """A LivePlane. `clock` gives seconds that never go back; `chance` is seeded by whoever wants the
-    same weather again. `faults` may be replaced at any time."""
+    """A LivePlane. `clock` gives seconds that never decrease; the same seed of `chance` gives the same
+    faults. `faults` may be replaced at any time."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class FaultPlane:
         self._clock = clock
         self._delayed: list[_Delayed] = []
         self._arrived: deque[tuple[Packet, Side]] = deque()
-        """The latest packet of the plane, if it arrives now, its copies, and delayed ones whose turn has come."""
+        """The latest packet of the plane, if it arrives now, its copies, and delayed ones that are due."""
         self._alarm: Alarm | None = None
 
     def open(self) -> None:
@@ -115,13 +115,13 @@ class FaultPlane:
         return packet
 
     def _arrive(self, descriptor: int) -> None:
-        """Have the plane's packets arrive until there is one to be received, or none waits."""
+        """Let the plane's packets arrive until there is one to be received, or none waits."""
         while not self._arrived and (came := self._plane.receive(descriptor)) is not None:
             self._arrived.extend((each, came[1]) for each in self._befall(*came))
             self._arrived.extend(self._due())
 
     def _set(self, alarm: Alarm) -> None:
-        """Whatever is still held back can be received when the alarm says so."""
+        """Set the alarm for the next delayed packet."""
         now = self._clock()
         due = now if self._arrived else min((each.due for each in self._delayed), default=inf)
         alarm.set(max(0.0, due - now))
@@ -131,7 +131,7 @@ class FaultPlane:
             self._plane.send(packet, side)
 
     def _befall(self, packet: Packet, side: Side) -> list[Packet]:
-        """What of an arriving packet arrives now."""
+        """Apply the faults to an arriving packet. Return what arrives now."""
         faults, tally = self.faults.get(side, NO_FAULTS), self.tallies[side]
         tally.seen += 1
         if self._happens(faults.loss):
@@ -160,7 +160,7 @@ class FaultPlane:
         self._delayed.append(_Delayed(packet, side, turn, due))
 
     def _due(self) -> list[tuple[Packet, Side]]:
-        """The delayed packets whose turn or time has come."""
+        """Return the delayed packets that are due."""
         if not self._delayed:
             return []
         now = self._clock()
@@ -169,10 +169,10 @@ class FaultPlane:
         return [(each.packet, each.side) for each in due]
 
     def _corrupted(self, packet: Packet) -> list[Packet]:
-        """The packet with one bit turned over behind its IP header.
+        """Return the packet with one bit inverted behind its IP header.
 
-        A checksum that is yet to be finished would bless the damage, so it is finished first; a
-        packet that is to be cut into segments is lost instead, as each of them would be.
+        An unfinished checksum would be computed over the damage, so it is finished first. A packet that is to
+        be cut into segments is lost instead, as each of them would be.
         """
         if packet.segment:
             return []
@@ -188,5 +188,5 @@ class FaultPlane:
 
 
 def _copy(packet: Packet) -> Packet:
-    """Its buffer is the plane's, and is used again for the next packet."""
+    """Copy the packet, since its buffer is reused for the next one."""
     return Packet(bytearray(packet.data), packet.partial, packet.segment, packet.note)

@@ -1,4 +1,4 @@
-"""A plane without a network: for tests, each side is a queue."""
+"""A plane without a network, for tests: each side is a queue."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ipmasq.wire.packet import Buffer, Packet
 
 
 class MemoryPlane:
-    """A LivePlane. Packets are delivered to it as from hosts, and collected from it as by hosts.
+    """A LivePlane. Tests deliver packets to it like hosts, and collect them like hosts.
 
-    It routes like the kernel: what is for one of the `inside` networks goes there, all else outside.
+    It routes like the kernel: packets to one of the `inside` networks go there, all others outside.
     """
 
     ttl_delta = -1
@@ -32,7 +32,7 @@ class MemoryPlane:
     # -- the hosts' end
 
     def deliver(self, packet: Packet | bytes, side: Side) -> None:
-        """A host of `side` sends `packet`, which is copied. Raises PlaneError unless open."""
+        """Send `packet`, which is copied, from a host of `side`. Raises PlaneError unless open."""
         packet = _copy(packet if isinstance(packet, Packet) else Packet(bytearray(packet)))
         for descriptor, where in self._descriptors.items():
             if where is side:
@@ -42,7 +42,7 @@ class MemoryPlane:
         raise PlaneError("the plane is not open")
 
     def collect(self, side: Side) -> list[Packet]:
-        """What has been sent to hosts of `side` since the last time."""
+        """Return what was sent to hosts of `side` since the last call."""
         sent, self._sent[side] = self._sent[side], []
         return sent
 
@@ -64,7 +64,7 @@ class MemoryPlane:
         self.claims = tuple(claims)
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
-        # Like a real plane's buffer, the one before is used again: whoever kept it shall notice.
+        # Reuse the previous buffer like a real plane, so that keeping it is noticed.
         self._lent[:] = bytes(len(self._lent))
         side = self._descriptors[descriptor]
         if not self._arrived[side]:

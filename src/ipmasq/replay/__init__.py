@@ -1,1 +1,1 @@
-"""Captures through the engine, offline: what would the gateway have done?"""
+"""Runs captures through the engine, offline, to show what the gateway would have done."""

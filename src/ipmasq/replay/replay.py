@@ -1,4 +1,4 @@
-"""A capture through the engine, on the capture's own clock: what would the gateway have done?"""
+"""Runs a capture through the engine, on the capture's own clock, to show what the gateway would have done."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from ipmasq.wire.packet import Packet
 from ipmasq.wire.record import NANOSECONDS, CaptureError
 
 EXAMPLE_ADDRESS: Address = bytes((203, 0, 113, 1))
-"""Stands in where the policy has no public address because no interface tells it (RFC 5737)."""
+"""The public address if the policy has none, because no interface provides it (RFC 5737)."""
 
 
 @dataclass
 class Summary:
-    """What a replay came to. Times are seconds after the first packet."""
+    """The result of a replay. Times are in seconds after the first packet."""
 
     packets: int = 0
     reasons: Counter[Reason] = field(default_factory=Counter)
-    """Packets that the engine saw, by what became of them."""
+    """Packets that the engine handled, by reason."""
     copied: Counter[str] = field(default_factory=Counter)
-    """Packets that it did not see, by why not."""
+    """Packets that it did not handle, by the reason why."""
     unfinished: int = 0
     """Packets whose checksum was unfinished, as captured on the host that sends them."""
     readdressed: int = 0
-    """Answers that were addressed to an inside host, taken as addressed to its public endpoint."""
+    """Replies to an inside host's own address, which were changed to its public endpoint."""
     flows: int = 0
     rewrites: int = 0
     expectations: int = 0
@@ -74,10 +74,10 @@ def replay(
 ) -> Summary:
     """Write to `target` (pcapng) what would leave, each packet with comments that say why.
 
-    Packets that go nowhere, or are not the gateway's business, are written as they came, with a
-    comment. The same capture, policy and seed give the same bytes. `sides` is by network unless
-    given. Raises CaptureError if not even one packet can be read; what could be read of a damaged
-    capture is done, and the summary says where it ends.
+    Packets that are dropped, or do not concern the gateway, are written as they came, with a comment. The
+    same capture, policy and seed give the same bytes. `sides` is by network unless given. Raises CaptureError
+    if not even one packet can be read; a damaged capture is processed up to the damage, and the summary says
+    where that is.
     """
     run = _Run(PcapPlane(source, target, sides or ByNetwork(policy.inside)), policy, seed)
     return run.all()
@@ -130,8 +130,8 @@ class _Run:
         self._write(arrival, came, verdict, [*before, *happened])
 
     def _let_time_pass(self, at: int) -> list[str]:
-        """Let everything happen that is due until then, each at its time; what happened. A capture
-        that steps back in time stands still instead."""
+        """Let everything happen that is due until then, each at its time, and return it. If a capture steps
+        back in time, time stands still instead."""
         if self._start is None:
             self._start = at
         now = max(self._now, (at - self._start) / NANOSECONDS)
@@ -147,7 +147,7 @@ class _Run:
         return [f"before this packet: {sentence}" for sentence in self._listen()]
 
     def _send_own(self, now: float) -> None:
-        """Write what the engine sends of its own accord, in a frame like the latest that came in there."""
+        """Write what the engine sends by itself, in a frame like the latest that came in there."""
         for packet, side in self._engine.outgoing():
             latest = self._latest.get(side)
             if latest is not None and self._start is not None:
@@ -203,7 +203,7 @@ class _Run:
 
 
 class _Names:
-    """Which flow a packet is of, and what let that flow in."""
+    """The flow of a packet, and the origin of that flow."""
 
     def __init__(self) -> None:
         self._flows: dict[tuple[int, Endpoint, Endpoint], events.FlowOpened] = {}
@@ -220,7 +220,8 @@ class _Names:
                 self._ended.append(self._opened.pop(event.flow))
 
     def forget(self) -> None:
-        """The flows that have ended; not at once, as the packet at hand may be of one that it ended."""
+        """Forget the flows that have ended. This is delayed, since the present packet may belong to a flow
+        that it ended."""
         for flow in self._ended:
             for key in _keys(flow):
                 if self._flows.get(key) is flow:
@@ -241,7 +242,7 @@ class _Names:
 
 
 def _keys(flow: events.FlowOpened) -> tuple[tuple[int, Endpoint, Endpoint], ...]:
-    """Protocol, source and destination of its packets, as they arrive from either side."""
+    """Return protocol, source and destination of the flow's packets, as they arrive from either side."""
     return (
         (flow.protocol, flow.inside, flow.remote),
         (flow.protocol, flow.remote, flow.public),

@@ -39,7 +39,7 @@ class Network(NamedTuple):
 
 
 def within(address: Address, networks: Iterable[Network]) -> bool:
-    """Whether an address is in one of these networks."""
+    """Return whether an address is in one of these networks."""
     return any(address in network for network in networks)
 
 

@@ -1,4 +1,4 @@
-"""Which endpoints a packet names, and how two packets differ, for people."""
+"""The endpoints of a packet, and how two packets differ, for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipmasq.wire.packet import Buffer
 
 
 def ends(data: bytes | Buffer) -> tuple[int, Endpoint, Endpoint] | None:
-    """Protocol, source and destination; an ICMP message's identifier stands on both ends, and other
+    """Return protocol, source and destination. An ICMP message has its identifier at both ends; other
     protocols, and fragments after the first, have port 0."""
     header = ipv4.read(data)
     if header is None:
@@ -24,7 +24,7 @@ def ends(data: bytes | Buffer) -> tuple[int, Endpoint, Endpoint] | None:
 
 
 def differences(before: bytes | Buffer, after: bytes | Buffer) -> str:
-    """How the addresses, ports and TCP numbers of an IPv4 packet changed; empty if they did not."""
+    """Return how the addresses, ports and TCP numbers of an IPv4 packet changed; empty if they did not."""
     old, new = ends(before), ends(after)
     if old is None or new is None:
         return ""

@@ -1,5 +1,6 @@
-"""The host's own firewall: what it does to packets that the gateway brings through netfilter, and what to add.
+"""The host's own firewall: what it does to packets that the gateway brings through netfilter, and which rules
+to add.
 
-The gateway never changes it. Rule sets are read (`reading`), put into one form (`nft`, `iptables`), asked what
-becomes of the gateway's packets (`chains`), and the answer is told (`findings`, `watch`).
+The gateway never changes it. Rule sets are read (`reading`), converted to one form (`nft`, `iptables`) and
+evaluated for the gateway's packets (`chains`), and the result is reported (`findings`, `watch`).
 """

@@ -1,4 +1,4 @@
-"""The rule sets of this host (this network namespace), by the tools that are there."""
+"""Reads the rule sets of this host (this network namespace) with the tools that are installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipmasq.gateway.firewall import iptables, nft
 from ipmasq.gateway.firewall.chains import Table
 
 LEGACY = Path("/proc/self/net/ip_tables_names")
-"""The tables that the kernel has for the older iptables."""
+"""The tables of iptables-legacy in the kernel."""
 
 PATIENCE = 10.0
 """Seconds that a tool may take."""
@@ -22,8 +22,8 @@ SAVE = "iptables-nft-save"
 
 
 def read_tables() -> list[Table]:
-    """As far as they can be read: no tool, no permission or an answer that is not understood is no table.
-    Waits for the tools."""
+    """Return the tables that can be read: a missing tool, a lack of permission or an unknown format gives no
+    table. Waits for the tools."""
     tables = [*_nft(), *_iptables()]
     if has_legacy():
         tables += _saved("iptables-legacy", "iptables-legacy-save", "iptables-save")
@@ -31,7 +31,7 @@ def read_tables() -> list[Table]:
 
 
 def has_legacy() -> bool:
-    """Whether the older iptables has any table. Nobody is told when it changes."""
+    """Return whether iptables-legacy has any table. Its changes are not notified."""
     try:
         return bool(LEGACY.read_text().split())
     except OSError:
@@ -39,7 +39,7 @@ def has_legacy() -> bool:
 
 
 def _nft() -> list[Table]:
-    """Of tables that iptables has made, those of whose rules nft knows all are among them."""
+    """Return the tables of nft, with those of iptables whose rules nft understands completely."""
     try:
         found = nft.tables(json.loads(_run("nft", "-j", "list", "ruleset") or "{}"))
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -1,9 +1,9 @@
-"""Data connections that a helper expected are `related` for the kernel's conntrack, as if a helper of its own
-had expected them: who accepts `ct state related` accepts them, and who does not refuses them.
+"""Makes expected data connections `related` in the kernel's conntrack, as if a conntrack helper had expected
+them: rule sets that accept `ct state related` accept them, others refuse them.
 
-An entry is made for the data flow before its first packet passes the firewall, with the control flow's as its
-master (`CTA_TUPLE_MASTER`). Where conntrack does not know the control flow, because nothing on this host asks
-for its state, the kernel refuses the entry, and nothing is lost.
+An entry is made for the data flow before its first packet passes the firewall, with the control flow's entry
+as its master (`CTA_TUPLE_MASTER`). If conntrack does not know the control flow, because no rule on this host
+needs its state, the kernel refuses the entry, which does no harm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ORIGINAL, REPLY, TIMEOUT, MASTER = 1, 2, 7, 14
 IP, PROTO = 1, 2
 
 OPENING = 120
-"""Seconds that conntrack keeps the entry if nothing comes: as long as for a SYN."""
+"""Seconds that conntrack keeps the entry if no packet comes: as long as for a SYN."""
 
 
 class Related:

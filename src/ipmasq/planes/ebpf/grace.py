@@ -1,4 +1,4 @@
-"""Waiting until every program that was running has ended, in some ten milliseconds."""
+"""Waits until every program that was running has ended, which takes some ten milliseconds."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Grace:
 
     @property
     def under_way(self) -> bool:
-        """Whether one has begun whose end has not been told yet, or it cannot be waited for."""
+        """Whether a wait has begun whose end was not reported yet, or waiting is not possible."""
         return self._failed or self._thread is not None
 
     def begin(self) -> None:
-        """Wait for all programs that run now. None may be under way."""
+        """Wait for all programs that run now. No other wait may be under way."""
         self._thread = threading.Thread(target=self._wait, daemon=True)
         self._thread.start()
 
     def has_ended(self) -> bool:
-        """Tell once that they all have ended."""
+        """Return True once after they all have ended."""
         if self._thread is None or self._thread.is_alive():
             return False
         self._thread = None

@@ -1,13 +1,13 @@
-"""The table that the programs look into, as memory that is shared with them (see bpf/table.h).
+"""The hash table of the programs, in memory that is shared with them (see bpf/table.h).
 
-Theory: a half stands in the slot that its key hashes to, its home, or in the first free one of the WINDOW
-slots behind it. Each home says how far to look (its reach), so a key that is not there is soon known
-not to be. Nothing ever moves. With half of all homes taken, a key is found in its first or second slot.
+A half is in the slot to which its key hashes, its home slot, or in the first free one of the WINDOW slots
+behind it. Each home slot says how far to look (its reach), so that a missing key is soon known to be missing.
+Halves never move. With half of all home slots taken, a key is found in its first or second slot.
 
-Programs read while we write, and there are no locks: a slot says that it is in use when all else in it
-has been written, and one that was emptied rests until no program can still be in the midst of it. That is
-so after a second, in which `reclaim` is called twice; or, where many that rest are in the way (a client that
-reuses its port quickly), as soon as the kernel says so: between `hurry` and `rested`.
+Programs read while the gateway writes, and there are no locks: the use of a slot is written after all else in
+it, and an emptied slot is quarantined until no program can still be reading it. That is so after a second, in
+which `reclaim` is called twice. If many quarantined slots are in the way (a client that reuses its port
+quickly), it is so as soon as the kernel says so: between `hurry` and `rested`.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ _ALL = (1 << 64) - 1
 _SCATTER = 0x9E3779B97F4A7C15
 _SIZE = layout.Key.size + layout.Half.size
 CROWD = 8
-"""So many that rest, in the way of one key, are many."""
+"""So many quarantined slots in the way of one key are too many."""
 _USE, _REACH = layout.offsets(layout.KEY)["use"], layout.offsets(layout.KEY)["reach"]
 _REPORT = layout.Key.size + layout.REPORT_AT
 _PLACE, _NEAR = layout.Key.size + layout.PLACE_AT, layout.Key.size + layout.REACH_AT
 
 
 def room(homes: int) -> int:
-    """Slots of a table with so many homes."""
+    """Return the number of slots of a table with so many home slots."""
     return homes + layout.WINDOW
 
 
 class Slots:
     def __init__(self, memory: Memory, homes: int, seed: int, factor: int) -> None:
-        """`memory`: `room(homes)` slots, all zero. `seed` and `factor` (odd): 64 bits each that nobody
-        can guess."""
+        """`memory` has `room(homes)` slots, all zero. `seed` and `factor` (odd) have 64 unpredictable bits
+        each."""
         self.homes, self.seed, self.factor = homes, seed, factor
         self._memory = memory
         self._retired: list[int] = []
         self._quarantined: list[int] = []
         self._hurried: list[int] = []
         self.crowded = False
-        """Whether many slots that rest have been in the way since `hurry`."""
+        """Whether many quarantined slots have been in the way since `hurry`."""
 
     def insert(self, key: bytes, half: bytes, use: Use) -> int | None:
-        """Where it stands now: its place. The key must not be there; None if there is no room near
-        its home."""
+        """Insert a half and return its slot. The key must not be there. Return None if there is no room near
+        its home slot."""
         memory = self._memory
         home = self.home(key)
         quarantined = 0
@@ -73,26 +73,26 @@ class Slots:
         self._memory[slot * _SIZE + _USE] = use
 
     def set_position(self, slot: int, position: int, reach: int) -> None:
-        """Set where in the stream the speaker of a half is (`ipmasq.core.offloading.Rewrite`)."""
+        """Set the position of the sender of a half (see `ipmasq.core.offloading.Rewrite`)."""
         at = slot * _SIZE
         self._memory[at + _NEAR] = reach
         self._memory[at + _PLACE : at + _SIZE] = _packed(position)
 
     def move(self, slot: int, before: int, after: int) -> None:
-        """Set it to `after` if it is `before`."""
+        """Set the position to `after` if it is `before`."""
         at = slot * _SIZE
         if self._memory[at + _PLACE : at + _SIZE] == _packed(before):
             self._memory[at + _PLACE : at + _SIZE] = _packed(after)
 
     def report(self, slot: int) -> tuple[int, int, int, int]:
-        """The fields of `layout.REPORT`."""
+        """Return the fields of `layout.REPORT`."""
         report: tuple[int, int, int, int] = layout.REPORT.unpack_from(
             self._memory, slot * _SIZE + _REPORT
         )
         return report
 
     def remove(self, slot: int) -> None:
-        """Its report can still be read until it has rested."""
+        """Empty a slot. Its report can be read until its quarantine ends."""
         memory, at = self._memory, slot * _SIZE
         home = self.home(self._key(at))
         memory[at + _USE] = Use.QUARANTINED
@@ -101,25 +101,25 @@ class Slots:
             self._shorten(home, slot - home)
 
     def reclaim(self) -> None:
-        """What was removed before the last call is free again. To be called about once a second."""
+        """Free the slots that were emptied before the last call; called about once a second."""
         for slot in self._quarantined:
             self._memory[slot * _SIZE + _USE] = Use.EMPTY
         self._quarantined, self._retired = self._retired, []
 
     def hurry(self) -> None:
-        """All that rests now does so until `rested` is called."""
+        """Begin to wait: `rested` will free all slots that are quarantined now."""
         self._hurried += self._quarantined + self._retired
         self._quarantined, self._retired = [], []
         self.crowded = False
 
     def rested(self) -> None:
-        """Every program that was running at the call of `hurry` has ended."""
+        """Free them, since every program that was running at the call of `hurry` has ended."""
         for slot in self._hurried:
             self._memory[slot * _SIZE + _USE] = Use.EMPTY
         self._hurried = []
 
     def home(self, key: bytes) -> int:
-        """As `home` in bpf/table.h."""
+        """Return the home slot, as `home` in bpf/table.h does."""
         first, second = _WORDS.unpack(key)
         mixed = (first ^ self.seed) * _SCATTER & _ALL
         mixed = ((mixed ^ mixed >> 32) + second) * self.factor & _ALL
@@ -128,7 +128,7 @@ class Slots:
         return home
 
     def _shorten(self, home: int, probe_limit: int) -> None:
-        """The one that stood farthest from its home is gone."""
+        """Reduce the reach of a home slot after its farthest half was removed."""
         for distance in range(probe_limit - 1, 0, -1):
             at = (home + distance) * _SIZE
             if self._memory[at + _USE] >= Use.TRACKED and self.home(self._key(at)) == home:

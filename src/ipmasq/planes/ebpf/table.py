@@ -1,4 +1,5 @@
-"""What the programs share with the gateway: the table of halves, what they are told, what they count."""
+"""The maps that the programs share with the gateway: the table of halves, the programs' parameters, and
+counters."""
 
 from __future__ import annotations
 
@@ -20,14 +21,15 @@ SHARE = 16
 
 
 def entered(half: Rewrite, now: float) -> bytes:
-    """A half that has counted nothing and whose next hop is not known yet."""
+    """Return a half whose counters are zero and whose next hop is not known yet."""
     position = half.position >> 32, half.position & 0xFFFFFFFF
     seen = layout.seen_at(now)
     return layout.Half.pack(half.rewrite, b"", 0, half.reach, 0, 0, 0, seen, 0, *position)
 
 
 def reading(report: tuple[int, int, int, int], since: int, now: float) -> Reading | None:
-    """What a half reports (the fields of `layout.REPORT`), as `ipmasq.planes.fastpath.FlowTable.read` says it."""
+    """Return what a half reports (the fields of `layout.REPORT`) in the form of
+    `ipmasq.planes.fastpath.FlowTable.read`."""
     seen, traffic, end, acknowledged = report
     if traffic == since:
         return None
@@ -36,17 +38,17 @@ def reading(report: tuple[int, int, int, int], since: int, now: float) -> Readin
 
 
 def homes(capacity: int) -> int:
-    """Two for each half, so that most are at home."""
+    """Return the number of home slots: two for each half, so that most are in their home slot."""
     return 2 * capacity
 
 
 def sizes(capacity: int) -> dict[str, int]:
-    """Of the maps, for so many halves."""
+    """Return the sizes of the maps for so many halves."""
     return {"slots": room(homes(capacity))}
 
 
 def affordable(memory: int) -> int:
-    """Flows whose slots take no more than one part in SHARE of so many bytes of memory."""
+    """Return the number of flows whose slots take at most the fraction 1/SHARE of so many bytes of memory."""
     return memory // SHARE // (2 * homes(1) * (layout.Key.size + layout.Half.size))
 
 
@@ -54,7 +56,7 @@ class Table:
     """A FlowTable: the programs' own, in memory that is shared with them."""
 
     def __init__(self, loaded: libbpf.Object, capacity: int) -> None:
-        """`loaded` with `sizes(capacity)`."""
+        """`loaded` was loaded with `sizes(capacity)`."""
         self.capacity = capacity
         self._reasons = loaded.map("reasons")
         self._state = mmap.mmap(loaded.map(".bss"), mmap.PAGESIZE)
@@ -100,7 +102,7 @@ class Table:
         return self.read(slot, since, now)
 
     def make_room(self) -> None:
-        """Where many slots rest in one place, do not let them rest for longer than they must."""
+        """If many quarantined slots are close together, end their quarantine as early as possible."""
         if self.grace.has_ended():
             self.slots.rested()
         if self.slots.crowded and not self.grace.under_way:
@@ -118,11 +120,11 @@ class Table:
             self.forget_hops()
 
     def via(self, inside: int, outside: int) -> None:
-        """The devices (their indices) by which the engine's packets enter the kernel, by side."""
+        """Set the devices (by ifindex) by which the engine's packets enter the kernel, by side."""
         self._tell("via", inside, outside)
 
     def between(self, outside: int, address: bytes, ethernet: bool) -> None:
-        """The outside interface: its index, and its address if it has a link layer."""
+        """Set the outside interface: its ifindex, and its address if it has a link layer."""
         self._tell("address", address)
         self._tell("ethernet", ethernet)
         self._tell("outside", outside)
@@ -137,17 +139,18 @@ class Table:
         self._tell("twice", value)
 
     def check_reverse_paths(self, strict: int) -> None:
-        """Where as strictly as the kernel does if `rp_filter` is 1: `Exits.device_indices`. An epoch must end
-        after this."""
+        """Set the devices whose reverse path is checked strictly, as with `rp_filter` 1:
+        `Exits.device_indices`. An epoch must end after this."""
         self._tell("strict", strict)
 
     def forget_hops(self) -> None:
-        """Routes, neighbours or devices have changed: every next hop is to be found again."""
+        """Begin a new epoch, since routes, neighbours or devices have changed: every next hop is looked up
+        again."""
         self._epoch = self._epoch % 0xFFFFFFFF + 1
         self._tell("epoch", self._epoch)
 
     def _tell(self, name: str, *numbers: int | bytes) -> None:
-        """In one store: `pack_into` would write zeros first, and programs see them."""
+        """Write in one store: `pack_into` would write zeros first, which programs would see."""
         told = struct.pack("=" + dict(layout.STATE)[name], *numbers)
         at = layout.offsets(layout.STATE)[name]
         self._state[at : at + len(told)] = told
@@ -159,7 +162,7 @@ class Table:
     # -- what they count
 
     def reasons(self) -> dict[tuple[Hook, Reason], int]:
-        """Packets left to the engine."""
+        """Return the number of packets left to the engine."""
         counts = libbpf.counts(self._reasons, len(Hook) * len(Reason))
         return {
             (hook, reason): counts[hook * len(Reason) + reason]

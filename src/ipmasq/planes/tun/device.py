@@ -1,4 +1,4 @@
-"""A TUN device that hands over packets as large as the kernel has them."""
+"""A TUN device that passes packets as large as the kernel has them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TUN_F_TSO6 = 0x04
 TUN_F_USO4 = 0x20
 TUN_F_USO6 = 0x40
 
-# The best that this kernel takes: UDP segmentation came with Linux 6.2 (both families or none).
+# The most that this kernel supports: UDP segmentation came with Linux 6.2 (both families or none).
 OFFLOADS = (
     TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_USO4 | TUN_F_USO6,
     TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
@@ -38,7 +38,7 @@ TROUBLES = {
 
 
 def open_tun(name: str) -> int:
-    """Make the device `name`; it lives as long as the descriptor (non-blocking) that is returned.
+    """Create the device `name`; it lives as long as the returned descriptor (non-blocking).
 
     Raises PlaneError.
     """

@@ -1,4 +1,4 @@
-"""Which kernel settings the plane needs: `/proc/sys` paths and values, for one address family."""
+"""The kernel settings that the plane needs: `/proc/sys` paths and values, for one address family."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ROOT = Path("/proc/sys/net")
 
 
 def for_own_device(name: str) -> Mapping[str, str]:
-    """What a TUN device needs: translated packets enter by it with a source address that is the
-    host's own. IPv6 is off, or the kernel would send its own router solicitations into the engine."""
+    """Return the settings of a TUN device: translated packets come in by it with a source address of the
+    host. IPv6 is off, or the kernel would send its own router solicitations into the engine."""
     conf = f"{ROOT}/ipv4/conf/{name}"
     return {
         f"{conf}/accept_local": "1",
@@ -28,28 +28,31 @@ def forwarding(interfaces: Iterable[str]) -> Mapping[str, str]:
 
 
 def judging_sources_by_marks(interfaces: Iterable[str]) -> Mapping[str, str]:
-    """Let the reverse-path filter see a packet's mark, as the rules do that are not for marked packets."""
+    """Return the settings that let the reverse-path filter see a packet's mark, like the rules for unmarked
+    packets."""
     return {f"{ROOT}/ipv4/conf/{name}/src_valid_mark": "1" for name in interfaces}
 
 
 def without_early_demux() -> Mapping[str, str]:
-    """Look for a route before looking for a socket, as the kernel's documentation advises routers.
+    """Return the settings that look up a route before a socket, as the kernel's documentation advises
+    routers.
 
-    Otherwise a packet for which a connected socket of the host's is found is not forwarded any more,
-    and any user of the host can connect one to the remote end of somebody's flow."""
+    Otherwise a packet that matches a connected socket of the host is not forwarded, and any user of the host
+    can connect one to the remote end of another host's flow.
+    """
     return {f"{ROOT}/ipv4/ip_early_demux": "0"}
 
 
 def proxying(outside: str) -> Mapping[str, str]:
-    """Answer ARP for pool addresses at once, instead of after up to 0.8 s."""
+    """Return the settings that answer ARP for pool addresses at once, instead of after up to 0.8 s."""
     return {f"{ROOT}/ipv4/neigh/{outside}/proxy_delay": "0"}
 
 
 def rp_filters(now: Mapping[str, int]) -> Mapping[str, str]:
-    """`now`: rp_filter by interface, `all` and `default` included.
+    """Return the settings for these values of rp_filter by interface, `all` and `default` included.
 
-    The kernel takes the greater of `all` and the interface's, so that with `all` set nothing can be
-    switched off for one interface. Everybody else keeps what held for him.
+    The kernel uses the greater of `all` and the interface's value, so that with `all` set nothing can be
+    switched off for one interface. All other interfaces keep their effective value.
     """
     for_all = now.get("all", 0)
     if not for_all:
@@ -60,7 +63,7 @@ def rp_filters(now: Mapping[str, int]) -> Mapping[str, str]:
 
 
 def read_rp_filters() -> Mapping[str, int]:
-    """By interface; our own devices have theirs already (`for_own_device`)."""
+    """Return rp_filter by interface; the plane's own devices have theirs already (`for_own_device`)."""
     paths = (ROOT / "ipv4/conf").glob("*/rp_filter")
     return {
         path.parent.name: int(path.read_text())
@@ -74,11 +77,11 @@ EPHEMERAL = f"{ROOT}/ipv4/ip_local_port_range"
 
 
 def reserved_ports(was: str, more: Sequence[PortRange]) -> str:
-    """The kernel's list of ports that it gives to no outgoing connection, extended by `more`."""
+    """Return the kernel's list of ports that no outgoing connection gets, extended by `more`."""
     return ",".join(str(each) for each in merged([*port_list(was), *more]))
 
 
 def none_left(ephemeral: str, more: Sequence[PortRange]) -> bool:
-    """Whether `more` leaves the host without any port for its own outgoing connections."""
+    """Return whether `more` leaves the host no port for its own outgoing connections."""
     low, high = (int(word) for word in ephemeral.split())
     return any(each.low <= low and high <= each.high for each in merged(more))

@@ -1,8 +1,8 @@
-"""The virtio header that goes before each packet on a TUN device, and what it says about the packet.
+"""The virtio header before each packet on a TUN device.
 
-Theory: a packet that the kernel made itself, or merged from several (GRO), is handed over with its L4
-checksum unfinished (NEEDS_CSUM: the field holds the sum of the pseudo-header) and, if it is longer than
-a segment may be, with the size to cut it into. Both are worth keeping: whoever sends it finishes it.
+A packet that the kernel made itself, or merged from several (GRO), comes with its L4 checksum unfinished
+(NEEDS_CSUM: the field holds the sum of the pseudo-header) and, if it is longer than a segment may be, with
+the size of its segments. Both are kept: the sender of the packet finishes it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ CHECKSUM_AT = {TCP: 16, UDP: 6}
 
 
 def packet_from(header: Buffer, data: memoryview) -> Packet:
-    """The packet that was read. `data` stays shared.
+    """Return the packet that was read. `data` stays shared.
 
     An unfinished checksum that is not the packet's own (a tunnel's inner one) is finished here, since
-    `Packet.partial` speaks of the outermost only.
+    `Packet.partial` is about the outermost only.
     """
     flags, gso_type, _, gso_size, start, offset = HEADER.unpack(header)
     partial = bool(flags & NEEDS_CSUM)
@@ -43,7 +43,7 @@ def packet_from(header: Buffer, data: memoryview) -> Packet:
 
 
 def header_for(packet: Packet) -> bytes:
-    """The header for a packet to be written."""
+    """Return the header of a packet to be written."""
     if not packet.partial and not packet.segment:
         return PLAIN
     data = packet.data
@@ -62,7 +62,7 @@ def header_for(packet: Packet) -> bytes:
 
 
 def finish_checksum(data: Buffer, start: int, offset: int) -> None:
-    """Complete the checksum at `start + offset` over all from `start` on (RFC 1071)."""
+    """Complete the checksum at `start + offset` over everything from `start` on (RFC 1071)."""
     at = start + offset
     if at + 2 > len(data):
         return
@@ -78,7 +78,7 @@ def _checksum_location(data: Buffer) -> tuple[int, int]:
 
 
 def _transport(data: Buffer) -> tuple[int, int]:
-    """Where the transport header is, and its protocol (IPv6 extension headers are not looked through)."""
+    """Return the offset of the transport header, and its protocol (IPv6 extension headers are not parsed)."""
     if data[0] >> 4 == 4:
         return (data[0] & 15) * 4, data[9]
     return 40, data[6]

@@ -54,13 +54,13 @@ def explain(
     )
 
 
-def _onward(reason: Reason, why: str) -> str:
-    """What happens without a flow. `why`: the last step of the decision."""
+def _onward(reason: Reason, step: str) -> str:
+    """Return what happens without a flow. `step` is the last step of the decision."""
     if reason is Reason.HOST:
-        return f"would go to the gateway host itself: {why}"
+        return f"would go to the gateway host itself: {step}"
     if reason is Reason.PASSED:
-        return f"would be routed with its own addresses: {why}"
-    return f"would be dropped ({reason.name.lower()}): {why}"
+        return f"would be routed with its own addresses: {step}"
+    return f"would be dropped ({reason.name.lower()}): {step}"
 
 
 def _verdict(

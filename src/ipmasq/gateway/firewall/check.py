@@ -1,4 +1,4 @@
-"""What `ipmasq check` says of this host's firewall, before any gateway runs."""
+"""The firewall part of `ipmasq check`, before any gateway runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ipmasq.gateway.firewall.reading import read_tables
 from ipmasq.gateway.firewall.ways import Where
 
 LINKS = (6, 6)
-"""The first Linux with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
+"""The first Linux version with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
 
 
 def check(path: str) -> tuple[Finding, ...]:
-    """As far as the rules can be read, which takes root. Nothing for a file that cannot be used."""
+    """Return the findings, as far as the rules can be read, which needs root; none for a file that cannot be
+    used."""
     loaded, here = load(path), read_host_state()
     try:
         policy = compile(loaded, here)

@@ -145,7 +145,7 @@ static always_inline int tc(struct __sk_buff *skb, __u32 link, enum side side)
 		return TC_ACT_UNSPEC; /* The packet has passed the engine already (once.h). */
 	verdict = tc_forward(skb, link, side, &reason);
 
-	if (reason)
+	if (verdict == TC_ACT_UNSPEC && reason) /* What was lost was left to nobody. */
 		count(TC, reason);
 	return verdict;
 }

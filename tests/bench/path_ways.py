@@ -13,8 +13,9 @@ from typing import NamedTuple
 from ipmasq.core.offloading import Rewrite
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
-from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
-from ipmasq.planes.ebpf.table import Table
+from ipmasq.planes.ebpf.programs import Programs
+from ipmasq.planes.fastpath import FlowTable
+from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.bench import conntrack
@@ -80,24 +81,23 @@ def ours(xdp: bool) -> Forwards:
 
 
 @contextmanager
-def opened(wires: Wires, xdp: bool) -> Iterator[Table]:
+def opened(wires: Wires, xdp: bool) -> Iterator[FlowTable]:
     """The plane with nothing in its table, and nobody who has to say every second that he lives."""
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
         networks = [to_network("10.0.0.0/24")]
         programs = Programs(flows=MOST, xdp=xdp)
-        plane = EbpfPlane("go", ["gi"], networks, Path(directory), programs)
+        plane = TunPlane("go", ["gi"], networks, Path(directory), programs)
         with wires.at("gw"):
             plane.open()
         try:
-            assert plane.table is not None
-            plane.table.heartbeat(time.monotonic() + HOUR)
-            yield plane.table
+            plane.fast.table.heartbeat(time.monotonic() + HOUR)
+            yield plane.fast.table
         finally:
             with wires.at("gw"):
                 plane.close()
 
 
-def enter(table: Table, protocol: int, flows: int) -> None:
+def enter(table: FlowTable, protocol: int, flows: int) -> None:
     now = time.monotonic()
     for number in range(flows):
         for half in halves(number, protocol):

@@ -74,11 +74,17 @@ def test_swapped_interfaces_are_found_by_their_routes_and_their_addresses(tmp_pa
         ("169.254.0.0/16", False),
         ("8.8.8.0/24", True),
         ("0.0.0.0/0", True),
-        ("224.0.0.0/4", True),
     ],
 )
 def test_an_inside_network_is_a_private_one(tmp_path: Path, network: str, doubtful: bool):
     mark = f"#? {network} is not a private network (RFC 1918)" if doubtful else ""
+    text = f'[gateway]\ninside = ["{network}"]  {mark}\noutside = "eth0"\n'
+    assert_found_as_marked(tmp_path, text)
+
+
+@pytest.mark.parametrize("network", ["127.0.0.0/8", "224.0.0.0/4", "0.0.0.0/8"])
+def test_a_network_without_hosts_is_called_so(tmp_path: Path, network: str):
+    mark = f"#? no host has an address of {network} (loopback, multicast or reserved)"
     text = f'[gateway]\ninside = ["{network}"]  {mark}\noutside = "eth0"\n'
     assert_found_as_marked(tmp_path, text)
 

@@ -37,7 +37,9 @@ def test_a_wrong_inside_network_is_not_called_missing_as_well(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("[gateway]\nports = 1\n\nports = 2\n", 4, "this is given twice"),
+        ("[gateway]\nports = 1\n\nports = 2\n", 4, "not valid TOML: ports is given twice"),
+        ("[timeouts]\nudp_ports = { 53 = 5, 53 = 6 }\n", 2, "not valid TOML: 53 is given twice"),
+        (f"a = 1\nb = {'9' * 5000}\n", 2, "has a number with too many digits"),
         ("[a]\n[gateway]\n\n[gateway]\n", 4, "the table [gateway] is given twice"),
         ("[helper.ftp]\n[helper.ftp]\n", 2, "the table [helper.ftp] is given twice"),
         ("\noutside = eth0\n", 2, "text must stand in quotes"),

@@ -33,6 +33,10 @@ TRIGGER = "[[trigger]]\nports = 1\nopens = 2\n"
         'mapping = "any"  #! "any" is none of "endpoint-independent", "address-dependent", "addr',
         'filtering = "none"  #! "none" is none of "endpoint-independent"',
         'default_action = "accept"  #! "accept" is none of "masquerade", "pass", "drop"',
+        'public = "0.0.0.0"  #! 0.0.0.0 cannot be anybody\'s public address',
+        'public = ["203.0.113.1", "127.0.0.1"]  #! gateway.public 2: 127.0.0.1 cannot be',
+        'public = "224.0.0.0-224.0.0.2"  #! 224.0.0.0 cannot be anybody\'s public address',
+        'outside = "eth1"  #! not valid TOML: outside is given twice',
         'plane = "dpdk"  #! "dpdk" is none of "auto", "tun", "ebpf", "ebpf-tc", "ebpf-xdp" or "ebpf-xdp-generic"',
     ],
 )
@@ -67,7 +71,17 @@ def test_a_mistake_in_gateway_is_named_with_its_line(tmp_path: Path, line: str):
         "[[forwards]]  #! did you mean \"forward\"?\nport = 1",
         "[helpers.ftp]  #! did you mean \"helper\"?",
         "[rule]  #! rule: must begin with double brackets\naction = 'pass'",
-        "[[timeouts]]  #! stands where a table must be\nudp = 5",
+        "[[timeouts]]  #! stands where a table must be; write [timeouts], in single\nudp = 5",
+        "[timeouts]\nudp_ports = { x = 5, 70000 = 1, 53 = '' }"
+        "  #! \"x\" is not a port; write 21 or \"5000-5010\"; there is no port 70000: ports go from"
+        " 1 to 65535; \"\" is not a duration",
+        "[timeouts]\nudp_ports = { 53 = 9, ' 53' = 9 }  #! port 53 is given twice",
+        f"[control]\nsocket = '/{'x' * 107}'  #! is longer than 107 bytes, which no socket can be",
+        f"[control]\nsocket = '/{'x' * 106}'",
+        "[[forward]]\nport = 80\nto = 'web.example.org:80'  #! is not an IPv4 address; names are not looked up",
+        "[[forward]]\nport = 80\nto = '10.0.0.0/24'  #! is not an IPv4 address, but a network",
+        "[[forward]]\nport = 80\nto = '[::1]:80'  #! \"::1\" is IPv6, which cannot be masqueraded yet",
+        "[[forward]]\nport = 80\nto = '10.0.0.2:'  #! ends without a port; write \"10.0.0.2:21\"",
     ],
 )  # fmt: skip
 def test_a_mistake_in_another_table_is_named_with_its_line(tmp_path: Path, text: str):

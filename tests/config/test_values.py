@@ -140,7 +140,7 @@ def test_a_pool_can_be_a_range(text: str, networks: list[str]):
     [
         ("203.0.113.9-203.0.113.1", 'is reversed; write "203.0.113.1-203.0.113.9"'),
         ("203.0.113.1-9", '"9" is not an IPv4 address'),
-        ("203.0.113.1-", '"" is not an IPv4 address'),
+        ("203.0.113.1-", '"203.0.113.1-" lacks an end; write "203.0.113.1-203.0.113.9"'),
         ("203.0.113.0/30-203.0.113.9", '"203.0.113.0/30" is not an IPv4 address'),
         ("10.0.0.0-10.1.0.0", "has more than 65,536 addresses"),
         ("2001:db8::1-2001:db8::2", "is IPv6"),

@@ -197,3 +197,8 @@ def test_a_protocol_can_be_called_as_in_the_configuration(client: Client):
     ends = {"source": "10.0.0.2", "destination": "198.51.100.1"}
     (found,) = client.rows("explain", protocol="gre", **ends)
     assert "cannot be masqueraded" in found["verdict"]
+
+
+def test_flows_of_a_helper_that_is_not_loaded_are_none_and_that_is_said(client: Client):
+    error = refusal(client, "flows", helper="fingr")
+    assert error.message == "there is no helper fingr; loaded: finger"

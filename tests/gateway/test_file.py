@@ -71,7 +71,9 @@ def test_what_is_doubtful_in_the_file_is_doubtful_when_it_is_added(
 def test_a_mistake_in_the_file_is_refused_when_it_is_added(file: File):
     with pytest.raises(ValueError, match=r"^127\.0\.0\.9 cannot be the address of a server$"):
         file.review_forward(at("127.0.0.9"), ())
-    Path(file.path).write_text(TOML.replace('outside = "lo"', 'public = "127.0.0.1"'))
+    Path(file.path).write_text(
+        TOML.replace('outside = "lo"', 'outside = "lo"\npublic = "203.0.113.1"')
+    )
     file.read()
     with pytest.raises(ValueError, match=r"10\.0\.0\.2 is not among the public addresses"):
         file.review_forward(replace(WEB, public=IN1), ())

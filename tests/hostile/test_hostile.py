@@ -51,7 +51,7 @@ ONE_PLANE = frozenset(
         )
         for plane in PLANES
         for name, each in load().items()
-        if name not in ONE_PLANE or plane == PLANES[0]
+        if plane in (each.planes or PLANES) and (name not in ONE_PLANE or plane == PLANES[0])
     ],
     indirect=["network"],
 )

@@ -132,6 +132,15 @@ class Running:
         self.path.write_text(text)
         self.process.send_signal(signal.SIGHUP)
 
+    def reload_in_vain(self, text: str) -> None:
+        """A file that it refuses; it has said so, and is back where it was, when this returns."""
+        self.reload(text)
+        assert self.process.stdout
+        while "not reloaded: " not in (line := self.process.stdout.readline()):
+            assert line, "it has ended"
+            self._said += line
+        self._said += line
+
     def ask(self) -> dict[str, Any]:
         """See `small_gateway.facts`."""
         self.process.send_signal(signal.SIGUSR1)

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.live.conftest import Network
 from tests.live.test_tun import eventually
 
@@ -75,6 +77,8 @@ class Tool:
 
 @contextmanager
 def _private(network: Network, script: str) -> Iterator[Tool]:
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespace can be made here: the root directory is no mount point")
     # A PID namespace: whatever is started in it ends with its first process.
     command = ["unshare", "--mount", "--pid", "--kill-child", "--fork", "--mount-proc", "sh", "-c"]
     process = network.start("gw", *command, PRIVATE + script, stdin=subprocess.DEVNULL)

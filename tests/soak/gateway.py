@@ -103,7 +103,7 @@ class Facts:
                 for reason in Reason
                 if engine.counts[reason]
             },
-            "offloaded": self._gateway.offload.packets if self._gateway.offload else 0,
+            "offloaded": self._gateway.offload.packets,
         }
 
     def _diagnosis(self) -> dict[str, object]:

@@ -9,6 +9,7 @@ from ipmasq.config.mistakes import Mistake
 from ipmasq.config.model import Config
 from ipmasq.config.routes import ANYWHERE, Way
 from ipmasq.config.sides import Sides, addresses_in
+from ipmasq.core.admission import is_martian
 from ipmasq.wire.addresses import Network, to_network, to_text
 
 PRIVATE = tuple(
@@ -28,7 +29,10 @@ PRIVATE = tuple(
 def not_private(config: Config, networks: tuple[Network, ...]) -> Iterator[Mistake]:
     """Find inside networks whose addresses are in use on the Internet."""
     for network in networks:
-        if not any(_within(network, private) for private in PRIVATE):
+        if network.length and is_martian(network.address):
+            message = f"no host has an address of {network} (loopback, multicast or reserved)"
+            yield place_of(config, network), message
+        elif not any(_within(network, private) for private in PRIVATE):
             message = (
                 f"{network} is not a private network (RFC 1918): other hosts of the Internet that have these"
                 " addresses cannot be reached from inside; are inside and outside swapped?"

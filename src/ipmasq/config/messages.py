@@ -51,6 +51,8 @@ def sentence(error: Any) -> str:
             return f"{_plain(value)} is too small; more than {_plain(context['gt'])}"
         case "less_than_equal":
             return f"{_plain(value)} is too large; at most {_plain(context['le'])}"
+        case "model_type" | "dict_type" if isinstance(value, list):
+            return f"a list stands where a table must be; write [{path[-1]}], in single brackets"
         case "model_type" | "dict_type":
             return f"{shown(value)} stands where a table must be"
     return str(error["msg"])

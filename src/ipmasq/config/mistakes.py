@@ -53,6 +53,9 @@ def _sides(config: Config) -> Iterator[Mistake]:
         if entry == gateway.outside:
             yield ("gateway", "inside", index), f"{entry} is the outside interface"
     for index, pool in gateway.public.items():
+        if martian := next((n for n in pool.networks if is_martian(n.address)), None):
+            message = f"{to_text(martian.address)} cannot be anybody's public address"
+            yield ("gateway", "public", index), message
         for network in named_networks(gateway) or ():
             if network.address in pool or any(each.address in network for each in pool.networks):
                 message = f"the public {pool} and the inside network {network} overlap"

@@ -151,7 +151,7 @@ class LimitsTable(_Table):
 
 
 class ControlTable(_Table):
-    socket: Name | None = None
+    socket: Annotated[str, PlainValidator(values.socket)] | None = None
     mode: Annotated[int, PlainValidator(values.mode)] = 0o600
     group: Name | None = None
 

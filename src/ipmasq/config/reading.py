@@ -15,7 +15,6 @@ LONGEST = 1 << 20
 
 _LOCATION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _CLEARER = {
-    "Cannot overwrite a value": "this is given twice",
     "Invalid value": "there is no value that TOML knows; text must stand in quotes",
     "Expected newline or end of document after a statement": "the value should end here; text must stand in quotes",
 }
@@ -65,6 +64,18 @@ def read_toml(text: str) -> dict[str, Any]:
         if twice:
             keys = re.findall(r"'([^']*)'", twice[1])
             message = f"the table [{'.'.join(keys)}] is given twice"
+        elif message == "Cannot overwrite a value":
+            message = f"{_key_at(text, line)} is given twice"
+        elif twice := re.fullmatch(r"Duplicate inline table key '(.*)'", message):
+            message = f"{twice[1]} is given twice"
         raise UnreadableError(f"not valid TOML: {_CLEARER.get(message, message)}", line) from error
     except ValueError as error:  # int(): thousands of digits
-        raise UnreadableError("has a number with too many digits") from error
+        digits = re.search(r"[\d_]{4000}", text)
+        place = text.count("\n", 0, digits.start()) + 1 if digits else None
+        raise UnreadableError("has a number with too many digits", place) from error
+
+
+def _key_at(text: str, line: int) -> str:
+    """What is given a value in this line, if it begins there."""
+    key, equals, _ = text.splitlines()[line - 1].partition("=")
+    return key.strip() if equals else "this"

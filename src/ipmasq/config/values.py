@@ -171,11 +171,19 @@ def port_durations(value: object) -> dict[int, float]:
     if not isinstance(value, dict):
         raise ValueError(f'{shown(value)} is not a time for each port; write {{ 53 = "30s" }}')
     found: dict[int, float] = {}
+    mistakes: list[str] = []
     for key, time in value.items():
-        low, high = port_range(key)
-        if low != high:
-            raise ValueError(f"{shown(key)} is more than one port; each has a time of its own")
-        found[low] = duration(time)
+        try:
+            low, high = port_range(key)
+            if low != high:
+                raise ValueError(f"{shown(key)} is more than one port; each has a time of its own")
+            if low in found:
+                raise ValueError(f"port {low} is given twice")
+            found[low] = duration(time)
+        except ValueError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
     return found
 
 
@@ -263,6 +271,8 @@ def pool(value: object) -> Pool:
 
 def _span(value: str) -> Iterator[Network]:
     """Yield the prefixes of a range of addresses."""
+    if not all(part.strip() for part in value.split("-", maxsplit=1)):
+        raise ValueError(f'{shown(value)} lacks an end; write "203.0.113.1-203.0.113.9"')
     first, last = (
         ipaddress.IPv4Address(address(part.strip())) for part in value.split("-", maxsplit=1)
     )
@@ -349,6 +359,20 @@ def mode(value: object) -> int:
 
 
 # -- files
+
+LONGEST_SOCKET = 107
+"""Bytes of the path of a Unix socket (unix(7))."""
+
+
+def socket(value: object) -> str:
+    """The path of a Unix socket."""
+    if not isinstance(value, str) or not value.strip() or not all(map(is_visible, value)):
+        raise ValueError(f'{visible(shown(value))} is not a name; write "/run/ipmasq/control.sock"')
+    if len(value.encode()) > LONGEST_SOCKET:
+        raise ValueError(
+            f"{shown(value)} is longer than {LONGEST_SOCKET} bytes, which no socket can be"
+        )
+    return value
 
 
 def file(value: object) -> Path:

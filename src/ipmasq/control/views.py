@@ -26,6 +26,10 @@ def status(context: Context, _: arguments.Nothing) -> Rows:
 
 def flows(context: Context, which: arguments.Which) -> Rows:
     """Yield live flows."""
+    known = [each.name for each in context.gateway.engine.helpers()]
+    if which.helper is not None and which.helper not in known:
+        loaded = ", ".join(known) or "none"
+        raise RequestError(Kind.NOT_FOUND, f"there is no helper {which.helper}; loaded: {loaded}")
     for view in context.gateway.engine.flows():
         yield answers.flow(view, context.now) if _is_wanted(view, which) else Pause.LOOKED
 

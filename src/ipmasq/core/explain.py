@@ -54,13 +54,13 @@ def explain(
     )
 
 
-def _onward(reason: Reason, step: str) -> str:
-    """Return what happens without a flow. `step` is the last step of the decision."""
+def _onward(reason: Reason, deciding: str) -> str:
+    """Return what happens without a flow. `deciding` is the last step of the decision."""
     if reason is Reason.HOST:
-        return f"would go to the gateway host itself: {step}"
+        return f"would go to the gateway host itself: {deciding}"
     if reason is Reason.PASSED:
-        return f"would be routed with its own addresses: {step}"
-    return f"would be dropped ({reason.name.lower()}): {step}"
+        return f"would be routed with its own addresses: {deciding}"
+    return f"would be dropped ({reason.name.lower()}): {deciding}"
 
 
 def _verdict(
@@ -85,7 +85,7 @@ def _verdict(
 
 
 def _end(protocol: int, end: Endpoint) -> str:
-    """An end of a flow; of ICMP its address alone."""
+    """Return an end of a flow; for ICMP its address alone."""
     return to_text(end.address) if protocol == ipv4.ICMP else str(end)
 
 

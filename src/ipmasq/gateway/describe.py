@@ -47,23 +47,28 @@ def _told(event: Event) -> str | None:
             return f"helper {event.helper} did not act on {show(event.line)}: {event.reason}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
-        case events.SettingRestored(wanted="", trouble=""):
-            return f"{event.name} was removed, and is restored"
-        case events.SettingRestored(wanted=""):
-            return f"{event.name} was removed, and cannot be restored: {event.trouble}"
-        case events.SettingRestored(trouble=""):
-            return f"{event.name} was set to {event.found}, and is {event.wanted} again"
         case events.SettingRestored():
-            return (
-                f"{event.name} is {event.found} and must be {event.wanted}, "
-                f"but cannot be set: {event.trouble}"
-            )
+            return _restored(event)
         case events.PacketFailed():
             return (
                 f"{event.packet_failures} packet(s) from {event.side.name.lower()} could not be handled: "
                 f"{event.error}; the latest began with {event.data.hex()}"
             )
     return None
+
+
+def _restored(event: events.SettingRestored) -> str:
+    match event:
+        case events.SettingRestored(wanted="", trouble=""):
+            return f"{event.name} was removed, and is restored"
+        case events.SettingRestored(wanted=""):
+            return f"{event.name} was removed, and cannot be restored: {event.trouble}"
+        case events.SettingRestored(trouble=""):
+            return f"{event.name} was set to {event.found}, and is {event.wanted} again"
+    return (
+        f"{event.name} is {event.found} and must be {event.wanted}, "
+        f"but cannot be set: {event.trouble}"
+    )
 
 
 def show(line: bytes) -> str:

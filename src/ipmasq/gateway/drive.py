@@ -71,7 +71,7 @@ class Drive:
     def watch(self) -> None:
         """Register for packets, also after the plane has changed its descriptors."""
         for descriptor in self.plane.descriptors():
-            self.loop.watch(descriptor, partial(self._pump, descriptor), self.handled)
+            self.loop.watch(descriptor, partial(self._receive, descriptor), self.handled)
 
     def unwatch(self) -> None:
         """Unregister, so that packets wait while the plane changes its descriptors."""
@@ -139,7 +139,7 @@ class Drive:
             except Exception as error:  # the other listeners must be called all the same
                 self.loop.failures.tell(error, self.loop.clock())
 
-    def _pump(self, descriptor: int) -> None:
+    def _receive(self, descriptor: int) -> None:
         plane, engine, now = self.plane, self.engine, self.loop.clock()
         for _ in range(BATCH):
             came = plane.receive(descriptor)

@@ -28,7 +28,7 @@ from ipmasq.gateway.floods import Floods
 from ipmasq.gateway.host import Changes, notify_systemd, ports_in_use
 from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop, Timer
-from ipmasq.gateway.planes import describe, make_plane, programs, rates
+from ipmasq.gateway.planes import fast_path, make_plane
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
 from ipmasq.gateway.sockets import Sockets, index_of
 from ipmasq.gateway.usage import usage
@@ -96,13 +96,11 @@ class Gateway:
         self._sockets = Sockets()
         self.engine.set_socket_lookup(self._sockets.find_socket)
         self._drive = Drive(self.engine, self._plane, loop)
-        self.offload: Offloader | None = None
-        self._floods: Floods | None = None
+        self.offload = Offloader(self.engine, self._plane.fast.table, loop.clock)
+        self._floods = Floods(self._plane.fast)
         self._related = Related()
         self._drive.executors.append(self._related)
-        self._firewall = FirewallWatch(
-            loop, self._interfaces, self._drive.say, self._plane.pass_twice
-        )
+        self._firewall = FirewallWatch(loop, self._interfaces, self._drive.say, self._pass_twice)
         self._reading = self._catching_up = False
         self._restored = 0
         self._wrong: dict[str, Restored] = {}
@@ -141,26 +139,27 @@ class Gateway:
         self._changes.close()
         self._firewall.end()
         self._related.close()
-        self._plane.halt()
         self._end_offloading()
         self._drive.stop()
         self._sockets.close()
         log.info("the gateway has stopped")
 
     def _begin_to_offload(self) -> None:
-        if self._plane.table is not None:
-            self.offload = Offloader(self.engine, self._plane.table, self._loop.clock)
-            self._drive.executors.append(self.offload.carry_out)
-            self.offload.tick()
-            self._floods = Floods(self._plane)
-            self._catch_up(iter(list(self.engine.table.flows)))
+        fast = self._plane.fast
+        self.offload = offload = Offloader(self.engine, fast.table, self._loop.clock)
+        self._floods = Floods(fast)
+        self._drive.executors.append(offload.carry_out)
+        offload.tick()
+        self._catch_up(offload, iter(list(self.engine.table.flows) if fast.table.capacity else ()))
 
-    def _catch_up(self, flows: Iterator[int]) -> None:
+    def _catch_up(self, offload: Offloader, flows: Iterator[int]) -> None:
         """Enter flows that are older than the fast path, a few at a time so that no packet waits long."""
+        if offload is not self.offload:
+            return  # it was replaced by another one
         some = list(islice(flows, AT_ONCE))
-        self._catching_up = bool(some) and self.offload is not None
-        if self._catching_up and self.offload is not None:
-            self._loop.later(0, partial(self._catch_up, flows))
+        self._catching_up = bool(some)
+        if some:
+            self._loop.later(0, partial(self._catch_up, offload, flows))
             for flow in some:
                 self.engine.restate(flow)
         else:
@@ -169,26 +168,23 @@ class Gateway:
     def _charge(self) -> None:
         """Set the policer's rates, only after flows are entered: before, their packets are untracked."""
         if not self._catching_up:
-            self._plane.set_rates(rates(self.engine.policy.limits))
+            self._plane.fast.set_rates(self.engine.policy.limits)
 
     def _end_offloading(self) -> None:
-        offload, self.offload, self._floods = self.offload, None, None
-        if offload is not None:
-            self._drive.carry_out(self.engine.commands())
-            self._drive.executors.remove(offload.carry_out)
-            offload.stop()
+        self._plane.fast.halt()
+        self._drive.carry_out(self.engine.commands())
+        self._drive.executors.remove(self.offload.carry_out)
+        self.offload.stop()
 
     def _look_at_fast_path(self) -> None:
-        if self.offload is not None:
-            self.offload.tick()
-            if not self._reading:
-                self._read_on()
-        if self._floods is not None:
-            self._floods.look(self._loop.clock())
+        self.offload.tick()
+        if not self._reading:
+            self._read_on()
+        self._floods.look(self._loop.clock())
 
     def _read_on(self) -> None:
         self._reading = False  # so that it starts again if this fails
-        self._reading = self.offload is not None and self.offload.read_on()
+        self._reading = self.offload.read_on()
         if self._reading:
             self._loop.later(READ_PAUSE, self._read_on)
 
@@ -326,7 +322,7 @@ class Gateway:
             "process": os.getpid(),
             "uptime": round(self._loop.clock() - self._started, 3),
             "config": self._configuration.path,
-            "plane": describe(self._plane),
+            "plane": self._plane.fast.describe(),
             "outside": self._setup.outside,
             "inside": list(self._setup.inside),
             "networks": [str(network) for network in policy.inside],
@@ -343,29 +339,20 @@ class Gateway:
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
         """Yield its counters: see `ipmasq.control.gateway.RunningGateway`."""
-        if self.offload is None:
-            return
-        yield "offloaded", self.offload.packets, "forwarded by the fast path, as the engine decided"
-        yield "refused", self.offload.refused, "flows for which the fast path had no room"
-        for (hook, reason), packets in self._plane.left().items():
-            name = f"{hook.name.lower()}.{reason.name.lower()}"
-            yield name, packets, f"passed on by {hook.name}: {reason.sentence}"
-        for (side, account), packets in self._plane.dropped().items():
-            name = f"dropped.{side.name.lower()}.{account.name.lower()}"
-            yield (
-                name,
-                packets,
-                f"{side.name.lower()}, dropped before the engine: {account.sentence}",
-            )
+        fast = self._plane.fast
+        if fast.table.capacity:
+            offloaded = "forwarded by the fast path, as the engine decided"
+            yield "offloaded", self.offload.packets, offloaded
+            yield "refused", self.offload.refused, "flows for which the fast path had no room"
+        yield from fast.counters()
 
     # -- following
 
     def _change_programs(self, setup: Setup) -> None:
         """Replace the fast path. Raises PlaneError; then the previous one stays."""
-        wanted = programs(self._chosen or setup.plane, setup.policy.limits)
+        wanted = fast_path(self._chosen or setup.plane, setup.policy.limits)
         if not self._plane.lacks(wanted):
             return
-        self._plane.halt()
         self._end_offloading()
         self._drive.unwatch()
         try:
@@ -401,10 +388,13 @@ class Gateway:
             self._setup.outside,
             tuple(self._setup.inside),
             tuple(map(str, policy.inside)),
-            self._plane.passes_once,
-            self._plane.could_pass_once,
+            self._plane.fast.passes_once,
+            self._plane.fast.could_pass_once,
             bool(policy.forwards or policy.triggers),
         )
+
+    def _pass_twice(self, value: bool) -> None:
+        self._plane.fast.pass_twice(value)
 
     def _use(self, use: HelperUse) -> str:
         self.engine.load_helper(use, self._loop.clock())

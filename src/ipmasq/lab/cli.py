@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ from rich.table import Table
 
 from ipmasq.lab import gateways, processes, record
 from ipmasq.lab.lab import Lab, LabError
-from ipmasq.lab.plan import Layout
+from ipmasq.lab.plan import LARGEST_MTU, Layout, LayoutError
 
 app = typer.Typer(
     name="lab",
@@ -36,16 +36,29 @@ DEFAULT = Layout()
 def _plain_errors() -> Iterator[None]:
     try:
         yield
-    except (LabError, ValueError, OSError) as error:
-        typer.echo(f"ipmasq lab: {error}", err=True)
-        raise typer.Exit(1) from None
+    except LayoutError as error:
+        raise _failure(str(error), 2) from None
+    except (LabError, record.DamagedError) as error:
+        raise _failure(str(error), 1) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise _failure(f"{where}{error.strerror or error}", 1) from None
+
+
+def _failure(message: str, code: int) -> typer.Exit:
+    typer.echo(f"ipmasq lab: {message}", err=True)
+    return typer.Exit(code)
 
 
 def _network(text: str) -> IPv4Network:
-    try:
+    with suppress(ValueError):
         return IPv4Network(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    try:
+        meant = IPv4Network(text, strict=False)
+    except ValueError:
+        example = f"such as {DEFAULT.network}"
+        raise typer.BadParameter(f'"{text}" is not an IPv4 network, {example}') from None
+    raise typer.BadParameter(f'"{text}" is an address in a network; write "{meant}"')
 
 
 Network = Annotated[IPv4Network, typer.Option(parser=_network, metavar="NETWORK")]
@@ -61,11 +74,13 @@ def up(
     inside: Annotated[int, typer.Option(min=0, help="Hosts behind each gateway.")] = DEFAULT.inside,
     outside: Annotated[int, typer.Option(min=0, help="Hosts outside.")] = DEFAULT.outside,
     mtu: Annotated[
-        int, typer.Option(min=576, help="MTU of every interface, in bytes.")
+        int, typer.Option(min=576, max=LARGEST_MTU, help="MTU of every interface, in bytes.")
     ] = DEFAULT.mtu,
     transit_mtu: Annotated[
         int | None,
-        typer.Option(min=576, help="MTU between the gateways and the Internet, in bytes."),
+        typer.Option(
+            min=576, max=LARGEST_MTU, help="MTU between the gateways and the Internet, in bytes."
+        ),
     ] = None,
     network: Network = DEFAULT.network,
     second_network: Network = DEFAULT.second_network,

@@ -20,6 +20,17 @@ FAR = IPv4Network("198.51.100.0/24")
 """TRANSIT and FAR are reserved for documentation (RFC 5737), so no lab is confused with a real network."""
 
 
+LONGEST_PREFIX = 32
+"""Characters in a lab's name, which is a part of file names."""
+
+LARGEST_MTU = 65535
+"""Bytes that a virtual Ethernet interface carries at most."""
+
+
+class LayoutError(ValueError):
+    """No such lab can be built."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The operator's choices. MTUs are in bytes."""
@@ -40,20 +51,41 @@ class Layout:
     """Whether the gateways' interfaces suit XDP; see `Interface`."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError with a message if no such lab can be built."""
-        if not self.prefix.replace("-", "").isalnum() or not self.prefix[0].isalnum():
-            raise ValueError(
-                f"a prefix consists of letters, digits and '-', unlike {self.prefix!r}"
-            )
+        """Raise LayoutError with a message if no such lab can be built."""
+        check_prefix(self.prefix)
         if self.gateways not in (1, 2):
-            raise ValueError("a lab has 1 or 2 gateways")
-        if not min(self.mtu, self.transit_mtu or self.mtu) >= 576:
-            raise ValueError("IPv4 needs an MTU of at least 576 bytes")
+            raise LayoutError("a lab has 1 or 2 gateways")
+        for mtu in (self.mtu, self.transit_mtu or self.mtu):
+            if not 576 <= mtu <= LARGEST_MTU:
+                raise LayoutError(f"an MTU is from 576 to {LARGEST_MTU} bytes, not {mtu}")
+        self._check_room()
+        self._check_overlaps()
+
+    def _check_room(self) -> None:
         for network, hosts in ((self.network, self.inside), (self.second_network, self.inside)):
             if not 0 <= hosts <= network.num_addresses - 3:
-                raise ValueError(f"{network} has no room for {hosts} hosts and a gateway")
+                raise LayoutError(f"{network} has no room for {hosts} hosts and a gateway")
         if not 0 <= self.outside <= self.far.num_addresses - 3:
-            raise ValueError(f"{self.far} has no room for {self.outside} hosts and a router")
+            raise LayoutError(f"{self.far} has no room for {self.outside} hosts and a router")
+
+    def _check_overlaps(self) -> None:
+        """The private networks may be the same, as they never meet."""
+        outside = (self.transit, "the gateways' outside"), (self.far, "the outside hosts'")
+        for network in (self.network, self.second_network):
+            for other, whose in outside:
+                if network.overlaps(other):
+                    raise LayoutError(f"{network} overlaps {other}, {whose} network")
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise LayoutError unless it can be the name of a lab."""
+    letters = prefix.replace("-", "")
+    if not (letters.isascii() and letters.isalnum() and prefix[0] != "-"):
+        raise LayoutError(
+            f"a prefix consists of letters, digits and '-', and begins with no '-', unlike {prefix!r}"
+        )
+    if len(prefix) > LONGEST_PREFIX:
+        raise LayoutError(f"a prefix has at most {LONGEST_PREFIX} characters, not {len(prefix)}")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ipmasq.lab.plan import Host, Interface, Plan
+from ipmasq.lab.plan import Host, Interface, Plan, check_prefix
 
 DIRECTORY = Path("/run/ipmasq/lab")
 
@@ -33,16 +33,28 @@ def claim(plan: Plan) -> None:
         json.dump({"created": time.time(), "plan": asdict(plan)}, file, indent=1)
 
 
+class DamagedError(Exception):
+    """A record cannot be read; the message names its file."""
+
+
 def load(prefix: str) -> Record | None:
+    """Return None if there is none. Raises LayoutError if there cannot be one, and DamagedError."""
+    check_prefix(prefix)
+    path = _path(prefix)
     try:
-        raw = json.loads(_path(prefix).read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        hosts = tuple(
+            Host(**{**host, "interfaces": tuple(Interface(**i) for i in host["interfaces"])})
+            for host in raw["plan"]["hosts"]
+        )
+        return Record(prefix, raw["created"], Plan(prefix, hosts))
     except FileNotFoundError:
         return None
-    hosts = (
-        Host(**{**host, "interfaces": tuple(Interface(**i) for i in host["interfaces"])})
-        for host in raw["plan"]["hosts"]
-    )
-    return Record(prefix, raw["created"], Plan(prefix, tuple(hosts)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(
+            f"{path} is damaged; remove it, and the namespaces of the lab"
+            f" ({prefix}-...) with `ip netns delete`"
+        ) from error
 
 
 def known() -> list[str]:

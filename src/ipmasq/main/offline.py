@@ -166,8 +166,8 @@ def _sides(
     macs: list[str] | None,
     networks: list[str] | None,
 ) -> Sides | None:
+    from ipmasq.config import values
     from ipmasq.planes.pcap import ByInterface, ByMac, ByNetwork
-    from ipmasq.wire.addresses import to_network
 
     if sum(map(bool, (interfaces or outside, macs, networks))) > 1:
         raise give_up(
@@ -182,7 +182,7 @@ def _sides(
             return ByInterface(tuple(interfaces), tuple(outside))
         if macs:
             return ByMac(frozenset(map(_mac, macs)))
-        return ByNetwork(tuple(map(to_network, networks))) if networks else None
+        return ByNetwork(tuple(map(values.network, networks))) if networks else None
     except ValueError as error:
         raise give_up(str(error), Code.USAGE) from None
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from ipmasq.core.offloading import Rewrite, Traffic
+from ipmasq.core.policy import Limits
+from ipmasq.core.side import Side
+from ipmasq.wire.addresses import Address
 
 
 class Reading(NamedTuple):
@@ -43,3 +48,143 @@ class FlowTable(Protocol):
     def heartbeat(self, now: float) -> None:
         """Renew the heartbeat, so that packets are forwarded for a few seconds more; called about once a
         second."""
+
+
+class Offender(NamedTuple):
+    """A sender whose packets to the engine are dropped. `host` is None for a flow, or for a whole side."""
+
+    side: Side
+    account: str
+    """The limit that the packets exceed, in words."""
+    host: Address | None
+    dropped: int
+    """Packets dropped so far."""
+
+
+class FastPath(Protocol):
+    """Forwards packets before they come to a plane."""
+
+    @property
+    def table(self) -> FlowTable:
+        """The flows that it forwards."""
+
+    @property
+    def trouble(self) -> str:
+        """Why this is not the requested fast path, in one sentence; empty if it is."""
+
+    def describe(self) -> str:
+        """Return the plane and its fast path, in a few words."""
+
+    # -- for its plane
+
+    def descriptors(self) -> Sequence[int]:
+        """File descriptors to wait for; then `look` must be called."""
+
+    def look(self) -> None:
+        """Discard cached routes and neighbours of the host if they have changed."""
+
+    def forget_hops(self) -> None:
+        """Discard them in any case."""
+
+    def follow(self) -> None:
+        """Follow a change of interfaces or their names. Raises PlaneError."""
+
+    def halt(self) -> None:
+        """Forward no more packets; the table can still be read."""
+
+    def close(self) -> None:
+        """Undo everything."""
+
+    # -- the host's firewall
+
+    @property
+    def passes_once(self) -> bool:
+        """Whether packets pass the firewall once, from an inside interface to the outside one or back;
+        otherwise twice."""
+
+    @property
+    def could_pass_once(self) -> bool:
+        """Whether that is possible."""
+
+    def pass_twice(self, value: bool) -> None:
+        """Let packets pass it twice, or with False once if possible."""
+
+    # -- floods
+
+    def set_rates(self, limits: Limits) -> None:
+        """Limit the packets that may be left to the engine. Before that, there is no limit."""
+
+    def dropped(self) -> int:
+        """The number of packets beyond the limits."""
+
+    def offenders(self) -> Iterator[Offender]:
+        """Yield the senders of those packets."""
+
+    def counters(self) -> Iterator[tuple[str, int, str]]:
+        """Yield counters of packets that were left to the engine, or dropped: a name for machines, the
+        number, a description for people."""
+
+
+class EmptyTable:
+    """A FlowTable without room."""
+
+    capacity = 0
+
+    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
+        return None
+
+    def offload(self, slot: int, half: Rewrite) -> None: ...
+
+    def track(self, slot: int) -> None: ...
+
+    def move(self, slot: int, before: int, after: int) -> None: ...
+
+    def read(self, slot: int, since: int, now: float) -> Reading | None:
+        return None
+
+    def remove(self, slot: int, since: int, now: float) -> Reading | None:
+        return None
+
+    def heartbeat(self, now: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class NoFastPath:
+    """A FastPath that forwards nothing: every packet comes to the engine."""
+
+    trouble: str = ""
+    table: FlowTable = field(default=EmptyTable(), compare=False)
+    passes_once = could_pass_once = False
+
+    def start(self, plane: object) -> FastPath:
+        """See `ipmasq.planes.tun.plane.Start`."""
+        return self
+
+    def describe(self) -> str:
+        return f"tun ({self.trouble})" if self.trouble else "tun"
+
+    def descriptors(self) -> Sequence[int]:
+        return ()
+
+    def look(self) -> None: ...
+
+    def forget_hops(self) -> None: ...
+
+    def follow(self) -> None: ...
+
+    def halt(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def pass_twice(self, value: bool) -> None: ...
+
+    def set_rates(self, limits: Limits) -> None: ...
+
+    def dropped(self) -> int:
+        return 0
+
+    def offenders(self) -> Iterator[Offender]:
+        return iter(())
+
+    def counters(self) -> Iterator[tuple[str, int, str]]:
+        return iter(())

@@ -21,9 +21,20 @@ LINES = b"200\n" * 128
 SCALED = packets.mss(1460) + b"\x03\x03\x07\x01"
 SLOWER = 100
 """How many times as long as the median without an attack a single ping may take."""
+TIMES = 3
+"""What the gateway does for so many lines, it does each time. What else keeps a busy machine from one ping does not
+come each time."""
 
 
 def attack(network: Network) -> Verdict:
+    for _ in range(TIMES):
+        verdict = _attempt(network)
+        if verdict.held:
+            break
+    return verdict
+
+
+def _attempt(network: Network) -> Verdict:
     ghosts = [_begin(network) for _ in range(CONNECTIONS)]
     for ghost in ghosts:
         early = (_said(ghost, 1 + n * len(LINES), LINES) for n in range(SEGMENTS))

@@ -44,5 +44,6 @@ def _send(network: Network, burst: bytes) -> None:
             near = ends.enter_context(network.tcp(ATTACKER))
             if not failure(near.connect, (SERVER, 21)):
                 ends.enter_context(listener.accept()[0])
+                near.settimeout(EVERY)  # what the gateway has not taken by then stays unsent
                 failure(near.sendall, burst)
             time.sleep(max(0.0, started + EVERY - time.monotonic()))

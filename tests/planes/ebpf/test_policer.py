@@ -175,7 +175,7 @@ def test_what_is_dropped_is_counted_with_whose_it_was(kernel: Kernel, policer: P
     assert {what: n for what, n in policer.dropped().items() if n} == {
         (Side.INSIDE, Account.OPENINGS): 7
     }
-    assert list(policer.offenders()) == [(Side.INSIDE, Account.OPENINGS, ONE, 7)]
+    assert list(policer.offenders()) == [(Side.INSIDE, Account.OPENINGS.sentence, ONE, 7)]
 
 
 def test_without_prices_everything_may_go_up(kernel: Kernel) -> None:

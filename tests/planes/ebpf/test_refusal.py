@@ -6,8 +6,8 @@ import errno
 
 import pytest
 
+from ipmasq.planes.ebpf.fastpath import _refusal
 from ipmasq.planes.ebpf.libbpf import NO_OBJECT
-from ipmasq.planes.ebpf.plane import _refusal
 from ipmasq.planes.ebpf.table import SHARE, affordable
 
 

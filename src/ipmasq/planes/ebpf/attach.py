@@ -61,20 +61,16 @@ class Attached:
                     kernel.tc("del", "clsact", index)
 
 
-def attach_tc(
-    kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side, tcx: bool = True
-) -> Attached:
+def attach_tc(kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side) -> Attached:
     """Attach to TC ingress. Raises OSError or NetlinkError."""
     name = f"tc_{side.name.lower()}" + ("" if device.ethernet else "_bare")
-    return _attach_tc(kernel, loaded.program(name), device, INGRESS, tcx)
+    return _attach_tc(kernel, loaded.program(name), device, INGRESS)
 
 
-def attach_up(
-    kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side, tcx: bool = True
-) -> Attached:
+def attach_up(kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side) -> Attached:
     """Attach to the device by which packets of a side leave the kernel. Raises OSError or NetlinkError."""
     program = loaded.program(f"up_{side.name.lower()}")
-    return _attach_tc(kernel, program, device, EGRESS, tcx)
+    return _attach_tc(kernel, program, device, EGRESS)
 
 
 def attach_once(program: int, device: Device, direction: Direction) -> Attached:
@@ -82,17 +78,14 @@ def attach_once(program: int, device: Device, direction: Direction) -> Attached:
     return Attached("tc", device, libbpf.link(program, device.index, direction.link), direction)
 
 
-def _attach_tc(
-    kernel: IPRoute, program: int, device: Device, direction: Direction, tcx: bool
-) -> Attached:
+def _attach_tc(kernel: IPRoute, program: int, device: Device, direction: Direction) -> Attached:
     remove_filters(kernel, device.index, direction)
-    if tcx:
-        try:
-            link = libbpf.link(program, device.index, direction.link)
-            return Attached("tc", device, link, direction)
-        except OSError as error:
-            if error.errno not in NO_TCX:
-                raise
+    try:
+        link = libbpf.link(program, device.index, direction.link)
+        return Attached("tc", device, link, direction)
+    except OSError as error:
+        if error.errno not in NO_TCX:
+            raise
     made_qdisc = False
     with suppress(NetlinkError):  # there may be a qdisc already, with filters of other software
         kernel.tc("add", "clsact", device.index)

@@ -7,16 +7,16 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from ctypes import byref, c_uint32, c_uint64
-from typing import NamedTuple
 
 from pyroute2 import IPRoute
 
+from ipmasq.core.policy import Limits
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_up
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.layout import Account
-from ipmasq.wire.addresses import Address
+from ipmasq.planes.fastpath import Offender
 
 ACCOUNTS = tuple(Account)
 MOST_OFFENDERS = 4096
@@ -26,14 +26,18 @@ Rates = Mapping[Account, int]
 """Packets per second. Accounts that are not named have no limit."""
 
 
-class Offender(NamedTuple):
-    """A sender whose packets are dropped. `host` is None for a flow, or for a whole side."""
+PART = 16
+"""A TCP connection may have this fraction of the packets that an inside host's flows may leave to the engine."""
 
-    side: Side
-    account: Account
-    host: Address | None
-    dropped: int
-    """Packets dropped so far."""
+
+def rates(limits: Limits) -> Rates:
+    """Return the rates at which packets may be left to the engine."""
+    return {
+        Account.FLOW: max(1, limits.tracked_pps_per_host // PART),
+        Account.HOST: limits.tracked_pps_per_host,
+        Account.OPENINGS: limits.untracked_pps_per_host,
+        Account.UNTRACKED: limits.untracked_pps_per_side,
+    }
 
 
 class Policer:
@@ -42,12 +46,12 @@ class Policer:
         self._loaded = loaded
         self._attached: list[Attached] = []
 
-    def attach(self, kernel: IPRoute, devices: Mapping[Side, Device | None], tcx: bool) -> None:
+    def attach(self, kernel: IPRoute, devices: Mapping[Side, Device | None]) -> None:
         """Attach to the devices by which packets leave for the engine. Raises OSError, NetlinkError."""
         for side, device in devices.items():
             if device is None:
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-            self._attached.append(attach_up(kernel, self._loaded, device, side, tcx))
+            self._attached.append(attach_up(kernel, self._loaded, device, side))
 
     def detach(self, kernel: IPRoute) -> None:
         attached, self._attached = self._attached, []
@@ -88,4 +92,4 @@ class Policer:
                 account = ACCOUNTS[kind]
                 if dropped:
                     host = whose if account in (Account.HOST, Account.OPENINGS) else None
-                    yield Offender(Side(side), account, host, dropped)
+                    yield Offender(Side(side), account.sentence, host, dropped)

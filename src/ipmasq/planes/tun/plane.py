@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
+from ipmasq.planes.fastpath import FastPath, NoFastPath
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes, settings
 from ipmasq.planes.tun.device import open_tun
@@ -46,8 +48,19 @@ QUEUE = 1000
 FAMILY = changes.IPV4_FAMILY
 
 
+class Start(Protocol):
+    """Starts the fast path of a plane."""
+
+    def start(self, plane: TunPlane) -> FastPath:
+        """Start a fast path for an open plane. Raises PlaneError; then nothing is left behind."""
+
+
+WITHOUT = NoFastPath()
+
+
 class TunPlane:
-    """`outside` and `inside` are interface names; `networks` are those of the inside hosts."""
+    """A LivePlane that may have a fast path. `outside` and `inside` are interface names; `networks` are those
+    of the inside hosts."""
 
     ttl_delta = 1
 
@@ -57,8 +70,12 @@ class TunPlane:
         inside: Sequence[str],
         networks: Sequence[Network],
         directory: Path = DIRECTORY,
+        wanted: Start = WITHOUT,
     ) -> None:
-        self._where = HostState(outside, tuple(inside), tuple(networks), frozenset())
+        self.fast: FastPath = WITHOUT
+        """The running fast path; none unless the plane is open."""
+        self._wanted = wanted
+        self.where = HostState(outside, tuple(inside), tuple(networks), frozenset())
         self._directory = directory
         self._claims: tuple[Claim, ...] = ()
         self._rules: tuple[RoutingRule, ...] = ()
@@ -82,11 +99,14 @@ class TunPlane:
     # -- moving packets ---------------------------------------------------------------------------
 
     def descriptors(self) -> Sequence[int]:
-        return tuple(self._sides)
+        return (*self._sides, *self.fast.descriptors())
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         """Receive a packet. Raises PlaneError if the device was removed."""
-        side = self._sides[descriptor]
+        side = self._sides.get(descriptor)
+        if side is None:
+            self.fast.look()
+            return None
         try:
             size = os.readv(descriptor, self._buffers)
         except BlockingIOError:
@@ -108,12 +128,19 @@ class TunPlane:
         try:
             with _explained():
                 self._open()
+            self.fast = self._wanted.start(self)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Restore the host. Raises PlaneError if something could not be undone."""
+        try:
+            self._end_fast_path()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
         routing, self._routing = self._routing, None
@@ -133,7 +160,7 @@ class TunPlane:
         """Set the claims. Raises PlaneError if they leave the host no port for its own connections; then
         nothing has changed."""
         with _explained():
-            own = _own_addresses(self._open_kernel)
+            own = _own_addresses(self.kernel)
             taken = reserved(claims, own)
             if settings.none_left(_text(settings.EPHEMERAL), taken):
                 raise PlaneError(
@@ -146,7 +173,7 @@ class TunPlane:
 
     def rearrange(self, outside: str, inside: Sequence[str], networks: Sequence[Network]) -> None:
         """Serve other interfaces or other networks. Raises PlaneError."""
-        self._where = HostState(outside, tuple(inside), tuple(networks), self._where.own)
+        self.where = HostState(outside, tuple(inside), tuple(networks), self.where.own)
         self.refresh()
 
     def refresh(self) -> None:
@@ -157,6 +184,7 @@ class TunPlane:
             self._follow_mtu()
             self._watched.follow_rp_filters()
             self._steer()
+        self.fast.follow()
 
     def restore(self) -> tuple[Restored, ...]:
         """Restore settings, rules and routes that other software has changed, and return them. Raises
@@ -165,11 +193,49 @@ class TunPlane:
             found, self._restored = self._restored, ()
             found += self._watched.restore()
             if self._routing is not None:
-                found += self._routing.restore(self._open_kernel, self._rules)
-            return found
+                found += self._routing.restore(self.kernel, self._rules)
+        if found:
+            self.fast.forget_hops()
+        return found
+
+    def exempt(self, mark: int) -> None:
+        """Do not bring packets to the engine whose mark has a bit of this one. 0: bring all packets."""
+        self._unmarked = mark
+        if mark:
+            interfaces = self.where.outside, *self.where.inside
+            self._watched.set(settings.judging_sources_by_marks(interfaces))
+        self._steer()
+
+    # -- the fast path
+
+    def lacks(self, wanted: Start) -> bool:
+        """Return whether `change` has something to do."""
+        return wanted != self._wanted or bool(self.fast.trouble)
+
+    def change(self, wanted: Start) -> None:
+        """Replace the fast path. In between, every packet comes to the engine. The counters start at zero.
+
+        Raises PlaneError; then the previous one is restored as far as possible.
+        """
+        before, self._wanted = self._wanted, wanted
+        self._end_fast_path()
+        try:
+            self.fast = wanted.start(self)
+        except PlaneError:
+            self._wanted = before
+            try:
+                self.fast = before.start(self)
+            except PlaneError as error:
+                self.fast = NoFastPath(str(error))
+                log.error("without a fast path: %s", error)
+            raise
+
+    def _end_fast_path(self) -> None:
+        fast, self.fast = self.fast, WITHOUT
+        fast.close()
 
     @property
-    def _open_kernel(self) -> IPRoute:
+    def kernel(self) -> IPRoute:
         if self._kernel is None:
             raise PlaneError("the plane is not open")
         return self._kernel
@@ -194,7 +260,7 @@ class TunPlane:
             log.warning(
                 "a gateway was killed here and had left its changes, undone now: %s", _told(found)
             )
-        for name in (self._where.outside, *self._where.inside):
+        for name in (self.where.outside, *self.where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
         for side, name in DEVICE.items():
@@ -218,7 +284,7 @@ class TunPlane:
 
     def _make_room_before_local(self) -> None:
         """Move `lookup local` from the front to after our claims."""
-        for rule in self._open_kernel.get_rules(family=FAMILY):
+        for rule in self.kernel.get_rules(family=FAMILY):
             priority = rule.get_attr("FRA_PRIORITY") or 0
             plain = not any(rule.get_attr(f"FRA_{name}") for name in ("SRC", "DST", "IIFNAME"))
             if rule.get_attr("FRA_TABLE") == LOCAL_TABLE and plain and priority < LOCAL:
@@ -229,8 +295,8 @@ class TunPlane:
 
     def _steer(self) -> None:
         """Update the routing rules for the present interfaces and claims: first add, then remove."""
-        kernel, journal = self._open_kernel, self._open_journal
-        where = self._where = replace(self._where, own=_own_addresses(kernel))
+        kernel, journal = self.kernel, self._open_journal
+        where = self.where = replace(self.where, own=_own_addresses(kernel))
         rules = (
             *base_rules(where, self._unmarked),
             *claim_rules(where, self._claims, self._unmarked),
@@ -249,10 +315,10 @@ class TunPlane:
         forget_unclaimed(kernel)
 
     def _answer_for(self, addresses: Iterable[Address]) -> None:
-        index = self._open_kernel.link_lookup(ifname=self._where.outside)
+        index = self.kernel.link_lookup(ifname=self.where.outside)
         proxies = tuple(changes.ProxyAdded(i, to_text(a)) for a in addresses for i in index)
         if proxies:
-            self._watched.set(settings.proxying(self._where.outside))
+            self._watched.set(settings.proxying(self.where.outside))
         self._open_journal.make(proxies)
         self._open_journal.undo(each for each in self._proxies if each not in proxies)
         self._proxies = proxies
@@ -260,7 +326,7 @@ class TunPlane:
     def _follow_mtu(self) -> None:
         """Give each TUN device the MTU of the interfaces behind it, so that the kernel answers a packet that
         is too big before it is translated, and to the right end."""
-        kernel, where = self._open_kernel, self._where
+        kernel, where = self.kernel, self.where
         for side, onward in ((Side.INSIDE, (where.outside,)), (Side.OUTSIDE, where.inside)):
             indices = [i for name in onward for i in kernel.link_lookup(ifname=name)]
             mtus = [kernel.get_links(i)[0].get_attr("IFLA_MTU") for i in indices]

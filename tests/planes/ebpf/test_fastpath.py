@@ -13,11 +13,15 @@ from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import attach_tc
 from ipmasq.planes.ebpf.devices import look_up
-from ipmasq.planes.ebpf.plane import EbpfPlane, Programs
+from ipmasq.planes.ebpf.fastpath import EbpfFastPath
+from ipmasq.planes.ebpf.programs import Programs
 from ipmasq.planes.ebpf.table import sizes
+from ipmasq.planes.fastpath import NoFastPath
 from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.wire.addresses import to_network
 from tests.planes.ebpf.kernel import OBJECT, network
+from tests.planes.ebpf.old_kernel import link as link_of_old_kernel
 
 pytestmark = pytest.mark.live
 
@@ -28,9 +32,19 @@ def devices() -> Iterator[dict[str, int]]:
         yield found
 
 
-def plane(directory: Path, tcx: bool = True, **options: bool) -> EbpfPlane:
+def plane(directory: Path, **options: bool) -> TunPlane:
     inside = [to_network("10.0.0.0/24")]
-    return EbpfPlane("out0", ["in0"], inside, directory, Programs(10, **options), tcx=tcx)
+    return TunPlane("out0", ["in0"], inside, directory, Programs(10, **options))
+
+
+def hooks(plane: TunPlane) -> dict[str, str]:
+    assert isinstance(plane.fast, EbpfFastPath)
+    return plane.fast.hooks
+
+
+@pytest.fixture
+def old_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libbpf, "link", link_of_old_kernel)
 
 
 def filters(name: str) -> str:
@@ -53,11 +67,11 @@ def xdp(name: str) -> bool:
 
 
 def test_a_kernel_without_tcx_gets_filters_which_leave_with_the_plane(
-    devices: dict[str, int], tmp_path: Path
+    devices: dict[str, int], old_kernel: None, tmp_path: Path
 ) -> None:
-    made = plane(tmp_path, tcx=False, xdp=False)
+    made = plane(tmp_path, xdp=False)
     made.open()
-    assert made.hooks == {"out0": "tc", "in0": "tc"}
+    assert hooks(made) == {"out0": "tc", "in0": "tc"}
     assert "ipmasq" in filters("in0")
     assert "ipmasq" in filters("out0")
     made.close()
@@ -72,29 +86,33 @@ def test_interfaces_that_programs_could_not_tell_apart_get_none(
     with IPRoute() as kernel:
         kernel.link("add", ifname="in1", index=index, kind="veth", peer={"ifname": "in1-far"})
     inside = [to_network("10.0.0.0/24")]
-    made = EbpfPlane("out0", ["in0", "in1"], inside, tmp_path, Programs(10, xdp=False))
+    made = TunPlane("out0", ["in0", "in1"], inside, tmp_path, Programs(10, xdp=False))
     with pytest.raises(PlaneError, match="in0 and in1"):
         made.open()
-    assert not made.hooks
+    assert made.fast == NoFastPath()
 
 
 def test_a_place_for_filters_that_is_not_ours_stays(
-    devices: dict[str, int], tmp_path: Path
+    devices: dict[str, int], old_kernel: None, tmp_path: Path
 ) -> None:
     subprocess.run(("tc", "qdisc", "add", "dev", "in0", "clsact"), check=True)
     subprocess.run(("tc", "qdisc", "add", "dev", "out0", "clsact"), check=True)
-    made = plane(tmp_path, tcx=False, xdp=False)
+    made = plane(tmp_path, xdp=False)
     made.open()
     made.close()
     assert slot("in0")
 
 
-def test_a_filter_that_a_crash_has_left_is_removed(devices: dict[str, int], tmp_path: Path) -> None:
+def test_a_filter_that_a_crash_has_left_is_removed(
+    devices: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded = libbpf.Object(OBJECT.read_bytes(), sizes(4))
     with IPRoute() as kernel:
         device = look_up(kernel, "in0")
         assert device
-        attach_tc(kernel, loaded, device, Side.INSIDE, tcx=False)
+        with monkeypatch.context() as old:
+            old.setattr(libbpf, "link", link_of_old_kernel)
+            attach_tc(kernel, loaded, device, Side.INSIDE)
     loaded.close()
     assert "ipmasq" in filters("in0")
     made = plane(tmp_path, xdp=False)
@@ -108,7 +126,7 @@ def test_xdp_stands_before_tc_and_leaves_with_the_plane(
 ) -> None:
     made = plane(tmp_path, xdp=True)
     made.open()
-    assert made.hooks == {"out0": "tc+xdp", "in0": "tc+xdp"}
+    assert hooks(made) == {"out0": "tc+xdp", "in0": "tc+xdp"}
     assert xdp("in0")
     assert xdp("out0")
     made.close()
@@ -120,13 +138,13 @@ def test_xdp_behind_the_driver_stands_where_no_driver_has_it(
 ) -> None:
     with IPRoute() as kernel:
         kernel.link("add", ifname="br0", kind="bridge")
-    native = EbpfPlane("br0", ["in0"], [], tmp_path, Programs(10, xdp=True))
+    native = TunPlane("br0", ["in0"], [], tmp_path, Programs(10, xdp=True))
     with pytest.raises(PlaneError, match=r"^no program on br0: XDP: .* ebpf-xdp-generic"):
         native.open()
     assert not xdp("in0")
-    generic = EbpfPlane("br0", ["in0"], [], tmp_path, Programs(10, xdp=True, generic=True))
+    generic = TunPlane("br0", ["in0"], [], tmp_path, Programs(10, xdp=True, generic=True))
     generic.open()
-    assert generic.described() == "tc+xdp-generic on br0, tc+xdp-generic on in0"
+    assert generic.fast.describe() == "ebpf (tc+xdp-generic on br0, tc+xdp-generic on in0)"
     assert "xdpgeneric" in link("br0")
     generic.close()
     assert "xdp" not in link("br0")
@@ -135,7 +153,7 @@ def test_xdp_behind_the_driver_stands_where_no_driver_has_it(
 def test_auto_puts_no_xdp_on_a_veth(devices: dict[str, int], tmp_path: Path) -> None:
     made = plane(tmp_path)
     made.open()
-    assert made.hooks == {"out0": "tc", "in0": "tc"}
+    assert hooks(made) == {"out0": "tc", "in0": "tc"}
     made.close()
 
 
@@ -146,8 +164,8 @@ def test_without_the_library_auto_goes_on_and_says_why(
     libbpf.library.cache_clear()
     made = plane(tmp_path, required=False)
     made.open()
-    assert made.table is None
-    assert "there is no libbpf" in made.trouble
+    assert isinstance(made.fast, NoFastPath)
+    assert "there is no libbpf" in made.fast.trouble
     made.close()
     with pytest.raises(PlaneError, match="there is no libbpf"):
         plane(tmp_path).open()

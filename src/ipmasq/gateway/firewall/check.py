@@ -1,4 +1,4 @@
-"""What `ipmasq check` says of this host's firewall, before any gateway runs."""
+"""The firewall part of `ipmasq check`, before any gateway runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipmasq.gateway.firewall.reading import read_tables
 from ipmasq.gateway.firewall.ways import Where
 
 LINKS = (6, 6)
-"""The first Linux with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
+"""The first Linux version with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
 
 
 def check(loaded: Loaded, here: HostState) -> tuple[Finding, ...]:

@@ -253,26 +253,11 @@ static always_inline int down_inside(struct __sk_buff *skb)
 	return to_next_hop(skb, &fib);
 }
 
-/* A packet from the engine, on its way in. */
-static always_inline int down_outside(struct __sk_buff *skb)
+/* Let it come in by the outside interface once more. */
+static always_inline int come_in(struct __sk_buff *skb)
 {
-	struct bpf_fib_lookup fib = {};
-	struct copy packet, other;
 	struct ethhdr *ethernet;
-	long answer;
 
-	if (!read_packet(skb, 0, &packet))
-		return TC_ACT_UNSPEC;
-	other = packet;
-	reverse(&other, (const void *)&packet.ip.saddr);
-	answer = find_way(skb, &packet, state.via[OUTSIDE], &fib, 0);
-	if (!answer && widest(skb, 0, &packet) <= fib.mtu_result &&
-	    was_offloaded(skb, 0, &other, INSIDE))
-		return to_next_hop(skb, &fib);
-	if (state.twice || (answer && answer != BPF_FIB_LKUP_RET_NO_NEIGH) ||
-	    fib.ifindex == state.outside || device_index_of(fib.ifindex) == DEVICES ||
-	    reverse_device(skb, &packet, OUTSIDE) != state.outside)
-		return TC_ACT_UNSPEC;
 	if (state.ethernet) {
 		if (bpf_skb_change_head(skb, ETH_HLEN, 0))
 			return TC_ACT_SHOT;
@@ -285,6 +270,32 @@ static always_inline int down_outside(struct __sk_buff *skb)
 	}
 	skb->mark |= ADMITTED;
 	return bpf_redirect(state.outside, BPF_F_INGRESS);
+}
+
+/* A packet from the engine, on its way in. */
+static always_inline int down_outside(struct __sk_buff *skb)
+{
+	struct bpf_fib_lookup fib = {};
+	struct copy packet, other;
+	long answer;
+
+	if (!read_packet(skb, 0, &packet))
+		return TC_ACT_UNSPEC;
+	other = packet;
+	reverse(&other, (const void *)&packet.ip.saddr);
+	answer = find_way(skb, &packet, state.via[OUTSIDE], &fib, 0);
+	if (!answer && widest(skb, 0, &packet) <= fib.mtu_result &&
+	    was_offloaded(skb, 0, &other, INSIDE))
+		return to_next_hop(skb, &fib);
+	if (state.twice || reverse_device(skb, &packet, OUTSIDE) != state.outside)
+		return TC_ACT_UNSPEC;
+	/* It is for the host, whose sockets may be bound to the interface. */
+	if (answer == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return come_in(skb);
+	if ((answer && answer != BPF_FIB_LKUP_RET_NO_NEIGH) || fib.ifindex == state.outside ||
+	    device_index_of(fib.ifindex) == DEVICES)
+		return TC_ACT_UNSPEC;
+	return come_in(skb);
 }
 
 #endif

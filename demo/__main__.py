@@ -50,8 +50,8 @@ def main(
     console.print(f"The gateways: {what}")
     started = time.monotonic()
     wanted = [cell for cell in (*cells.MATRIX, *cells.MORE) if only in cell.label]
-    with stage(xdp="xdp" in plane) as place:
-        runner = Runner(place, make, console.print)
+    with stage(xdp="xdp" in plane) as testbed:
+        runner = Runner(testbed, make, console.print)
         results = runner.cells(wanted) if wanted else []
         if only in cells.STRICT.label:
             results += runner.cells([cells.STRICT], strict=True)

@@ -123,9 +123,9 @@ def plain_sockets(errand: Errand) -> Told:
 
 
 def _program(name: str, errand: Errand, *more: str) -> Told:
-    places = [f"{errand.upload}", errand.upload_as, f"{errand.listing}", f"{errand.download}"]
+    paths = [f"{errand.upload}", errand.upload_as, f"{errand.listing}", f"{errand.download}"]
     where = [errand.address, f"{errand.port}", errand.directory]
-    arguments = [*where, *places, errand.download_of, "--patience", f"{errand.patience}"]
+    arguments = [*where, *paths, errand.download_of, "--patience", f"{errand.patience}"]
     told = [sys.executable, str(PROGRAMS / f"{name}.py"), errand.announce, *arguments, *more]
     return told, ""
 

@@ -10,23 +10,23 @@ from ipaddress import ip_interface
 from pathlib import Path
 
 from demo.gateways import FastPath, MakeGateway, Setting
-from demo.session import Place
+from demo.session import Testbed
 
 PATIENCE = 20.0
 """Seconds that it may take to start, or to stop."""
 
 
 def make_ipmasq(plane: str) -> MakeGateway:
-    return lambda place, setting: IpmasqGateway(place, setting, plane)
+    return lambda testbed, setting: IpmasqGateway(testbed, setting, plane)
 
 
 class IpmasqGateway:
-    def __init__(self, place: Place, setting: Setting, plane: str) -> None:
-        self._lab = place.lab
+    def __init__(self, testbed: Testbed, setting: Setting, plane: str) -> None:
+        self._lab = testbed.lab
         self._setting = setting
         self.host = setting.host
         self._plane = plane
-        stem = place.directory / setting.host
+        stem = testbed.directory / setting.host
         self._file = stem.with_suffix(".toml")
         self._log = stem.with_suffix(".log")
         self._socket = stem.with_suffix(".sock")

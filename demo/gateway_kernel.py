@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 
 from demo.gateways import Setting
-from demo.session import Place
+from demo.session import Testbed
 
 
 class KernelGateway:
     """netfilter: masquerade, dnat, and its connection tracker's ftp helper. Always strict."""
 
-    def __init__(self, place: Place, setting: Setting) -> None:
-        self._lab = place.lab
+    def __init__(self, testbed: Testbed, setting: Setting) -> None:
+        self._lab = testbed.lab
         self._setting = setting
         self.host = setting.host
 

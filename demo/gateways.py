@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from demo import cells
-from demo.session import Place
+from demo.session import Testbed
 
 
 @dataclass(frozen=True)
@@ -79,4 +79,4 @@ class Gateway(Protocol):
     def stop(self) -> None: ...
 
 
-MakeGateway: TypeAlias = Callable[[Place, Setting], Gateway]
+MakeGateway: TypeAlias = Callable[[Testbed, Setting], Gateway]

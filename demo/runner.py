@@ -13,7 +13,7 @@ from demo import cells, clients
 from demo.cells import Cell, Direction, Linked
 from demo.clients import Client
 from demo.gateways import SETTINGS, FastPath, Gateway, MakeGateway
-from demo.session import Outcome, Place, Samples, play
+from demo.session import Outcome, Samples, Testbed, play
 
 AT_ONCE = 6
 """Sessions that run at the same time where a cell does not say otherwise."""
@@ -62,8 +62,8 @@ class LinkResult:
 
 
 class Runner:
-    def __init__(self, place: Place, make_gateway: MakeGateway, tell: Tell) -> None:
-        self._place = place
+    def __init__(self, testbed: Testbed, make_gateway: MakeGateway, tell: Tell) -> None:
+        self._testbed = testbed
         self._make_gateway = make_gateway
         self._tell = tell
         self._numbers = count(1)
@@ -95,8 +95,10 @@ class Runner:
             f"idle time {cells.IDLE} s ..."
         )
         self._samples[0] = (
-            Samples.write(self._place.directory / "note.bin", cells.KIB),
-            Samples.write(self._place.directory / "slow.bin", cells.SLOW_RATE * cells.SLOW_SECONDS),
+            Samples.write(self._testbed.directory / "note.bin", cells.KIB),
+            Samples.write(
+                self._testbed.directory / "slow.bin", cells.SLOW_RATE * cells.SLOW_SECONDS
+            ),
         )
         with self._gateways(idle=cells.IDLE) as (_, second):
             second.unload_helper()
@@ -126,7 +128,7 @@ class Runner:
         number = next(self._numbers)
         samples = self._samples[0]
         return play(
-            *(self._place, direction, linked.announce, cells.SLOW_PORT, client, samples, number),
+            *(self._testbed, direction, linked.announce, cells.SLOW_PORT, client, samples, number),
             patience=HOPELESS + 2,
         )
 
@@ -150,7 +152,7 @@ class Runner:
         result, client, host, patience = job
         cell = result.cell
         return play(
-            *(self._place, cell.direction, cell.announce, cell.port, client),
+            *(self._testbed, cell.direction, cell.announce, cell.port, client),
             *(self._samples[cell.size], next(self._numbers)),
             host=host,
             server_port=cells.STANDARD_PORT if cell.port == cells.MOVED_PORT else None,
@@ -159,7 +161,7 @@ class Runner:
 
     def _prepare(self, size: int) -> None:
         if size not in self._samples:
-            directory = self._place.directory
+            directory = self._testbed.directory
             up, down = (directory / f"{way}-{size}.bin" for way in ("up", "down"))
             self._samples[size] = (Samples.write(up, size), Samples.write(down, size))
 
@@ -179,7 +181,7 @@ class Runner:
         try:
             for setting in SETTINGS:
                 gateway = self._make_gateway(
-                    self._place, replace(setting, idle=idle, strict=strict)
+                    self._testbed, replace(setting, idle=idle, strict=strict)
                 )
                 gateways.append(gateway)
                 gateway.start()

@@ -47,18 +47,18 @@ OLD_SITE = Site("out1", cells.DEFAULT_DATA_PORT)
 
 
 class Servers:
-    def __init__(self, lab: Lab, place: Path) -> None:
-        """`place` is an empty directory for their files."""
-        self.root = place / "ftp"
+    def __init__(self, lab: Lab, directory: Path) -> None:
+        """`directory` is an empty directory for their files."""
+        self.root = directory / "ftp"
         self._lab = lab
-        self._place = place
+        self._directory = directory
         self._running: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         self.root.mkdir(mode=0o755)
         EMPTY_DIRECTORY.mkdir(parents=True, exist_ok=True)
         for site in SITES:
-            path = self._place / f"vsftpd-{site.host}-{site.port}.conf"
+            path = self._directory / f"vsftpd-{site.host}-{site.port}.conf"
             path.write_text(self._settings(site))
             self._spawn(site, ["vsftpd", str(path)])
         old = [str(PROGRAMS / "default_port_server.py"), str(OLD_SITE.port)]
@@ -75,7 +75,7 @@ class Servers:
         self._running.clear()
 
     def log(self, host: str, port: int) -> Path:
-        return self._place / f"{host}-{port}.log"
+        return self._directory / f"{host}-{port}.log"
 
     def make_room(self, directory: str) -> Path:
         """A directory on all servers that anybody may write to."""
@@ -124,7 +124,7 @@ class Servers:
         return dedent(common) + "".join(f"{line}\n" for line in site.settings)
 
     def _spawn(self, site: Site, command: list[str]) -> None:
-        with (self._place / f"{site.host}-{site.port}.err").open("w+b") as errors:
+        with (self._directory / f"{site.host}-{site.port}.err").open("w+b") as errors:
             process = self._lab.spawn(
                 site.host,
                 command,
@@ -145,5 +145,5 @@ class Servers:
             if listening.search(table.read_text()):
                 return
             time.sleep(0.02)
-        said = (self._place / f"{site.host}-{site.port}.err").read_text().strip()
+        said = (self._directory / f"{site.host}-{site.port}.err").read_text().strip()
         raise RuntimeError(f"the server on {site.host}:{site.port} did not start: {said}")

@@ -57,7 +57,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Place:
+class Testbed:
     """Where sessions happen. Numbers must not repeat within one place."""
 
     lab: Lab
@@ -66,7 +66,7 @@ class Place:
 
 
 def play(
-    place: Place,
+    testbed: Testbed,
     direction: Direction,
     announce: Announce,
     port: int,
@@ -84,24 +84,24 @@ def play(
     """
     up, down = samples
     directory = f"run-{number}"
-    room = place.servers.make_room(directory)
+    room = testbed.servers.make_room(directory)
     os.link(down.path, room / "sample.bin")
     errand = Errand(
         announce=announce,
-        address=place.lab.host(direction.dials).ip,
+        address=testbed.lab.host(direction.dials).ip,
         port=port,
         directory=directory,
         upload=up.path,
         upload_as="upload.bin",
-        listing=place.directory / f"{directory}.list",
-        download=place.directory / f"{directory}.bin",
+        listing=testbed.directory / f"{directory}.list",
+        download=testbed.directory / f"{directory}.bin",
         download_of="sample.bin",
         patience=patience,
     )
     started = time.monotonic()
-    status, said = _run(place, host or direction.client, *client.told(errand))
+    status, said = _run(testbed, host or direction.client, *client.told(errand))
     seconds = time.monotonic() - started
-    heard = place.servers.heard(direction.server, server_port or port, directory)
+    heard = testbed.servers.heard(direction.server, server_port or port, directory)
     through = tuple(_through(errand, room, up, down))
     spoken = {match[1] for line in heard if (match := re.search(r', "(\w{4})[ "]', line))}
     problem = _problem(announce, status, through, spoken)
@@ -122,22 +122,22 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _run(place: Place, host: str, command: Sequence[str], typed: str) -> tuple[int, str]:
+def _run(testbed: Testbed, host: str, command: Sequence[str], typed: str) -> tuple[int, str]:
     """Exit status and all that was said; a session that takes too long is ended."""
     environment = {
-        "HOME": str(place.directory),  # no settings of the person who runs this
+        "HOME": str(testbed.directory),  # no settings of the person who runs this
         "PATH": os.environ["PATH"],
         "LC_ALL": "C",
         "TERM": "dumb",
     }
-    process = place.lab.spawn(
+    process = testbed.lab.spawn(
         host,
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environment,
-        cwd=place.directory,
+        cwd=testbed.directory,
         start_new_session=True,
     )
     try:

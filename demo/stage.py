@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from demo.servers import Servers
-from demo.session import Place
+from demo.session import Testbed
 from ipmasq.lab import Lab, LabError, Layout
 from ipmasq.lab.record import known
 
@@ -21,7 +21,7 @@ TEMPORARY = Path(tempfile.gettempdir())
 
 
 @contextmanager
-def stage(xdp: bool = False) -> Iterator[Place]:
+def stage(xdp: bool = False) -> Iterator[Testbed]:
     """All of it is gone afterwards, whatever happened in between. `xdp`: see `ipmasq.lab.Layout`."""
     _sweep()
     name = f"{NAME}{os.getpid()}"
@@ -31,7 +31,7 @@ def stage(xdp: bool = False) -> Iterator[Place]:
         with Lab.up(Layout(prefix=name, gateways=2, inside=3, outside=2, xdp=xdp)) as lab:
             servers = Servers(lab, directory)
             servers.start()
-            yield Place(lab, servers, directory)
+            yield Testbed(lab, servers, directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

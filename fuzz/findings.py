@@ -44,8 +44,8 @@ def finding(one_input: Callable[[bytes], None], data: bytes) -> tuple[str, str] 
 def key_of(error: Exception) -> str:
     """The same for errors of one type that were raised at one place."""
     frames = traceback.extract_tb(error.__traceback__)[-INNERMOST:]
-    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
-    return hashlib.sha256(repr((type(error).__name__, places)).encode()).hexdigest()[:10]
+    lines = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
+    return hashlib.sha256(repr((type(error).__name__, lines)).encode()).hexdigest()[:10]
 
 
 def shrink(one_input: Callable[[bytes], None], data: bytes, most: int = 20_000) -> bytes:

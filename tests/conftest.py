@@ -24,6 +24,10 @@ for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         )
 
+# `timeout` and a cancelled CI job send SIGTERM: end as on Ctrl-C, so that fixtures remove what they made, and
+# what failed until then is shown.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 ROWS = Path(__file__).parent.parent / "docs" / "rows.toml"
 
 

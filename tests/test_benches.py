@@ -11,7 +11,7 @@ import pytest
 from tests.bench import engine_new, engine_speed
 
 MEASURES = (
-    *(engine_speed.settled_udp, engine_speed.settled_tcp, engine_speed.ftp_sessions),
+    *(engine_speed.offloadable_udp, engine_speed.offloadable_tcp, engine_speed.ftp_sessions),
     *(engine_new.udp, engine_new.tcp),
 )
 

@@ -50,6 +50,11 @@ RETIRED = {
     "flow_packets_per_host": "tracked_pps_per_host",
     "Surroundings": "HostState",
     "turmoil": "stress",
+    "HostHolds": "SocketLookup",
+    "Troubles": "FailureLog",
+    "believable": "in_window",
+    "is_believable": "is_in_window",
+    "faces": "endpoints",
 }
 """Identifiers that are used nowhere, with what is said instead."""
 

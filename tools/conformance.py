@@ -42,7 +42,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.tests: dict[str, set[str]] = {}
-        self.places: dict[str, set[str]] = {}
+        self.where_shown: dict[str, set[str]] = {}
         """Where each row was shown."""
         self.failing: set[str] = set()
         """Rows of which a test is known to fail (xfail)."""
@@ -51,7 +51,7 @@ class Collector:
         for item in session.items:
             for row in {row for mark in item.iter_markers("row") for row in mark.args}:
                 self.tests.setdefault(row, set()).add(item.nodeid.partition("[")[0])
-                self.places.setdefault(row, set()).add(place(item))
+                self.where_shown.setdefault(row, set()).add(where_shown(item))
                 if item.get_closest_marker("xfail"):
                     self.failing.add(row)
 
@@ -59,7 +59,7 @@ class Collector:
 PLACES = ("engine", "model", "program", "live")
 
 
-def place(item: pytest.Item) -> str:
+def where_shown(item: pytest.Item) -> str:
     """One of PLACES, by what a test needs and where its file is."""
     if item.nodeid.startswith("tests/planes/ebpf/"):
         return "program"
@@ -111,7 +111,7 @@ def section(document: dict[str, Any], collector: Collector) -> str:
             str(row.get("tier", "")),
             row["says"].replace("|", "\\|"),
             f"**{found}**" if found == "holds" else found,
-            ", ".join(sorted(collector.places.get(row["id"], ()), key=PLACES.index)),
+            ", ".join(sorted(collector.where_shown.get(row["id"], ()), key=PLACES.index)),
             witnesses(row, collector),
         )
         lines.append("| " + " | ".join(cells) + " |")

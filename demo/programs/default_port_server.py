@@ -17,7 +17,7 @@ class Session(socketserver.StreamRequestHandler):
     server: "Server"
 
     def handle(self) -> None:
-        self.place = self.server.root
+        self.directory = self.server.root
         self._say("220 ready")
         for raw in self.rfile:
             line = raw.decode("latin-1").rstrip()
@@ -33,22 +33,22 @@ class Session(socketserver.StreamRequestHandler):
         self._say("230 welcome")
 
     def do_cwd(self, name: str) -> None:
-        self.place = self.server.root / Path(name).name
+        self.directory = self.server.root / Path(name).name
         self._say("250 there")
 
     def do_stor(self, name: str) -> None:
         with self._data() as data, data.makefile("rb") as stream:
-            (self.place / Path(name).name).write_bytes(stream.read())
+            (self.directory / Path(name).name).write_bytes(stream.read())
         self._say("226 stored")
 
     def do_list(self, _: str) -> None:
         with self._data() as data:
-            data.sendall("".join(f"{name}\r\n" for name in os.listdir(self.place)).encode())
+            data.sendall("".join(f"{name}\r\n" for name in os.listdir(self.directory)).encode())
         self._say("226 listed")
 
     def do_retr(self, name: str) -> None:
         with self._data() as data:
-            data.sendall((self.place / Path(name).name).read_bytes())
+            data.sendall((self.directory / Path(name).name).read_bytes())
         self._say("226 sent")
 
     def do_quit(self, _: str) -> None:

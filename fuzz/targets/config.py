@@ -26,8 +26,8 @@ from tests.core.stress import INNER, OUTER
 MEASURED = tuple(
     f"ipmasq.config.{name}"
     for name in (
-        *("checking", "compiled", "doubts", "here", "loading", "mistakes", "model", "places"),
-        *("problems", "reading", "saved", "sides", "tables", "values", "words"),
+        *("checking", "compiled", "host_checks", "loading", "locations", "messages", "mistakes"),
+        *("model", "problems", "reading", "saved", "sides", "tables", "values", "warnings"),
     )
 )
 LONGEST = 250

@@ -11,9 +11,19 @@ from tests.core.stress import Stress
 MEASURED = tuple(
     f"ipmasq.core.{name}"
     for name in (
-        *("admission", "claims", "engine", "errors", "explain", "flow", "helping", "life", "lines"),
-        *("operate", "ports", "promises", "reassembly", "see", "stream", "table", "tcp_states"),
-        *("timers", "tracking", "translate", "watch"),
+        *(
+            "admission",
+            "attachment",
+            "claims",
+            "engine",
+            "errors",
+            "expectations",
+            "explain",
+            "flow",
+        ),
+        *("flow_manager", "framing", "helping", "mapping_table", "opening", "operate", "ports"),
+        *("reassembly", "snapshots", "stream", "table", "tcp_inspector", "tcp_rewriter"),
+        *("tcp_states", "timers", "tracking", "translate"),
     )
 )
 LONGEST = 400

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fuzz.choices import Choices
 from ipmasq.core.reasons import Reason
-from ipmasq.core.reassembly import MOST_PIECES, Datagram, Reassembly, Whole
+from ipmasq.core.reassembly import MOST_PIECES, Datagram, Reassembled, Reassembly
 from ipmasq.core.side import Side
 from ipmasq.wire import ipv4
 from ipmasq.wire.packet import Packet
@@ -40,7 +40,7 @@ def one_input(data: bytes) -> None:
         pieces = given.setdefault(key, [])
         pieces.append((header.offset, fragment[header.length :], fragment[: header.length]))
         answer = reassembly.add(Packet(bytearray(fragment)), header, side, 1.0)
-        if isinstance(answer, Whole):
+        if isinstance(answer, Reassembled):
             _is_made_of(bytes(answer.packet.data), pieces)
             assert answer.largest in {len(piece) + len(first) for _, piece, first in pieces}
         elif isinstance(answer, Datagram):

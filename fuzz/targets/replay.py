@@ -9,17 +9,18 @@ from io import BytesIO
 from fuzz.choices import Choices
 from fuzz.targets import capture as captures
 from ipmasq.core.reasons import Reason
-from ipmasq.gateway.replay import replay
 from ipmasq.planes.pcap import ByInterface, ByMac, Sides
+from ipmasq.replay.replay import replay
 from ipmasq.wire import capture
 from ipmasq.wire.record import CaptureError
 from tests.core.odd_packets import any_packet
 from tests.core.stress import INNER, OUTER, POLICY, PUBLIC
 
 MEASURED = (
-    "ipmasq.gateway.replay",
-    "ipmasq.gateway.far_end",
+    "ipmasq.replay.replay",
+    "ipmasq.replay.far_end",
     "ipmasq.gateway.describe",
+    "ipmasq.wire.endpoints",
     "ipmasq.planes.pcap",
 )
 LONGEST = 300

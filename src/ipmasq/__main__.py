@@ -1,5 +1,5 @@
 """`python -m ipmasq` is `ipmasq`."""
 
-from ipmasq.front.cli import main
+from ipmasq.main.cli import main
 
 main()

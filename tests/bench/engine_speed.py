@@ -19,18 +19,22 @@ PACKETS = 100_000
 @bench("engine.speed")
 def speed(runs: int) -> Iterator[Figure]:
     """Settled flows, both directions; for FTP control connections, whole sessions."""
-    for name, measure in (("udp", settled_udp), ("tcp", settled_tcp), ("ftp", ftp_sessions)):
+    for name, measure in (
+        ("udp", offloadable_udp),
+        ("tcp", offloadable_tcp),
+        ("ftp", ftp_sessions),
+    ):
         rates = fresh(measure, runs)
         yield Figure(f"engine.{name}.pps", "packets/s", rates)
         yield Figure(f"engine.{name}.us", "us/packet", [1e6 / rate for rate in rates])
 
 
-def settled_udp(runs: int) -> list[float]:
-    return _settled(udp_flow, runs)
+def offloadable_udp(runs: int) -> list[float]:
+    return _offloadable(udp_flow, runs)
 
 
-def settled_tcp(runs: int) -> list[float]:
-    return _settled(tcp_flow, runs)
+def offloadable_tcp(runs: int) -> list[float]:
+    return _offloadable(tcp_flow, runs)
 
 
 def ftp_sessions(runs: int) -> list[float]:
@@ -38,7 +42,7 @@ def ftp_sessions(runs: int) -> list[float]:
     return [_rate(engine(), sessions, ftp_talk.START) for _ in range(runs)]
 
 
-def _settled(make: Callable[[Engine, int, float], tuple[Sent, Sent]], runs: int) -> list[float]:
+def _offloadable(make: Callable[[Engine, int, float], tuple[Sent, Sent]], runs: int) -> list[float]:
     gateway = engine()
     flows = [packet for number in range(FLOWS) for packet in make(gateway, number, 1.0)]
     return [_rate(gateway, shuffled(flows, PACKETS), 2.0) for _ in range(runs)]

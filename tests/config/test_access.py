@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.config.access import has_group, troubles, unknown
+from ipmasq.config.access import find_problems, has_group, unknown
 
 
 def test_a_group_is_known_by_its_name_or_is_any_number():
@@ -18,28 +18,28 @@ def test_a_group_is_known_by_its_name_or_is_any_number():
 
 
 def test_where_nothing_is_there_yet_there_is_no_trouble(tmp_path: Path):
-    assert list(troubles(str(tmp_path / "new" / "deep" / "socket"), "root")) == []
+    assert list(find_problems(str(tmp_path / "new" / "deep" / "socket"), "root")) == []
     assert not (tmp_path / "new").exists(), "nothing is changed"
 
 
 def test_a_socket_that_is_there_is_no_trouble(tmp_path: Path):
     with socket.socket(socket.AF_UNIX) as link:
         link.bind(str(tmp_path / "socket"))
-        assert list(troubles(str(tmp_path / "socket"), None)) == []
+        assert list(find_problems(str(tmp_path / "socket"), None)) == []
 
 
 def test_each_trouble_names_its_setting(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    found = dict(troubles(str(tmp_path / "file"), "no-such-group"))
+    found = dict(find_problems(str(tmp_path / "file"), "no-such-group"))
     assert "which is no socket" in found["socket"]
     assert "no-such-group" in found["group"]
-    found = dict(troubles(str(tmp_path / "file" / "socket"), None))
+    found = dict(find_problems(str(tmp_path / "file" / "socket"), None))
     assert found == {"socket": f"{tmp_path / 'file'} is no directory"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another user may not write there anyway")
 def test_root_is_told_where_even_it_can_make_nothing():
-    found = dict(troubles("/proc/1/socket", None))
+    found = dict(find_problems("/proc/1/socket", None))
     assert set(found) <= {"socket"}
     assert found.get("socket", "nothing can be made in /proc/1") == "nothing can be made in /proc/1"
 

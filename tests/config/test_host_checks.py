@@ -129,7 +129,7 @@ def test_a_control_socket_that_cannot_be_served_here_is_a_mistake(
     """Before the traffic is taken over."""
     (tmp_path / "file").write_text("")
     monkeypatch.chdir(tmp_path)  # names have 64 characters at most
-    here = replace(HERE, access=access.troubles)
+    here = replace(HERE, access=access.find_problems)
     for text in (
         'group = "no-such-group"  #! this machine has no group no-such-group',
         'socket = "file"  #! there is something else at',
@@ -143,7 +143,7 @@ def test_a_control_socket_that_cannot_be_served_here_is_a_mistake(
 def test_a_socket_that_is_served_already_is_no_mistake(tmp_path: Path):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))
-        assert list(access.troubles(str(tmp_path / "s"), None)) == []
+        assert list(access.find_problems(str(tmp_path / "s"), None)) == []
 
 
 def test_more_flows_than_the_memory_is_enough_for_are_doubtful(tmp_path: Path):

@@ -32,7 +32,7 @@ def test_a_timeout_below_its_rfc_minimum_is_doubtful(
 @pytest.mark.parametrize(
     ("written", "doubtful"),
     [
-        ("{ 53 = 30, 1023 = 1 }", False),
+        ("{ 53 = 30, 1023 = 5 }", False),
         ("{ 5353 = 120 }", False),
         ("{ 53 = 30, 5353 = 119 }", True),
     ],
@@ -101,6 +101,12 @@ def test_masquerading_what_cannot_be_is_doubtful(tmp_path: Path):
     mark = "#? gre cannot be masqueraded, so it is dropped"
     assert_found_as_marked(tmp_path, GATEWAY + rule.format("masquerade", mark))
     assert_found_as_marked(tmp_path, GATEWAY + rule.format("pass", ""))
+
+
+def test_a_port_whose_time_is_shorter_than_that_of_an_answer_is_doubtful(tmp_path: Path):
+    mark = "#? timeouts.udp_ports.53: 4s for port 53 is shorter than the 5s that programs wait"
+    text = f"{GATEWAY}[timeouts.udp_ports]\n123 = 5\n53 = 4  {mark}\n"
+    assert_found_as_marked(tmp_path, text)
 
 
 def test_a_forward_to_no_inside_network_is_doubtful(tmp_path: Path):

@@ -323,7 +323,7 @@ def test_an_error_from_inside_shows_no_inside_address_in_its_quote():
     world.error(IN1, OUT1, 3, 3, wrong).is_dropped(Reason.ICMP_UNRELATED)
 
 
-def settled(protocol: int) -> tuple[World, bytes]:
+def offloadable(protocol: int) -> tuple[World, bytes]:
     """A world with a flow that needs no more thought, and a packet of it."""
     world = World()
     if protocol == UDP:
@@ -352,7 +352,7 @@ UDP_LENGTHS = [*range(8), 14, 0xFFFF]
 @pytest.mark.parametrize("known", [True, False])
 def test_lengths_that_make_no_sense_go_nowhere(known: bool):
     for protocol in (UDP, TCP):
-        world, good = settled(protocol)
+        world, good = offloadable(protocol)
         if not known:
             world = World()
             good = (
@@ -383,7 +383,7 @@ def test_lengths_that_make_no_sense_go_nowhere(known: bool):
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("protocol", [UDP, TCP])
 def test_the_padding_of_the_link_is_not_passed_on(protocol: int, known: bool):
-    world, good = settled(protocol)
+    world, good = offloadable(protocol)
     if not known:
         world = World()
         good = (

@@ -131,13 +131,13 @@ def test_an_mget_of_half_an_hour_takes_no_port_from_others():
         talk.say(CLIENT, b"PORT " + numbers(*inside) + b"\r\n")
         talk.say(SERVER, b"200 fine\r\n")
         said = talk.heard(SERVER).splitlines()[-1][5:].split(b",")
-        place = Endpoint(bytes(map(int, said[:4])), int(said[4]) * 256 + int(said[5]))
+        endpoint = Endpoint(bytes(map(int, said[:4])), int(said[4]) * 256 + int(said[5]))
         talk.say(CLIENT, b"RETR f%d\r\n" % number)
-        assert world.tcp(OUT1, 20, *place, SYN, seq=1000).reaches(*inside).seq == 1000
+        assert world.tcp(OUT1, 20, *endpoint, SYN, seq=1000).reaches(*inside).seq == 1000
         world.tcp(*inside, OUT1, 20, SYN | ACK, seq=1, ack=1001)
-        world.tcp(OUT1, 20, *place, FIN | ACK, seq=1001, ack=2)
+        world.tcp(OUT1, 20, *endpoint, FIN | ACK, seq=1001, ack=2)
         world.tcp(*inside, OUT1, 20, FIN | ACK, seq=2, ack=1002)
-        world.tcp(OUT1, 20, *place, ACK, seq=1002, ack=3)
+        world.tcp(OUT1, 20, *endpoint, ACK, seq=1002, ack=3)
         talk.say(SERVER, b"150 here\r\n226 done\r\n")
         assert short_connection(world, IN2, 1024 + number, Endpoint(OUT2, 443)) is not None
         if number % 300 == 299:

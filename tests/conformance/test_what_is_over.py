@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import Behaviour, Forward, Limits, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -115,13 +115,13 @@ def test_a_user_who_binds_every_port_costs_a_flow_a_bounded_number_of_questions(
 ) -> None:
     asked = 0
 
-    def holds(protocol: int, remote: Endpoint, local: Endpoint) -> Holds:
+    def holds(protocol: int, remote: Endpoint, local: Endpoint) -> SocketMatch:
         nonlocal asked
         asked += 1
-        return Holds.SOCKET
+        return SocketMatch.ANY_REMOTE
 
     world = World(ports=PortRange(20000, 60999), mapping=behaviour)
-    world.engine.ask_host(holds)
+    world.engine.set_socket_lookup(holds)
     world.engine.receive(
         Packet(bytearray(packets.udp(IN1, 5000, OUT1, 53))), Side.INSIDE, world.now
     )

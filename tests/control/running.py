@@ -16,6 +16,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.helper import Helper, HelperContext
 from ipmasq.core.policy import Action, Forward, HelperUse, Policy, PortRange, Rule, Timeouts
 from ipmasq.core.side import Side
+from ipmasq.core.views import Passage
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import SetupError
 from ipmasq.gateway.usage import usage
@@ -61,6 +62,7 @@ class StandIn:
         self.loop = loop
         self.mistakes: tuple[str, ...] = ()
         self.doubts: tuple[str, ...] = ()
+        self.obstructed: tuple[str, ...] = ()
 
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy
@@ -81,6 +83,9 @@ class StandIn:
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
         self.engine.add_forward(forward, self.loop.clock())
         return self.doubts
+
+    def obstructions(self, passage: Passage) -> Sequence[str]:
+        return self.obstructed
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         self.engine.remove_forward(name, self.loop.clock())

@@ -10,7 +10,7 @@ from tests.control.refusals import refusal
 
 
 @pytest.mark.parametrize(
-    ("wrong", "place"),
+    ("wrong", "location"),
     [
         ({"ports": "70000", "inside": "10.0.0.2"}, "ports"),
         ({"ports": "20-10", "inside": "10.0.0.2"}, "ports"),
@@ -27,10 +27,10 @@ from tests.control.refusals import refusal
         ({"inside": "10.0.0.2"}, "ports"),
     ],
 )
-def test_a_wrong_argument_is_named(client: Client, wrong: dict[str, object], place: str):
+def test_a_wrong_argument_is_named(client: Client, wrong: dict[str, object], location: str):
     error = refusal(client, "forward_add", **wrong)
     assert error.kind is Kind.BAD_ARGUMENT
-    assert error.message.startswith(f"{place}: ")
+    assert error.message.startswith(f"{location}: ")
 
 
 @pytest.mark.parametrize("name", ["web\n2026-01-01 forged", "\x1b[2J", "\u202egnp", " ", "x" * 65])

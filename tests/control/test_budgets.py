@@ -160,5 +160,5 @@ def test_a_client_that_fails_keeps_no_other_from_its_answer(tmp_path: Path) -> N
         failing.work = lambda now: 1 / 0  # type: ignore[method-assign,assignment,return-value]
         for _ in counted.rounds(lambda: counted.steps > 0):
             pass
-    assert counted.loop.troubles.count >= 1
+    assert counted.loop.failures.count >= 1
     counted.server.close()

@@ -71,10 +71,10 @@ def test_half_a_request_is_no_work_and_is_late_after_a_while(client: Client):
     client.say(REQUEST[:5], now=0.0)
     assert not client.connection.has_work
     client.say(REQUEST[5:6], now=REQUEST_TIME)
-    assert not client.connection.dawdles(REQUEST_TIME)
-    assert client.connection.dawdles(REQUEST_TIME + 0.1), "each byte is no move"
+    assert not client.connection.is_late(REQUEST_TIME)
+    assert client.connection.is_late(REQUEST_TIME + 0.1), "each byte is no move"
     client.say(REQUEST[6:], now=REQUEST_TIME)
-    assert not client.connection.dawdles(REQUEST_TIME + 0.1)
+    assert not client.connection.is_late(REQUEST_TIME + 0.1)
 
 
 def test_a_line_that_is_too_long_is_refused_and_the_connection_ends(client: Client):
@@ -109,7 +109,7 @@ def test_no_more_is_made_than_a_client_reads():
         client.turn()
     assert not client.connection.has_work
     assert client.connection.wants_to_write
-    assert client.connection.owes_a_move
+    assert client.connection.is_awaited
     assert ENOUGH <= len(client.connection._out) < ENOUGH + 2000
 
 

@@ -18,7 +18,7 @@ from ipmasq.control import connection, server
 from ipmasq.control.answer import Answer, Pause, Peer
 from ipmasq.control.client import Client, UnreachableError
 from ipmasq.control.protocol import MAX_REQUEST, VERSION, Row
-from ipmasq.control.server import Access, Server, SocketError, find_trouble
+from ipmasq.control.server import Access, Server, SocketError, check_access
 from ipmasq.gateway.loop import Loop
 from tests.control.running import Running, running
 
@@ -321,11 +321,11 @@ def test_where_no_gateway_is_a_client_says_so(tmp_path: Path, name: str):
 
 def test_what_the_socket_would_fail_of_is_known_before(gateway: Running, tmp_path: Path):
     with pytest.raises(SocketError, match=r"another gateway serves it, which is running already"):
-        find_trouble(Access(Path(gateway.path)))
+        check_access(Access(Path(gateway.path)))
     with pytest.raises(SocketError, match="no group 'no-such-group'"):
-        find_trouble(Access(tmp_path / "new", group="no-such-group"))
+        check_access(Access(tmp_path / "new", group="no-such-group"))
     (tmp_path / "file").write_text("")
     with pytest.raises(SocketError, match=r"Not a directory|File exists"):
-        find_trouble(Access(tmp_path / "file" / "s"))
-    find_trouble(Access(tmp_path / "dir" / "s"))
+        check_access(Access(tmp_path / "file" / "s"))
+    check_access(Access(tmp_path / "dir" / "s"))
     assert not (tmp_path / "dir" / "s").exists()

@@ -8,6 +8,7 @@ from ipmasq.control.client import Client
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from tests.conformance import packets
+from tests.control.refusals import refusal
 from tests.control.running import E1, IN1, IN2, OUT1, Running, conversation
 
 
@@ -130,6 +131,17 @@ def test_a_flow_is_explained_by_its_number_and_by_its_ends(gateway: Running, cli
     assert by_number["helpers"][0]["bound"] is True
 
 
+def test_firewall_rules_that_obstruct_a_flow_are_named_if_it_would_be_opened(
+    gateway: Running, client: Client
+):
+    gateway.gateway.obstructed = ("the host's firewall drops it; add: a rule",)
+    asked = {"protocol": "tcp", "source": "198.51.100.1:9", "destination": "203.0.113.1:8080"}
+    (found,) = client.rows("explain", **asked)
+    assert found["firewall"] == list(gateway.gateway.obstructed)
+    (refused,) = client.rows("explain", **{**asked, "destination": "203.0.113.1:8081"})
+    assert refused["firewall"] == []
+
+
 def test_a_flow_that_does_not_exist_is_explained_too(client: Client):
     (found,) = client.rows(
         "explain", protocol="tcp", source="10.0.0.9:1", destination="198.51.100.99:79"
@@ -141,3 +153,47 @@ def test_a_flow_that_does_not_exist_is_explained_too(client: Client):
     )
     assert found["side"] == "outside"
     assert "10.0.0.3:80" in found["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "side"),
+    [
+        ("10.0.0.9:1", "198.51.100.1:80", "inside"),
+        ("192.168.5.5:1", "198.51.100.1:80", "inside"),
+        ("198.51.100.1:1", "203.0.113.1:80", "outside"),
+        ("198.51.100.1:1", "10.0.0.2:80", "outside"),
+        ("203.0.113.1:1", "198.51.100.1:80", "outside"),
+    ],
+)
+def test_the_side_of_a_packet_follows_from_where_it_would_go(
+    client: Client, source: str, destination: str, side: str
+):
+    (found,) = client.rows("explain", protocol="tcp", source=source, destination=destination)
+    assert found["side"] == side
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"protocol": "gra"}, '"gra" is not tcp, udp, icmp or the number of a protocol'),
+        ({"protocol": 300}, "300 is not tcp, udp, icmp or the number of a protocol"),
+        ({"protocol": ""}, '"" is not tcp, udp, icmp or the number of a protocol'),
+        ({"source": "web.example.org:80"}, "is not an IPv4 address; names are not looked up"),
+        ({"source": "10.0.0.0/24"}, '"10.0.0.0/24" is not an IPv4 address, but a network'),
+        ({"source": "[2001:db8::1]:80"}, '"2001:db8::1" is IPv6, which cannot be masqueraded yet'),
+        ({"source": "10.0.0.2:99999"}, '"99999" is not a port, a number to 65535'),
+        ({"source": "10.0.0.2"}, "source: a port is missing"),
+        ({"sauce": "10.0.0.2"}, "sauce: there is no such argument; did you mean source?"),
+    ],
+)
+def test_a_wrong_question_is_told_what_is_wrong_with_it(
+    client: Client, wrong: dict[str, object], sentence: str
+):
+    asked = {"protocol": "tcp", "source": "10.0.0.2:1", "destination": "198.51.100.1:80"}
+    assert sentence in refusal(client, "explain", **{**asked, **wrong}).message
+
+
+def test_a_protocol_can_be_called_as_in_the_configuration(client: Client):
+    ends = {"source": "10.0.0.2", "destination": "198.51.100.1"}
+    (found,) = client.rows("explain", protocol="gre", **ends)
+    assert "cannot be masqueraded" in found["verdict"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ipmasq.core.barred import MOST_ASKED, Barred
-from ipmasq.core.host import Holds, HostPorts
+from ipmasq.core.host import HostPorts, SocketMatch
 from ipmasq.core.keys import endpoint_key
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.policy import Forward, Policy, PortRange, Trigger
@@ -68,8 +68,8 @@ def test_a_port_with_a_mapping_is_barred_whatever_pool_it_is_from():
 
 def test_a_port_with_a_socket_of_the_host_is_barred_at_addresses_of_its_own_only():
     host = HostPorts()
-    host.holds = lambda protocol, remote, local: (
-        Holds.SOCKET if (remote, local.port) == (REMOTE, 61000) else Holds.NOTHING
+    host.find_socket = lambda protocol, remote, local: (
+        SocketMatch.ANY_REMOTE if (remote, local.port) == (REMOTE, 61000) else SocketMatch.NONE
     )
     assert 61000 in barred(host=host)
     assert 61001 not in barred(host=host)
@@ -79,7 +79,9 @@ def test_a_port_with_a_socket_of_the_host_is_barred_at_addresses_of_its_own_only
 def test_of_a_host_that_has_sockets_everywhere_not_every_port_is_asked_about():
     asked = []
     host = HostPorts()
-    host.holds = lambda protocol, remote, local: asked.append(local.port) or Holds.SOCKET
+    host.find_socket = lambda protocol, remote, local: (
+        asked.append(local.port) or SocketMatch.ANY_REMOTE
+    )
     ports = barred(host=host)
     found = [port in ports for port in range(61000, 61000 + 2 * MOST_ASKED)]
     assert found == [True] * MOST_ASKED + [False] * MOST_ASKED

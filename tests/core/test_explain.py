@@ -7,9 +7,9 @@ import pytest
 from ipmasq.core.policy import Action, Forward, PortRange, Rule, Timeouts
 from ipmasq.core.side import Side
 from ipmasq.core.views import Explanation
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Endpoint, to_address
 from tests.conformance.conversation import CLIENT, Conversation
-from tests.conformance.packets import SYN, TCP, UDP
+from tests.conformance.packets import ICMP, SYN, TCP, UDP
 from tests.conformance.world import E1, IN1, IN2, OUT1, OUT2, World
 from tests.core.announcer import here, use
 
@@ -35,7 +35,7 @@ def test_the_rule_that_would_decide_is_named_and_those_before_it():
     assert "rule 2" in answer.verdict
     assert "203.0.113.1 and a port of 61000-65095" in answer.verdict
     dropped = told(world, UDP, (IN1, 5000), (OUT1, 80), Side.INSIDE)
-    assert dropped.verdict == "a rule, or the default action, drops it"
+    assert dropped.verdict == "would be dropped (rule_drop): rule 1 matches (no udp)"
 
 
 def test_a_live_flow_is_found_from_either_side():
@@ -117,6 +117,79 @@ def test_the_port_of_a_client_binds_a_helper_only_where_the_operator_lists_it_an
         assert [verdict.bound for verdict in inside] == [bool(listed)]
         stranger = told(world, TCP, (OUT1, 21), (E1, 7), Side.OUTSIDE).helpers
         assert [verdict.bound for verdict in stranger] == [False]
+
+
+GRE = 47
+AWAY = to_address("192.168.5.5")
+GATEWAY = to_address("10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "source", "destination", "side", "verdict"),
+    [
+        (
+            ICMP, (IN1, 0), (E1, 0), Side.INSIDE,
+            "would go to the gateway host itself: no forward, trigger or flow has 203.0.113.1",
+        ),
+        (
+            ICMP, (OUT1, 0), (E1, 0), Side.OUTSIDE,
+            "would go to the gateway host itself: no forward, trigger or flow has 203.0.113.1",
+        ),
+        (
+            TCP, (IN1, 5), (E1, 80), Side.INSIDE,
+            "would go to the gateway host itself: no forward, trigger or flow has 203.0.113.1:80",
+        ),
+        (
+            TCP, (OUT1, 5), (E1, 61000), Side.OUTSIDE,
+            "would be dropped (no_mapping): no forward, trigger or flow has 203.0.113.1:61000",
+        ),
+        (
+            TCP, (IN1, 5), (GATEWAY, 22), Side.INSIDE,
+            "would go to the gateway host itself: 10.0.0.1 is the gateway host's own address",
+        ),
+        (
+            TCP, (AWAY, 5), (OUT1, 80), Side.INSIDE,
+            "would be dropped (spoofed): 192.168.5.5 is in no inside network (10.0.0.0/24)",
+        ),
+        (
+            TCP, (IN1, 5), (IN2, 80), Side.OUTSIDE,
+            "would be dropped (spoofed): 10.0.0.2 is an inside address, which nobody outside can have",
+        ),
+        (
+            TCP, (E1, 5), (IN2, 80), Side.OUTSIDE,
+            "would be dropped (spoofed): 203.0.113.1 is the gateway's own address, which nobody outside can have",
+        ),
+        (
+            TCP, (OUT1, 5), (IN2, 80), Side.OUTSIDE,
+            "would be dropped (unsolicited): 10.0.0.3 is not public: without a pass rule nobody reaches it",
+        ),
+        (
+            TCP, (OUT1, 5), (AWAY, 80), Side.OUTSIDE,
+            "would be dropped (unsolicited): 192.168.5.5 is neither the gateway's address nor an inside one",
+        ),
+        (
+            UDP, (IN1, 5), (bytes((224, 0, 0, 5)), 80), Side.INSIDE,
+            "would be dropped (martian): 224.0.0.5 is never routed (loopback, multicast or reserved)",
+        ),
+        (
+            TCP, (IN1, 5), (IN2, 80), Side.INSIDE,
+            "would be routed with its own addresses: both ends are inside",
+        ),
+        (
+            GRE, (IN1, 0), (OUT1, 0), Side.INSIDE,
+            "would be dropped (unsupported): protocol 47 cannot be masqueraded",
+        ),
+        (
+            ICMP, (IN1, 7), (OUT1, 7), Side.INSIDE,
+            "would be opened by masquerade: to 198.51.100.1, from 203.0.113.1 and an identifier of 61000-65095",
+        ),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_first_what_would_happen_and_why(
+    protocol: int, source: tuple, destination: tuple, side: Side, verdict: str
+):
+    world = World(own=frozenset((E1, GATEWAY)))
+    assert told(world, protocol, source, destination, side).verdict == verdict
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import Behaviour, Forward, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -20,15 +20,15 @@ Held = dict[tuple[int, int], Endpoint | None]
 def host_with(world: World, sockets: Held) -> None:
     """`sockets`: protocol and port, and the remote endpoint that one is connected to."""
 
-    def holds(protocol: int, remote: Endpoint, local: Endpoint) -> Holds:
+    def holds(protocol: int, remote: Endpoint, local: Endpoint) -> SocketMatch:
         if (protocol, local.port) not in sockets:
-            return Holds.NOTHING
+            return SocketMatch.NONE
         peer = sockets[protocol, local.port]
         if peer is None:
-            return Holds.SOCKET
-        return Holds.SPEAKER if peer == remote else Holds.NOTHING
+            return SocketMatch.ANY_REMOTE
+        return SocketMatch.CONNECTED if peer == remote else SocketMatch.NONE
 
-    world.engine.ask_host(holds)
+    world.engine.set_socket_lookup(holds)
 
 
 def mapped(world: World, protocol: int = UDP) -> int:
@@ -122,5 +122,7 @@ def test_explain_says_that_the_host_has_it() -> None:
     said = world.engine.explain(
         UDP, Endpoint(OUT1, 53), Endpoint(E1, 61001), Side.OUTSIDE, world.now
     )
-    assert said.verdict == Reason.HOST.sentence
+    assert said.verdict == (
+        "would go to the gateway host itself: a socket of the gateway host has this port"
+    )
     assert "a socket of the gateway host has this port" in said.steps

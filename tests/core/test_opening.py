@@ -10,7 +10,7 @@ from ipmasq.core.admission import Decision
 from ipmasq.core.events import FlowOpened
 from ipmasq.core.flow import Flow
 from ipmasq.core.mapping import Mapping
-from ipmasq.core.opening import First, adopt, construct, enter, open_flow
+from ipmasq.core.opening import FirstPacket, adopt, construct, enter, open_flow
 from ipmasq.core.policy import Action, Limits, PortRange, Rule
 from ipmasq.core.ports import Block
 from ipmasq.core.reasons import Reason
@@ -21,7 +21,7 @@ from tests.conformance.world import E1, IN1, IN2, OUT1, OUT2, World
 
 PORTS = PortRange(61000, 61003)
 INSIDE, REMOTE = Endpoint(IN1, 5000), Endpoint(OUT1, 53)
-FIRST = First(UDP, INSIDE, REMOTE, Side.INSIDE)
+FIRST = FirstPacket(UDP, INSIDE, REMOTE, Side.INSIDE)
 
 
 def lending(count: int = 2, **policy: object) -> tuple[World, Block[Mapping], Endpoint]:
@@ -43,7 +43,7 @@ def test_deciding_and_constructing_change_nothing():
     mapping = manager.table.mappings.map(UDP, INSIDE, REMOTE)
     assert isinstance(mapping, Mapping)
     flow = construct(manager, FIRST, decision, mapping)
-    assert flow.faces == (INSIDE, mapping.public, REMOTE)
+    assert flow.endpoints == (INSIDE, mapping.public, REMOTE)
     assert world.flows == []
     assert mapping.flows == 0
     assert enter(manager, flow, decision)

@@ -27,7 +27,7 @@ def test_every_port_is_given_once_and_then_none():
 def test_a_port_that_was_given_back_is_given_again():
     pool = pool_of(5, 5)
     assert pool.take(Random(1).randrange, ()) == 5
-    pool.give(5)
+    pool.release(5)
     assert pool.take(Random(1).randrange, ()) == 5
 
 
@@ -49,7 +49,7 @@ def test_ports_of_several_ranges_are_equally_likely():
         seen[port] += 1
         pool.hold(port, "somebody")
         assert pool.at(port) == "somebody"
-        pool.give(port)
+        pool.release(port)
     assert {port for port, count in enumerate(seen) if count} == {*range(10, 30), *range(90, 110)}
     # Chi-squared with 39 degrees of freedom: more than 72.1 once in a thousand.
     assert sum((count - 100) ** 2 / 100 for count in seen if count) < 72.1
@@ -64,7 +64,7 @@ def test_a_pool_knows_who_holds_what_and_nothing_of_other_ports():
     pool.hold(11, "somebody")
     assert [pool.at(port) for port in range(9, 14)] == [None, None, "somebody", None, None]
     assert list(pool) == ["somebody"]
-    pool.give(11)
+    pool.release(11)
     assert list(pool) == []
 
 
@@ -80,7 +80,7 @@ def test_a_pool_holds_exactly_what_is_not_taken(seed: int, steps: list[bool], ba
                 assert port not in barred
                 taken.append(port)
         elif taken:
-            pool.give(taken.pop(chance.randrange(len(taken))))
+            pool.release(taken.pop(chance.randrange(len(taken))))
         assert len(pool) == 20 - len(taken)
 
 
@@ -102,7 +102,7 @@ def test_a_claimed_port_leaves_the_block_and_returns_to_the_pool_alone():
     pool.hold(port, "somebody")
     block.end()
     assert len(pool) == 9
-    pool.give(port)
+    pool.release(port)
     assert len(pool) == 10
     block.end()
     assert len(pool) == 10

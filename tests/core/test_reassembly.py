@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.core.reasons import Reason
-from ipmasq.core.reassembly import LARGEST, MOST_PIECES, SHARES, Datagram, Reassembly, Whole
+from ipmasq.core.reassembly import LARGEST, MOST_PIECES, SHARES, Datagram, Reassembled, Reassembly
 from ipmasq.core.side import Side
 from ipmasq.wire import ipv4
 from ipmasq.wire.packet import Packet
@@ -20,7 +20,7 @@ def add(reassembly: Reassembly, data: bytes, side: Side = Side.INSIDE, note: obj
     header = ipv4.read(data)
     assert header is not None
     answer = reassembly.add(Packet(bytearray(data), note=note), header, side, 15.0)
-    return answer.packet if isinstance(answer, Whole) else answer
+    return answer.packet if isinstance(answer, Reassembled) else answer
 
 
 @given(

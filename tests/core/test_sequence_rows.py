@@ -13,27 +13,16 @@ from ipmasq.wire.addresses import to_address
 from ipmasq.wire.tcp import Segment
 from tests.core.conversation import (
     ACK,
-    FIN,
     INSIDE,
     OUTSIDE,
     PSH,
-    RST,
     URG,
     Conversation,
     Side,
     build,
     policy,
 )
-
-PORT = b"PORT 10,0,0,2,4,1\r\n"
-
-
-def rewritten(talk: Conversation, text: bytes = PORT) -> tuple[bytes, int]:
-    """Say a PORT; what became of it, and by how much it grew."""
-    after = talk.client(text).payload
-    assert after.startswith(b"PORT 203,0,113,1,")
-    assert after.endswith(b"\r\n")
-    return after, len(after) - len(text)
+from tests.core.rewriting import PORT, rewritten
 
 
 @pytest.mark.row("SEQ-1", "3027-4.1a", "3022-4.4")
@@ -66,97 +55,11 @@ def test_positions_are_shifted_by_rewrites_that_shrink() -> None:
         assert talk.acked(talk.hears(Side.OUTSIDE, total).one, Side.INSIDE) == n * (len(inside) + 6)
 
 
-@pytest.mark.row("SEQ-2", "3027-4.1b")
-def test_a_full_segment_that_grows_is_split() -> None:
-    talk = Conversation(mss=536).open()
-    filler = b"NOOP\r\n" * 80
-    text = filler + PORT
-    assert len(text) <= 536
-    text = b"NOOP " + b"x" * (536 - len(text) - 7) + b"\r\n" + text
-    assert len(text) == 536
-    outcome = talk.client(text)
-    assert len(outcome.spans[0][1]) == 536
-    assert len(outcome.spans) == 2
-    assert all(each.size <= 576 for each in outcome.through)
-    assert outcome.spans[1][0] == 536
-    assert outcome.payload.startswith(text[:-20])
-    assert outcome.through[0].segment.flags & PSH == 0
-    assert outcome.through[1].segment.flags & PSH
-
-
-@pytest.mark.row("SEQ-3", "A-17")
-def test_a_retransmission_of_a_rewritten_line_carries_the_same_bytes() -> None:
-    talk = Conversation().open()
-    first = talk.client(PORT)
-    again = talk.client(PORT, at=0)
-    assert again.spans == first.spans
-    assert sum(isinstance(e, events.Expected) for e in talk.events) == 1
-
-
-@pytest.mark.row("SEQ-3")
-def test_a_retransmission_with_other_boundaries_carries_the_same_bytes() -> None:
-    for cut in range(1, len(PORT)):
-        talk = Conversation().open()
-        after, _ = rewritten(talk)
-        talk.client(b"NOOP\r\n")
-        got = bytearray(len(after) + 6)
-        for at, piece in ((0, PORT[:cut]), (cut, (PORT + b"NOOP\r\n")[cut:])):
-            for start, payload in talk.client(piece, at=at).spans:
-                got[start : start + len(payload)] = payload
-        assert bytes(got) == after + b"NOOP\r\n"
-
-
-@pytest.mark.row("SEQ-3", "A-17")
-def test_a_retransmission_that_says_something_else_changes_nothing() -> None:
-    talk = Conversation().open()
-    first = talk.client(PORT)
-    other = talk.client(b"PORT 10,0,0,2,9,9\r\n", at=0)
-    assert other.spans == first.spans
-    assert sum(isinstance(e, events.Expected) for e in talk.events) == 1
-
-
-@pytest.mark.row("SEQ-4")
-def test_sack_edges_are_shifted_and_never_fall_inside_a_rewrite() -> None:
-    talk = Conversation().open()
-    after, _ = rewritten(talk)
-    talk.client(b"NOOP\r\n")
-    end = len(after) + 6
-
-    def sack(left: int, right: int) -> tuple[int, int] | None:
-        base = talk.first[Side.INSIDE]
-        block = tcp.advance(base, left).to_bytes(4, "big") + tcp.advance(base, right).to_bytes(
-            4, "big"
-        )
-        seen = talk.hears(Side.OUTSIDE, 0, options=b"\x01\x01\x05\x0a" + block).one
-        value = tcp.option(seen.segment.options, tcp.SACK)
-        if value is None:
-            return None
-        edges = (int.from_bytes(value[:4], "big"), int.from_bytes(value[4:], "big"))
-        return tcp.distance(base, edges[0]), tcp.distance(base, edges[1])
-
-    assert sack(len(after), end) == (len(PORT), len(PORT) + 6)
-    assert sack(10, end) == (len(PORT) - 2, len(PORT) + 6)
-    assert sack(0, 10) == (0, 5)
-    assert sack(8, 12) is None
-
-
 @pytest.mark.row("SEQ-4")
 def test_timestamps_pass_unchanged() -> None:
     stamp = b"\x01\x01\x08\x0a" + bytes(range(8))
     talk = Conversation(options=stamp).open()
     assert talk.client(PORT).one.segment.options == stamp
-
-
-@pytest.mark.row("SEQ-5")
-def test_an_acknowledgment_inside_a_rewrite_is_clamped_to_its_start() -> None:
-    talk = Conversation().open()
-    after, _ = rewritten(talk)
-    acked = [
-        talk.acked(talk.hears(Side.OUTSIDE, n).one, Side.INSIDE) for n in range(len(after) + 1)
-    ]
-    assert acked == sorted(acked)
-    assert set(acked[6 : len(after) - 2]) == {5}
-    assert acked[-1] == len(PORT)
 
 
 @pytest.mark.row("SEQ-6")
@@ -179,35 +82,6 @@ def test_a_keep_alive_after_a_rewrite_stands_before_what_the_listener_expects() 
         ((start, payload),) = talk.client(probe, at=len(PORT) - 1).spans
         assert start <= len(after) - 1
         assert after[start : start + len(payload)] == payload
-
-
-@pytest.mark.row("SEQ-7")
-def test_a_zero_window_passes_in_both_directions_across_a_rewrite() -> None:
-    talk = Conversation().open()
-    after, _ = rewritten(talk)
-    closed = talk.hears(Side.OUTSIDE, len(after), window=0).one
-    assert closed.segment.window == 0
-    assert talk.acked(closed, Side.INSIDE) == len(PORT)
-    assert talk.client(b"N", at=len(PORT)).spans == [(len(after), b"N")]
-
-
-@pytest.mark.row("SEQ-8")
-@pytest.mark.parametrize("flag", [FIN, RST])
-def test_fin_and_rst_after_a_rewrite_stand_at_the_exact_place(flag: int) -> None:
-    talk = Conversation().open()
-    after, _ = rewritten(talk)
-    ((start, payload),) = talk.client(b"", flags=ACK | flag).spans
-    assert (start, payload) == (len(after), b"")
-
-
-@pytest.mark.row("SEQ-8")
-def test_a_fin_that_carries_the_rewritten_line_follows_it() -> None:
-    talk = Conversation().open()
-    outcome = talk.client(PORT, flags=ACK | PSH | FIN)
-    assert outcome.one.segment.flags & FIN
-    talk.said[Side.INSIDE] += 1
-    talk.heard[Side.OUTSIDE] = len(outcome.payload) + 1
-    assert talk.acked(talk.server(b"").one, Side.INSIDE) == len(PORT) + 1
 
 
 @pytest.mark.row("SEQ-9", "1123-10")
@@ -277,21 +151,6 @@ def test_a_command_one_byte_at_a_time_with_each_byte_lost_once_is_rewritten() ->
             heard = heard[:start] + payload
     assert heard.startswith(b"PORT 203,0,113,1,")
     assert heard.endswith(b"\r\n")
-
-
-@pytest.mark.row("6384-5urg", "A-19")
-@pytest.mark.parametrize(("pointer", "moved"), [(3, True), (19, True), (22, True), (0, False)])
-def test_the_urgent_pointer_moves_with_the_bytes(pointer: int, moved: bool) -> None:
-    talk = Conversation().open()
-    text = PORT + b"ABOR\r\n"
-    outcome = talk.client(text, flags=ACK | PSH | URG, urgent=pointer)
-    seen = outcome.one.segment
-    if not moved:
-        assert not seen.flags & URG
-        return
-    delta = len(outcome.payload) - len(text)
-    assert seen.flags & URG
-    assert seen.urgent == (pointer if pointer <= 5 else pointer + delta)
 
 
 @pytest.mark.row("A-19")

@@ -7,7 +7,7 @@ import pytest
 from ipmasq.core import events
 from ipmasq.core.policy import Forward, Limits, PortRange
 from ipmasq.core.reasons import Reason
-from ipmasq.core.shortage import ROOM, WINDOW, marks
+from ipmasq.core.shortage import ROOM, WINDOW, Use, marks, near_limits
 from ipmasq.core.side import Side
 from ipmasq.gateway.sentences import sentence
 from ipmasq.wire.addresses import Endpoint
@@ -49,6 +49,33 @@ def test_a_host_is_told_of_before_it_has_all_that_it_may_have():
     for number in range(64):
         world.udp(IN1, 1024 + number % 16, OUT2, 100 + number)
     assert said(world) == ["host 10.0.0.2 uses 80 of 100 flows"]
+
+
+def test_hosts_that_are_near_a_limit_are_listed_while_they_are():
+    world = World(ports=HUNDRED, limits=Limits(flows=1000, flows_per_host=100, ports_per_host=20))
+    for number in range(15):
+        world.udp(IN1, 1024 + number, OUT1, 53)
+        world.tcp(IN2, 1024 + number, OUT1, 53, SYN)
+    assert list(near_limits(world.engine.table)) == []
+    world.udp(IN1, 2000, OUT1, 53)
+    assert list(near_limits(world.engine.table)) == [Use("ports_per_host", IN1, 17, 16, 20)]
+    for number in range(65):
+        world.tcp(IN2, 1024, OUT2, 100 + number, SYN)
+    assert list(near_limits(world.engine.table)) == [
+        Use("flows_per_host", IN2, 0, 80, 100),
+        Use("ports_per_host", IN1, 17, 16, 20),
+    ]
+    world.engine.close(world.flows[0].id, world.now)
+    assert [each.host for each in near_limits(world.engine.table)] == [IN2]
+
+
+def test_of_a_few_ports_only_all_are_many():
+    world = World(ports=HUNDRED, limits=Limits(ports_per_host=5))
+    for number in range(4):
+        world.udp(IN1, 1024 + number, OUT1, 53)
+    assert list(near_limits(world.engine.table)) == []
+    world.udp(IN1, 2000, OUT1, 53)
+    assert list(near_limits(world.engine.table)) == [Use("ports_per_host", IN1, 17, 5, 5)]
 
 
 def test_the_table_is_told_of_before_it_is_full():

@@ -9,44 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.direction import HOLD, MOST_REPEATS, REPEAT_AFTER
+from ipmasq.core.direction import HOLD, MOST_REPEATS
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
 from ipmasq.core.tcp_inspector import LINES_AT_ONCE
-from ipmasq.core.timers import SOON
 from ipmasq.helpers.ftp import Ftp
 from tests.core.conversation import (
     ACK,
     FIN,
     FTP,
     Conversation,
-    Outcome,
     Side,
     policy,
-    read,
 )
-
-PORT = b"PORT 10,0,0,2,4,1\r\n"
-
+from tests.core.rewriting import PORT, own, size
 
 CONTROL = b"220 ready\r\n"
-
-
-def own(talk: Conversation) -> list[tuple[int, bytes]]:
-    """What the gateway sends to the server of its own accord: position and bytes."""
-    sent = []
-    for packet, side in talk.engine.outgoing():
-        assert side is Side.INSIDE
-        seen = read(packet)
-        assert seen.destination.address == read_address("198.51.100.1")
-        first = talk.first[Side.INSIDE]
-        sent.append(((seen.segment.sequence - first) % 2**32, seen.payload))
-    return sent
-
-
-def read_address(text: str) -> bytes:
-    return bytes(map(int, text.split(".")))
 
 
 @pytest.mark.parametrize("begun", [b"P", b"PORT 10", b"PORT 10,0,0,2,4,1", b"EPRT |1|"])
@@ -59,16 +38,6 @@ def test_a_line_that_its_speaker_never_ends_leaves_with_the_fin(begun: bytes) ->
     finished = talk.send(Side.INSIDE, b"", flags=ACK | FIN)
     assert finished.spans == [(0, begun)]
     assert finished.one.segment.flags & FIN
-
-
-@pytest.mark.parametrize("begun", [b"P", b"PORT 10", b"EPRT |1|"])
-def test_a_line_that_does_not_go_on_leaves_after_two_seconds(begun: bytes) -> None:
-    talk = Conversation().open()
-    talk.client(begun)
-    talk.later(HOLD - 1)
-    assert own(talk) == []
-    talk.later(2)
-    assert own(talk) == [(0, begun)]
 
 
 def test_a_line_that_comes_slowly_is_still_rewritten() -> None:
@@ -104,17 +73,6 @@ def test_what_is_withheld_leaves_when_its_helper_goes(how: str) -> None:
     assert talk.client(b",0,0,2,4,1\r\n").payload == b",0,0,2,4,1\r\n"
 
 
-def test_what_was_acknowledged_early_is_repeated_as_soon_as_a_sender_would() -> None:
-    talk = Conversation().open()
-    talk.client(b"PORT 10")
-    talk.client(b",0,0,2,4,1\r\n")
-    talk.later(REPEAT_AFTER - 0.01)
-    assert own(talk) == []
-    talk.later(0.01 + SOON)
-    ((at, offloaded),) = own(talk)
-    assert (at, offloaded[:7]) == (0, b"PORT 20")
-
-
 @pytest.mark.row("A-23", "A-28")
 @given(
     seq=st.integers(1 << 16, 1 << 22) | st.integers(-1 << 22, -1 << 16),
@@ -140,57 +98,6 @@ def test_the_gateway_speaks_with_no_number_of_a_segment_that_is_only_within_a_sc
     (answer,) = talk.client(b"PORT 10").answers
     assert answer.segment.options == stamps
     assert answer.segment.window == 60000
-
-
-@pytest.mark.row("SEQ-3")
-def test_what_was_acknowledged_early_is_repeated_until_it_arrives() -> None:
-    talk = Conversation().open()
-    talk.client(b"PORT 10")
-    talk.later(HOLD + 1)
-    assert own(talk) == [(0, b"PORT 10")]  # and is lost
-    talk.later(1)
-    assert own(talk) == [(0, b"PORT 10")]
-    talk.hears(Side.OUTSIDE, 7)
-    for _ in range(100):
-        talk.later(5)
-    assert own(talk) == []
-
-
-def test_a_listener_that_never_acknowledges_is_given_up() -> None:
-    talk = Conversation().open()
-    talk.client(b"PORT 10")
-    sent = []
-    for _ in range(200):
-        talk.later(2)
-        sent += own(talk)
-    assert len(sent) == 1 + MOST_REPEATS
-
-
-@pytest.mark.row("SEQ-7")
-@pytest.mark.parametrize("window", [0, 1, 10])
-def test_a_listener_with_less_room_than_a_line_does_not_stop_it(window: int) -> None:
-    talk = Conversation().open()
-    talk.send(Side.OUTSIDE, b"", window=window)
-    held = talk.client(PORT[:10])
-    assert held.answers[0].segment.window >= len(PORT) - 10
-    assert talk.client(PORT[10:]).payload.startswith(b"PORT 203,0,113,1,")
-
-
-def size(outcome: Outcome) -> int:
-    return sum(len(packet.data) for packet in outcome.verdict.packets)
-
-
-@pytest.mark.row("A-16")
-def test_a_repeated_byte_does_not_send_all_that_is_not_acknowledged() -> None:
-    talk = Conversation().open()
-    talk.client(b"PO")
-    for _ in range(170):
-        talk.client(b"x" * 1400)
-    last = talk.said[Side.INSIDE] - 1
-    for number in range(1000):
-        if number % 100 == 99:
-            talk.later(10)  # what was acknowledged early, two bytes, may be repeated now and then
-        assert size(talk.client(b"x", at=last)) <= 150
 
 
 @given(
@@ -232,37 +139,6 @@ def test_never_more_goes_out_than_a_small_multiple_of_what_came_in(steps) -> Non
             came += 40
         went += size(outcome)
     assert went <= (MOST_REPEATS + 2) * came + 200
-
-
-@pytest.mark.parametrize("mss", [0, 1, 10, 65535])
-@pytest.mark.row("A-39")
-def test_no_announced_segment_size_multiplies_packets_or_makes_one_that_is_too_long(
-    mss: int,
-) -> None:
-    talk = Conversation(mss=mss).open()
-    talk.hears(Side.OUTSIDE, 0)
-    said = talk.client(b"PORT 1", window=60000)
-    assert said.reason is Reason.HELD
-    data = b"x" * 1300
-    outcome = talk.client(data)
-    assert len(outcome.verdict.packets) <= 2 + len(data) // 48
-    for _ in range(30):
-        outcome = talk.client(b"y" * 1400)
-        assert len(outcome.verdict.packets) <= 2 + 10_000 // 48
-    assert outcome.reason is Reason.TRANSLATED
-    assert talk.engine.counts[Reason.FAULT] == 0
-
-
-@pytest.mark.row("A-39")
-def test_a_run_longer_than_a_packet_can_be_is_cut() -> None:
-    """An announced segment size of 65,535, and a gap that fills with more than fits into one packet."""
-    talk = Conversation(mss=65535, permits=b"\x03\x03\x07\0").open()
-    for at in range(1, 69_000, 1400):
-        talk.send(Side.INSIDE, b"x" * 1400, at)
-    outcome = talk.client(b"x", at=0)
-    assert outcome.reason is Reason.TRANSLATED
-    assert max(len(packet.data) for packet in outcome.verdict.packets) <= 65535
-    assert len(outcome.payload) > 65535
 
 
 @pytest.mark.parametrize("state", ["quiet", "keep-alive", "under way", "lost"])

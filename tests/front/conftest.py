@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ipmasq.control.protocol import SOCKET_VARIABLE
-from ipmasq.front.cli import app
+from ipmasq.main.cli import app
 from tests.control.running import Running, running
 
 Done: TypeAlias = subprocess.CompletedProcess[str]

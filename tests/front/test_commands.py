@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,38 @@ def test_what_is_in_use_is_shown_with_what_there_may_be(gateway: Running, ipmasq
     assert ["1", "64512", "udp", "ports", "203.0.113.1"] in shown
 
 
+def test_a_host_that_has_all_that_it_may_have_is_named_with_its_limit(
+    gateway: Running, ipmasq: Ipmasq
+):
+    assert "hosts near limit   none\n" in ipmasq("status").stdout
+    limits = replace(gateway.engine.policy.limits, ports_per_host=20, flows_per_host=24)
+    policy = replace(gateway.engine.policy, limits=limits)
+    gateway.do(lambda: gateway.engine.apply(policy, gateway.loop.clock()))
+    gateway.open_many(30)
+    shown = ipmasq("status").stdout
+    assert (
+        "hosts near limit   10.0.0.2 udp ports 20 / 20 (ports_per_host); new flows are refused\n"
+        in shown
+    )
+    assert f"\n{'':<18} 10.0.0.2 flows 20 / 24 (flows_per_host)\n" in shown
+    (ports, _) = json.loads(ipmasq("status", "--json").stdout)["hosts_near_limit"]
+    assert ports == {
+        "host": "10.0.0.2", "limit": "ports_per_host", "protocol": "udp", "used": 20, "max": 20,
+    }  # fmt: skip
+
+
+def test_a_firewall_in_which_nothing_is_in_the_way_is_not_called_none(
+    gateway: Running, ipmasq: Ipmasq, monkeypatch: pytest.MonkeyPatch
+):
+    for found, line in (
+        ([], "firewall           nothing in the gateway's way\n"),
+        (["one", "two"], f"firewall           one\n{'':<18} two\n"),
+    ):
+        said = {**gateway.gateway.status(), "firewall": found}
+        monkeypatch.setattr(gateway.gateway, "status", lambda said=said: said)
+        assert line in ipmasq("status").stdout
+
+
 def test_explain_takes_a_number_or_the_ends_of_a_flow(gateway: Running, ipmasq: Ipmasq):
     number = conversation(gateway, [])
     by_number = ipmasq("explain", number).stdout
@@ -176,10 +209,14 @@ def test_idle_times_are_set_and_shown(gateway: Running, ipmasq: Ipmasq):
     for wrong, said in (
         ("udp=soon", 'udp: "soon" is not a duration'),
         ("udp", "udp: write NAME=TIME, such as udp=2m"),
-        ("colour=3", "there are tcp_established, tcp_opening, tcp_closing, udp, icmp, fragment"),
+        (
+            "colour=3",
+            "there are tcp_established, tcp_opening, tcp_closing, udp, icmp, fragment, udp.PORT",
+        ),
         ("udp=0", "it must be more than 0 seconds"),
         ("udp.0=3", "is too small; at least 1"),
-        ("udp.dns=3", "dns is not a port"),
+        ("udp.dns=3", 'udp.dns: "dns" is not a port'),
+        ("upd=3", "upd: there is no such argument; did you mean udp?"),
         ("udp.53=", "udp.53"),
         ("udp=9999d", "863913600 is too large; at most 31536000"),
     ):
@@ -197,6 +234,13 @@ def test_idle_times_that_are_too_short_are_warned_of_as_in_the_file(
     done = ipmasq("timeouts", "set", "udp=30s", "--json")
     assert (json.loads(done.stdout)["udp"], warning in done.stderr) == (30, True)
     assert ipmasq("timeouts", "set", "udp=2m").stderr == ""
+    done = ipmasq("timeouts", "set", "udp.53=1s", "udp.5353=10s")
+    assert done.stderr.splitlines() == [
+        "ipmasq: warning: udp.53: 1s for port 53 is shorter than the 5s that programs wait for an answer;"
+        " one that comes later is dropped",
+        "ipmasq: warning: udp.5353: 10s for port 5353 is below the 2m of RFC 4787 REQ-5;"
+        " only ports to 1023 may have less (row 4787-5a)",
+    ]
 
 
 def test_a_doubtful_forward_is_published_and_warned_of(gateway: Running, ipmasq: Ipmasq):
@@ -297,3 +341,31 @@ def test_a_hairpin_flow_is_shown_with_all_four_endpoints(
     assert flow["remote_real"] == {"address": "10.0.0.3", "port": 80}
     for endpoint in ("10.0.0.2:40000", f"203.0.113.1:{public}", "203.0.113.1:8080", "10.0.0.3:80"):
         assert endpoint in shown
+
+
+ASKING = [
+    ("status",),
+    ("reload",),
+    ("watch",),
+    ("close", "1"),
+    ("explain", "1"),
+    ("timeouts", "show"),
+    ("timeouts", "set", "udp=3"),
+    ("forward", "add", "tcp", "80", "10.0.0.2"),
+    ("forward", "del", "web"),
+    ("helper", "unload", "ftp"),
+    *(
+        ("show", what)
+        for what in ("flows", "mappings", "forwards", "expectations", "helpers", "stats")
+    ),
+]
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+def test_without_a_gateway_every_question_ends_with_code_4(
+    ipmasq: Ipmasq, command: tuple[str, ...]
+):
+    done = ipmasq(*command)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("ipmasq: no gateway runs here: there is no control socket ")
+    assert len(done.stderr.splitlines()) == 1

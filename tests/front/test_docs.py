@@ -13,8 +13,8 @@ from typer.main import get_command
 from ipmasq.control.arguments import Arguments
 from ipmasq.control.control import REQUESTS
 from ipmasq.control.protocol import Kind
-from ipmasq.front.cli import app
 from ipmasq.front.exits import Code
+from ipmasq.main.cli import app
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 COMMAND_LINE = (DOCS / "command-line.md").read_text(encoding="utf-8")

@@ -26,29 +26,11 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-ASKING = [
-    ("status",),
-    ("reload",),
-    ("watch",),
-    ("close", "1"),
-    ("explain", "1"),
-    ("timeouts", "show"),
-    ("timeouts", "set", "udp=3"),
-    ("forward", "add", "tcp", "80", "10.0.0.2"),
-    ("forward", "del", "web"),
-    ("helper", "unload", "ftp"),
-    *(
-        ("show", what)
-        for what in ("flows", "mappings", "forwards", "expectations", "helpers", "stats")
-    ),
-]
-
-
-def test_without_a_gateway_every_question_ends_with_code_4(program: Start):
-    started = [(command, program(*command)) for command in ASKING]
-    for command, process in started:
+def test_without_a_gateway_a_question_ends_with_code_4(program: Start):
+    started = [program(*command) for command in (["status"], ["show", "flows"], ["watch"])]
+    for process in started:
         code, out, err = end(process)
-        assert (command, code, out) == (command, 4, "")
+        assert (code, out) == (4, "")
         assert err.startswith("ipmasq: no gateway runs here: there is no control socket ")
         assert len(err.splitlines()) == 1
 
@@ -134,7 +116,7 @@ def test_who_stops_reading_gets_no_traceback(gateway: Running, program: Start):
 def test_help_starts_without_what_only_some_commands_need():
     heavy = "'ipmasq.gateway', 'ipmasq.config', 'ipmasq.core', 'pydantic', 'scapy'"
     code = (
-        "import sys; from ipmasq.front.cli import app\n"
+        "import sys; from ipmasq.main.cli import app\n"
         f"print([name for name in ({heavy}) if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

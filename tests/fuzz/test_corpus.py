@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,10 @@ def test_inputs_that_nobody_chose_are_lawful_too(name: str, data: bytes):
 def test_the_corpus_is_small_and_of_targets_that_there_are():
     assert {folder.name for folder in CORPUS.iterdir()} == set(NAMES)
     assert sum(file.stat().st_size for file in CORPUS.glob("*/*")) < MOST_BYTES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_modules_by_which_a_corpus_is_measured_exist(name: str):
+    measured = target(name).MEASURED
+    assert measured
+    assert [module for module in measured if find_spec(module) is None] == []

@@ -28,8 +28,8 @@ class Hasty(Helper):
     name, ports, orthogonal = "hasty", (21,), True
 
     def on_line(self, line: bytes, context: HelperContext) -> None:
-        place = Endpoint(context.endpoint(CLIENT).address, 2000)
-        assert context.expect(place) == context.expect(place)
+        endpoint = Endpoint(context.endpoint(CLIENT).address, 2000)
+        assert context.expect(endpoint) == context.expect(endpoint)
         context.refuse("as it likes")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ipmasq.core.policy import Forward, HelperUse, Policy, PortRange
+from ipmasq.core.policy import Forward, HelperUse, Policy, PortRange, Timeouts
 from ipmasq.gateway.changes import discarded
 from tests.control.running import FINGER, IN1, POLICY
 
@@ -31,6 +31,10 @@ def timed(policy: Policy, **times: float) -> Policy:
         (replace(FILE, helpers=(MOVED,)), "helper finger was loaded with other ports"),
         (replace(FILE, helpers=()), "helper finger was unloaded while the gateway ran"),
         (timed(FILE, udp=30), "timeout udp was set to 30s while the gateway ran: it is 5m again"),
+        (
+            replace(FILE, timeouts=Timeouts(udp_ports={53: 20.0})),
+            "timeout udp.53 was set to 20s while the gateway ran: it is 5m again",
+        ),
     ],
 )
 def test_a_reload_says_which_change_it_discards(running: Policy, said: str):

@@ -10,7 +10,13 @@ import pytest
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import ALL_PORTS, Claim, Policy, PortRange
 from ipmasq.core.side import Side
-from ipmasq.gateway.claims import MOST_LASTING, Departed, Lasting, Ranges, left_over
+from ipmasq.gateway.claims import (
+    MOST_LASTING,
+    LastingSockets,
+    Ranges,
+    UnpublishedPorts,
+    without_host_ports,
+)
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -31,7 +37,7 @@ def left(
     def is_mapped(protocol: int, public: Endpoint) -> bool:
         return (protocol, public) in mapped
 
-    return left_over(claims, ranges, OWN, frozenset(in_use), is_mapped)
+    return without_host_ports(claims, ranges, OWN, frozenset(in_use), is_mapped)
 
 
 def test_ports_that_the_host_uses_inside_the_range_are_left_to_it() -> None:
@@ -79,7 +85,7 @@ def test_a_range_of_before_is_claimed_until_its_last_mapping_ends() -> None:
 
 
 def test_a_forwarded_port_is_claimed_until_the_last_flow_by_it_ends() -> None:
-    engine, departed = Engine(FORWARDING, Random(1).randrange, 0.0), Departed()
+    engine, departed = Engine(FORWARDING, Random(1).randrange, 0.0), UnpublishedPorts()
     (web,) = [each for each in engine.claims() if each.ports == PortRange(8080, 8080)]
 
     def follow() -> tuple[Claim, ...]:
@@ -100,7 +106,7 @@ def test_a_forwarded_port_is_claimed_until_the_last_flow_by_it_ends() -> None:
 
 
 def test_only_ports_that_the_host_keeps_get_rules_of_their_own_and_never_very_many() -> None:
-    lasting = Lasting()
+    lasting = LastingSockets()
     lasting.follow(frozenset({(17, 61005), (17, 53)}))
     assert lasting.ports == frozenset()
     lasting.choose([RANGE])

@@ -30,7 +30,7 @@ def test_a_cycle_lives_on_until_somebody_looks_for_it() -> None:
 
 
 def test_cycles_that_are_made_meanwhile_are_freed_afterwards() -> None:
-    with garbage.of_this():
+    with garbage.collect_new():
         made = weakref.ref(Node())
         assert made() is not None
     assert made() is None
@@ -39,7 +39,7 @@ def test_cycles_that_are_made_meanwhile_are_freed_afterwards() -> None:
 def test_cycles_are_freed_when_something_is_raised_too() -> None:
     made: list[weakref.ref[Node]] = []
 
-    @garbage.of_this()
+    @garbage.collect_new()
     def fail() -> None:
         made.append(weakref.ref(Node()))
         raise ValueError("no")
@@ -51,13 +51,13 @@ def test_cycles_are_freed_when_something_is_raised_too() -> None:
 
 def test_what_is_young_and_garbage_already_is_freed_as_well() -> None:
     made = weakref.ref(Node())
-    with garbage.of_this():
+    with garbage.collect_new():
         pass
     assert made() is None
 
 
 def test_nothing_is_hidden_from_the_collector_afterwards() -> None:
-    with garbage.of_this():
+    with garbage.collect_new():
         assert gc.get_freeze_count() > 0
     assert gc.get_freeze_count() == 0
 
@@ -66,6 +66,6 @@ def test_old_objects_that_became_garbage_are_freed_after_what_replaces_them() ->
     old = [Node()]
     made = weakref.ref(old[0])
     gc.collect()  # now it is old
-    with garbage.of_everything():
+    with garbage.collect_all():
         old.clear()
     assert made() is None

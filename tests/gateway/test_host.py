@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.gateway.host import ports_in_use, tell_systemd
+from ipmasq.gateway.host import notify_systemd, ports_in_use
 
 TCP, UDP = 6, 17
 
@@ -49,8 +49,8 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(1)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        tell_systemd("READY=1")
+        notify_systemd("READY=1")
         assert systemd.recv(100) == b"READY=1"
-    tell_systemd("STOPPING=1")  # nobody listens any more: no trouble
+    notify_systemd("STOPPING=1")  # nobody listens any more: no trouble
     monkeypatch.delenv("NOTIFY_SOCKET")
-    tell_systemd("READY=1")
+    notify_systemd("READY=1")

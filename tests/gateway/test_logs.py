@@ -14,8 +14,9 @@ from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.gateway import logs
-from ipmasq.gateway.logs import Json, Plain, Quiet, Writer, log
-from ipmasq.wire.addresses import Address, Endpoint, to_address
+from ipmasq.gateway.logs import JsonFormatter, LineLimiter, TextFormatter, Writer, level_of, log
+from ipmasq.gateway.sentences import sentence
+from ipmasq.wire.addresses import Address, Endpoint, to_address, to_text
 
 HOST, OTHER, REMOTE = map(to_address, ("10.0.0.2", "10.0.0.3", "198.51.100.1"))
 PUBLIC = Endpoint(to_address("203.0.113.1"), 61000)
@@ -24,7 +25,7 @@ PUBLIC = Endpoint(to_address("203.0.113.1"), 61000)
 class Written:
     def __init__(self) -> None:
         self.now = 0.0
-        self.quiet = Quiet(lambda: self.now)
+        self.limiter = LineLimiter(lambda: self.now)
         self.stream = io.StringIO()
 
     @property
@@ -32,13 +33,13 @@ class Written:
         return self.stream.getvalue().splitlines()
 
 
-@pytest.fixture(params=[Plain("%(levelname)s %(message)s"), Json()])
+@pytest.fixture(params=[TextFormatter("%(levelname)s %(message)s"), JsonFormatter()])
 def written(request: pytest.FixtureRequest) -> Iterator[Written]:
     """What the log says, at levels from INFO on."""
     found = Written()
     handler = logging.StreamHandler(found.stream)
     handler.setFormatter(request.param)
-    handler.addFilter(found.quiet)
+    handler.addFilter(found.limiter)
     before = log.handlers, log.level, log.propagate
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
@@ -50,6 +51,10 @@ def written(request: pytest.FixtureRequest) -> Iterator[Written]:
 def opened(flow: int, host: Address) -> events.FlowOpened:
     inside, remote = Endpoint(host, 4000 + flow), Endpoint(REMOTE, 21)
     return events.FlowOpened(0.0, flow, 6, Side.INSIDE, inside, PUBLIC, remote, "masquerade", None)
+
+
+def expected(announced: Endpoint, public: Endpoint) -> events.Expected:
+    return events.Expected(0.0, 1, "ftp", Speaker.CLIENT, 6, announced, public, REMOTE, 300.0)
 
 
 def watched(flow: int, host: Address) -> list[events.Event]:
@@ -69,11 +74,11 @@ def test_a_refusal_that_is_repeated_is_written_five_times_and_summed_up(written:
     write([refused(5000, b"PORT 1\r\n", "another reason")])
     assert len(written.lines) == 7
     written.now = 60.0
-    written.quiet.look()
+    written.limiter.look()
     assert len(written.lines) == 8
     assert "995 more like it about 10.0.0.2 in the last 60 s: helper ftp left" in written.lines[7]
     assert "WARNING" in written.lines[7].upper()
-    assert written.quiet.left_out == 995
+    assert written.limiter.left_out == 995
 
 
 def test_the_host_of_a_flow_that_is_older_than_its_helper_is_asked_for(written: Written) -> None:
@@ -100,6 +105,23 @@ def test_what_an_operator_does_is_written_each_time_and_the_same_line_is_not(
     for _ in range(20):
         log.error("the kernel refuses a routing change")
     assert len(written.lines) == 25
+
+
+def test_good_news_and_what_is_usual_are_no_warnings(written: Written) -> None:
+    assert level_of(events.FirewallObstructed) == logging.WARNING
+    assert level_of(events.FirewallCleared) == logging.INFO
+    write = Writer(lambda flow: None)
+    public = Endpoint(OTHER, 61000)
+    write([expected(public, public)])
+    write([events.PolicyApplied(0.0, 0)])  # whoever applies it says what is new
+    assert written.lines == []
+
+
+def test_an_expectation_says_only_once_where_it_is() -> None:
+    public, inside = Endpoint(OTHER, 61000), Endpoint(HOST, 5000)
+    for announced, more in ((public, ""), (inside, ", for 10.0.0.2:5000")):
+        event = expected(announced, public)
+        assert sentence(event) == f"helper ftp expects TCP from {to_text(REMOTE)} to {public}{more}"
 
 
 def test_debugging_is_complete(written: Written) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ipmasq.gateway.failures import FailureLog
 from ipmasq.gateway.loop import Loop
-from ipmasq.gateway.troubles import Troubles
 from ipmasq.planes.plane import PlaneError
 
 Pair = tuple[socket.socket, socket.socket]
@@ -126,7 +126,7 @@ def test_a_descriptor_whose_callback_failed_is_called_again(pair: Pair) -> None:
     loop.later(20, loop.stop)
     loop.run()
     assert read == b"abc"
-    assert loop.troubles.count == 2
+    assert loop.failures.count == 2
 
 
 def test_a_callback_that_fails_for_ever_without_reading_is_no_busy_loop(pair: Pair) -> None:
@@ -204,13 +204,13 @@ def test_a_signal_whose_action_fails_keeps_no_other_from_its_turn() -> None:
     loop.later(0, lambda: os.kill(os.getpid(), signal.SIGHUP))
     loop.later(0, lambda: os.kill(os.getpid(), signal.SIGTERM))
     loop.run()
-    assert loop.troubles.count == 1
+    assert loop.failures.count == 1
 
 
 def test_trouble_of_one_kind_is_told_once_and_then_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    troubles = Troubles()
+    failures = FailureLog()
 
     def fail(number: int) -> None:
         raise RuntimeError(f"no packet {number}")
@@ -220,16 +220,16 @@ def test_trouble_of_one_kind_is_told_once_and_then_counted(
             try:
                 fail(number)
             except RuntimeError as error:
-                troubles.tell(error, number / 100)
-        troubles.tell(KeyError("another kind"), 20.0)
-        troubles.look(59.9)
+                failures.tell(error, number / 100)
+        failures.tell(KeyError("another kind"), 20.0)
+        failures.look(59.9)
         assert len(caplog.records) == 2
-        troubles.look(60.0)
+        failures.look(60.0)
     said = [record.getMessage() for record in caplog.records]
     assert "RuntimeError: no packet 0 (test_loop.py:" in said[0]
     assert said[2].startswith("999 more in the last 60 s like: ")
     assert [bool(record.exc_info) for record in caplog.records] == [True, True, False]
-    assert troubles.count == 1001
+    assert failures.count == 1001
 
 
 def test_trouble_of_the_plane_ends_the_loop(pair: Pair) -> None:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.gateway import sockets
 from ipmasq.gateway.sockets import Sockets
 from ipmasq.wire.addresses import Endpoint, to_address
@@ -23,7 +23,7 @@ def local(of: socket.socket) -> Endpoint:
 @pytest.fixture
 def asked() -> Sockets:
     found = Sockets()
-    if not found.are_asked:
+    if not found.has_sock_diag:
         pytest.skip("this kernel has no sock_diag for both protocols")
     return found
 
@@ -38,18 +38,18 @@ def test_a_socket_is_found_from_the_moment_it_is_there_until_it_is_gone(
         each.bind((address, 0))
         if protocol == TCP:
             each.listen()
-        place = local(each)
-        assert asked.holds(protocol, THERE, place) is Holds.SOCKET
-        assert asked.holds(TCP + UDP - protocol, THERE, place) is Holds.NOTHING
-    assert asked.holds(protocol, THERE, place) is Holds.NOTHING
+        endpoint = local(each)
+        assert asked.find_socket(protocol, THERE, endpoint) is SocketMatch.ANY_REMOTE
+        assert asked.find_socket(TCP + UDP - protocol, THERE, endpoint) is SocketMatch.NONE
+    assert asked.find_socket(protocol, THERE, endpoint) is SocketMatch.NONE
 
 
 def test_a_connected_socket_is_one_for_its_peer_alone(asked: Sockets) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as each:
         each.bind(("127.0.0.1", 0))
         each.connect(("127.0.0.9", 53))
-        assert asked.holds(UDP, THERE, local(each)) is Holds.SPEAKER
-        assert asked.holds(UDP, THERE._replace(port=54), local(each)) is Holds.NOTHING
+        assert asked.find_socket(UDP, THERE, local(each)) is SocketMatch.CONNECTED
+        assert asked.find_socket(UDP, THERE._replace(port=54), local(each)) is SocketMatch.NONE
 
 
 def test_an_open_connection_is_one_for_its_peer_alone(asked: Sockets) -> None:
@@ -57,8 +57,8 @@ def test_an_open_connection_is_one_for_its_peer_alone(asked: Sockets) -> None:
         client = socket.create_connection(server.getsockname())
         with client:
             peer = Endpoint(HERE, server.getsockname()[1])
-            assert asked.holds(TCP, peer, local(client)) is Holds.SPEAKER
-            assert asked.holds(TCP, peer._replace(port=9), local(client)) is Holds.NOTHING
+            assert asked.find_socket(TCP, peer, local(client)) is SocketMatch.CONNECTED
+            assert asked.find_socket(TCP, peer._replace(port=9), local(client)) is SocketMatch.NONE
 
 
 @pytest.mark.parametrize("protocol", [TCP, UDP])
@@ -68,11 +68,11 @@ def test_a_kernel_that_cannot_be_asked_has_its_list_read(
     # As of a kernel without inet_diag, which says of every socket that there is none.
     monkeypatch.setattr(sockets, "_HEAD", sockets._HEADER.pack(sockets._SIZE, 99, 1, 0, 0))
     listed = Sockets()
-    assert not listed.are_asked
+    assert not listed.has_sock_diag
     with socket.socket(socket.AF_INET, KINDS[protocol]) as each:
         each.bind(("0.0.0.0", 0))
         if protocol == TCP:
             each.listen()
-        assert listed.holds(protocol, THERE, local(each)) is Holds.SOCKET
+        assert listed.find_socket(protocol, THERE, local(each)) is SocketMatch.ANY_REMOTE
     listed._listed_at = -sockets.LIST_AGE
-    assert listed.holds(protocol, THERE, Endpoint(HERE, 1)) is Holds.NOTHING
+    assert listed.find_socket(protocol, THERE, Endpoint(HERE, 1)) is SocketMatch.NONE

@@ -12,7 +12,7 @@ import pytest
 
 from ipmasq.planes.tun.device import open_tun
 from tests.live.conftest import INSIDE_GATEWAY, INSIDE_HOST, PUBLIC, REMOTE, Network, Running
-from tests.live.settled import by_xdp, settled
+from tests.live.offloaded_flow import by_xdp, offloaded_flow
 from tests.live.test_ebpf import transfer
 from tests.live.test_tun import tcp_server
 
@@ -67,7 +67,7 @@ def test_a_wire_without_link_layer_is_used_by_the_kernel(
             interface = {"out": "go", "in": "gi"}[host]
             wires.enter_context(bare_wire(network, host, interface))
         running = gateway(plane=plane)
-        with settled(network, running) as flow:
+        with offloaded_flow(network, running) as flow:
             assert flow.by_kernel(20) == 40
         with tcp_server(network, "out", REMOTE, 5000) as server:
             transfer(network, server, 1 << 22)
@@ -94,7 +94,7 @@ def test_generic_xdp_forwards_between_devices_whose_driver_has_none(
         network.features(host, "eth", "tx", "off")
     running = gateway(plane="ebpf-xdp-generic")
     assert "tc+xdp-generic on go" in running.ask()["plane"]
-    with settled(network, running) as flow:
+    with offloaded_flow(network, running) as flow:
         assert flow.by_kernel(20) == 40
     with tcp_server(network, "out", REMOTE, 5000) as server:
         transfer(network, server, 1 << 22)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conformance import packets
 from tests.live.conftest import PUBLIC, REMOTE, Network, Running
-from tests.live.settled import PORT, settled
+from tests.live.offloaded_flow import PORT, offloaded_flow
 from tests.live.test_tun import eventually
 
 pytestmark = pytest.mark.live
@@ -29,7 +29,7 @@ def received(network: Network, interface: str) -> int:
 
 
 def test_a_narrower_outside_is_told_to_the_sender(fast: Running, network: Network) -> None:
-    with settled(network, fast) as flow:
+    with offloaded_flow(network, fast) as flow:
         assert flow.by_kernel(5, size=1400) == 10
         network.ip("gw", "link set go mtu 1300")
         flow.client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
@@ -57,7 +57,7 @@ def test_datagrams_too_big_for_a_narrower_outside_are_fragmented(
     fast: Running, network: Network
 ) -> None:
     network.ip("out", "link set eth mtu 1300")
-    with settled(network, fast) as flow:
+    with offloaded_flow(network, fast) as flow:
         flow.client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
         network.ip("gw", "link set go mtu 1300")
         assert eventually(lambda: flow.ask(1400))
@@ -71,7 +71,7 @@ def test_a_next_hop_with_another_link_layer_address_is_followed(
 ) -> None:
     with network.at(host):
         Path("/proc/sys/net/ipv4/conf/eth/arp_notify").write_text("1")
-    with settled(network, fast) as flow:
+    with offloaded_flow(network, fast) as flow:
         network.ip(host, "link set eth address 02:00:00:00:00:77")
         assert flow.goes_by()
     assert fast.stop() == ""
@@ -83,7 +83,7 @@ def test_a_new_link_layer_address_of_the_gateways_own_is_the_one_that_it_sends_f
 ) -> None:
     with network.at("gw"):
         Path(f"/proc/sys/net/ipv4/conf/{interface}/arp_notify").write_text("1")
-    with settled(network, fast) as flow, network.at(host):
+    with offloaded_flow(network, fast) as flow, network.at(host):
         heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
         with heard:
             heard.bind(("eth", 0))
@@ -128,7 +128,7 @@ def test_another_route_is_followed(fast: Running, network: Network, make: object
         for name in ("all", "eth", interface):
             Path(f"/proc/sys/net/ipv4/conf/{name}/rp_filter").write_text("0")
     network.ip("gw", f"route add {FAR} via {REMOTE}")
-    with settled(network, fast, FAR) as flow:
+    with offloaded_flow(network, fast, FAR) as flow:
         network.ip("gw", f"route replace {FAR} via {address}")
         assert flow.goes_by()
         before = received(network, interface)
@@ -146,7 +146,7 @@ def test_a_frame_of_another_vlan_is_not_taken_for_one_of_ours(
     fast: Running, network: Network
 ) -> None:
     """The kernel takes the tag off before TC sees the frame; XDP sees it in the frame, as it is sent here."""
-    with settled(network, fast) as flow:
+    with offloaded_flow(network, fast) as flow:
         flow.client.send(b"ask")
         public = flow.server.recvfrom(100)[1]
         forged = packets.udp(

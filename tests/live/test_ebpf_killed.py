@@ -13,7 +13,7 @@ import pytest
 
 from ipmasq.planes.ebpf.layout import HEARTBEAT_TIMEOUT, TIME_SHIFT
 from tests.live.conftest import PUBLIC, REMOTE, Network, Running, run
-from tests.live.settled import settled
+from tests.live.offloaded_flow import offloaded_flow
 from tests.live.test_ebpf import transfer
 from tests.live.test_tun import PATIENCE, eventually, tcp_server, tcp_talk
 
@@ -78,7 +78,7 @@ def test_filters_that_a_kill_leaves_behind_let_go_after_the_lease_and_are_remove
 ) -> None:
     """Before Linux 6.6, whose links end with the process."""
     first = gateway(plane="ebpf-tc", tcx=False)
-    with settled(network, first) as flow:
+    with offloaded_flow(network, first) as flow:
         assert "ipmasq direct-action" in filters(network)
         first.stop(signal.SIGKILL)
         killed = time.monotonic()
@@ -91,7 +91,7 @@ def test_filters_that_a_kill_leaves_behind_let_go_after_the_lease_and_are_remove
         second = gateway(plane="ebpf-tc", tcx=False)
         flow.server.settimeout(1)
         assert eventually(flow.ask)
-    with settled(network, second):
+    with offloaded_flow(network, second):
         pass
     assert filters(network).count("ipmasq direct-action") == 2, "one on each interface"
     assert second.stop() == ""

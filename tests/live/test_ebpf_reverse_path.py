@@ -12,7 +12,7 @@ import pytest
 from ipmasq.wire.addresses import to_address
 from tests.conformance import packets
 from tests.live.conftest import INSIDE_HOST, REMOTE, Network, Running, run
-from tests.live.settled import PORT, Settled, settled
+from tests.live.offloaded_flow import PORT, OffloadedFlow, offloaded_flow
 from tests.live.test_ebpf_follows import FAR, second_wire
 from tests.live.test_tun import eventually, udp_socket
 
@@ -42,7 +42,7 @@ def with_guests(network: Network, gateway: Start, plane: str, rp_filter: int) ->
     return gateway(plane=plane, inside=INSIDE)
 
 
-def forge(network: Network, flow: Settled) -> None:
+def forge(network: Network, flow: OffloadedFlow) -> None:
     """The guest writes datagrams into a flow of the other network's host."""
     _, port = flow.client.getsockname()
     ends = to_address(INSIDE_HOST), port, to_address(REMOTE), PORT
@@ -56,13 +56,13 @@ def forge(network: Network, flow: Settled) -> None:
 @contextmanager
 def conversation(
     network: Network, running: Running, plane: str, host: str = "in"
-) -> Iterator[Settled]:
+) -> Iterator[OffloadedFlow]:
     with (
         udp_socket(network, "out", REMOTE, PORT) as server,
         udp_socket(network, host) as client,
     ):
         client.connect((REMOTE, PORT))
-        flow = Settled(client, server, running)
+        flow = OffloadedFlow(client, server, running)
         assert flow.ask() if plane == "tun" else flow.goes_by()
         yield flow
 
@@ -129,7 +129,7 @@ def test_where_answers_may_come_another_way_they_go_by_in_the_kernel_until_it_mi
         strictly = Path("/proc/sys/net/ipv4/conf/go/rp_filter")
         strictly.write_text("0")
     network.ip("gw", f"route add {FAR} via {REMOTE}")
-    with settled(network, fast, FAR) as flow:
+    with offloaded_flow(network, fast, FAR) as flow:
         network.ip("gw", f"route replace {FAR} via {address}")
         assert flow.goes_by()
         with network.at("gw"):
@@ -157,5 +157,5 @@ def test_after_a_host_has_moved_its_packets_go_by_in_the_kernel_again(
         with moved:
             moved.connect((REMOTE, PORT))
             moved.settimeout(flow.client.gettimeout())
-            assert Settled(moved, flow.server, running).goes_by()
+            assert OffloadedFlow(moved, flow.server, running).goes_by()
     assert running.stop() == ""

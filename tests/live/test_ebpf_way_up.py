@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests.live.conftest import PUBLIC, REMOTE, Network, Running
-from tests.live.settled import settled
+from tests.live.offloaded_flow import offloaded_flow
 from tests.live.test_tun import udp_socket
 
 pytestmark = pytest.mark.live
@@ -26,7 +26,7 @@ def test_datagrams_that_stay_with_the_engine_arrive_in_order_while_others_go_by(
     fast: Running, network: Network, side: str, options: bytes
 ) -> None:
     with (
-        settled(network, fast) as other,
+        offloaded_flow(network, fast) as other,
         udp_socket(network, "out", REMOTE, 5001) as server,
         udp_socket(network, "in") as client,
     ):

@@ -36,7 +36,8 @@ class Finger(Helper):
 
 
 @pytest.fixture
-def toml(tmp_path: Path) -> Path:
+def toml(network: Network, tmp_path: Path) -> Path:
+    network.ip("gw", "route add default dev go")
     path = tmp_path / "gateway.toml"
     path.write_text(TOML)
     return path
@@ -114,8 +115,9 @@ def test_a_reload_tells_and_logs_what_it_discards_and_what_needs_a_restart(
             forward = Forward("web", 6, None, PortRange(80, 80), to_address(INSIDE_HOST), 80)
             assert gateway.add_forward(forward) == ()
             toml.write_text(TOML + '[control]\nmode = "0660"\n')
-            with caplog.at_level("WARNING", "ipmasq"):
+            with caplog.at_level("INFO", "ipmasq"):
                 _, told = gateway.reload()
+            news = [each.getMessage() for each in caplog.records if each.levelname == "INFO"]
             toml.write_text("[gateway\n")
             with caplog.at_level("ERROR", "ipmasq"), pytest.raises(SetupError):
                 gateway.reload()
@@ -126,6 +128,7 @@ def test_a_reload_tells_and_logs_what_it_discards_and_what_needs_a_restart(
         "forward web was added while the gateway ran, and is not in the file: removed",
     ]
     assert [each for each in caplog.messages if each in told] == told
+    assert len([each for each in news if "reloaded" in each or "policy" in each]) == 1
     assert any(each.startswith(f"not reloaded: {toml}:1: ") for each in caplog.messages)
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import ftplib
-import io
-import re
+import logging
 import socket
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from ipmasq.gateway.firewall import reading
-from ipmasq.gateway.firewall.findings import Where, findings
+from ipmasq.gateway.firewall.findings import findings
+from ipmasq.gateway.firewall.ways import Where
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running, run
-from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_socket
+from tests.live.firewalls import (
+    DOCKER,
+    PUBLISHED,
+    UFW,
+    add,
+    begin,
+    each_fast_plane,
+    each_plane,
+    everything_works,
+    load,
+    published_servers_are_reached,
+    published_servers_are_reached_from_inside,
+    remedies,
+)
+from tests.live.test_tun import eventually, tcp_server, tcp_talk
 
 pytestmark = pytest.mark.live
 
@@ -75,120 +84,8 @@ IPTABLES_USUAL = """*filter
 -A FORWARD -i gi -o go -j ACCEPT
 COMMIT
 """
-RULESETS = Path(__file__).parents[1] / "gateway/firewall/rulesets"
-UFW, DOCKER = ((RULESETS / f"{name}.rules").read_text() for name in ("ufw", "docker"))
-
 FORGOTTEN = 3.0
 """Seconds after which conntrack has forgotten a connection whose handshake it saw no end of, here."""
-
-SIZE = 1_000_000
-VSFTPD = """
-listen=YES
-background=NO
-anonymous_enable=YES
-no_anon_password=YES
-anon_root={root}
-connect_from_port_20=YES
-secure_chroot_dir=/run/vsftpd/empty
-"""
-
-each_plane = pytest.mark.parametrize("plane", ["tun", "ebpf-tc", "ebpf-xdp"])
-each_fast_plane = pytest.mark.parametrize("plane", ["ebpf-tc", "ebpf-xdp"])
-
-
-def load(network: Network, rules: str, tool: str = "nft") -> None:
-    command = {"nft": ["nft", "-f", "-"]}.get(tool, [f"{tool}-restore"])
-    with network.at("gw"):
-        subprocess.run(command, input=rules, text=True, check=True, capture_output=True)
-
-
-def add(network: Network, remedy: str) -> None:
-    """Do what was said to be done, exactly."""
-    for command in remedy.removeprefix("add: ").split(" && "):
-        with network.at("gw"):
-            subprocess.run(["sh", "-c", command], check=True, capture_output=True)
-
-
-def remedies(said: str) -> list[str]:
-    """Out of the log."""
-    return re.findall(r"; (add: .*) \(docs/firewalls\.md\)", said)
-
-
-def begin(network: Network, gateway: Start, plane: str, **settings: object) -> Running:
-    if plane == "ebpf-xdp":
-        for host in ("in", "out"):
-            network.features(host, "eth", "tx", "off", "gro", "on")
-    return gateway(plane=plane, ftp=True, **settings)
-
-
-def download(network: Network, host: str, to: str) -> int:
-    """Bytes that arrive of SIZE, from a server that closes."""
-    server = tcp_server(network, "out" if host == "in" else "in", "0.0.0.0", 8000)
-    server.settimeout(5)
-
-    def give() -> None:
-        with server.accept()[0] as accepted:
-            accepted.settimeout(5)
-            accepted.sendall(bytes(SIZE))
-
-    giver = threading.Thread(target=give)
-    giver.start()
-    received = 0
-    with server, network.at(host):
-        with socket.create_connection((to, 8000), 5) as client:
-            while part := client.recv(1 << 20):
-                received += len(part)
-        giver.join()
-    return received
-
-
-@contextmanager
-def ftp_server(network: Network) -> Iterator[None]:
-    Path("/run/vsftpd/empty").mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as name:
-        root, config = Path(name) / "ftp", Path(name) / "vsftpd.conf"
-        root.mkdir()
-        for each in (root.parent, root):
-            each.chmod(0o755)
-        (root / "file").write_bytes(bytes(SIZE))
-        config.write_text(VSFTPD.format(root=root))
-        process = network.start("out", "vsftpd", str(config))
-        try:
-            assert eventually(lambda: _answers(network))
-            yield
-        finally:
-            process.terminate()
-            process.communicate(timeout=10)
-
-
-def _answers(network: Network) -> bool:
-    with network.at("out"), closing(socket.socket()) as probe:
-        return probe.connect_ex((REMOTE, 21)) == 0
-
-
-def fetch(network: Network, passive: bool) -> int:
-    received = io.BytesIO()
-    with network.at("in"):
-        client = ftplib.FTP(timeout=5)
-        client.connect(REMOTE, 21)
-        client.login()
-        client.set_pasv(passive)
-        for _ in range(2):
-            client.retrbinary("RETR file", received.write)
-        client.quit()
-    return len(received.getvalue())
-
-
-def everything_works(network: Network) -> None:
-    assert download(network, "in", REMOTE) == SIZE
-    with udp_socket(network, "out", REMOTE, 5001) as server, udp_socket(network, "in") as client:
-        client.sendto(b"ask", (REMOTE, 5001))
-        server.sendto(b"answer", server.recvfrom(100)[1])
-        assert client.recv(100) == b"answer"
-    assert echo(network, "in", REMOTE) == (REMOTE, 0)
-    with ftp_server(network):
-        assert fetch(network, passive=True) == 2 * SIZE
-        assert fetch(network, passive=False) == 2 * SIZE
 
 
 usual = pytest.mark.parametrize(
@@ -258,6 +155,24 @@ def test_a_published_server_is_reached_with_the_rule_that_is_said(
     assert running.stop() == ""
 
 
+@usual
+@each_plane
+def test_published_servers_are_reached_from_inside_too_with_the_rules_that_are_said(
+    network: Network, gateway: Start, plane: str, tool: str, rules: str
+) -> None:
+    load(network, rules, tool)
+    first = begin(network, gateway, plane, forwards=PUBLISHED)
+    with pytest.raises((TimeoutError, OSError)):
+        published_servers_are_reached_from_inside(network)
+    (remedy,) = remedies(first.stop())
+    add(network, remedy)
+    running = begin(network, gateway, plane, forwards=PUBLISHED)
+    published_servers_are_reached_from_inside(network)
+    published_servers_are_reached(network)
+    everything_works(network)
+    assert running.stop() == ""
+
+
 @each_plane
 def test_no_packet_of_ours_is_invalid_for_conntrack_however_long_a_connection_lives(
     network: Network, gateway: Start, plane: str
@@ -324,7 +239,7 @@ def test_where_the_kernel_masquerades_as_well_both_work_and_it_is_said(
 def test_rules_that_are_loaded_later_are_told_of_and_again_when_they_have_gone(
     network: Network, gateway: Start, plane: str
 ) -> None:
-    running = begin(network, gateway, plane)
+    running = begin(network, gateway, plane, log=logging.INFO)
     load(network, NFT_USUAL.replace('iifname "gi" oifname "go" accept', ""))
     where = Where("go", ("gi",), ("10.0.0.0/24",), plane != "tun", plane != "tun")
     with network.at("gw"):
@@ -335,4 +250,4 @@ def test_rules_that_are_loaded_later_are_told_of_and_again_when_they_have_gone(
     assert eventually(lambda: not running.ask()["firewall"])
     said = running.stop()
     assert said.count("the host's firewall drops the gateway's packets") == 1
-    assert said.count("the host's firewall is no longer in the gateway's way") == 1
+    assert said.count("the host's firewall no longer obstructs the gateway") == 1

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ Start = Callable[..., Running]
 OTHER = "203.0.113.3"
 """Another remote host, to which inside hosts talk."""
 QUERIES = 10_000
+FLOWS = 500
 PORTS = "1024-32767"
 
 
@@ -49,8 +50,9 @@ def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 @contextmanager
-def answering(network: Network, address: str, port: int) -> Iterator[None]:
-    """A server that sends every datagram back."""
+def answering(network: Network, address: str, port: int) -> Iterator[set[int]]:
+    """A server that sends every datagram back; the ports that they have come from."""
+    ports: set[int] = set()
     with udp_socket(network, "out", address, port) as server:
         server.settimeout(0.2)
 
@@ -60,10 +62,11 @@ def answering(network: Network, address: str, port: int) -> Iterator[None]:
                     said, sender = server.recvfrom(2000)
                 except TimeoutError:
                     continue
+                ports.add(sender[1])
                 server.sendto(said, sender)
 
         with meanwhile(serve):
-            yield
+            yield ports
 
 
 @contextmanager
@@ -108,6 +111,34 @@ def test_a_resolver_that_takes_random_ports_loses_no_answer_under_load(
         said = resolve(network, kind)
     assert said == {"asked": QUERIES, "answered": QUERIES, "lost": []}
     assert len(running.ask()["flows"]) > 50
+
+
+def test_on_the_ebpf_planes_nor_does_one_whose_sockets_are_bound_to_the_interface(
+    network: Network, running: Running
+) -> None:
+    if running.ask()["plane"] == "tun":
+        pytest.skip("there, what is handed back comes in by another interface (ADR 16)")
+    with answering(network, REMOTE, 53), load(network, OTHER):
+        said = resolve(network, "device")
+    assert said == {"asked": QUERIES, "answered": QUERIES, "lost": []}
+
+
+def test_one_that_does_not_connect_loses_no_answer_but_at_ports_in_use_to_its_own_server(
+    network: Network, running: Running
+) -> None:
+    with ExitStack() as clients, answering(network, REMOTE, 53) as ports:
+        with network.at("in"):
+            for _ in range(FLOWS):
+                each = clients.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                each.settimeout(5)
+                each.sendto(b"ask", (REMOTE, 53))
+                assert each.recv(10) == b"ask"
+        taken = set(ports)
+        said = resolve(network, "unconnected")
+    lost = said["lost"]
+    assert isinstance(lost, list)
+    assert set(lost) <= taken
+    assert said["answered"] == QUERIES - len(lost)
 
 
 def test_a_connection_of_the_hosts_from_a_port_of_the_range_works_at_once(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.live.conftest import REMOTE, Network, Running
-from tests.live.settled import PORT, by_xdp, settled
+from tests.live.offloaded_flow import PORT, by_xdp, offloaded_flow
 from tests.live.test_ebpf_devices import bridged
 from tests.live.test_tun import eventually
 
@@ -41,7 +41,7 @@ def test_a_flow_goes_on_when_the_plane_changes_under_it(network: Network, gatewa
     for host in ("in", "out"):
         network.features(host, "eth", "tx", "off", "gro", "on")
     running = gateway(plane="ebpf-tc")
-    with settled(network, running) as flow:
+    with offloaded_flow(network, running) as flow:
         running.reload('{"plane": "ebpf-xdp"}')
         assert is_on(running, "ebpf (tc+xdp on go, tc+xdp on gi)")
         assert flow.goes_by()
@@ -62,7 +62,7 @@ def test_a_flow_goes_on_when_the_plane_changes_under_it(network: Network, gatewa
 def test_a_flow_goes_on_when_there_is_to_be_less_room(network: Network, gateway: Start) -> None:
     running = gateway(plane="ebpf-tc", limits={"flows": 1000})
     assert running.ask()["room"] == 1000
-    with settled(network, running) as flow:
+    with offloaded_flow(network, running) as flow:
         running.reload('{"plane": "ebpf-tc", "limits": {"flows": 10}}')
         assert eventually(lambda: running.ask()["room"] == 10)
         assert flow.goes_by()
@@ -74,7 +74,7 @@ def test_a_plane_that_cannot_be_leaves_the_running_one_in_place(
 ) -> None:
     bridged(network)
     running = gateway(plane="ebpf-tc")
-    with settled(network, running) as flow:
+    with offloaded_flow(network, running) as flow:
         running.reload(json.dumps({"plane": "ebpf-xdp", "ports": "62000-62999"}))
         assert flow.goes_by()
         assert running.ask()["plane"] == "ebpf (tc on go, tc on gi)"
@@ -87,7 +87,7 @@ def test_what_the_rest_of_the_file_does_wrong_brings_back_the_plane(
     network: Network, gateway: Start
 ) -> None:
     running = gateway(plane="ebpf-tc")
-    with settled(network, running) as flow:
+    with offloaded_flow(network, running) as flow:
         running.reload(json.dumps({"plane": "tun", "ports": "1024-65535"}))
         assert flow.goes_by()
         assert running.ask()["plane"] == "ebpf (tc on go, tc on gi)"
@@ -98,7 +98,7 @@ def test_every_packet_that_goes_by_during_a_change_is_counted(
     network: Network, gateway: Start
 ) -> None:
     running = gateway(plane="ebpf-tc")
-    with settled(network, running) as flow:
+    with offloaded_flow(network, running) as flow:
         flow.server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 26)
         before = running.ask()["flows"][0][2]
         over = threading.Event()

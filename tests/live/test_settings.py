@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import REMOTE, Network, Running, run, trace
-from tests.live.settled import settled
-from tests.live.test_tun import echo, eventually
+from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running, run, trace
+from tests.live.offloaded_flow import offloaded_flow
+from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk
 
 pytestmark = pytest.mark.live
 
@@ -78,7 +79,7 @@ def test_all_of_them_at_once_interrupt_a_flow_for_seconds_only(
             sysctl(network, path, value)
         assert eventually(lambda: goes_on(network))
         return
-    with settled(network, running) as flow:
+    with offloaded_flow(network, running) as flow:
         for path, value in CHANGES.items():
             sysctl(network, path, value)
         assert eventually(lambda: goes_on(network))
@@ -117,3 +118,75 @@ def test_an_interfaces_own_filter_that_is_made_looser_stays_so(
     assert eventually(lambda: read(network, "conf/go/rp_filter") == "1")
     assert read(network, "conf/gi/rp_filter") == "2"
     assert "conf.go.rp_filter was set to 0" in running.stop()
+
+
+ROUTING = {
+    "ip rule flush": "more of the gateway's was removed by somebody, and is there again",
+    "ip rule del pref 4": "ip rule 4: from all",
+    "ip rule del pref 3": "ip rule 3: from all lookup local was removed",
+    "ip route flush table 61001": "ip route default dev ipmasq-in table 61001 was removed",
+    "ip rule add pref 0 lookup local": "ip rule 0: from all lookup local was set to present",
+}
+
+
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
+@pytest.mark.parametrize("command", ROUTING)
+def test_routing_that_somebody_takes_away_is_put_back_and_said(
+    network: Network, gateway: Start, command: str, plane: str
+) -> None:
+    running = gateway(plane=plane, forwards=[["web", 6, 80, INSIDE_HOST, 8080]])
+    before = network.ip("gw", "-d rule")
+    with network.at("gw"):
+        run(*command.split())
+    if command == "ip rule flush":  # these two are the host's own
+        network.ip("gw", "rule add pref 32766 lookup main")
+        network.ip("gw", "rule add pref 32767 lookup default")
+    assert eventually(lambda: _sorted(network.ip("gw", "-d rule")) == _sorted(before))
+    assert eventually(lambda: "default dev ipmasq-in" in network.ip("gw", "route show table 61001"))
+    assert goes_on(network)
+    with tcp_server(network, "in", INSIDE_HOST, 8080) as server:
+        assert tcp_talk(network, "out", (PUBLIC, 80), server) == REMOTE
+    assert ROUTING[command] in running.stop()
+
+
+def _sorted(rules: str) -> list[str]:
+    """Without who has made them."""
+    return sorted(line.partition(" proto ")[0].strip() for line in rules.splitlines())
+
+
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
+def test_what_the_gateway_switches_on_is_off_again_when_it_has_gone(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    for path in ("ip_forward", "conf/gi/forwarding", "conf/go/forwarding"):
+        sysctl(network, path, "0")
+    running = gateway(plane=plane)
+    assert goes_on(network)
+    running.stop()
+    assert read(network, "ip_forward") == "0"
+    assert read(network, "conf/gi/forwarding") == read(network, "conf/go/forwarding") == "0"
+
+
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
+def test_forwarding_that_somebody_has_switched_on_meanwhile_stays_on(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    """As Docker and libvirt do when they start."""
+    for path in ("ip_forward", "conf/gi/forwarding", "conf/go/forwarding"):
+        sysctl(network, path, "0")
+    running = gateway(plane=plane)
+    sysctl(network, "ip_forward", "1")
+    running.stop()
+    for path in ("ip_forward", "conf/gi/forwarding", "conf/go/forwarding"):
+        assert read(network, path) == "1"
+
+
+def test_after_a_kill_the_next_start_says_what_it_found(network: Network, gateway: Start) -> None:
+    sysctl(network, "ip_forward", "0")
+    gateway().stop(signal.SIGKILL)
+    assert read(network, "conf/gi/forwarding") == "1"
+    said = gateway().stop()
+    assert "a gateway was killed here and had left its changes, undone now: " in said
+    assert "net.ipv4.conf.gi.forwarding is 0 again" in said
+    assert "routing rules" in said
+    assert read(network, "conf/gi/forwarding") == "0"

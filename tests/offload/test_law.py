@@ -84,13 +84,13 @@ class RepeatsWhatIsOnlyKnown(Model):
 
 
 class BelievesAnything(Model):
-    def _is_believable(self, *_: object) -> bool:
+    def _is_in_window(self, *_: object) -> bool:
         return True
 
 
 class BelievesAnyAcknowledgment(Model):
-    def _is_believable(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
-        return super()._is_believable(position[:1], known[:1], reach)  # type: ignore[arg-type]
+    def _is_in_window(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
+        return super()._is_in_window(position[:1], known[:1], reach)  # type: ignore[arg-type]
 
 
 class TakesPlacesBack(Model):

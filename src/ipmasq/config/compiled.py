@@ -1,4 +1,4 @@
-"""The checked model made into the policy that the engine decides by."""
+"""Compiles the checked model into the policy for the engine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ipmasq.wire.addresses import to_text
 
 
 def compile(loaded: Loaded, here: HostState) -> Policy:
-    """What the file means on this machine now. Reads nothing and runs no helper's code, so it may be
-    called whenever an address has changed.
+    """Return the policy for the present state of this machine. Reads nothing and runs no helper's code, so it
+    may be called whenever an address has changed.
 
-    `public` is empty while the outside interface has no address. `hop` is left to the plane.
-    Raises ConfigError if the file has mistakes, or if an inside network holds a public address.
+    `public` is empty while the outside interface has no address. `ttl_delta` is left to the plane. Raises
+    ConfigError if the file has mistakes, or if an inside network holds a public address.
     """
     if loaded.problems:
         raise ConfigError("\n".join(map(str, loaded.problems)))
@@ -53,24 +53,23 @@ def compile(loaded: Loaded, here: HostState) -> Policy:
 
 
 STREAM_SHARE = 16
-"""Unless it is said how much, streams may take one part in so many of the memory that there is,"""
+"""The default fraction of the memory for inspected streams,"""
 FLOW_SHARE = 2
-"""Flows may take one part in so many of the memory,"""
+"""that for flows,"""
 FLOW_BYTES = 2048
-"""each this much in the engine and the fast path (`engine.flow.bytes` of `make bench`, with room to spare),"""
+"""the bytes of a flow in the engine and the fast path (`engine.flow.bytes` of `make bench`, with a margin),"""
 HOST_SHARE = 8
-"""and those of one host one part in so many of that."""
+"""and the fraction of the streams' memory for one host."""
 
 
 def affordable_flows(memory: int) -> int:
-    """Flows for which so many bytes of memory are enough."""
+    """Return the number of flows that fit into so many bytes."""
     return max(1, memory // FLOW_SHARE // FLOW_BYTES)
 
 
 def limits(config: Config, ports: Ports, memory: int) -> Limits:
-    """With what follows from other settings, or from the `memory` that there is (bytes), where the file says
-    nothing: a host leaves a quarter of the public ports (where they are shared, of those that are not) to
-    the others."""
+    """Return the limits. Missing ones follow from other settings or from `memory` (bytes): a host leaves a
+    quarter of the public ports (if ports are shared, of those that are not) to the others."""
     said = dict(config.limits)
     said["flows"] = said["flows"] or min(Limits().flows, affordable_flows(memory))
     said["ports_per_host"] = said["ports_per_host"] or max(1, ports.size * 3 // 4)

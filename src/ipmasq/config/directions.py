@@ -1,4 +1,4 @@
-"""Whether inside is inside and outside is outside: which addresses are there, and where the routes lead."""
+"""Checks whether inside and outside are configured the right way round, by their addresses and routes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PRIVATE = tuple(
         ),
     )
 )  # fmt: skip
-"""Networks that exist in many places: nobody outside can be meant by their addresses."""
+"""Networks that exist in many places, so that no outside host can be meant by their addresses."""
 
 
 def not_private(config: Config, networks: tuple[Network, ...]) -> Iterator[Mistake]:
-    """Inside networks whose addresses belong to somebody in the Internet."""
+    """Find inside networks whose addresses are in use on the Internet."""
     for network in networks:
         if not any(_within(network, private) for private in PRIVATE):
             message = (
@@ -37,7 +37,7 @@ def not_private(config: Config, networks: tuple[Network, ...]) -> Iterator[Mista
 
 
 def place_of(config: Config, network: Network) -> tuple[str | int, ...]:
-    """Where the file names an inside network; if only by its interface, `inside` itself."""
+    """Return where the file names an inside network; `inside` itself if it names only the interface."""
     for index, entry in config.gateway.inside.items():
         if entry == network:
             return ("gateway", "inside", index)
@@ -45,10 +45,10 @@ def place_of(config: Config, network: Network) -> tuple[str | int, ...]:
 
 
 def default_route(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]:
-    """Masqueraded packets follow this host's routes, so the default route has to leave by `outside`."""
+    """Check that the default route leaves by `outside`, since masqueraded packets follow this host's routes."""
     outside, route = sides.outside, here.route_to(ANYWHERE)
     if outside not in here.interfaces or not sides.public:
-        return  # which is said already
+        return  # this is reported already
     if route is None or route.interface == outside:
         return
     key = "outside" if config.gateway.outside else "public"
@@ -68,7 +68,7 @@ def default_route(config: Config, here: HostState, sides: Sides) -> Iterator[Mis
 
 
 def unrouted(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]:
-    """Public addresses to which nothing brings packets, as far as that can be seen from here."""
+    """Find public addresses to which no packets are routed, as far as that can be seen from here."""
     near = [each.network for each in here.interfaces.get(sides.outside or "", ())]
     for index, pool in config.gateway.public.items() if near else ():
         for network in pool.networks:

@@ -1,6 +1,6 @@
-"""Finds helpers: an installed one by its name, anybody's by its file. A file is read anew each time.
+"""Finds helpers: an installed one by its name, any other by its file. A file is read again each time.
 
-The code runs with the gateway's rights while it is loaded; it is the operator who names it.
+A helper's code runs with the gateway's rights while it is loaded; the operator is responsible for it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ Result = TypeVar("Result")
 
 
 class HelperError(ConfigError):
-    """There is no such helper, or it cannot be used; says which file and line is at fault."""
+    """There is no such helper, or it cannot be used. The message names the file and line at fault."""
 
 
 def find(
     name_or_file: str, config: Config | None = None, base: Path | None = None, fresh: bool = False
 ) -> HelperUse:
-    """What an operator means by `ftp` (a helper of the configuration, or an installed one) or by
-    `my_helper.py` (a file, from `base` or the working directory). `fresh`: see `configured`.
+    """Return the helper that an operator means by `ftp` (one of the configuration, or an installed one) or by
+    `my_helper.py` (a file, relative to `base` or the working directory). `fresh`: see `configured`.
 
-    A file is used as the configuration says of the helper in it, if it does. Raises HelperError.
+    If the configuration has settings for the helper in a file, they apply. Raises HelperError.
     """
     tables = config.helper if config else {}
     base = base or Path()
@@ -50,7 +50,7 @@ def find(
 
 
 def configured(name: str, table: HelperTable, base: Path, fresh: bool = False) -> HelperUse:
-    """The helper of `[helper.NAME]`. Its file is relative to `base`. With `fresh` one that is installed
+    """Return the helper of `[helper.NAME]`. Its file is relative to `base`. With `fresh`, an installed helper
     is read from its file again, too. Raises HelperError."""
     if table.file is None:
         return use(installed(name, fresh), table)
@@ -63,7 +63,7 @@ def configured(name: str, table: HelperTable, base: Path, fresh: bool = False) -
 
 
 def use(helper: type[Helper], table: HelperTable) -> HelperUse:
-    """Raises HelperError if it would be without ports."""
+    """Return the helper with its settings. Raises HelperError if it has no ports."""
     ports = frozenset(helper.ports) if table.ports is None else _each(table.ports.values())
     if not ports:
         raise HelperError(f'the helper {helper.name} has no port to listen to; give it "ports"')
@@ -90,7 +90,7 @@ def installed_names() -> tuple[str, ...]:
 
 
 def installed(name: str, fresh: bool = False) -> type[Helper]:
-    """The helper that a package has registered under this name. Raises HelperError."""
+    """Return the helper that a package has registered under this name. Raises HelperError."""
     found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
     if not found:
         known = ", ".join(installed_names()) or "none"
@@ -111,7 +111,7 @@ def installed(name: str, fresh: bool = False) -> type[Helper]:
 
 
 def in_file(file: Path, class_name: str | None = None) -> type[Helper]:
-    """The helper in this file, by the name of its class if there are several. Raises HelperError."""
+    """Return the helper in this file, by the name of its class if there are several. Raises HelperError."""
     module = _run(file, f"ipmasq_helper_{re.sub(r'[^0-9A-Za-z]', '_', str(file.absolute()))}")
     there = {
         name: value
@@ -135,10 +135,10 @@ def _origin(entry: EntryPoint) -> Path | None:
 
 
 def _run(file: Path, name: str) -> ModuleType:
-    """The module that this file is now. What an earlier one left behind goes on with its own code."""
+    """Return the module of the file's present content. Instances of an earlier one keep their own code."""
     code = _explained(file, lambda: compile(read_bytes(file), str(file), "exec"))
     spec = spec_from_file_location(name, file, loader=SourceFileLoader(name, str(file)))
-    assert spec is not None  # as there is a loader
+    assert spec is not None  # there is a loader
     module = module_from_spec(spec)
     before = sys.modules.get(name)
     sys.modules[name] = module  # dataclasses and typing look there
@@ -153,7 +153,7 @@ def _run(file: Path, name: str) -> ModuleType:
 
 
 def _checked(helper: object, file: Path) -> type[Helper]:
-    """Raises HelperError unless it is a helper that can be made and says what it is for."""
+    """Raise HelperError unless this is a helper that can be instantiated and declares its ports."""
     if not (isinstance(helper, type) and issubclass(helper, Helper) and helper is not Helper):
         text = getattr(helper, "__name__", type(helper).__name__)
         raise HelperError(f"{file}: {text} is not a subclass of ipmasq.core.helper.Helper")
@@ -185,7 +185,7 @@ def _is_port(port: object) -> bool:
 
 
 def _explained(file: Path | str, act: Callable[[], Result], what: str = "") -> Result:
-    """Whatever the helper's author did wrong becomes one sentence with the line in that file."""
+    """Turn any error of the helper's author into one message with the line in that file."""
     try:
         return act()
     except OSError as error:
@@ -206,7 +206,7 @@ def _said(failure: BaseException) -> str:
 
 
 def _line(file: Path | str, failure: BaseException) -> int | None:
-    """Where in this file it happened: the innermost of its lines."""
+    """Return the innermost line of this file in the traceback."""
     if isinstance(failure, SyntaxError) and failure.filename == str(file):
         return failure.lineno
     frames = traceback.extract_tb(failure.__traceback__)

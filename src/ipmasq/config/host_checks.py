@@ -1,4 +1,4 @@
-"""What only shows on a certain machine: names that it lacks, addresses and ports in each other's way."""
+"""Checks that depend on the machine: missing names, and addresses and ports that conflict."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ipmasq.wire.addresses import Address, to_text
 
 
 def collisions(config: Config, here: HostState) -> Iterator[Mistake]:
-    """RFC 4787 REQ-7: an outside address in an inside network would be ambiguous. (A configured pool
-    is compared with named networks by `mistakes.py` already.)"""
+    """Find public addresses in an inside network, which would be ambiguous (RFC 4787 REQ-7). (`mistakes.py`
+    already compares a configured pool with named networks.)"""
     sides = resolve(config.gateway, here)
     for address in sides.public:
         for network in sides.networks:
@@ -35,8 +35,8 @@ def collisions(config: Config, here: HostState) -> Iterator[Mistake]:
 
 
 def _no_port_left(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]:
-    """The plane would refuse it: what comes to the gateway's own public address at these ports is not
-    for the host, so that the host's connections must not have them."""
+    """Find a range that leaves the host no port. The plane would refuse it: packets to the gateway's own
+    public address at these ports are not for the host, so the host's connections must not use them."""
     gateway, ephemeral = config.gateway, here.ephemeral
     own = here.own.intersection(sides.public)
     if ephemeral is None or not own:
@@ -55,7 +55,7 @@ def _no_port_left(config: Config, here: HostState, sides: Sides) -> Iterator[Mis
 
 
 def inaccessible(config: Config, here: HostState) -> Iterator[Mistake]:
-    """A control socket that cannot be served. Better said now than when the traffic has been taken over."""
+    """Find a control socket that cannot be opened, before traffic is diverted."""
     for setting, message in here.access(config.control.socket, config.control.group):
         yield ("control", setting), message
 
@@ -118,7 +118,7 @@ UNREACHED = 'no interface of this machine is in reach of it; name one, outside =
 
 
 def lacking(interface: str, here: HostState) -> str:
-    """That there is no such interface, and which there are instead."""
+    """Say that there is no such interface, and which exist."""
     names = [name for name in here.interfaces if name != "lo"]
     close = get_close_matches(interface.lower(), names, n=1) or [
         name
@@ -151,7 +151,8 @@ def _listening(config: Config, here: HostState) -> Iterator[Mistake]:
 def taken_from_host(
     this: Forward, listening: Collection[tuple[int, int]], own: Collection[Address]
 ) -> str:
-    """A sentence if the host itself serves a port (protocol, number) that the forward takes; else empty."""
+    """Return a sentence if the host itself serves a port (protocol, number) that the forward takes; else an
+    empty string."""
     ports = [p for kind, p in listening if kind == this.protocol and p in this.ports]
     if not ports or not (this.public is None or this.public in own):
         return ""

@@ -1,5 +1,5 @@
-"""What the configuration meets on this machine. The only files of this floor that look at it are this,
-`access.py`, `memory.py` and `routes.py`."""
+"""The state of this machine on which the configuration depends. In this package, only this file, `access.py`,
+`memory.py` and `routes.py` examine the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipmasq.config import routes
-from ipmasq.config.access import Access, troubles, unknown
+from ipmasq.config.access import Access, find_problems, unknown
 from ipmasq.config.memory import available
 from ipmasq.core.policy import PortRange, port_list
 from ipmasq.planes.tun.steering import DEVICE
@@ -36,29 +36,30 @@ class HostAddress(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class HostState:
     interfaces: Mapping[str, tuple[HostAddress, ...]]
-    """IPv4 addresses by interface, the primary one first; no longer to be changed. The gateway's own devices
-    are not among them."""
+    """IPv4 addresses by interface, the primary one first, without the gateway's own devices. Not to be
+    modified."""
     ephemeral: PortRange | None = None
-    """Ports that the kernel gives to the host's own outgoing connections."""
+    """Ports that the kernel uses for the host's own outgoing connections."""
     listening: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     """(protocol, port) on which the host itself serves."""
     reserved: tuple[PortRange, ...] = ()
-    """Ports of that range that the kernel does not give to them (`ip_local_reserved_ports`)."""
+    """Ports of that range that the kernel does not use for them (`ip_local_reserved_ports`)."""
     memory: int = 4 << 30
-    """Bytes that this process may have."""
+    """Bytes that this process may use."""
     access: Access = unknown
     """What is wrong with a control socket."""
     route_to: routes.Routes = routes.unknown
-    """Which way packets to an address go."""
+    """Finds the route of packets to an address."""
 
     @property
     def own(self) -> frozenset[Address]:
-        """Every address at which the host answers."""
+        """Every address of the host."""
         return frozenset(a.address for found in self.interfaces.values() for a in found)
 
 
 def read_host_state(listening: frozenset[tuple[int, int]] = frozenset()) -> HostState:
-    """Of this machine (this network namespace) now. `listening` is for the caller to find out."""
+    """Read the present state of this machine (this network namespace). The caller finds out what is
+    `listening`."""
     from pyroute2 import IPRoute  # takes a tenth of a second
 
     with IPRoute() as kernel:
@@ -71,7 +72,13 @@ def read_host_state(listening: frozenset[tuple[int, int]] = frozenset()) -> Host
                 found[names[each["index"]]].append(HostAddress(to_address(text), each["prefixlen"]))
     interfaces = {name: tuple(addresses) for name, addresses in found.items()}
     return HostState(
-        interfaces, _ephemeral(), listening, _reserved(), available(), troubles, routes.route_to
+        interfaces,
+        _ephemeral(),
+        listening,
+        _reserved(),
+        available(),
+        find_problems,
+        routes.route_to,
     )
 
 

@@ -1,4 +1,4 @@
-"""Limits and idle times that contradict each other, or that nothing could work with."""
+"""Finds limits and idle times that contradict each other, or that are too small to work with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARES = {
         "packets that all hosts may have together",
     ),
 }
-"""What one host may have, and of what: no more than that."""
+"""Limits of one host, and the totals that they must not exceed."""
 
 LEAST = {
     "flows_per_host": (64, "a web page alone opens as many connections"),
@@ -30,18 +30,18 @@ LEAST = {
     "untracked_pps_per_host": (20, "a web page alone opens as many connections at once"),
     "untracked_pps_per_side": (20, "a web page alone opens as many connections at once"),
 }
-"""Below it, what a user does every day fails, and why."""
+"""Limits below which everyday use fails, and why."""
 
 
 FEWEST_PORTS = 1_024
 """A browser has a hundred connections, each with a public port; a household has several, and phones."""
 FEWEST_DATA_PORTS = 16
 FEWEST_SHARED_PORTS = 64
-"""Where public ports are shared: each once for every server that is talked to."""
+"""The least number of shared public ports, each of which serves one flow for every server."""
 
 
-def absurdities(config: Config) -> Iterator[Mistake]:
-    """What is only supposed because it is not written is nobody's mistake."""
+def unworkable(config: Config) -> Iterator[Mistake]:
+    """Find such settings. Defaults are not reported."""
     yield from _shares(config)
     yield from _least(config)
     yield from _ports(config)
@@ -90,7 +90,7 @@ def _counted(ports: Ports) -> str:
 
 
 def _memory(config: Config) -> Iterator[Mistake]:
-    """Of the smallest share of memory that is written."""
+    """Check the smallest share of memory that the file has."""
     limits = config.limits
     for key in ("stream_memory", "stream_memory_per_host"):
         value = getattr(limits, key)

@@ -1,4 +1,4 @@
-"""The file read: a model, and every mistake in it with its place. Looks at no machine."""
+"""Reads the file into a model, with every mistake and its location. Does not examine the machine."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ ELEMENTS = ("rule", "forward", "trigger")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`config` holds what is right; where something is wrong, what was left without it. `helpers` are
-    those that are on, by name."""
+    """`config` holds what is right; wrong settings are left out. `helpers` are those that are on, by name."""
 
     path: Path
     config: Config
@@ -39,18 +38,18 @@ class Loaded:
     locations: Mapping[Key, int] = field(default_factory=dict)
     saved: Saved = field(default_factory=lambda: Saved(Path()))
     own_forwards: int = 0
-    """How many forwards stand in the file itself; the others are saved ones."""
+    """The number of forwards in the file itself; the others are saved ones."""
 
     def problem(self, path: Key, message: str) -> Problem:
-        """At the line of that key, or of the table that should have it."""
+        """Return a problem at the line of that key, or of the table that should have it."""
         file, lines, path = self._locate(path)
         line = line_of(lines, path)
         if isinstance(path[-1], int) and path not in lines:
-            path = path[:-1]  # one value, where several could stand
+            path = path[:-1]  # one value, where several are allowed
         return Problem(str(file), line, visible(key_text(path)), visible(message))
 
     def _locate(self, path: Key) -> tuple[Path, Mapping[Key, int], Key]:
-        """In which file that is, and where there."""
+        """Return the file of that key, its lines, and the key in that file."""
         match path:
             case "forward", int(index), *_ if index >= self.own_forwards and self.saved.forwards:
                 inner = ("forward", index - self.own_forwards, *path[2:])
@@ -63,9 +62,9 @@ class Loaded:
 
 
 def load(path: Path | str, saved: Saved | None = None) -> Loaded:
-    """Read the file, what was saved beside it and the files of the helpers that they name. Never raises.
+    """Read the file, the saved changes beside it and the helper files that they name. Never raises.
 
-    `saved`: what would be saved, in place of what is.
+    `saved` is used in place of the saved changes.
     """
     path = Path(path)
     reading = path
@@ -87,7 +86,7 @@ def load(path: Path | str, saved: Saved | None = None) -> Loaded:
 
 
 def _join(data: dict[str, Any], saved: Saved, name: str) -> Iterator[Problem]:
-    """Put what was saved into what the file says; yield what stands in both."""
+    """Merge the saved changes into the file's data; yield what is in both."""
     if saved.forwards and isinstance(data.setdefault("forward", []), list):
         data["forward"] = [*data["forward"], *saved.forwards]
     helpers = data.setdefault("helper", {}) if saved.helpers else None
@@ -99,7 +98,7 @@ def _join(data: dict[str, Any], saved: Saved, name: str) -> Iterator[Problem]:
 
 
 def _checked(data: dict[str, Any]) -> tuple[Config, list[tuple[Key, str]]]:
-    """Check, leave out what is wrong, and check again, so that mistakes hide none behind them."""
+    """Check, leave out what is wrong, and check again, so that one mistake does not hide another."""
     found: list[tuple[Key, str]] = []
     while True:
         try:
@@ -112,14 +111,14 @@ def _checked(data: dict[str, Any]) -> tuple[Config, list[tuple[Key, str]]]:
 
 
 def _leave_out(data: dict[str, Any], path: Key) -> None:
-    """The bad value; where others mean nothing without it, the whole element that it is in."""
+    """Remove the bad value, or the whole element if the rest is meaningless without it."""
     if path[0] in ELEMENTS:
         path = path[:2]
     inner: Any = data
     for depth, following in enumerate(path[1:], 1):
         value = inner.get(path[depth - 1]) if isinstance(inner, dict) else inner[path[depth - 1]]
         if not isinstance(value, list if isinstance(following, int) else dict):
-            path = path[:depth]  # one value, where several could stand
+            path = path[:depth]  # one value, where several are allowed
             break
         inner = value
     if isinstance(inner, list):
@@ -129,7 +128,7 @@ def _leave_out(data: dict[str, Any], path: Key) -> None:
 
 
 def _helpers(config: Config, base: Path) -> tuple[dict[str, HelperUse], list[tuple[Key, str]]]:
-    """Those that are on: the configured ones that are not switched off, and FTP."""
+    """Return the helpers that are on: the configured ones that are not switched off, and FTP."""
     uses: dict[str, HelperUse] = {}
     failed: list[tuple[Key, str]] = []
     for name, table in {ON_BY_DEFAULT: HelperTable(), **config.helper}.items():

@@ -1,7 +1,7 @@
-"""On which line of a TOML file each key and value stands; `tomllib` does not tell.
+"""Finds the line of each key and value in a TOML file, which `tomllib` does not tell.
 
-Theory: the text has been read by `tomllib` already, so it is valid, and what is left is to find where
-tokens begin and end. A path is the keys and list indexes that lead to a value: `("rule", 2, "ports", 0)`.
+`tomllib` has read the text already, so it is valid, and only the beginnings and ends of tokens have to be
+found. A path is the keys and list indexes that lead to a value: `("rule", 2, "ports", 0)`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _SCALAR = re.compile(rf"(?s:{_STRING})|[^,\]}}#\n]+")
 
 
 def locations(text: str) -> Mapping[Path, int]:
-    """The line, from 1, of every value in valid TOML; of a table, where its header stands first."""
+    """Return the line, from 1, of every value in valid TOML; for a table, that of its first header."""
     return _Scanner(text.replace("\r\n", "\n")).scan()
 
 
 def line_of(where: Mapping[Path, int], path: Path) -> int | None:
-    """The line of `path`, or of the nearest thing around it that is in the file."""
+    """Return the line of `path`, or of the nearest enclosing element that is in the file."""
     for length in range(len(path), 0, -1):
         if path[:length] in where:
             return where[path[:length]]
@@ -41,7 +41,7 @@ class _Scanner:
         self._line = 1
         self._found: dict[Path, int] = {}
         self._elements: dict[Path, int] = {}
-        """How many elements each array of tables has so far."""
+        """The number of elements so far in each array of tables."""
 
     def scan(self) -> Mapping[Path, int]:
         table: Path = ()
@@ -86,7 +86,7 @@ class _Scanner:
         self._value(path)
 
     def _keys(self) -> list[str]:
-        """A dotted key."""
+        """Read a dotted key."""
         keys = []
         while True:
             self._skip(_BLANK)
@@ -120,7 +120,7 @@ class _Scanner:
         return self._line
 
     def _skip(self, pattern: re.Pattern[str]) -> bool:
-        """Whether there is more text after what was skipped."""
+        """Skip a pattern. Return whether more text follows."""
         self._take(pattern)
         return self._at < len(self._text)
 

@@ -1,4 +1,4 @@
-"""How much memory this process may have."""
+"""The memory that this process may use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 CGROUPS = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
 
-# By hierarchy: version 2 has one, version 1 one for each controller (cgroups(7)).
+# By hierarchy: version 2 has one, version 1 has one per controller (cgroups(7)).
 LIMITS = {"": ("", "memory.max"), "memory": ("memory", "memory.limit_in_bytes")}
 
 
 def available(own: Path = OWN, root: Path = CGROUPS) -> int:
-    """Bytes: what the machine has, or what a control group above this process leaves of it."""
+    """Return the bytes that the machine has, or that the control groups above this process allow."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([machine, *_limits(own, root)])
 
@@ -29,6 +29,6 @@ def _limits(own: Path, root: Path) -> list[int]:
                     folder, file = LIMITS[controller]
                     group = Path(path.lstrip("/"))
                     for each in (group, *group.parents):
-                        with suppress(OSError, ValueError):  # none, or "max"
+                        with suppress(OSError, ValueError):  # there is no limit, or it is "max"
                             found.append(int((root / folder / each / file).read_text()))
     return found

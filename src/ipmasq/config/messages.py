@@ -1,4 +1,4 @@
-"""Says what is wrong with the file in the operator's words instead of the checking library's."""
+"""Turns pydantic's errors into messages for the operator."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ipmasq.config.values import shown
 
 
 def mistakes(error: ValidationError) -> list[tuple[Path, str]]:
-    """Where, and one sentence, for each of them."""
+    """Return the location of each error, and one sentence."""
     return [(each["loc"], sentence(each)) for each in error.errors(include_url=False)]
 
 
 def settings(table: type[BaseModel]) -> list[str]:
-    """What its keys are called in the file."""
+    """Return the names of a table's settings in the file."""
     return [field.alias or name for name, field in table.model_fields.items()]
 
 
 def sentence(error: Any) -> str:
-    """One of pydantic's error records (an element of `ValidationError.errors()`) in plain words."""
+    """Return one of pydantic's error records (an element of `ValidationError.errors()`) in plain words."""
     path, value, context = error["loc"], error["input"], error.get("ctx", {})
     match error["type"]:
         case "value_error":
@@ -57,7 +57,7 @@ def sentence(error: Any) -> str:
 
 
 def _plain(value: object) -> str:
-    """As `shown`; a whole number without a fraction."""
+    """Return the value like `shown`, and a whole number without a fraction."""
     whole = isinstance(value, float) and value.is_integer()
     return shown(int(value) if whole and isinstance(value, float) else value)
 

@@ -1,4 +1,4 @@
-"""Settings that are right each by itself, and wrong together."""
+"""Finds settings that are valid one by one, and contradictory together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Mistake = tuple[Path, str]
 def contradictions(
     config: Config, helpers: Mapping[str, HelperUse], known: Collection[Path]
 ) -> Iterator[Mistake]:
-    """`known`: paths at which a mistake was found already; nothing is said to be missing there."""
+    """Yield contradictions. `known`: paths where a mistake was found already; nothing is reported as missing
+    there."""
     yield from _incomplete(config, known)
     yield from _sides(config)
     yield from _forwards(config)
@@ -97,14 +98,14 @@ def _names(config: Config) -> Iterator[Mistake]:
     triggers = {index: trigger_name(table) for index, table in config.trigger.items()}
     given = {index for index, table in config.forward.items() if table.name is not None}
     for index, one in _repeated(forwards):
-        if {index, one} & given:  # else they overlap, which is said already
+        if {index, one} & given:  # otherwise they overlap, which is reported already
             yield ("forward", index, "name"), _name_taken(forwards, "forward", one)
     for index, one in _repeated(triggers):
         yield ("trigger", index, "name"), _name_taken(triggers, "trigger", one)
 
 
 def _repeated(names: Mapping[int, str]) -> Iterator[tuple[int, int]]:
-    """Which has the same name as which before it."""
+    """Yield pairs of indices: an element, and an earlier one with the same name."""
     first: dict[str, int] = {}
     for index, name in names.items():
         if first.setdefault(name, index) != index:

@@ -1,7 +1,7 @@
-"""The configuration file, setting by setting. `docs/configuration.md` says what each is for.
+"""The configuration file, setting by setting. `docs/configuration.md` explains each.
 
-Values are read into what the policy is made of. Lists are kept by position, so that one bad element can be
-left out and the others are still checked, and found again in the file.
+Values are read into the types of the policy. Lists keep their positions, so that one bad element can be left
+out while the others are still checked and located in the file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Value = TypeVar("Value")
 WITH_PORTS = (ANY_PROTOCOL, 6, 17)
 
 LEFT_OUT = object()
-"""Stands where a bad element stood."""
+"""Marks the position of a bad element."""
 
 
 def _numbered(value: object) -> object:
@@ -89,7 +89,7 @@ Datagrams: TypeAlias = Annotated[int, PlainValidator(values.number("datagrams", 
 Expectations: TypeAlias = Annotated[int, PlainValidator(values.number("expectations", 65_535))]
 Bytes: TypeAlias = Annotated[int, PlainValidator(values.number("bytes", 1 << 40))]
 Window: TypeAlias = Annotated[int, PlainValidator(values.number("bytes", 1 << 30))]
-"""TCP has none that is larger (RFC 7323, 2.3)."""
+"""A TCP window is no larger (RFC 7323, 2.3)."""
 Lines: TypeAlias = Annotated[int, PlainValidator(values.number("lines per second", 100_000_000))]
 Packets: TypeAlias = Annotated[
     int, PlainValidator(values.number("packets per second", 100_000_000))
@@ -167,7 +167,7 @@ class RuleTable(_Table):
     @field_validator("ports", "from_ports")
     @classmethod
     def _has_ports(cls, ports: dict[int, PortRange], known: ValidationInfo) -> dict[int, PortRange]:
-        """Said here, so that it is said whatever else is wrong with the rule."""
+        """This check is here so that it is reported whatever else is wrong with the rule."""
         protocol = known.data.get("protocol", ANY_PROTOCOL)
         if ports and protocol not in WITH_PORTS:
             raise ValueError(f"{values.protocol_text(protocol)} has no ports")
@@ -218,7 +218,7 @@ class Config(_Table):
 
 
 def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
-    """The model of the table at `path`, or None if no table belongs there."""
+    """Return the model of the table at `path`, or None if no table belongs there."""
     match path:
         case ():
             return Config

@@ -1,4 +1,4 @@
-"""Mistakes and warnings as records, and how people read them."""
+"""Mistakes and warnings as records, and their text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ipmasq.wire.visible import visible
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the message is for the operator."""
+    """The configuration cannot be used. The message is for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`path` is the configuration file, or the helper file that is at fault; `line` counts from 1, None
-    if there is none to name; `key` is where in the configuration."""
+    """A mistake or warning. `path` is the configuration file, or the helper file at fault; `line` counts from
+    1, None if there is none; `key` is the location in the configuration."""
 
     path: str
     line: int | None
@@ -30,7 +30,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `check` found: with `errors` the file cannot be used, `warnings` are legal but probably wrong."""
+    """The result of `check`: a file with `errors` cannot be used; `warnings` are legal but probably wrong."""
 
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = field(default=())
@@ -43,7 +43,7 @@ class Report:
         return "\n".join(map(visible, self.lines()))
 
     def lines(self) -> list[str]:
-        """One per problem, mistakes first, and one that counts them."""
+        """Return one line per problem, mistakes first, and one that counts them."""
         lines = [_marked("error", problem) for problem in self.errors]
         lines += [_marked("warning", problem) for problem in self.warnings]
         count = f"{_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}"
@@ -51,12 +51,12 @@ class Report:
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """As the eye meets them in the file; each once."""
+    """Return the problems in the order of the file, without duplicates."""
     return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.line or 0, p.key)))
 
 
 def key_text(path: Path) -> str:
-    """`("rule", 2, "from")` as people count: `rule 3, from`."""
+    """Return `("rule", 2, "from")` as people count: `rule 3, from`."""
     text = ""
     for step, before in zip(path, (None, *path), strict=False):
         if isinstance(step, int):

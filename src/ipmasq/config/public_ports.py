@@ -1,4 +1,5 @@
-"""Which public ports there are for masqueraded flows: those that are written, or all that the host can spare."""
+"""Determines the public ports for masqueraded flows: those that are configured, or all that the host does not
+need."""
 
 from __future__ import annotations
 
@@ -10,24 +11,26 @@ from ipmasq.config.values import AUTO
 from ipmasq.core.policy import Behaviour, PortRange, Ports, port_set, without
 
 UNPRIVILEGED = PortRange(1024, 65535)
-"""Those below are for servers, and some peers refuse them (RFC 6335, 6: system ports)."""
+"""Ports below are for servers, and some peers refuse them as source ports (RFC 6335, 6: system ports)."""
 
 USUAL = PortRange(32768, 60999)
-"""From which Linux takes the ports of the host's own connections unless it is told otherwise."""
+"""The default range of Linux for the host's own connections."""
 
 LEAST = 4096
-"""Where the host's own range leaves fewer ports than this, it has to share."""
+"""If the host's own range leaves fewer ports than this, it has to share."""
 
 
 def public_ports(gateway: GatewayTable, here: HostState) -> Ports:
-    """Those of `ports`. "auto" leaves out what the host takes for its own connections; ports that are
-    forwarded or that the host has sockets on are left out one by one while the gateway runs."""
+    """Return the ports of the setting `ports`. "auto" leaves out those that the host uses for its own
+    connections; ports that are forwarded or that have sockets of the host are left out one by one while the
+    gateway runs."""
     return automatic(here) if gateway.ports == AUTO else gateway.ports
 
 
 def automatic(here: HostState) -> Ports:
-    """From 1024 on, without `ip_local_port_range`; but what of that is in `ip_local_reserved_ports` the
-    host does not take either. A host that would take nearly all keeps of them what is usual."""
+    """Return the ports from 1024 on without `ip_local_port_range`, but with those in
+    `ip_local_reserved_ports`, which the host does not use either. A host that would use nearly all keeps only
+    the usual ones."""
     ephemeral = here.ephemeral or USUAL
     found = _all_but(without(ephemeral, here.reserved))
     if found.size >= LEAST:
@@ -36,12 +39,13 @@ def automatic(here: HostState) -> Ports:
 
 
 HELPERS_PART = 16
-"""Where public ports are shared, one part in so many is kept for the flows that helpers promise: these come
-from endpoints that nobody knows before, so that they can share none."""
+"""If public ports are shared, this fraction of them is reserved for expected flows. They come from endpoints
+that are not known before, so they cannot share ports."""
 
 
 def given_out(gateway: GatewayTable, here: HostState) -> tuple[Ports, Ports | None]:
-    """Public ports for flows that inside hosts open, and for those that helpers promise (None: the same)."""
+    """Return the public ports for flows that inside hosts open, and those for expected flows (None: the
+    same)."""
     ports = public_ports(gateway, here)
     sharing = gateway.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
     if gateway.data_ports is not None or not sharing or ports.size < 2:
@@ -50,7 +54,7 @@ def given_out(gateway: GatewayTable, here: HostState) -> tuple[Ports, Ports | No
 
 
 def _split(ports: Ports, count: int) -> tuple[Ports, Ports]:
-    """Without the last `count` of them, and these."""
+    """Return the ports without the last `count`, and these."""
     for low, high in reversed(ports.ranges):
         first = max(low, high - count + 1)
         count -= high - first + 1

@@ -1,4 +1,4 @@
-"""Files read into text and TOML, whatever they are: none is read further than a configuration can be long."""
+"""Reads files as text and TOML. No file is read further than the longest configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ipmasq.config.problems import ConfigError
 
 LONGEST = 1 << 20
-"""Bytes of a configuration, or of a helper's code. A device such as /dev/zero has no end."""
+"""The most bytes of a configuration, or of a helper's code. A device such as /dev/zero has no end."""
 
 _LOCATION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _CLEARER = {
@@ -22,7 +22,8 @@ _CLEARER = {
 
 
 def read_bytes(path: Path) -> bytes:
-    """All of it. Raises OSError, also if it is longer than `LONGEST`, and ValueError for an impossible path."""
+    """Return the whole content. Raises OSError, also if it is longer than `LONGEST`, and ValueError for an
+    invalid path."""
     with path.open("rb") as file:
         content = file.read(LONGEST + 1)
     if len(content) > LONGEST:
@@ -31,7 +32,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 class UnreadableError(ConfigError):
-    """The file is no configuration; `line` counts from 1, None if there is none to name."""
+    """The file is no configuration. `line` counts from 1, None if there is none."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)

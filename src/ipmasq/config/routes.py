@@ -1,4 +1,4 @@
-"""Which way this host sends packets, as `ip route get` says."""
+"""Finds the route of packets from this host, like `ip route get`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import NamedTuple, TypeAlias
 from ipmasq.wire.addresses import Address, to_text
 
 ANYWHERE: Address = bytes((198, 41, 0, 4))
-"""An address far away, by which to ask for the default route: a.root-servers.net. Nothing is sent there."""
+"""A distant address with which to look up the default route: a.root-servers.net. Nothing is sent there."""
 
 # <linux/rtnetlink.h>
 RTN_UNICAST = 1
 NULL_ROUTES = (errno.EINVAL, errno.EHOSTUNREACH, errno.EACCES)
-"""How the kernel answers for blackhole, unreachable and prohibit routes (ip-route(8))."""
+"""The kernel's errors for blackhole, unreachable and prohibit routes (ip-route(8))."""
 
 
 class Way(Enum):
     OUT = auto()
     """Packets leave by an interface."""
     HERE = auto()
-    """They end here: a route of type local, blackhole, unreachable or prohibit."""
+    """Packets end here: a route of type local, blackhole, unreachable or prohibit."""
     NONE = auto()
     """There is no route."""
 
@@ -33,16 +33,16 @@ class Route(NamedTuple):
 
 
 Routes: TypeAlias = Callable[[Address], Route | None]
-"""The route to an address; None if that cannot be told."""
+"""Returns the route to an address; None if it cannot be determined."""
 
 
 def unknown(address: Address) -> Route | None:
-    """Of a machine that nothing is known of."""
+    """The answer for a machine of which nothing is known."""
     return None
 
 
 def route_to(address: Address) -> Route | None:
-    """On this machine, in this network namespace, now. Sends nothing."""
+    """Return the present route on this machine, in this network namespace. Sends nothing."""
     from pyroute2 import IPRoute, NetlinkError  # takes a tenth of a second
 
     with IPRoute() as kernel:

@@ -1,7 +1,8 @@
-"""The file in which the gateway saves changes: `gateway.saved.toml` beside `gateway.toml`, and read with it.
+"""The file in which the gateway saves changes: `gateway.saved.toml` beside `gateway.toml`, which is read with
+it.
 
-It has forwards and helpers, as the configuration itself could have them; the operator's own file is never
-written. What stands in both is a mistake, so that neither hides the other.
+It has forwards and helpers in the form of the configuration; the operator's own file is never written. A
+setting in both files is a mistake, so that neither hides the other.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ COMMENT = """\
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What the file says. `locations`: lines of its keys, from 1."""
+    """The content of the file. `locations` are the lines of its keys, from 1."""
 
     path: Path
     data: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class Saved:
         return Problem(str(self.path), line_of(self.locations, key), key_text(key), message)
 
     def foreign(self) -> Iterator[Problem]:
-        """What does not belong here."""
+        """Yield what does not belong in this file."""
         for key, value in self.data.items():
             if not isinstance(value, {"forward": list, "helper": dict}.get(key, ())):
                 yield self.problem(
@@ -63,7 +64,7 @@ def path_of(config: Path) -> Path:
 
 
 def read(config: Path) -> Saved:
-    """Empty if there is no file. Raises UnreadableError."""
+    """Read the file; it is empty if it does not exist. Raises UnreadableError."""
     path = path_of(config)
     with suppress(OSError, ValueError):
         if not path.exists():
@@ -73,7 +74,7 @@ def read(config: Path) -> Saved:
 
 
 def draft(config: Path, change: Callable[[Saved], None]) -> tuple[Saved, str]:
-    """What the file would say after a change, and its text. Raises ConfigError."""
+    """Return the content after a change, and its text. Raises ConfigError."""
     before = read(config)
     if wrong := next(before.foreign(), None):
         raise ConfigError(str(wrong))
@@ -85,7 +86,7 @@ def draft(config: Path, change: Callable[[Saved], None]) -> tuple[Saved, str]:
 
 
 def write(config: Path, text: str) -> None:
-    """Replace the file at once and for good, or remove it if there is nothing to say. Raises OSError."""
+    """Replace the file atomically and durably, or remove it if it would be empty. Raises OSError."""
     path = path_of(config)
     if not text:
         path.unlink(missing_ok=True)
@@ -106,7 +107,7 @@ def write(config: Path, text: str) -> None:
 
 
 def _settle(directory: Path) -> None:
-    """After a power failure the new name leads to the new file."""
+    """Make the new name durable, so that it survives a power failure."""
     number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(number)

@@ -1,4 +1,4 @@
-"""Which interfaces, networks and addresses the configuration means on this machine."""
+"""Resolves the interfaces, networks and addresses of the configuration on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipmasq.wire.addresses import Address, Network, within
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """`outside` is None, and the others are empty, as far as this machine has nothing that fits."""
+    """`outside` is None, and the others are empty, if this machine has nothing that matches."""
 
     outside: str | None
     inside: tuple[str, ...]
@@ -22,9 +22,9 @@ class Sides:
 
 
 def resolve(gateway: GatewayTable, here: HostState) -> Sides:
-    """An interface named inside stands for the networks of its addresses, a network for the interfaces
-    that have an address in it (none, if it is behind another router). Likewise outside: the pool is
-    reached by the interface in whose network it is."""
+    """Resolve the settings. An inside interface stands for the networks of its addresses, a network for the
+    interfaces that have an address in it (none, if it is behind another router). The outside interface is the
+    one in whose network the pool is, if it is not named."""
     pool = tuple(network for each in gateway.public.values() for network in each.networks)
     outside = gateway.outside or _reaching(pool, here)
     networks = tuple(dict.fromkeys(_networks(gateway, here)))
@@ -34,7 +34,7 @@ def resolve(gateway: GatewayTable, here: HostState) -> Sides:
 
 
 def named_networks(gateway: GatewayTable) -> tuple[Network, ...] | None:
-    """The inside networks, if they can be told without looking at any machine."""
+    """Return the inside networks, if they are known without examining the machine."""
     entries = tuple(gateway.inside.values())
     networks = tuple(entry for entry in entries if isinstance(entry, Network))
     return networks if len(networks) == len(entries) else None
@@ -65,7 +65,7 @@ def _reaching(pool: Iterable[Network], here: HostState) -> str | None:
 
 
 def _public(pool: tuple[Network, ...], outside: str | None, here: HostState) -> Iterator[Address]:
-    """The pool, or the interface's primary address, if it has one now."""
+    """Yield the pool, or the interface's primary address, if it has one now."""
     if not pool:
         yield from (a.address for a in here.interfaces.get(outside or "", ())[:1])
     for net in pool:

@@ -1,4 +1,4 @@
-"""One table of the file made into one value of the policy. Each is known to be free of mistakes."""
+"""Turns each table of the file into a value of the policy. The tables are known to be free of mistakes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def forward(table: ForwardTable) -> Forward:
 
 
 def table_of(forward: Forward) -> dict[str, Any]:
-    """The contrary of `forward`: what the file says of it."""
+    """Return the table for a forward, the inverse of `forward`."""
     table: dict[str, Any] = {"name": forward.name, "protocol": protocol_text(forward.protocol)}
     if forward.public:
         table["public"] = to_text(forward.public)
@@ -59,7 +59,8 @@ def table_of(forward: Forward) -> dict[str, Any]:
 
 
 def forward_name(table: ForwardTable) -> str:
-    """The same after each reload, whatever else stands in the file: `tcp-2121`."""
+    """Return the forward's name, which is the same after each reload, whatever else is in the file:
+    `tcp-2121`."""
     if table.name is not None:
         return table.name
     address = [to_text(table.public)] if table.public else []

@@ -1,4 +1,4 @@
-"""Tables written as TOML (`tomllib` reads only): what `[[forward]]` and `[helper.NAME]` can hold."""
+"""Writes tables as TOML (`tomllib` only reads): what `[[forward]]` and `[helper.NAME]` can hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def text_of(data: dict[str, Any]) -> str:
-    """Arrays of tables, and tables of tables, each with plain values. Raises ConfigError for other ones."""
+    """Return arrays of tables, and tables of tables, each with plain values, as text. Raises ConfigError for
+    others."""
     lines: list[str] = []
     for section, content in data.items():
         if isinstance(content, list):
@@ -49,5 +50,5 @@ def _value(value: Any) -> str:
 
 
 def _text(value: str) -> str:
-    """A basic string: JSON's escapes are TOML's, and DEL needs one in TOML."""
+    """Return a basic string: JSON's escapes are valid in TOML, and DEL needs one in TOML."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -204,10 +204,19 @@ def address(value: object) -> Address:
             raise ValueError
         found = ipaddress.ip_address(value)
     except ValueError:
-        raise ValueError(f"{shown(value)} is not an IPv4 address") from None
+        raise ValueError(f"{shown(value)} is not an IPv4 address{_address_hint(value)}") from None
     if found.version != 4:
         raise ValueError(f"{shown(value)} is IPv6, which cannot be masqueraded yet")
     return found.packed
+
+
+def _address_hint(value: object) -> str:
+    """What it seems to be instead."""
+    if not isinstance(value, str):
+        return ""
+    if re.fullmatch(r"[\d.]+/\d+", value):
+        return ", but a network"
+    return "; names are not looked up" if re.search(r"[a-z]", value, re.IGNORECASE) else ""
 
 
 def network(value: object) -> Network:
@@ -296,7 +305,9 @@ def target(value: object) -> Target:
         raise ValueError(f'{shown(value)} is not where a server can be; write "10.0.0.2:21"')
     host, colon, ports = value.partition(":")
     if ":" in ports:
-        return Target(address(value), None)
+        return Target(address(re.sub(r"\[(.*)\].*", r"\1", value)), None)  # which is IPv6
+    if colon and not ports:
+        raise ValueError(f'{shown(value)} ends without a port; write "{host}:21" or "{host}"')
     return Target(address(host), port_range(ports) if colon else None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ipmasq.config.limits import absurdities
+from ipmasq.config.limits import unworkable
 from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
@@ -25,6 +25,9 @@ MINIMA = {
 WELL_KNOWN = 1023
 """Up to here, ports are well-known ones (RFC 6335, 6)."""
 
+ANSWER = 5.0
+"""Seconds that a resolver waits for an answer before it asks again (RES_TIMEOUT, resolv.conf(5))."""
+
 EXPECTATION_MINIMUM = 30.0
 """RFC 6384, 12."""
 
@@ -33,7 +36,7 @@ MASQUERADED = (ANY_PROTOCOL, 1, 6, 17)
 
 def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
     yield from _timeouts(config)
-    yield from absurdities(config)
+    yield from unworkable(config)
     yield from _low_ports(config)
     yield from _rules(config)
     yield from _triggers(config)
@@ -44,14 +47,14 @@ def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake
         yield ("control", "mode"), message
 
 
-def short_times(times: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Which of these idle times (seconds; `udp_ports`: by port) are shorter than a standard allows: name,
-    sentence."""
+def short_times(times: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Which of these idle times (seconds; `udp_ports`: by port) are shorter than a standard, or an answer,
+    allows: the name (of a port, `udp_ports` and its number), a sentence."""
     for key, (least, rfc, row) in MINIMA.items():
         value = times.get(key, least)
         if value < least:
             lack = f"{duration_text(value)} is below the {duration_text(least)}"
-            yield key, f"{lack} of {rfc} (row {row})"
+            yield (key,), f"{lack} of {rfc} (row {row})"
     least, rfc, row = MINIMA["udp"]
     for port, value in times.get("udp_ports", {}).items():
         if value < least and port > WELL_KNOWN:
@@ -59,12 +62,18 @@ def short_times(times: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 f"{duration_text(value)} for port {port} is below the {duration_text(least)} of {rfc};"
                 f" only ports to {WELL_KNOWN} may have less (row {row}a)"
             )
-            yield "udp_ports", message
+            yield ("udp_ports", str(port)), message
+        elif value < ANSWER:
+            message = (
+                f"{duration_text(value)} for port {port} is shorter than the {duration_text(ANSWER)} that programs"
+                " wait for an answer; one that comes later is dropped"
+            )
+            yield ("udp_ports", str(port)), message
 
 
 def _timeouts(config: Config) -> Iterator[Mistake]:
-    for key, message in short_times(dict(config.timeouts)):
-        yield ("timeouts", key), message
+    for path, message in short_times(dict(config.timeouts)):
+        yield ("timeouts", *path), message
     for name, table in config.helper.items():
         if table.expectation_life < EXPECTATION_MINIMUM:
             life = duration_text(table.expectation_life)

@@ -1,4 +1,4 @@
-"""The control interface: requests and answers, the socket they are served on, and a client of it.
+"""The control interface: requests and answers, the socket on which they are served, and a client.
 
-`protocol` and `client` need the standard library alone, so that whoever only asks starts fast.
+`protocol` and `client` need the standard library alone, so that clients start fast.
 """

@@ -1,4 +1,4 @@
-"""What an answer is while it is being made: rows one by one, so that none is ever long in the making."""
+"""An answer while it is being produced: row by row, so that no step takes long."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from ipmasq.control.protocol import Row
 
 
 class Pause(Enum):
-    """An answer has no row now."""
+    """The answer has no row now."""
 
     LOOKED = 0
-    """Something was looked at and is not wanted (a filter): work, but nothing to send."""
+    """An object was examined and filtered out: work, but nothing to send."""
     WAITING = 1
-    """Nothing to do until something happens; see `Server.wake`."""
+    """There is nothing to do until an event happens; see `Server.wake`."""
 
 
 Answer: TypeAlias = Generator[Row | Pause, None, Row | None]
-"""Yields rows and pauses, returns what `done` says (None: how many rows there were); raises RequestError. Each step is short."""
+"""Yields rows and pauses, and returns what `done` says (None: the number of rows); raises RequestError. Each
+step is short."""
 
 Rows: TypeAlias = Generator[Row | Pause, None, None]
-"""An answer of rows alone; `done` says how many there were."""
+"""An answer that consists of rows; `done` says how many."""
 
 
 class Peer(NamedTuple):
-    """Who asks, as the kernel says (SO_PEERCRED)."""
+    """The client, as the kernel identifies it (SO_PEERCRED)."""
 
     process: int
     user: int
@@ -34,4 +35,5 @@ class Peer(NamedTuple):
 
 
 Answerer: TypeAlias = Callable[[str, dict[str, object], Peer], Answer]
-"""Begins to answer a request, by name, with its arguments. Raises RequestError, or the generator does."""
+"""Begins to answer a request, given its name, its arguments and the client. Raises RequestError, or the
+generator does."""

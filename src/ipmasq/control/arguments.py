@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -10,29 +11,21 @@ from ipmasq.config import messages, values
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.policy import PortRange
 from ipmasq.core.tcp_states import NAMES
-from ipmasq.wire.addresses import Address, Endpoint, to_address
-
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
-
-
-def _address(value: object) -> Address:
-    try:
-        return to_address(str(value))
-    except ValueError:
-        raise ValueError(f"{value} is not an address") from None
+from ipmasq.wire.addresses import Address, Endpoint
 
 
 def _protocol(value: object) -> object:
-    number = PROTOCOLS.get(value.lower(), value) if isinstance(value, str) else value
-    if not str(number).isdigit() or not 1 <= int(str(number)) <= 255:
-        raise ValueError(f"{value} is not tcp, udp, icmp or the number of a protocol")
-    return int(str(number))
+    number = values.PROTOCOLS.get(value.lower(), value) if isinstance(value, str) else value
+    text = str(number)
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= 255):
+        raise ValueError(f"{values.shown(value)} is not tcp, udp, icmp or the number of a protocol")
+    return int(text)
 
 
 def _number(text: str) -> int:
     """A port. Raises ValueError."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
-        raise ValueError(f"{text} is not a port")
+        raise ValueError(f"{values.shown(text)} is not a port, a number to 65535")
     return int(text)
 
 
@@ -41,11 +34,11 @@ def _port(value: object) -> int:
 
 
 def _endpoint(value: object) -> Endpoint:
-    """`10.0.0.2:40000`, `[2001:db8::1]:21`, or an address alone, whose port is 0."""
+    """`10.0.0.2:40000`, or an address alone, whose port is 0."""
     address, colon, port = str(value).rpartition(":")
     if not colon or (":" in address and not address.endswith("]")):
         address, port = str(value), "0"
-    return Endpoint(_address(address.strip("[]")), _number(port))
+    return Endpoint(values.address(address.strip("[]")), _number(port))
 
 
 def _state(value: object) -> str:
@@ -55,7 +48,7 @@ def _state(value: object) -> str:
     return state
 
 
-AddressText: TypeAlias = Annotated[Address, BeforeValidator(_address)]
+AddressText: TypeAlias = Annotated[Address, BeforeValidator(values.address)]
 ProtocolText: TypeAlias = Annotated[int, BeforeValidator(_protocol)]
 Port: TypeAlias = Annotated[int, BeforeValidator(_port)]
 RealPort: TypeAlias = Annotated[int, BeforeValidator(_port), Field(ge=1)]
@@ -63,7 +56,6 @@ EndpointText: TypeAlias = Annotated[Endpoint, BeforeValidator(_endpoint)]
 StateText: TypeAlias = Annotated[str, BeforeValidator(_state)]
 PortsText: TypeAlias = Annotated[PortRange, BeforeValidator(values.port_range)]
 """`2121`, `"2121"` or `"6000-6010"`."""
-ServerText: TypeAlias = Annotated[Address, BeforeValidator(values.address)]
 NameText: TypeAlias = Annotated[str, BeforeValidator(values.name)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 """An idle time: more than none, at most a year."""
@@ -108,9 +100,9 @@ class Saved(Named):
 class NewForward(Arguments):
     protocol: ProtocolText = 6
     ports: PortsText
-    inside: ServerText
+    inside: AddressText
     inside_port: PortsText | None = None
-    public: ServerText | None = None
+    public: AddressText | None = None
     name: NameText | None = None
     save: bool = False
 
@@ -154,13 +146,15 @@ def check(model: type[Arguments], given: dict[str, object]) -> Any:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        known = ", ".join(model.model_fields) or "none"
+        known = list(model.model_fields)
         mistakes = [_mistake(each, known) for each in error.errors(include_url=False)]
     raise RequestError(Kind.BAD_ARGUMENT, "; ".join(dict.fromkeys(mistakes)))
 
 
-def _mistake(error: Any, known: str) -> str:
-    name = str(error["loc"][0]) if error["loc"] else ""
-    if error["type"] == "extra_forbidden":
-        return f"{name}: there is no such argument; there are {known}"
-    return f"{name}: {messages.sentence(error)}"
+def _mistake(error: Any, known: list[str]) -> str:
+    name = ".".join(str(step) for step in error["loc"] if step != "[key]")
+    if error["type"] != "extra_forbidden":
+        return f"{name}: {messages.sentence(error)}"
+    close = get_close_matches(name.lower(), known, n=1)
+    advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known) or 'none'}"
+    return f"{name}: there is no such argument; {advice}"

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from ipmasq.config import misfit, short_times
+from ipmasq.config.helpers import installed_names
 from ipmasq.control import answers, arguments
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError, Row
 from ipmasq.core.policy import Forward
 from ipmasq.gateway.setup import SetupError
 
+MOST_NAMES = 20
+"""That are named in a sentence."""
+
 
 @contextmanager
-def _reported(what: str) -> Iterator[None]:
-    """`what` is named in the sentence if it does not exist."""
+def _reported(what: str, known: Iterable[str] = ()) -> Iterator[None]:
+    """`what` is named in the sentence if it does not exist, and those that are `known`."""
     try:
         yield
     except KeyError:
-        raise RequestError(Kind.NOT_FOUND, f"there is no {what}") from None
+        raise RequestError(Kind.NOT_FOUND, f"there is no {what}{_instead(known)}") from None
     except ValueError as error:
         raise RequestError(Kind.REFUSED, str(error)) from None
+
+
+def _instead(known: Iterable[str]) -> str:
+    names = sorted(known)
+    return f"; there are {', '.join(names[:MOST_NAMES])}" if names else ""
 
 
 def _saved(context: Context, save: bool) -> Row:
@@ -57,7 +66,8 @@ def forward_add(context: Context, new: arguments.NewForward) -> Row:
 
 def forward_remove(context: Context, which: arguments.Saved) -> Row:
     """Publish it no longer. Its live flows stay."""
-    with _reported(f"forward {which.name}"):
+    forwards = context.gateway.engine.forwards()
+    with _reported(f"forward {which.name}", (each.name for each in forwards)):
         context.gateway.remove_forward(which.name, which.save)
     return {"name": which.name, **_saved(context, which.save)}
 
@@ -76,23 +86,27 @@ def helper_load(context: Context, new: arguments.NewHelper) -> Row:
     if new.file is not None and context.peer.user not in (0, os.geteuid()):
         # Code from a file runs as the gateway: that would be more than the socket's group has.
         raise RequestError(Kind.FORBIDDEN, "only root may load a helper from a file")
-    with _reported(f"helper {new.name or new.file}"):
+    with _reported(f"helper {new.name or new.file}", installed_names()):
         name = context.gateway.load_helper(new.name, new.file, new.ports, new.save)
     return {"name": name, **_saved(context, new.save)}
 
 
 def helper_reload(context: Context, which: arguments.Named) -> Row:
     """Load a helper's code again. Its connections go on with the new code."""
-    with _reported(f"helper {which.name}"):
+    with _reported(f"helper {which.name}", _loaded(context)):
         context.gateway.reload_helper(which.name)
     return {"name": which.name}
 
 
 def helper_unload(context: Context, which: arguments.Saved) -> Row:
     """Use a helper no longer. Its connections stay."""
-    with _reported(f"helper {which.name}"):
+    with _reported(f"helper {which.name}", _loaded(context)):
         context.gateway.unload_helper(which.name, which.save)
     return {"name": which.name, **_saved(context, which.save)}
+
+
+def _loaded(context: Context) -> list[str]:
+    return [each.name for each in context.gateway.engine.helpers()]
 
 
 def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
@@ -105,7 +119,7 @@ def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
     changed["udp_ports"] = {**before.udp_ports, **changed.get("udp_ports", {})}
     timeouts = replace(before, **changed)
     context.gateway.set_timeouts(timeouts)
-    warnings = [f"{name}: {message}" for name, message in short_times(changed)]
+    warnings = [f"{'.'.join(path)}: {message}" for path, message in short_times(changed)]
     return {**answers.timeouts(timeouts), "warnings": warnings}
 
 

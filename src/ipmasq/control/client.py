@@ -31,19 +31,19 @@ from ipmasq.control.socket_path import usual_socket
 CHUNK = 1 << 16
 
 LONGEST_ANSWER = 1 << 23
-"""Bytes of one line of an answer. A gateway's are far shorter."""
+"""The most bytes of one line of an answer. A gateway's lines are far shorter."""
 
 PATIENCE = 60.0
-"""Seconds that a gateway may take for its next row; `watch` waits for ever."""
+"""Seconds that a gateway may take for its next row; `watch` waits forever."""
 
 
 class UnreachableError(Exception):
-    """No gateway answers at the socket; the message is one sentence for the operator."""
+    """No gateway answers at the socket. The message is for the operator."""
 
 
 def default_socket() -> str:
-    """Where the gateway is, unless said otherwise: the environment's `IPMASQ_SOCKET`, or the usual place in
-    this network namespace."""
+    """Return the default socket: the environment's `IPMASQ_SOCKET`, or the usual path in this network
+    namespace."""
     return os.environ.get(SOCKET_VARIABLE) or usual_socket()
 
 
@@ -51,7 +51,7 @@ class Client:
     """One connection. Every method raises UnreachableError and RequestError."""
 
     def __init__(self, path: str | None = None, patience: float = PATIENCE) -> None:
-        """`patience`: seconds to wait for the next row."""
+        """`patience` is the number of seconds to wait for the next row."""
         self.path = path or default_socket()
         self._patience = patience
         self._connect()
@@ -82,7 +82,7 @@ class Client:
         self._in_an_answer = False
 
     def ask(self, request: str, **arguments: object) -> Row:
-        """What `done` says; rows, if there are any, are let go."""
+        """Send a request and return what `done` says; rows are discarded."""
         answer = self.answer(request, **arguments)
         while True:
             try:
@@ -91,18 +91,18 @@ class Client:
                 return dict(end.value)
 
     def rows(self, request: str, **arguments: object) -> Iterator[Row]:
-        """The rows as they come; the rest is let go by whoever asks something else."""
+        """Yield the rows as they come. The next request discards the rest."""
         return self.answer(request, **arguments)
 
     def watch(self, **arguments: object) -> Iterator[Row]:
-        """Events as they happen, for ever. Ends when the gateway stops."""
+        """Yield events as they happen, until the gateway stops."""
         answer = self.answer("watch", **arguments)
         self._link.settimeout(None)
         return _until_it_stops(answer)
 
     def answer(self, request: str, **arguments: object) -> Generator[Row, None, Row]:
-        """A generator of the rows that returns what `done` says. Asked at once; arguments that are None
-        are left out."""
+        """Send the request and return a generator of the rows, which returns what `done` says. Arguments that
+        are None are left out."""
         if self._in_an_answer:
             self.close()
             self._connect()
@@ -124,7 +124,7 @@ class Client:
         raise UnreachableError(f"the gateway at {self.path} closed the connection")
 
     def _read(self, text: bytes) -> tuple[str, Row]:
-        """Which of the three kinds of answer a line is, and what it says."""
+        """Return the kind of an answer's line, and its content."""
         with suppress(ValueError, RecursionError):
             message = json.loads(text)
             if isinstance(message, dict) and len(message) == 1:
@@ -141,7 +141,7 @@ class Client:
         try:
             self._link.sendall(request)
         except BrokenPipeError:
-            return  # it may have said why: read that
+            return  # the gateway may have said why: read that
         except OSError as error:
             raise UnreachableError(_unreachable(self.path, error)) from None
 
@@ -197,4 +197,4 @@ def _is_socket(path: str) -> bool:
     try:
         return stat.S_ISSOCK(os.stat(path).st_mode)
     except (OSError, ValueError):
-        return True  # gone by now, or not to be seen: then it is what it was taken for
+        return True  # the process is gone, or not visible: assume the best

@@ -19,10 +19,10 @@ from ipmasq.control.protocol import (
 )
 
 SLICE = 32
-"""Steps of an answer at a time, then it is the packets' turn (30 us each)."""
+"""Steps of an answer at a time, before packets have their turn (30 us each)."""
 
 ENOUGH = 1 << 16
-"""Bytes that wait for the client; no more is made until it has read some."""
+"""When so many bytes wait for the client, no more are produced until it has read some."""
 
 REQUEST_TIME = 10.0
 """Seconds from a request's first byte to its last."""
@@ -31,30 +31,31 @@ log = logging.getLogger(__name__)
 
 
 class Connection:
-    """Reads requests, answers them one after the other in slices. Never blocks."""
+    """Reads requests and answers them one after the other, in slices. Never blocks."""
 
     def __init__(self, link: socket.socket, answerer: Answerer, now: float) -> None:
         link.setblocking(False)
         self.link = link
         self.number = link.fileno()
         self.peer = Peer(*_CREDENTIALS.unpack(_credentials(link)))
-        self.moved = now
-        """When the client last did something: began a request, ended one, or took what waits for it.
-        Not each byte of a request, or one that never ends would be a move for ever."""
+        self.last_active = now
+        """When the client was last active: began a request, ended one, or read its answer. A single byte of a
+        request does not count, or a request that never ends would keep the client active."""
         self.waiting = False
-        """Its answer goes on when something happens."""
+        """Whether its answer waits for an event."""
         self.gone = False
         self.watched = False, False
-        """For reading, for writing: what the server has the loop do."""
+        """For reading and writing: what the loop has registered."""
         self._answerer = answerer
         self._answer: Answer | None = None
         self._rows = 0
         self._in = bytearray()
         self._out = bytearray()
         self._said_all = False
-        """The client will say no more; it may still listen (`printf ... | socat - UNIX:...`)."""
+        """Whether the client has closed its sending direction; it may still read (`printf ... | socat -
+        UNIX:...`)."""
         self._last = False
-        """Close when the rest is sent."""
+        """Whether to close when the rest is sent."""
 
     # -- what the server asks
 
@@ -68,7 +69,7 @@ class Connection:
 
     @property
     def has_work(self) -> bool:
-        """Whether `work` would get on now."""
+        """Return whether `work` would make progress now."""
         if self.gone or self._last or len(self._out) >= ENOUGH:
             return False
         if self._answer is not None:
@@ -76,17 +77,17 @@ class Connection:
         return b"\n" in self._in or len(self._in) > MAX_REQUEST
 
     @property
-    def owes_a_move(self) -> bool:
-        """Whether it owes the next move: a request, or to read what it asked for."""
+    def is_awaited(self) -> bool:
+        """Return whether the client is expected to act next: to send a request, or to read its answer."""
         return self.wants_to_write or self._answer is None
 
-    def dawdles(self, now: float) -> bool:
-        """Whether it has begun a request and has not ended it in time."""
+    def is_late(self, now: float) -> bool:
+        """Return whether it has begun a request and has not ended it in time."""
         unfinished = self._answer is None and self._in and b"\n" not in self._in
-        return bool(unfinished) and now - self.moved > REQUEST_TIME
+        return bool(unfinished) and now - self.last_active > REQUEST_TIME
 
     def hung_up(self) -> bool:
-        """Whether the client has closed its end for both directions."""
+        """Return whether the client has closed both directions."""
         poll = select.poll()
         poll.register(self.link, 0)
         return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
@@ -102,7 +103,7 @@ class Connection:
             self.close()
             return
         if not self._in or b"\n" in chunk or not chunk:
-            self.moved = now
+            self.last_active = now
         if chunk:
             self._in += chunk
         elif self.hung_up():
@@ -112,7 +113,7 @@ class Connection:
             self._close_if_done()
 
     def write(self, now: float) -> None:
-        """Send what waits, as far as the client takes it."""
+        """Send what waits, as far as the client accepts it."""
         try:
             sent = self.link.send(self._out)
         except (BlockingIOError, InterruptedError):
@@ -120,12 +121,12 @@ class Connection:
         except OSError:
             self.close()
             return
-        self.moved = now
+        self.last_active = now
         del self._out[:sent]
         self._close_if_done()
 
     def work(self, now: float) -> None:
-        """One slice: begin to answer, or go on; then send what there is."""
+        """Do one slice: begin or continue an answer, then send what there is."""
         try:
             if self._answer is None:
                 self._begin()
@@ -145,7 +146,7 @@ class Connection:
         self._close_if_done()
 
     def refuse(self, error: RequestError) -> None:
-        """Say this and nothing else; it is not waited for."""
+        """Send this error and nothing else, and close without waiting."""
         with suppress(OSError):
             self.link.send(error_line(error))
         self.close()

@@ -1,4 +1,4 @@
-"""The control interface of one gateway: what is answered to which request, and to whom events go."""
+"""The control interface of one gateway: which function answers which request, and who receives events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Begin: TypeAlias = Callable[[Context, Any], Answer]
 
 
 def _done(change: Change) -> Begin:
-    """An answer without rows."""
+    """Return an answer without rows."""
 
     @wraps(change)
     def begin(context: Context, checked: Any) -> Answer:
@@ -36,7 +36,7 @@ REQUESTS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
     **watching.REQUESTS,
     **{name: (model, _done(change)) for name, (model, change) in changes.REQUESTS.items()},
 }
-"""Every request: what it can be told, and what begins its answer."""
+"""Every request: its arguments, and the function that begins its answer."""
 
 
 class Control:
@@ -49,14 +49,14 @@ class Control:
         self._loop = loop
 
     def open(self) -> None:
-        """Raises SocketError."""
+        """Open the socket. Raises SocketError."""
         self.server.open()
 
     def close(self) -> None:
         self.server.close()
 
     def tell(self, events: Sequence[Event]) -> None:
-        """These have happened; for whoever watches."""
+        """Record events, for clients that watch."""
         self.journal.tell(events)
         self.server.wake()
 

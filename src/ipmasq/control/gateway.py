@@ -10,6 +10,7 @@ from ipmasq.control.answer import Peer
 from ipmasq.control.journal import Journal
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Timeouts
+from ipmasq.core.views import Passage
 
 
 class RunningGateway(Protocol):
@@ -39,6 +40,9 @@ class RunningGateway(Protocol):
     def add_forward(self, forward: Forward, save: bool) -> Sequence[str]:
         """Publish it; what is doubtful about it, a sentence each. `save`, here and below: in the
         configuration as well."""
+
+    def obstructions(self, passage: Passage) -> Sequence[str]:
+        """What in the host's firewall drops the packets of such a flow for certain, and which rule to add."""
 
     def remove_forward(self, name: str, save: bool) -> None: ...
 

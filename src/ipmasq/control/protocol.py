@@ -17,23 +17,27 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 VERSION = 1
-"""Changes when an old client would misunderstand a new gateway; new requests and fields do not count."""
+"""The version changes when an old client would misunderstand a new gateway; new requests and fields do not
+count."""
 
 SOCKET_VARIABLE = "IPMASQ_SOCKET"
-"""Environment variable that names another socket to clients."""
+"""The environment variable that names another socket to clients."""
 
 MAX_REQUEST = 1 << 16
-"""Bytes of a request, newline included."""
+"""The most bytes of a request, newline included."""
+
+ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+"""Made once: `json.dumps` would make one for each of a million rows."""
 
 Row: TypeAlias = dict[str, Any]
 """One JSON object of an answer."""
 
 
 class Kind(StrEnum):
-    """What is wrong, for programs; the message that comes along is for people."""
+    """The kind of an error, for programs; its message is for people."""
 
     MALFORMED = "malformed"
-    """Not a request: no JSON, not an object, too long. The connection is closed."""
+    """The line is not a request: no JSON, not an object, too long. The connection is closed."""
     VERSION = "version"
     """The gateway speaks another version of the protocol."""
     UNKNOWN_REQUEST = "unknown_request"
@@ -41,19 +45,19 @@ class Kind(StrEnum):
     NOT_FOUND = "not_found"
     """The flow, forward or helper that was named does not exist."""
     REFUSED = "refused"
-    """It would contradict what is there, such as a forward that overlaps another one."""
+    """The request conflicts with the present state, such as a forward that overlaps another one."""
     FORBIDDEN = "forbidden"
     """The peer's user may not do this."""
     CONFIG = "config"
-    """The configuration has mistakes: all of them in `details`."""
+    """The configuration has mistakes, all of them in `details`."""
     BUSY = "busy"
-    """Too many connections or watchers. The connection is closed."""
+    """There are too many connections. The connection is closed."""
     FAILED = "failed"
-    """The gateway's own fault; its log says more."""
+    """An internal error of the gateway; its log says more."""
 
 
 class RequestError(Exception):
-    """Why a request was not fulfilled. `details`: one sentence each."""
+    """A request was not fulfilled. `details` has one sentence each."""
 
     def __init__(self, kind: Kind, message: str, details: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -64,8 +68,7 @@ class RequestError(Exception):
 
 def line(message: Mapping[str, object]) -> bytes:
     """A message as it goes over the socket. Only ASCII, and never a newline within."""
-    text = json.dumps(message, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii") + b"\n"
+    return ENCODER.encode(message).encode("ascii") + b"\n"
 
 
 def error_line(error: RequestError) -> bytes:
@@ -73,10 +76,10 @@ def error_line(error: RequestError) -> bytes:
 
 
 def read_request(text: bytes) -> tuple[str, dict[str, object]]:
-    """`(name, arguments)` of a request line. Raises RequestError, for any bytes."""
+    """Return `(name, arguments)` of a request line. Raises RequestError, for any bytes."""
     try:
         message = json.loads(text)
-        # What cannot be encoded is no text: half of a surrogate pair ("\\ud800") alone.
+        # Half of a surrogate pair ("\\ud800") cannot be encoded, so it is not valid text.
         json.dumps(message, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         reason = "a request is text, and half of a surrogate pair is none"

@@ -1,9 +1,9 @@
-"""The Unix socket. Served from the gateway's loop, in slices, so that no client stalls packets.
+"""The Unix socket. It is served from the gateway's loop, in slices, so that no client delays packets.
 
-One slice of one answer at a time, the clients in turn; between two slices the loop moves packets. What
-is kept for a client is bounded, as is the number of clients, in total and of one user; some places are
-the gateway's own user's. When all are taken, somebody of the user who holds most of them has to go: who has
-made no move for longest. So nobody can lock out the operator, nor one member of the group another.
+Clients have one slice of one answer each in turn; between two slices the loop handles packets. What is kept
+for a client is bounded, and so is the number of clients, in total and per user; some connections are reserved
+for the gateway's own user. When all are in use, a client of the user with the most connections is closed, the
+one that was inactive for longest. So nobody can lock out the operator, nor one member of the group another.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from ipmasq.gateway.loop import Loop
 MOST_CLIENTS = 64
 
 KEPT_FREE = 8
-"""Of these, for the gateway's own user alone (root)."""
+"""Of these, connections reserved for the gateway's own user (root)."""
 
 MOST_PER_USER = 16
-"""Of these, for one user, unless it is the gateway's own."""
+"""Of these, the most for one user, unless it is the gateway's own."""
 
 PATIENCE = 5.0
-"""Seconds that a client may owe the next move when another one wants its place."""
+"""Seconds of inactivity after which a client may be closed for another one."""
 
 SWEEP = 1.0
-"""Seconds between two looks for clients that have gone."""
+"""Seconds between two checks for clients that have gone."""
 
 
 class SocketError(Exception):
-    """The socket cannot be served; the message is for the operator."""
+    """The socket cannot be opened. The message is for the operator."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the socket is and who may use it: by default root alone."""
+    """The path of the socket, and who may use it: by default root alone."""
 
     path: Path = field(default_factory=lambda: Path(usual_socket()))
     mode: int = 0o600
     group: str | None = None
-    """Name or number of the group that owns it, if not root's; give it a `mode` such as 0o660."""
+    """Name or number of the owning group, if it is not root's; combine it with a `mode` such as 0o660."""
 
 
-def find_trouble(access: Access) -> None:
-    """What `open` would fail of, as far as it can be known, before anything else is begun. Raises SocketError."""
+def check_access(access: Access) -> None:
+    """Raise SocketError if `open` would fail, as far as that can be known in advance."""
     with _explained(access.path):
         access.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _clear(access.path)
@@ -72,7 +72,7 @@ class Server:
         self._inode: tuple[int, int] | None = None
         self._clients: dict[int, Connection] = {}
         self._ready: deque[Connection] = deque()
-        """Those that have work, each once."""
+        """Connections that have work, each once."""
         self._is_turn_due = False
 
     @property
@@ -80,7 +80,7 @@ class Server:
         return len(self._clients)
 
     def open(self) -> None:
-        """Raises SocketError with one sentence."""
+        """Open the socket. Raises SocketError."""
         path = self._access.path
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -99,7 +99,7 @@ class Server:
         self._loop.later(SWEEP, self._sweep)
 
     def close(self) -> None:
-        """Close every connection and remove the socket, if it is still ours. May be called twice."""
+        """Close every connection and remove the socket, if it is still this server's. May be called twice."""
         if self._listener is None:
             return
         self._loop.unwatch(self._listener.fileno())
@@ -112,7 +112,7 @@ class Server:
                 self._access.path.unlink()
 
     def wake(self) -> None:
-        """Something has happened: answers that wait for it go on."""
+        """Continue the answers that wait for an event."""
         for client in self._clients.values():
             if client.waiting:
                 client.waiting = False
@@ -121,11 +121,11 @@ class Server:
     # -- the loop's callbacks
 
     def _accept(self) -> None:
-        """One a round."""
+        """Accept one connection per round."""
         assert self._listener is not None
         try:
             link, _ = self._listener.accept()
-        except OSError:  # nobody any more, or no descriptor free
+        except OSError:  # the client has gone, or no descriptor is free
             return
         client = Connection(link, self._answerer, self._loop.clock())
         if not self._has_room(client.peer.user):
@@ -143,7 +143,7 @@ class Server:
         self._settle(client)
 
     def _turn(self) -> None:
-        """One slice for one client, the next one's slice after the packets."""
+        """Do one slice for one client; the next client's turn comes after the packets."""
         self._is_turn_due = False
         client = self._ready.popleft()
         try:
@@ -165,7 +165,7 @@ class Server:
         for client in list(self._clients.values()):
             if client.hung_up():
                 self._drop(client)
-            elif client.dawdles(self._loop.clock()):
+            elif client.is_late(self._loop.clock()):
                 text = f"a request must be complete within {REQUEST_TIME:.0f} s"
                 self._forget(client)
                 client.refuse(RequestError(Kind.MALFORMED, text))
@@ -173,7 +173,7 @@ class Server:
     # -- detail
 
     def _has_room(self, user: int) -> bool:
-        """Whether there is a place for one more of this user, perhaps as another one gives way."""
+        """Return whether one more connection of this user can be accepted, perhaps by closing another one."""
         own = user == os.geteuid()
         held = Counter(each.peer.user for each in self._clients.values())
         if not own and held[user] >= MOST_PER_USER:
@@ -187,18 +187,18 @@ class Server:
         return self._make_room(biggest, late=True) or self._make_room(set(held), late=True)
 
     def _make_room(self, users: Container[int], late: bool) -> bool:
-        """Have one of these users' clients give way: who has made no move for longest. `late`: only one
-        that has owed a move for some time."""
+        """Close a client of one of these users: the one that was inactive for longest. `late`: only one that
+        has been inactive for some time."""
         before = self._loop.clock() - PATIENCE
         theirs = [each for each in self._clients.values() if each.peer.user in users]
         if late:
-            theirs = [each for each in theirs if each.owes_a_move and each.moved < before]
+            theirs = [each for each in theirs if each.is_awaited and each.last_active < before]
         if theirs:
-            self._drop(min(theirs, key=lambda client: (not client.owes_a_move, client.moved)))
+            self._drop(min(theirs, key=lambda client: (not client.is_awaited, client.last_active)))
         return bool(theirs)
 
     def _settle(self, client: Connection) -> None:
-        """Wait for what the client needs now."""
+        """Register for the events that the client needs now."""
         if client.gone:
             self._drop(client)
             return
@@ -230,7 +230,8 @@ class Server:
 
 
 def _clear(path: Path) -> None:
-    """Remove a socket that a crash left behind. Raises OSError if somebody serves it, or it is none."""
+    """Remove a socket that a crash left behind. Raises OSError if another process serves it, or it is no
+    socket."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise OSError(errno.EEXIST, "there is something else of that name")
@@ -248,7 +249,7 @@ def _clear(path: Path) -> None:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Trouble with the socket becomes a SocketError."""
+    """Turn errors about the socket into SocketError."""
     try:
         yield
     except (OSError, KeyError) as error:
@@ -259,7 +260,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _bind(listener: socket.socket, access: Access) -> None:
-    """Nobody but root can connect at any moment before the mode is right."""
+    """Bind so that nobody but root can connect before the mode is right."""
     before = os.umask(0o177)
     try:
         listener.bind(str(access.path))
@@ -275,7 +276,7 @@ def _bind(listener: socket.socket, access: Access) -> None:
 
 
 def _group(name: str) -> int:
-    """Raises KeyError."""
+    """Return the number of a group. Raises KeyError."""
     if name.isdigit():
         return int(name)
     try:

@@ -1,7 +1,7 @@
-"""Where a gateway serves its control socket if nothing is said: one place for each network namespace.
+"""The default path of the control socket, one for each network namespace.
 
 The machine's own network namespace has the plain name. In any other, such as a container's or a lab's, the
-name has the namespace's number, so that commands never reach the gateway of another network.
+name includes the namespace's number, so that commands never reach the gateway of another network.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pathlib import Path
 USUAL = "/run/ipmasq/control.sock"
 
 INITIAL_ONLY = Path("/proc/sys/net/core/netdev_max_backlog")
-"""The kernel shows it in the machine's own network namespace alone (net/core/sysctl_net_core.c). Everybody may see it;
-the number of process 1's namespace is for root."""
+"""The kernel shows this file in the machine's own network namespace only (net/core/sysctl_net_core.c). All
+users may see it, while the number of process 1's namespace is for root."""
 
 OWN = Path("/proc/self/ns/net")
 
 
 def usual_socket(own: Path = OWN, initial_only: Path = INITIAL_ONLY) -> str:
-    """For the network namespace of this process."""
+    """Return the path for the network namespace of this process."""
     try:
         number = os.stat(own).st_ino
-    except OSError:  # no /proc
+    except OSError:  # there is no /proc
         return USUAL
     if initial_only.exists():
         return USUAL

@@ -9,11 +9,12 @@ from ipmasq.control import answers, arguments
 from ipmasq.control.answer import Pause, Rows
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError
+from ipmasq.core.admission import is_inside
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.views import FlowView
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Endpoint, to_text, within
+from ipmasq.wire.addresses import Endpoint, to_text
 
 EXAMPLE_PORT = 40000
 
@@ -80,11 +81,12 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
     elif about.protocol and about.source and about.destination:
         protocol, source, destination = about.protocol, about.source, about.destination
         _need_ports(protocol, source=source, destination=destination)
-        side = Side[about.side.upper()] if about.side else _side_of(context, source)
+        side = Side[about.side.upper()] if about.side else _side_of(context, source, destination)
     else:
         raise RequestError(Kind.BAD_ARGUMENT, "name a flow, or protocol, source and destination")
     found = context.gateway.engine.explain(protocol, source, destination, side, context.now)
-    yield {**answers.explanation(found), "side": side.name.lower()}
+    dropped = context.gateway.obstructions(found.passage) if found.passage else ()
+    yield {**answers.explanation(found), "side": side.name.lower(), "firewall": list(dropped)}
 
 
 def _need_ports(protocol: int, **ends: Endpoint) -> None:
@@ -122,10 +124,15 @@ def _packet_of(view: FlowView) -> tuple[int, Endpoint, Endpoint, Side]:
     return view.protocol, view.remote, view.public, Side.OUTSIDE
 
 
-def _side_of(context: Context, source: Endpoint) -> Side:
-    networks = context.gateway.engine.policy.inside
-    inside = within(source.address, networks)
-    return Side.INSIDE if inside else Side.OUTSIDE
+def _side_of(context: Context, source: Endpoint, destination: Endpoint) -> Side:
+    """Where it comes from, as far as that is plain. What goes elsewhere than to the gateway or to a host
+    inside is meant to come from inside, though its source may be of no inside network."""
+    policy = context.gateway.engine.policy
+    if is_inside(policy, source.address):
+        return Side.INSIDE
+    own = policy.own.union(policy.public)
+    aimed = destination.address in own or is_inside(policy, destination.address)
+    return Side.OUTSIDE if aimed or source.address in own else Side.INSIDE
 
 
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {

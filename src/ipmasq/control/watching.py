@@ -1,4 +1,4 @@
-"""The request `watch`: events as they happen, of everything or of some flows only."""
+"""The request `watch`: events as they happen, of all flows or of some."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ipmasq.core import events
 from ipmasq.core.events import Event
 
 BATCH = 64
-"""Events taken out of the journal at a time."""
+"""The number of events taken from the journal at a time."""
 
 NAMES = {answers.name_of(kind): kind for kind in get_args(Event)}
 """Every event by its name in snake case."""
 
 
 def watch(context: Context, which: arguments.WhichEvents) -> Rows:
-    """Events as they happen; never ends by itself."""
+    """Yield events as they happen; this never ends by itself."""
     wanted = _Wanted(which)
     reader = Reader(context.journal, which.last)
     yield from wanted.know_live_flows(context)
@@ -36,7 +36,7 @@ def watch(context: Context, which: arguments.WhichEvents) -> Rows:
 
 
 class _Wanted:
-    """Which events a watcher wants. By flow means: of it and of its data flows."""
+    """The events that a client wants. Those of a flow include those of its data flows."""
 
     def __init__(self, which: arguments.WhichEvents) -> None:
         unknown = [name for name in which.events if name not in NAMES]
@@ -48,12 +48,12 @@ class _Wanted:
         self._flow = which.flow
         self._host = which.host
         self._flows: set[int] | None = None
-        """Numbers of the flows to follow; None: whatever flow, and what belongs to none."""
+        """Numbers of the flows to follow; None means all flows, and events that belong to none."""
         if which.flow is not None or which.host is not None:
             self._flows = set() if which.flow is None else {which.flow}
 
     def know_live_flows(self, context: Context) -> Generator[Pause, None, None]:
-        """Those of the host have been opened before anybody watched."""
+        """Add the host's flows that were opened before this request."""
         if self._host is not None:
             for view in context.gateway.engine.flows():
                 ends = view.inside, view.remote, view.remote_real

@@ -6,8 +6,8 @@ from ipmasq.core.policy import Policy
 
 
 class ActivePolicy:
-    """Holds the policy that the engine decides by now. Whatever decides keeps a reference to this holder
-    and never one to the policy itself, so that a change of policy is one assignment."""
+    """Holds the policy that is in force. Every part that decides keeps a reference to this holder and never
+    one to the policy itself, so that a change of policy is one assignment."""
 
     __slots__ = ("policy",)
 

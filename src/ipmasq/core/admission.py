@@ -1,6 +1,6 @@
-"""What the first packet of a flow opens, if anything.
+"""Decides what the first packet of a flow opens, if anything.
 
-Deciding changes nothing, so that the same code answers `explain` for flows that do not exist.
+A decision changes nothing, so that the same code answers `explain` for flows that do not exist.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import Kind, Origin, origin
 from ipmasq.core.policy import (
@@ -29,26 +29,26 @@ from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint, to_text, within
 
 Note = Callable[[str], object]
-"""Takes one sentence about how a decision is reached."""
+"""A function that receives one sentence about each step of a decision."""
 
 
 class Decision(NamedTuple):
-    """A flow that may be opened. `server` is where it really goes."""
+    """A flow that may be opened. `server` is its real destination."""
 
     server: Endpoint
     masquerade: bool
-    """Whether its client needs a mapping."""
+    """Whether the client needs a mapping."""
     side: Side
-    """Where the server is."""
+    """The side of the server."""
     origin: Origin
     expectation: Expectation | None = None
     server_mapping: Mapping | None = None
     trigger: Trigger | None = None
-    """It was let in by this trigger, or sets it off."""
+    """The trigger that admits the flow, or that the flow activates."""
 
 
 class ActiveTrigger:
-    """A trigger that was set off."""
+    """A trigger that was activated by a flow."""
 
     __slots__ = ("due", "host", "trigger", "until")
 
@@ -60,7 +60,8 @@ class ActiveTrigger:
 
 
 def is_martian(address: Address) -> bool:
-    """Never the address of one host (RFC 6890): this network, loopback, multicast, reserved, broadcast."""
+    """Return whether this is never the address of one host (RFC 6890): this network, loopback, multicast,
+    reserved, broadcast."""
     return address[0] in (0, 127) or address[0] >= 224
 
 
@@ -72,7 +73,7 @@ class Admission:
     def __init__(self, active: ActivePolicy, table: Table, expectations: ExpectationTable) -> None:
         self._active = active
         self.active_triggers: dict[str, ActiveTrigger] = {}
-        """By trigger name."""
+        """By the name of the trigger."""
         self._table = table
         self._expectations = expectations
 
@@ -88,18 +89,21 @@ class Admission:
         side: Side,
         note: Note = lambda _: None,
     ) -> Decision | Reason:
-        """What a first packet from `source` to `destination`, come in on `side`, would open.
+        """Decide about a first packet from `source` to `destination` that came in on `side`.
 
-        `HOST` and `PASSED` as an answer mean that it goes on without a flow, any other reason that it does not.
+        The answers `HOST` and `PASSED` mean that it is forwarded without a flow, any other reason that it is
+        dropped.
         """
-        if is_martian(source.address) or is_martian(destination.address):
-            return Reason.MARTIAN
+        for address in (source.address, destination.address):
+            if is_martian(address):
+                note(f"{to_text(address)} is never routed (loopback, multicast or reserved)")
+                return Reason.MARTIAN
         if side is Side.INSIDE:
             return self._from_inside(protocol, source, destination, note)
         return self._from_outside(protocol, source, destination, note)
 
     def is_spoofed(self, source: Address, side: Side) -> bool:
-        """Whether nothing from this address can come in there (RFC 2827)."""
+        """Return whether no packet from this address can come in on this side (RFC 2827)."""
         policy = self.policy
         if side is Side.INSIDE:
             return not is_inside(policy, source)
@@ -112,7 +116,8 @@ class Admission:
     ) -> Decision | Reason:
         policy = self.policy
         if self.is_spoofed(source.address, Side.INSIDE):
-            note(f"{to_text(source.address)} is in no inside network")
+            networks = ", ".join(map(str, policy.inside))
+            note(f"{to_text(source.address)} is in no inside network ({networks})")
             return Reason.SPOOFED
         if expected := self._expectations.find(protocol, destination, source.address):
             note(f"flow {expected.flow.id} expects it")
@@ -145,7 +150,7 @@ class Admission:
     def rule(
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note = lambda _: None
     ) -> tuple[Action, str]:
-        """The action of the first rule that matches, and what a flow that it lets through is called."""
+        """Return the action of the first rule that matches, and the rule's name for the origin of a flow."""
         for number, rule in enumerate(self.policy.rules, 1):
             if _matches(rule, protocol, source, destination):
                 note(f"rule {number} matches ({rule.text or rule.action.name.lower()})")
@@ -164,11 +169,12 @@ class Admission:
     def _hairpin(
         self, protocol: int, source: Endpoint, destination: Endpoint, note: Note
     ) -> Decision | Reason:
-        """From inside to a public address of ours (RFC 4787 REQ-9): as the same from outside, by the
-        public address of the sender (REQ-9a). The address filter keeps strangers out; two hosts of one
-        inside that both wait for the other to be let in would wait for ever."""
+        """Decide about a packet from inside to a public address of the gateway (RFC 4787 REQ-9): like one
+        from outside, from the public address of the sender (REQ-9a). The address filter is meant for outside
+        hosts. With it, two inside hosts that each wait for a packet of the other would never reach each
+        other."""
         seen = self._table.mappings.public_for(source.address)
-        note(f"{destination} is a public endpoint: hairpin, as from {to_text(seen)}")
+        note(f"{to_text(destination.address)} is a public address: as from {to_text(seen)} outside")
         answer = self._to_public(
             protocol, Endpoint(seen, source.port), destination, note, hairpin=source
         )
@@ -184,19 +190,24 @@ class Admission:
     ) -> Decision | Reason:
         policy = self.policy
         if self.is_spoofed(source.address, Side.OUTSIDE):
-            note(f"{to_text(source.address)} cannot come from outside")
+            whose = "an inside" if is_inside(policy, source.address) else "the gateway's own"
+            note(f"{to_text(source.address)} is {whose} address, which nobody outside can have")
             return Reason.SPOOFED
         if destination.address in policy.public:
             return self._to_public(protocol, source, destination, note)
         if destination.address in policy.own:
             note(f"{to_text(destination.address)} is the gateway host's own address")
             return Reason.HOST
-        if is_inside(policy, destination.address):
+        if not is_inside(policy, destination.address):
             note(
-                "the inside address is not public: only a pass rule (seen the other way) lets it in"
+                f"{to_text(destination.address)} is neither the gateway's address nor an inside one"
             )
-            action, _ = self.rule(protocol, destination, source, note)
-            return Reason.PASSED if action is Action.PASS else Reason.UNSOLICITED
+            return Reason.UNSOLICITED
+        note("rules are asked as for a packet the other way, from the inside address")
+        action, _ = self.rule(protocol, destination, source, note)
+        if action is Action.PASS:
+            return Reason.PASSED
+        note(f"{to_text(destination.address)} is not public: without a pass rule nobody reaches it")
         return Reason.UNSOLICITED
 
     def _to_public(
@@ -207,8 +218,8 @@ class Admission:
         note: Note,
         hairpin: Endpoint | None = None,
     ) -> Decision | Reason:
-        """To a public endpoint of ours, from a source as it is seen outside. `hairpin`: the inside host that
-        it really comes from."""
+        """Decide about a packet to a public endpoint, from a source as outside hosts see it. `hairpin` is the
+        inside host that it really comes from."""
         if expected := self._expectations.find(protocol, destination, source.address):
             note(f"flow {expected.flow.id} expects it")
             return Decision(
@@ -246,12 +257,12 @@ class Admission:
         sender = hairpin or source
         if mapping is None:
             if self._is_ours(protocol, destination):
-                if self.holds(protocol, sender, destination):
+                if self.find_socket(protocol, sender, destination):
                     note("a socket of the gateway host has this port")
                     return Reason.HOST
-                note("the port is of the gateway's range, and nobody uses it")
+                note(f"no forward, trigger or flow has {_named(protocol, destination)}")
                 return Reason.NO_MAPPING
-            note("nothing of ours: for the gateway host")
+            note(f"no forward, trigger or flow has {_named(protocol, destination)}")
             return Reason.HOST
         if mapping.shared:
             note("it is shared by flows to other remote endpoints, so nobody knows whose it is")
@@ -266,10 +277,11 @@ class Admission:
             f"{mapping.inside} is mapped to it; the {_dashed(filtering)} filter "
             f"{'admits' if admitted else 'does not admit'} {source}"
         )
-        held = self.holds(protocol, sender, destination)
-        # What a mapping admits is its own, though any user of the host can bind its port (port shadowing). But for
-        # those who answer the host itself: the kernel's masquerading knows them by the same five-tuple.
-        if held is Holds.SPEAKER or (held and not admitted):
+        held = self.find_socket(protocol, sender, destination)
+        # A packet that a mapping admits belongs to the mapping, though any user of the host can bind its port
+        # (port shadowing). The exception are replies to the host's own sockets, which the kernel's
+        # masquerading also recognizes by their five-tuple.
+        if held is SocketMatch.CONNECTED or (held and not admitted):
             note("a socket of the gateway host takes it")
             return Reason.HOST
         if not admitted:
@@ -277,11 +289,11 @@ class Admission:
         by = origin(Kind.MAPPING, "mapping")
         return Decision(mapping.inside, False, Side.INSIDE, by, server_mapping=mapping)
 
-    def holds(self, protocol: int, source: Endpoint, destination: Endpoint) -> Holds:
-        """What a packet that belongs to no flow would find at the host itself."""
+    def find_socket(self, protocol: int, source: Endpoint, destination: Endpoint) -> SocketMatch:
+        """Return which socket of the host would receive a packet that belongs to no flow."""
         if protocol not in (ipv4.TCP, ipv4.UDP) or destination.address not in self.policy.own:
-            return Holds.NOTHING
-        return self._table.mappings.host.holds(protocol, source, destination)
+            return SocketMatch.NONE
+        return self._table.mappings.host.find_socket(protocol, source, destination)
 
     def _is_ours(self, protocol: int, destination: Endpoint) -> bool:
         port = destination.port
@@ -311,6 +323,11 @@ def _matches(rule: Rule, protocol: int, source: Endpoint, destination: Endpoint)
     return any(source.port in ports for ports in rule.source_ports) and any(
         destination.port in ports for ports in rule.destination_ports
     )
+
+
+def _named(protocol: int, endpoint: Endpoint) -> str:
+    """A place where flows come in."""
+    return str(endpoint) if protocol in (ipv4.TCP, ipv4.UDP) else to_text(endpoint.address)
 
 
 def _dashed(behaviour: Behaviour) -> str:

@@ -1,7 +1,8 @@
-"""A helper at its flow: what it is shown, and how its wishes are carried out, all of them or none."""
+"""A helper attached to a flow: what it is given, and how its requests are carried out, all of them or none."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ipmasq.core import events
@@ -17,52 +18,55 @@ from ipmasq.wire.addresses import Endpoint
 
 EXPECTATION_COST = 10
 REFUSAL_COST = 3
-"""What it costs to expect a flow, and to refuse a line, in the time that an ordinary line takes."""
+"""The cost of expecting a flow, and of refusing a line, in units of an ordinary line."""
 
 
 class AlreadyForwardedError(ValueError):
-    """Bytes cannot be replaced that have left: their line was not finished in time, or not awaited."""
+    """Bytes cannot be replaced that were forwarded: their line was not finished in time, or `may_rewrite` was
+    False."""
 
 
 class Desk(Protocol):
     """What attachments need of the engine."""
 
-    now: float
+    @property
+    def now(self) -> float:
+        """Time of the packet at hand, on the engine's clock."""
 
     def emit(self, event: events.Event) -> None: ...
 
     def expect(
         self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
     ) -> Expectation:
-        """Raises Refusal."""
+        """Reserve what an announcement needs. Raises Refusal."""
 
-    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None: ...
+    def confirm(self, expectations: Sequence[Expectation], attachment: Attachment) -> None: ...
 
-    def withdraw(self, expectations: list[Expectation]) -> None: ...
+    def withdraw(self, expectations: Sequence[Expectation]) -> None: ...
 
     def forget(self, flow: Flow) -> None: ...
 
 
 class Attachment:
-    """One helper instance at its flow. It is the listener of the flow's `TcpRewriter`."""
+    """A helper instance attached to a flow. It is the listener of the flow's `TcpRewriter`."""
 
     def __init__(self, desk: Desk, flow: Flow, registered: Registered) -> None:
-        """Raises whatever the helper raises when it is made."""
+        """Make an instance. Raises whatever the helper's constructor raises."""
         self.flow = flow
         self.registered = registered
         self.blocked = False
-        """The flow's packets are dropped from now on."""
+        """Whether the flow's packets are dropped, after a failure or refusal."""
         self.work = 0
-        """What its messages have cost so far, in the time that an ordinary line takes."""
+        """The cost of its messages so far, in units of an ordinary line."""
         self._desk = desk
         self._helper = registered.use.make()
 
     def framer(self) -> Framer:
-        """The one that the helper has chosen. Raises whatever the helper raises."""
+        """Return the helper's framer. Raises whatever the helper raises."""
         return self._helper.framer()
 
     def renew(self) -> None:
-        """Go on with newer code and the same state. Raises whatever the newer code raises."""
+        """Replace the helper by its newer code, with the same state. Raises whatever the newer code raises."""
         helper = self.registered.use.make()
         helper.resume(dict(vars(self._helper)))
         self._helper = helper
@@ -105,7 +109,7 @@ class Attachment:
         )
 
     def refuse(self, speaker: Speaker, line: bytes, reason: str, by_helper: bool) -> None:
-        """`by_helper`: the helper itself said that this is an attack."""
+        """Report a refusal. `by_helper`: the helper itself says that this is an attack."""
         self.work += REFUSAL_COST
         refused = self.registered.refused
         refused[reason] = refused.get(reason, 0) + 1
@@ -122,18 +126,21 @@ class Attachment:
 
 
 class Transaction(HelperContext):
-    """What a helper wishes in one message. Nothing happens before `commit`, but ports are held from `expect` on."""
+    """The requests of a helper for one message. They take effect on `commit`, but ports are reserved from
+    `expect` on."""
+
+    # Most messages wish nothing, so these are not set for each.
+    _replacements: tuple[Replacement, ...] = ()
+    _expectations: tuple[Expectation, ...] = ()
+    _refusal: str | None = None
+    _stop = False
+    _forget = False
 
     def __init__(self, desk: Desk, attachment: Attachment, speaker: Speaker, line: Message) -> None:
         self.speaker = speaker
         self._desk = desk
         self._attachment = attachment
         self._line = line
-        self._replacements: list[Replacement] = []
-        self._expectations: list[Expectation] = []
-        self._refusal: str | None = None
-        self._stop = False
-        self._forget = False
 
     def endpoint(self, speaker: Speaker) -> Endpoint:
         return self._attachment.flow.end(speaker).real
@@ -145,7 +152,7 @@ class Transaction(HelperContext):
             self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
             return None
         self._attachment.work += EXPECTATION_COST
-        self._expectations.append(made)
+        self._expectations += (made,)
         return made.public
 
     def forget(self) -> None:
@@ -158,7 +165,7 @@ class Transaction(HelperContext):
             raise AlreadyForwardedError("part of the line had already been forwarded")
         if any(start < r.end and r.start < end for r in self._replacements):
             raise ValueError(f"{start}:{end} overlaps another replacement")
-        self._replacements.append(Replacement(start, end, bytes(text)))
+        self._replacements += (Replacement(start, end, bytes(text)),)
 
     def refuse(self, reason: str) -> None:
         self._refusal = reason
@@ -170,7 +177,7 @@ class Transaction(HelperContext):
         self._desk.withdraw(self._expectations)
 
     def commit(self) -> Heard:
-        """Make it so."""
+        """Carry out all requests."""
         if self._refusal is not None:
             self.rollback()
             self._attachment.refuse(self.speaker, self._line.text, self._refusal, by_helper=True)

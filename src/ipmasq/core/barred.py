@@ -58,7 +58,7 @@ class Barred(Container[int]):
         about for each flow: any user of the host can open that many."""
         if self._asked >= MOST_ASKED:
             return False
-        held = self._host.holds(self._protocol, self._remote, public)
+        held = self._host.find_socket(self._protocol, self._remote, public)
         self._asked += held > 0
         return held > 0
 

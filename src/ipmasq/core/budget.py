@@ -1,7 +1,7 @@
-"""What one host, and all of them together, may cost: bytes that are kept, and work that is done.
+"""The budget of one host, and of all hosts together: bytes that are kept, and work that is done.
 
-Whoever fills his own share is refused the newest, and nobody else is (attacks A-16, A-21). Only where the
-total is used up do all wait.
+A host that has used its own share is refused, and no other is (attacks A-16, A-21). Only when the total is
+used up, all are refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from ipmasq.wire.addresses import Address
 
 MOST_RATES = 4096
-"""Hosts whose work is remembered at a time; those that are not in debt are forgotten first."""
+"""The most hosts whose work is remembered. Those with the least debt are forgotten first."""
 
 
 class Memory:
@@ -27,10 +27,11 @@ class Memory:
 
     def has_room(self, host: Address, count: int) -> bool:
         """Whether `count` more bytes may be kept for a host."""
-        return self.used + count <= self.total and self.used_by(host) + count <= self.per_host
+        room = self.per_host - self._hosts.get(host, 0)
+        return count <= room and self.used + count <= self.total
 
     def change(self, host: Address, count: int) -> None:
-        """So many bytes more (or, negative, less) are kept for a host now."""
+        """Change the number of bytes kept for a host by `count`, which may be negative."""
         self.used += count
         now = self._hosts.get(host, 0) + count
         if now:
@@ -45,7 +46,7 @@ class Memory:
 
 
 class Account:
-    """The part of `Memory` that one stream takes."""
+    """The part of `Memory` that belongs to one stream."""
 
     __slots__ = ("_host", "_memory", "kept")
 
@@ -64,14 +65,15 @@ class Account:
 
     def set(self, kept: int) -> None:
         """So many bytes are kept now."""
-        self._memory.change(self._host, kept - self.kept)
-        self.kept = kept
+        if kept != self.kept:
+            self._memory.change(self._host, kept - self.kept)
+            self.kept = kept
 
 
 class Rate:
-    """Work per second, by host and in total: the generic cell rate algorithm, one number a host.
+    """Work per second, by host and in total: the generic cell rate algorithm with one number per host.
 
-    What is asked for is given or not before the work is done; a burst is what one second brings.
+    Work is granted or refused before it is done. The burst is the work of one second.
     """
 
     def __init__(self, per_host: float, total: float) -> None:
@@ -81,7 +83,7 @@ class Rate:
         self._all_until = 0.0
 
     def allowance(self, host: Address, now: float) -> int:
-        """How much a host may do now."""
+        """Return how much work a host may do now."""
         mine, every = self.per_host, self.total
         until = self._spent_until.get(host, 0.0)
         if until > now:
@@ -91,14 +93,15 @@ class Rate:
         return max(0, int(mine if mine < every else every))
 
     def spend(self, host: Address, count: int, now: float) -> None:
-        """It has done so much."""
+        """Record that a host has done `count` units of work."""
         if len(self._spent_until) >= MOST_RATES and host not in self._spent_until:
             self._forget(now)
-        self._spent_until[host] = max(self._spent_until.get(host, now), now) + count / self.per_host
-        self._all_until = max(self._all_until, now) + count / self.total
+        mine, every = self._spent_until.get(host, now), self._all_until
+        self._spent_until[host] = (mine if mine > now else now) + count / self.per_host
+        self._all_until = (every if every > now else now) + count / self.total
 
     def _forget(self, now: float) -> None:
-        """Those who owe nothing; if everybody does, the one who owes least."""
+        """Forget the hosts without debt; if there are none, the one with the least debt."""
         self._spent_until = {host: at for host, at in self._spent_until.items() if at > now}
         if len(self._spent_until) >= MOST_RATES:
             del self._spent_until[min(self._spent_until, key=self._spent_until.__getitem__)]

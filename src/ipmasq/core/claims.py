@@ -1,4 +1,4 @@
-"""What must be brought to the engine although it is addressed to the gateway host."""
+"""Claims: packets that must be brought to the engine although they are addressed to the gateway host."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from ipmasq.wire import ipv4
 
 
 def given_out(policy: Policy) -> tuple[PortRange, ...]:
-    """The ranges from which mappings get their public ports."""
+    """Return the ranges from which mappings get their public ports."""
     return (*policy.ports.ranges, *(policy.data_ports.ranges if policy.data_ports else ()))
 
 
 def claims(policy: Policy) -> tuple[Claim, ...]:
-    """For each public address: the ports given out, the forwarded ones, those that triggers open; and
-    ICMP, which has no ports to tell by."""
+    """Return the claims: for each public address the ports of mappings, forwards and triggers, and ICMP,
+    which has no ports."""
     ranges = given_out(policy)
     claimed = []
     for address in policy.public:

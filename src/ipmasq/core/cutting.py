@@ -1,17 +1,19 @@
-"""Segments that leave: edited bytes of a stream, in pieces that the listener and the path take."""
+"""Cuts edited bytes of a stream into segments that the listener and the path accept."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from ipmasq.core.direction import Direction
 from ipmasq.core.helper import Speaker
 from ipmasq.core.runs import Run
 from ipmasq.core.stream import Stream
+from ipmasq.core.tcp_end import LEAST_ROOM
 from ipmasq.wire.tcp import CWR, FIN, PSH, URG, Segment
 
 
 class Sent(NamedTuple):
-    """A segment in the name of `speaker`, in the other end's sequence space."""
+    """A segment in the name of `speaker`, in the other end's sequence numbers."""
 
     speaker: Speaker
     segment: Segment
@@ -19,10 +21,20 @@ class Sent(NamedTuple):
 
 
 def cut(
-    speaker: Speaker, stream: Stream, segment: Segment, position: int, runs: list[Run], room: int
+    me: Direction,
+    other: Direction,
+    segment: Segment,
+    position: int,
+    runs: list[Run],
+    size: int,
+    path_mtu: int | None,
 ) -> list[Sent]:
-    """Segments that carry these runs, of `room` payload bytes at most, with the header of `segment`, which came
-    in at original `position`."""
+    """Segments of `me` that carry these runs, none larger than the listener and the path take, with the header of
+    `segment`, which came in at original `position`. `size`: payload bytes of the largest segment that came in."""
+    stream, speaker = me.stream, me.speaker
+    assert stream is not None
+    is_short = len(runs) == 1 and len(runs[0].data) <= LEAST_ROOM
+    room = LEAST_ROOM if is_short else other.end.room(len(segment.options), size, path_mtu)
     if len(runs) == 1 and len(runs[0].data) <= room and not segment.flags & (FIN | URG):
         start, data = runs[0]
         return [Sent(speaker, _with_sequence(segment, stream.sequence(start)), data)]
@@ -40,15 +52,16 @@ def cut(
 
 
 def _with_sequence(segment: Segment, sequence: int) -> Segment:
-    """The same segment elsewhere; most stand where they stood."""
+    """Return the segment with another sequence number; most keep theirs."""
     return segment if sequence == segment.sequence else segment._replace(sequence=sequence)
 
 
 def _piece(
     stream: Stream, segment: Segment, run: Run, urgent: int, first: bool, last: bool
 ) -> Segment:
-    """The header of one of several. `urgent`: edited position of the byte after urgent data."""
-    # As a card does that cuts segments: CWR on the first, PSH on the last (RFC 3168, 6.1.2).
+    """Return the header of one of several segments. `urgent` is the edited position of the byte after urgent
+    data."""
+    # As a card with segmentation offload does: CWR on the first, PSH on the last (RFC 3168, 6.1.2).
     flags = segment.flags & ~(FIN | (0 if last else PSH) | (0 if first else CWR))
     start, data = run
     # `edited` of the end is the FIN's own position: everything before it has been decided.

@@ -1,4 +1,5 @@
-"""One direction of an inspected TCP connection: what its speaker says, and when the gateway must send of it."""
+"""One direction of an inspected TCP connection: what its speaker sends, and when the gateway must send for
+it."""
 
 from __future__ import annotations
 
@@ -10,31 +11,33 @@ from ipmasq.core.stream import Stream
 from ipmasq.core.tcp_end import TcpEnd
 
 HOLD = 2.0
-"""Seconds that the beginning of a message is withheld if no more of it comes; then it goes on as it is."""
+"""Seconds for which the beginning of a message is withheld if it does not grow; then it is forwarded
+unchanged."""
 REPEAT_AFTER = 0.2
-"""Seconds after which what was acknowledged early is repeated to its listener for the first time; each time
-after that takes twice as long (RFC 6298, 5.5)."""
+"""Seconds after which bytes that were acknowledged early are retransmitted for the first time; the interval
+doubles each time (RFC 6298, 5.5)."""
 MOST_REPEATS = 8
-"""Repetitions after which the listener is given up, 51 s after the first."""
+"""Retransmissions after which the gateway gives up, 51 s after the first."""
 
 
 class Delivery:
-    """When the gateway has to send of its own accord what it withholds, or has acknowledged early."""
+    """When the gateway must send what it withholds or has acknowledged early."""
 
     __slots__ = ("interval", "left_at", "repeat_at", "repeats", "since")
 
     def __init__(self) -> None:
         self.since = inf
-        """When the beginning of a message that is withheld last grew."""
+        """When the beginning of a withheld message last grew."""
         self.left_at: int | None = None
-        """Edited position of bytes that were withheld, and are to leave now: nobody looks any more."""
+        """Edited position of bytes that were withheld and are to be forwarded now, since inspection has
+        ended."""
         self.repeat_at = inf
-        """When what was acknowledged early and has left may be repeated."""
+        """When bytes that were acknowledged early and forwarded may be retransmitted."""
         self.interval = REPEAT_AFTER
         self.repeats = 0
 
     def leaves(self, now: float) -> None:
-        """What was acknowledged early has left for the first time."""
+        """Record that bytes that were acknowledged early are forwarded for the first time."""
         self.interval, self.repeats = REPEAT_AFTER, 0
         self.repeat_at = now + self.interval
 
@@ -43,8 +46,13 @@ class Delivery:
         self.interval *= 2
         self.repeat_at = now + self.interval if self.repeats < MOST_REPEATS else inf
 
+    @property
+    def is_idle(self) -> bool:
+        """There is nothing to send, now or later."""
+        return self.since == self.repeat_at == inf and self.left_at is None
+
     def deadline(self, hold: float) -> float:
-        """When there is something to send (seconds); infinite if never. `hold`: as HOLD."""
+        """Return when there is something to send (seconds), or infinity. `hold`: see HOLD."""
         if self.left_at is not None:
             return -inf
         return min(self.since + hold, self.repeat_at)
@@ -58,13 +66,13 @@ class Direction:
         self.end = TcpEnd()
         """What is remembered of the speaker's headers."""
         self.stream: Stream | None = None
-        """What it says. None: its SYN has not been seen."""
+        """What the speaker sends; None if its SYN was not seen."""
         self.reader: MessageReader | None = None
         self.delivery = Delivery()
         self.claimed: int | None = None
         """A position beyond what was received that the listener has acknowledged once."""
 
-    def let_go(self) -> None:
+    def break_cycle(self) -> None:
         """What is withheld goes on as it is."""
         if self.stream is not None:
             self.stream.decide(len(self.stream.undecided))

@@ -24,21 +24,21 @@ from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
 from ipmasq.core.flow import FAR, Flow, Half
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.host import HostHolds
+from ipmasq.core.host import SocketLookup
 from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Command, Counters, CounterSource
-from ipmasq.core.opening import First, open_flow
+from ipmasq.core.opening import FirstPacket, open_flow
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
-from ipmasq.core.reassembly import Datagram, Whole
+from ipmasq.core.reassembly import Datagram, Reassembled
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
 from ipmasq.core.translate import is_intact, translate, translate_query
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
-from ipmasq.core.window import is_believable, is_near
+from ipmasq.core.window import is_in_window, is_within_reach
 from ipmasq.wire import icmp, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.fragment import cut
@@ -126,7 +126,7 @@ class Engine:
             if not (position - before) & FAR:
                 half.position = position
                 half.flow.last_seen = now
-            elif is_near(half, position >> 32, acknowledged):
+            elif is_within_reach(half, position >> 32, acknowledged):
                 half.advance(position >> 32, acknowledged)
                 half.flow.last_seen = now
             if is_elsewhere:
@@ -187,7 +187,7 @@ class Engine:
             verdict if verdict.reason is Reason.HOST else self._in_fragments(verdict, header, whole)
         )
 
-    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Whole) -> Verdict:
+    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Reassembled) -> Verdict:
         """What leaves because of a datagram that came in fragments: with an identification that its new
         source has not used, and, with DF, in fragments no larger than those."""
         packets: list[Packet] = []
@@ -274,7 +274,7 @@ class Engine:
         if flow.inspector is not None:
             return self._inspected(packet, header, segment, half, flow.inspector)
         payload = header.total - header.length - segment.length
-        believed = is_believable(half, segment, payload, segment.acknowledgment)
+        believed = is_in_window(half, segment, payload, segment.acknowledgment)
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
             # Its receiver will drop it if it was damaged on its way, so it must not change a state.
             believed = believed and is_intact(packet, header)
@@ -299,7 +299,7 @@ class Engine:
             old = (
                 flow.inspector.began_at(first)
                 if flow.inspector
-                else is_near(half, first, half.acknowledged)
+                else is_within_reach(half, first, half.acknowledged)
             )
             if half is flow.original and not old:
                 life.reopenings.note(flow.id, segment)
@@ -401,7 +401,7 @@ class Engine:
     ) -> Flow | Reason:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
-        first = First(header.protocol, source, destination, side)
+        first = FirstPacket(header.protocol, source, destination, side)
         return open_flow(self.manager, first, opens, partial(is_intact, packet, header))
 
     # -- time and events
@@ -470,9 +470,9 @@ class Engine:
         """`(protocol, port)` that the host itself listens on: never given out."""
         self.table.mappings.host.reserved = ports
 
-    def ask_host(self, holds: HostHolds) -> None:
+    def set_socket_lookup(self, find_socket: SocketLookup) -> None:
         """Whom to ask, before a packet is dropped or a port given out, whether a socket of the host's has it."""
-        self.table.mappings.host.holds = holds
+        self.table.mappings.host.find_socket = find_socket
 
     def add_forward(self, forward: Forward, now: float) -> None:
         """Publish a server. Raises ValueError if the name is taken or another forward overlaps."""

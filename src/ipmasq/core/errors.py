@@ -1,8 +1,9 @@
-"""ICMP errors about live flows (RFC 5508, 4): the packet that they quote is turned back into what its
-sender knows, type and code stay, and so does the flow (RFC 5382 REQ-10, RFC 4787 REQ-12).
+"""Translates ICMP errors about live flows (RFC 5508, 4). The quoted packet is turned back into the one that
+its sender knows. Type and code stay the same, and the flow is not affected (RFC 5382 REQ-10, RFC 4787
+REQ-12).
 
-An error comes in where the quoted packet's receiver is, so the quoted packet is one that a half
-of the flow has written: looked at backwards, it has the key of the other half.
+An error comes in on the side of the quoted packet's receiver, so the quoted packet was rewritten by a half of
+the flow. With source and destination exchanged, it has the key of the other half.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from ipmasq.wire.checksum import adjust, difference, fold
 from ipmasq.wire.packet import Buffer, Packet
 
 FARTHEST = 1 << 20
-"""Bytes from the end of the latest segment within which a quoted one is believed."""
+"""The most bytes between a quoted segment and the end of the latest one."""
 LEAST_MTU = 576
-"""A path that claims less is not believed further than this (A-27)."""
+"""A smaller path MTU than this is raised to it (A-27)."""
 
 
 class Quoted(NamedTuple):
-    """The beginning of the packet that an error is about. `at`: where its L4 header starts, from the
-    start of the packet that carries the error."""
+    """The beginning of the packet that an error is about. `at` is the offset of its L4 header in the packet
+    that carries the error."""
 
     start: int
     at: int
@@ -42,8 +43,8 @@ class Quoted(NamedTuple):
 
 
 def read_quoted(data: Buffer, header: ipv4.Header) -> Quoted | None:
-    """What the ICMP error in `data` is about, if it quotes enough: an IP header, options included
-    (RFC 5508 REQ-3b), and 8 bytes."""
+    """Parse the packet that the ICMP error in `data` quotes. Return None unless the quote has the IP header
+    with its options (RFC 5508 REQ-3b) and 8 more bytes."""
     start = header.length + icmp.HEADER
     if header.total < start + ipv4.HEADER or data[start] >> 4 != 4:
         return None
@@ -61,7 +62,7 @@ def read_quoted(data: Buffer, header: ipv4.Header) -> Quoted | None:
 
 
 def find_half(table: Table, side: Side, quoted: Quoted, data: Buffer) -> Half | None:
-    """The half that would bring an answer to the quoted packet in on `side`."""
+    """Return the half for replies to the quoted packet that come in on `side`."""
     ports = quoted.ports
     if quoted.protocol == ipv4.ICMP:
         if data[quoted.at] not in (icmp.ECHO, icmp.ECHO_REPLY):
@@ -73,9 +74,9 @@ def find_half(table: Table, side: Side, quoted: Quoted, data: Buffer) -> Half | 
 
 
 def would_pass(admission: Admission, data: Buffer, header: ipv4.Header, side: Side) -> bool:
-    """Whether the quoted packet is of a flow that passes without translation, by a rule or because both
-    ends are inside: then the error does too. It is checked as the packet itself was, from the side where that
-    came in: the other one, or the same between inside hosts."""
+    """Return whether the quoted packet belongs to a flow that passes without translation, by a rule or
+    because both ends are inside; then the error passes, too. The packet is checked on the side where it came
+    in: the other one, or the same one between inside hosts."""
     quoted = read_quoted(data, header)
     if quoted is None or header.destination != quoted.source:
         return False
@@ -109,7 +110,7 @@ def translate_error(
     if fold(inner) != 0xFFFF:
         return Reason.BAD_CHECKSUM
     flow = half.flow
-    # The quoted packet left as the twin wrote it; its sender knows it as the twin's key.
+    # The quoted packet has the key that the twin wrote; its sender knows it by the twin's match.
     twin = half.twin
     sync(flow)
     if quoted.protocol == ipv4.TCP and not _is_near(data, quoted, twin):
@@ -126,8 +127,8 @@ def translate_error(
     _revert_checksum(data, header, quoted, before, twin)
     ipv4.set_checksum(inner, len(inner))
     icmp.set_checksum(message)
-    # The error itself: to the sender of the quoted packet; from a masqueraded host, or a router next
-    # to it, by the public address (RFC 5508 REQ-5c).
+    # The error itself goes to the sender of the quoted packet. From a masqueraded host, or a router next to
+    # it, it gets the public address (RFC 5508 REQ-5c).
     source = half.rewrite[:4] if half.rewrite[:4] != half.match[:4] else header.source
     ipv4.replace(data, 12, source + twin.match[:4])
     ipv4.replace(data, 8, bytes((data[8] + ttl_delta, data[9])))
@@ -135,8 +136,8 @@ def translate_error(
 
 
 def _is_near(data: Buffer, quoted: Quoted, twin: Half) -> bool:
-    """Whether the quoted segment could be under way: one who cannot see the connection does not
-    know where that is (RFC 5927, 4)."""
+    """Return whether the quoted segment could be in flight. An attacker who cannot see the connection does
+    not know its sequence numbers (RFC 5927, 4)."""
     said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
     return abs(tcp.distance(twin.end, said)) <= FARTHEST
 
@@ -144,7 +145,7 @@ def _is_near(data: Buffer, quoted: Quoted, twin: Half) -> bool:
 def _revert_checksum(
     data: Buffer, header: ipv4.Header, quoted: Quoted, before: bytes, twin: Half
 ) -> None:
-    """The checksum of the quoted packet, if it is in the quote: as right or wrong as it was."""
+    """Restore the checksum of the quoted packet, if the quote has it; a wrong one stays wrong."""
     at = quoted.at + CHECKSUM_AT[quoted.protocol]
     if at + 2 > header.total:
         return
@@ -163,7 +164,7 @@ def _revert_checksum(
 def _inspect_quote(
     data: Buffer, header: ipv4.Header, quoted: Quoted, speaker: Speaker, inspector: Inspector
 ) -> None:
-    """The quoted sequence number in its sender's space; and the path MTU, for what is sent next."""
+    """Map the quoted sequence number back to the sender's, and note the path MTU for segments sent later."""
     said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")
     data[quoted.at + 4 : quoted.at + 8] = inspector.unshift(speaker, said).to_bytes(4, "big")
     kind, code = data[header.length], data[header.length + 1]

@@ -1,4 +1,4 @@
-"""What has happened and no listener has come for yet."""
+"""Events that no listener has taken yet."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ipmasq.core.events import Event
 from ipmasq.core.side import Side
 
 MOST_EVENTS = 1 << 17
-"""Events kept for a listener that does not come; the oldest half is lost beyond that, and counted."""
+"""The most events that are kept. Beyond that, the oldest half is dropped and counted."""
 
 FAILED_BYTES = 128
-"""Bytes of a packet that could not be handled that an event shows."""
+"""Bytes of a failed packet that an event shows."""
 
 BETWEEN_FAILURES = 1.0
-"""Seconds between two events about such packets."""
+"""The least seconds between two events about failed packets."""
 
 
 class EventQueue:
     def __init__(self) -> None:
         self.lost = 0
-        """Events that no listener came for in time."""
+        """Events that were dropped because no listener took them in time."""
         self._events: list[Event] = []
         self._failures = 0
         self._failures_told = -inf
@@ -33,8 +33,8 @@ class EventQueue:
             del self._events[: MOST_EVENTS // 2]
 
     def add_failure(self, now: float, side: Side, data: bytes, error: Exception) -> None:
-        """Handling a packet raised. `data`: its first bytes. Failures that come faster than events about them
-        may are counted by the next one."""
+        """Report that handling a packet raised. `data` is its first bytes. Failures in quick succession are
+        counted by the next event."""
         self._failures += 1
         if now < self._failures_told + BETWEEN_FAILURES:
             return
@@ -43,13 +43,13 @@ class EventQueue:
         self.add(events.PacketFailed(now, side, data, in_one_line(error), failures))
 
     def drain(self) -> list[Event]:
-        """What has happened since the last call."""
+        """Return the events since the last call."""
         happened, self._events = self._events, []
         return happened
 
 
 def in_one_line(error: Exception) -> str:
-    """What was raised, and in which line of which file."""
+    """Return what was raised, and in which line of which file."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
     step = error.__traceback__
     while step is not None and step.tb_next is not None:

@@ -1,4 +1,4 @@
-"""What has happened, in the past tense. Every listener (offload, logs, metrics, control) reads these."""
+"""Events: what has happened, in the past tense. Every listener (logs, metrics, control) reads these."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class FlowOpened:
     origin: str
     """What let it in: `masquerade`, `forward NAME`, `expectation of flow N`, `trigger NAME`, `mapping`, `hairpin`."""
     master: int | None
-    """The control flow that it is linked to."""
+    """The control flow to which it is linked."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowOffloadable:
-    """Both directions were seen (TCP: the handshake is complete) and no helper watches the flow."""
+    """Both directions were seen (TCP: the handshake is complete) and no helper inspects the flow."""
 
     at: float
     flow: int
@@ -36,7 +36,7 @@ class FlowOffloadable:
 
 @dataclass(frozen=True, slots=True)
 class FlowNotOffloadable:
-    """The flow began to close, or got a helper: its packets are for the engine again."""
+    """The flow began to close, or got a helper, so that the engine handles its packets again."""
 
     at: float
     flow: int
@@ -73,7 +73,7 @@ class HelperReleased:
 
 @dataclass(frozen=True, slots=True)
 class HelperFailed:
-    """The helper raised. `line` is what it was looking at, `error` the exception in one line."""
+    """The helper raised. `line` is the line that it was given, `error` the exception in one line."""
 
     at: float
     flow: int
@@ -85,7 +85,8 @@ class HelperFailed:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`announced` is what the speaker said, `public` how the other end sees it."""
+    """An announcement was accepted. `announced` is the endpoint that the speaker named, `public` the one that
+    the other end sees."""
 
     at: float
     flow: int
@@ -113,7 +114,8 @@ class ExpectationEnded:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """`position`: bytes that the speaker had said before this line. `before` and `after` are the whole line."""
+    """A line was changed. `position` is the number of bytes that the speaker had sent before this line.
+    `before` and `after` are the whole line."""
 
     at: float
     flow: int
@@ -126,7 +128,8 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An announcement or a line was not acted on. `reason`: a short fixed phrase (it is counted by it)."""
+    """An announcement or a line was refused. `reason` is a short fixed phrase, since refusals are counted by
+    it."""
 
     at: float
     flow: int
@@ -138,7 +141,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class KeptAlive:
-    """A control flow would have been forgotten now, but a data flow of it lives."""
+    """An idle control flow did not expire, because a data flow of it lives."""
 
     at: float
     flow: int
@@ -159,7 +162,7 @@ class ForwardRemoved:
 
 @dataclass(frozen=True, slots=True)
 class HelperLoaded:
-    """Loaded, or loaded again with newer code."""
+    """A helper was loaded, or loaded again with newer code."""
 
     at: float
     helper: str
@@ -181,25 +184,24 @@ class PolicyApplied:
 
 @dataclass(frozen=True, slots=True)
 class LimitNeared:
-    """There is 80, or 95, in a hundred of what there may be: so many are `used` of `most`. At most once a
-    minute for each."""
+    """A limit has been used to 80 or 95 percent: `used` of `most`. Reported at most once a minute for each."""
 
     at: float
     limit: str
-    """`flows`, `flows_per_host` or `ports_per_host` of the configuration's limits; or `ports`: those of a public
-    address."""
+    """`flows`, `flows_per_host` or `ports_per_host` of the configuration's limits, or `ports` for those of a
+    public address."""
     host: Address | None
     address: Address | None
     protocol: int
-    """0: of all."""
+    """0 for all protocols."""
     used: int
     most: int
 
 
 @dataclass(frozen=True, slots=True)
 class LimitReached:
-    """New flows of a host were refused. At most once a minute for each host and reason; `refusals` says
-    how many there were since the last."""
+    """New flows of a host were refused. Reported at most once a minute for each host and reason; `refusals`
+    counts them since the last report."""
 
     at: float
     reason: Reason
@@ -212,48 +214,50 @@ class LimitReached:
 
 @dataclass(frozen=True, slots=True)
 class PacketFailed:
-    """Handling a packet raised, which is a fault of the gateway's own; only this packet is lost. At most
-    one of these a second; `packet_failures` says how many there were since the last."""
+    """Handling a packet raised, which is an internal error; only this packet is lost. Reported at most once a
+    second; `packet_failures` counts them since the last report."""
 
     at: float
     side: Side
     data: bytes
     """The packet's first bytes, `FAILED_BYTES` at most."""
     error: str
-    """The exception, in one line, and where it was raised."""
+    """The exception in one line, and where it was raised."""
     packet_failures: int
 
 
 @dataclass(frozen=True, slots=True)
 class SettingRestored:
-    """Somebody has changed a setting of the kernel that the gateway depends on; it is as before again, unless
-    there is `trouble`."""
+    """A kernel setting, a routing rule or a route that the gateway depends on had been changed; it was
+    restored, unless there is `trouble`."""
 
     at: float
     name: str
-    """As sysctl(8) has it: `net.ipv4.ip_early_demux`."""
+    """The name in the notation of sysctl(8) or ip(8): `net.ipv4.ip_early_demux`,
+    `ip rule 4: from all iif lan lookup 61001`."""
     found: str
+    """Empty of a rule or route that was removed."""
     wanted: str
     trouble: str
-    """Why it could not be set back."""
+    """Why it could not be restored."""
 
 
 @dataclass(frozen=True, slots=True)
 class FirewallObstructed:
-    """The host's own firewall was found to be in the gateway's way."""
+    """The host's own firewall was found to obstruct the gateway."""
 
     at: float
     rules: str
-    """Which: the tool and the table."""
+    """The tool and the table of the rules."""
     what: str
-    """A sentence: what they do, to which packets."""
+    """A sentence that says what the rules do to which packets."""
     remedy: str
-    """A sentence: the rule to add, as commands of the tool that the rules are of."""
+    """A sentence with the rule to add, as commands of the same tool."""
 
 
 @dataclass(frozen=True, slots=True)
 class FirewallCleared:
-    """Nothing of it is in the way any more."""
+    """The host's own firewall no longer obstructs the gateway."""
 
     at: float
 

@@ -1,13 +1,13 @@
-"""Expectations: flows that an announcement promised.
+"""Expectations: flows that an announcement has made known and that have not arrived yet.
 
 One rule covers all cases (DESIGN, section 1). The speaker of the announcement is masqueraded, or it is not:
 
 * masqueraded: the flow will come to a public endpoint, which is opened for it, and the announcement is
   rewritten to name that endpoint;
-* not masqueraded: the flow will leave towards the announced endpoint, and all there is to do is to know it.
+* not masqueraded: the flow will leave towards the announced endpoint, and nothing has to be rewritten.
 
-Either way the flow that comes is linked to the control flow. It is admitted once, from the one address
-at the other end of the control flow, for a short time.
+In both cases the flow that arrives is linked to the control flow. It is admitted once, from the address of
+the other end of the control flow, and only for a limited time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HOST_HAS_TOO_MANY_PORTS = "host has too many public ports"
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an error
-    """Why an announcement is not acted on; the message is one of the phrases above."""
+    """Why an announcement is refused; the message is one of the phrases above."""
 
 
 class Expectation:
@@ -74,13 +74,13 @@ class Expectation:
         self.protocol = protocol
         self.announced = announced
         self.target = target
-        """Where the promised flow really goes."""
+        """The real destination of the expected flow."""
         self.public = public
-        """Where it goes as its opener sees it."""
+        """The destination as the opener of the flow sees it."""
         self.peer: Address = other.translated.address if me.is_masqueraded else other.real.address
-        """The only address that may open it, as it appears where the flow comes in."""
+        """The only address that may open the flow, as it appears where the flow comes in."""
         self.payer = flow.payer
-        """The address that it counts to."""
+        """The address to which the expectation counts."""
         self.key = expectation_key(protocol, public, self.peer)
         self.mapping: Mapping | None = None
         self.until = until
@@ -110,17 +110,17 @@ class ExpectationTable:
         self._by_key: dict[bytes, Expectation] = {}
         self._by_flow: dict[int, list[Expectation]] = {}
         self._payers: dict[Address, int] = {}
-        """Expectations of the flows that an address has opened."""
+        """Number of expectations by the address that opened the control flow."""
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(list(self._by_key.values()))
 
     def find(self, protocol: int, public: Endpoint, peer: Address) -> Expectation | None:
-        """What was promised to `peer` at `public`."""
+        """Return the expectation that admits `peer` at `public`."""
         return self._by_key.get(expectation_key(protocol, public, peer))
 
     def of(self, flow: Flow) -> tuple[Expectation, ...]:
-        """Oldest first."""
+        """Return the expectations of a control flow, oldest first."""
         return tuple(self._by_flow.get(flow.id, ()))
 
     def make(
@@ -132,7 +132,8 @@ class ExpectationTable:
         protocol: int,
         now: float,
     ) -> Expectation:
-        """Raises Refusal. What it takes the place of must be removed by the caller (`replaced_by`)."""
+        """Make an expectation. Raises Refusal. The caller must remove the ones that it replaces
+        (`replaced_by`)."""
         me = flow.end(speaker)
         if announced.address not in (me.real.address, me.translated.address, ANYWHERE):
             raise Refusal(NOT_ITS_OWN)
@@ -164,8 +165,8 @@ class ExpectationTable:
     def _resolve(
         self, flow: Flow, speaker: Speaker, announced: Endpoint, protocol: int
     ) -> tuple[Endpoint, Endpoint, Mapping | None]:
-        """Where a masqueraded speaker means, the public endpoint of that as the other end of `flow` will use
-        it, and the mapping for it, if it needs one."""
+        """Return, for a masqueraded speaker, the real endpoint that it announced, the public endpoint that
+        the other end of `flow` will use for it, and the mapping, if one is needed."""
         me = flow.end(speaker)
         endpoint = Endpoint(me.translated.address, announced.port)
         if announced.address == me.translated.address:
@@ -195,8 +196,8 @@ class ExpectationTable:
     def _leads_to(
         self, host: Address, endpoint: Endpoint, protocol: int
     ) -> tuple[Endpoint, Endpoint, Mapping | None] | None:
-        """A public place that leads to a host already, by a forward or a mapping, and where to; None if
-        it does not."""
+        """Return the real and the public endpoint if a public endpoint already leads to this host by a
+        forward or a mapping, else None."""
         for forward in self._table.policy.forwards:
             if forward.inside == host and forward.covers(protocol, endpoint):
                 return forward.inward(endpoint.port), endpoint, None
@@ -206,8 +207,8 @@ class ExpectationTable:
         return None
 
     def replaced_by(self, new: Expectation, most: int) -> list[Expectation]:
-        """What must go before `new` can be added: one at the same endpoint, and the oldest unanswered
-        ones of its flow if that has as many as it may (RFC 6384, 9: each announcement counts)."""
+        """Return what must be removed before `new` is added: an expectation at the same endpoint, and the
+        oldest ones of its flow if that has reached its limit (RFC 6384, 9: each announcement counts)."""
         same = self._by_key.get(new.key)
         mine = [e for e in self._by_flow.get(new.flow.id, ()) if e is not same]
         surplus = mine[: max(0, len(mine) - most + 1)]
@@ -221,7 +222,7 @@ class ExpectationTable:
             expectation.mapping.expectations += 1
 
     def remove(self, expectation: Expectation) -> None:
-        """Forget it, and its mapping if nothing else uses that."""
+        """Remove an expectation, and its mapping if nothing else uses that."""
         del self._by_key[expectation.key]
         mine = self._by_flow[expectation.flow.id]
         mine.remove(expectation)

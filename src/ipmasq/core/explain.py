@@ -1,4 +1,4 @@
-"""Why this flow has, or has not, this helper and this rule."""
+"""Explains which helper and which rule a flow has, and why."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
 from ipmasq.core.opening import known_at
 from ipmasq.core.reasons import Reason
-from ipmasq.core.shortage import most_of, sentence
+from ipmasq.core.shortage import PROTOCOLS, limit_of, name, sentence
 from ipmasq.core.side import Side
-from ipmasq.core.views import Explanation, HelperVerdict
+from ipmasq.core.views import Explanation, HelperVerdict, Passage
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Endpoint, to_text
 
 
 def explain(
@@ -25,22 +25,42 @@ def explain(
     side: Side,
     now: float,
 ) -> Explanation:
-    """Of the live flow that `source` -> `destination` belongs to, or of the one that it would open."""
+    """Explain the live flow that `source` -> `destination` belongs to, or the one that it would open."""
     half = manager.table.find(side, protocol, pack(source, destination))
     if half is not None:
         return _live(manager, half.flow)
     manager.now = now
     steps: list[str] = ["no live flow has this packet"]
     answer = manager.admission.decide(protocol, source, destination, side, steps.append)
+    if isinstance(answer, Decision) and protocol not in PROTOCOLS:
+        steps.append(f"{name(protocol)} cannot be masqueraded")
+        answer = Reason.UNSUPPORTED
     if isinstance(answer, Reason):
-        return Explanation(None, answer.sentence, tuple(steps), ())
+        return Explanation(None, _onward(answer, steps[-1]), tuple(steps), ())
     steps += _own_time(manager, protocol, answer.server)
     return Explanation(
         None,
         _verdict(manager, protocol, source, destination, answer),
         tuple(steps),
         _helpers(manager, protocol, source, destination, answer),
+        Passage(
+            protocol,
+            (side, answer.side),
+            source,
+            destination,
+            answer.server,
+            answer.expectation is not None,
+        ),
     )
+
+
+def _onward(reason: Reason, why: str) -> str:
+    """What happens without a flow. `why`: the last step of the decision."""
+    if reason is Reason.HOST:
+        return f"would go to the gateway host itself: {why}"
+    if reason is Reason.PASSED:
+        return f"would be routed with its own addresses: {why}"
+    return f"would be dropped ({reason.name.lower()}): {why}"
 
 
 def _verdict(
@@ -48,22 +68,29 @@ def _verdict(
 ) -> str:
     if refusal := _refusal(manager, protocol, source, destination, decision):
         return f"would be refused: {refusal}"
-    text = f"would be opened by {decision.origin}: to {decision.server}"
+    text = f"would be opened by {decision.origin}: to {_end(protocol, decision.server)}"
     if decision.server != destination:
-        text += f" (seen as {destination})"
+        text += f" (seen as {_end(protocol, destination)})"
     if not decision.masquerade:
         return text
     mapping = manager.table.mappings.of(protocol, source, destination)
     if mapping:
-        return f"{text}, from {mapping.public}, which {source} has already"
+        own = _end(protocol, source)
+        return f"{text}, from {_end(protocol, mapping.public)}, which {own} has already"
     if not manager.policy.public:
         return f"{text}, but there is no public address now"
-    address = Endpoint(manager.table.mappings.public_for(source.address), 0)
-    return f"{text}, from {str(address).rsplit(':', 1)[0]} and a port of {manager.policy.ports}"
+    kind = "an identifier" if protocol == ipv4.ICMP else "a port"
+    address = to_text(manager.table.mappings.public_for(source.address))
+    return f"{text}, from {address} and {kind} of {manager.policy.ports}"
+
+
+def _end(protocol: int, end: Endpoint) -> str:
+    """An end of a flow; of ICMP its address alone."""
+    return to_text(end.address) if protocol == ipv4.ICMP else str(end)
 
 
 def _own_time(manager: FlowManager, protocol: int, server: Endpoint) -> list[str]:
-    """That flows to this port of a server have an idle time of their own, if they have."""
+    """Say whether flows to this port of a server have an idle time of their own."""
     timeouts = manager.policy.timeouts
     if protocol != ipv4.UDP or server.port not in timeouts.udp_ports:
         return []
@@ -74,7 +101,7 @@ def _own_time(manager: FlowManager, protocol: int, server: Endpoint) -> list[str
 def _refusal(
     manager: FlowManager, protocol: int, source: Endpoint, destination: Endpoint, decision: Decision
 ) -> str | None:
-    """What would be short, as a sentence, now that it may be opened at all."""
+    """Return, as a sentence, which limit would refuse a flow that may be opened otherwise."""
     table, from_inside = manager.table, decision.masquerade
     host = source.address if from_inside else decision.server.address
     reason = table.lacks_room(host)
@@ -85,7 +112,7 @@ def _refusal(
         reason = table.mappings.lacks_port(
             protocol, source, destination, known_at(decision), server
         )
-    return None if reason is None else sentence(reason, host, protocol, most_of(table, reason))
+    return None if reason is None else sentence(reason, host, protocol, limit_of(table, reason))
 
 
 def _helpers(
@@ -100,7 +127,7 @@ def _helpers(
 
 
 def _live(manager: FlowManager, flow: Flow) -> Explanation:
-    inside, public, remote = flow.faces
+    inside, public, remote = flow.endpoints
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
     if flow.master:
         steps.append(f"it is a data flow of flow {flow.master.id}")
@@ -111,7 +138,15 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     verdict = f"{inside} <-> {public}, with {remote}"
     if flow.remote_real != remote:
         verdict += f", which is {flow.remote_real}"
-    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow))
+    passage = Passage(
+        flow.protocol,
+        (flow.original.side, flow.reply.side),
+        flow.client.real,
+        flow.server.translated,
+        flow.server.real,
+        flow.origin.is_expected,
+    )
+    return Explanation(flow.id, verdict, tuple(steps), _live_helpers(manager, flow), passage)
 
 
 def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]:

@@ -1,11 +1,11 @@
 """Flows (RFC 2663, RFC 4787).
 
-A flow is two halves, one per direction. A half says which packets are its own and what they become, as
-keys (`ipmasq.core.keys`): `match` is the key of its packets as they come in, `rewrite` the key with which
+A flow has two halves, one per direction. A half says which packets belong to it and how they are rewritten,
+as keys (`ipmasq.core.keys`): `match` is the key of its packets as they come in, `rewrite` the key with which
 they leave.
 
-Every end of a flow has a *real* endpoint, its own, and a *translated* one, which the other end sees.
-They differ for an end that is masqueraded.
+Every end of a flow has a *real* endpoint, its own, and a *translated* one, which the other end sees. They
+differ for a masqueraded end.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class End(NamedTuple):
 
 
 class Half:
-    """One direction of a flow. What can be derived is: there are two of these per flow."""
+    """One direction of a flow. Whatever can be derived is not stored, since there are two of these per flow."""
 
     __slots__ = (
         "address_difference",
@@ -57,14 +57,15 @@ class Half:
         self.packets = 0
         self.bytes = 0
         self.position = 0
-        """TCP: `end` in the high 32 bits, `acknowledged` in the low ones; one object instead of two."""
+        """TCP: `end` in the high 32 bits, `acknowledged` in the low ones, as one object instead of two."""
         self.address_difference = SHARED[difference(match[:-4], rewrite[:-4])]
-        """What the addresses add to a checksum's sum; `payload_difference`: addresses and ports."""
+        """What the change of addresses adds to the sum of a checksum; `payload_difference` is that of
+        addresses and ports."""
         self.payload_difference = SHARED[difference(match, rewrite)]
 
     def advance(self, end: int, acknowledged: int) -> None:
-        """TCP: a believable segment ends at `end` and acknowledges `acknowledged`. The place moves to the
-        farthest of each that was seen: what comes late, or is repeated, does not take it back."""
+        """TCP: move the position for a segment in window that ends at `end` and acknowledges `acknowledged`.
+        Each number moves forward only: a segment that is late or retransmitted does not move it back."""
         position, ahead = self.position, end << 32 | acknowledged
         if (ahead - position) & FAR:
             ahead = _farther(position >> 32, end) << 32 | _farther(
@@ -74,7 +75,7 @@ class Half:
 
     @property
     def end(self) -> int:
-        """TCP: the sequence number after the farthest byte (or FIN) that was seen, as its speaker counts."""
+        """TCP: the sequence number after the last byte (or FIN) that was seen, in the sender's numbers."""
         return self.position >> 32
 
     @end.setter
@@ -83,7 +84,7 @@ class Half:
 
     @property
     def acknowledged(self) -> int:
-        """TCP: how far this speaker has acknowledged what the other one says, as that one counts."""
+        """TCP: the highest acknowledgment number of this sender, in the other end's numbers."""
         return self.position & 0xFFFFFFFF
 
     @acknowledged.setter
@@ -101,39 +102,40 @@ class Half:
 
     @property
     def side(self) -> Side:
-        """Where its packets come in."""
+        """The side where its packets come in."""
         return self.flow.sides[self.speaker]
 
     @property
     def match(self) -> bytes:
-        """Its packets as they come in: what the other half writes, the other way round."""
+        """The key of its packets as they come in: that of the other half's packets as they leave, with source
+        and destination exchanged."""
         rewrite = self.twin.rewrite
         size = (len(rewrite) - 4) // 2
         return rewrite[size:-4] + rewrite[:size] + rewrite[-2:] + rewrite[-4:-2]
 
     @property
     def remote(self) -> Address:
-        """The address that its packets come from, as the end that receives them sees it."""
+        """The source address of its packets, as their receiver sees it."""
         return source_address(self.rewrite)
 
 
 class Kind(NamedTuple):
-    """What many flows have in common: one object for all of a kind."""
+    """What many flows have in common, stored as one object for all of a kind."""
 
     protocol: int
     sides: tuple[Side, Side]
-    """Where client and server are."""
+    """The sides of client and server."""
     reach: int
     """TCP: see `Flow.reach`."""
 
 
 LATE = 1 << 16
-"""Bytes that a late or repeated segment may lie behind its speaker's place without moving it there. What lies
-farther behind does: else one forged segment far ahead would hold a connection's place for ever."""
+"""Bytes by which a late or retransmitted segment may lie behind its sender's position without moving it. A
+segment farther behind moves the position back, or else one forged segment far ahead would fix it there."""
 
 
 FAR = 0xFFFF0000_FFFF0000
-"""Bits of the difference of two `Half.position`s that are 0 if both numbers went on by less than 64 KiB."""
+"""Bits of the difference of two `Half.position`s that are 0 if both numbers advanced by less than 64 KiB."""
 
 
 def _farther(known: int, number: int) -> int:
@@ -141,13 +143,14 @@ def _farther(known: int, number: int) -> int:
 
 
 BASE_REACH = 16
-"""A window that is not scaled has at most 2^16 bytes (RFC 9293, 3.1)."""
+"""An unscaled window has at most 2^16 bytes (RFC 9293, 3.1)."""
 MOST_REACH = 30
-"""And one that is, 2^30 (RFC 7323, 2.3)."""
+"""A scaled window has at most 2^30 bytes (RFC 7323, 2.3)."""
 
 
 CONFIRMED = 1 << 20
-"""Bytes behind the server's place within which the client's acknowledgment shows that it received an answer."""
+"""Bytes behind the server's position within which the client's acknowledgment shows that it received an
+answer."""
 
 
 @cache
@@ -183,7 +186,7 @@ class Flow:
         sides: tuple[Side, Side],
         now: float,
     ) -> None:
-        """`sides`: where client and server are. Raises nothing; the table enters it."""
+        """`sides` are those of client and server. The flow is not in the table yet."""
         self.id = id_
         self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
         self.original = Half(
@@ -201,22 +204,23 @@ class Flow:
         """When a packet of it was last forwarded, or a data flow of it ended."""
         self.state = State.INIT if protocol == ipv4.TCP else State.ACTIVE
         self.offloadable = False
-        """Ordinary packets of it need no more thought: both directions were seen, nobody watches."""
+        """Whether its ordinary packets need no decision: both directions were seen, and no helper inspects
+        it."""
         self.due: Bucket[Any] | None = None
         self.mapping: Mapping | None = None
         self.server_mapping: Mapping | None = None
-        """The mapping by which the server is reached, if the server is masqueraded by one."""
+        """The mapping by which the server is reached, if the server is masqueraded."""
         self.origin = UNKNOWN
         self.inspector: Inspector | None = None
-        """Who looks into its packets. None: nobody does, and nothing that was rewritten need be remembered."""
+        """Inspects its packets. None if no helper does, and no shift has to be remembered."""
         self.master: Flow | None = None
-        """The control flow that it is linked to."""
+        """The control flow to which it is linked."""
         self.links = 0
         """Data flows of this control flow that are alive."""
 
-    def let_go(self) -> None:
-        """Break the cycle that it is with its halves, so that the memory is free at once and no collector
-        need ever run. Nothing else may be done with it after that."""
+    def break_cycle(self) -> None:
+        """Break the reference cycle between the flow and its halves, so that the memory is freed at once
+        without the garbage collector. The flow must not be used after that."""
         del self.original.flow, self.reply.flow
 
     @property
@@ -229,8 +233,8 @@ class Flow:
 
     @property
     def reach(self) -> int:
-        """TCP: no window of its ends can be larger than two to the power of this, in bytes; so neither
-        of the numbers of a segment is farther than that from those of the one before."""
+        """TCP: the windows of both ends have at most two to the power of this bytes, so neither number of a
+        segment is farther than that from the one before."""
         return self.kind.reach
 
     @reach.setter
@@ -256,8 +260,8 @@ class Flow:
         return self.sides[0]
 
     @property
-    def faces(self) -> tuple[Endpoint, Endpoint, Endpoint]:
-        """`(inside, public, remote)` endpoints, whoever opened it."""
+    def endpoints(self) -> tuple[Endpoint, Endpoint, Endpoint]:
+        """Return the `(inside, public, remote)` endpoints, whichever side opened it."""
         client, server = self.client, self.server
         if self.opened_by is Side.INSIDE:
             return client.real, client.translated, server.translated
@@ -265,44 +269,44 @@ class Flow:
 
     @property
     def remote_real(self) -> Endpoint:
-        """The remote end as it sees itself; another endpoint than `faces` shows only if it is masqueraded,
-        too: in a hairpin flow, whose remote end is inside."""
+        """The real endpoint of the remote end. It differs from the one in `endpoints` if that end is
+        masqueraded, too, as in a hairpin flow, whose remote end is inside."""
         return self.server.real if self.opened_by is Side.INSIDE else self.client.real
 
     @property
     def host(self) -> Address:
-        """The inside host that it is counted for: the one that opened it, else the published one."""
+        """The inside host to which it counts: the one that opened it, else the published one."""
         rewrite = (self.reply if self.opened_by is Side.INSIDE else self.original).rewrite
         return rewrite[(len(rewrite) - 4) // 2 : -4]
 
     @property
     def payer(self) -> Address:
-        """Who pays for what is kept and done for it: the address of the one that opened it."""
+        """The address that pays for what is kept and done for it: the one that opened it."""
         rewrite = self.reply.rewrite
         return rewrite[(len(rewrite) - 4) // 2 : -4]
 
     @property
     def is_opening(self) -> bool:
-        """TCP: the handshake is not complete: the client has not acknowledged the server's SYN. (Until it
-        does, what it has acknowledged is taken to be one less; see `tracking`.) Who forges a client's
-        acknowledgment does not know where the server is."""
+        """TCP: whether the handshake is incomplete, since the client has not acknowledged the server's SYN.
+        (Until then its acknowledgment number is taken to be one less; see `tracking`.) An attacker who forges
+        the client's acknowledgment does not know the server's number."""
         if self.state is not State.ESTABLISHED:
             return self.state is State.INIT
         if self.reply.bytes > CONFIRMED:
-            return False  # nobody says so much that is not acknowledged (RFC 6928: ten segments)
+            return False  # nobody sends so much without an acknowledgment (RFC 6928: ten segments)
         ahead = (self.reply.end - self.original.acknowledged) & 0xFFFFFFFF
         return ahead == 1 or ahead > CONFIRMED
 
     @property
     def is_over(self) -> bool:
-        """TCP: nothing more can be said: an end has broken off, or each has acknowledged the other's FIN."""
+        """TCP: whether the connection is over: an end has reset it, or each has acknowledged the other's FIN."""
         if self.state is State.C_S_FIN:
             original, reply = self.original, self.reply
             return original.acknowledged == reply.end and reply.acknowledged == original.end
         return self.state is State.TRANS
 
     def deadline(self, timeouts: Timeouts) -> float:
-        """When it will be forgotten, as far as is known now."""
+        """Return when it will expire, as far as is known now."""
         if self.protocol == ipv4.TCP:
             if self.is_opening:
                 return self.last_seen + timeouts.tcp_opening

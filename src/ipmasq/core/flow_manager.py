@@ -1,6 +1,7 @@
-"""The life of flows: offloadable, linked, forgotten; and the helpers that inspect them.
+"""Manages the life cycle of flows: whether they are offloadable, linked or expired; and the helpers that
+inspect them.
 
-Everything that has a deadline or is told to listeners goes through here. `Engine` brings the packets, and
+Everything that has a deadline or is reported to listeners goes through here. `Engine` brings the packets, and
 `opening` opens the flows.
 """
 
@@ -11,7 +12,7 @@ from math import inf
 from ipmasq.core import events
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
-from ipmasq.core.attachment import Attachment
+from ipmasq.core.announcements import Announcements
 from ipmasq.core.budget import Memory, Rate
 from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
@@ -36,7 +37,7 @@ from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
 
 
@@ -61,15 +62,18 @@ class FlowManager:
         self.events = EventQueue()
         self.reopenings = Reopenings()
         self.shortage = Shortage(self.table, self.emit)
+        self.announcements = Announcements(
+            self.table, self.expectations, self.timers, self.shortage, self.emit, lambda: self.now
+        )
         self.opened = 0
-        """Flows that were opened so far; the number of the latest one."""
+        """The number of flows that were opened, which is also that of the latest one."""
 
     @property
     def policy(self) -> Policy:
         return self.active.policy
 
     def follow(self, policy: Policy) -> None:
-        """Go on under another policy."""
+        """Replace the policy."""
         self.active.policy, limits = policy, policy.limits
         self.reassembly.most = limits.fragmented_datagrams
         self.memory.total = limits.stream_memory
@@ -80,8 +84,8 @@ class FlowManager:
     # -- the life of a flow
 
     def giving_way(self, lacking: Reason, host: Address) -> Flow | None:
-        """Which flow makes room for one more of a host, whoever opens that, if one does: of those that strangers have
-        opened and not confirmed, the oldest of this host, or in a full table of the host that has most of them."""
+        """Return the flow that is evicted to make room for one more flow of a host, or None: the oldest
+        unconfirmed flow of this host or, if the table is full, of the host with the most of them."""
         if lacking is not Reason.TABLE_FULL:
             return self.unconfirmed.oldest(host, self.offloading.sync)
         return (
@@ -96,12 +100,12 @@ class FlowManager:
         if deadline == inf:
             deadline = self.now + timeouts.tcp_established
         elif flow.state is State.ESTABLISHED:
-            # An opening one may be open by then, and have less time.
+            # A flow that is being opened may be established by then, and have less time.
             deadline = min(deadline, flow.last_seen + timeouts.tcp_established)
         self.timers.set(flow, deadline)
 
     def judge_offloadable(self, flow: Flow) -> None:
-        """Whether its ordinary packets need no more thought, and say so if that has changed."""
+        """Update whether the flow's ordinary packets need no decision, and report a change."""
         if flow.protocol == ipv4.TCP:
             offloadable = flow.state is State.ESTABLISHED and flow.inspector is None
         else:
@@ -113,8 +117,8 @@ class FlowManager:
             self.emit(kind(self.now, flow.id))
 
     def reopen(self, flow: Flow) -> None:
-        """TCP: another connection takes the place of one that both its ends have lost; see `reopening`.
-        What it does itself comes after this, from its first SYN on."""
+        """TCP: another connection takes the place of one that both its ends have lost; see `reopening`. It
+        begins with the server's SYN."""
         self._forget_helper(flow, Reason.REPLACED)
         flow.state = State.INIT
         flow.original.position = flow.reply.position = 0
@@ -126,8 +130,7 @@ class FlowManager:
 
     def _forget_helper(self, flow: Flow, reason: Reason) -> None:
         self.release(flow, reason)
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.MASTER_GONE)
+        self.announcements.end_all(flow, Reason.MASTER_GONE)
         if flow.inspector is not None:
             self._drop_inspector(flow, flow.inspector)
 
@@ -153,7 +156,7 @@ class FlowManager:
         )
 
     def unlink(self, flow: Flow) -> None:
-        """A data flow has ended: its control flow gets its full idle time again."""
+        """Give the control flow of an ended data flow its full idle time again."""
         master, flow.master = flow.master, None
         if master is None or self.table.flows.get(master.id) is not master:
             return
@@ -164,7 +167,7 @@ class FlowManager:
     # -- time
 
     def tick(self, now: float) -> None:
-        """Let go of everything whose time has come."""
+        """End everything that has expired."""
         self.now = now
         for thing in self.timers.due(now):
             try:
@@ -176,7 +179,7 @@ class FlowManager:
         if isinstance(thing, Flow):
             self._flow_is_due(thing)
         elif isinstance(thing, Expectation):
-            self.end_expectation(thing, Reason.IDLE)
+            self.announcements.end(thing, Reason.IDLE)
         elif isinstance(thing, ActiveTrigger):
             if self.admission.active_triggers.get(thing.trigger.name) is thing:
                 del self.admission.active_triggers[thing.trigger.name]
@@ -202,11 +205,11 @@ class FlowManager:
             flow.inspector.registered.kept_alive += 1
         self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
-    # -- helpers and what they wish (the `Desk` of `helping`)
+    # -- helpers
 
     def bind(self, flow: Flow) -> None:
-        """Give the flow its helper, if there is one for it. Only streams can be watched so far, and none
-        that is being closed: it has nothing more to announce."""
+        """Bind the helper for this flow, if there is one. Only TCP streams can be inspected so far, and none
+        that is closing, since it has nothing more to announce."""
         if flow.state not in (State.INIT, State.ESTABLISHED):
             return
         found = binding(self.registered, flow.protocol, flow.client, flow.server)
@@ -224,7 +227,7 @@ class FlowManager:
             self._report_failure(flow, helper, error)
             return
         if inspector is None:
-            return  # tried again with the next segment, if that may help
+            return  # it is tried again with the next segment, if that may help
         flow.inspector = inspector
         self.wait_for(inspector)
         helper.bound += 1
@@ -233,13 +236,13 @@ class FlowManager:
         self.judge_offloadable(flow)
 
     def _inspector(self, flow: Flow, helper: Registered) -> Inspector | None:
-        """The flow's inspector, a new one or the one that it has, with this helper at work; None if that cannot be now.
-        Raises TooLateError, or whatever the helper raises when it is made."""
+        """Return the flow's inspector with this helper, a new one or the one that it has; None if that is not
+        possible now. Raises TooLateError, or whatever the helper's constructor raises."""
         if flow.inspector is not None:
             return flow.inspector if flow.inspector.attach(helper) else None
         if flow.original.packets:
             self.offloading.sync(flow)  # what is under way now passes unseen
-        return TcpInspector(self, self, flow, helper, self.policy.limits.stream_bytes)
+        return TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
 
     def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -247,13 +250,13 @@ class FlowManager:
         self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
 
     def wait_for(self, inspector: Inspector) -> None:
-        """Set the timer for what it is to send of its own accord."""
+        """Set the timer for what the inspector will send by itself."""
         deadline = inspector.deadline
         if deadline < inf:
             self.timers.set(inspector, max(deadline, self.now), SOON)
 
     def _expire(self, inspector: Inspector) -> None:
-        """What is withheld leaves, and what was acknowledged early is repeated."""
+        """Forward what is withheld, and retransmit what was acknowledged early."""
         flow = self.table.flows.get(inspector.flow_id)
         if flow is None or flow.inspector is not inspector:
             return
@@ -261,12 +264,12 @@ class FlowManager:
         self.wait_for(inspector)
 
     def take_outgoing(self) -> list[tuple[Packet, Side]]:
-        """What is to be sent of the gateway's own accord; see `Engine.outgoing`."""
+        """Return the packets that the gateway sends by itself; see `Engine.outgoing`."""
         taken, self._outgoing = self._outgoing, []
         return taken
 
     def release(self, flow: Flow, reason: Reason) -> None:
-        """The helper looks at the flow no longer; what it has changed stays changed."""
+        """Stop the helper's inspection; earlier changes remain in effect."""
         inspector = flow.inspector
         if inspector is None:
             return
@@ -280,7 +283,7 @@ class FlowManager:
         self.emit(events.HelperReleased(self.now, flow.id, name, reason))
 
     def leave(self, flow: Flow, inspector: Inspector) -> None:
-        """No helper looks any more. A connection that was never shifted needs no inspector either."""
+        """Continue without a helper. A connection that was never shifted does not need an inspector either."""
         awaited = inspector.is_awaited
         self.release(flow, Reason.HELPER_STOPPED)
         if awaited:
@@ -292,102 +295,22 @@ class FlowManager:
     def _drop_inspector(self, flow: Flow, inspector: Inspector) -> None:
         self.timers.cancel(inspector)
         inspector.close()
-        flow.inspector = None  # like the table, break cycles: nobody need look for them
+        flow.inspector = None  # break reference cycles, as the table does, so that the garbage collector is not needed
 
     def renew(self, flow: Flow, inspector: Inspector) -> None:
-        """The helper has newer code."""
+        """Replace the helper by its newer code."""
         try:
             inspector.renew()
         except Exception as error:
             self.release(flow, Reason.HELPER_UNLOADED)
             self._report_failure(flow, inspector.registered, error)
 
-    def expect(
-        self, attachment: Attachment, speaker: Speaker, announced: Endpoint, protocol: int
-    ) -> Expectation:
-        """Hold what an announcement needs. Raises `Refusal`."""
-        use = attachment.registered.use
-        made = self.expectations.make(attachment.flow, use, speaker, announced, protocol, self.now)
-        if made.mapping is not None and not (made.mapping.flows or made.mapping.expectations):
-            self.shortage.mapped(made.mapping, self.now)
-        return made
-
-    def withdraw(self, expectations: list[Expectation]) -> None:
-        """Drop expectations whose announcement was not forwarded, and free their ports."""
-        for mapping in {id(each.mapping): each.mapping for each in expectations}.values():
-            if mapping is not None:
-                self.table.mappings.drop_unused(mapping)
-
-    def forget(self, flow: Flow) -> None:
-        """What it has announced is void."""
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.WITHDRAWN)
-
     def finish(self, flow: Flow) -> None:
-        """A connection is over, though late packets may come: its ports are free, and what it has announced
-        is void."""
+        """Free the ports of a connection that is over, though late packets may arrive, and end its
+        expectations."""
         self.table.finish(flow)
         self.reopenings.discard(flow.id)
-        for expectation in self.expectations.of(flow):
-            self.end_expectation(expectation, Reason.MASTER_GONE)
-
-    def confirm(self, expectations: list[Expectation], attachment: Attachment) -> None:
-        """The announcement goes out: from now on the flow may come."""
-        use = attachment.registered.use
-        # Held by all of them until the last is in: one may take the place of another.
-        held = [new.mapping for new in expectations if new.mapping is not None]
-        for mapping in held:
-            mapping.expectations += 1
-        for new in expectations:
-            for old in self.expectations.replaced_by(new, use.expectations_per_flow):
-                self.end_expectation(old, Reason.REPLACED)
-            self.expectations.add(new)
-            self.timers.set(new, new.until)
-            attachment.registered.expected += 1
-            self.emit(
-                events.Expected(
-                    self.now,
-                    new.flow.id,
-                    new.helper,
-                    new.speaker,
-                    new.protocol,
-                    new.announced,
-                    new.public,
-                    new.peer,
-                    new.until,
-                )
-            )
-        for mapping in held:
-            mapping.expectations -= 1
-            self.table.mappings.drop_unused(mapping)
-
-    def meet(self, expectation: Expectation, flow: Flow) -> None:
-        """The promised flow has come: once, and linked."""
-        master = expectation.flow
-        flow.master = master
-        master.links += 1
-        if master.inspector is not None:
-            master.inspector.registered.met += 1
-        self.end_expectation(expectation, Reason.MET, met_by=flow.id)
-
-    def end_expectation(
-        self,
-        expectation: Expectation,
-        reason: Reason,
-        met_by: int | None = None,
-    ) -> None:
-        self.timers.cancel(expectation)
-        self.expectations.remove(expectation)
-        self.emit(
-            events.ExpectationEnded(
-                self.now,
-                expectation.flow.id,
-                expectation.helper,
-                expectation.public,
-                reason,
-                met_by,
-            )
-        )
+        self.announcements.end_all(flow, Reason.MASTER_GONE)
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent."""
@@ -405,11 +328,11 @@ class FlowManager:
     # -- events
 
     def emit(self, event: Event) -> None:
-        """Something has happened."""
+        """Report an event."""
         self.events.add(event)
 
     def packet_failed(self, side: Side, data: bytes, error: Exception) -> None:
-        """Handling a packet raised. `data`: its first bytes."""
+        """Report that handling a packet raised. `data` is its first bytes."""
         self.events.add_failure(self.now, side, data, error)
 
     def drain(self) -> list[Event]:

@@ -1,7 +1,7 @@
-"""A stream cut into messages, at their true positions.
+"""Splits a stream into messages, at their true positions.
 
-A `Framer` says where a message ends; the helper of a flow chooses it. A `MessageReader` does everything else: it
-takes bytes as they come, remembers how many of them have been forwarded already, and passes over messages that are
+A `Framer` says where a message ends; the helper of a flow chooses it. A `MessageReader` does everything else:
+it takes bytes as they arrive, remembers how many of them were forwarded already, and skips messages that are
 too long.
 """
 
@@ -11,29 +11,29 @@ from typing import NamedTuple, Protocol
 
 
 class Framer(Protocol):
-    """How a protocol cuts what one end says into messages. It keeps no state: one framer serves both directions."""
+    """Splits what one end sends into messages. It keeps no state, so one framer serves both directions."""
 
     @property
     def longest(self) -> int:
-        """Bytes of the longest message that is shown to the helper. A longer one passes unseen."""
+        """Bytes of the longest message that is given to the helper. A longer one passes without inspection."""
 
     @property
     def overlap(self) -> int | None:
-        """How many bytes that were searched in vain must be searched again together with later ones. None if the
-        start of a message cannot be found from the middle of a stream: then the helper inspects only connections
-        that it has seen from their first byte on."""
+        """The number of bytes that must be searched again together with later ones. None if the beginning of
+        a message cannot be found in the middle of a stream; then the helper inspects only connections that
+        were seen from their first byte on."""
 
     def end(self, data: bytes | bytearray, searched: int) -> int:
-        """Where the message ends that `data` begins with; 0 if that cannot be told yet. It may be beyond the
-        bytes that are there. The first `searched` bytes need not be searched again. Raises ValueError if no
-        message begins like this: then the helper looks no further."""
+        """Return the end of the message at the beginning of `data`; 0 if it is not known yet. It may be
+        beyond the present bytes. The first `searched` bytes need not be searched again. Raises ValueError if
+        no message begins like this; then inspection ends."""
 
     def count(self, data: bytes) -> int:
-        """How many messages may end in `data`, at most, wherever in the stream it stands."""
+        """Return the most messages that may end in `data`, wherever in the stream it is."""
 
     def end_of(self, data: bytes, count: int) -> int:
-        """How many of the first bytes of `data` may be taken so that at most `count` messages end in them. It is
-        asked only if `data` may have more."""
+        """Return how many of the first bytes of `data` have at most `count` ends of messages. It is called
+        only if `data` may have more."""
 
 
 class Lines(NamedTuple):
@@ -75,10 +75,10 @@ class Message(NamedTuple):
 
 
 class MessageReader:
-    """Takes bytes as they come, gives messages. Keeps at most the `longest` that its framer shows."""
+    """Takes bytes as they arrive and returns messages. It keeps at most the framer's `longest`."""
 
     def __init__(self, framer: Framer, position: int = 0, at_start: bool = True) -> None:
-        """`at_start`: whether `position`, where reading begins, is the start of a message."""
+        """`at_start`: whether `position`, where reading begins, is the beginning of a message."""
         self._framer = framer
         self._position = position
         self._skipping = not at_start
@@ -86,18 +86,19 @@ class MessageReader:
         self._passed = 0
         self._searched = 0
         self._end = 0
-        """Where the message in the buffer ends, if that is known and it is not complete."""
+        """The end of the incomplete message in the buffer, if it is known."""
 
     @property
     def partial(self) -> bytes | None:
-        """The beginning of a message that is not complete; None if that message will not be shown."""
+        """Return the beginning of an incomplete message; None if that message will not be given to the
+        helper."""
         return None if self._skipping else bytes(self._buffer)
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
 
     def next(self) -> Message | None:
-        """The next complete message; None if there is none yet. Raises what the framer raises."""
+        """Return the next complete message, or None if there is none yet. Raises what the framer raises."""
         buffer = self._buffer
         if not buffer:
             return None
@@ -106,20 +107,21 @@ class MessageReader:
             self._await(end)
             return None
         whole = not self._skipping and end <= self._framer.longest
-        message = Message(bytes(buffer[:end]), self._position, min(self._passed, end), whole)
+        passed = self._passed if self._passed < end else end
+        message = Message(bytes(buffer[:end]), self._position, passed, whole)
         self._drop(end)
-        self._skipping, self._end = False, 0
+        self._skipping = False
         return message
 
     def _await(self, end: int) -> None:
-        """The message in the buffer is not complete; it will end at `end`, or that is unknown (0)."""
+        """Record that the message in the buffer is incomplete; it ends at `end`, or that is unknown (0)."""
         self._end = end
         self._searched = max(0, len(self._buffer) - (self._framer.overlap or 0))
         if max(end, len(self._buffer)) > self._framer.longest:
             self._skipping = True
 
     def pass_on(self) -> None:
-        """All bytes of the incomplete message have been forwarded."""
+        """Record that all bytes of the incomplete message were forwarded."""
         self._passed = len(self._buffer)
         if self._skipping:
             self._drop(self._passed if self._end else self._searched)
@@ -127,6 +129,8 @@ class MessageReader:
     def _drop(self, count: int) -> None:
         del self._buffer[:count]
         self._position += count
-        self._passed = max(0, self._passed - count)
-        self._end = max(0, self._end - count)
         self._searched = 0
+        if self._passed:
+            self._passed = max(0, self._passed - count)
+        if self._end:
+            self._end = max(0, self._end - count)

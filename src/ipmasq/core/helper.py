@@ -1,16 +1,16 @@
-"""The helper door: all that a helper sees, and all that it can say.
+"""The interface of helpers: all that a helper is given, and all that it can request.
 
-A helper is one class, one instance per control flow. It is shown what each end says, as a stream, and
-it never learns which end is masqueraded. What it wishes is applied after it has returned; if it raises,
-nothing that it wished happens.
+A helper is one class, with one instance per control flow. It is given what each end sends, and never learns
+which end is masqueraded. Its requests for one line are a transaction, which is committed after it has
+returned; if it raises, the transaction is rolled back.
 
     class Finger(Helper):
         name, ports = "finger", (79,)
 
-        def on_line(self, line: bytes, door: Door) -> None:
+        def on_line(self, line: bytes, context: HelperContext) -> None:
             ...
 
-A line arrives whole, with its terminator, at its true position in the stream, once.
+A line is given once, whole and with its terminator, at its true position in the stream.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ TCP = 6
 UDP = 17
 
 ANYWHERE = b""
-"""In an announcement: no address was said, so the one by which the speaker is known is meant."""
+"""Announced as the address if the line names none; then the address by which the speaker is known is meant."""
 
 
 class Speaker(IntEnum):
-    """Who says something: the end that opened the flow, or the one that answered."""
+    """The end that sends something: the client opened the flow, the server was addressed."""
 
     CLIENT = 0
     SERVER = 1
@@ -46,83 +46,84 @@ _OTHERS = (Speaker.SERVER, Speaker.CLIENT)
 
 
 class HelperContext(ABC):
-    """What a helper is given with each line, and what it can wish. Offsets are bytes within that line."""
+    """What a helper is given with each line, and how it makes requests. Offsets are bytes within that line."""
 
     speaker: Speaker
-    """Who said this line."""
+    """The end that sent this line."""
 
     @abstractmethod
     def endpoint(self, speaker: Speaker) -> Endpoint:
-        """Where `speaker` is, as it sees itself (an inside end: its inside address and port)."""
+        """Return the real endpoint of `speaker` (for an inside end, its inside address and port)."""
 
     @abstractmethod
     def expect(self, announced: Endpoint, protocol: int = TCP) -> Endpoint | None:
-        """The speaker announces that it will take a flow at `announced`: make it possible.
+        """Expect a flow, since the speaker announces that it will accept one at `announced`.
 
-        `announced.address` may be `ANYWHERE`. Returns that endpoint as the other end must see it; equal to
-        `announced` if nothing has to be rewritten. A public place that already leads to the speaker (a
-        forward, a mapping) is right as it is. Returns None, and counts why, if the announcement is not acceptable: an address that
-        is not the speaker's own (its inside address, or the public one by which the other end reaches
-        it), a port below 1024, a limit, no free port. A line that gets None must be left alone.
+        `announced.address` may be `ANYWHERE`. Returns that endpoint as the other end must see it; it equals
+        `announced` if nothing has to be rewritten. A public endpoint that already leads to the speaker (a
+        forward, a mapping) is returned unchanged. Returns None, and counts the reason, if the announcement is
+        not acceptable: an address that is not the speaker's own (its inside address, or the public one by
+        which the other end reaches it), a port below 1024, a limit, no free port. A line that gets None must
+        be left unchanged.
 
-        The flow that comes (one, from the other end's address, within the expectation's life) is
-        linked: while it lives, this control flow is not forgotten.
+        One flow is admitted, from the other end's address, within the life of the expectation. It is linked:
+        while it lives, this control flow does not expire.
         """
 
     @abstractmethod
     def forget(self) -> None:
-        """What this flow has announced before this line and nobody has used yet is void."""
+        """End all expectations of this flow from before this line."""
 
     @abstractmethod
     def replace(self, start: int, end: int, text: bytes) -> None:
-        """Put `text` in the place of `line[start:end]`. Raises ValueError outside the line, if it
-        overlaps another replacement, or if the bytes have already been forwarded (see `may_rewrite`)."""
+        """Write `text` in place of `line[start:end]`. Raises ValueError outside the line, if it overlaps
+        another replacement, or if the bytes were forwarded already (see `may_rewrite`)."""
 
     @abstractmethod
     def refuse(self, reason: str) -> None:
-        """This line is an attack or nonsense: count and report it. Nothing else that was wished in
-        this line happens; the line passes unmodified, or the flow is cut off if its policy is `drop`."""
+        """Report that this line is an attack or malformed. The transaction of this line is rolled back; the
+        line passes unchanged, or the flow is blocked if `on_failure` is `drop`."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Look no further at this flow, in either direction (positions stay shifted)."""
+        """End the inspection of this flow, in both directions (its positions stay shifted)."""
 
 
 class Helper:
-    """Base of all helpers. Class attributes are its declaration, an instance serves one flow."""
+    """The base class of all helpers. The class attributes are its declaration; an instance serves one flow."""
 
     name: ClassVar[str]
-    """How configuration and messages call it; one lower-case word."""
+    """The name in the configuration and in messages: one lower-case word."""
 
     ports: ClassVar[tuple[int, ...]] = ()
-    """Ports that it is registered for unless the configuration says otherwise."""
+    """The server ports, unless the configuration says otherwise."""
 
     protocol: ClassVar[int] = TCP
 
     orthogonal: ClassVar[bool] = False
-    """Whether it was written for both sides. If not, it is bound only where the client is inside."""
+    """Whether it works whichever end is masqueraded. Otherwise it is bound only if the client is inside."""
 
     terminator: ClassVar[bytes] = b"\r\n"
-    """What ends a line."""
+    """The end of a line."""
 
     max_line: ClassVar[int] = 2048
-    """Bytes, terminator included. A longer line passes unseen and looking resumes after its end."""
+    """Bytes of the longest line, terminator included. A longer line passes without inspection."""
 
     def framer(self) -> Framer:
-        """How the stream is cut into what `on_line` is shown: into lines, unless the helper says otherwise (a
-        protocol of counted messages, for instance). Asked once for each flow."""
+        """Return how the stream is split into the messages for `on_line`: into lines by default. Another
+        framer suits a protocol whose messages state their length, for example. Called once for each flow."""
         return Lines(self.terminator, self.max_line)
 
     def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
-        """Whether a line that starts like `partial` (no terminator yet) could become one that this
-        helper rewrites. If so its bytes are held back (and acknowledged to their sender) until it is
-        complete; if not they are forwarded as they come, and the complete line can no longer be
-        changed. They are held for two seconds at most after the last of them came. Called for each growth of an incomplete line, so cheap; must not change state.
-        """
+        """Return whether a line that begins with `partial` (no terminator yet) could become one that this
+        helper rewrites. If so, its bytes are withheld (and acknowledged to their sender) until the line is
+        complete, for two seconds at most after the last of them. If not, they are forwarded as they arrive,
+        and the line can no longer be changed. Called for each growth of an incomplete line, so it must be
+        cheap, and it must not change state."""
         return True
 
     def on_line(self, line: bytes, context: HelperContext) -> None:
-        """The speaker has said `line`, terminator included."""
+        """Handle a line that the speaker has sent, terminator included."""
 
     def resume(self, state: Mapping[str, object]) -> None:
         """Take over the instance attributes of an older instance of this helper, after a reload."""

@@ -1,4 +1,4 @@
-"""Which helper inspects which flow."""
+"""Decides which helper inspects which flow."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SOURCE = "source port"
 def binding(
     helpers: dict[str, Registered], protocol: int, client: End, server: End
 ) -> Binding | None:
-    """The helper that inspects this flow, if there is one: it is bound by the port that the server really
-    listens on, failing that by the public one by which it was reached.
+    """Return the helper that inspects this flow, or None. It is bound by the port on which the server really
+    listens, failing that by the public port by which it was reached.
 
-    The client's port binds nothing, because anybody can choose it, unless the operator says so for
+    The client's port binds nothing, because anybody can choose it, unless the operator configures it for
     inside clients (`HelperUse.source_ports`). See docs/adr/0013.
     """
     for found in _candidates(helpers, protocol, client, server):
@@ -38,7 +38,7 @@ def binding(
 def verdicts(
     helpers: dict[str, Registered], protocol: int, client: End, server: End
 ) -> Iterator[HelperVerdict]:
-    """For each helper whether it is the one that inspects this flow (see `binding`), and why or why not."""
+    """Yield for each helper whether it inspects this flow (see `binding`), and why or why not."""
     winner: str | None = None
     for helper, port, by in _candidates(helpers, protocol, client, server):
         name = helper.use.name
@@ -71,7 +71,7 @@ def _candidates(
 
 
 def _binding_ports(client: End, server: End) -> list[tuple[int, str]]:
-    """The ports that may bind a helper, and what they are, the strongest first."""
+    """Return the ports that may bind a helper, and their names, the strongest first."""
     ports = [(server.real.port, "destination port")]
     if server.translated.port != server.real.port:
         ports.append((server.translated.port, "public port"))
@@ -81,7 +81,7 @@ def _binding_ports(client: End, server: End) -> list[tuple[int, str]]:
 
 
 def _serves(use: HelperUse, client: End, server: End) -> bool:
-    """Whether it can work on the side that is masqueraded."""
+    """Return whether the helper works with the side that is masqueraded."""
     return use.orthogonal or (client.is_masqueraded and not server.is_masqueraded)
 
 

@@ -1,4 +1,4 @@
-"""What the engine asks about the host that it runs on."""
+"""What the engine asks about the host on which it runs."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from typing import TypeAlias
 from ipmasq.wire.addresses import Endpoint
 
 
-class Holds(IntEnum):
-    """What a packet would find at the host if it were the host's."""
+class SocketMatch(IntEnum):
+    """Which socket of the host would receive a packet."""
 
-    NOTHING = 0
+    NONE = 0
     """No socket."""
-    SOCKET = 1
-    """One that takes packets from anybody."""
-    SPEAKER = 2
-    """One that speaks with exactly the remote endpoint that the packet comes from."""
+    ANY_REMOTE = 1
+    """A socket that accepts packets from any remote endpoint."""
+    CONNECTED = 2
+    """A socket that is connected to exactly the remote endpoint of the packet."""
 
 
-HostHolds: TypeAlias = Callable[[int, Endpoint, Endpoint], Holds]
-"""Of a packet of this protocol (TCP or UDP) from the first endpoint to the second, which is an address of the
-host's own. Asked at the moment when it matters, so the answer is never old."""
+SocketLookup: TypeAlias = Callable[[int, Endpoint, Endpoint], SocketMatch]
+"""A function that looks up the socket for a packet of this protocol (TCP or UDP) from the first endpoint to
+the second, an address of the host. It is called whenever the answer is needed, so the answer is never
+outdated."""
 
 
-def nothing(protocol: int, remote: Endpoint, local: Endpoint) -> Holds:
-    """Of a host that has no sockets: the answer for engines that run on none."""
-    return Holds.NOTHING
+def no_socket(protocol: int, remote: Endpoint, local: Endpoint) -> SocketMatch:
+    """The answer for engines that run on no host."""
+    return SocketMatch.NONE
 
 
 class HostPorts:
-    """What the host itself uses of the ports at its addresses."""
+    """The ports at the host's addresses that the host itself uses."""
 
     def __init__(self) -> None:
         self.reserved: frozenset[tuple[int, int]] = frozenset()
-        """`(protocol, port)` that it listens on: never given out."""
-        self.holds: HostHolds = nothing
+        """`(protocol, port)` on which the host listens; such ports are never allocated."""
+        self.find_socket: SocketLookup = no_socket

@@ -1,7 +1,8 @@
-"""Identifications of the gateway's own for datagrams that leave in fragments (RFC 6864, 5.3.1).
+"""IP identifications for datagrams that leave in fragments (RFC 6864, 5.3.1).
 
-Two inside hosts may choose the same one for the same remote host. Behind one public address their fragments
-would be put together to something that neither has sent (RFC 3022, 6.3; attack A-34).
+Two inside hosts may choose the same identification for the same remote host. Behind one public address their
+fragments would be reassembled to a datagram that neither has sent (RFC 3022, 6.3; attack A-34). So the
+gateway assigns its own.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from ipmasq.core.ports import Chance
 from ipmasq.wire.addresses import Address
 
 COUNTERS = 1024
-"""Shared by all pairs of addresses; each pair always uses the same one, so that none comes again within the
-next 65,535 of a pair. Who does not know the key cannot find out which pairs share one (RFC 7739, 5.3)."""
+"""The number of counters, which all pairs of addresses share. A pair always uses the same counter, so that no
+identification repeats within the next 65,535 of a pair. Without the key it is unknown which pairs share a
+counter (RFC 7739, 5.3)."""
 
 
 class Identifications:
@@ -23,7 +25,8 @@ class Identifications:
         self._next: dict[int, int] = {}
 
     def take(self, source: Address, destination: Address, protocol: int) -> int:
-        """One that no recent datagram from `source` to `destination` of this protocol has."""
+        """Return an identification that no recent datagram from `source` to `destination` of this protocol
+        has."""
         if not self._key:
             self._key = self._chance(1 << 128).to_bytes(16, "big")
         text = bytes((protocol,)) + source + destination

@@ -1,8 +1,9 @@
-"""What a flow knows of whoever looks into its packets.
+"""The interface between a flow and the inspector of its packets.
 
-An inspector is shown every packet of its flow and answers what leaves instead. It may have a helper at work, or may
-only go on shifting what a helper has moved. Below `flow`, so that a flow has one without knowing what it does; the
-one for TCP is `tcp_inspector`. An inspector of datagrams would be asked by the same `receive`, without a segment.
+An inspector receives every packet of its flow and answers what leaves instead. It may have a helper attached,
+or may only continue to shift what a helper has changed. This module is below `flow`, so that a flow has an
+inspector without knowing what it does; the one for TCP is `tcp_inspector`. An inspector of datagrams would
+implement the same `receive`, without a segment.
 """
 
 from __future__ import annotations
@@ -23,43 +24,43 @@ from ipmasq.wire.tcp import Segment
 
 
 class Inspected(NamedTuple):
-    """What happened to a packet that an inspector was shown."""
+    """The result for a packet that an inspector has received."""
 
     reason: Reason
     packets: Sequence[Packet] = ()
     taken: Segment | None = None
-    """What of a believable segment is to be remembered of its flow. None: it was dropped, or is not believable
-    and only passed on."""
+    """The part of a segment in window that is to be recorded for its flow. None: it was dropped, or is out of
+    window and only forwarded."""
     payload: int = 0
-    """Bytes that were taken of it."""
+    """Payload bytes of it that were accepted."""
     acknowledgment: int = 0
-    """Its acknowledgment number, as the other end counts."""
+    """Its acknowledgment number, in the other end's numbers."""
     deadline: float = inf
-    """When the inspector has something to send of its own accord; see `Inspector.deadline`."""
+    """When the inspector has something to send by itself; see `Inspector.deadline`."""
     is_released: bool = False
-    """No helper looks at the flow any more."""
+    """Whether inspection has ended."""
 
 
 class Inspector(Protocol):
     flow_id: int
     is_inspecting: bool
-    """A helper is at work."""
+    """Whether a helper is attached and inspects."""
     is_awaited: bool
-    """A helper waits for a quiet moment in which it can begin (see `attach`)."""
+    """Whether a helper waits until no bytes are in flight (see `attach`)."""
     due: Bucket[Any] | None
-    """When it has something to send of its own accord."""
+    """When it has something to send by itself."""
 
     @property
     def registered(self) -> Registered:
-        """The helper that is at work, or was last."""
+        """The helper that is attached, or was last."""
 
     @property
     def deadline(self) -> float:
-        """When `expire` has something to do, on the engine's clock (seconds); infinite if never."""
+        """When `expire` has something to do, on the engine's clock (seconds), or infinity."""
 
     @property
     def is_plain(self) -> bool:
-        """Nothing that it remembers is needed any more."""
+        """Whether nothing that it remembers is needed any more."""
 
     def receive(
         self,
@@ -70,40 +71,40 @@ class Inspector(Protocol):
         ttl_delta: int,
         now: float,
     ) -> Inspected:
-        """A packet of the flow, said by `speaker`. Its buffer may be rewritten."""
+        """Handle a packet of the flow, sent by `speaker`. Its buffer may be rewritten."""
 
     def expire(self, now: float) -> list[tuple[Packet, Side]]:
-        """What is to be sent because its time has come, each as if it had come in on that side."""
+        """Return the packets that are due, each as if it had come in on that side."""
 
     def attach(self, registered: Registered) -> bool:
-        """Let another helper look, from the next message on. False if that must wait for a later packet, or
-        cannot be. Raises whatever the helper raises when it is made."""
+        """Attach another helper, from the next message on. Return False if that must wait for a later packet,
+        or is not possible. Raises whatever the helper's constructor raises."""
 
     def renew(self) -> None:
-        """Go on with newer code of the helper, and its state. Raises whatever the newer code raises."""
+        """Replace the helper by its newer code, with its state. Raises whatever the newer code raises."""
 
     def release(self) -> None:
-        """Look no further; what was changed stays changed."""
+        """End inspection; earlier changes remain in effect."""
 
     def close(self) -> None:
-        """The flow is forgotten: nothing is kept for it any more."""
+        """Free everything, since the flow has ended."""
 
     def shift(self, speaker: Speaker) -> Shift:
-        """How far positions of what `speaker` says are shifted."""
+        """Return by how much the positions of what `speaker` sends are shifted."""
 
     def check(self) -> int:
-        """Raise AssertionError unless everything fits together. How many bytes are kept."""
+        """Raise AssertionError unless everything is consistent. Return how many bytes are kept."""
 
     # -- TCP
 
     def began_at(self, first: int) -> bool:
-        """Whether this is the sequence number of the first byte that the client said."""
+        """Return whether this is the sequence number of the first byte that the client sent."""
 
     def open(self, syn: Segment, now: float) -> None:
-        """The flow begins with this SYN of its client, which has been forwarded already."""
+        """Begin with this SYN of the client, which was forwarded already."""
 
     def unshift(self, speaker: Speaker, sequence: int) -> int:
-        """As `speaker` has said it: a sequence number that it is quoted with."""
+        """Return the sequence number that `speaker` used for one with which it is quoted."""
 
     def limit_path(self, mtu: int) -> None:
-        """Send no larger packets than this, in bytes."""
+        """Send no packets larger than this, in bytes."""

@@ -1,4 +1,4 @@
-"""Mappings (RFC 4787, 4.1): an inside endpoint and the public one by which it is seen."""
+"""Mappings (RFC 4787, 4.1): an inside endpoint and the public endpoint by which outside hosts see it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from ipmasq.wire.addresses import Address, Endpoint
 
 
 class Mapping:
-    """An inside endpoint <-> a public one, for one protocol. Lives as long as something uses it."""
+    """A mapping between an inside endpoint and a public one, for one protocol. It lives as long as a flow or
+    an expectation uses it."""
 
     __slots__ = ("expectations", "flows", "key", "peers", "pool", "port")
 
     narrow = False
-    """Whether it was promised to one flow, so that nothing else may come in by it."""
+    """Whether it was made for one expected flow, so that no other may come in by it."""
 
     shared = False
-    """Whether it is of several inside endpoints, each with another remote one; then it has no `inside`."""
+    """Whether several inside endpoints share it, each with another remote endpoint; then it has no `inside`."""
 
     def __init__(self, key: bytes, pool: PortPool[Mapping], port: int) -> None:
         self.key = key
-        """Its protocol and inside endpoint (see `endpoint_key`), then as much of the remote one as matters."""
+        """The protocol and inside endpoint (see `endpoint_key`), then as much of the remote endpoint as
+        matters."""
         self.pool = pool
         self.port = port
-        """It holds this one of the pool."""
+        """The port of the pool that it holds."""
         self.flows = 0
         self.expectations = 0
-        """Expectations that hold it. It lives while it has flows or promises."""
+        """The number of expectations that hold it. It lives while it has flows or expectations."""
         self.peers: bytes | dict[Address, int] | None = None
-        """Remote addresses of its flows, with how many. Most have one: then the `rewrite` of such a flow,
-        which begins with it, says it in no memory at all."""
+        """Remote addresses of its flows, with their numbers. Most mappings have one: then this is the
+        `rewrite` of such a flow, which begins with the address and needs no further memory."""
 
     @property
     def protocol(self) -> int:
@@ -50,7 +52,7 @@ class Mapping:
         return peers is not None and address in peers
 
     def add_flow(self, rewrite: bytes) -> None:
-        """`rewrite`: with which key the packets of the flow leave that come in by this mapping."""
+        """Add a flow whose packets come in by this mapping and leave with the key `rewrite`."""
         peer = source_address(rewrite)
         if self.peers is None:
             self.peers = rewrite
@@ -61,7 +63,7 @@ class Mapping:
         self.flows += 1
 
     def drop_flow(self, rewrite: bytes) -> None:
-        """The contrary of `add_flow`."""
+        """Remove a flow that `add_flow` has added."""
         peer = source_address(rewrite)
         self.flows -= 1
         if isinstance(self.peers, dict):
@@ -73,7 +75,7 @@ class Mapping:
 
 
 class NarrowMapping(Mapping):
-    """RFC 6384, 7.2."""
+    """A mapping for one expected flow (RFC 6384, 7.2)."""
 
     __slots__ = ()
     narrow = True
@@ -89,7 +91,7 @@ class SharedMapping(Mapping):
         super().__init__(bytes((pool.protocol,)), pool, port)
 
     def has_peer(self, address: Address) -> bool:
-        """Nobody can be let in who has no flow: it would not be known to whom."""
+        """Return False: it would not be known to which inside host a packet without a flow belongs."""
         return False
 
     def add_flow(self, rewrite: bytes) -> None:

@@ -1,4 +1,4 @@
-"""All mappings, and the pools from which they get their public ports."""
+"""All mappings, and the pools of their public ports."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Address, Endpoint
 
 SCATTER = 0x9E3779B97F4A7C15
-"""Spreads hosts over the pool, whichever bits of their addresses differ (multiplicative hashing)."""
+"""Spreads hosts over the pool of addresses, whichever bits of their addresses differ (multiplicative
+hashing)."""
 
 SHARING_TRIES = 128
-"""Ports that are looked at for a flow that may share one, as many as Linux does."""
+"""Ports that are tried for a flow that may share one, as many as Linux tries."""
 
-Where: TypeAlias = tuple[Side, Endpoint]
-"""Where the server of a flow really is: its packets back come from there."""
+ServerEnd: TypeAlias = tuple[Side, Endpoint]
+"""The side and the real endpoint of a flow's server, from which its replies come."""
 
 FindHalf: TypeAlias = Callable[[Side, int, bytes], Half | None]
-"""The direction of a live flow by side, protocol and key."""
+"""Finds the half of a live flow by side, protocol and key."""
 
 
 class MappingTable:
@@ -38,17 +39,17 @@ class MappingTable:
         self._find = find
         self.host = HostPorts()
         self.ports: dict[tuple[int, Address], int] = {}
-        """Public ports by protocol and inside host."""
+        """Number of public ports by protocol and inside host."""
         self._by_inside: dict[bytes, Mapping] = {}
         self._pools: dict[tuple[int, Address], list[PortPool[Mapping]]] = {}
-        """By protocol and public address; one for each range that was ever configured."""
+        """Pools by protocol and public address; one for each range that was ever configured."""
 
     @property
     def policy(self) -> Policy:
         return self._active.policy
 
     def _key(self, protocol: int, inside: Endpoint, remote: Endpoint) -> bytes:
-        """What a mapping depends on (RFC 4787, 4.1)."""
+        """Return the fields on which a mapping depends (RFC 4787, 4.1)."""
         key = endpoint_key(protocol, inside)
         if self.policy.mapping is Behaviour.ENDPOINT_INDEPENDENT:
             return key
@@ -57,11 +58,11 @@ class MappingTable:
         return key + endpoint_key(protocol, remote)
 
     def of(self, protocol: int, inside: Endpoint, remote: Endpoint) -> Mapping | None:
-        """By which mapping an inside endpoint reaches a remote one."""
+        """Return the mapping by which an inside endpoint reaches a remote one."""
         return self._by_inside.get(self._key(protocol, inside, remote))
 
     def at(self, protocol: int, public: Endpoint) -> Mapping | None:
-        """The mapping of a public endpoint."""
+        """Return the mapping of a public endpoint."""
         for pool in self._pools.get((protocol, public.address), ()):
             if mapping := pool.at(public.port):
                 return mapping
@@ -81,12 +82,12 @@ class MappingTable:
         remote: Endpoint,
         announced_at: Address | None = None,
         known_at: Address | None = None,
-        server: Where | None = None,
+        server: ServerEnd | None = None,
     ) -> Mapping | Reason:
-        """The mapping for this endpoint, made if there is none; or why it cannot be made.
+        """Return the mapping for this endpoint, which is made if there is none; or why it cannot be made.
 
-        `announced_at`: it is for a flow that an announcement promised at this public address. `known_at`: the
-        other end knows the inside host by this one. `server`: it is for a flow to there alone.
+        `announced_at`: it is for an expected flow that was announced at this public address. `known_at`: the
+        other end knows the inside host by this address. `server`: it is for a flow to this server alone.
         """
         if self.is_sharing and server is not None and self.policy.public:
             return self._share(protocol, known_at or self.public_for(inside.address), server)
@@ -111,9 +112,9 @@ class MappingTable:
         """Whether flows to different remote endpoints may have the same public port."""
         return self.policy.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
 
-    def _share(self, protocol: int, address: Address, server: Where) -> Mapping | Reason:
-        """Any port by which no flow goes to the same server. If each of those that are tried has one, a
-        connection that is over gives way."""
+    def _share(self, protocol: int, address: Address, server: ServerEnd) -> Mapping | Reason:
+        """Return a mapping of any port that no flow to the same server uses. If each port that is tried has
+        one, a connection that is over is evicted."""
         pool = self._shared_pool(protocol, address)
         if not pool.ports.size:
             return Reason.NO_PORTS
@@ -137,8 +138,8 @@ class MappingTable:
             pool.hold(port, mapping)
         return mapping
 
-    def _back(self, protocol: int, public: Endpoint, server: Where) -> Half | None:
-        """The flow by which packets from there to a public endpoint go."""
+    def _back(self, protocol: int, public: Endpoint, server: ServerEnd) -> Half | None:
+        """Return the half for packets from this server to a public endpoint."""
         side, endpoint = server
         return self._find(side, protocol, pack(endpoint, public))
 
@@ -151,7 +152,7 @@ class MappingTable:
         pools.append(made)
         return made
 
-    def _lacks_shared(self, protocol: int, address: Address, server: Where) -> Reason | None:
+    def _lacks_shared(self, protocol: int, address: Address, server: ServerEnd) -> Reason | None:
         pool = self._shared_pool(protocol, address)
         barred = self._barred(protocol, address, server[1], pool)
         for port in pool.all():
@@ -166,9 +167,9 @@ class MappingTable:
         inside: Endpoint,
         remote: Endpoint,
         known_at: Address | None,
-        server: Where,
+        server: ServerEnd,
     ) -> Reason | None:
-        """What `map` would answer instead of a mapping. It looks through all ports that are free."""
+        """Return the reason why `map` would make no mapping, or None. It looks through all free ports."""
         if self.is_sharing:
             return self._lacks_shared(protocol, known_at or self.public_for(inside.address), server)
         if self.of(protocol, inside, remote):
@@ -190,35 +191,36 @@ class MappingTable:
         return Barred(self.policy, self.host, self.at, protocol, address, remote, sharing)
 
     def usage(self) -> list[PortPool[Mapping]]:
-        """The ports of each protocol and public address from which any is taken now."""
+        """Return the pools from which any port is taken now."""
         return [pool for pools in self._pools.values() for pool in pools if pool.used]
 
     def public_for(self, inside: Address) -> Address:
-        """All flows of one host leave by one address (RFC 4787 REQ-2: paired pooling)."""
+        """Return the public address of an inside host: all its flows have the same one (RFC 4787 REQ-2:
+        paired pooling)."""
         public = self.policy.public
         return public[(int.from_bytes(inside, "big") * SCATTER >> 32) % len(public)]
 
     def drop_unused(self, mapping: Mapping) -> None:
         if mapping.flows or mapping.expectations:
             return
-        mapping.pool.give(mapping.port)
+        mapping.pool.release(mapping.port)
         if mapping.shared:
             return
         host = mapping.protocol, mapping.inside.address
         self.ports[host] -= 1
         if not self.ports[host]:
             del self.ports[host]
-        # After a change of policy the endpoint may have got a newer mapping.
+        # After a change of policy the endpoint may have a newer mapping.
         if self._by_inside.get(mapping.key) is mapping:
             del self._by_inside[mapping.key]
 
     def retire(self, mapping: Mapping) -> None:
-        """Its flows may go on; new ones get another mapping."""
+        """Keep the mapping for its flows only; new flows get another one."""
         if self._by_inside.get(mapping.key) is mapping:
             del self._by_inside[mapping.key]
 
     def pool(self, protocol: int, address: Address, ports: Ports) -> PortPool[Mapping]:
-        """Made when it is first needed."""
+        """Return a pool, which is made when it is first needed."""
         pools = self._pools.setdefault((protocol, address), [])
         for pool in pools:
             if pool.ports == ports and not isinstance(pool, SharedPool):
@@ -234,8 +236,8 @@ class MappingTable:
         remote: Endpoint,
         lent: Block[Mapping] | None = None,
     ) -> Mapping | None:
-        """The mapping of this very public endpoint, if it is this inside endpoint's, or can be made so.
-        `lent`: its port is out of this block."""
+        """Return the mapping of this public endpoint if it belongs to this inside endpoint or can be made for
+        it. `lent`: its port is in this block."""
         before = self.at(protocol, public)
         if before is not None:
             return before if before.shared or before.inside == inside else None
@@ -272,16 +274,16 @@ class MappingTable:
         return mapping
 
     def lend(self, protocol: int, address: Address, count: int) -> Block[Mapping]:
-        """Up to `count` ports of a public address, for flows that are opened elsewhere and adopted later
-        (see `opening`). Where ports are shared there is none to lend: nobody has one to itself."""
+        """Lend up to `count` ports of a public address, for flows that are opened elsewhere and adopted later
+        (see `opening`). Shared ports cannot be lent, since no holder has one alone."""
         pool = self.pool(protocol, address, self.policy.ports)
         none = self.is_sharing or address not in self.policy.public
         barred = self._barred(protocol, address, Endpoint(bytes(len(address)), 0))
         return pool.lend(0 if none else count, self._chance, barred)
 
     def check(self, flows: Dictionary[int, int]) -> None:
-        """Raise AssertionError unless every index and count agrees with `flows`: how many flows have the
-        mapping of this identity."""
+        """Raise AssertionError unless every index and count agrees with `flows`, the number of flows by the
+        identity of their mapping."""
         ports: dict[tuple[int, Address], int] = {}
         for mapping in self:
             assert mapping.flows == flows.get(id(mapping), 0)

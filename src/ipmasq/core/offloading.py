@@ -170,5 +170,5 @@ class Offloading:
 
 def _seen_inside(flow: Flow) -> tuple[Endpoint, Endpoint]:
     """The endpoint that opened the flow, and the other one, as the inside host sees them."""
-    inside, _, remote = flow.faces
+    inside, _, remote = flow.endpoints
     return (inside, remote) if flow.opened_by is Side.INSIDE else (remote, inside)

@@ -1,12 +1,12 @@
 """Opening a flow takes three steps: decide, construct, enter.
 
-*Deciding* is in `admission` and changes nothing. *Constructing* makes a flow of a decision and of the mapping
-that it needs; nothing knows of it yet. *Entering* puts it into the table, and does what follows from its
-being there: timers, linking, events, the helper.
+*Deciding* is in `admission` and changes nothing. *Constructing* makes a flow from a decision and the mapping
+that it needs; no other part knows of it yet. *Entering* puts it into the table and then sets timers, links it,
+reports events and binds the helper.
 
-`open_flow` takes all three for the first packet of a flow. A flow that was opened elsewhere by the same rules,
-with a public port that was lent for that purpose, is *adopted*: it takes the same steps, with the mapping that
-it has already.
+`open_flow` takes all three steps for the first packet of a flow. A flow that was opened elsewhere by the same
+rules, with a public port that was lent for that purpose, is *adopted*: it takes the same steps with the mapping
+that it already has.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ TRIES = 8
 """Fresh public ports that are tried for a flow whose five-tuple is taken."""
 
 
-class First(NamedTuple):
-    """What the first packet of a flow says, and where it comes in."""
+class FirstPacket(NamedTuple):
+    """The addresses of a flow's first packet, and the side where it came in."""
 
     protocol: int
     source: Endpoint
@@ -40,20 +40,20 @@ class First(NamedTuple):
 
 def open_flow(
     manager: FlowManager,
-    first: First,
+    first: FirstPacket,
     opens: bool = True,
     intact: Callable[[], bool] = lambda: True,
 ) -> Flow | Reason:
-    """The flow that a packet without one opens. `opens`: whether it is one that may. `intact` says whether
-    its checksum is right, and is called only where that decides."""
+    """Return the flow that a packet without a flow opens, or why it is dropped. `opens`: whether the packet
+    may open one. `intact` verifies its checksum, and is called only if the result matters."""
     decision = manager.admission.decide(*first)
     if isinstance(decision, Reason):
         return decision
     if not opens:
-        held = manager.admission.holds(*first[:3])
+        held = manager.admission.find_socket(*first[:3])
         return Reason.HOST if held else Reason.NO_FLOW
     if decision.expectation and not intact():
-        # It is met once. A damaged packet would use it up, perhaps with ports that nobody has.
+        # An expectation is met once. A damaged packet would use it up.
         return Reason.BAD_CHECKSUM
     lacking = _make_room(manager, first, decision)
     if lacking is not None:
@@ -65,10 +65,11 @@ def open_flow(
 
 
 def adopt(
-    manager: FlowManager, first: First, public: Endpoint, lent: Block[Mapping]
+    manager: FlowManager, first: FirstPacket, public: Endpoint, lent: Block[Mapping]
 ) -> Flow | Reason:
-    """A flow that was opened elsewhere with a public endpoint out of this block; or why it cannot be: the
-    policy does not allow it (any more), or its host may have no more. Then its port stays in the block."""
+    """Return a flow that was opened elsewhere with a public endpoint of this block, or why it cannot be
+    adopted: the policy does not allow it, or its host has reached a limit. In that case the port stays in the
+    block."""
     decision = manager.admission.decide(*first)
     if isinstance(decision, Reason):
         return decision
@@ -85,9 +86,9 @@ def adopt(
 
 
 def construct(
-    manager: FlowManager, first: First, decision: Decision, mapping: Mapping | None
+    manager: FlowManager, first: FirstPacket, decision: Decision, mapping: Mapping | None
 ) -> Flow:
-    """The flow that was decided on. Nothing else changes."""
+    """Return the flow of a decision. Nothing else changes."""
     protocol, source, destination, side = first
     client = End(source, mapping.public if mapping else source)
     server = End(decision.server, destination)
@@ -100,17 +101,17 @@ def construct(
 
 
 def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool = True) -> bool:
-    """Make it a live flow. False if its five-tuple is taken; then it is no more, nor is a mapping that only
-    it has. `replaces`: a connection that is over and has the same five-tuple gives way."""
+    """Make the flow live. Return False if its five-tuple is taken; then the flow and a mapping of its own are
+    discarded. `replaces`: a connection with the same five-tuple that is over is evicted."""
     mapping = flow.mapping
     if mapping is not None:
-        mapping.expectations += 1  # it stays, though the last flow that it has may give way
+        mapping.expectations += 1  # it stays, though its last flow may be evicted
     if replaces or (mapping is not None and mapping.flows):
-        _make_way(manager, flow)
+        _evict_over(manager, flow)
     if mapping is not None:
         mapping.expectations -= 1
     if not manager.table.add(flow):
-        flow.let_go()
+        flow.break_cycle()
         if mapping:
             manager.table.mappings.drop_unused(mapping)
         return False
@@ -118,7 +119,7 @@ def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool =
     if flow.opened_by is Side.OUTSIDE:
         manager.unconfirmed.add(flow)
     if decision.expectation:
-        manager.meet(decision.expectation, flow)
+        manager.announcements.meet(decision.expectation, flow)
     if decision.trigger:
         _set_off(manager, flow, decision)
     manager.set_timer(flow)
@@ -132,8 +133,8 @@ def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool =
 
 
 def known_at(decision: Decision) -> Address | None:
-    """The public address by which the other end knows the host that meets an expectation: that of the
-    control flow, which need not be the one that the host's own flows get."""
+    """Return the public address by which the other end knows the host that meets an expectation: that of the
+    control flow, which need not be the one of the host's own flows."""
     expectation = decision.expectation
     if expectation is None:
         return None
@@ -144,8 +145,8 @@ def known_at(decision: Decision) -> Address | None:
 # -- room for a flow, and a public port
 
 
-def _make_room(manager: FlowManager, first: First, decision: Decision) -> Reason | None:
-    """Have room for one flow more, and say why not if there is none."""
+def _make_room(manager: FlowManager, first: FirstPacket, decision: Decision) -> Reason | None:
+    """Make room for one more flow, or return why there is none."""
     inside = first.side is Side.INSIDE
     host = first.source.address if inside else decision.server.address
     while (lacking := manager.table.lacks_room(host)) is not None:
@@ -156,7 +157,7 @@ def _make_room(manager: FlowManager, first: First, decision: Decision) -> Reason
     return None
 
 
-def _masquerade(manager: FlowManager, first: First, decision: Decision) -> Flow | Reason:
+def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) -> Flow | Reason:
     protocol, source, destination, _ = first
     server = decision.side, decision.server
     for left in reversed(range(TRIES)):
@@ -165,8 +166,8 @@ def _masquerade(manager: FlowManager, first: First, decision: Decision) -> Flow 
         )
         if isinstance(mapping, Reason):
             return _refused(manager, mapping, source.address, protocol)
-        # A port that has become free may have a connection that is over with the same remote end.
-        # If all that were tried have one, it gives way: as the kernel does, when ports are short.
+        # A port that has become free may have a connection that is over with the same remote endpoint. If all
+        # ports that were tried have one, it is evicted, as the kernel does when ports are short.
         flow = construct(manager, first, decision, mapping)
         if enter(manager, flow, decision, replaces=not left or mapping.shared):
             return flow
@@ -178,10 +179,11 @@ def _refused(manager: FlowManager, reason: Reason, host: Address, protocol: int)
     return reason
 
 
-def _make_way(manager: FlowManager, flow: Flow) -> None:
-    """A client may use its port again for another public port that leads to the same server; the
-    connection that it has ended by the first one would be in the way. One of another client, which
-    has the same public port, is in the way until both ends have acknowledged its end."""
+def _evict_over(manager: FlowManager, flow: Flow) -> None:
+    """Evict connections that are over and have the flow's five-tuple at the server. A client may reuse its
+    port for another public port that leads to the same server, where its earlier connection would be in the
+    way. A connection of another client with the same public port stays until both ends have acknowledged its
+    end."""
     before = manager.table.find(flow.reply.side, flow.protocol, flow.reply.match)
     if before is None or before is not before.flow.reply:
         return
@@ -208,6 +210,6 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
 
 def _tell_opened(manager: FlowManager, flow: Flow) -> None:
     master = flow.master.id if flow.master else None
-    opened = flow.protocol, flow.opened_by, *flow.faces, str(flow.origin), master
+    opened = flow.protocol, flow.opened_by, *flow.endpoints, str(flow.origin), master
     manager.emit(events.FlowOpened(manager.now, flow.id, *opened))
     manager.shortage.opened(flow, manager.now)

@@ -1,4 +1,4 @@
-"""What the operator does to a running engine. Nothing here drops a flow that may stay."""
+"""What the operator changes in a running engine. No flow ends that is still allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ipmasq.core.side import Side
 
 
 def apply(manager: FlowManager, policy: Policy, now: float) -> int:
-    """Go on under `policy`; how many flows it no longer allows, which are closed."""
+    """Replace the policy by `policy`. Return the number of flows that it no longer allows, which are closed."""
     manager.now = now
     before = manager.policy
     manager.follow(policy)
@@ -27,7 +27,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
             closed += 1
     for expectation in manager.expectations:
         if expectation.mapping and expectation.mapping.public.address not in policy.public:
-            manager.end_expectation(expectation, Reason.ADDRESS_GONE)
+            manager.announcements.end(expectation, Reason.ADDRESS_GONE)
     if policy.mapping is not before.mapping or policy.public != before.public:
         for mapping in manager.table.mappings:
             manager.table.mappings.retire(mapping)
@@ -41,7 +41,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
 
 def _objection(manager: FlowManager, flow: Flow) -> Reason | None:
     policy = manager.policy
-    inside, public, remote = flow.faces
+    inside, public, remote = flow.endpoints
     if public.address not in policy.public:
         return Reason.ADDRESS_GONE
     if not is_inside(policy, inside.address):
@@ -61,7 +61,7 @@ def _apply_helpers(manager: FlowManager, uses: dict[str, HelperUse], now: float)
 
 
 def add_forward(manager: FlowManager, forward: Forward, now: float) -> None:
-    """Raises ValueError if the name is taken or another forward overlaps."""
+    """Add a forward. Raises ValueError if the name is taken or another forward overlaps."""
     for other in manager.policy.forwards:
         if other.name == forward.name:
             raise ValueError(f"there is a forward {forward.name} already")
@@ -81,7 +81,7 @@ def _overlap(one: Forward, other: Forward) -> bool:
 
 
 def remove_forward(manager: FlowManager, name: str, now: float) -> None:
-    """Raises KeyError."""
+    """Remove a forward. Raises KeyError."""
     rest = tuple(forward for forward in manager.policy.forwards if forward.name != name)
     if len(rest) == len(manager.policy.forwards):
         raise KeyError(name)
@@ -120,12 +120,11 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
 
 
 def unload_helper(manager: FlowManager, name: str, now: float) -> None:
-    """Raises KeyError."""
+    """Unload a helper. Raises KeyError."""
     manager.now = now
     registered = manager.registered.pop(name)
     for flow in list(manager.table.flows.values()):
         if flow.inspector is not None and flow.inspector.registered is registered:
-            for expectation in manager.expectations.of(flow):
-                manager.end_expectation(expectation, Reason.HELPER_UNLOADED)
+            manager.announcements.end_all(flow, Reason.HELPER_UNLOADED)
             manager.release(flow, Reason.HELPER_UNLOADED)
     manager.emit(events.HelperUnloaded(now, name))

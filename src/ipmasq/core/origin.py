@@ -1,4 +1,4 @@
-"""What let a flow in."""
+"""The origin of a flow: what let it in."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Kind(IntEnum):
 class Origin(NamedTuple):
     kind: Kind
     name: str
-    """What people call it."""
+    """The name for people."""
     is_hairpin: bool = False
-    """Whether it came from inside to a public address of ours."""
+    """Whether it came from inside to a public address of the gateway."""
 
     def __str__(self) -> str:
         return f"hairpin, {self.name}" if self.is_hairpin else self.name
 
     @property
     def is_expected(self) -> bool:
-        """Whether an announcement promised it: then no helper watches it."""
+        """Whether it was expected; then no helper inspects it."""
         return self.kind is Kind.EXPECTATION
 
 
@@ -37,5 +37,5 @@ UNKNOWN = Origin(Kind.RULE, "")
 
 @lru_cache(maxsize=1024)
 def origin(kind: Kind, name: str, is_hairpin: bool = False) -> Origin:
-    """One object for all flows of an origin, where many have it."""
+    """Return an origin; flows of the same origin share one object."""
     return Origin(kind, name, is_hairpin)

@@ -1,5 +1,5 @@
-"""What the gateway sends of its own accord in the name of one end: acknowledgments, and bytes that it has withheld
-or acknowledged early."""
+"""Segments that the gateway sends in the name of one end: acknowledgments, and bytes that it has withheld or
+acknowledged early."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, PSH, Segment
 
 MOST_BLOCKS = 3
-"""SACK blocks that have room beside timestamps."""
+"""The number of SACK blocks that fit beside timestamps."""
 
 
 def speak(me: Direction, other: Direction, at: int, data: bytes, sack: bytes = b"") -> Sent:
-    """A segment in the name of the speaker of `me`: edited bytes `data` of its stream, at edited position `at`, with
-    the numbers that it last had."""
+    """Return a segment in the name of the speaker of `me`: edited bytes `data` of its stream, at edited
+    position `at`, with its latest numbers."""
     stream = me.stream
     assert stream is not None
     mine, theirs = me.end.timestamp, other.end.timestamp
@@ -46,7 +46,7 @@ def speak(me: Direction, other: Direction, at: int, data: bytes, sack: bytes = b
 
 
 def ack_early(me: Direction, other: Direction) -> list[Sent]:
-    """Acknowledge withheld bytes to their speaker, `me`, so that it goes on; see `stream`."""
+    """Acknowledge withheld bytes to their speaker, `me`, so that it continues; see `stream`."""
     stream = me.stream
     if stream is None or stream.acknowledged != stream.ready:
         return []
@@ -55,8 +55,8 @@ def ack_early(me: Direction, other: Direction) -> list[Sent]:
 
 
 def report_gap(me: Direction, other: Direction, position: int) -> list[Sent]:
-    """What came early is kept here, so its listener cannot speak of it: say it in the listener's
-    name (RFC 2018), or the speaker would learn of the gap by its timer only."""
+    """Report a gap to the speaker in the listener's name (RFC 2018). Segments that arrive early are kept
+    here, so the listener cannot report them, and the speaker would learn of the gap only by its timer."""
     stream = me.stream
     blocks = b""
     if stream is not None and me.end.takes_sack and other.end.takes_sack:
@@ -69,7 +69,7 @@ def report_gap(me: Direction, other: Direction, position: int) -> list[Sent]:
 
 
 def _answer(me: Direction, other: Direction, sack: bytes) -> list[Sent]:
-    """An acknowledgment to the speaker of `me` in the name of the one that listens."""
+    """Return an acknowledgment to the speaker of `me` in the listener's name."""
     stream = other.stream
     if stream is None:
         return []
@@ -79,7 +79,7 @@ def _answer(me: Direction, other: Direction, sack: bytes) -> list[Sent]:
 def deliver(
     me: Direction, other: Direction, now: float, hold: float, path_mtu: int | None
 ) -> Iterator[Sent]:
-    """What of `me` is to be sent because its time has come."""
+    """Yield the segments of `me` that are due."""
     stream, delivery = me.stream, me.delivery
     if stream is None:
         return
@@ -87,7 +87,7 @@ def deliver(
     end = stream.ready if stream.transparent is None else stream.transparent
     if start is None and now >= delivery.since + hold:
         start = end
-        me.let_go()
+        me.break_cycle()
         end = stream.ready
     if start is not None:
         delivery.since = inf

@@ -1,7 +1,7 @@
-"""The compiled policy: what the engine needs to decide, with nothing left to look up.
+"""The compiled policy: everything that the engine needs to decide, fully resolved.
 
-Configuration is compiled into these values (`ipmasq.config`); the engine never sees a name that must
-be resolved, a default or an optional number.
+Configuration is compiled into these values (`ipmasq.config`); the engine never sees a name to resolve, a
+default or an optional number.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Action(IntEnum):
 
 
 class OnFailure(IntEnum):
-    """What becomes of a flow whose helper raised or refused."""
+    """The action for a flow whose helper raised or refused."""
 
     PASS = 0
     DROP = 1
@@ -52,12 +52,12 @@ class PortRange(NamedTuple):
 
     @property
     def ranges(self) -> tuple[PortRange, ...]:
-        """Itself, if there is a port in it."""
+        """The range itself, if it is not empty."""
         return (self,) if self.low <= self.high else ()
 
     @property
     def size(self) -> int:
-        """How many ports there are in it."""
+        """The number of ports."""
         return max(0, self.high - self.low + 1)
 
 
@@ -67,7 +67,7 @@ NO_PORTS = PortRange(1, 0)
 
 @dataclass(frozen=True, slots=True)
 class PortSet:
-    """Ports of several ranges: in order, apart from each other, none empty. Made by `port_set`."""
+    """Ports of several ranges: sorted, disjoint and not adjacent, none empty. Made by `port_set`."""
 
     ranges: tuple[PortRange, ...]
 
@@ -87,16 +87,16 @@ class PortSet:
 
     @property
     def size(self) -> int:
-        """How many ports there are in it."""
+        """The number of ports."""
         return sum(each.size for each in self.ranges)
 
 
 Ports: TypeAlias = PortRange | PortSet
-"""Ports that are given out."""
+"""Ports that are allocated to mappings."""
 
 
 def port_set(ranges: Iterable[PortRange]) -> Ports:
-    """The ports that are in any of these ranges."""
+    """Return the union of these ranges."""
     found = merged(ranges)
     if len(found) > 1:
         return PortSet(found)
@@ -104,7 +104,8 @@ def port_set(ranges: Iterable[PortRange]) -> Ports:
 
 
 def merged(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
-    """The same ports in order; ranges that touch or overlap are made one, and empty ones are left out."""
+    """Return the same ports as sorted ranges; ranges that touch or overlap are merged, and empty ones are
+    omitted."""
     result: list[PortRange] = []
     for low, high in sorted(each for each in ranges if each.size):
         if result and low <= result[-1].high + 1:
@@ -115,13 +116,13 @@ def merged(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
 
 
 def port_list(text: str) -> tuple[PortRange, ...]:
-    """Ranges as the kernel writes them, `8080,9148-9150`, whole and in order. Raises ValueError."""
+    """Parse ranges as the kernel writes them, `8080,9148-9150`. Raises ValueError."""
     parts = (word.partition("-") for word in text.replace(",", " ").split())
     return tuple(PortRange(int(low), int(high or low)) for low, _, high in parts)
 
 
 def without(whole: PortRange, taken: Iterable[PortRange]) -> tuple[PortRange, ...]:
-    """The ports of `whole` that are in none of `taken`, in order."""
+    """Return the ports of `whole` that are in none of `taken`, as sorted ranges."""
     left, start = [], whole.low
     for low, high in merged(taken):
         left.append(PortRange(start, min(low - 1, whole.high)))
@@ -132,10 +133,10 @@ def without(whole: PortRange, taken: Iterable[PortRange]) -> tuple[PortRange, ..
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What becomes of flows that inside hosts open; the first rule that matches decides.
+    """A rule for flows that inside hosts open; the first rule that matches decides.
 
-    Empty `source` or `destination` means any. `protocol` is an IP protocol number or ANY_PROTOCOL;
-    ports are only compared for TCP and UDP. `text` is how people see it.
+    Empty `source` or `destination` means any. `protocol` is an IP protocol number or ANY_PROTOCOL; ports are
+    only compared for TCP and UDP. `text` is the form for people.
     """
 
     action: Action
@@ -162,7 +163,7 @@ class Forward:
     inside_port: int
 
     def covers(self, protocol: int, public: Endpoint) -> bool:
-        """Whether flows to this public endpoint go to the server."""
+        """Return whether flows to this public endpoint go to the server."""
         return (
             self.protocol == protocol
             and self.public in (None, public.address)
@@ -170,11 +171,11 @@ class Forward:
         )
 
     def inward(self, port: int) -> Endpoint:
-        """Where flows to this one of its public ports go."""
+        """Return the inside endpoint for this public port."""
         return Endpoint(self.inside, self.inside_port + port - self.ports.low)
 
     def outward(self, protocol: int, inside: Endpoint, public: Address) -> Endpoint | None:
-        """At which endpoint of a public address it publishes this inside endpoint, if it does."""
+        """Return the endpoint at a public address where this inside endpoint is published, or None."""
         if self.protocol != protocol or self.inside != inside.address:
             return None
         if inside.port not in self.inside_ports or self.public not in (None, public):
@@ -188,8 +189,8 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """An inside host that opens a flow to `protocol` `ports` gets `opens_ports` from outside for `life` seconds
-    (counted anew by each flow that matches or uses it)."""
+    """A trigger: an inside host that opens a flow to `protocol` `ports` gets `opens_ports` from outside for
+    `life` seconds, counted anew by each flow that matches or uses it."""
 
     name: str
     protocol: int
@@ -201,23 +202,24 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class HelperUse:
-    """A helper, and how it is used here."""
+    """A helper and its settings."""
 
     name: str
     make: Callable[[], Helper]
     protocol: int
     ports: frozenset[int]
-    """Of the server, its own or the public one."""
+    """The server's ports, real or public."""
     orthogonal: bool
     on_failure: OnFailure = OnFailure.PASS
     expectations_per_flow: int = 4
-    """Outstanding at once; the oldest unanswered one is replaced."""
+    """The most expectations of a flow at the same time; a new one replaces the oldest."""
     expectations_per_host: int = 64
-    """Outstanding at once over all flows that one address has opened; a further one is refused."""
+    """The most expectations at the same time over all flows that one address has opened; a further one is
+    refused."""
     expectation_life: float = 300.0
-    """Seconds that a promised flow is waited for (RFC 6384, 12: at least 30)."""
+    """Seconds within which an expected flow must arrive (RFC 6384, 12: at least 30)."""
     source_ports: frozenset[int] = frozenset()
-    """Ports of inside clients by which it is bound as well."""
+    """Source ports of inside clients that bind the helper as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +233,10 @@ class Timeouts:
     icmp: float = 60.0
     fragment: float = 15.0
     udp_ports: Mapping[int, float] = field(default_factory=dict)
-    """UDP by the server's port, where it has a time of its own (RFC 4787 REQ-5a)."""
+    """Idle times of UDP by the server's port, where they differ (RFC 4787 REQ-5a)."""
 
     def of_datagrams(self, port: int) -> float:
-        """The idle time of UDP flows to this port of a server."""
+        """Return the idle time of UDP flows to this port of a server."""
         return self.udp_ports.get(port, self.udp) if self.udp_ports else self.udp
 
 
@@ -243,26 +245,26 @@ class Limits:
     flows: int = 1_000_000
     flows_per_host: int = 65_536
     ports_per_host: int = 3_072
-    """Public ports of one protocol, those that helpers promise included."""
+    """Public ports of one protocol, including those of expected flows."""
     fragmented_datagrams: int = 256
-    """Datagrams of one side that are put together at the same time."""
+    """Datagrams of one side that are reassembled at the same time."""
     stream_bytes: int = 262_144
-    """Bytes kept per direction of a watched stream: unacknowledged, or waiting for a gap to fill."""
+    """Bytes kept per direction of an inspected stream: unacknowledged, or waiting for a gap to be filled."""
     stream_memory: int = 256 << 20
-    """Bytes kept for all watched streams together."""
+    """Bytes kept for all inspected streams together."""
     stream_memory_per_host: int = 32 << 20
-    """Bytes kept for the watched streams that one address has opened."""
+    """Bytes kept for the inspected streams that one address has opened."""
     lines: int = 20_000
-    """Lines per second that helpers look at, of all hosts together; one that announces a flow counts as ten."""
+    """Lines per second that helpers inspect, of all hosts together; one that announces a flow counts as ten."""
     lines_per_host: int = 5_000
-    """Lines per second that helpers look at in connections that one address has opened."""
+    """Lines per second that helpers inspect in connections that one address has opened."""
     # Packets per second that a fast path leaves to the engine:
     tracked_pps_per_host: int = 20_000
-    """Of the flows of an inside host, in each direction."""
+    """Packets of the flows of an inside host, in each direction."""
     untracked_pps_per_host: int = 5_000
-    """That belong to no flow, from an inside host."""
+    """Packets that belong to no flow, from an inside host."""
     untracked_pps_per_side: int = 10_000
-    """That belong to no flow, from all of one side."""
+    """Packets that belong to no flow, from all hosts of one side."""
     # Answers per second to packets from inside that are refused:
     icmp_errors: int = 1_000
     icmp_errors_per_host: int = 20
@@ -275,12 +277,12 @@ class Policy:
     inside: tuple[Network, ...]
     """Networks whose hosts are masqueraded."""
     public: tuple[Address, ...]
-    """Addresses that they are masqueraded to; at least one, unless the outside interface has none now."""
+    """Addresses to which they are masqueraded; at least one, unless the outside interface has none now."""
     own: frozenset[Address] = frozenset()
-    """Addresses at which the gateway host itself answers (inside and outside ones)."""
+    """Addresses of the gateway host itself (inside and outside)."""
     ports: Ports = PortRange(61000, 65095)
     data_ports: Ports | None = None
-    """Public ports for flows that helpers promise; None: from `ports`."""
+    """Public ports for expected flows; None means those of `ports`."""
     mapping: Behaviour = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaviour = Behaviour.ADDRESS_DEPENDENT
     rules: tuple[Rule, ...] = ()
@@ -289,14 +291,14 @@ class Policy:
     triggers: tuple[Trigger, ...] = ()
     helpers: tuple[HelperUse, ...] = ()
     icmp_errors: bool = True
-    """Whether inside hosts are told, by ICMP, of flows that cannot be opened."""
+    """Whether inside hosts get an ICMP error when a flow cannot be opened."""
     resets: bool = True
-    """Whether TCP segments from inside that are of no flow are answered by a reset."""
+    """Whether TCP segments from inside that belong to no flow are answered by a reset."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
     ttl_delta: int = -1
-    """What a forwarded packet's time to live changes by: -1 where the engine is the router; +1 on a
-    plane where the kernel counts the hop twice (in and out of a TUN device)."""
+    """What is added to a forwarded packet's time to live: -1 where the engine is the router; +1 on a plane
+    where the kernel counts the hop twice (in and out of a TUN device)."""
 
 
 class Claim(NamedTuple):

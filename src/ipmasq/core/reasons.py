@@ -1,4 +1,4 @@
-"""The closed list of reasons: what became of a packet, and why something ended."""
+"""The closed list of reasons: the outcome of a packet, and why something ended."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Reason(IntEnum):
 
     @property
     def is_drop(self) -> bool:
-        """Whether a packet that met this reason went nowhere, for good."""
+        """Whether a packet with this reason was dropped."""
         return Reason.MALFORMED <= self < Reason.IDLE
 
-    # What became of a packet that goes on.
+    # Packets that are forwarded or kept.
     TRANSLATED = 0, "translated by a flow's entry"
     PASSED = 1, "passed untranslated, because of a rule or because both ends are inside"
     HOST = 2, "for the gateway host itself"

@@ -1,11 +1,11 @@
-"""Fragments are put together before anything else looks (RFC 791, 3.2; attacks A-32, A-33).
+"""Reassembles fragments before any other part sees them (RFC 791, 3.2; attacks A-32, A-33).
 
-Bounded in datagrams and bytes, for each source and for each side; whatever is odd (overlap, holes that cannot
-be filled, too long) costs the whole datagram.
+Datagrams and bytes are limited for each source and for each side. Invalid fragments (overlap, impossible
+holes, excess length) discard the whole datagram.
 
-A whole datagram that may be fragmented goes out as it is: the plane cuts it again if it must. One whose largest
-fragment carried DF must leave in fragments that are no larger, with DF: as a whole it would be too long for a
-path that its sender has found to be narrower (as Linux does, ip_fragment and IPSKB_FRAG_PMTU).
+A reassembled datagram that may be fragmented leaves as it is; the plane fragments it again if necessary. If
+its largest fragment carried DF, it must leave in fragments that are no larger, with DF: as a whole it would
+be too long for a path MTU that its sender has discovered (like Linux, ip_fragment and IPSKB_FRAG_PMTU).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Key = tuple[Side, Address, Address, int, int]
 LARGEST = 65535
 MOST_PIECES = 128
 SHARES = 4
-"""One source may have one part in so many of a side's datagrams."""
+"""One source may have this fraction of a side's datagrams."""
 
 
-class Whole(NamedTuple):
-    """A datagram that has been put together. It has DF if the largest fragment did."""
+class Reassembled(NamedTuple):
+    """A datagram that was reassembled. It has DF if the largest fragment did."""
 
     packet: Packet
     largest: int
@@ -35,7 +35,7 @@ class Whole(NamedTuple):
 
 
 class Datagram:
-    """One that is being put together. `pieces`: payload by offset in bytes."""
+    """A datagram that is being reassembled. `pieces` is payload by offset in bytes."""
 
     __slots__ = ("due", "first", "key", "largest", "length", "pieces", "unbroken", "until")
 
@@ -46,39 +46,40 @@ class Datagram:
         self.first: bytes | None = None
         """Header of the fragment with offset 0."""
         self.length: int | None = None
-        """Payload bytes in all, once the last fragment has arrived."""
+        """Payload bytes of the datagram, once the last fragment has arrived."""
         self.pieces: dict[int, bytes] = {}
         self.largest = 0
-        """Bytes of the largest fragment; `unbroken`: of the largest one with DF."""
+        """Bytes of the largest fragment; `unbroken` is that of the largest fragment with DF."""
         self.unbroken = 0
 
 
 class Reassembly:
     def __init__(self, most: int) -> None:
         self.most = most
-        """Datagrams of one side at a time: a flood from outside leaves those from inside alone."""
+        """The most datagrams of one side, so that a flood from outside does not affect those from inside."""
         self._sides: tuple[dict[Key, Datagram], dict[Key, Datagram]] = ({}, {})
         """Oldest first."""
         self._sources: dict[tuple[Side, Address], int] = {}
-        """Datagrams of each source."""
+        """Number of datagrams by source."""
 
     def __len__(self) -> int:
         return sum(map(len, self._sides))
 
     def count(self, side: Side) -> int:
-        """Datagrams that came in there and are being put together."""
+        """Return the number of datagrams of a side that are being reassembled."""
         return len(self._sides[side])
 
     @property
     def share(self) -> int:
-        """Datagrams of one source at a time."""
+        """The most datagrams of one source."""
         return max(1, self.most // SHARES)
 
     def add(
         self, packet: Packet, header: ipv4.Header, side: Side, until: float
-    ) -> Whole | Datagram | Reason:
-        """The whole datagram if this was the last missing fragment; the datagram if it was the first
-        to arrive (so that a timer can be set); HELD, or why it was given up."""
+    ) -> Reassembled | Datagram | Reason:
+        """Add a fragment. Return the whole datagram if this was the last missing fragment; the incomplete
+        datagram if it was the first to arrive (so that a timer can be set); otherwise HELD, or why the
+        datagram was discarded."""
         key = (side, header.source, header.destination, header.protocol, header.identification)
         datagram = self._sides[side].get(key)
         new = datagram is None
@@ -102,11 +103,11 @@ class Reassembly:
         if whole is None:
             return datagram if new else Reason.HELD
         self.forget(datagram)
-        return Whole(Packet(whole, note=packet.note), datagram.largest)
+        return Reassembled(Packet(whole, note=packet.note), datagram.largest)
 
     def _begin(self, key: Key, until: float) -> Datagram | None:
-        """A new datagram; None if its source has its share already. Where all of a side's places are
-        taken, the oldest gives way: its fragments have had the longest time to arrive."""
+        """Return a new datagram, or None if its source has its share already. If the side has reached its
+        limit, the oldest datagram is dropped: its fragments have had the longest time to arrive."""
         side, source, *_ = key
         count = self._sources.get((side, source), 0)
         if count >= self.share:
@@ -119,7 +120,7 @@ class Reassembly:
         return datagram
 
     def forget(self, datagram: Datagram) -> bool:
-        """Give it up; whether it was still here."""
+        """Discard the datagram. Return whether it was still here."""
         side, source, *_ = datagram.key
         if self._sides[side].get(datagram.key) is not datagram:
             return False
@@ -127,12 +128,12 @@ class Reassembly:
         self._sources[side, source] -= 1
         if not self._sources[side, source]:
             del self._sources[side, source]
-        datagram.pieces.clear()  # its timer keeps the rest of it
+        datagram.pieces.clear()  # its timer keeps the other attributes alive
         return True
 
 
 def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:
-    """Whether a fragment agrees with those that came before; an exact repetition does."""
+    """Return whether a fragment agrees with the earlier ones; an exact duplicate does."""
     start, end = header.offset, header.offset + len(payload)
     if datagram.pieces.get(start) == payload:
         return True
@@ -151,8 +152,8 @@ def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:
 
 
 def _header_length(datagram: Datagram, header: ipv4.Header) -> int:
-    """Bytes of the whole datagram's header, which is that of the first fragment: the others carry
-    fewer options (RFC 791, 3.1). The least there is, while the first has not arrived."""
+    """Return the bytes of the whole datagram's header, which is that of the first fragment: the others carry
+    fewer options (RFC 791, 3.1). Before the first has arrived, it is the minimum."""
     if datagram.first is not None:
         return len(datagram.first)
     return header.length if header.offset == 0 else ipv4.HEADER

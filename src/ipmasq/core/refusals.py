@@ -1,12 +1,12 @@
-"""What inside hosts are told of packets that are refused, so that programs fail at once instead of hanging.
+"""Answers to inside hosts whose packets are refused, so that programs fail at once instead of hanging.
 
-Where no flow can be opened, an ICMP error says so (RFC 6888, REQ-11B; RFC 5508, REQ-8). A TCP segment of no known
-connection is answered by a reset (RFC 9293, 3.10.7.1): after a restart that lost the flows, after an idle time,
-or when the public address has changed.
+If no flow can be opened, an ICMP error says so (RFC 6888, REQ-11B; RFC 5508, REQ-8). A TCP segment of an
+unknown connection is answered by a reset (RFC 9293, 3.10.7.1): after a restart that lost the flows, after an
+idle time, or when the public address has changed.
 
-Only hosts inside are told, each at a limited rate, of which a part that nobody can foretell is left out: else what
-one host is told would tell another what is going on here (CVE-2020-25705, attack A-25). Nothing is ever
-said to the outside.
+Only inside hosts get answers, each at a limited rate of which an unpredictable part is left out. Otherwise
+one host could infer from its answers what other hosts do (CVE-2020-25705, attack A-25). Outside hosts never
+get any.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ CODES = {
     Reason.TABLE_FULL: icmp.HOST_UNREACHABLE,
     Reason.UNSUPPORTED: icmp.PROHIBITED,
 }
-"""Of Destination Unreachable. Where there is no room now, RFC 6888 (REQ-11B) prefers code 1, which is a soft
-error, to the code 13 of RFC 5508 (REQ-8); the latter says that there never will be."""
+"""Codes of Destination Unreachable. If there is no room at the moment, RFC 6888 (REQ-11B) prefers code 1,
+which is a soft error, to the code 13 of RFC 5508 (REQ-8), which is permanent."""
 
 LONGEST = 576
-"""Bytes of an error, at most (RFC 1812, 4.3.2.3)."""
+"""The most bytes of an error (RFC 1812, 4.3.2.3)."""
 
 INTERNETWORK_CONTROL = 0xC0
-"""The precedence of errors (RFC 1812, 4.3.2.5), today the class selector CS6 (RFC 2474, 4.2.2)."""
+"""The precedence of errors (RFC 1812, 4.3.2.5), now the class selector CS6 (RFC 2474, 4.2.2)."""
 
-DEAREST = 2
-"""An answer costs between one and this many of those that a host may have in a second."""
+MOST_COST = 2
+"""An answer costs between one and this many of a host's answers per second."""
 
 
 class Refusals:
-    """Answers to packets that have come in from inside and go nowhere."""
+    """Answers to packets from inside that are dropped."""
 
     def __init__(self, policy: Policy, chance: Chance) -> None:
         self._chance = chance
@@ -51,11 +51,11 @@ class Refusals:
         self._resets = Rate(limits.resets_per_host, limits.resets)
         self.errors = 0
         self.resets = 0
-        """How many were sent."""
+        """The number of resets that were sent."""
         self.follow(policy)
 
     def follow(self, policy: Policy) -> None:
-        """Go on under another policy."""
+        """Replace the policy."""
         self._policy = policy
         limits = policy.limits
         self._errors.per_host, self._errors.total = limits.icmp_errors_per_host, limits.icmp_errors
@@ -64,7 +64,7 @@ class Refusals:
     def answer(
         self, packet: Packet, header: ipv4.Header, reason: Reason, now: float
     ) -> Packet | None:
-        """What its sender is told of a whole datagram that was refused, or None."""
+        """Return the answer to the sender of a whole datagram that was refused, or None."""
         if not _is_a_host(self._policy, header.source):
             return None
         if reason is Reason.NO_FLOW:
@@ -83,16 +83,16 @@ class Refusals:
         return unreachable(packet, header, code, speaker)
 
     def _may(self, rate: Rate, host: Address, now: float) -> bool:
-        """Whether a host may be told something more now; then it counts."""
+        """Return whether a host may get one more answer now, and count it."""
         if rate.allowance(host, now) < 1:
             return False
-        rate.spend(host, 1 + self._chance(DEAREST), now)
+        rate.spend(host, 1 + self._chance(MOST_COST), now)
         return True
 
 
 def reset(packet: Packet, header: ipv4.Header) -> Packet | None:
-    """The reset that answers a segment of no known connection, as from the other end; None if it is one
-    itself, or was damaged on its way."""
+    """Return the reset that answers a segment of an unknown connection, in the other end's name. Return None
+    if the segment is a reset itself, or is damaged."""
     data = packet.data
     segment = tcp.read(memoryview(data)[header.length : header.total])
     if segment is None or segment.flags & tcp.RST:
@@ -122,7 +122,7 @@ def reset(packet: Packet, header: ipv4.Header) -> Packet | None:
 
 
 def unreachable(packet: Packet, header: ipv4.Header, code: int, speaker: Address) -> Packet:
-    """The error that says why a packet goes nowhere, from the address `speaker` of the gateway."""
+    """Return the error that says why a packet is dropped, from the gateway's address `speaker`."""
     quoted = bytearray(packet.data[: header.total])
     if packet.partial:
         partial.complete(quoted)
@@ -135,14 +135,14 @@ def unreachable(packet: Packet, header: ipv4.Header, code: int, speaker: Address
 
 
 def _may_be_told(data: Buffer, header: ipv4.Header) -> bool:
-    """Never about an ICMP error, nor about what might be one (RFC 1812, 4.3.2.7). Of the other conditions
-    there, addresses that are not of one host are not come so far, and of fragments all have come."""
+    """Return False for ICMP errors, and for what might be one (RFC 1812, 4.3.2.7). Of the other conditions
+    there, packets with a group address never come here, and fragments are reassembled."""
     return header.protocol != ipv4.ICMP or data[header.length] == icmp.ECHO
 
 
 def _is_a_host(policy: Policy, source: Address) -> bool:
-    """Whether an address can be one inside host's (RFC 1812, 4.3.2.7): not the gateway's own, and neither the
-    first nor the last of a network."""
+    """Return whether an address can be that of one inside host (RFC 1812, 4.3.2.7): not the gateway's own,
+    and neither the first nor the last of a network."""
     if source in policy.own:
         return False
     for network in policy.inside:
@@ -155,8 +155,8 @@ def _is_a_host(policy: Policy, source: Address) -> bool:
 
 
 def _speaker(policy: Policy, host: Address) -> Address | None:
-    """The gateway's address in the network of an inside host (RFC 1812, 4.3.2.4), else any of its inside
-    addresses, else a public one; None if it has none at all."""
+    """Return the gateway's address in the network of an inside host (RFC 1812, 4.3.2.4), else any of its
+    inside addresses, else a public one; None if it has none at all."""
     near = [network for network in policy.inside if host in network]
     mine = sorted(address for address in policy.own if is_inside(policy, address))
     for address in mine:

@@ -1,4 +1,4 @@
-"""The helpers in use, and what they have done so far."""
+"""The helpers in use, and their counters."""
 
 from __future__ import annotations
 

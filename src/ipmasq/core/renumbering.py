@@ -1,4 +1,4 @@
-"""Acknowledgment numbers, windows and SACK edges of a segment, as the other end must see them."""
+"""Maps acknowledgment numbers, windows and SACK edges of a segment to what the other end must see."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHORTEST_SACK = 10
 
 
 def renumbered(segment: Segment, flags: int, numbers: tuple[int, int, bytes]) -> Segment:
-    """The segment with these flags, and this acknowledgment number, window and options."""
+    """Return the segment with these flags, and this acknowledgment number, window and options."""
     acknowledgment, window, options = numbers
     same = acknowledgment == segment.acknowledgment and flags == segment.flags
     if same and window == segment.window and options == segment.options:
@@ -23,9 +23,9 @@ def renumbered(segment: Segment, flags: int, numbers: tuple[int, int, bytes]) ->
 
 
 def window_left(me: Direction, heard: Stream, flags: int, window: int, early: int) -> int:
-    """The window field of a segment of `me`: the `early` bytes of `heard` that were acknowledged early take room that
-    was offered but is not yet filled. Of a message that is withheld, the gateway itself takes the rest: a
-    listener with less room than a message would otherwise stop it for good."""
+    """Return the window field of a segment of `me`: the `early` bytes of `heard` that were acknowledged early
+    occupy room that was offered but is not filled yet. The gateway itself accepts the rest of a withheld
+    message, since a listener with less room than a message would otherwise block it forever."""
     if not early:
         return window
     scale = 0 if flags & SYN else me.end.scale or 0

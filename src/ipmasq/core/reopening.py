@@ -1,12 +1,14 @@
-"""A client that has lost its connection (it crashed, say) and opens another one from the same port.
+"""Reopening: a client that has lost its connection (after a crash, for example) opens another one from the
+same port.
 
-To the gateway the old connection is alive, and anybody can write a SYN, so a SYN alone changes nothing. If the
-server has lost the old connection too, it answers that SYN with one of its own that acknowledges it exactly, as
-only who received it can (RFC 9293, 3.5); then the flow begins anew, with the same mapping. If the server has
-not lost it, it answers with a challenge acknowledgment, and the client resets the old connection itself.
+To the gateway the old connection is alive, and anybody can forge a SYN, so a SYN alone changes nothing. If
+the server has lost the old connection too, it answers that SYN with a SYN of its own that acknowledges it
+exactly, which only the receiver of the SYN can do (RFC 9293, 3.5). Then the flow is reopened with the same
+mapping. If the server has not lost the connection, it answers with a challenge acknowledgment, and the client
+resets the old connection itself.
 
-A SYN whose number is within reach of the old connection's need not begin anything anew if nobody inspects the
-flow: what follows it is believed as it is. It may also be the old one, which comes late.
+A SYN in window of the old connection need not reopen a flow that no helper inspects: the segments after it
+are in window, too. It may also be a late duplicate of the old SYN.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from ipmasq.wire import tcp
 from ipmasq.wire.tcp import Segment
 
 MOST = 1024
-"""SYNs that are remembered, one for a flow. The oldest gives way: its client repeats it."""
+"""The most SYNs that are remembered, one per flow. Beyond that the oldest is dropped; its client retransmits
+it."""
 
 
 class Reopenings:
@@ -25,19 +28,19 @@ class Reopenings:
         self._syns: dict[int, Segment] = {}
 
     def note(self, flow: int, syn: Segment) -> None:
-        """The client of a flow (by its number) has sent this SYN; its options are kept, no payload."""
+        """Remember a SYN that the client of a flow (by its number) has sent: its options, not its payload."""
         self._syns.pop(flow, None)
         if len(self._syns) >= MOST:
             del self._syns[next(iter(self._syns))]
         self._syns[flow] = syn
 
     def take(self, flow: int, acknowledgment: int) -> Segment | None:
-        """The SYN that a server's SYN acknowledges, and it is forgotten; None if there is no such one."""
+        """Return the SYN that a server's SYN acknowledges, and forget it; None if there is no such SYN."""
         syn = self._syns.get(flow)
         if syn is None or acknowledgment != tcp.advance(syn.sequence, 1):
             return None
         return self._syns.pop(flow)
 
     def discard(self, flow: int) -> None:
-        """The flow has ended."""
+        """Forget the SYN of a flow that has ended."""
         self._syns.pop(flow, None)

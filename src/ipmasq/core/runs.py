@@ -1,4 +1,5 @@
-"""Which edited bytes leave because of a segment: those that it asks for, and what was withheld before them."""
+"""Selects the edited bytes that a segment causes to be sent: those that it requests, and what was withheld
+before them."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ class Run(NamedTuple):
 def asked(
     stream: Stream, start: int, position: int, payload: bytes, to: int | None = None
 ) -> list[Run]:
-    """Edited bytes from `start` to `to`, or as far as the payload goes."""
+    """Return the edited bytes from `start` to `to`, or to the end of the payload."""
     if to is None:
         to = stream.edited(position + len(payload), round_up=True)
     if position < stream.unseen:
@@ -27,13 +28,13 @@ def asked(
     if to <= start:
         return [Run(min(start, stream.ready), b"")]
     at, found = stream.slice(start, to)
-    # What the listener has acknowledged is kept no longer, but a repetition must be answered.
+    # Bytes that the listener has acknowledged are no longer kept, but a retransmission must be answered.
     return [Run(at, found) if found else Run(min(start, stream.ready - 1), b"")]
 
 
 def early(stream: Stream, before: int) -> Run:
-    """What was acknowledged early and has not arrived, as far as it is before an edited position: its
-    speaker repeats what comes after, and will never repeat this."""
+    """Return what was acknowledged early and has not arrived, up to an edited position: its speaker
+    retransmits what comes after, and never this."""
     end = min(stream.edited(stream.acked_early, round_up=True), before)
     return Run(*stream.slice(stream.acknowledged, max(end, stream.acknowledged)))
 
@@ -41,7 +42,7 @@ def early(stream: Stream, before: int) -> Run:
 def see_through(
     stream: Stream, delivery: Delivery, position: int, payload: bytes, now: float
 ) -> list[Run]:
-    """A transparent stream: what was kept before it became so, then the payload, shifted."""
+    """Return the runs of a transparent stream: what was kept before it became so, then the payload, shifted."""
     transparent = stream.transparent
     assert transparent is not None
     runs = []
@@ -59,7 +60,7 @@ def see_through(
         to = transparent if end >= boundary else stream.edited(end, round_up=True)
         if to > start or position >= stream.unseen:
             at, found = stream.slice(start, to)
-            # As in `_asked`: what is kept no longer is answered by its listener if asked like this.
+            # As in `asked`: a retransmission of bytes that are no longer kept is answered by its listener.
             runs.append(Run(at, found) if found else Run(min(start, transparent - 1), b""))
     raw = payload[max(0, boundary - position) :]
     if raw or (start >= transparent and position >= stream.unseen):
@@ -68,8 +69,8 @@ def see_through(
 
 
 def within_window(stream: Stream, edge: int | None, position: int, payload: bytes) -> bytes:
-    """What of a payload the listener (up to `edge`), or the gateway in its place, has offered to take: the rest is
-    not of this connection, or will be repeated."""
+    """Return the part of a payload within the window that the listener (up to `edge`), or the gateway in its
+    place, has offered. The rest does not belong to this connection, or will be retransmitted."""
     if edge is None or stream.transparent is not None:
         return payload
     most = stream.original(max(edge, stream.ready), round_up=True) + stream.framer.longest

@@ -1,9 +1,10 @@
-"""Who runs short of flows or public ports: told before it happens, and when something is refused for it."""
+"""Reports shortages of flows or public ports, before they occur and when a flow is refused for one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from ipmasq.core import events
 from ipmasq.core.flow import Flow
@@ -14,44 +15,44 @@ from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, to_text
 
 PARTS = (80, 95)
-"""In a hundred of what there may be: when to warn."""
+"""Percentages of a limit at which to warn."""
 
 SMALLEST = 20
-"""Of fewer ports or flows than this, four fifths are nothing to warn of."""
+"""Limits smaller than this cause no warning."""
 
 WINDOW = 60.0
 """Seconds between two events about the same host and limit."""
 
 ROOM = 256
-"""Hosts and limits that are told apart at a time."""
+"""The most pairs of a host and a limit that are distinguished."""
 
 PROTOCOLS = {ipv4.ICMP: "ICMP", ipv4.TCP: "TCP", ipv4.UDP: "UDP"}
 
 
 @lru_cache(64)
 def marks(most: int) -> frozenset[int]:
-    """At which numbers to warn."""
+    """Return the numbers at which to warn."""
     return frozenset(-(-most * part // 100) for part in PARTS) if most >= SMALLEST else frozenset()
 
 
-class _Told:
+class _Reported:
     __slots__ = ("refusals", "until")
 
     def __init__(self) -> None:
         self.until = 0.0
-        """Nothing more is told before."""
+        """No further event before this time."""
         self.refusals = 0
-        """Since it was told."""
+        """Refusals since the last event."""
 
 
 class Shortage:
     def __init__(self, table: Table, tell: Callable[[events.Event], None]) -> None:
         self._table = table
         self._tell = tell
-        self._told: dict[Hashable, _Told] = {}
+        self._reported: dict[Hashable, _Reported] = {}
 
     def opened(self, flow: Flow, now: float) -> None:
-        """There is one flow more, and perhaps a mapping."""
+        """Check the limits after a flow was opened, perhaps with a mapping."""
         table = self._table
         limits, host = table.policy.limits, flow.host
         if len(table.flows) in marks(limits.flows):
@@ -63,10 +64,10 @@ class Shortage:
             self.mapped(flow.mapping, now)
 
     def mapped(self, mapping: Mapping, now: float) -> None:
-        """There is one mapping more."""
+        """Check the limits after a mapping was made."""
         table, pool, protocol = self._table, mapping.pool, mapping.protocol
         if mapping.shared:
-            return  # which nobody can use up
+            return  # shared ports are not used up
         if pool.used in marks(pool.ports.size):
             self._near(now, "ports", None, pool.address, protocol, pool.used, pool.ports.size)
         host = mapping.inside.address
@@ -78,12 +79,12 @@ class Shortage:
             self._near(now, "ports_per_host", host, None, protocol, count, most)
 
     def refused(self, reason: Reason, host: Address, protocol: int, now: float) -> None:
-        """A new flow of a host was refused for lack of something."""
+        """Report that a new flow of a host was refused because of a limit."""
         told = self._about((reason, host, protocol), now)
         told.refusals += 1
         if now < told.until:
             return
-        most = most_of(self._table, reason)
+        most = limit_of(self._table, reason)
         refusals, told.refusals, told.until = told.refusals, 0, now + WINDOW
         self._tell(events.LimitReached(now, reason, host, protocol, most, refusals))
 
@@ -102,17 +103,44 @@ class Shortage:
             told.until = now + WINDOW
             self._tell(events.LimitNeared(now, limit, host, address, protocol, used, most))
 
-    def _about(self, key: Hashable, now: float) -> _Told:
-        """What was told about it. With no room for more, all the others are one."""
-        if key not in self._told and len(self._told) >= ROOM:
-            self._told = {k: told for k, told in self._told.items() if told.until > now}
-            if len(self._told) >= ROOM:
+    def _about(self, key: Hashable, now: float) -> _Reported:
+        """Return what was reported about a key. When the table is full, all further keys share one entry."""
+        if key not in self._reported and len(self._reported) >= ROOM:
+            self._reported = {k: told for k, told in self._reported.items() if told.until > now}
+            if len(self._reported) >= ROOM:
                 key = None
-        return self._told.setdefault(key, _Told())
+        return self._reported.setdefault(key, _Reported())
 
 
-def most_of(table: Table, reason: Reason) -> int:
-    """How much there may be of what is short."""
+class Use(NamedTuple):
+    """The usage of one limit by an inside host."""
+
+    limit: str
+    """`flows_per_host` or `ports_per_host`."""
+    host: Address
+    protocol: int
+    """The protocol of the ports; 0 for flows."""
+    used: int
+    most: int
+
+
+def near_limits(table: Table) -> Iterator[Use]:
+    """Yield the inside hosts that have reached a limit or are near it: from four fifths on, as for warnings."""
+    limits = table.policy.limits
+    for host, used in table.hosts.items():
+        if _is_near(used, limits.flows_per_host):
+            yield Use("flows_per_host", host, 0, used, limits.flows_per_host)
+    for (protocol, host), used in table.mappings.ports.items():
+        if _is_near(used, limits.ports_per_host):
+            yield Use("ports_per_host", host, protocol, used, limits.ports_per_host)
+
+
+def _is_near(used: int, most: int) -> bool:
+    return used >= min(marks(most), default=most)
+
+
+def limit_of(table: Table, reason: Reason) -> int:
+    """Return the limit that was reached."""
     limits = table.policy.limits
     return {
         Reason.TABLE_FULL: limits.flows,
@@ -122,7 +150,7 @@ def most_of(table: Table, reason: Reason) -> int:
 
 
 def sentence(reason: Reason, host: Address, protocol: int, most: int) -> str:
-    """Why a flow is refused, with whose limit it is."""
+    """Return why a flow is refused, with the value of the limit."""
     match reason:
         case Reason.TABLE_FULL:
             return f"the flow table is full ({most:,})"

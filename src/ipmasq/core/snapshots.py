@@ -1,4 +1,4 @@
-"""Frozen copies of what is alive, for people and other programs."""
+"""Frozen copies of flows, mappings, expectations and helpers, for people and other programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 
 
 def flow(manager: FlowManager, flow: Flow) -> FlowView:
-    inside, public, remote = flow.faces
+    inside, public, remote = flow.endpoints
     outward = Speaker.CLIENT if flow.opened_by is Side.INSIDE else Speaker.SERVER
     out, back = flow.half(outward), flow.half(outward.other)
     inspector = flow.inspector
@@ -47,7 +47,7 @@ def flow(manager: FlowManager, flow: Flow) -> FlowView:
 
 
 def state(flow: Flow) -> str:
-    """One of `tcp_states.NAMES`."""
+    """Return one of `tcp_states.NAMES`."""
     return shown(flow.state, flow.half(Speaker.SERVER).packets > 0)
 
 
@@ -56,7 +56,7 @@ def _shift(flow: Flow, speaker: Speaker) -> Shift:
 
 
 def shared(flows: Iterable[Flow]) -> Iterator[MappingView]:
-    """Of flows that share a public port with others, each has a mapping of its own to look at."""
+    """Yield a mapping for each flow that shares a public port with others."""
     for flow in list(flows):
         if flow.mapping is not None and flow.mapping.shared:
             yield MappingView(flow.protocol, flow.client.real, flow.client.translated, 1)

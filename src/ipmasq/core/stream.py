@@ -1,4 +1,4 @@
-"""One direction of a watched TCP connection: the bytes as they were said, and as they are passed on.
+"""One direction of an inspected TCP connection: the bytes as they were sent, and as they are forwarded.
 
 Theory of operation
 -------------------
@@ -7,24 +7,24 @@ A *position* counts bytes from the first one that the speaker sent. Every byte h
 three stages:
 
         0                    decided            received
-        |---- decided --------|---- undecided ----|      (gap)   waiting: segments that came too early
-        original positions; the edited twin of `decided` is `ready`
+        |---- decided --------|---- undecided ----|      (gap)   waiting: segments that arrived early
+        original positions; the edited position of `decided` is `ready`
 
-* `arrive` takes the payload of a segment and returns what is now known without a gap.
-* `decide` settles the next bytes: as they are, or with replacements. Once decided, never changed.
+* `arrive` takes the payload of a segment and returns what is now contiguous.
+* `decide` decides the next bytes: unchanged, or with replacements. A decision is final.
 * What is sent is always a slice of the decided, edited bytes (`kept`), never the packet that came in. So a
   retransmission carries the same bytes as the first transmission, whatever its boundaries, and content
-  that contradicts what was decided is never passed on.
+  that contradicts what was decided is never forwarded.
 
 Undecided bytes are *withheld*: an incomplete line that may have to be rewritten. Their speaker may wait for
-an acknowledgment before it says the rest (Nagle), so they are acknowledged on the listener's behalf
-(`acked_early`), but only when the listener has acknowledged everything before them: then the gateway answers
-for nothing but withheld bytes. It delivers these itself, with the rest of their line or after a time, and
-repeats them until the listener has acknowledged them. See docs/adr/0006.
+an acknowledgment before it sends the rest (Nagle), so they are acknowledged in the listener's name
+(`acked_early`), but only when the listener has acknowledged everything before them. Then the gateway is
+responsible for withheld bytes only. It sends these itself, with the rest of their line or after a time, and
+retransmits them until the listener has acknowledged them. See docs/adr/0006.
 
-Bytes that were never seen here, because they were under way when a helper was loaded or because a capture lacks
-them, are no gap to wait for: those of the beginning (`unseen`) pass as they come, and what the listener has
-acknowledged without our having seen it is skipped (`skip`).
+Bytes that were never seen here, because they were in flight when a helper was loaded or because a capture lacks
+them, are not a gap to wait for: those at the beginning (`unseen`) pass unchanged, and bytes that the listener has
+acknowledged although they were never seen are skipped (`skip`).
 
 After `release` the stream is transparent: bytes are no longer kept, only shifted.
 """
@@ -42,22 +42,22 @@ from ipmasq.core.views import NO_SHIFT, Shift
 _SEQ, _HALF = 0xFFFFFFFF, 0x80000000
 
 HISTORY = 1024
-"""Edited bytes that stay kept after they were acknowledged, for late retransmissions."""
+"""Edited bytes that are kept after they were acknowledged, for late retransmissions."""
 
 
 MOST_WAITING = 512
-"""Segments of one stream that may wait for a gap to fill."""
+"""The most segments of one stream that wait for a gap to be filled."""
 
 
 LINES = Lines(b"\n", 2048)
 
 
 class StreamFullError(Exception):
-    """More bytes than may be kept for one stream, for its host, or in all."""
+    """The limit of bytes kept for one stream, for its host, or in all is reached."""
 
 
 def unlimited() -> Account:
-    """An account that pays for everything."""
+    """Return an account without a limit."""
     return Account(Memory(1 << 62, 1 << 62), b"")
 
 
@@ -74,12 +74,12 @@ _start, _edited_start = attrgetter("start"), attrgetter("edited_start")
 
 
 def _shift_before(edit: Edit) -> int:
-    """How far bytes are shifted that stand before an edit, the first one that is still remembered."""
+    """Return the shift of bytes before an edit, the first one that is still remembered."""
     return edit.edited_start - edit.start
 
 
 class Replacement(NamedTuple):
-    """Put `text` in the place of bytes `start:end`, counted from the first byte that is being decided."""
+    """Put `text` in place of bytes `start:end`, counted from the first byte that is being decided."""
 
     start: int
     end: int
@@ -97,8 +97,8 @@ class Stream:
         unseen: int = 0,
         framer: Framer = LINES,
     ) -> None:
-        """`first`: the sequence number of the first byte. `limit`: how many bytes may be kept, which
-        `account` pays for. `unseen`: so many bytes went by before anybody looked. `framer` counts messages."""
+        """`first` is the sequence number of the first byte. `limit` is the number of bytes that may be kept,
+        which `account` pays for. `unseen` bytes passed before inspection began. `framer` counts messages."""
         self.first = first
         self.framer = framer
         self.limit = limit
@@ -106,11 +106,11 @@ class Stream:
         self.acknowledged = 0
         """Edited bytes that the listener has acknowledged."""
         self.acked_early = 0
-        """Original bytes acknowledged to the speaker on the listener's behalf."""
+        """Original bytes acknowledged to the speaker in the listener's name."""
         self.undecided = bytearray()
         self.end: int | None = None
-        """Original position after the last byte, if the speaker has said FIN. It counts once all before it
-        has arrived (`ended`); one that is contradicted by a later byte is forgotten."""
+        """Original position after the last byte, if the speaker has sent a FIN. It counts once everything
+        before it has arrived (`ended`), and is forgotten if a later byte contradicts it."""
         self.transparent: int | None = None
         """Edited position from which bytes are no longer kept."""
         self.shift: Shift = NO_SHIFT
@@ -136,29 +136,30 @@ class Stream:
 
     @property
     def ended(self) -> bool:
-        """Everything up to the speaker's FIN has arrived."""
+        """Whether everything up to the speaker's FIN has arrived."""
         return self.received == self.end
 
-    # These are asked several times for each segment, so they call nothing.
+    # These are called several times for each segment, so they call no other functions.
 
     def position(self, sequence: int) -> int:
-        """The original position of a sequence number of the speaker's, near what was received."""
+        """Return the original position of the speaker's sequence number, near what was received."""
         received = self.received
         return received + ((sequence - self.first - received + _HALF) & _SEQ) - _HALF
 
     def edited_position(self, sequence: int) -> int:
-        """The edited position of a sequence number that the listener acknowledged."""
+        """Return the edited position of a sequence number that the listener acknowledged."""
         ready = self.ready
         return ready + ((sequence - self.first - ready + _HALF) & _SEQ) - _HALF
 
     def sequence(self, position: int) -> int:
-        """The sequence number of a position, original or edited: both count from the same first byte."""
+        """Return the sequence number of a position, original or edited: both count from the same first byte."""
         return (self.first + position) & _SEQ
 
     def edited(self, position: int, round_up: bool = False) -> int:
-        """Where the listener finds original `position`. Inside a replaced range: its start, or its end."""
+        """Return where the listener finds original `position`. Inside a replaced range, it is the start or
+        the end of the replacement."""
         if self.transparent is None and position >= self.received - len(self.undecided):
-            # After the FIN, which takes a number of its own, there is one more position.
+            # After the FIN, which has a sequence number of its own, there is one more position.
             return self.ready + (1 if position > self.received == self.end else 0)
         edits = self._edits
         if not edits:
@@ -174,14 +175,15 @@ class Stream:
         return edit.edited_end + (position - edit.end)
 
     def shifted(self, position: int) -> int:
-        """Where the listener would find original `position`, however far from here, if nothing else changed."""
+        """Return where the listener would find original `position`, however far away, if nothing else
+        changed."""
         if position >= self.decided and self.transparent is None:
             return self.ready + position - self.decided
         return self.edited(position)
 
     def original(self, position: int, round_up: bool = False) -> int:
-        """Which original position the listener means. Inside replaced bytes: their start (so that no
-        byte is acknowledged which has not arrived), or their end."""
+        """Return the original position for the listener's `position`. Inside replaced bytes, it is their
+        start (so that no byte is acknowledged that has not arrived), or their end."""
         edits = self._edits
         if not edits:
             return position
@@ -198,8 +200,8 @@ class Stream:
     # -- growth
 
     def arrive(self, position: int, data: bytes) -> bytes:
-        """The speaker said `data` at original `position`: what is now known without a gap, beyond what
-        was known before. It counts as undecided. Raises StreamFullError; then nothing has changed."""
+        """Add `data` at original `position`. Return what is now contiguous beyond what was known before; it
+        is undecided. Raises StreamFullError; then nothing has changed."""
         received = self.received
         end = position + len(data)
         if end <= received or received == self.end:
@@ -213,8 +215,7 @@ class Stream:
         return self._take_up(fresh)
 
     def _take_up(self, fresh: bytes) -> bytes:
-        """`fresh` follows the known bytes; so does what has come already and follows that. All of it counts
-        as undecided."""
+        """Append `fresh` and waiting bytes that follow it. All of them are undecided."""
         self.received += len(fresh)
         while self._waiting and (follows := self._next_waiting()):
             fresh += follows
@@ -226,8 +227,8 @@ class Stream:
         return fresh
 
     def skip(self, position: int) -> bytes:
-        """The listener has acknowledged everything up to original `position`, beyond what was received
-        here: what it has got by another way is no gap. Returns what is now known after it."""
+        """Skip to original `position`, up to which the listener has acknowledged beyond what was received
+        here: what it received by another path is no gap. Return what is now contiguous after it."""
         self.decide(len(self.undecided))
         self.ready += position - self.received
         self.received = position
@@ -237,17 +238,15 @@ class Stream:
         return self._take_up(b"")
 
     def _room_for(self, count: int) -> None:
-        unacknowledged = self.ready - min(self.acknowledged, self.ready)
-        if unacknowledged + len(self.undecided) + count > self.limit:
-            raise StreamFullError
-        if not self._account.has_room(count):
+        kept = self.ready - self.acknowledged + len(self.undecided)
+        if kept + count > self.limit or not self._account.has_room(count):
             raise StreamFullError
 
     def _pay(self) -> None:
         self._account.set(len(self.undecided) + len(self._kept) + self._waiting_bytes)
 
     def close(self) -> None:
-        """Nothing is kept any more."""
+        """Free everything that is kept."""
         self._account.set(0)
 
     def _wait(self, position: int, data: bytes) -> None:
@@ -266,7 +265,7 @@ class Stream:
         self.waiting_messages += sign * self.framer.count(data)
 
     def early(self) -> list[tuple[int, int]]:
-        """Ranges of original positions, in order, that have come before what precedes them."""
+        """Return the ranges of original positions that arrived early, in order."""
         ranges: list[tuple[int, int]] = []
         for start, data in sorted(self._waiting.items()):
             if ranges and start <= ranges[-1][1]:
@@ -286,8 +285,7 @@ class Stream:
         return b""
 
     def decide(self, count: int, replacements: tuple[Replacement, ...] = ()) -> None:
-        """The next `count` undecided bytes will be passed on, with these replacements (in order,
-        not overlapping)."""
+        """Decide the next `count` undecided bytes, with these replacements (in order, not overlapping)."""
         source = bytes(self.undecided[:count])
         del self.undecided[:count]
         if not replacements:
@@ -315,7 +313,7 @@ class Stream:
             self.shift = Shift(self.sequence(edit.start), delta, self.shift.delta)
 
     def release(self) -> None:
-        """Look no further: decide everything as it is, and keep nothing of what comes from now on."""
+        """End inspection: decide everything unchanged, and keep nothing of what arrives later."""
         self.decide(len(self.undecided))
         self.transparent = self.ready
         self._waiting.clear()
@@ -323,16 +321,16 @@ class Stream:
         self._pay()
 
     def pass_by(self, position: int) -> None:
-        """A transparent stream was seen up to original `position`."""
+        """Record that a transparent stream was seen up to original `position`."""
         if (
             position > self.received and not self.ended
-        ):  # what comes after a FIN stands one beyond it
+        ):  # what comes after a FIN has a position one higher
             self.ready = self.edited(position)
             self.received = position
 
     def retain(self, framer: Framer) -> None:
-        """Begin to look again, at what comes from now on: the opposite of `release`. Only when
-        everything was acknowledged, so that nothing unkept can be asked for again."""
+        """Resume inspection with the bytes that arrive next: the opposite of `release`. This requires that
+        everything was acknowledged, so that no byte that is not kept can be requested again."""
         assert self.acknowledged == self.ready
         self.transparent, self.framer = None, framer
         self._kept.clear()
@@ -342,10 +340,11 @@ class Stream:
     # -- what has been received by the listener
 
     def acknowledge(self, position: int) -> None:
-        """The listener has everything before edited `position`."""
+        """Record that the listener has everything before edited `position`."""
         if self.acknowledged < position <= self.ready + 1:
-            self.acknowledged = min(position, self.ready)
-            self._forget(self.acknowledged - HISTORY)
+            self.acknowledged = position if position < self.ready else self.ready
+            if self.acknowledged - HISTORY >= self._kept_from + HISTORY:
+                self._forget(self.acknowledged - HISTORY)
 
     def _forget(self, position: int) -> None:
         if self.transparent is not None:
@@ -356,23 +355,24 @@ class Stream:
         del self._kept[:count]
         self._kept_from = position
         self._pay()
-        # The last edit before the history stays: it carries the shift.
+        # The last edit before the history remains, since it carries the shift.
         while len(self._edits) > 1 and self._edits[1].edited_end <= position:
             del self._edits[0]
 
     def slice(self, start: int, end: int) -> tuple[int, bytes]:
         """Kept edited bytes of `start:end`, as far as there are any: `(their first position, bytes)`."""
-        start = max(start, self._kept_from)
-        data = bytes(self._kept[start - self._kept_from : max(0, end - self._kept_from)])
-        return start, data
+        kept_from = self._kept_from
+        if start < kept_from:
+            start = kept_from
+        return start, bytes(self._kept[start - kept_from : end - kept_from]) if end > start else b""
 
     @property
     def account(self) -> Account:
-        """Who pays for what is kept."""
+        """The account that pays for what is kept."""
         return self._account
 
     def check(self) -> None:
-        """Raise AssertionError unless everything fits together."""
+        """Raise AssertionError unless everything is consistent."""
         assert self._kept_from + len(self._kept) == (
             self.ready if self.transparent is None else self.transparent
         )

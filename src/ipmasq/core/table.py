@@ -1,4 +1,4 @@
-"""All flows, with their indexes. Everything that is counted can be recounted (`check`)."""
+"""All flows, with their indexes. Every count can be verified (`check`)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Table:
             [none] * 256,
             [none] * 256,
         )
-        """By side where a packet comes in, then by protocol, then by key."""
+        """By the side where a packet comes in, then by protocol, then by key."""
         for protocol in (1, 6, 17):
             for side in self.halves:
                 side[protocol] = {}
         self.hosts: dict[Address, int] = {}
-        """Flows per inside host, without those that are `over`."""
+        """Number of flows per inside host, without those that are `over`."""
         self.over: dict[int, Flow] = {}
-        """Connections that are over, in the order in which they were found to be: late packets find them, but
-        they count to nobody, and give way when the table is full."""
+        """Connections that are over, in the order in which that was found. Late packets find them, but they
+        do not count to a host, and are evicted when the table is full."""
 
     @property
     def policy(self) -> Policy:
@@ -44,8 +44,8 @@ class Table:
         return self.halves[side][protocol].get(key)
 
     def add(self, flow: Flow) -> bool:
-        """Enter a flow. False, and nothing is changed, if a direction would take a live flow's place, or
-        the other direction's (a host that sends to its own public endpoint)."""
+        """Enter a flow. Return False, and change nothing, if one direction has the key of a live flow, or of
+        the other direction (a host that sends to its own public endpoint)."""
         sides, protocol = flow.sides, flow.protocol
         out, back = self.halves[sides[0]][protocol], self.halves[sides[1]][protocol]
         out_key, back_key = flow.original.match, flow.reply.match
@@ -62,25 +62,25 @@ class Table:
         return True
 
     def remove(self, flow: Flow) -> None:
-        """Forget it, and its mappings if nothing else uses them."""
+        """Remove a flow, and its mappings if nothing else uses them."""
         del self.flows[flow.id]
         for half in (flow.original, flow.reply):
             del self.halves[half.side][flow.protocol][half.match]
         if not self.over.pop(flow.id, None):
             self._count(flow.host, -1)
         self.free_ports(flow)
-        flow.let_go()
+        flow.break_cycle()
 
     def finish(self, flow: Flow) -> None:
-        """A connection is over."""
+        """Mark a connection as over."""
         if flow.id not in self.over:
             self.over[flow.id] = flow
             self._count(flow.host, -1)
         self.free_ports(flow)
 
     def revive(self, flow: Flow) -> bool:
-        """A connection that was reset goes on all the same (RFC 7857, 2.2), and counts again. False if it may
-        not: its host has all the flows or ports that it may have, or its public port has another holder now."""
+        """Count a connection again that continues after a reset (RFC 7857, 2.2). Return False if it may not
+        continue: its host has reached a limit, or its public port has another holder now."""
         if self.lacks_room(flow.host) is not None:
             return False
         client = flow.client
@@ -97,8 +97,8 @@ class Table:
         return True
 
     def oldest_over(self) -> Flow | None:
-        """The connection that is over for longest. One that lives again (RFC 7857, 2.2: data after a reset)
-        is counted again."""
+        """Return the connection that has been over for longest. One that is live again (RFC 7857, 2.2: data
+        after a reset) is counted again."""
         while self.over:
             flow = next(iter(self.over.values()))
             if flow.is_over:
@@ -115,9 +115,9 @@ class Table:
             del self.hosts[host]
 
     def free_ports(self, flow: Flow) -> None:
-        """A flow is over: its public ports are free for other mappings, unless live flows use them. What
-        comes late still finds it by its own five-tuple, which no other flow gets while there is another to be
-        had (RFC 6888, REQ-8; RFC 7857, 2)."""
+        """Free the public ports of a flow that is over, unless live flows use them. Late packets still find
+        the flow by its five-tuple, which no other flow gets while another one is available (RFC 6888, REQ-8;
+        RFC 7857, 2)."""
         client, server = flow.mapping, flow.server_mapping
         flow.mapping = flow.server_mapping = None
         if client is not None:
@@ -153,7 +153,7 @@ class Table:
         self.mappings.check(flows)
 
     def lacks_room(self, host: Address) -> Reason | None:
-        """Why an inside host cannot have one flow more, if so."""
+        """Return why an inside host cannot have one more flow, or None."""
         limits = self.policy.limits
         if len(self.flows) >= limits.flows:
             return Reason.TABLE_FULL

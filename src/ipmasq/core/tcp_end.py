@@ -1,4 +1,5 @@
-"""What must be remembered of one end's TCP headers, to make segments that this end takes or could have sent."""
+"""What is remembered of one end's TCP headers, in order to build segments that this end accepts or could have
+sent."""
 
 from __future__ import annotations
 
@@ -6,16 +7,18 @@ from ipmasq.wire import tcp
 from ipmasq.wire.tcp import SYN, Segment
 
 USUAL_MSS = 536
-"""What every host takes that says nothing else (RFC 9293, 3.7.1)."""
+"""The MSS of a host that announces none (RFC 9293, 3.7.1)."""
 LEAST_MSS = 88
 """What an end may ask for at least (as Linux: TCP_MIN_MSS). One byte a segment would multiply all that comes in."""
+LEAST_ROOM = LEAST_MSS - 40
+"""Payload bytes that every segment may have: an MSS less the most options."""
 MOST_HEADERS = 60 + 60
-"""Bytes of the IP and TCP headers before a payload, at most; all must fit into 65,535 bytes (RFC 791, 3.1)."""
+"""The most bytes of the IP and TCP headers before a payload; all must fit into 65,535 bytes (RFC 791, 3.1)."""
 MOST_SCALE = 14
-"""RFC 7323, 2.3."""
+"""The largest window scale (RFC 7323, 2.3)."""
 
 STAMPED = bytes((tcp.NOP, tcp.NOP, tcp.TIMESTAMPS, 10))
-"""How nearly every segment with timestamps begins its options (RFC 7323, appendix A)."""
+"""The beginning of the options of nearly every segment with timestamps (RFC 7323, appendix A)."""
 
 
 class TcpEnd:
@@ -25,15 +28,15 @@ class TcpEnd:
         self.mss: int | None = None
         self.takes_sack = False
         self.scale: int | None = None
-        """None: its SYN was not seen."""
+        """None if its SYN was not seen."""
         self.window = 0
         self.edge: int | None = None
-        """Edited position up to which its window takes what the other end says."""
+        """The edited position up to which its window accepts what the other end sends."""
         self.timestamp: bytes | None = None
-        """TSval of its latest segment (RFC 7323)."""
+        """The TSval of its latest segment (RFC 7323)."""
 
     def open(self, syn: Segment) -> None:
-        """Learn what its SYN says."""
+        """Record what its SYN announces."""
         mss = tcp.option(syn.options, tcp.MSS)
         scale = tcp.option(syn.options, tcp.WINDOW_SCALE)
         self.mss = int.from_bytes(mss, "big") if mss and len(mss) == 2 else USUAL_MSS
@@ -41,7 +44,7 @@ class TcpEnd:
         self.takes_sack = tcp.option(syn.options, tcp.SACK_PERMITTED) is not None
 
     def learn(self, segment: Segment, edited: int, in_order: bool) -> None:
-        """Remember of a segment, which acknowledges up to `edited`, what segments of the gateway's own need."""
+        """Record from a segment, which acknowledges up to `edited`, what the gateway's own segments need."""
         options = segment.options
         if in_order and len(options) >= 12:  # RFC 7323, 4.3
             stamp = options[4:8] if options.startswith(STAMPED) else _timestamp(options)
@@ -51,13 +54,13 @@ class TcpEnd:
             self.edge = max(self.edge or 0, edited + (segment.window << self.scale))
 
     def room(self, options: int, size: int, path_mtu: int | None) -> int:
-        """Payload bytes of the largest segment to send to this end, with so many bytes of options: what it
-        announced (RFC 6691: less the options), what the path was found to take, or else what the other end
-        itself sent (`size`)."""
+        """Return the payload bytes of the largest segment to this end, with so many bytes of options: what it
+        announced (RFC 6691: less the options), the path MTU, or else what the other end itself sent (`size`).
+        """
         room = max(self.mss, LEAST_MSS) - options if self.mss is not None else max(size, USUAL_MSS)
         if path_mtu:
             room = min(room, path_mtu - 40 - options)
-        return min(max(room, LEAST_MSS - 40), 0xFFFF - MOST_HEADERS)
+        return min(max(room, LEAST_ROOM), 0xFFFF - MOST_HEADERS)
 
 
 def _timestamp(options: bytes) -> bytes | None:

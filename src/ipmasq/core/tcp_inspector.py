@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any, Protocol
@@ -20,15 +20,16 @@ from ipmasq.core.stream import StreamFullError
 from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import Bucket
-from ipmasq.core.translate import compose, dress, is_intact, renumber, translate
+from ipmasq.core.translate import compose, is_intact, rebuild, renumber, translate
 from ipmasq.core.views import NO_SHIFT, Shift
-from ipmasq.core.window import is_believable
+from ipmasq.core.window import is_in_window
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.tcp import FIN, Segment
 
 LINES_AT_ONCE = 128
-"""Messages that helpers look at because of one segment, at most: about ten milliseconds, if all are costly."""
+"""The most messages that helpers inspect because of one segment: about ten milliseconds, if all are
+expensive."""
 
 BLOCKED = Inspected(Reason.HELPER_DROP)
 CORRUPT = Inspected(Reason.BAD_CHECKSUM)
@@ -41,7 +42,7 @@ class TooLateError(Exception):
 
 
 class Budget(Protocol):
-    """What inspection may cost."""
+    """The budget of inspection."""
 
     memory: Memory
     work: Rate
@@ -51,7 +52,8 @@ class TcpInspector(Inspector):
     def __init__(
         self, desk: Desk, budget: Budget, flow: Flow, registered: Registered, limit: int
     ) -> None:
-        """`limit`: bytes kept for each stream. Raises TooLateError, and whatever the helper raises when it is made."""
+        """`limit` is the number of bytes kept for each stream. Raises TooLateError, and whatever the helper's
+        constructor raises."""
         self.flow_id = flow.id
         self.is_inspecting = True
         self.is_awaited = False
@@ -69,8 +71,8 @@ class TcpInspector(Inspector):
         self._join()
 
     def _join(self) -> None:
-        """Begin where the connection is. What is under way passes unseen: the listener has not
-        acknowledged it, but it left before anybody looked."""
+        """Begin at the connection's present position. Bytes in flight pass without inspection: the listener
+        has not acknowledged them, but they left before inspection began."""
         flow, rewriter = self._flow, self.rewriter
         if not flow.original.packets:
             return  # its SYN is being handled
@@ -95,16 +97,21 @@ class TcpInspector(Inspector):
     ) -> Inspected:
         if self._attachment.blocked:
             return BLOCKED
-        # What leaves may get a checksum of its own, which must not bless what came in corrupt.
+        # The packets that leave may get a new checksum, which must not hide that the packet came in corrupt.
         if not is_intact(packet, header):
             return CORRUPT
         half = self._flow.half(speaker)
         payload = bytes(packet.data[header.length + segment.length : header.total])
         acknowledgment = self.rewriter.acknowledged(speaker, segment)
-        if not is_believable(half, segment, len(payload), acknowledgment):
+        if not is_in_window(half, segment, len(payload), acknowledgment):
             sent = [self.rewriter.outline(speaker, segment)]
             packets = _packets(packet, header, half, ttl_delta, segment, payload, sent)
-            return self._done(Reason.TRANSLATED, packets)
+            return Inspected(
+                Reason.TRANSLATED,
+                packets,
+                deadline=self.deadline,
+                is_released=self.rewriter.listener is None,
+            )
         allowed = self._as_work_allows(speaker, segment, payload, now)
         if allowed is None:
             return NO_WORK
@@ -120,25 +127,15 @@ class TcpInspector(Inspector):
         packets = _packets(packet, header, half, ttl_delta, segment, payload, sent)
         held = data and not any(each.payload for each in sent if each.speaker is speaker)
         reason = Reason.HELD if held else Reason.TRANSLATED
-        return self._done(reason, packets, taken, len(data), acknowledgment)
-
-    def _done(
-        self,
-        reason: Reason,
-        packets: Sequence[Packet],
-        taken: Segment | None = None,
-        payload: int = 0,
-        acknowledgment: int = 0,
-    ) -> Inspected:
+        deadline = self.rewriter.deadline
         released = self.rewriter.listener is None
-        return Inspected(
-            reason, packets, taken, payload, acknowledgment, self.rewriter.deadline, released
-        )
+        return Inspected(reason, packets, taken, len(data), acknowledgment, deadline, released)
 
     def _hear(
         self, speaker: Speaker, segment: Segment, payload: bytes, size: int, now: float
     ) -> list[Sent]:
-        """What to send for a believable segment; its host pays for what the helper did. Raises StreamFullError."""
+        """Return what to send for a segment in window; its host pays for the helper's work. Raises
+        StreamFullError."""
         before = self._attachment.work
         sent = self.rewriter.receive(speaker, segment, payload, size, now)
         spent = self._attachment.work - before
@@ -149,9 +146,9 @@ class TcpInspector(Inspector):
     def _as_work_allows(
         self, speaker: Speaker, segment: Segment, payload: bytes, now: float
     ) -> tuple[Segment, bytes] | None:
-        """As many of a segment's messages as its host may have looked at now, as if the rest had been lost:
-        its speaker repeats it. None if there is none. Those that come too early are looked at together with
-        what fills the gap, so they may be half as many as may be looked at together."""
+        """Return as many of a segment's messages as its host's budget allows, as if the rest had been lost
+        and will be retransmitted. Return None if there is none. Messages that arrive early are inspected
+        together with those that fill the gap, so they may be half as many as may be inspected together."""
         stream = self.rewriter.directions[speaker].stream
         if not payload or stream is None or stream.transparent is not None:
             return segment, payload
@@ -254,8 +251,8 @@ def _packets(
     payload: bytes,
     sent: list[Sent],
 ) -> list[Packet]:
-    """The packets that carry what is sent because of `packet`, which is `segment` with `payload`: the same packet,
-    rewritten in place, if only numbers change."""
+    """Return the packets that carry what is sent because of `packet`, which is `segment` with `payload`. If
+    only numbers change, this is the same packet, rewritten in place."""
     speaker = half.speaker
     if len(sent) == 1 and not packet.partial and not packet.segment:
         _, after, data = sent[0]
@@ -267,7 +264,7 @@ def _packets(
     own = [each for each in sent if each.speaker is speaker]
     return [
         *(
-            dress(packet, header, half, ttl_delta, tcp.write(each.segment, each.payload), nth)
+            rebuild(packet, header, half, ttl_delta, tcp.write(each.segment, each.payload), nth)
             for nth, each in enumerate(own)
         ),
         *(

@@ -1,9 +1,9 @@
-"""An inspected TCP connection: segments in, segments out.
+"""Rewrites an inspected TCP connection: segments in, segments out.
 
-`Stream` knows bytes and positions; this file knows TCP headers: sequence and acknowledgment numbers,
-SACK, windows. It knows neither addresses nor helpers. Speakers are the two ends; what a speaker sends goes
-to the other, except answers made on the other's behalf. The header of each segment that leaves is in
-`cutting`, what the gateway sends of its own accord in `own_segments`.
+`Stream` knows bytes and positions; this file knows TCP headers: sequence and acknowledgment numbers, SACK,
+windows. It knows neither addresses nor helpers. Speakers are the two ends; what a speaker sends goes to the
+other, except answers made in the other's name. The headers of segments that leave are built in `cutting`, the
+gateway's own segments in `own_segments`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 MOST_SKIPPED = 1 << 16
-"""Bytes that a capture may lack of a control connection in one place."""
+"""Bytes of a control connection that a capture may lack in one place."""
 CLOSE = 0xFFFF
-"""Bytes around what is known within which both numbers of a segment must be for its window and its timestamp to
-be used in segments of the gateway's own. A control connection has no more under way; and who cannot see it hits
-that with one segment in 2^30, however large windows its ends have agreed on."""
+"""Bytes around the known positions within which both numbers of a segment must be for its window and its
+timestamp to be used in the gateway's own segments. A control connection has no more in flight, and a blind
+segment meets this condition once in 2^30, however large the windows are."""
 
 
 class Heard(NamedTuple):
-    """What to replace in a message, in order; and whether to look no further after it."""
+    """What to replace in a message, in order, and whether inspection ends after it."""
 
     replacements: tuple[Replacement, ...] = ()
     stop: bool = False
@@ -43,16 +43,16 @@ NOTHING = Heard()
 
 
 class Listener(Protocol):
-    """Who looks at the messages."""
+    """Inspects messages."""
 
     def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         """See `ipmasq.core.helper.Helper.may_rewrite`."""
 
     def hear(self, speaker: Speaker, message: Message) -> Heard:
-        """A complete message was said."""
+        """Handle a complete message."""
 
     def misframed(self, speaker: Speaker, error: Exception) -> None:
-        """The framer has raised something but ValueError. Nothing is shown any more."""
+        """Handle an error of the framer other than ValueError. No further message will be given."""
 
 
 class TcpRewriter:
@@ -64,8 +64,8 @@ class TcpRewriter:
         account: Callable[[], Account] = unlimited,
         hold: float = HOLD,
     ) -> None:
-        """`limit`: bytes kept for each stream; `account` makes the account that pays for one. `hold`: seconds that
-        the beginning of a message is withheld without growing."""
+        """`limit` is the number of bytes kept for each stream; `account` makes the account that pays for one.
+        `hold` is the number of seconds for which the beginning of a message is withheld without growing."""
         self.listener: Listener | None = listener
         self.path_mtu: int | None = None
         self.directions = Direction(Speaker.CLIENT), Direction(Speaker.SERVER)
@@ -74,7 +74,7 @@ class TcpRewriter:
         self._account = account
         self._hold = hold
         self._is_open = False
-        """The handshake is complete. Before that, nothing is kept."""
+        """Whether the handshake is complete. Before that, nothing is kept."""
 
     @property
     def streams(self) -> tuple[Stream | None, Stream | None]:
@@ -84,8 +84,8 @@ class TcpRewriter:
     def receive(
         self, speaker: Speaker, segment: Segment, payload: bytes, size: int = 0, now: float = 0.0
     ) -> list[Sent]:
-        """What to send for this believable segment of `speaker` (see `ipmasq.core.window`); `size` is the
-        payload of each of its parts if it stands for several (GSO). Raises StreamFullError."""
+        """Return what to send for this segment in window of `speaker` (see `ipmasq.core.window`); `size` is
+        the payload of each of its parts if it stands for several (GSO). Raises StreamFullError."""
         me, other = self.directions[speaker], self.directions[1 - speaker]
         stream = me.stream
         if segment.flags & (RST | SYN) or stream is None:
@@ -111,11 +111,10 @@ class TcpRewriter:
         else:
             runs = see_through(stream, me.delivery, position, payload, now)
         if not fin and not ended and stream.ended:
-            # The FIN came early and was left out; it belongs to what has just filled the gap.
+            # The FIN arrived early and was left out; it belongs to what has just filled the gap.
             fin = FIN
         segment = renumbered(segment, segment.flags & ~FIN | fin, numbers)
-        room = other.end.room(len(segment.options), size or len(payload), self.path_mtu)
-        sent = cut(speaker, stream, segment, position, runs, room)
+        sent = cut(me, other, segment, position, runs, size or len(payload), self.path_mtu)
         if stream.undecided and position + len(payload) > stream.decided:
             sent += ack_early(me, other)
         elif payload and position > stream.received:
@@ -123,10 +122,10 @@ class TcpRewriter:
         return sent
 
     def outline(self, speaker: Speaker, segment: Segment) -> Sent:
-        """A segment without its payload, in the other end's sequence space; nothing is remembered of it.
-        For one that is not believable: its receiver judges it, and may have to answer."""
+        """Return a segment without its payload, in the other end's sequence numbers, for one that is out of
+        window: its receiver judges it, and may have to answer. Nothing is remembered of it."""
         stream, other = self.directions[speaker].stream, self.directions[1 - speaker].stream
-        # A SYN that is not of this connection is of a newer one, which begins with the number that it says.
+        # A SYN that does not belong to this connection begins a newer one with its own number.
         if stream is not None and not segment.flags & SYN:
             position = stream.shifted(stream.position(segment.sequence))
             segment = segment._replace(sequence=stream.sequence(position))
@@ -135,20 +134,20 @@ class TcpRewriter:
         return Sent(speaker, segment._replace(acknowledgment=acknowledgment, options=options), b"")
 
     def acknowledged(self, speaker: Speaker, segment: Segment) -> int:
-        """The acknowledgment number of a segment of `speaker`, as the other end counts."""
+        """Return the acknowledgment number of a segment of `speaker`, in the other end's numbers."""
         stream = self.directions[1 - speaker].stream
         if stream is None or not segment.flags & ACK:
             return segment.acknowledgment
         return stream.sequence(stream.original(stream.edited_position(segment.acknowledgment)))
 
     def began_at(self, first: int) -> bool:
-        """Whether this is the sequence number of the first byte that the client said."""
+        """Return whether this is the sequence number of the first byte that the client sent."""
         stream = self.directions[Speaker.CLIENT].stream
         return stream is not None and stream.first == first
 
     def _has_heard(self, segment: Segment) -> bool:
-        """Whether a client's segment acknowledges what the server has said, as only who has received that can:
-        else anybody could have kept, in a client's name, what that client pays for."""
+        """Return whether a client's segment acknowledges what the server has sent, which only its receiver
+        can do. Otherwise anybody could, in a client's name, use up what that client pays for."""
         stream = self.directions[Speaker.SERVER].stream
         if stream is None:
             return False
@@ -156,14 +155,14 @@ class TcpRewriter:
         return 0 <= edited <= stream.ready + MOST_SKIPPED
 
     def ended(self, speaker: Speaker) -> bool:
-        """Whether `speaker` has said all, and all of it has arrived."""
+        """Return whether `speaker` has sent a FIN and everything before it has arrived."""
         stream = self.directions[speaker].stream
         return stream is not None and stream.ended
 
     # -- opening
 
     def _open(self, me: Direction, other: Direction, syn: Segment) -> Sent:
-        """SYN: learn the numbers. Data on it is left to be repeated after the handshake."""
+        """Handle a SYN: record its numbers. Data on it will be retransmitted after the handshake."""
         first = tcp.advance(syn.sequence, 1)
         if me.stream is None or (not self._is_open and me.stream.first != first):
             self.start(me.speaker, first, at_start=True)
@@ -177,8 +176,9 @@ class TcpRewriter:
         return Sent(me.speaker, syn, b"")
 
     def start(self, speaker: Speaker, first: int, at_start: bool, unseen: int = 0) -> None:
-        """What `speaker` says begins with sequence number `first`. Of a connection that is open already,
-        that is what the other end has acknowledged; `unseen` bytes after that have passed unseen."""
+        """Begin the stream of `speaker` with sequence number `first`. For a connection that is open already,
+        that is what the other end has acknowledged; `unseen` bytes after that have passed without inspection.
+        """
         me = self.directions[speaker]
         if me.stream is not None:
             me.stream.close()
@@ -193,8 +193,8 @@ class TcpRewriter:
     def _acknowledge(
         self, me: Direction, other: Direction, segment: Segment, position: int
     ) -> tuple[int, int, bytes]:
-        """Acknowledgment number, window and options of a segment of `me`, which begins at `position`, as the other
-        end must see them."""
+        """Return acknowledgment number, window and options of a segment of `me`, which begins at `position`,
+        as the other end must see them."""
         stream = other.stream
         if not segment.flags & ACK or stream is None:
             return segment.acknowledgment, segment.window, segment.options
@@ -220,14 +220,14 @@ class TcpRewriter:
         return stream.sequence(early), window, map_sack(stream, segment.options)
 
     def _skip(self, other: Direction, stream: Stream, original: int, is_exact: bool) -> None:
-        """The listener has acknowledged what was never seen here. It is believed at once if it stands
-        exactly where it must, else when it says the same again, of a position not far away."""
+        """The listener has acknowledged bytes that were never seen here. They are skipped at once if the
+        acknowledgment is exactly where it must be, else when it is repeated for a position not far away."""
         claimed, other.claimed = other.claimed, original
         if stream.transparent is not None or not (is_exact or claimed == original):
             return
         other.claimed = None
         if self._framer.overlap is None:
-            self.release()  # where a message begins is known no longer
+            self.release()  # the beginning of the next message is no longer known
             return
         other.reader = MessageReader(self._framer, original, at_start=False)
         fresh = stream.skip(original)
@@ -239,13 +239,13 @@ class TcpRewriter:
     def _take(
         self, me: Direction, stream: Stream, position: int, payload: bytes, now: float
     ) -> list[Run]:
-        """Hear what is new; then what to send."""
+        """Process what is new, and return what to send."""
         sent = stream.ready
         fresh = stream.arrive(position, payload) if payload else b""
         if fresh:
             self._digest(me, stream, fresh)
         if stream.undecided and stream.ended:
-            me.let_go()
+            me.break_cycle()
         delivery = me.delivery
         if not stream.undecided:
             delivery.since = inf
@@ -253,7 +253,7 @@ class TcpRewriter:
             delivery.since = now
         start = stream.edited(position)
         if stream.ready > sent:
-            # Withheld bytes leave with what decides them.
+            # Withheld bytes leave with those that complete their message.
             if stream.acked_early > stream.original(sent):
                 delivery.leaves(now)
             return asked(stream, min(start, sent), position, payload, stream.ready)
@@ -262,12 +262,13 @@ class TcpRewriter:
             return [early(stream, start), *asked(stream, start, position, payload)]
         if payload:
             return asked(stream, start, position, payload)
-        # A probe (keep-alive) must stay before what the listener expects, or it is not answered.
+        # A keep-alive probe must stay before what the listener expects, or it is not answered.
         old = position < stream.received and stream.end is None
         return [Run(min(start, stream.ready - 1) if old else start, b"")]
 
     def _digest(self, me: Direction, stream: Stream, fresh: bytes) -> None:
-        """Show complete messages, and decide as much as can be decided. `fresh`: the latest undecided bytes."""
+        """Give complete messages to the listener, and decide as much as possible. `fresh` is the latest
+        undecided bytes."""
         reader = me.reader
         assert reader is not None
         reader.feed(fresh)
@@ -285,10 +286,10 @@ class TcpRewriter:
             return
         partial = reader.partial
         if partial is None or (partial and not self.listener.may_rewrite(me.speaker, partial)):
-            me.let_go()
+            me.break_cycle()
 
     def _next(self, me: Direction, reader: MessageReader) -> Message | None:
-        """The next complete message. Where the framer raises, nothing is shown any more."""
+        """Return the next complete message. If the framer raises, no further message is given."""
         try:
             return reader.next()
         except ValueError:
@@ -304,12 +305,14 @@ class TcpRewriter:
     @property
     def deadline(self) -> float:
         """When `expire` has something to do, on the engine's clock (seconds); infinite if never."""
-        one, other = self.directions
-        return min(one.delivery.deadline(self._hold), other.delivery.deadline(self._hold))
+        one, other = self.directions[0].delivery, self.directions[1].delivery
+        if one.is_idle and other.is_idle:
+            return inf
+        return min(one.deadline(self._hold), other.deadline(self._hold))
 
     def expire(self, now: float) -> list[Sent]:
-        """What is to be sent because its time has come: a message that was never finished, and what was
-        acknowledged early and has been lost on its way."""
+        """Return what is due: a message that was never finished, and bytes that were acknowledged early and
+        lost."""
         one, other = self.directions
         return [
             *deliver(one, other, now, self._hold, self.path_mtu),
@@ -320,7 +323,8 @@ class TcpRewriter:
 
     @property
     def is_plain(self) -> bool:
-        """Nobody listens, nothing is shifted and nothing kept is needed: the rewriter can go."""
+        """Return whether there is no listener, no shift, and nothing kept that is needed, so that the
+        rewriter can go."""
         return self.listener is None and all(
             stream is None
             or (
@@ -332,7 +336,7 @@ class TcpRewriter:
         )
 
     def release(self) -> None:
-        """Look no further; positions stay shifted. What was withheld leaves by `expire`."""
+        """End inspection; positions stay shifted. What was withheld is sent by `expire`."""
         self.listener = None
         for me in self.directions:
             stream = me.stream
@@ -342,13 +346,14 @@ class TcpRewriter:
                 stream.release()
 
     def close(self) -> None:
-        """The connection is forgotten: nothing is kept for it any more."""
+        """Free everything, since the connection has ended."""
         for stream in self.streams:
             if stream is not None:
                 stream.close()
 
     def retain(self, listener: Listener, framer: Framer) -> bool:
-        """Look again, from the next message on. False if bytes are in flight: try again later."""
+        """Begin to inspect again, from the next message on. Return False if bytes are in flight; then try
+        again later."""
         if any(s.acknowledged != s.ready or s.ended for s in self.streams if s is not None):
             return False
         self.listener, self._framer = listener, framer

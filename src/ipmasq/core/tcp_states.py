@@ -6,8 +6,8 @@
                          v  |
                         TRANS                    (every state but these two: RST --> TRANS)
 
-What is not in the table leaves the state as it is. A reset counts only if it stands at the exact place
-in the stream (see `Half`), or an off-path host could end flows by guessing ports (RFC 7857, 2.2).
+Other inputs leave the state unchanged. A reset counts only if it stands exactly at the position in the stream
+(see `Half`); otherwise an off-path host could end flows by guessing ports (RFC 7857, 2.2).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ipmasq.core.policy import Timeouts
 
 class State(IntEnum):
     ACTIVE = 0
-    """Not TCP."""
+    """The state of other protocols."""
     INIT = 1
     ESTABLISHED = 2
     C_FIN = 3
@@ -28,7 +28,7 @@ class State(IntEnum):
     TRANS = 6
 
     def __str__(self) -> str:
-        """As RFC 7857 writes it."""
+        """Return the name in RFC 7857."""
         return "c+s-fin" if self is State.C_S_FIN else self.name.lower().replace("_", "-")
 
 
@@ -40,23 +40,23 @@ CONNTRACK = {
     State.C_S_FIN: "TIME_WAIT",
     State.TRANS: "CLOSE",
 }
-"""What `conntrack -L` prints of a TCP flow, seen from the end that opened it. (It goes by the
-acknowledgments of FINs as well, which this machine does not follow.)"""
+"""The state that `conntrack -L` prints for a TCP flow, seen from the client. (Unlike conntrack, this machine
+does not follow acknowledgments of FINs.)"""
 
 UNREPLIED, SEEN_REPLY = "UNREPLIED", "SEEN_REPLY"
 """What `conntrack -u` calls flows of other protocols: one direction was seen, or both."""
 
 NAMES = (*CONNTRACK.values(), UNREPLIED, SEEN_REPLY)
-"""Every name that people see."""
+"""Every name of a state for people."""
 
 
 def shown(state: State, is_replied: bool) -> str:
-    """The state as people know it."""
+    """Return the name of a state for people."""
     return CONNTRACK.get(state, SEEN_REPLY if is_replied else UNREPLIED)
 
 
 class Input(IntEnum):
-    """What a segment means for the state."""
+    """The meaning of a segment for the state."""
 
     CLIENT_SYN = 0
     SERVER_SYN = 1
@@ -80,7 +80,7 @@ TABLE: dict[tuple[State, Input], State] = {
 }
 
 OVER = frozenset((State.C_S_FIN, State.TRANS))
-"""Both ends have said all, or one has broken off: a new SYN opens a new flow."""
+"""Both ends have closed, or one has reset the connection, so that a new SYN opens a new flow."""
 
 
 def following(state: State, event: Input) -> State:
@@ -88,7 +88,7 @@ def following(state: State, event: Input) -> State:
 
 
 def timeout(state: State, timeouts: Timeouts) -> float:
-    """Idle seconds after which a TCP flow in this state is forgotten."""
+    """Return the idle seconds after which a TCP flow in this state expires."""
     if state is State.INIT:
         return timeouts.tcp_opening
     if state in OVER:

@@ -1,12 +1,12 @@
-"""Deadlines, derived: things are looked at again when they could be due, and cost nothing in between.
+"""Derived deadlines: a thing is examined again when it could be due, and costs nothing in between.
 
-Each thing stands in one bucket, which comes up at a whole second, or at a fraction of one for what cannot wait
-so long. When the bucket comes up, its owner recomputes the deadline from the facts and puts the thing back if
-it has lived on; a packet never touches a timer.
+Each thing is in one bucket, which is due at a whole second, or at a fraction of one for urgent things. When a
+bucket is due, its owner recomputes the deadline from the facts and puts the thing back if it is not due yet;
+a packet never touches a timer.
 
-What leaves a bucket before its second is only forgotten there; once most of a bucket has left, it is
-cleared of them. So a connection that has ended does not stay in memory for the two hours that it might
-have lasted.
+A thing that leaves its bucket early only becomes stale there; when most entries of a bucket are stale, they
+are removed. So a connection that has ended does not stay in memory for the two hours that it might have
+lasted.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from typing import Any, Generic, Protocol, TypeVar
 
 class Timed(Protocol):
     due: Bucket[Any] | None
-    """Where the thing stands; an entry in any other bucket is stale. None: nowhere."""
+    """The bucket of the thing; its entries in other buckets are stale. None means that it has none."""
 
 
 T = TypeVar("T", bound=Timed)
 
 SOON = 1 / 16
-"""Seconds between the buckets for what a connection waits for. A power of two: multiples of it are exact."""
+"""Seconds between the buckets for urgent things. It is a power of two, so that multiples of it are exact."""
 
 
 class Bucket(Generic[T]):
-    """What is to be looked at at one moment."""
+    """Things to be examined at the same moment."""
 
     __slots__ = ("left", "things")
 
     def __init__(self) -> None:
         self.things: list[T] = []
         self.left = 0
-        """How many of the entries are stale."""
+        """The number of stale entries."""
 
     def clear_out(self) -> None:
-        """Without stale entries; and once only what has left and come again."""
+        """Remove stale entries, and duplicates of things that left and came back."""
         self.things = list(dict.fromkeys(thing for thing in self.things if thing.due is self))
         self.left = 0
 
@@ -49,11 +49,11 @@ class Timers(Generic[T]):
         self._buckets: dict[float, Bucket[T]] = {}
         self._order: list[float] = []
         self.next: float = inf
-        """When something could be due, on the engine's clock; infinite if nothing ever will."""
+        """When the next bucket is due, on the engine's clock; infinite if there is none."""
 
     def set(self, thing: T, deadline: float, unit: float = 1) -> None:
-        """Look at `thing` at `deadline` (seconds), or up to `unit` later: 1 or SOON. Replaces what was set for
-        it before."""
+        """Examine `thing` at `deadline` (seconds), or up to `unit` later: 1 or SOON. This replaces its
+        earlier deadline."""
         moment = ceil(deadline / unit) * unit
         bucket = self._buckets.get(moment)
         if bucket is None:
@@ -67,7 +67,7 @@ class Timers(Generic[T]):
         bucket.things.append(thing)
 
     def cancel(self, thing: T) -> None:
-        """It need not be looked at."""
+        """Do not examine the thing again."""
         bucket, thing.due = thing.due, None
         if bucket is not None:
             bucket.left += 1
@@ -80,7 +80,7 @@ class Timers(Generic[T]):
             moment = heappop(self._order)
             self.next = self._order[0] if self._order else inf
             bucket = self._buckets.pop(moment)
-            # One by one: what is due may end what stands behind it, or stand here twice.
+            # One by one, since a thing that is due may end later ones, or be in this bucket twice.
             for thing in bucket.things:
                 if thing.due is bucket:
                     thing.due = None

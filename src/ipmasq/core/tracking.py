@@ -1,4 +1,4 @@
-"""What a believable segment means for its flow (see `window`): its state, and where its ends are."""
+"""Updates a flow by a segment in window (see `window`): its state, and the positions of its ends."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ipmasq.wire import tcp
 def track(
     manager: FlowManager, half: Half, segment: tcp.Segment, payload: int, acknowledgment: int
 ) -> None:
-    """Remember a believable segment. `payload` in bytes; `acknowledgment` as the other end counts."""
+    """Record a segment in window. `payload` is in bytes; `acknowledgment` is in the other end's numbers."""
     flow = half.flow
     before, flags = flow.state, segment.flags
     if before is State.ESTABLISHED and flags & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK) == tcp.ACK:
-        half.advance(tcp.advance(segment.sequence, payload), acknowledgment)
-        manager.judge_offloadable(flow)
+        half.advance((segment.sequence + payload) & 0xFFFFFFFF, acknowledgment)
+        if flow.inspector is None:
+            manager.judge_offloadable(flow)
         return
     if not flags & tcp.RST:
         _remember(half, segment, payload, acknowledgment, before)
@@ -43,7 +44,7 @@ def _inputs(half: Half, segment: tcp.Segment, payload: int, before: State) -> li
     if flags & tcp.SYN and client:
         found.append(Input.CLIENT_SYN)
     elif flags & tcp.ACK and before is State.INIT:
-        # The server's SYN-ACK; or the client acknowledges the SYN of a server that sent one too.
+        # This is the server's SYN-ACK, or the client acknowledges the SYN of a simultaneous open.
         found.append(Input.SERVER_SYN)
     if flags & tcp.FIN:
         found.append(Input.CLIENT_FIN if client else Input.SERVER_FIN)
@@ -64,15 +65,16 @@ def _remember(
     else:
         half.advance(end, said)
     if flags & tcp.SYN and before is State.INIT:
-        # Nobody has acknowledged it yet, but from here on that is what can be acknowledged. The
-        # client still has to, so it stands one before that (`Flow.is_opening`).
+        # Nobody has acknowledged the SYN yet, but from here on it can be acknowledged. The client still has
+        # to, so its number is one before that (`Flow.is_opening`).
         server = half is half.flow.reply
         twin.acknowledged = segment.sequence if server else tcp.advance(segment.sequence, 1)
         half.flow.reach = _reach(half, segment)
 
 
 def _reach(half: Half, segment: tcp.Segment) -> int:
-    """The largest window that either end can offer (RFC 7323, 2.2): scaled only if both say so."""
+    """Return the largest window that either end can offer (RFC 7323, 2.2), which is scaled only if both ends
+    agree."""
     scale = tcp.option(segment.options, tcp.WINDOW_SCALE)
     if not scale:
         return BASE_REACH

@@ -1,5 +1,5 @@
-"""Writing a flow's other face into a packet. Checksums are updated, never computed anew (RFC 1624):
-a packet that arrived corrupt must leave corrupt."""
+"""Rewrites packets in place. Checksums are updated, never computed anew (RFC 1624), so that a packet that
+arrived corrupt leaves corrupt."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from ipmasq.wire.checksum import adjust, finish, fold
 from ipmasq.wire.packet import Buffer, Packet
 
 _SHORT = struct.Struct("!H")
-_NUMBERS = struct.Struct("!II")
+_NUMBERS = struct.Struct("!IIBBHHH")
+"""A TCP header without its ports and options."""
 _get, _put = _SHORT.unpack_from, _SHORT.pack_into
 
 CHECKSUM_AT = {ipv4.UDP: 6, ipv4.TCP: 16, ipv4.ICMP: 2}
-"""Where the checksum stands in the L4 header."""
+"""The offset of the checksum in the L4 header."""
 
 
 def ttl_difference(ttl_delta: int) -> int:
-    """What a change of the time to live adds to the sum of the IPv4 header (it is a high byte)."""
+    """Return what a change of the time to live adds to the sum of the IPv4 header (it is the high byte of a
+    word)."""
     return (ttl_delta << 8) % 0xFFFF
 
 
 def translate(
     data: Buffer, length: int, protocol: int, half: Half, ttl_delta: int, partial: bool = False
 ) -> None:
-    """Rewrite a TCP or UDP packet in place; `length` of its IP header in bytes."""
+    """Rewrite a TCP or UDP packet in place; `length` is that of its IP header in bytes."""
     rewrite = half.rewrite
     if length == 20:
         data[12:24] = rewrite
@@ -35,14 +37,14 @@ def translate(
         data[length : length + 4] = rewrite[8:]
     data[8] += ttl_delta
     difference = half.address_difference
-    # adjust(), written out: this is the path of every packet.
+    # This is adjust(), inlined because every packet passes here.
     total = (~_get(data, 10)[0] & 0xFFFF) + difference + (ttl_delta << 8) % 0xFFFF
     total = (total & 0xFFFF) + (total >> 16)
     _put(data, 10, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
     at = length + CHECKSUM_AT[protocol]
     old = _get(data, at)[0]
     if partial:
-        # The field is a sum, not complemented, of the pseudo-header, which has no ports.
+        # The field is the uncomplemented sum of the pseudo-header, which has no ports.
         total = old + difference
         _put(data, at, (total & 0xFFFF) + (total >> 16))
         return
@@ -50,12 +52,13 @@ def translate(
         return
     total = (~old & 0xFFFF) + half.payload_difference
     total = (total & 0xFFFF) + (total >> 16)
-    # UDP must not get 0, which would mean "none"; no sum but 0xFFFF yields it, and 0xFFFF says the same.
+    # A UDP checksum must not become 0, which would mean that there is none; only the sum 0xFFFF yields it,
+    # and 0xFFFF is equivalent.
     _put(data, at, ~total & 0xFFFF or (0xFFFF if protocol == ipv4.UDP else 0))
 
 
 def translate_query(data: Buffer, length: int, half: Half, ttl_delta: int) -> None:
-    """Rewrite an ICMP echo request or reply in place: the identifier stands for the port."""
+    """Rewrite an ICMP echo request or reply in place: the identifier takes the role of the port."""
     rewrite = half.rewrite
     asked, answered = rewrite[8:10], rewrite[10:12]
     ipv4.replace(data, 12, rewrite[:8])
@@ -67,15 +70,15 @@ def translate_query(data: Buffer, length: int, half: Half, ttl_delta: int) -> No
     _put(data, length + 2, checksum)
 
 
-def dress(
+def rebuild(
     packet: Packet, header: ipv4.Header, half: Half, ttl_delta: int, segment: bytearray, nth: int
 ) -> Packet:
-    """A packet that carries `segment` (a TCP header and payload, ports and checksum not yet set)
-    where `packet` came in; `nth` of several made of the same one."""
+    """Return a packet that carries `segment` (a TCP header and payload, ports and checksum not yet set) in
+    place of `packet`; `nth` counts the packets made from the same one."""
     rewrite = half.rewrite
     data = bytearray(packet.data[: header.length]) + segment
     identification = (header.identification + nth) & 0xFFFF
-    # The words of the length and the identification, and the addresses and time to live.
+    # The words of the length and the identification, and those of the addresses and the time to live.
     change = len(data) + identification + 2 * 0xFFFF - header.total - header.identification
     change += half.address_difference + ttl_difference(ttl_delta)
     _put(data, 2, len(data))
@@ -89,7 +92,7 @@ def dress(
 
 
 def compose(half: Half, segment: bytearray, note: object = None) -> Packet:
-    """A packet of the gateway's own in one direction of a flow, around `segment` (a TCP header and
+    """Return a packet made by the gateway in one direction of a flow, around `segment` (a TCP header and
     payload, ports and checksum not yet set)."""
     rewrite = half.rewrite
     segment[0:4] = rewrite[8:12]
@@ -99,7 +102,7 @@ def compose(half: Half, segment: bytearray, note: object = None) -> Packet:
 
 
 def finish_tcp(data: bytearray, length: int) -> None:
-    """The checksum of a segment that the gateway itself composed."""
+    """Compute the checksum of a segment that the gateway has composed."""
     at = length + tcp.CHECKSUM
     data[at : at + 2] = b"\0\0"
     _put(data, at, finish(_segment_sum(data, length, len(data), ipv4.TCP)))
@@ -120,17 +123,14 @@ def renumber(data: Buffer, length: int, before: tcp.Segment, after: tcp.Segment)
     change = after.sequence - before.sequence + after.acknowledgment - before.acknowledgment
     change += after.flags - before.flags + after.window - before.window
     change += after.urgent - before.urgent
-    _NUMBERS.pack_into(data, length + 4, after.sequence, after.acknowledgment)
-    data[length + 13] = after.flags
-    _put(data, length + 14, after.window)
-    _put(data, length + 18, after.urgent)
-    at = length + tcp.CHECKSUM
-    _put(data, at, adjust(_get(data, at)[0], change % 0xFFFF))
+    offset, checksum = data[length + 12], adjust(_get(data, length + 16)[0], change % 0xFFFF)
+    numbers = after.sequence, after.acknowledgment, offset, after.flags, after.window
+    _NUMBERS.pack_into(data, length + 4, *numbers, checksum, after.urgent)
 
 
 def is_intact(packet: Packet, header: ipv4.Header) -> bool:
-    """Whether the checksum of a TCP or UDP packet is right, as far as it can be told: one that is yet to be
-    finished, or was left out (UDP, RFC 768), says nothing."""
+    """Return whether the checksum of a TCP or UDP packet is right. One that is not finished yet, or was left
+    out (UDP, RFC 768), counts as right."""
     data = packet.data
     if packet.partial:
         return True

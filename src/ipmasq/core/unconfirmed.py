@@ -1,8 +1,9 @@
-"""Flows that strangers have opened and not confirmed, which give way where a host may have no more flows.
+"""Flows that outside hosts have opened and not confirmed, which are evicted when their host has reached its
+limit.
 
-Anybody can write the first packet of a flow with a source address of his choice, and a published server
-answers it: that must not keep its clients out (attack A-29). A flow is confirmed once its client has shown that
-it received an answer (TCP), or has gone on (UDP). Nothing else ever gives way (RFC 6888, REQ-11D).
+Anybody can send the first packet of a flow with a forged source address, and a published server answers it;
+that must not keep its clients out (attack A-29). A flow is confirmed once its client has shown that it
+receives the answers (TCP), or has sent again (UDP). Other live flows are never evicted (RFC 6888, REQ-11D).
 """
 
 from __future__ import annotations
@@ -15,25 +16,25 @@ from ipmasq.wire.addresses import Address
 
 
 def is_confirmed(flow: Flow) -> bool:
-    """Whether its client is where it says."""
+    """Return whether the client has shown that it receives the answers."""
     if flow.protocol == ipv4.TCP:
         return not flow.is_opening
     return flow.original.packets > 1
 
 
 class Unconfirmed:
-    """By inside host, in the order in which they were opened; those that are confirmed by now are taken out
-    when they are come across, so that a look-up costs a constant time on the average."""
+    """Flows by inside host, in the order in which they were opened. Confirmed ones are removed when they are
+    met, so that a look-up takes constant time on average."""
 
     def __init__(self) -> None:
         self._hosts: dict[Address, dict[int, Flow]] = {}
 
     def add(self, flow: Flow) -> None:
-        """A flow that was opened from outside."""
+        """Add a flow that was opened from outside."""
         self._hosts.setdefault(flow.host, {})[flow.id] = flow
 
     def discard(self, flow: Flow) -> None:
-        """It has ended."""
+        """Remove a flow that has ended."""
         flows = self._hosts.get(flow.host)
         if flows is not None:
             flows.pop(flow.id, None)

@@ -1,8 +1,9 @@
-"""What the engine shows of itself: frozen copies, made when asked for."""
+"""Frozen copies of the engine's state, made when they are requested."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Endpoint
@@ -10,10 +11,10 @@ from ipmasq.wire.addresses import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """How far positions of one direction are shifted (2.0.36's Init-seq, Delta, PDelta)."""
+    """By how much the positions of one direction are shifted (Init-seq, Delta and PDelta of Linux 2.0.36)."""
 
     init_seq: int
-    """Original sequence number of the latest rewrite that changed the length; 0 if none."""
+    """The original sequence number of the latest rewrite that changed the length; 0 if there was none."""
     delta: int
     """Bytes added so far (negative: removed)."""
     previous_delta: int
@@ -24,7 +25,7 @@ NO_SHIFT = Shift(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class FlowView:
-    """Times are on the engine's clock (seconds)."""
+    """A flow. Times are on the engine's clock (seconds)."""
 
     id: int
     protocol: int
@@ -94,11 +95,25 @@ class HelperView:
 
 @dataclass(frozen=True, slots=True)
 class HelperVerdict:
-    """Why a helper would, or would not, watch a flow."""
+    """Why a helper inspects, or would inspect, a flow or not."""
 
     helper: str
     bound: bool
     reason: str
+
+
+class Passage(NamedTuple):
+    """Between which ends the packets of a flow pass, where they are not translated yet, or no longer."""
+
+    protocol: int
+    sides: tuple[Side, Side]
+    """Of the client and of the server."""
+    client: Endpoint
+    public: Endpoint
+    """What the client sends to."""
+    server: Endpoint
+    expected: bool
+    """Whether an announcement promised it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +121,12 @@ class Explanation:
     """What happens to a flow, existing or not."""
 
     flow: int | None
-    """The live flow that it is, if any."""
+    """The live flow, if there is one."""
     verdict: str
-    """One sentence: translated to what, by which rule, forward, expectation or trigger; or dropped why."""
+    """One sentence: the translation and its origin (rule, forward, expectation or trigger), or why it is
+    dropped."""
     steps: tuple[str, ...]
-    """How the decision was reached, in order."""
+    """The steps of the decision, in order."""
     helpers: tuple[HelperVerdict, ...]
+    passage: Passage | None = None
+    """None if it is not opened."""

@@ -1,20 +1,20 @@
-"""Whether a TCP segment can belong to its connection: the one place that decides.
+"""Decides whether a TCP segment is in window, that is, whether it can belong to its connection.
 
-Anybody can write a segment with the right addresses and ports; who cannot see the connection does not know its
-numbers (RFC 5961, RFC 7857 2.2). Only a believable segment moves anything that is remembered of a flow: its
-state, where its ends are in their streams, its idle time. Any other is still forwarded, because the ends judge
-by better knowledge and may have to answer it (a challenge acknowledgment, RFC 5961).
+Anybody can forge a segment with the right addresses and ports, but who cannot see the connection does not
+know its numbers (RFC 5961, RFC 7857 2.2). Only a segment in window changes what is remembered of a flow: its
+state, the positions of its ends, its idle time. Any other segment is still forwarded, because the ends know
+better and may have to answer it (a challenge acknowledgment, RFC 5961).
 
-A segment is believable if
+A segment is in window if
 
-* it is an ordinary one, and both its end and its acknowledgment are within `reach` of those that its speaker
-  last had: no receiver can offer a larger window, so nothing moves farther in one step;
-* it is a FIN, and besides stands where its speaker, or what was acknowledged to it, is;
-* it is a SYN, and the connection is being opened; a SYN that answers must acknowledge the client's;
-* it is a RST at exactly the place where the connection is (RFC 5961, 3.2).
+* it is an ordinary one, and both its end and its acknowledgment are within `reach` of the last ones of its
+  sender: no receiver can offer a larger window, so neither moves farther in one step;
+* it is a FIN that also stands at its sender's position, or at what was acknowledged to it;
+* it is a SYN, and the connection is being opened; a SYN in reply must acknowledge the client's;
+* it is a RST exactly at the connection's position (RFC 5961, 3.2).
 
-The programs of the fast path decide about ordinary segments by the same rule (bpf/rewrite.h), so they know no
-more than the speaker's own last numbers.
+The programs of the fast path use the same rule for ordinary segments (bpf/rewrite.h), so it depends on the
+sender's own last numbers only.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 NEAR = 1 << 20
-"""Bytes around its speaker's place within which a FIN is believed, however large windows are: it is the one
-ordinary segment that changes a state."""
+"""Bytes around its sender's position within which a FIN is in window, however large windows are, since it is
+the one ordinary segment that changes the state."""
 
 LARGEST_UNSCALED = 0xFFFF
-"""Bytes beyond what was acknowledged within which the end of a stream is believed for a reset: a window
-that is not scaled (RFC 9293, 3.1)."""
+"""Bytes beyond what was acknowledged within which the end of a stream is accepted for a reset: an unscaled
+window (RFC 9293, 3.1)."""
 
 
-def is_believable(half: Half, segment: Segment, payload: int, acknowledgment: int) -> bool:
-    """Whether a segment of `half` may change what is remembered. `payload` in bytes; `acknowledgment` in
-    the sequence numbers of the other end (a rewritten stream has others on the wire)."""
+def is_in_window(half: Half, segment: Segment, payload: int, acknowledgment: int) -> bool:
+    """Return whether a segment of `half` may change what is remembered. `payload` is in bytes;
+    `acknowledgment` is in the numbers of the other end (a rewritten stream has other numbers on the wire)."""
     flags = segment.flags
     if flags & (SYN | FIN | RST | ACK) == ACK and half.flow.state is not State.INIT:
-        return is_near(half, (segment.sequence + payload) & 0xFFFFFFFF, acknowledgment)
+        return is_within_reach(half, (segment.sequence + payload) & 0xFFFFFFFF, acknowledgment)
     if flags & RST:
         return _is_exact(half, segment, acknowledgment)
     if flags & SYN:
@@ -48,12 +48,14 @@ def is_believable(half: Half, segment: Segment, payload: int, acknowledgment: in
     if half.flow.state is State.INIT:
         return _completes(half, segment, acknowledgment)
     end = tcp.advance(segment.sequence, payload + bool(flags & FIN))
-    return is_near(half, end, acknowledgment) and (not flags & FIN or _may_close(half, segment))
+    return is_within_reach(half, end, acknowledgment) and (
+        not flags & FIN or _may_close(half, segment)
+    )
 
 
-def is_near(half: Half, end: int, acknowledged: int) -> bool:
-    """Whether both numbers of an ordinary segment (`end`: sequence and payload) are within reach of the
-    last ones that its speaker had."""
+def is_within_reach(half: Half, end: int, acknowledged: int) -> bool:
+    """Return whether both numbers of an ordinary segment (`end`: sequence and payload) are within reach of
+    its sender's last ones."""
     if not ((end << 32 | acknowledged) - half.position) & FAR:
         return True  # no reach is less
     reach = 1 << half.flow.reach
@@ -70,20 +72,23 @@ def _may_close(half: Half, segment: Segment) -> bool:
 
 
 def _opens(half: Half, segment: Segment, acknowledgment: int) -> bool:
-    """A SYN is believed while its connection is opened, or as a repetition of the one that opened it."""
+    """Return whether a SYN opens the connection, or is a retransmission of the one that did."""
     if half.flow.state is not State.INIT:
         again = tcp.advance(segment.sequence, 1) == half.end
-        return again and (not segment.flags & ACK or is_near(half, half.end, acknowledgment))
+        return again and (
+            not segment.flags & ACK or is_within_reach(half, half.end, acknowledgment)
+        )
     if not segment.flags & ACK:
         return True
-    # What may be acknowledged: the other SYN, or data that came with it (RFC 7413).
+    # It may acknowledge the other SYN, or data that came with it (RFC 7413).
     other = half.twin
     most = tcp.distance(half.acknowledged, other.end)
     return 0 <= tcp.distance(half.acknowledged, acknowledgment) <= max(0, most)
 
 
 def _completes(half: Half, segment: Segment, acknowledgment: int) -> bool:
-    """Both ends have sent a SYN at the same time (RFC 9293, 3.5), and this acknowledges the server's."""
+    """Return whether this completes a simultaneous open (RFC 9293, 3.5): both ends have sent a SYN, and this
+    acknowledges the server's."""
     flow = half.flow
     return (
         half is flow.original
@@ -94,9 +99,9 @@ def _completes(half: Half, segment: Segment, acknowledgment: int) -> bool:
 
 
 def _is_exact(half: Half, segment: Segment, acknowledgment: int) -> bool:
-    """Whether a reset stands where its speaker must be: at the end of what was acknowledged to it
-    (RFC 5961, 3.2), or of what it said, if that is near: what it said may have been said in its
-    name. One that answers a SYN acknowledges it."""
+    """Return whether a reset stands exactly where its sender must be: at the end of what was acknowledged to
+    it (RFC 5961, 3.2), or of what it sent, if that is near, since a segment may have been forged in its name.
+    One that answers a SYN acknowledges it."""
     twin = half.twin
     if half.flow.state is State.INIT:
         if half is half.flow.original:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -188,7 +189,8 @@ def timeouts_set(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Change idle times, also those of live flows.
+    """Change idle times, also those of live flows. Names: tcp_established, tcp_opening, tcp_closing, udp, icmp,
+    fragment, and udp.PORT for UDP to one port of servers.
 
     \b
     Example:
@@ -210,9 +212,17 @@ def timeouts_set(
         else:
             wanted[name] = time
     with ask(socket) as gateway:
-        found = gateway.ask("timeouts_set", **wanted)
-    _warn(found)
+        try:
+            found = gateway.ask("timeouts_set", **wanted)
+        except RequestError as error:
+            raise RequestError(error.kind, _as_typed(error.message), error.details) from None
+    _warn(found, _as_typed)
     _say_timeouts(found, as_json)
+
+
+def _as_typed(text: str) -> str:
+    """With the names of idle times as they are written here."""
+    return text.replace("udp_ports.", OF_PORT).replace("udp_ports", f"{OF_PORT}PORT")
 
 
 def _say_timeouts(found: dict[str, Any], as_json: bool) -> None:
@@ -275,9 +285,9 @@ def reload(socket: Socket = SOCKET) -> None:
     output.say(f"reloaded; {done['closed']} flows were closed, since they are no longer allowed")
 
 
-def _warn(answer: dict[str, Any]) -> None:
+def _warn(answer: dict[str, Any], words: Callable[[str], str] = str) -> None:
     for warning in answer.pop("warnings", ()):
-        output.complain(f"warning: {warning}")
+        output.complain(f"warning: {words(warning)}")
 
 
 def _change(socket: str, done: str, request: str, **arguments: object) -> None:

@@ -64,7 +64,7 @@ class Group(TyperGroup):
         except UnreachableError as error:
             raise give_up(str(error), Code.UNREACHABLE) from None
         except BrokenPipeError:
-            _hush()
+            _discard_output()
             raise typer.Exit(Code.BROKEN_PIPE) from None
         except KeyboardInterrupt:
             raise typer.Exit(Code.INTERRUPTED) from None
@@ -89,7 +89,7 @@ def _in_plain_words(error: typer.BadParameter) -> str:
     return sentence(cause.errors(include_url=False)[0])
 
 
-def _hush() -> None:
+def _discard_output() -> None:
     """The reader of our output has gone. Let the interpreter's last flush write to /dev/null."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())

@@ -25,19 +25,39 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
         return
     found["flows"] = _of(found["flows"], found.pop("max_flows"))
     for name, value in found.items():
-        output.say(f"{name.replace('_', ' '):<18} {_text(name, value)}")
+        first, *others = _texts(name, value)
+        output.say(f"{name.replace('_', ' '):<18} {first}")
+        for each in others:
+            output.say(f"{'':<18} {each}")
 
 
-def _text(name: str, value: Any) -> str:
+NOTHING = {
+    "public_ports": "none in use",
+    "firewall": "nothing in the gateway's way",
+    "hosts_near_limit": "none",
+    "settings_wrong": "none",
+}
+"""What is said of an empty list whose elements have a line each."""
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    """One line or more."""
     if name == "uptime":
         from ipmasq.front.tables import duration
 
-        return duration(value)
-    if name == "public_ports":
-        return "; ".join(map(_ports, value)) or "none in use"
+        return [duration(value)]
+    if name in NOTHING:
+        show = {"public_ports": _ports, "hosts_near_limit": _host}.get(name, str)
+        return [show(each) for each in value] or [NOTHING[name]]
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
+        return [", ".join(map(str, value)) or "none"]
+    return [str(value)]
+
+
+def _host(row: dict[str, Any]) -> str:
+    what = f"{row['protocol']} ports" if row["protocol"] else "flows"
+    refused = "; new flows are refused" if row["used"] >= row["max"] else ""
+    return f"{row['host']} {what} {_of(row['used'], row['max'])} ({row['limit']}){refused}"
 
 
 def _ports(row: dict[str, Any]) -> str:
@@ -91,6 +111,8 @@ def _say(found: dict[str, Any]) -> None:
     output.say(f"{flow}: {found['verdict']}")
     for step in found["steps"]:
         output.say(f"  - {step}")
+    for text in found["firewall"]:
+        output.say(f"firewall: {text}")
     for each in found["helpers"]:
         bound = "inspects it" if each["bound"] else "does not inspect it"
         output.say(f"helper {each['helper']} {bound}: {each['reason']}")

@@ -236,12 +236,13 @@ def _lines(lines: Iterator[str]) -> None:
 
 def _free(gateway: Client) -> tuple[int, int, int]:
     """Return the free ports for UDP, TCP and ICMP over all public addresses, in the order of that file."""
-    from ipmasq.core.policy import port_list, port_set
-
     status = next(gateway.rows("status"))
-    ports = port_set(port_list(status["ports"]))
+    words = (word.partition("-") for word in status["ports"].split(", "))
+    ports = [range(int(low), int(high or low) + 1) for low, _, high in words if low]
     taken = Counter(
-        row["protocol"] for row in gateway.rows("mappings") if row["public"]["port"] in ports
+        row["protocol"]
+        for row in gateway.rows("mappings")
+        if any(row["public"]["port"] in each for each in ports)
     )
-    whole = ports.size * len(status["public"])
+    whole = sum(map(len, ports)) * len(status["public"])
     return whole - taken["udp"], whole - taken["tcp"], whole - taken["icmp"]

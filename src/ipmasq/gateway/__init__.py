@@ -1,1 +1,1 @@
-"""The one loop, the one clock, the one source of chance."""
+"""The running gateway: one loop, one clock, one source of randomness."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 
 from ipmasq.config import duration_text
-from ipmasq.core.policy import Policy
+from ipmasq.core.policy import Policy, Timeouts
 
 
 def discarded(before: Policy, running: Policy, after: Policy) -> Sequence[str]:
@@ -44,8 +44,24 @@ def _helpers(before: Policy, running: Policy, after: Policy) -> Iterator[str]:
 
 
 def _timeouts(before: Policy, running: Policy, after: Policy) -> Iterator[str]:
-    old, new = asdict(before.timeouts), asdict(after.timeouts)
-    for name, seconds in asdict(running.timeouts).items():
-        if seconds not in (old[name], new[name]):
-            was, now = duration_text(seconds), duration_text(new[name])
+    old, new = _times(before.timeouts), _times(after.timeouts)
+    for name, seconds in _times(running.timeouts).items():
+        then = new.get(name, new["udp"])
+        if seconds not in (old.get(name, old["udp"]), then):
+            was, now = duration_text(seconds), duration_text(then)
             yield f"timeout {name} was set to {was} while the gateway ran: it is {now} again"
+
+
+def changed_times(before: Timeouts, after: Timeouts) -> Iterator[str]:
+    """Which idle times are others, as `udp 30s`."""
+    old = _times(before)
+    for name, seconds in _times(after).items():
+        if old.get(name) != seconds:
+            yield f"{name} {duration_text(seconds)}"
+
+
+def _times(timeouts: Timeouts) -> Mapping[str, float]:
+    """Seconds by name; of a UDP port, `udp.53`. One that is missing has the time of `udp`."""
+    times = {each.name: getattr(timeouts, each.name) for each in fields(timeouts)}
+    ports: Mapping[int, float] = times.pop("udp_ports")
+    return {**times, **{f"udp.{port}": seconds for port, seconds in ports.items()}}

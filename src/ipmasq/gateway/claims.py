@@ -1,8 +1,8 @@
-"""Which packets to the host's own addresses a plane brings to the engine.
+"""Decides which packets to the host's own addresses a plane brings to the engine.
 
-The engine says what its policy asks for. Beyond that, what belongs to living flows and mappings keeps
-coming to it, whatever the policy says by now and whoever has bound a port; and what the host itself
-uses is left to the host.
+The engine states the claims of its policy. In addition, packets of live flows and mappings keep coming to the
+engine, whatever the policy says now and whichever process has bound a port; and the ports that the host
+itself uses are left to the host.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ InUse: TypeAlias = frozenset[tuple[int, int]]
 """(protocol, port) of the host's own sockets."""
 
 IsMapped: TypeAlias = Callable[[int, Endpoint], bool]
-"""Whether a public endpoint, of this protocol, stands for an inside one."""
+"""Whether a public endpoint, of this protocol, has a mapping."""
 
 
-def left_over(
+def without_host_ports(
     claims: Sequence[Claim],
     ranges: Collection[PortRange],
     own: Collection[Address],
     in_use: InUse,
     is_mapped: IsMapped,
 ) -> tuple[Claim, ...]:
-    """The claims without the ports of `ranges` that the host itself uses at an address of its own.
+    """Return the claims without the ports of `ranges` that the host itself uses at an address of its own.
 
-    A port that has a mapping is not left to the host while the mapping lives: any user of the host can
-    bind a port, and would read what is sent to somebody else. Nor is a forwarded port: there the
-    operator has spoken.
+    A port with a mapping is not left to the host while the mapping lives: any user of the host can bind a
+    port, and would receive packets of others. Neither is a forwarded port, which the operator has assigned.
     """
     left: list[Claim] = []
     for claim in claims:
@@ -52,15 +51,16 @@ def left_over(
 
 
 MOST_LASTING = 64
-"""Each costs a routing rule or two, and all packets of the host pass all rules."""
+"""The most ports with routing rules of their own. Each costs a rule or two, and all packets of the host pass
+all rules."""
 
 
-class Lasting:
-    """Ports of the host's sockets in the ranges that packets are brought from by rules of their own.
+class LastingSockets:
+    """Ports of the host's long-lived sockets that lie within the claimed ranges.
 
-    The engine hands over what is sent to any socket of the host's, but at the price of a detour. So those
-    that stay get rules, and neither does a resolver, whose sockets live for one answer, change rules all
-    the time, nor are there ever very many.
+    The engine returns packets for any socket of the host, but that is a detour. So lasting sockets get rules
+    of their own. A resolver, whose sockets live for one answer, does not change rules all the time, and the
+    number of rules is limited.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Lasting:
         self.ports: InUse = frozenset()
 
     def follow(self, stayed: InUse) -> None:
-        """What was in use at two looks in turn."""
+        """Record the ports that were in use at two successive looks."""
         self._stayed = stayed
 
     def choose(self, ranges: Collection[PortRange]) -> None:
@@ -79,15 +79,15 @@ class Lasting:
 
 
 class Ranges:
-    """The port ranges in which mappings live: the policy's, and former ones until their last mapping ends."""
+    """The port ranges that have mappings: the policy's, and former ones until their last mapping ends."""
 
     def __init__(self) -> None:
         self._former: set[PortRange] = set()
         self._now: set[PortRange] = set()
 
     def follow(self, policy: Policy, mapped: Callable[[], Iterable[int]]) -> None:
-        """`mapped`: the public ports of all mappings. Asked only if the policy's ranges have changed
-        and those of before are still waited for."""
+        """Follow a policy. `mapped` returns the public ports of all mappings. It is called only if the
+        policy's ranges have changed and former ones still have mappings."""
         now = set(given_out(policy))
         former = (self._former | self._now) - now
         if former:
@@ -100,7 +100,7 @@ class Ranges:
         return frozenset(self._now | self._former)
 
     def claims(self, policy: Policy) -> tuple[Claim, ...]:
-        """What must still come to the engine although the policy does not say so."""
+        """Return the claims for former ranges."""
         return tuple(
             Claim(protocol, address, each)
             for each in sorted(self._former)
@@ -109,8 +109,8 @@ class Ranges:
         )
 
 
-class Departed:
-    """Ports that are published no longer (forwards, triggers), while flows that came in by them live."""
+class UnpublishedPorts:
+    """Ports that are no longer published (forwards, triggers), while flows that came in by them live."""
 
     def __init__(self) -> None:
         self._flows: dict[Claim, set[int]] = {}
@@ -119,7 +119,7 @@ class Departed:
     def follow(
         self, claims: Sequence[Claim], ranges: Collection[PortRange], manager: FlowManager
     ) -> None:
-        """`claims` are the policy's now. Looks through all flows when some of before are missing."""
+        """Follow the policy's `claims`. This looks through all flows if some former claims are missing."""
         now = frozenset(each for each in claims if each.ports not in ranges)
         flows = manager.table.flows
         for claim in self._before - now:
@@ -136,6 +136,6 @@ class Departed:
 def _flows_of(claim: Claim, manager: FlowManager) -> Iterable[int]:
     for flow in manager.table.flows.values():
         if flow.protocol == claim.protocol and claim.protocol != ipv4.ICMP:
-            public = flow.faces[1]
+            public = flow.endpoints[1]
             if public.address == claim.address and public.port in claim.ports:
                 yield flow.id

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ipmasq.core import events
 from ipmasq.core.events import Event
-from ipmasq.wire import ipv4, tcp
-from ipmasq.wire.addresses import Endpoint, to_text
-from ipmasq.wire.packet import Buffer
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import to_text
 from ipmasq.wire.visible import visible
 
 _PROTOCOLS = {ipv4.TCP: "TCP", ipv4.UDP: "UDP", ipv4.ICMP: "ICMP"}
@@ -35,9 +34,10 @@ def _told(event: Event) -> str | None:
         case events.HelperFailed():
             return f"helper {event.helper} failed on {show(event.line)}: {event.error}"
         case events.Expected():
+            inside = f", for {event.announced}" if event.announced != event.public else ""
             return (
                 f"helper {event.helper} expects {protocol(event.protocol)} from "
-                f"{to_text(event.peer)} to {event.public}, for {event.announced}"
+                f"{to_text(event.peer)} to {event.public}{inside}"
             )
         case events.ExpectationEnded(met_by=None):
             return f"expectation at {event.public} ended: {event.reason.sentence}"
@@ -47,6 +47,10 @@ def _told(event: Event) -> str | None:
             return f"helper {event.helper} left {show(event.line)} alone: {event.reason}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
+        case events.SettingRestored(wanted="", trouble=""):
+            return f"{event.name} was removed by somebody, and is there again"
+        case events.SettingRestored(wanted=""):
+            return f"{event.name} was removed by somebody, and cannot be added: {event.trouble}"
         case events.SettingRestored(trouble=""):
             return f"{event.name} was set to {event.found} by somebody, and is {event.wanted} again"
         case events.SettingRestored():
@@ -62,37 +66,6 @@ def _told(event: Event) -> str | None:
     return None
 
 
-def differences(before: bytes | Buffer, after: bytes | Buffer) -> str:
-    """How the addresses, ports and TCP numbers of an IPv4 packet changed; empty if they did not."""
-    old, new = ends(before), ends(after)
-    if old is None or new is None:
-        return ""
-    changes = [
-        f"{what} {was} -> {now}"
-        for what, was, now in (("source", old[1], new[1]), ("destination", old[2], new[2]))
-        if was != now
-    ]
-    if old[0] == ipv4.TCP:
-        changes += _shifts(before, after)
-    return ", ".join(changes)
-
-
-def ends(data: bytes | Buffer) -> tuple[int, Endpoint, Endpoint] | None:
-    """Protocol, source and destination; an ICMP message's identifier stands on both ends, and other
-    protocols, and fragments after the first, have port 0."""
-    header = ipv4.read(data)
-    if header is None:
-        return None
-    start = header.length
-    first = last = 0
-    if header.offset == 0 and header.total - start >= 8:
-        if header.protocol in (ipv4.TCP, ipv4.UDP):
-            first, last = _number(data, start), _number(data, start + 2)
-        elif header.protocol == ipv4.ICMP:
-            first = last = _number(data, start + 4)
-    return header.protocol, Endpoint(header.source, first), Endpoint(header.destination, last)
-
-
 def show(line: bytes) -> str:
     """A line as it is typed, without its terminator."""
     return '"' + visible(line.rstrip(b"\r\n").decode("latin-1")) + '"'
@@ -100,26 +73,3 @@ def show(line: bytes) -> str:
 
 def protocol(number: int) -> str:
     return _PROTOCOLS.get(number, f"protocol {number}")
-
-
-def _shifts(before: bytes | Buffer, after: bytes | Buffer) -> list[str]:
-    old, new = _segment(before), _segment(after)
-    if old is None or new is None:
-        return []
-    found = []
-    for what, was, now in (
-        ("sequence", old.sequence, new.sequence),
-        ("acknowledgment", old.acknowledgment, new.acknowledgment),
-    ):
-        if was != now and (what == "sequence" or old.flags & new.flags & tcp.ACK):
-            found.append(f"{what} {tcp.distance(was, now):+d}")
-    return found
-
-
-def _segment(data: bytes | Buffer) -> tcp.Segment | None:
-    start = (data[0] & 0x0F) * 4
-    return tcp.read(memoryview(data)[start:])
-
-
-def _number(data: bytes | Buffer, at: int) -> int:
-    return int.from_bytes(data[at : at + 2], "big")

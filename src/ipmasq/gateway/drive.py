@@ -12,7 +12,13 @@ from ipmasq.core.events import Event
 from ipmasq.core.offloading import Command
 from ipmasq.core.policy import Claim
 from ipmasq.gateway import garbage
-from ipmasq.gateway.claims import Departed, InUse, Lasting, Ranges, left_over
+from ipmasq.gateway.claims import (
+    InUse,
+    LastingSockets,
+    Ranges,
+    UnpublishedPorts,
+    without_host_ports,
+)
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire.addresses import Endpoint
@@ -39,14 +45,14 @@ class Drive:
         """Told what has happened, after a batch of packets."""
         self._in_use: InUse | None = None
         """At the last look, if there was one."""
-        self._lasting = Lasting()
+        self._lasting = LastingSockets()
         self._ranges = Ranges()
-        self._departed = Departed()
+        self._departed = UnpublishedPorts()
         self._claimed: tuple[Claim, ...] = ()
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
-        garbage.rarely()
+        garbage.disable_full_collections()
         self.plane.open()
         try:
             self.claim()
@@ -94,9 +100,11 @@ class Drive:
         self._lasting.choose(ranges.all)
         self._departed.follow(self.engine.claims(), ranges.all, self.engine.manager)
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
-        claims = left_over(wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped)
+        claims = without_host_ports(
+            wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped
+        )
         if claims != self._claimed:
-            with garbage.of_this():
+            with garbage.collect_new():
                 self.plane.claim(claims)
             self._claimed = claims
 
@@ -128,7 +136,7 @@ class Drive:
             except PlaneError:
                 raise
             except Exception as error:  # the others must hear of it all the same
-                self.loop.troubles.tell(error, self.loop.clock())
+                self.loop.failures.tell(error, self.loop.clock())
 
     def _receive(self, descriptor: int) -> None:
         plane, engine, now = self.plane, self.engine, self.loop.clock()

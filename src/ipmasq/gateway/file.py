@@ -1,4 +1,4 @@
-"""The configuration file, as the gateway needs it (`setup.Configuration`)."""
+"""The configuration file as the gateway needs it (`setup.Configuration`)."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class File:
         self.path = str(path)
         self._loaded: Loaded | None = None
         self._control: ControlTable | None = None
-        """What it said of the control socket when the gateway started."""
+        """The settings of the control socket when the gateway started."""
         self._reserved: tuple[PortRange, ...] | None = None
         """`ip_local_reserved_ports` before the gateway added its own."""
         self._given: dict[str, tuple[str, frozenset[int] | None]] = {}
-        """Helpers that the operator loaded: what they are found by, and ports unless the usual ones."""
+        """Helpers that the operator loaded: how to find them, and their ports unless the usual ones."""
 
     def read(self) -> Setup:
         loaded, here = load(self.path), self._here(ports_in_use())
@@ -128,7 +128,7 @@ class File:
             raise ValueError(f"helper {name} stands in {self.path}: change it there, and reload")
 
     def _has_written(self, kind: str, name: str) -> bool:
-        """Whether the operator's own file has it."""
+        """Return whether the operator's own file has it."""
         loaded = load(self.path, saved.Saved(Path(self.saved_path)))
         if kind == "helper":
             return name in loaded.config.helper
@@ -141,7 +141,7 @@ class File:
             raise ValueError(f"{self.saved_path}: {error}") from error
 
     def _save(self, change: Callable[[saved.Saved], None]) -> None:
-        """Raises ValueError if the configuration would be wrong with it, or cannot be written."""
+        """Save a change. Raises ValueError if the configuration would be wrong with it, or cannot be written."""
         path = Path(self.path)
         try:
             draft, text = saved.draft(path, change)
@@ -165,7 +165,7 @@ class File:
 
 
 def _forward_name(table: Any) -> str | None:
-    """As `tables.forward_name`, of what may be no forward at all."""
+    """Return the name of a forward like `tables.forward_name`, or None if this is no valid forward."""
     with suppress(ValidationError):
         return forward_name(ForwardTable.model_validate(table))
     return None

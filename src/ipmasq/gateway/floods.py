@@ -1,4 +1,4 @@
-"""Tells the operator whose packets are dropped before they reach the engine, now and then."""
+"""Warns the operator of hosts whose packets are dropped before they reach the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipmasq.wire.addresses import to_text
 log = logging.getLogger("ipmasq")
 
 EVERY = 60.0
-"""Seconds between two warnings: a flood must not flood the log."""
+"""Seconds between two warnings, so that a flood does not flood the log."""
 
 
 class Floods:
@@ -21,7 +21,7 @@ class Floods:
         self._silent_until = 0.0
 
     def look(self, now: float) -> None:
-        """To be called about once a second."""
+        """Look for floods; called about once a second."""
         dropped = self._fast.dropped()
         if dropped > self._known and now >= self._silent_until:
             self._silent_until = now + EVERY
@@ -34,7 +34,7 @@ class Floods:
             self._known = dropped
 
     def _worst(self) -> Offender | None:
-        """Who has lost most since we last looked."""
+        """Return the host that has lost the most packets since the last look."""
         before, self._by_debtor = self._by_debtor, {}
         for offender in self._fast.offenders():
             self._by_debtor[offender._replace(dropped=0)] = offender.dropped

@@ -1,9 +1,9 @@
-"""When Python's collector looks for cycles of references: after what leaves some, and not at packets.
+"""When Python's garbage collector runs: after work that leaves reference cycles, and not while packets are
+handled.
 
-The packets' way leaves no cycles: what ends there is freed at once. What an operator does leaves many:
-the code of a helper that was replaced, a configuration that was read, messages of netlink. The collector
-by itself would find them late or never, as `rarely` has it look at old objects hardly ever; so it is told
-to look when they have come to be.
+Handling packets leaves no cycles, so that their memory is freed at once. The operator's changes leave many:
+the code of a replaced helper, a parsed configuration, messages of netlink. With `disable_full_collections` the collector would
+free them late or never, so it is started explicitly after such changes.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def rarely() -> None:
-    """From now on, a full collection does not begin by itself: it walks through all flows, and packets
-    stand still for it (0.1 s at 100,000 flows)."""
+def disable_full_collections() -> None:
+    """Prevent automatic full collections, which walk through all flows while packets wait (0.1 s at 100,000
+    flows)."""
     gc.set_threshold(10_000, 50, 1_000_000)
 
 
 @contextmanager
-def of_this() -> Iterator[None]:
-    """Free the cycles that are made meanwhile. Costs nothing for what was there before, flows included.
+def collect_new() -> Iterator[None]:
+    """Free the cycles that are made in this block. Objects from before, such as flows, cost nothing.
 
-    For what neither reads code nor replaces objects of long life; else see `of_everything`."""
-    gc.collect(1)  # what is garbage by now would be taken for old, and be kept
+    This is for blocks that neither load code nor replace long-lived objects; otherwise use `collect_all`.
+    """
+    gc.collect(1)  # garbage from before would be taken for old objects, and be kept
     gc.freeze()
     try:
         yield
@@ -34,8 +35,9 @@ def of_this() -> Iterator[None]:
 
 
 @contextmanager
-def of_everything() -> Iterator[None]:
-    """Free all cycles afterwards. For what walks through all flows anyway, and takes longer than this."""
+def collect_all() -> Iterator[None]:
+    """Free all cycles after this block. This is for work that walks through all flows anyway, and takes
+    longer than the collection."""
     try:
         yield
     finally:

@@ -17,15 +17,16 @@ from typing import Any
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import SettingRestored
 from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
+from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
-from ipmasq.gateway.changes import discarded
+from ipmasq.gateway.changes import changed_times, discarded
 from ipmasq.gateway.drive import Drive, Listener, chance
-from ipmasq.gateway.firewall.findings import Where
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
+from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.floods import Floods
-from ipmasq.gateway.host import Changes, ports_in_use, tell_systemd
-from ipmasq.gateway.logs import quiet
+from ipmasq.gateway.host import Changes, notify_systemd, ports_in_use
+from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import fast_path, make_plane
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
@@ -93,7 +94,7 @@ class Gateway:
         self._helpers = {use.name: use for use in setup.policy.helpers}
         self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
         self._sockets = Sockets()
-        self.engine.ask_host(self._sockets.holds)
+        self.engine.set_socket_lookup(self._sockets.find_socket)
         self._drive = Drive(self.engine, self._plane, loop)
         self.offload = Offloader(self.engine, self._plane.fast.table, loop.clock)
         self._floods = Floods(self._plane.fast)
@@ -121,18 +122,18 @@ class Gateway:
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(SETTINGS_EVERY, self._look_at_settings)
         self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
-        self._loop.every(LOG_EVERY, quiet.look)
+        self._loop.every(LOG_EVERY, limiter.look)
         self._firewall.begin()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
         log.info("the gateway runs: %s", self._summary())
-        tell_systemd("READY=1")
+        notify_systemd("READY=1")
         Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
         """Raises PlaneError if something could not be undone."""
-        tell_systemd("STOPPING=1")
+        notify_systemd("STOPPING=1")
         self._look_at_settings()  # what somebody has written in the last moment is to stay, too
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
@@ -189,7 +190,7 @@ class Gateway:
 
     # -- what an operator does
 
-    @garbage.of_everything()
+    @garbage.collect_all()
     def reload(self) -> tuple[int, Sequence[str]]:
         """Go on under the changed file: how many flows it closed, and warnings.
 
@@ -247,7 +248,12 @@ class Gateway:
                 raise
         for warning in warnings:
             log.warning("forward %s: %s", forward.name, warning)
-        return warnings
+        # The log says what is in its way anyway, as soon as the firewall is looked at.
+        return *warnings, *map(str, self._firewall.about(forward))
+
+    def obstructions(self, passage: Passage) -> Sequence[str]:
+        """See `ipmasq.control.gateway.RunningGateway`."""
+        return [str(each) for each in self._firewall.obstructions(passage)]
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         """Raises KeyError, or ValueError if it is not the gateway that has saved it. Its live flows stay."""
@@ -265,7 +271,7 @@ class Gateway:
     def close(self, flow: int) -> bool:
         return self.engine.close(flow, self._loop.clock())
 
-    @garbage.of_everything()
+    @garbage.collect_all()
     def load_helper(
         self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool = False
     ) -> str:
@@ -281,12 +287,12 @@ class Gateway:
                 raise
         return use.name
 
-    @garbage.of_everything()
+    @garbage.collect_all()
     def reload_helper(self, name: str) -> None:
         """Raises KeyError, ValueError; then the running code stays."""
         self._use(self._configuration.renewed(self._helpers[name]))
 
-    @garbage.of_everything()
+    @garbage.collect_all()
     def unload_helper(self, name: str, save: bool = False) -> None:
         """Raises KeyError, or ValueError if it cannot be saved. Its connections stay."""
         if name not in self._helpers:
@@ -298,7 +304,9 @@ class Gateway:
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         policy = replace(self.engine.policy, timeouts=timeouts)
+        told = ", ".join(changed_times(self.engine.policy.timeouts, timeouts)) or "as they were"
         self.engine.apply(self._fit(policy), self._loop.clock())
+        log.info("idle times were set: %s", told)
 
     def host_of(self, flow: int) -> Address | None:
         """The inside host of a live flow."""
@@ -321,13 +329,10 @@ class Gateway:
             "firewall": [str(each) for each in self._firewall.found],
             **usage(self.engine.table),
             "unsent": self._plane.unsent,
-            "failures": self._loop.troubles.count,
-            "log_lines_left_out": quiet.left_out,
+            "failures": self._loop.failures.count,
+            "log_lines_left_out": limiter.left_out,
             "settings_restored": self._restored,
-            "settings_wrong": [
-                f"{each.setting} is {each.found} and must be {each.wanted}: {each.trouble}"
-                for each in self._wrong.values()
-            ],
+            "settings_wrong": [each.what_is_wrong() for each in self._wrong.values()],
         }
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
@@ -420,7 +425,7 @@ class Gateway:
         if self._settling is None:
             self._settling = self._loop.later(SETTLING, self._adapt)
 
-    @garbage.of_this()
+    @garbage.collect_new()
     def _adapt(self) -> None:
         """Interfaces or addresses have changed. Everything else stays as the operator made it."""
         self._settling = self._loop.later(RETRY, self._adapt)  # unless it goes well
@@ -429,7 +434,9 @@ class Gateway:
             new, running = setup.policy, self.engine.policy
             policy = replace(running, inside=new.inside, public=new.public, own=new.own)
             if policy.public != running.public:
-                log.warning("the public addresses are now: %s", _texts(policy.public))
+                # The first ones are good news; with others, or none, connections end.
+                level = logging.WARNING if running.public else logging.INFO
+                log.log(level, "the public addresses are now: %s", _texts(policy.public))
             if policy == running:
                 # Such as our own devices coming up: interfaces changed, and nothing that the engine knows.
                 self._arrange(setup, policy)

@@ -1,4 +1,4 @@
-"""What the gateway needs to know about its host: ports in use, and that something has changed."""
+"""Observes the host: ports in use, and changes of its links and addresses."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ RTMGRP_IPV4_IFADDR = 0x10
 
 
 def ports_in_use(directory: Path = Path("/proc/net")) -> frozenset[tuple[int, int]]:
-    """(protocol, port) of every TCP and UDP socket of this host that others can reach."""
+    """Return (protocol, port) of every TCP and UDP socket of this host that other hosts can reach."""
     return frozenset(
         (protocol, port) for name, protocol in TABLES for port in _ports(directory / name) if port
     )
 
 
 def _ports(table: Path) -> Iterator[int]:
-    with suppress(FileNotFoundError), table.open() as lines:  # no IPv6: no tcp6, udp6
+    with (
+        suppress(FileNotFoundError),
+        table.open() as lines,
+    ):  # without IPv6 there is no tcp6 or udp6
         next(lines, None)
         for line in lines:
             address, _, port = line.split(maxsplit=2)[1].partition(":")
@@ -34,12 +37,12 @@ def _ports(table: Path) -> Iterator[int]:
 
 
 def _is_loopback(address: str) -> bool:
-    """The kernel prints 32-bit words as it has them: the first byte of 127.0.0.1 comes last."""
+    """The kernel prints 32-bit words in host order: the first byte of 127.0.0.1 comes last."""
     return address.endswith("7F") if len(address) == 8 else address == "0" * 24 + "01000000"
 
 
 class Changes:
-    """A descriptor that can be read when a link or an address of this host has changed."""
+    """A descriptor that becomes readable when a link or an address of this host has changed."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(
@@ -51,8 +54,8 @@ class Changes:
         return self._socket.fileno()
 
     def drain(self) -> None:
-        """Forget what has changed: whoever cares looks at how things are now. (That is why losing
-        messages, ENOBUFS, does no harm.)"""
+        """Discard all messages; the receiver looks at the present state. (So losing messages, ENOBUFS, does
+        no harm.)"""
         with suppress(OSError):
             while self._socket.recv(65536):
                 pass
@@ -61,9 +64,9 @@ class Changes:
         self._socket.close()
 
 
-def tell_systemd(state: str) -> None:
-    """sd_notify(3): `READY=1`, `STOPPING=1`, ... Does nothing unless systemd asked for it, and never
-    waits for systemd to read."""
+def notify_systemd(state: str) -> None:
+    """Send sd_notify(3): `READY=1`, `STOPPING=1`, ... Does nothing unless systemd asked for it, and never
+    waits for systemd."""
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, suppress(OSError):

@@ -1,7 +1,7 @@
-"""The log: what an operator wants to find later. Everything else is for `watch`.
+"""The log: what an operator wants to find later. Everything else is for `ipmasq watch`.
 
-Whatever a line is made of (payload, names, reasons, errors), it is one line and does nothing to a
-terminal; and however often the same thing happens, it is written a few times and then summed up.
+Whatever a line consists of (payload, names, reasons, errors), it is one line and is never interpreted by a
+terminal. Lines of one kind are written a few times and then summed up.
 """
 
 from __future__ import annotations
@@ -26,28 +26,26 @@ LEVELS: dict[type, int] = {
     events.HelperUnloaded: logging.INFO,
     events.ForwardAdded: logging.INFO,
     events.ForwardRemoved: logging.INFO,
-    events.PolicyApplied: logging.INFO,
     events.KeptAlive: logging.INFO,
     events.SettingRestored: logging.WARNING,
-    events.Expected: logging.INFO,
     events.FirewallObstructed: logging.WARNING,
-    events.FirewallCleared: logging.WARNING,
+    events.FirewallCleared: logging.INFO,
     events.LimitNeared: logging.WARNING,
     events.LimitReached: logging.WARNING,
 }
-"""Of the events that are notable; those of each single flow are debugging, failures are errors."""
+"""Levels of notable events; those about a single flow are for debugging, failures are errors."""
 
 HostOf = Callable[[int], Address | None]
-"""The inside host of a live flow."""
+"""Returns the inside host of a live flow."""
 
 
 class Writer:
-    """A listener of the gateway's: events become lines."""
+    """A listener of the gateway that writes events as lines."""
 
     def __init__(self, host_of: HostOf) -> None:
         self._host_of = host_of
         self._hosts: dict[int, Address] = {}
-        """By flow, of those that a helper watches, or has watched: others are not written about."""
+        """Inside hosts by the number of an inspected flow; other flows are not logged."""
 
     def __call__(self, happened: Sequence[Event]) -> None:
         opened: dict[int, Address] = {}
@@ -80,16 +78,17 @@ def level_of(event: type) -> int:
 
 
 def _kind(event: Event) -> Hashable:
-    """What lines are alike by; not by flow, nor by what was said: anybody can have many of those."""
+    """Return the kind of a line. It depends neither on the flow nor on the payload, since anybody can produce
+    many of those."""
     names = ("helper", "reason", "name", "side", "rules", "what", "why", "limit")
     parts = (getattr(event, name, None) for name in names)
     return type(event).__name__, *parts
 
 
-class Quiet(logging.Filter):
-    """Of lines of one kind about one host, lets the first few of a minute pass. Debugging is complete.
+class LineLimiter(logging.Filter):
+    """Lets the first few lines per minute pass of each kind and host. Debug output is complete.
 
-    A record says its `kind` and `host`, or else it is alike to those that say the same.
+    A record has its `kind` and `host`, or else its message is the kind.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -111,7 +110,7 @@ class Quiet(logging.Filter):
         return self._throttle.admits(kind, text, self._clock())
 
     def look(self) -> None:
-        """To be called about once a second: say how many lines were left out."""
+        """Sum up lines that were left out; called about once a second."""
         for each in self._throttle.closed(self._clock()):
             _write_sum(each)
 
@@ -124,12 +123,12 @@ def _write_sum(found: Sum) -> None:
     log.log(level, "%s", text, extra={"left_out": found.left_out})
 
 
-quiet = Quiet()
-"""That of this process."""
+limiter = LineLimiter()
+"""The filter of this process."""
 
 
-class Plain(logging.Formatter):
-    """One line of text; a trace comes after it only when debugging."""
+class TextFormatter(logging.Formatter):
+    """One line of text; a traceback follows only when debugging."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         return visible(super().formatMessage(record))
@@ -141,8 +140,8 @@ class Plain(logging.Formatter):
         return "\n".join(map(visible, text.split("\n")))
 
 
-class Json(logging.Formatter):
-    """One object per line: time (seconds since 1970), level, event if it is one, message."""
+class JsonFormatter(logging.Formatter):
+    """One object per line: time (seconds since 1970), level, event if there is one, message."""
 
     def format(self, record: logging.LogRecord) -> str:
         said = {
@@ -158,12 +157,12 @@ class Json(logging.Formatter):
 
 
 def begin(level: int = logging.INFO, as_json: bool = False) -> None:
-    """Log to the standard error output."""
+    """Log to standard error."""
     handler = logging.StreamHandler()
-    plain = Plain("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    plain = TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
     plain.converter = time.localtime
-    handler.setFormatter(Json() if as_json else plain)
-    handler.addFilter(quiet)
+    handler.setFormatter(JsonFormatter() if as_json else plain)
+    handler.addFilter(limiter)
     log.handlers = [handler]
     log.setLevel(level)
     log.propagate = False

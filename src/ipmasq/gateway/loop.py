@@ -1,10 +1,11 @@
-"""The one loop: descriptors, timers and signals, handled one after the other. No callback may block.
+"""The event loop: descriptors, timers and signals, handled one after the other. A callback must not block.
 
-Fairness: each descriptor that is ready is served once per round, so whoever bounds its work per call
-(the plane: a number of packets, a control client: a number of bytes) cannot starve the others.
+Each ready descriptor is served once per round, so that a callback with limited work per call (the plane: a
+number of packets, a control client: a number of bytes) cannot starve the others.
 
-Nothing but PlaneError ends it. What fails is told, and called again: a descriptor stays watched whatever
-its callback raises. One that fails again and again is left alone in between, for up to a second.
+Only PlaneError ends the loop. Other failures are logged, and the callback is called again: a descriptor stays
+registered whatever its callback raises. One that fails repeatedly is suspended in between, for up to a
+second.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeAlias
 
-from ipmasq.gateway.troubles import Pause, Troubles
+from ipmasq.gateway.failures import FailureLog, Pause
 from ipmasq.planes.plane import PlaneError
 
 Callback: TypeAlias = Callable[[], object]
@@ -28,12 +29,12 @@ Between: TypeAlias = Callable[[float], float | None]
 
 Progress: TypeAlias = Callable[[], int]
 
-TROUBLES_EVERY = 5.0
-"""Seconds between two looks whether troubles are to be summed up."""
+FAILURES_EVERY = 5.0
+"""Seconds between two checks whether failures are to be summed up."""
 
 
 class Timer:
-    """A callback that is due once, unless cancelled before."""
+    """A callback that is called once, unless it is cancelled before."""
 
     __slots__ = ("at", "callback")
 
@@ -51,10 +52,10 @@ class _Watched:
     writing: Callback | None = None
     progress: Progress | None = None
     reached: int = -1
-    """What `progress` said at the last failure."""
+    """The value of `progress` at the last failure."""
     pause: Pause = field(default_factory=Pause)
     rests: bool = False
-    """Its callback has just failed."""
+    """Whether it is suspended, since its callback has just failed."""
 
     @property
     def mask(self) -> int:
@@ -67,7 +68,7 @@ class _Watched:
 
 class Loop:
     clock = staticmethod(time.monotonic)
-    """Seconds; what everybody in this process calls now."""
+    """Seconds on the clock of this process."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -77,15 +78,15 @@ class Loop:
         self._between: list[tuple[Between, Pause]] = []
         self._signals: dict[int, Callback] = {}
         self._running = False
-        self.troubles = Troubles()
-        """What has failed. Also for faults that a callback survives by itself."""
-        self.every(TROUBLES_EVERY, lambda: self.troubles.look(self.clock()))
+        self.failures = FailureLog()
+        """What has failed. Callbacks that survive a failure report it here as well."""
+        self.every(FAILURES_EVERY, lambda: self.failures.look(self.clock()))
 
     def watch(self, descriptor: int, callback: Callback, progress: Progress | None = None) -> None:
         """Call back whenever there is something to read (again, while there still is).
 
-        `progress` counts what was done. A callback that has failed is not left alone if it got on all
-        the same: whoever can make it fail must not slow it down for others.
+        `progress` counts what was done. A callback that has failed is not suspended if it made progress
+        nevertheless, so that whoever can make it fail does not slow it down for others.
         """
         watched = self._watched.setdefault(descriptor, _Watched())
         watched.reading, watched.progress = callback, progress
@@ -98,7 +99,7 @@ class Loop:
         self._register(descriptor, watched)
 
     def unwatch(self, descriptor: int) -> None:
-        """Neither reading nor writing any more. Before closing a descriptor; harmless if unknown."""
+        """Stop reading and writing; to be called before a descriptor is closed. Harmless if it is unknown."""
         if self._watched.pop(descriptor, None):
             with suppress(KeyError, ValueError):
                 self._selector.unregister(descriptor)
@@ -114,7 +115,7 @@ class Loop:
         return timer
 
     def every(self, seconds: float, callback: Callback) -> None:
-        """Call back now and then; the pause is counted from the end of each call."""
+        """Call back periodically; the pause is counted from the end of each call."""
 
         def again() -> None:
             try:
@@ -125,18 +126,20 @@ class Loop:
         self.later(seconds, again)
 
     def between(self, callback: Between) -> None:
-        """Call back once per round with the time; it says when it wants to be called at the latest."""
+        """Call back once per round with the time; it returns when it must be called at the latest."""
         self._between.append((callback, Pause()))
 
     def on_signal(self, number: signal.Signals, callback: Callback) -> None:
-        """Handled in its turn like everything else, while `run` runs. One that is blocked waits for that."""
+        """Handle a signal in its turn like everything else, while `run` runs. A blocked signal waits for
+        that."""
         self._signals[number] = callback
 
     def stop(self) -> None:
         self._running = False
 
     def run(self) -> None:
-        """Until `stop`. Raises PlaneError; any other trouble of a callback is told, and it goes on."""
+        """Run until `stop`. Raises PlaneError; any other failure of a callback is logged, and the loop
+        continues."""
         self._running = True
         restore = self._take_signals()
         try:
@@ -146,7 +149,7 @@ class Loop:
             restore()
 
     def round(self) -> None:
-        """Wait until something is due, and do all that is."""
+        """Wait until something is due, and handle everything that is."""
         now = self.clock()
         asked = [self._ask(between, pause, now) for between, pause in self._between]
         deadlines = [at for at in asked if at is not None]
@@ -167,13 +170,14 @@ class Loop:
         except PlaneError:
             raise
         except Exception as error:
-            self.troubles.tell(error, now)
+            self.failures.tell(error, now)
             return now + pause.longer()
         pause.over()
         return deadline
 
     def _serve(self, descriptor: int, mask: int) -> None:
-        """A callback may unwatch any descriptor, and that of its own before the other callback's turn."""
+        """Serve one descriptor. A callback may unregister any descriptor, its own included before its other
+        callback's turn."""
         watched = self._watched.get(descriptor)
         if watched is None:
             return
@@ -188,14 +192,14 @@ class Loop:
             self._rest(descriptor, watched)
 
     def _got_on(self, watched: _Watched) -> bool:
-        """Whether anything was done since the last failure."""
+        """Return whether progress was made since the last failure."""
         if watched.progress is None:
             return False
         before, watched.reached = watched.reached, watched.progress()
         return watched.reached != before
 
     def _rest(self, descriptor: int, watched: _Watched) -> None:
-        """Or a callback that fails before it has read anything would be called for ever."""
+        """Suspend the callback, which would otherwise be called forever if it fails before it reads."""
 
         def go_on() -> None:
             watched.rests = False
@@ -207,18 +211,18 @@ class Loop:
         self.later(watched.pause.longer(), go_on)
 
     def _call(self, callback: Callback) -> bool:
-        """Whether it went well."""
+        """Call, and return whether it succeeded."""
         try:
             callback()
         except PlaneError:
             raise
         except Exception as error:
-            self.troubles.tell(error, self.clock())
+            self.failures.tell(error, self.clock())
             return False
         return True
 
     def _register(self, descriptor: int, watched: _Watched) -> None:
-        """Have the selector wait for what is watched now."""
+        """Tell the selector which events to wait for."""
         known, mask = descriptor in self._selector.get_map(), watched.mask
         if known and mask:
             self._selector.modify(descriptor, mask)
@@ -230,7 +234,7 @@ class Loop:
             self._watched.pop(descriptor, None)
 
     def _take_signals(self) -> Callback:
-        """Signals write to a descriptor of ours, since by themselves they do not end a wait."""
+        """Let signals write to a descriptor of the loop, since by themselves they do not end a wait."""
         ours, kernels = socket.socketpair()
         ours.setblocking(False)
         kernels.setblocking(False)

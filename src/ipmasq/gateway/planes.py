@@ -1,4 +1,4 @@
-"""Which plane it is to be, by the names that the configuration has for them."""
+"""Selects the plane, by the names that the configuration has for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipmasq.planes.tun.plane import WITHOUT, Start, TunPlane
 
 GENERIC = "ebpf-xdp-generic"
 XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: True}
-"""Whether there is to be XDP; None: where it suits."""
+"""Whether to use XDP; None means where it is supported."""
 
 PLANES = ("tun", *XDP)
 
@@ -29,7 +29,7 @@ def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
 
 
 def fast_path(name: str, limits: Limits) -> Start:
-    """Which the plane of this name has."""
+    """Return the fast path of the plane of this name."""
     if name == "tun":
         return WITHOUT
     flows = min(limits.flows, max(1, affordable(available())))

@@ -1,4 +1,4 @@
-"""Every event in one sentence."""
+"""Every event as a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ GUIDE = "docs/firewalls.md"
 
 
 def sentence(event: Event) -> str:
-    """What happened, for people, as one visible line: names, reasons and payload come from elsewhere."""
+    """Return what happened as one visible line for people; names, reasons and payload may come from
+    attackers."""
     told = tell(event)
     return visible(_sentence(event)) if told is None else told
 
@@ -22,26 +23,26 @@ def sentence(event: Event) -> str:
 def _sentence(event: Event) -> str:
     match event:
         case events.FlowOffloadable():
-            return f"flow {event.flow} settled: both directions were seen"
+            return f"flow {event.flow} is offloadable: both directions were seen"
         case events.FlowNotOffloadable():
-            return f"flow {event.flow} is unsettled: it closes, or a helper watches it"
+            return f"flow {event.flow} is no longer offloadable: it closes, or a helper inspects it"
         case events.ExpectationEnded():
             return f"expectation at {event.public} was met by flow {event.met_by}"
         case events.ForwardAdded():
             return f"forward {event.name} was added"
         case events.ForwardRemoved():
-            return f"forward {event.name} was removed; its live flows stay"
+            return f"forward {event.name} was removed; its live flows continue"
         case events.HelperLoaded():
             again = " again, with its newer code" if event.reloaded else ""
             return f"helper {event.helper} was loaded{again}"
         case events.HelperUnloaded():
-            return f"helper {event.helper} was unloaded; the flows that it watched go on"
+            return f"helper {event.helper} was unloaded; the flows that it inspected continue"
         case events.PolicyApplied():
             return f"a changed policy is in force; {event.closed} flows are no longer allowed"
         case events.FirewallObstructed():
             return f"{event.what}; {event.remedy} ({GUIDE})"
         case events.FirewallCleared():
-            return "the host's firewall is no longer in the gateway's way"
+            return "the host's firewall no longer obstructs the gateway"
         case events.LimitNeared():
             return _near(event)
         case events.LimitReached():

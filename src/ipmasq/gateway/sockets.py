@@ -1,8 +1,8 @@
-"""Whether a packet would find a socket of this host, asked of the kernel at the moment when it matters.
+"""Asks the kernel whether a packet would find a socket of this host.
 
-The question is the kernel's own look-up, `inet_lookup` or `udp4_lib_lookup`, by way of sock_diag(7): it knows
-listening, connected and wildcard sockets, those of IPv6 that take IPv4 too, and those bound to a device. It costs
-some 4 us, so that no answer need be kept, and none is ever old.
+The kernel performs its own look-up, `inet_lookup` or `udp4_lib_lookup`, by way of sock_diag(7). It covers
+listening, connected and wildcard sockets, those of IPv6 that accept IPv4 too, and those bound to a device. A
+look-up costs some 4 us, so no answer is cached, and none is ever outdated.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from ipmasq.core.host import Holds
+from ipmasq.core.host import SocketMatch
 from ipmasq.gateway.host import ports_in_use
 from ipmasq.wire.addresses import Endpoint
 
@@ -27,22 +27,22 @@ _PLACE = struct.Struct("!HH4s12x4s12x")
 _REST = struct.Struct("=IQ")
 _KIND = struct.Struct("=4xH")
 _PEER = struct.Struct("!6xH")
-"""Behind the header: the remote port of `struct inet_diag_msg`, 0 of a socket that is not connected."""
+"""Behind the header: the remote port of `struct inet_diag_msg`, 0 for a socket that is not connected."""
 _SIZE = _HEADER.size + _FAMILY.size + _PLACE.size + _REST.size
 _HEAD = _HEADER.pack(_SIZE, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0)
 _ALL_STATES = 0xFFFFFFFF
 _NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 
 LIST_AGE = 0.05
-"""Seconds for which the list of sockets is good, where the kernel has no sock_diag to be asked one question."""
+"""Seconds for which the list of sockets is valid, if the kernel has no sock_diag."""
 
 
 class Sockets:
-    """Those of the network namespace in which it was made."""
+    """The sockets of the network namespace in which this object was made."""
 
     def __init__(self) -> None:
         self.device = 0
-        """Index of the interface by which packets come: also sockets that are bound to it are found."""
+        """The ifindex by which packets come in, so that sockets bound to it are found as well."""
         self._listed: frozenset[tuple[int, int]] = frozenset()
         self._listed_at = -LIST_AGE
         self._kernel: socket.socket | None = None
@@ -51,23 +51,25 @@ class Sockets:
             self._kernel.bind((0, 0))
             if not self._finds_itself(self._kernel):
                 self.close()
-        except OSError:  # a kernel without it
+        except OSError:  # the kernel has no sock_diag
             self.close()
 
     @property
-    def are_asked(self) -> bool:
-        """Whether the kernel answers such questions; otherwise its list is read."""
+    def has_sock_diag(self) -> bool:
+        """Whether the kernel answers such look-ups; otherwise its list is read."""
         return self._kernel is not None
 
-    def holds(self, protocol: int, remote: Endpoint, local: Endpoint) -> Holds:
-        """What a TCP or UDP packet from `remote` to `local` would find. If the kernel cannot be asked: whether there
-        is any socket at that port."""
+    def find_socket(self, protocol: int, remote: Endpoint, local: Endpoint) -> SocketMatch:
+        """Return which socket a TCP or UDP packet from `remote` to `local` would find. Without sock_diag:
+        whether there is any socket at that port."""
         if self._kernel is not None:
             try:
                 return self._ask(self._kernel, protocol, remote, local, self.device)
             except OSError:
                 pass
-        return Holds.SOCKET if (protocol, local.port) in self._list() else Holds.NOTHING
+        return (
+            SocketMatch.ANY_REMOTE if (protocol, local.port) in self._list() else SocketMatch.NONE
+        )
 
     def close(self) -> None:
         if self._kernel is not None:
@@ -76,9 +78,10 @@ class Sockets:
 
     def _ask(
         self, kernel: socket.socket, protocol: int, remote: Endpoint, local: Endpoint, device: int
-    ) -> Holds:
-        """Raises OSError."""
-        # Of UDP, the kernel takes the source for the remote end, "for historical reasons" (net/ipv4/udp_diag.c).
+    ) -> SocketMatch:
+        """Look up in the kernel. Raises OSError."""
+        # For UDP, the kernel takes the source for the remote end, "for historical reasons"
+        # (net/ipv4/udp_diag.c).
         near, far = (remote, local) if protocol == UDP else (local, remote)
         kernel.send(
             _HEAD
@@ -86,14 +89,18 @@ class Sockets:
             + _PLACE.pack(near.port, far.port, near.address, far.address)
             + _REST.pack(device, _NO_COOKIE)
         )
-        # The answer is there when `send` returns: netlink's kernel side runs within it.
+        # The answer is there when `send` returns, since the kernel's side of netlink runs within it.
         answer = kernel.recv(1024, socket.MSG_DONTWAIT)
-        if _KIND.unpack_from(answer)[0] != SOCK_DIAG_BY_FAMILY:  # an error: there is none
-            return Holds.NOTHING
-        return Holds.SPEAKER if _PEER.unpack_from(answer, _HEADER.size)[0] else Holds.SOCKET
+        if _KIND.unpack_from(answer)[0] != SOCK_DIAG_BY_FAMILY:  # an error: there is no socket
+            return SocketMatch.NONE
+        return (
+            SocketMatch.CONNECTED
+            if _PEER.unpack_from(answer, _HEADER.size)[0]
+            else SocketMatch.ANY_REMOTE
+        )
 
     def _finds_itself(self, kernel: socket.socket) -> bool:
-        """A kernel without the modules inet_diag and udp_diag says of every socket that there is none."""
+        """Return False for a kernel without the modules inet_diag and udp_diag, which denies every socket."""
         here = socket.inet_aton("127.0.0.1")
         for protocol, kind in ((UDP, socket.SOCK_DGRAM), (6, socket.SOCK_STREAM)):
             with socket.socket(socket.AF_INET, kind) as known:
@@ -113,7 +120,7 @@ class Sockets:
 
 
 def index_of(interface: str) -> int:
-    """0 if there is none of that name now."""
+    """Return the ifindex, or 0 if there is no such interface now."""
     try:
         return socket.if_nametoindex(interface)
     except OSError:

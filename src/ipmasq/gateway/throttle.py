@@ -1,4 +1,4 @@
-"""How many lines about the same thing are written: the first few, and then one that says how many more."""
+"""Limits the lines of one kind: the first few are written, and then one that says how many more there were."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MOST = 5
-"""Lines of one kind that are written within a window."""
+"""The most lines of one kind that are written within a window."""
 
 WINDOW = 60.0
-"""Seconds."""
+"""The length of a window in seconds."""
 
 ROOM = 256
-"""Kinds that are told apart at a time: at most 1,536 lines in a window, whatever happens."""
+"""The most kinds that are distinguished: at most 1,536 lines in a window in all."""
 
 
 class _Others:
@@ -31,24 +31,25 @@ class Sum(NamedTuple):
     """A window has ended in which lines were left out."""
 
     kind: Hashable
-    """None: of kinds for which there was no room."""
+    """None for the kinds for which there was no room."""
     example: str
-    """What the first line of the window said."""
+    """The first line of the window."""
     left_out: int
 
 
 class Throttle:
-    """A window begins with the first line of a kind. `now` is in seconds and never goes back."""
+    """Counts lines by kind. A window begins with the first line of a kind. `now` is in seconds and never
+    decreases."""
 
     def __init__(self, most: int = MOST, window: float = WINDOW, room: int = ROOM) -> None:
         self._most, self._length, self._room = most, window, room
         self._windows: dict[Hashable, _Window] = {}
-        """In the order in which they end."""
+        """Windows in the order in which they end."""
         self.left_out = 0
-        """Lines that were not written, since the beginning."""
+        """Lines that were not written, since the start."""
 
     def admits(self, kind: Hashable, example: str, now: float) -> bool:
-        """Whether this line is to be written. Windows that have ended must have been `closed` before."""
+        """Return whether this line is to be written. Windows that have ended must have been `closed` before."""
         window = self._windows.get(kind)
         if window is None and len(self._windows) >= self._room:
             kind = _Others
@@ -63,7 +64,7 @@ class Throttle:
         return False
 
     def closed(self, now: float) -> Iterator[Sum]:
-        """The windows that have ended by now, if lines were left out in them."""
+        """Yield the windows that have ended by now, if lines were left out in them."""
         while self._windows:
             kind, window = next(iter(self._windows.items()))
             if window.ends > now:

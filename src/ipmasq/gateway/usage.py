@@ -1,26 +1,42 @@
-"""How much is used of what there may be, as `status` shows it."""
+"""Usage of the limits, as `status` shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from heapq import nlargest
 from typing import Any
 
 from ipmasq.core.ports import PortPool
-from ipmasq.core.shortage import name
+from ipmasq.core.shortage import Use, name, near_limits
 from ipmasq.core.table import Table
 from ipmasq.wire.addresses import to_text
 
 MOST = 16
-"""Addresses, times protocols, that are shown: the fullest."""
+"""The most addresses (by protocol) and hosts that are shown, the fullest first."""
 
 
 def usage(table: Table) -> Mapping[str, Any]:
-    """Flows, and public ports by address and protocol, the fullest first."""
+    """Return the usage of flows, of public ports by address and protocol, and of hosts near a limit; the fullest first."""
     pools = sorted(table.mappings.usage(), key=lambda pool: len(pool) / pool.ports.size)
     return {
         "flows": len(table.flows),
         "max_flows": table.policy.limits.flows,
         "public_ports": [_ports(pool) for pool in pools[:MOST]],
+        "hosts_near_limit": [_host(use) for use in nlargest(MOST, near_limits(table), _part)],
+    }
+
+
+def _part(use: Use) -> float:
+    return use.used / use.most
+
+
+def _host(use: Use) -> Mapping[str, Any]:
+    return {
+        "host": to_text(use.host),
+        "limit": use.limit,
+        "protocol": name(use.protocol).lower() if use.protocol else None,
+        "used": use.used,
+        "max": use.most,
     }
 
 

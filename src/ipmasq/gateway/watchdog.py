@@ -1,4 +1,5 @@
-"""systemd's watchdog (sd_watchdog_enabled(3)), fed by packets that go through, not by being alive."""
+"""systemd's watchdog (sd_watchdog_enabled(3)). It is notified when packets are forwarded, not just because
+the process runs."""
 
 from __future__ import annotations
 
@@ -7,18 +8,18 @@ import os
 import select
 from collections.abc import Callable, Mapping, Sequence
 
-from ipmasq.gateway.host import tell_systemd
+from ipmasq.gateway.host import notify_systemd
 from ipmasq.gateway.loop import Loop
 
 log = logging.getLogger("ipmasq")
 
 AGAIN = 10
-"""A stall is looked at again after this part of the usual time, as a packet may have come just now."""
+"""A stall is checked again after this fraction of the usual time, as a packet may have arrived just now."""
 
 
 class Watchdog:
-    """`handled` says how many packets were handled so far, whatever became of them; `descriptors` are
-    those where packets wait."""
+    """Notifies systemd. `handled` returns how many packets were handled so far; `descriptors` are those where
+    packets wait."""
 
     def __init__(
         self, handled: Callable[[], int], descriptors: Callable[[], Sequence[int]]
@@ -29,7 +30,7 @@ class Watchdog:
         """How often in a row packets waited and none was handled."""
 
     def begin(self, loop: Loop, environment: Mapping[str, str] = os.environ) -> None:
-        """Does nothing unless systemd asked this process for it."""
+        """Begin to notify. Does nothing unless systemd asked this process for it."""
         interval = asked_for(environment)
         if interval is None:
             return
@@ -45,7 +46,7 @@ class Watchdog:
         loop.later(0, look)
 
     def feed(self) -> bool:
-        """Tell systemd that all is well, if it is."""
+        """Notify systemd if packets are handled or none waits. Return whether it was notified."""
         handled = self._handled()
         if handled == self._before and _waiting(self._descriptors()):
             self._looks += 1
@@ -53,12 +54,12 @@ class Watchdog:
                 log.error("packets wait and none is handled: systemd is not told that all is well")
             return False
         self._before, self._looks = handled, 0
-        tell_systemd("WATCHDOG=1")
+        notify_systemd("WATCHDOG=1")
         return True
 
 
 def asked_for(environment: Mapping[str, str]) -> float | None:
-    """Seconds within which systemd wants to hear of this process; None if it does not."""
+    """Return the seconds within which systemd expects a notification; None if it expects none."""
     wanted, process = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
     if not (wanted.isdigit() and int(wanted)) or process not in ("", str(os.getpid())):
         return None

@@ -88,7 +88,7 @@ class Dialogue:
     """
 
     def __init__(self) -> None:
-        self.asked: deque[bytes] = deque()
+        self.unanswered: deque[bytes] = deque()
         """Meanings of the commands that have no final reply yet, oldest first."""
         self.pending: Counter[bytes] = Counter()
         """How many commands of each meaning are in `asked`, so that a look-up takes constant time."""
@@ -99,7 +99,7 @@ class Dialogue:
         """The code of the multi-line reply that has begun and not ended."""
         self.is_line = True
         """Whether the client, too, sees the server's latest line as one line."""
-        self._settled = False
+        self._replied = False
         """Whether a final reply has come since the latest command."""
         self._says_crlf: bool | None = None
         """Whether the server's first line ended with CRLF; None before that."""
@@ -116,13 +116,13 @@ class Dialogue:
     def command(self, meaning: bytes) -> None:
         """Record a command of the client."""
         if self._ended_otherwise:
-            self.within, self._ended_otherwise, self._settled = b"", False, True
-        if self._settled and not self.within:
+            self.within, self._ended_otherwise, self._replied = b"", False, True
+        if self._replied and not self.within:
             for _ in range(self._doubtful):
                 self._oldest()
-            self._doubtful, self._doubtful_auths = len(self.asked), self.pending[AUTH]
-        self._settled = False
-        self.asked.append(meaning)
+            self._doubtful, self._doubtful_auths = len(self.unanswered), self.pending[AUTH]
+        self._replied = False
+        self.unanswered.append(meaning)
         self.pending[meaning] += 1
 
     @property
@@ -135,7 +135,7 @@ class Dialogue:
         ends = self._line(line)
         if ends is None or ends.startswith(b"1"):  # 1yz: another reply will follow
             return None
-        self._settled = True
+        self._replied = True
         return ends
 
     def _line(self, line: bytes) -> bytes | None:
@@ -167,9 +167,9 @@ class Dialogue:
         """Return the meaning of the command that a final reply with this code answers."""
         if code in PASSIVE:
             return self._passive()
-        if not self.asked or (self.asked[0] in (PASV, EPSV) and code < b"4"):
+        if not self.unanswered or (self.unanswered[0] in (PASV, EPSV) and code < b"4"):
             return OTHER  # a superfluous reply
-        if code == b"220" and self.asked[0] != RESTART:
+        if code == b"220" and self.unanswered[0] != RESTART:
             return OTHER  # the greeting answers no command
         return self._oldest()
 
@@ -177,14 +177,14 @@ class Dialogue:
         """Return the oldest PASV or EPSV. Older commands then have no reply, unless one of them could have
         made the server echo such a line: the line may be the reply to that one."""
         if self.pending[PASV] or self.pending[EPSV]:
-            while self.asked[0] not in (PASV, EPSV):
+            while self.unanswered[0] not in (PASV, EPSV):
                 if self._oldest() == ECHOED:
                     return OTHER
             return self._oldest()
         return OTHER
 
     def _oldest(self) -> bytes:
-        asked = self.asked.popleft()
+        asked = self.unanswered.popleft()
         self.pending[asked] -= 1
         self._doubtful = max(0, self._doubtful - 1)
         self._doubtful_auths = min(self._doubtful_auths, self.pending[AUTH])
@@ -210,7 +210,7 @@ class Ftp(Helper):
             return _could_become(partial, b"PORT ", b"EPRT ")
         # If no command is pending, one may arrive before the line is complete.
         said = self.dialogue
-        passive = not said.asked or said.pending[PASV] or said.pending[EPSV]
+        passive = not said.unanswered or said.pending[PASV] or said.pending[EPSV]
         text = said.within not in (b"", *PASSIVE)
         return bool(passive) and not text and _could_become(partial, b"227 ", b"229 ")
 
@@ -227,10 +227,10 @@ class Ftp(Helper):
         meaning = MEANING.get(command["verb"].upper(), OTHER) if command else OTHER
         if command and meaning == EPSV and (command["argument"] or b"").upper() == b"ALL":
             meaning = EPSV_ALL
-        if meaning == OTHER and any(code in line for code in PASSIVE):
+        if meaning == OTHER and (b"227" in line or b"229" in line):
             meaning = ECHOED
         self.dialogue.command(meaning)
-        if meaning == HTTP or len(self.dialogue.asked) > MOST_ASKED:
+        if meaning == HTTP or len(self.dialogue.unanswered) > MOST_ASKED:
             context.stop()
         elif meaning in (LOGIN, RESTART):
             context.forget()  # servers do so at once, whether the login succeeds or not
@@ -240,7 +240,7 @@ class Ftp(Helper):
             self._on_transfer(context)
 
     def _on_answer(self, code: bytes, line: bytes, context: HelperContext) -> None:
-        alone = len(self.dialogue.asked) == 1
+        alone = len(self.dialogue.unanswered) == 1
         asked = self.dialogue.answered(code)
         if code in SECURED or (asked == AUTH and alone and code < b"4"):
             context.stop()  # the rest is ciphertext, including a CCC that would end it

@@ -1,1 +1,1 @@
-"""What moves packets. A plane knows nothing of NAT."""
+"""Planes receive and send packets. A plane knows nothing of NAT."""

@@ -1,4 +1,4 @@
-"""Packets out of one capture and into another: offline, without root."""
+"""Reads packets from one capture and writes them to another: offline, without root."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ipmasq.wire.record import Interface, Record
 
 
 class Sides(Protocol):
-    """How to tell which side a captured packet came from."""
+    """Determines from which side a captured packet came."""
 
     def side(self, record: Record, frame: Frame) -> Side | None:
-        """None: from neither."""
+        """Return the side of a packet, or None if it belongs to neither."""
 
     def name(self, side: Side) -> str:
-        """What the interface is called on which packets leave to this side."""
+        """Return the name of the interface on which packets leave to this side."""
 
 
 class _PlainNames:
@@ -31,8 +31,8 @@ class _PlainNames:
 
 @dataclass(frozen=True)
 class ByNetwork(_PlainNames):
-    """From inside if the source address is in one of these networks, else from outside; from
-    neither if it is of another IP version than all of them."""
+    """Packets are from inside if the source address is in one of these networks, else from outside; they are
+    from neither side if their IP version is not that of any network."""
 
     inside: tuple[Network, ...]
 
@@ -45,8 +45,8 @@ class ByNetwork(_PlainNames):
 
 @dataclass(frozen=True)
 class ByMac(_PlainNames):
-    """From inside if the source hardware address is one of these. If `outside` is empty, everything
-    else with a hardware address is from outside."""
+    """Packets are from inside if the source hardware address is one of these. If `outside` is empty, all
+    others with a hardware address are from outside."""
 
     inside: frozenset[bytes]
     outside: frozenset[bytes] = frozenset()
@@ -60,7 +60,7 @@ class ByMac(_PlainNames):
 
 @dataclass(frozen=True)
 class ByInterface:
-    """By the name of the interface on which it was captured (pcapng); classic captures have none."""
+    """By the name of the interface on which a packet was captured (pcapng); classic captures have none."""
 
     inside: tuple[str, ...]
     outside: tuple[str, ...]
@@ -92,7 +92,7 @@ CUT = "was cut short when it was captured"
 
 
 class PcapPlane:
-    """Reads one capture and writes another, always pcapng. What comes after damage is not read."""
+    """Reads one capture and writes another, always pcapng. Nothing after damage is read."""
 
     def __init__(self, source: BinaryIO, target: BinaryIO, sides: Sides) -> None:
         self._source = source
@@ -100,7 +100,7 @@ class PcapPlane:
         self._sides = sides
 
     def arrivals(self) -> Iterator[Arrival]:
-        """Raises CaptureError at the first damage, after everything before it."""
+        """Yield the packets. Raises CaptureError at the first damage, after everything before it."""
         for record in capture.read(self._source):
             yield self._arrival(record)
 
@@ -112,8 +112,8 @@ class PcapPlane:
     def send(
         self, arrival: Arrival, packet: Packet, side: Side, comments: Iterable[str] = ()
     ) -> None:
-        """Write what leaves to `side` because of `arrival`, in a frame like the one that arrived
-        (in that of an answer, if it goes to the sender). An unfinished checksum is finished."""
+        """Write a packet that leaves to `side` because of `arrival`, in a frame like the one that arrived
+        (reversed, if it goes to the sender). An unfinished checksum is finished."""
         data = bytearray(packet.data)
         if packet.partial:
             partial.complete(data)
@@ -151,7 +151,7 @@ def _source(packet: bytes) -> bytes:
 
 
 def _is_whole(frame: Frame) -> bool:
-    """Whether only what follows the IP packet was cut off."""
+    """Return whether only bytes after the IP packet were truncated."""
     packet = frame.packet
     claimed = packet[2:4] if packet[0] >> 4 == 4 else packet[4:6]
     header = 0 if packet[0] >> 4 == 4 else 40

@@ -14,6 +14,7 @@ from ipmasq.gateway.firewall.chains import (
 )
 
 FACTS = {"iif": "lan", "oif": "wan", "state": "new", "saddr": "10.0.0.0/24"}
+FACTS |= {"daddr": "198.51.100.1", "dport": "1400-1700"}
 ACCEPT, DROP = Verdict.ACCEPT, Verdict.DROP
 
 
@@ -37,6 +38,13 @@ def verdicts(*rules: Rule, policy: Verdict = DROP, **others: list[Rule]) -> set[
         (Condition("saddr", ("172.17.0.0/16",), negated=True), True),
         (Condition("saddr", ("2001:db8::/32",)), False),
         (Condition("saddr", ("nonsense",)), None),
+        (Condition("daddr", ("198.51.100.0/24",)), True),
+        (Condition("daddr", ("10.0.0.0/8",)), False),
+        (Condition("dport", ("80", "443")), False),
+        (Condition("dport", ("1000-2000",)), True),
+        (Condition("dport", ("1000-2000",), negated=True), False),
+        (Condition("dport", ("1500-1600",)), None),
+        (Condition("dport", ("http",)), None),
         (Condition("unknown", ("x",)), None),
         (NOT_UNDERSTOOD, None),
     ],

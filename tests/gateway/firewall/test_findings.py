@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ipmasq.core.side import Side
+from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall import iptables, nft
 from ipmasq.gateway.firewall.chains import Table
-from ipmasq.gateway.firewall.findings import Where, findings, translates
+from ipmasq.gateway.firewall.findings import findings, obstructions, translates
+from ipmasq.gateway.firewall.ways import Ends, Where, passed
+from ipmasq.wire.addresses import Endpoint, to_address
 
 RULESETS = Path(__file__).with_name("rulesets")
 TWICE = Where("go", ("gi",), ("10.0.0.0/24",), forwards=True)
@@ -36,13 +40,13 @@ USUAL = [ESTABLISHED, [match(IIF, "gi"), match(OIF, "go"), ACCEPT]]
 
 
 def tables(*rules: list[dict[str, object]], policy: str = "drop") -> list[Table]:
-    place = {"family": "inet", "table": "filter"}
+    table = {"family": "inet", "table": "filter"}
     hook = {"type": "filter", "hook": "forward", "prio": 0, "policy": policy}
     objects: list[dict[str, object]] = [
         {"metainfo": {"version": "1.0.6"}},
         {"table": {"family": "inet", "name": "filter"}},
-        {"chain": {**place, "name": "forward", **hook}},
-        *({"rule": {**place, "chain": "forward", "expr": rule}} for rule in rules),
+        {"chain": {**table, "name": "forward", **hook}},
+        *({"rule": {**table, "chain": "forward", "expr": rule}} for rule in rules),
     ]
     return nft.tables({"nftables": objects})
 
@@ -74,6 +78,31 @@ def test_for_published_servers_what_the_gateway_has_marked_is_to_be_accepted() -
     assert f"nft insert rule inet filter forward {rule}" in text
 
 
+def test_what_inside_hosts_send_to_published_servers_by_the_public_address_passes_twice() -> None:
+    published = [match(IIF, "go"), match(OIF, "gi"), ACCEPT]
+    text = said(tables(published, *USUAL), ONCE)
+    hairpin = "(new, from inside hosts to a public address)"
+    assert f"does not accept gi -> ipmasq-in {hairpin}, ipmasq-in -> gi {hairpin}; add: " in text
+    assert 'nft insert rule inet filter forward iifname "gi" oifname "ipmasq-in" accept' in text
+    assert 'nft insert rule inet filter forward iifname "ipmasq-in" oifname "gi" accept' in text
+    added = [
+        [match(IIF, "gi"), match(OIF, "ipmasq-in"), ACCEPT],
+        [match(IIF, "ipmasq-in"), match(OIF, "gi"), ACCEPT],
+    ]
+    assert said(tables(*added, published, *USUAL), ONCE) == ""
+
+
+def test_firewalld_is_given_a_zone_for_the_gateways_devices_and_a_policy_for_them() -> None:
+    text = said(firewalld(), ONCE)
+    assert "firewall-cmd --permanent --new-zone=ipmasq-tun && " in text
+    assert "--zone=ipmasq-tun --change-interface=ipmasq-in && " in text
+    zone = "$(firewall-cmd --get-zone-of-interface=gi || firewall-cmd --get-default-zone)"
+    for kind in ("ingress", "egress"):
+        zones = f"--add-{kind}-zone={zone} --add-{kind}-zone=ipmasq-tun"
+        assert f"--policy=ipmasq-hairpin {zones} && " in text
+    assert text.count("firewall-cmd --permanent --new-policy=") == 3
+
+
 def test_what_is_not_certain_is_not_told() -> None:
     some = [match({"payload": {"protocol": "tcp", "field": "dport"}}, 443), ACCEPT]
     assert said(tables(ESTABLISHED, some), replace(ONCE, forwards=False)) == ""
@@ -86,6 +115,14 @@ def test_rules_that_forbid_what_never_passes_that_way_are_told_where_packets_pas
     assert "1 rule of nft inet filter forbid something from gi -> go" in text
     assert "write ipmasq-in in the place of go there" in text
     assert said(tables(forbids, policy="accept"), ONCE) == ""
+
+
+def test_while_the_kernel_translates_as_well_it_is_said_what_is_needed_when_it_no_longer_does() -> (
+    None
+):
+    translated = replace(ONCE, once=False)
+    assert said(firewalld(), translated) == said(firewalld(), ONCE)
+    assert "--policy=ipmasq-out " in said(firewalld(), translated)
 
 
 @pytest.mark.parametrize("where", [ONCE, TWICE])
@@ -122,8 +159,11 @@ def test_ufw_forwards_nothing_unless_it_is_told_to(where: Where, rules: str) -> 
         (TWICE, "iptables -I DOCKER-USER -i ipmasq-+ -j ACCEPT"),
     ],
 )
-def test_dockers_policy_drops_what_is_forwarded_for_others(where: Where, rules: str) -> None:
-    (found,) = findings(iptables_of("docker"), where)
+@pytest.mark.parametrize("name", ["docker", "docker28"])
+def test_dockers_policy_drops_what_is_forwarded_for_others(
+    where: Where, rules: str, name: str
+) -> None:
+    (found,) = findings(iptables_of(name), where)
     assert rules in found.remedy
 
 
@@ -134,8 +174,75 @@ def test_what_docker_masquerades_for_its_containers_is_not_in_the_way() -> None:
 def test_firewallds_external_zone_masquerades_and_forwards_nothing_between_zones() -> None:
     text = said(firewalld(), replace(ONCE, forwards=False))
     assert "nft inet firewalld masquerades what leaves by go" in text
-    assert "--zone=external --remove-masquerade" in text
+    zone = "$(firewall-cmd --get-zone-of-interface=go || firewall-cmd --get-default-zone)"
+    assert f"--zone={zone} --remove-masquerade && firewall-cmd --reload" in text
     assert "firewall-cmd --permanent --new-policy=ipmasq-out" in text
+
+
+CLIENT, REMOTE = Endpoint(to_address("10.0.0.2"), 40000), Endpoint(to_address("198.51.100.1"), 21)
+PUBLIC, SERVER = Endpoint(to_address("203.0.113.1"), 80), Endpoint(to_address("10.0.0.3"), 8080)
+OUT = Passage(6, (Side.INSIDE, Side.OUTSIDE), CLIENT, REMOTE, REMOTE, False)
+IN = Passage(6, (Side.OUTSIDE, Side.INSIDE), REMOTE, PUBLIC, SERVER, False)
+BACK = Passage(6, (Side.INSIDE, Side.INSIDE), CLIENT, PUBLIC, SERVER, False)
+
+
+def dropped(found: list[Table], where: Where, passage: Passage) -> str:
+    ways = passed(passage, where, lambda _: None)
+    return "\n".join(map(str, obstructions(found, where, ways, Ends.of(passage))))
+
+
+@pytest.mark.parametrize("where", [ONCE, TWICE])
+def test_of_one_flow_it_is_certain_what_is_not_of_all_of_them(where: Where) -> None:
+    web = [match({"payload": {"protocol": "tcp", "field": "dport"}}, {"set": [80, 443]}), ACCEPT]
+    assert said(tables(ESTABLISHED, web), replace(where, forwards=False)) == ""
+    text = dropped(tables(ESTABLISHED, web), where, OUT)
+    assert f"does not accept gi -> {'go' if where.once else 'ipmasq-in'} (new)" in text
+    to_web = OUT._replace(server=REMOTE._replace(port=443))
+    assert dropped(tables(ESTABLISHED, web), where, to_web) == ""
+    assert dropped(tables(ESTABLISHED, web), where, to_web._replace(protocol=17)) != ""
+
+
+def test_of_one_flow_only_its_own_way_is_asked_for() -> None:
+    assert dropped(tables(*USUAL), ONCE, OUT) == ""
+    assert "does not accept go -> gi (new)" in dropped(tables(*USUAL), ONCE, IN)
+    text = dropped(tables(*USUAL), ONCE, BACK)
+    assert "gi -> ipmasq-in (new, from inside hosts to a public address)" in text
+    assert "go -> gi" not in text
+
+
+def test_a_rule_about_the_servers_own_address_and_port_is_enough_for_its_connections() -> None:
+    place = {"payload": {"protocol": "ip", "field": "daddr"}}
+    port = {"payload": {"protocol": "tcp", "field": "dport"}}
+    rule = [match(place, "10.0.0.3"), match(port, {"range": [8000, 8100]}), ACCEPT]
+    assert dropped(tables(rule, *USUAL), ONCE, IN) == ""
+    other = IN._replace(server=SERVER._replace(port=22))
+    assert "does not accept go -> gi (new)" in dropped(tables(rule, *USUAL), ONCE, other)
+
+
+def test_a_data_connection_that_was_expected_is_related() -> None:
+    assert dropped(tables(*USUAL), ONCE, IN._replace(expected=True)) == ""
+
+
+def test_rules_of_iptables_about_ports_and_destinations_are_understood() -> None:
+    rules = [
+        "-A FORWARD -d 10.0.0.3/32 -i go -p tcp -m tcp --dport 8000:8100 -j ACCEPT",
+        "-A FORWARD -i gi -p tcp -m multiport --dports 80,443 -j ACCEPT",
+    ]
+    text = "\n".join(["*filter", ":FORWARD DROP [0:0]", *rules, "COMMIT"])
+    found = iptables.tables(text)
+    assert dropped(found, ONCE, IN) == ""
+    assert dropped(found, ONCE, IN._replace(protocol=17)) != ""
+    assert dropped(found, ONCE, IN._replace(server=SERVER._replace(port=22))) != ""
+    assert "gi -> go (new)" in dropped(found, ONCE, OUT)
+    web = REMOTE._replace(port=80)
+    assert "gi -> go (new)" not in dropped(found, ONCE, OUT._replace(server=web))
+
+
+def test_with_several_inside_interfaces_the_one_that_leads_to_the_host_is_asked_for() -> None:
+    where = replace(ONCE, inside=("gi", "guest"))
+    leads = {CLIENT.address: "guest", SERVER.address: "gi"}
+    ways = passed(BACK, where, leads.get)
+    assert [way[:2] for way in ways] == [("guest", "ipmasq-in"), ("ipmasq-in", "gi")]
 
 
 def test_a_table_that_iptables_made_is_not_read_from_nft() -> None:

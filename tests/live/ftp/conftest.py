@@ -11,7 +11,7 @@ import pytest
 
 from demo.gateway_ipmasq import make_ipmasq
 from demo.runner import Runner
-from demo.session import Place
+from demo.session import Testbed
 from demo.stage import stage
 
 
@@ -21,11 +21,11 @@ def plane(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="package")
-def place(plane: str) -> Iterator[Place]:
-    with stage(xdp="xdp" in plane) as place:
-        yield place
+def testbed(plane: str) -> Iterator[Testbed]:
+    with stage(xdp="xdp" in plane) as testbed:
+        yield testbed
 
 
 @pytest.fixture(scope="package")
-def runner(place: Place, plane: str) -> Runner:
-    return Runner(place, make_ipmasq(plane), tell=lambda _: None)
+def runner(testbed: Testbed, plane: str) -> Runner:
+    return Runner(testbed, make_ipmasq(plane), tell=lambda _: None)

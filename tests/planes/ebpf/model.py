@@ -125,7 +125,7 @@ class Model:
     def _count(self, half: bytearray, total: int, now: float, position: tuple[int, int]) -> None:
         seen, traffic, *known = self._report(half)
         traffic = traffic + (1 << layout.TRAFFIC_SHIFT) + total & (1 << 64) - 1
-        if self._is_believable(position, known, 1 << half[layout.REACH_AT]):
+        if self._is_in_window(position, known, 1 << half[layout.REACH_AT]):
             seen, known = layout.seen_at(now), self._moved(known, position)
         layout.REPORT.pack_into(half, layout.REPORT_AT, seen, traffic, *known)
 
@@ -135,7 +135,7 @@ class Model:
             for before, place in zip(known, position, strict=True)
         ]
 
-    def _is_believable(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
+    def _is_in_window(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
         return all(
             (place - before + reach) % 2**32 <= 2 * reach
             for place, before in zip(position, known, strict=True)

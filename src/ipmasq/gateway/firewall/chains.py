@@ -13,8 +13,8 @@ from ipaddress import ip_network
 from typing import TypeAlias
 
 Facts: TypeAlias = Mapping[str, str]
-"""What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's), `saddr` (a
-network that it comes from), `proto`, `nfproto`."""
+"""What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's), `saddr`, `daddr` (an
+address, or a network that it is in), `dport` (a port, or a range `1000-2000` that it is in), `proto`, `nfproto`."""
 
 
 class Verdict(Enum):
@@ -39,8 +39,10 @@ class Condition:
         known = facts.get(self.key)
         if known is None:
             return None
-        if self.key == "saddr":
+        if self.key in ("saddr", "daddr"):
             return _is_within(known, self.values, self.negated)
+        if self.key == "dport":
+            return _is_port_of(known, self.values, self.negated)
         return any(_is_like(known, each) for each in self.values) is not self.negated
 
 
@@ -130,3 +132,20 @@ def _is_within(known: str, values: Collection[str], negated: bool) -> bool | Non
         return negated
     whole = any(network.subnet_of(each) for each in others)  # type: ignore[arg-type]
     return not negated if whole else None
+
+
+def _is_port_of(known: str, values: Collection[str], negated: bool) -> bool | None:
+    try:
+        low, high = _ports(known)
+        others = [_ports(each) for each in values]
+    except ValueError:  # the name of a service
+        return None
+    if not any(first <= high and low <= last for first, last in others):
+        return negated
+    whole = any(first <= low and high <= last for first, last in others)
+    return not negated if whole else None
+
+
+def _ports(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    return int(first), int(last or first)

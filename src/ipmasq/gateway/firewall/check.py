@@ -6,8 +6,9 @@ import platform
 import re
 
 from ipmasq.config import ConfigError, compile, load, read_host_state, resolve
-from ipmasq.gateway.firewall.findings import Finding, Where, findings
+from ipmasq.gateway.firewall.findings import Finding, findings
 from ipmasq.gateway.firewall.reading import read_tables
+from ipmasq.gateway.firewall.ways import Where
 
 LINKS = (6, 6)
 """The first Linux with which packets can pass the firewall once (`planes/ebpf/once.py`)."""

@@ -13,7 +13,10 @@ KEYS = {
     "-i": "iif",
     "-o": "oif",
     "-s": "saddr",
+    "-d": "daddr",
     "-p": "proto",
+    "--dport": "dport",
+    "--dports": "dport",
     "--ctstate": "state",
     "--state": "state",
 }
@@ -68,6 +71,8 @@ def _rules(words: list[str]) -> Iterator[Rule]:
 
 
 def _condition(key: str, said: str, negated: bool) -> Condition:
+    if key == "dport":
+        return Condition(key, tuple(said.replace(":", "-").split(",")), negated)
     if key != "state":
         return Condition(key, (said,), negated)
     states = said.split(",")

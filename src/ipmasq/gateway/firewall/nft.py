@@ -14,7 +14,8 @@ VERDICTS |= {"masquerade": Verdict.TRANSLATE, "snat": Verdict.TRANSLATE}
 KEYS = {("meta", "iifname"): "iif", ("meta", "oifname"): "oif", ("meta", "nfproto"): "nfproto"}
 KEYS |= {("meta", "iif"): "iif", ("meta", "oif"): "oif"}
 KEYS |= {("ct", "state"): "state", ("ct", "status"): "status"}
-KEYS |= {("payload", "saddr"): "saddr", ("payload", "protocol"): "proto"}
+KEYS |= {("payload", "saddr"): "saddr", ("payload", "daddr"): "daddr"}
+KEYS |= {("payload", "protocol"): "proto", ("payload", "dport"): "dport"}
 KEYS |= {("meta", "l4proto"): "proto"}
 HARMLESS = (
     "counter",
@@ -110,19 +111,18 @@ def _conditions(
     protocol = said.get("protocol", "") if kind == "payload" else ""
     if protocol == "ip6":
         return (Condition("nfproto", ("ipv6",)), NOT_UNDERSTOOD)
-    if protocol not in ("", "ip", "th", "tcp"):
-        return (Condition("proto", (protocol,)), NOT_UNDERSTOOD)
+    only = () if protocol in ("", "ip", "th") else (Condition("proto", (protocol,)),)
     key = (
         KEYS.get((kind, said.get("key") or said.get("field", "")))
         if isinstance(said, dict)
         else None
     )
     if key is None:
-        return (NOT_UNDERSTOOD,)
-    values = [_network(each) for each in _elements(right, table, named)]
+        return (*only, NOT_UNDERSTOOD)
+    values = [_text(each) for each in _elements(right, table, named)]
     if not all(isinstance(value, str) for value in values):
-        return (NOT_UNDERSTOOD,)
-    return (Condition(key, tuple(values), negated),)
+        return (*only, NOT_UNDERSTOOD)
+    return (*only, Condition(key, tuple(values), negated))
 
 
 def _concatenated(
@@ -147,11 +147,13 @@ def _elements(right: Any, table: str, named: Named) -> Sequence[Any]:
     return right if isinstance(right, list) else [right]
 
 
-def _network(value: Any) -> Any:
-    """A prefix as text; anything else as it is."""
+def _text(value: Any) -> Any:
+    """A prefix, a range or a number as text; anything else as it is."""
     if isinstance(value, dict) and "prefix" in value:
         return f"{value['prefix']['addr']}/{value['prefix']['len']}"
-    return value
+    if isinstance(value, dict) and "range" in value:
+        return "-".join(map(str, value["range"]))
+    return str(value) if isinstance(value, int) else value
 
 
 def _plain(element: Any) -> Any:

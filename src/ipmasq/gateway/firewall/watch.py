@@ -8,15 +8,25 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
 from ipmasq.core import events
 from ipmasq.core.events import Event
+from ipmasq.core.policy import Forward
+from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall.chains import Table
-from ipmasq.gateway.firewall.findings import Finding, Where, findings, translates
+from ipmasq.gateway.firewall.findings import Finding, findings, obstructions, translates
 from ipmasq.gateway.firewall.reading import has_legacy, read_tables
+from ipmasq.gateway.firewall.ways import Ends, Where, hairpin, inside_interface, passed, published
 from ipmasq.gateway.loop import Loop, Timer
+from ipmasq.wire.addresses import Address, to_text
 
 SETTLING = 0.5
-"""Seconds to wait after a change: rule sets are loaded table by table."""
+"""Seconds without a change after which rules are read: rule sets are loaded table by table, and by ufw rule by rule."""
+
+LONGEST = 5.0
+"""Seconds after the first change when they are read in any case."""
 
 LEGACY_EVERY = 10.0
 """Seconds between two looks at what the kernel tells no one of."""
@@ -53,6 +63,7 @@ class FirewallWatch:
         self._thread: threading.Thread | None = None
         self._again = False
         self._due: Timer | None = None
+        self._changed_at = 0.0
 
     def begin(self) -> None:
         """Look now, and from now on whenever something has changed."""
@@ -97,6 +108,20 @@ class FirewallWatch:
         if before and not self.found:
             self._tell(events.FirewallCleared(self._loop.clock()))
 
+    def obstructions(self, passage: Passage) -> tuple[Finding, ...]:
+        """What is in the way of this flow for certain, by the rules as they were read last."""
+        where = self._where()
+        ways = passed(passage, where, interface_to)
+        return obstructions(self._tables, where, ways, Ends.of(passage))
+
+    def about(self, forward: Forward) -> tuple[Finding, ...]:
+        """What is in the way of connections to this published server for certain."""
+        where = self._where()
+        left = inside_interface(forward.inside, where, interface_to)
+        ways = [*published(where, left)]
+        ways += [way for entered in where.inside for way in hairpin(entered, left)]
+        return obstructions(self._tables, where, ways, Ends.to(forward))
+
     def _wait(self) -> None:
         try:
             self._tables = self._read()
@@ -117,8 +142,14 @@ class FirewallWatch:
         with suppress(OSError):  # ENOBUFS: some were lost, which does no harm
             while self._changes is not None and self._changes.recv(65536):
                 pass
+        now = self._loop.clock()
         if self._due is None:
-            self._due = self._loop.later(SETTLING, self.look)
+            self._changed_at = now
+        elif now - self._changed_at < LONGEST:
+            self._due.cancel()
+        else:
+            return
+        self._due = self._loop.later(SETTLING, self.look)
 
     def _look_at_plane(self) -> None:
         if self._judged != self._where():
@@ -127,6 +158,14 @@ class FirewallWatch:
     def _look_at_legacy(self) -> None:
         if self._due is None and has_legacy():
             self.look()
+
+
+def interface_to(address: Address) -> str | None:
+    """By which interface the host reaches it."""
+    with suppress(OSError, NetlinkError), IPRoute() as kernel:
+        for route in kernel.route("get", dst=to_text(address)):
+            return kernel.get_links(route.get_attr("RTA_OIF"))[0].get_attr("IFLA_IFNAME")  # type: ignore[no-any-return]
+    return None
 
 
 def _changes() -> socket.socket | None:

@@ -1,1 +1,1 @@
-"""The fast path: programs on the interfaces repeat what the engine has decided."""
+"""The fast path: programs on the interfaces apply what the engine has decided."""

@@ -1,7 +1,6 @@
-"""Programs on interfaces. By links, where the kernel has them: those end with this process, however it
-ends. An older kernel (before 6.6) has TC filters, which stay behind after a crash: they let everything
-pass once the gateway is silent, and the next gateway removes them.
-"""
+"""Attaches programs to interfaces. Links are used if the kernel has them: they end with this process, however
+it ends. An older kernel (before 6.6) has TC filters, which remain after a crash: they let everything pass
+once the gateway's heartbeat is too old, and the next gateway removes them."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from ipmasq.planes.ebpf.devices import Device
 
 
 class Direction(NamedTuple):
-    """Where on a device TC programs run: by link, and as the parent of a filter."""
+    """Where TC programs run on a device: the link type, and the parent of a filter."""
 
     link: int
     parent: int
@@ -35,7 +34,7 @@ NO_TCX = {errno.EINVAL, errno.EOPNOTSUPP, 524}
 
 
 class Attached:
-    """One program on one device. `where`: the hook, for people."""
+    """One program on one device. `where` is the hook, for people."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class Attached:
         direction: Direction = INGRESS,
         made_qdisc: bool = False,
     ) -> None:
-        """`link`: None if it is a TC filter. `made_qdisc`: the device was made ready for filters for it."""
+        """`link` is None for a TC filter. `made_qdisc`: the clsact qdisc was added for it."""
         self.where, self.device = where, device
         self._link, self._direction, self._made_qdisc = link, direction, made_qdisc
 
@@ -63,19 +62,19 @@ class Attached:
 
 
 def attach_tc(kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side) -> Attached:
-    """Raises OSError or NetlinkError."""
+    """Attach to TC ingress. Raises OSError or NetlinkError."""
     name = f"tc_{side.name.lower()}" + ("" if device.ethernet else "_bare")
     return _attach_tc(kernel, loaded.program(name), device, INGRESS)
 
 
 def attach_up(kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side) -> Attached:
-    """To the device by which packets of a side leave the kernel. Raises OSError or NetlinkError."""
+    """Attach to the device by which packets of a side leave the kernel. Raises OSError or NetlinkError."""
     program = loaded.program(f"up_{side.name.lower()}")
     return _attach_tc(kernel, program, device, EGRESS)
 
 
 def attach_once(program: int, device: Device, direction: Direction) -> Attached:
-    """Behind those that are there. Raises OSError."""
+    """Attach behind the programs that are there. Raises OSError."""
     return Attached("tc", device, libbpf.link(program, device.index, direction.link), direction)
 
 
@@ -88,7 +87,7 @@ def _attach_tc(kernel: IPRoute, program: int, device: Device, direction: Directi
         if error.errno not in NO_TCX:
             raise
     made_qdisc = False
-    with suppress(NetlinkError):  # there may be one already, with other people's filters
+    with suppress(NetlinkError):  # there may be a qdisc already, with filters of other software
         kernel.tc("add", "clsact", device.index)
         made_qdisc = True
     kernel.tc(
@@ -109,7 +108,7 @@ def _attach_tc(kernel: IPRoute, program: int, device: Device, direction: Directi
 def attach_xdp(
     loaded: libbpf.Object, device: Device, side: Side, generic: bool = False
 ) -> Attached:
-    """In the driver, or (`generic`) behind it, which works with all of them. Raises OSError."""
+    """Attach in the driver, or with `generic` behind it, which works with all drivers. Raises OSError."""
     program = loaded.program(f"xdp_{side.name.lower()}")
     mode = libbpf.XDP_FLAGS_SKB_MODE if generic else libbpf.XDP_FLAGS_DRV_MODE
     link = libbpf.link(program, device.index, libbpf.BPF_XDP, mode)
@@ -117,7 +116,7 @@ def attach_xdp(
 
 
 def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> None:
-    """Our filters on a device, if there are any."""
+    """Remove our filters from a device, if there are any."""
     with suppress(NetlinkError):
         for each in list(kernel.get_filters(index=index, parent=direction.parent)):
             options = each.get_attr("TCA_OPTIONS")

@@ -1,4 +1,4 @@
-"""Whether what was known about next hops still holds: rules, routes, devices and neighbours, watched."""
+"""Watches rules, routes, devices and neighbours, and reports when cached next hops are no longer valid."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HopChanges:
         self._socket.close()
 
     def have_come(self) -> bool:
-        """Whether anything that matters has changed since the last call."""
+        """Return whether a relevant change has occurred since the last call."""
         changed = False
         with suppress(BlockingIOError):
             while True:
@@ -42,7 +42,7 @@ class HopChanges:
                     data = self._socket.recv(1 << 16)
                 except BlockingIOError:
                     raise
-                except OSError:  # some were lost
+                except OSError:  # some messages were lost
                     self._neighbours.clear()
                     changed = True
                     continue
@@ -51,7 +51,8 @@ class HopChanges:
         return changed
 
     def _moved(self, kind: int, body: bytes) -> bool:
-        """Neighbours are confirmed all the time; what matters is another address, or none."""
+        """Return whether a neighbour's address has changed. Neighbours are confirmed all the time, which does
+        not matter."""
         _, index, state, _, _ = _NEIGHBOUR.unpack_from(body)
         attributes = dict(_attributes(body[_NEIGHBOUR.size :]))
         key = index, attributes.get(NDA_DST, b"")

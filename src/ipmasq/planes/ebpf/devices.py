@@ -1,4 +1,4 @@
-"""What must be known of an interface before a program is put on it."""
+"""What must be known of an interface before a program is attached to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyroute2.netlink.generic import GenericNetlinkSocket
 
 CONF = Path("/proc/sys/net/ipv4/conf")
 STRICT = 1
-"""Of `rp_filter`: packets must come in by the interface that leads back to their sender (RFC 3704)."""
+"""A value of `rp_filter`: packets must come in by the interface that leads back to their sender (RFC 3704)."""
 
 ETHERNET = 1  # ARPHRD_ETHER
 
@@ -24,7 +24,7 @@ REDIRECT = 1 << 1
 TARGET = 1 << 2
 
 UNFIT = frozenset({"veth"})
-"""Kinds whose packets may come with unfinished checksums, of which XDP is not told."""
+"""Kinds of devices whose packets may have unfinished checksums, which XDP cannot see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +35,22 @@ class Device:
     kind: str
     """`veth`, `vlan`, ...; empty for hardware."""
     features: int | None
-    """What its driver does with XDP; None if the kernel does not say."""
+    """The XDP features of its driver; None if the kernel does not report them."""
 
     @property
     def suits_xdp(self) -> bool:
-        """Whether `auto` should put XDP there."""
+        """Whether `auto` should attach XDP."""
         return self.ethernet and self.kind not in UNFIT and bool((self.features or 0) & REDIRECT)
 
     @property
     def takes_redirected(self) -> bool:
-        """To others, a redirect from XDP would lose the packet."""
+        """Whether it accepts frames that XDP redirects; otherwise they would be lost."""
         return self.ethernet and (self.features is None or bool(self.features & TARGET))
 
 
 def mistakable(devices: Iterable[Device]) -> tuple[Device, Device] | None:
-    """Two that programs cannot tell apart: they know the low 16 bits of an index (bpf/layout.h)."""
+    """Return two devices that programs cannot distinguish, or None: programs know the low 16 bits of an
+    ifindex (bpf/layout.h)."""
     found: dict[int, Device] = {}
     for device in devices:
         other = found.setdefault(device.index & 0xFFFF, device)
@@ -59,7 +60,8 @@ def mistakable(devices: Iterable[Device]) -> tuple[Device, Device] | None:
 
 
 def rp_filter(name: str) -> int:
-    """What counts on an interface: the larger of its own value and that of all. STRICT if it is gone."""
+    """Return the effective value for an interface: the larger of its own value and that of `all`. STRICT if
+    the interface is gone."""
     try:
         return max(int((CONF / each / "rp_filter").read_text()) for each in ("all", name))
     except OSError:

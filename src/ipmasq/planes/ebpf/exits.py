@@ -1,6 +1,8 @@
-"""The devices that packets leave by, as the programs know them: by places, which halves remember.
+"""The devices that packets leave by, as the programs know them: by their index in a map, which halves
+remember.
 
-A device keeps its place for as long as it is named: a half that remembers it is right until the epoch ends.
+A device keeps its index as long as it is named, so that a half that remembers it is right until the epoch
+ends.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ class Exits:
         self._free = deque(range(layout.DEVICES))
 
     def name(self, devices: Mapping[Device, bool]) -> None:
-        """These and no others, and whether they take packets from XDP. By one that has no place, packets
-        leave all the same, but more slowly. An epoch must end after this."""
+        """Set the devices, and whether each accepts packets from XDP. Packets still leave by a device without
+        an index, but more slowly. An epoch must end after this."""
         named = {device.index: takes for device, takes in devices.items()}
         for index in self._device_indices.keys() - named.keys():
             device_index = self._device_indices.pop(index)
@@ -41,7 +43,7 @@ class Exits:
             self._aim(device_index, index if named[index] else 0)
 
     def device_indices(self, indices: Iterable[int]) -> int:
-        """The bits of the places of these devices."""
+        """Return the bits of the indices of these devices."""
         return sum(
             1 << self._device_indices[index]
             for index in set(indices)
@@ -49,12 +51,12 @@ class Exits:
         )
 
     def _write(self, device_index: int, index: int) -> None:
-        """The address is filled in by the programs."""
+        """Write an entry. The programs fill in the address."""
         device = layout.Device.pack(index, b"", 0)
         self._lib.bpf_map_update_elem(self._devices, _NUMBER.pack(device_index), device, 0)
 
     def _aim(self, device_index: int, index: int) -> None:
-        """What XDP redirects to this place goes there; 0: is not redirected."""
+        """Set the target of XDP's redirects to this index; 0 means none."""
         at = _NUMBER.pack(device_index)
         if index:
             self._lib.bpf_map_update_elem(self._targets, at, _TARGET.pack(index, 0), 0)

@@ -1,4 +1,4 @@
-"""What the kernel's half of the gateway and this one both know: bpf/layout.h, said in Python.
+"""The memory layout that the programs share with the gateway: bpf/layout.h in Python.
 
 `tests/planes/ebpf/test_layout.py` compares the two, names, offsets and sizes.
 """
@@ -48,7 +48,7 @@ Fields = tuple[tuple[str, str], ...]
 
 
 def packed(fields: Fields) -> struct.Struct:
-    """Host byte order, no padding: the structures have none."""
+    """Return the structure in host byte order without padding, since the C structures have none."""
     return struct.Struct("=" + "".join(form for _, form in fields))
 
 
@@ -66,7 +66,7 @@ REPORT = struct.Struct("=IQII")
 """`seen`, `traffic`, `end`, `acknowledged` at the end of a half."""
 REPORT_AT = offsets(HALF)["seen"]
 PLACE = struct.Struct("=II")
-"""`end`, `acknowledged`, likewise."""
+"""`end` and `acknowledged`, likewise."""
 PLACE_AT, REACH_AT = offsets(HALF)["end"], offsets(HALF)["reach"]
 
 TIME_SHIFT = 20
@@ -78,7 +78,7 @@ ADMITTED = 0x10000000
 
 
 class Use(IntEnum):
-    """What a slot is used for."""
+    """The state of a slot."""
 
     EMPTY = 0
     QUARANTINED = 1
@@ -87,7 +87,7 @@ class Use(IntEnum):
 
 
 class _Said(IntEnum):
-    """Numbers with a sentence for people."""
+    """Numbers with a description for people."""
 
     sentence: str
 
@@ -99,31 +99,31 @@ class _Said(IntEnum):
 
 
 class Reason(_Said):
-    """Why a program passed a packet on: XDP to TC, and TC to the kernel, which brings it to the engine."""
+    """Why a program passed a packet on: XDP to TC, and TC to the kernel, which routes it to the engine."""
 
     FORWARDED = 0, "forwarded"
     NOT_IPV4 = 1, "not IPv4"
-    SHORT = 2, "headers that are not whole"
+    SHORT = 2, "incomplete headers"
     OPTIONS = 3, "IP options"
     FRAGMENT = 4, "a fragment"
-    HOP_LIMIT = 5, "time to live runs out"
+    HOP_LIMIT = 5, "the time to live expires"
     PROTOCOL = 6, "neither TCP nor UDP"
     FLAGS = 7, "opens or closes a connection"
-    NO_ENTRY = 8, "no entry"
-    HEARTBEAT_LOST = 9, "the gateway has been silent for too long"
+    NO_ENTRY = 8, "no flow in the table"
+    HEARTBEAT_LOST = 9, "the gateway's heartbeat is too old"
     NO_ROUTE = 10, "no route"
     NO_NEIGHBOUR = 11, "the next hop's address is not known"
     STALE_HOP = 12, "the next hop must be looked up again"
-    NO_TARGET = 13, "the device takes no packets from XDP"
-    TOO_BIG = 14, "larger than the next hop takes"
+    NO_TARGET = 13, "the device accepts no packets from XDP"
+    TOO_BIG = 14, "larger than the MTU of the next hop"
     UNWRITABLE = 15, "no memory to change it"
-    NOT_OFFLOADED = 16, "a flow that the engine attends to itself"
+    NOT_OFFLOADED = 16, "a flow that is not offloaded"
     NOT_FOR_US = 17, "a frame to another station, or to a group"
-    REVERSE_PATH = 18, "by another interface than the one that leads back to its sender"
+    REVERSE_PATH = 18, "came in by an interface that does not lead back to its sender"
 
 
 class Account(_Said):
-    """What a packet that is left to the engine is paid from."""
+    """The account to which a packet for the engine is charged."""
 
     FLOW = (
         0,
@@ -144,7 +144,7 @@ class Hook(IntEnum):
 
 
 def key(slice_: bytes, protocol: int, side: int) -> bytes:
-    """That of packets with this slice."""
+    """Return the key of packets with this slice."""
     return Key.pack(slice_, protocol, side, 0, 0)
 
 
@@ -154,22 +154,22 @@ _WORD = 0xFFFFFFFF
 
 
 def units(now: float) -> int:
-    """A time on the monotonic clock (seconds) as the programs have it."""
+    """Convert a time on the monotonic clock (seconds) to the programs' units."""
     return int(now * 1e9) >> TIME_SHIFT
 
 
 def seen_at(now: float) -> int:
-    """The same, as a half reports it."""
+    """Convert a time to the form that a half reports."""
     return units(now) & _WORD
 
 
 def seconds(seen: int, now: float) -> float:
-    """When `seen` was, on the clock that says `now`; never later than that."""
+    """Return when `seen` was, on the clock that shows `now`; never later than that."""
     age = (units(now) - seen) & _WORD
     return now - age * _UNIT if age < 1 << 31 else now
 
 
 def counted(traffic: int, before: int) -> tuple[int, int]:
-    """`(packets, bytes)` by which the counter has grown; it may have wrapped round."""
+    """Return `(packets, bytes)` by which the counter has grown; it may have wrapped around."""
     grown = (traffic - before) & 0xFFFFFFFFFFFFFFFF
     return grown >> TRAFFIC_SHIFT, grown & _BYTES

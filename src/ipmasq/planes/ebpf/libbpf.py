@@ -1,4 +1,5 @@
-"""The little of libbpf (1.0 or later, the distribution's `libbpf.so.1`) that is used, by ctypes."""
+"""A binding by ctypes to the few functions of libbpf (1.0 or later, the distribution's `libbpf.so.1`) that
+are used."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ XDP_FLAGS_SKB_MODE = 2
 XDP_FLAGS_DRV_MODE = 4
 
 NO_OBJECT = 4000
-"""Errors of the library's own, about files, are numbered from here on (<bpf/libbpf_legacy.h>)."""
+"""The library's own errors, about files, are numbered from here (<bpf/libbpf_legacy.h>)."""
 
 _Print = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
@@ -57,7 +58,7 @@ class TestRunOptions(ctypes.Structure):
 
 @cache
 def library() -> Any:
-    """Raises OSError if there is none."""
+    """Return the library. Raises OSError if there is none."""
     lib = ctypes.CDLL(LIBRARY, use_errno=True)
     for name, answer, arguments in (
         ("bpf_object__open_mem", c_void_p, (c_char_p, c_size_t, c_void_p)),
@@ -94,10 +95,10 @@ def error(what: str) -> OSError:
 
 
 class Object:
-    """A compiled object in the kernel. What belongs to it lives until `close`, and with this process."""
+    """A compiled object in the kernel. Its maps and programs live until `close`, and end with this process."""
 
     def __init__(self, image: bytes, sizes: dict[str, int]) -> None:
-        """`sizes`: entries of maps, by name. Raises OSError."""
+        """Load the object. `sizes` are the entries of maps, by name. Raises OSError."""
         self._lib = lib = library()
         self._handle: int | None = lib.bpf_object__open_mem(image, len(image), None)
         if not self._handle:
@@ -115,11 +116,11 @@ class Object:
         return found
 
     def map(self, name: str) -> int:
-        """Its descriptor."""
+        """Return the descriptor of a map."""
         return int(self._lib.bpf_map__fd(self._map(name)))
 
     def program(self, name: str) -> int:
-        """Its descriptor."""
+        """Return the descriptor of a program."""
         found = self._lib.bpf_object__find_program_by_name(self._handle, name.encode())
         assert found, name
         return int(self._lib.bpf_program__fd(found))
@@ -131,7 +132,7 @@ class Object:
 
 
 def counts(counters: int, entries: int) -> list[int]:
-    """The sums of a per-CPU array of 64-bit counters (its descriptor)."""
+    """Return the sums of a per-CPU array of 64-bit counters, given its descriptor."""
     lib = library()
     values = (c_uint64 * lib.libbpf_num_possible_cpus())()
     sums = []
@@ -142,7 +143,7 @@ def counts(counters: int, entries: int) -> list[int]:
 
 
 def link(program: int, device: int, kind: int, flags: int = 0) -> int:
-    """Attach; the descriptor holds it there. Raises OSError."""
+    """Attach a program; it stays attached while the returned descriptor is open. Raises OSError."""
     options = LinkOptions(size=ctypes.sizeof(LinkOptions), flags=flags)
     descriptor = int(
         library().bpf_link_create(program, device, kind, byref(options) if flags else None)
@@ -155,7 +156,8 @@ def link(program: int, device: int, kind: int, flags: int = 0) -> int:
 def run_once(
     program: int, data: bytes, context: bytes = b"", repeat: int = 1, flags: int = 0, batch: int = 0
 ) -> tuple[int, bytes, int]:
-    """`(verdict, packet, nanoseconds)` of the program run on a packet (BPF_PROG_TEST_RUN). Raises OSError."""
+    """Run a program on a packet (BPF_PROG_TEST_RUN) and return `(verdict, packet, nanoseconds)`. Raises
+    OSError."""
     room = ctypes.create_string_buffer(max(len(data), 64) + 256)
     options = TestRunOptions(
         size=ctypes.sizeof(TestRunOptions),

@@ -1,8 +1,8 @@
-"""Packets that go up to the engine pass the host's firewall once, as if the kernel translated them (bpf/once.h).
+"""Lets packets for the engine pass the host's firewall once, as if the kernel translated them (bpf/once.h).
 
-This takes programs at both ends of an interface and of the engine's devices, hence links (Linux 6.6), and
-routing by the operator's own rules of what comes from inside. Where that cannot be, the tun plane's way is
-taken, on which packets pass twice.
+This needs programs at both ends of an interface and of the engine's devices, hence links (Linux 6.6), and
+routing of packets from inside by the operator's own rules. Otherwise packets take the tun plane's way and
+pass the firewall twice.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ class Once:
         inside: Iterable[Device],
         engine: Mapping[Side, Device],
     ) -> None:
-        """Have programs on these devices. Raises OSError where there are no links; then there are none."""
+        """Attach programs to these devices and no others. Raises OSError if the kernel has no links; then
+        there are none."""
         wanted: dict[tuple[str, int], tuple[Device, Direction]] = {}
         if outside is not None:
-            # First where packets leave: until then, none that come in must be sent there.
+            # Egress first: before that, no packet that comes in may be sent there.
             _want(wanted, "leave_outside", outside, EGRESS)
             for device in inside:
                 _want(wanted, "enter_inside", device, INGRESS)
@@ -54,12 +55,12 @@ class Once:
             raise
 
     def halt(self) -> None:
-        """From now on packets take the tun plane's way."""
+        """Detach, so that packets take the tun plane's way."""
         self._table.twice = True
 
     def end(self, kernel: IPRoute) -> None:
         attached, self._attached = self._attached, {}
-        # Last where packets leave: one that is on its way there must not leave as it came.
+        # Egress last: a packet that is on its way there must not leave untranslated.
         for _, each in sorted(attached.items(), key=lambda item: item[0][0].startswith("leave")):
             each.detach(kernel)
 

@@ -1,4 +1,4 @@
-"""Keeps floods from the engine: programs where packets leave the kernel for it (see bpf/policer.h)."""
+"""Polices floods: programs where packets leave the kernel for the engine (see bpf/policer.h)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from ipmasq.planes.fastpath import Offender
 
 ACCOUNTS = tuple(Account)
 MOST_OFFENDERS = 4096
-"""That are looked at: some 20 ms."""
+"""The most offenders that are examined, which takes some 20 ms."""
 
 Rates = Mapping[Account, int]
-"""Packets per second. What is not named costs nothing."""
+"""Packets per second. Accounts that are not named have no limit."""
 
 
 PART = 16
-"""Of what an inside host's flows may leave to the engine, a TCP connection may have one part in so many."""
+"""A TCP connection may have this fraction of the packets that an inside host's flows may leave to the engine."""
 
 
 def rates(limits: Limits) -> Rates:
-    """What may be left to the engine."""
+    """Return the rates at which packets may be left to the engine."""
     return {
         Account.FLOW: max(1, limits.tracked_pps_per_host // PART),
         Account.HOST: limits.tracked_pps_per_host,
@@ -47,7 +47,7 @@ class Policer:
         self._attached: list[Attached] = []
 
     def attach(self, kernel: IPRoute, devices: Mapping[Side, Device | None]) -> None:
-        """To the devices by which packets leave for the engine. Raises OSError, NetlinkError."""
+        """Attach to the devices by which packets leave for the engine. Raises OSError, NetlinkError."""
         for side, device in devices.items():
             if device is None:
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
@@ -59,7 +59,7 @@ class Policer:
             each.detach(kernel)
 
     def set_rates(self, rates: Rates) -> None:
-        """From now on."""
+        """Set the rates of all accounts."""
         for account, rate in rates.items():
             price = c_uint64(1_000_000_000 // rate)
             self._lib.bpf_map_update_elem(
@@ -67,7 +67,7 @@ class Policer:
             )
 
     def dropped(self) -> dict[tuple[Side, Account], int]:
-        """Packets."""
+        """Return the number of dropped packets by side and account."""
         counts = libbpf.counts(self._loaded.map("dropped"), len(Side) * len(Account))
         return {
             (side, account): counts[side * len(Account) + account]
@@ -76,12 +76,12 @@ class Policer:
         }
 
     def offenders(self) -> Iterator[Offender]:
-        """Those that have lost packets; not all of them if there are very many."""
+        """Yield senders that have lost packets; not all of them if there are very many."""
         accounts = self._loaded.map("accounts")
         payer = ctypes.create_string_buffer(layout.Payer.size)
         state = ctypes.create_string_buffer(layout.AccountState.size)
         before = None
-        # Not to the end: in a flood, the list grows and begins anew while it is read.
+        # The loop is bounded: in a flood, the list grows and starts again while it is read.
         for _ in range(MOST_OFFENDERS):
             if self._lib.bpf_map_get_next_key(accounts, before, payer):
                 return

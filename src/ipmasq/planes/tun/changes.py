@@ -136,6 +136,14 @@ class SettingChanged(Change):
         # A setting of an interface that has gone is gone with it.
         _unless(GONE, Path(self.path).write_text, self.was + "\n")
 
+    @property
+    def name(self) -> str:
+        """As sysctl(8) has it."""
+        return ".".join(Path(self.path).relative_to("/proc/sys").parts)
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value} (was {self.was or 'empty'})"
+
 
 def read(written: Mapping[str, Any]) -> Change:
     """The change that `written()` gave. Raises KeyError, TypeError or ValueError if it is none."""

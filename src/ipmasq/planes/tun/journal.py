@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -46,7 +46,11 @@ class Journal:
         except BaseException:
             os.close(self._lock)
             raise
-        """How many changes of an earlier process, which crashed, were found and undone."""
+        """The changes of an earlier process, which was killed, that were found and undone."""
+
+    def said(self) -> str:
+        """The kernel settings that are not as they were, for people."""
+        return ", ".join(str(each) for each in self._changes if isinstance(each, SettingChanged))
 
     def make(self, changes: Iterable[Change]) -> None:
         """Write down, then make. Raises OSError or NetlinkError; what was made until then is on record."""
@@ -94,12 +98,12 @@ class Journal:
         os.close(self._lock)
         self._lock = -1
 
-    def _undo_leftovers(self) -> int:
+    def _undo_leftovers(self) -> Sequence[Change]:
         try:
             text = json.loads(self._record.read_text())
             changes = [read(each) for each in text["changes"]]
         except FileNotFoundError:
-            return 0
+            return ()
         except (ValueError, KeyError, TypeError) as error:
             raise PlaneError(
                 f"{self._record} is not a record of changes; look at it, then remove it"
@@ -110,7 +114,7 @@ class Journal:
             changes = []
         _undo(self._kernel, changes)
         self._record.unlink()
-        return len(changes)
+        return changes
 
     def _write(self) -> None:
         record = {

@@ -20,6 +20,7 @@ from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes, settings
 from ipmasq.planes.tun.device import open_tun
 from ipmasq.planes.tun.journal import DIRECTORY, Journal
+from ipmasq.planes.tun.routing import Routing
 from ipmasq.planes.tun.steering import (
     DEVICE,
     LOCAL,
@@ -89,6 +90,7 @@ class TunPlane:
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
         self._settings: Watched | None = None
+        self._routing: Routing | None = None
         self._buffers = memoryview(bytearray(SIZE)), memoryview(bytearray(LONGEST))
         """Of the virtio header and the packet."""
         self.unsent = 0
@@ -141,6 +143,7 @@ class TunPlane:
     def _close(self) -> None:
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
+        routing, self._routing = self._routing, None
         try:
             if journal:
                 journal.close()
@@ -149,8 +152,9 @@ class TunPlane:
                 os.close(descriptor)
             self._sides, self._devices = {}, {}
             self._rules, self._proxies, self._unmarked = (), (), 0
-            if kernel:
-                kernel.close()
+            for each in (routing, kernel):
+                if each:
+                    each.close()
 
     def claim(self, claims: Sequence[Claim]) -> None:
         """Raises PlaneError if they leave the host no port for its own connections; then nothing has
@@ -183,9 +187,13 @@ class TunPlane:
         self.fast.follow()
 
     def restore(self) -> tuple[Restored, ...]:
-        """Settings that somebody has changed since, and that are as they must be again. Raises PlaneError."""
+        """Settings, rules and routes that somebody has changed since, and that are as they must be again.
+        Raises PlaneError."""
         with _explained():
-            found, self._restored = self._restored + self._watched.restore(), ()
+            found, self._restored = self._restored, ()
+            found += self._watched.restore()
+            if self._routing is not None:
+                found += self._routing.restore(self.kernel, self._rules)
         if found:
             self.fast.forget_hops()
         return found
@@ -247,6 +255,10 @@ class TunPlane:
         kernel = self._kernel = IPRoute()
         self._journal = Journal(kernel, self._directory)
         self._settings = Watched(self._journal)
+        if found := self._journal.leftovers:
+            log.warning(
+                "a gateway was killed here and had left its changes, undone now: %s", _told(found)
+            )
         for name in (self.where.outside, *self.where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
@@ -263,8 +275,11 @@ class TunPlane:
             # No need to write this down: it goes with the device, and that goes with the process.
             kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
         self._settings.set(settings.without_early_demux())
+        self._routing = Routing()
         self._make_room_before_local()
         self._steer()
+        if said := self._journal.said():
+            log.info("kernel settings that are changed until the gateway stops: %s", said)
 
     def _make_room_before_local(self) -> None:
         """Move `lookup local` from its place at the very front to after our claims."""
@@ -281,7 +296,10 @@ class TunPlane:
         """Make routing what interfaces and claims ask for: first add, then remove what is no longer so."""
         kernel, journal = self.kernel, self._open_journal
         where = self.where = replace(self.where, own=_own_addresses(kernel))
-        rules = (*base_rules(where, self._unmarked), *claim_rules(where, self._claims))
+        rules = (
+            *base_rules(where, self._unmarked),
+            *claim_rules(where, self._claims, self._unmarked),
+        )
         gone = [rule for rule in reversed(self._rules) if rule not in rules]
         self._rules = (*self._rules, *rules)  # In case that the kernel refuses one of them.
         journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)
@@ -325,7 +343,18 @@ def undo_leftovers(directory: Path = DIRECTORY) -> int:
     with _explained(), IPRoute() as kernel:
         journal = Journal(kernel, directory)
         journal.close()
-        return journal.leftovers
+        return len(journal.leftovers)
+
+
+def _told(found: Sequence[changes.Change]) -> str:
+    """Settings by name, and how many changes of routing."""
+    settings_set_back = [
+        f"{each.name} is {each.was} again"
+        for each in found
+        if isinstance(each, changes.SettingChanged)
+    ]
+    routing = len(found) - len(settings_set_back)
+    return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
 
 
 def _own_addresses(kernel: IPRoute) -> frozenset[Address]:
@@ -345,5 +374,5 @@ def _explained() -> Iterator[None]:
     except NetlinkError as error:
         raise PlaneError(f"the kernel refuses a routing change: {error}") from error
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        raise PlaneError(f"{place}{error.strerror or error}") from error
+        prefix = f"{error.filename}: " if error.filename else ""
+        raise PlaneError(f"{prefix}{error.strerror or error}") from error

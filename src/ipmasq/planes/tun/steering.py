@@ -71,15 +71,20 @@ def base_rules(where: HostState, unmarked: int = 0) -> tuple[RoutingRule, ...]:
     )
 
 
-def claim_rules(where: HostState, claims: Sequence[Claim]) -> tuple[RoutingRule, ...]:
-    """The rules before `local`, in the order in which to add them."""
+def claim_rules(
+    where: HostState, claims: Sequence[Claim], unmarked: int = 0
+) -> tuple[RoutingRule, ...]:
+    """The rules before `local`, in the order in which to add them. Packets with a bit of `unmarked` in their
+    mark have been to the engine, and are the host's."""
     rules: list[RoutingRule] = []
     entrances = [(where.outside, TABLE[Side.OUTSIDE])]
     entrances += [(name, TABLE[Side.INSIDE]) for name in where.inside]
     for address in sorted({claim.address for claim in claims}):
         to = Network(address, 8 * len(address))
         if address not in where.own:
-            rules += [RoutingRule(CLAIM, table, iif, to) for iif, table in entrances]
+            rules += [
+                RoutingRule(CLAIM, table, iif, to, unmarked=unmarked) for iif, table in entrances
+            ]
             continue
         for protocol in sorted({claim.protocol for claim in claims if claim.address == address}):
             if protocol in (TCP, UDP):
@@ -88,7 +93,10 @@ def claim_rules(where: HostState, claims: Sequence[Claim]) -> tuple[RoutingRule,
                     RoutingRule(KEEP, LOCAL_TABLE, None, to, protocol, ports)
                     for ports in gaps(taken)
                 ]
-            rules += [RoutingRule(CLAIM, table, iif, to, protocol) for iif, table in entrances]
+            rules += [
+                RoutingRule(CLAIM, table, iif, to, protocol, unmarked=unmarked)
+                for iif, table in entrances
+            ]
     return tuple(rules)
 
 

@@ -16,18 +16,28 @@ from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.changes import SettingChanged
 from ipmasq.planes.tun.journal import Journal
 
+ALL_FORWARDING = f"{settings.ROOT}/ipv4/conf/all/forwarding"
+"""`net.ipv4.ip_forward`: whoever writes it writes that of every interface."""
+
 ALL_RP_FILTERS = f"{settings.ROOT}/ipv4/conf/all/rp_filter"
 
 
 class Restored(NamedTuple):
-    """A setting that somebody has changed."""
+    """A setting that somebody has changed, or a rule or route that somebody has removed."""
 
     setting: str
-    """As sysctl(8) has it: `net.ipv4.conf.eth0.rp_filter`."""
+    """As sysctl(8) or ip(8) has it: `net.ipv4.conf.eth0.rp_filter`."""
     found: str
+    """Empty of a rule or route that was not there, as `wanted` is."""
     wanted: str
     trouble: str = ""
     """Why it could not be set back."""
+
+    def what_is_wrong(self) -> str:
+        """While there is trouble."""
+        if not self.wanted:
+            return f"{self.setting} is missing: {self.trouble}"
+        return f"{self.setting} is {self.found} and must be {self.wanted}: {self.trouble}"
 
 
 class Watched:
@@ -40,6 +50,7 @@ class Watched:
         """Of settings of an interface: its index when they were made."""
         self._own: dict[str, str] = {}
         self._taken: tuple[PortRange, ...] = ()
+        self._forwarding = _read(ALL_FORWARDING)
 
     def own(self, values: Mapping[str, str]) -> None:
         """Settings of the plane's own devices: they go with these, so nobody needs to undo them."""
@@ -77,7 +88,15 @@ class Watched:
         """What was not as it must be, and is now, unless there is `trouble`."""
         return tuple(self._look())
 
+    def _leave_forwarding_to_others(self) -> None:
+        """Somebody has switched it on for all since (Docker, libvirt): it stays on when the gateway has gone."""
+        before, self._forwarding = self._forwarding, _read(ALL_FORWARDING)
+        if before == "0" and self._forwarding == "1":
+            paths = [path for path in self._wanted if path.endswith("/forwarding") and _read(path)]
+            self._journal.make(SettingChanged(path, "1", "1") for path in paths)
+
     def _look(self) -> Iterator[Restored]:
+        self._leave_forwarding_to_others()
         for path, value in self._own.items():
             if (found := _read(path)) not in (None, value):
                 yield self._put(path, str(found), value, on_record=False)

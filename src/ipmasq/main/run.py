@@ -89,7 +89,7 @@ def _run(config: str, plane: str | None) -> None:
     """Run the gateway. Raises SetupError, PlaneError and SocketError; in that case nothing is left behind."""
     from ipmasq.config import load
     from ipmasq.control.control import Control
-    from ipmasq.control.server import Access, find_trouble
+    from ipmasq.control.server import Access, check_access
     from ipmasq.control.socket_path import usual_socket
     from ipmasq.gateway import logs
     from ipmasq.gateway.file import File
@@ -102,7 +102,7 @@ def _run(config: str, plane: str | None) -> None:
     gateway = Gateway(file, loop, plane=plane)
     table = load(config).config.control
     access = Access(Path(table.socket or usual_socket()), table.mode, table.group)
-    find_trouble(access)
+    check_access(access)
     control = Control(gateway, loop, access)
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.

@@ -13,10 +13,11 @@ from ipmasq.core.events import Event
 from ipmasq.core.policy import Policy
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.gateway.describe import differences, ends, tell
-from ipmasq.gateway.far_end import FarEnd
+from ipmasq.gateway.describe import tell
 from ipmasq.planes.pcap import Arrival, ByNetwork, PcapPlane, Sides
+from ipmasq.replay.far_end import FarEnd
 from ipmasq.wire.addresses import Address, Endpoint, within
+from ipmasq.wire.endpoints import differences, ends
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.record import NANOSECONDS, CaptureError
 

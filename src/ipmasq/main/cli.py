@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ipmasq.front import change, inspect, offline, run, show, watch
+from ipmasq.front import change, inspect, show, watch
 from ipmasq.front.exits import Code, Group, give_up
 from ipmasq.front.output import say
+from ipmasq.main import offline, run
 
 app = typer.Typer(
     name="ipmasq",

@@ -14,7 +14,7 @@ LOST = 1.0
 """Seconds after which a datagram counts as lost."""
 
 
-class Settled:
+class OffloadedFlow:
     """Datagrams from inside to a remote server and back, one at a time."""
 
     def __init__(self, client: socket.socket, server: socket.socket, running: Running) -> None:
@@ -46,14 +46,19 @@ class Settled:
         return int(self._running.ask()["fast"]) - before
 
     def goes_by(self) -> bool:
-        """Whether it comes to be forwarded in the kernel, both ways."""
-        return eventually(lambda: self.by_kernel(5) == 10)
+        """Whether it comes to be forwarded in the kernel, both ways. If not, what the gateway knows is printed."""
+        if eventually(lambda: self.by_kernel(5) == 10):
+            return True
+        print(self._running.ask())
+        return False
 
 
 @contextmanager
-def settled(network: Network, running: Running, remote: str = REMOTE) -> Iterator[Settled]:
+def offloaded_flow(
+    network: Network, running: Running, remote: str = REMOTE
+) -> Iterator[OffloadedFlow]:
     with udp_socket(network, "out", remote, PORT) as server, udp_socket(network, "in") as client:
-        flow = Settled(client, server, running)
+        flow = OffloadedFlow(client, server, running)
         client.connect((remote, PORT))
         for each in (client, server):
             each.settimeout(LOST)

@@ -13,9 +13,9 @@ from scapy.all import ARP, DNS, DNSQR, ICMP, IP, TCP, UDP, Ether, raw
 
 from ipmasq.core.policy import Forward, HelperUse, Policy, PortRange
 from ipmasq.core.reasons import Reason
-from ipmasq.gateway.replay import Summary, replay
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.planes.pcap import NOT_IP, ByInterface, Sides
+from ipmasq.replay.replay import Summary, replay
 from ipmasq.wire import capture
 from ipmasq.wire.addresses import to_address, to_network
 from ipmasq.wire.checksum import pseudo_header_sum

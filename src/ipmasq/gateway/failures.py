@@ -1,4 +1,4 @@
-"""Faults of the gateway's own code: told in one sentence each, and never a flood of them."""
+"""Reports internal errors in one line each, at a limited rate."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ipmasq.gateway.throttle import WINDOW, Throttle
 log = logging.getLogger("ipmasq")
 
 SHORTEST, LONGEST = 0.001, 1.0
-"""Seconds."""
+"""The least and the most seconds of a pause."""
 
 
-class Troubles:
-    """One line per kind (what was raised, and where) and minute, with the number of those left out."""
+class FailureLog:
+    """Writes one line per kind (what was raised, and where) and minute, with the number of those left out."""
 
     def __init__(self) -> None:
         self._throttle = Throttle(most=1)
         self.count = 0
-        """Since the beginning."""
+        """Errors since the start."""
 
     def tell(self, error: Exception, now: float) -> None:
         self.look(now)
@@ -28,17 +28,17 @@ class Troubles:
         location = _location(error)
         said = f"a part of the gateway failed, and it goes on: {_said(error)} ({location})"
         if self._throttle.admits((type(error), location), said, now):
-            # The trace is for JSON and --debug: see `logs`.
+            # The traceback is for JSON and --debug: see `logs`.
             log.error("%s", said, exc_info=error)
 
     def look(self, now: float) -> None:
-        """To be called now and then: say how many were left out."""
+        """Sum up lines that were left out; called periodically."""
         for _, example, left_out in self._throttle.closed(now):
             log.error("%d more in the last %d s like: %s", left_out, WINDOW, example)
 
 
 class Pause:
-    """How long something that has just failed is left alone: twice as long each time, up to a second."""
+    """How long something that has failed is suspended: twice as long each time, up to a second."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -48,7 +48,7 @@ class Pause:
         return self._seconds
 
     def over(self) -> None:
-        """It went well."""
+        """End the series of failures."""
         self._seconds = 0.0
 
 

@@ -1,8 +1,8 @@
-"""The outside world as it would have been.
+"""Replays the outside hosts as they would have answered behind this gateway.
 
-A capture taken without a gateway shows the outside answering to inside addresses. Behind this gateway
-the same hosts would have answered to the public endpoints that they saw, and acknowledged the bytes
-that they got. Only what the engine reports is needed to say which those are.
+A capture taken without a gateway shows outside hosts that answer to inside addresses. Behind this gateway the
+same hosts would have answered to the public endpoints that they saw, and acknowledged the bytes that they
+received. The engine's events tell which those are.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ipmasq.core.events import Event
 from ipmasq.core.helper import Speaker
 from ipmasq.core.policy import Policy
 from ipmasq.core.side import Side
-from ipmasq.gateway.describe import ends
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Endpoint, within
 from ipmasq.wire.checksum import adjust, difference
+from ipmasq.wire.endpoints import ends
 from ipmasq.wire.packet import Packet
 
 _CHECKSUM = {ipv4.TCP: 16, ipv4.UDP: 6, ipv4.ICMP: 2}
@@ -26,14 +26,14 @@ _CHECKSUM = {ipv4.TCP: 16, ipv4.UDP: 6, ipv4.ICMP: 2}
 
 @dataclass
 class _Conversation:
-    """A flow as the outside sees it, and how the bytes that its inside end said were changed."""
+    """A flow as the outside sees it, and how the bytes that its inside end sent were changed."""
 
     public: Endpoint
     opened_by: Side
     first: int | None = None
     """Sequence number of the inside end's first byte."""
     edges: list[int] = field(default_factory=list)
-    """Positions (in what it said) after each rewritten line, and the bytes added up to there."""
+    """Positions (in what the inside end sent) after each rewritten line, and the bytes added up to there."""
     added: list[int] = field(default_factory=list)
 
     def shifted(self, acknowledgment: int) -> int:
@@ -49,12 +49,12 @@ class FarEnd:
         self._conversations: dict[tuple[int, Endpoint, Endpoint], _Conversation] = {}
         """By protocol, inside and remote endpoint."""
         self._keys: dict[int, tuple[int, Endpoint, Endpoint]] = {}
-        """By flow."""
+        """By the number of the flow."""
         self._promised: dict[tuple[int, Endpoint], Endpoint] = {}
         """Public endpoints by announced ones."""
 
     def learn(self, event: Event) -> None:
-        """Follow what the engine did."""
+        """Follow an event of the engine."""
         match event:
             case events.FlowOpened():
                 key = event.protocol, event.inside, event.remote
@@ -68,15 +68,15 @@ class FarEnd:
                 self._rewritten(event)
 
     def heard(self, packet: bytes) -> None:
-        """An inside host said this: remember where its numbers begin."""
+        """Remember where the sequence numbers of an inside host begin."""
         found = self._find(packet, Side.INSIDE)
         segment = _segment(packet) if found and found.first is None else None
         if found and segment:
             found.first = tcp.advance(segment.sequence, 1 if segment.flags & tcp.SYN else 0)
 
     def adopt(self, packet: Packet) -> Endpoint | None:
-        """Make a packet from outside to an inside address what it would have been; the public
-        endpoint that it is addressed to now, or None if it stays as it is."""
+        """Change a packet from outside to an inside address into what it would have been. Return its new
+        public endpoint, or None if it is unchanged."""
         tuple_ = ends(packet.data)
         if tuple_ is None or not _is_whole(packet.data):
             return None
@@ -128,8 +128,8 @@ class FarEnd:
 
 
 def _is_whole(data: bytes | bytearray | memoryview) -> bool:
-    """Whether all of the L4 header is there. Weak spot: a datagram that came in fragments is not
-    adopted, as only its first fragment tells the port."""
+    """Return whether the packet has the whole L4 header. A limitation: a datagram that came in fragments is
+    not adopted, as only its first fragment has the port."""
     header = ipv4.read(data)
     if header is None or header.is_fragment or header.protocol not in _CHECKSUM:
         return False
@@ -137,7 +137,7 @@ def _is_whole(data: bytes | bytearray | memoryview) -> bool:
 
 
 def _shift(packet: Packet, conversation: _Conversation) -> None:
-    """Acknowledge what arrived outside, not what the inside end said."""
+    """Acknowledge what arrived outside instead of what the inside end sent."""
     segment = _segment(packet.data)
     if segment is None or not segment.flags & tcp.ACK or not conversation.edges:
         return
@@ -155,7 +155,7 @@ def _readdress(packet: Packet, protocol: int, public: Endpoint) -> None:
     change = difference(bytes(data[16:20]), public.address)
     at = start + _CHECKSUM[protocol]
     if packet.partial:
-        # Not complemented, and of the pseudo-header alone.
+        # The field is uncomplemented and covers the pseudo-header only.
         total = int.from_bytes(data[at : at + 2], "big") + change
         data[at : at + 2] = ((total & 0xFFFF) + (total >> 16)).to_bytes(2, "big")
     elif protocol != ipv4.ICMP:

@@ -13,7 +13,7 @@ import typer
 from ipmasq.front import output
 from ipmasq.front.asking import Json
 from ipmasq.front.exits import Code, give_up
-from ipmasq.front.run import CONFIG, Config, File, one_of
+from ipmasq.main.run import CONFIG, Config, File, one_of
 
 if TYPE_CHECKING:
     from ipmasq.config import Problem
@@ -107,7 +107,7 @@ def replay(
       ipmasq replay in.pcapng -c gateway.toml -o out.pcapng
       ipmasq replay in.pcapng -c gateway.toml -o out.pcapng --inside-interface eth1 --outside-interface eth0
     """
-    from ipmasq.gateway.replay import replay as play
+    from ipmasq.replay.replay import replay as play
     from ipmasq.wire.record import CaptureError
 
     sides = _sides(inside_interface, outside_interface, inside_mac, inside_network)

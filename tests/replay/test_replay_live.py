@@ -16,8 +16,8 @@ import pytest
 
 from ipmasq.core.policy import HelperUse, Policy
 from ipmasq.core.reasons import Reason
-from ipmasq.gateway.replay import replay
 from ipmasq.helpers.ftp import Ftp
+from ipmasq.replay.replay import replay
 from ipmasq.wire.addresses import to_address, to_network
 from tests.namespaces import within
 

@@ -1,0 +1,183 @@
+"""By which interfaces the gateway's packets pass the forward hook.
+
+Where programs can see to it (`Where.once`), packets pass the hook as they would if the kernel translated them,
+with the inside host's own address: inside interface -> outside interface, and back. Else twice:
+
+    inside interface -> ipmasq-in          ipmasq-in -> outside interface
+    outside interface -> ipmasq-out        ipmasq-out -> inside interface
+
+What inside hosts send to a public address for a published server (hairpinning, RFC 4787 section 6) passes twice
+in any case: inside interface -> ipmasq-in, with the public address as destination, then
+ipmasq-in -> inside interface, with the public address as source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from ipmasq.core.policy import Forward
+from ipmasq.core.side import Side
+from ipmasq.core.views import Passage
+from ipmasq.planes.tun.steering import DEVICE
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Address, Endpoint, to_text
+
+UP, DOWN = DEVICE[Side.INSIDE], DEVICE[Side.OUTSIDE]
+NAMES = {ipv4.ICMP: "icmp", ipv4.TCP: "tcp", ipv4.UDP: "udp"}
+NEW, RELATED, ESTABLISHED = "new", "related", "established"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The interfaces that the gateway stands between, and what it lets pass there."""
+
+    outside: str
+    inside: tuple[str, ...]
+    networks: tuple[str, ...] = ()
+    """Of inside hosts."""
+    once: bool = False
+    """Whether packets pass once; `able`: whether they could."""
+    able: bool = False
+    forwards: bool = False
+    """Whether servers are published."""
+
+
+class Purpose(Enum):
+    """Whose connections, by the sides of their clients and servers."""
+
+    OUTGOING = Side.INSIDE, Side.OUTSIDE
+    PUBLISHED = Side.OUTSIDE, Side.INSIDE
+    HAIRPIN = Side.INSIDE, Side.INSIDE
+
+
+SAID = {
+    Purpose.OUTGOING: "new",
+    Purpose.PUBLISHED: "new",
+    Purpose.HAIRPIN: "new, from inside hosts to a public address",
+}
+
+
+class Way(NamedTuple):
+    iif: str
+    oif: str
+    state: str
+    purpose: Purpose
+    source: str = ""
+    """Whose address a packet has there: the name of one of `Ends`."""
+    target: str = ""
+
+    def __str__(self) -> str:
+        said = f"{self.iif} -> {self.oif}"
+        return said if self.state == ESTABLISHED else f"{said} ({SAID[self.purpose]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What is known of a flow; of flows in general, no address."""
+
+    protocol: str = "tcp"
+    client: Endpoint | None = None
+    public: Endpoint | None = None
+    """What a client sends to for a published server."""
+    server: Endpoint | None = None
+
+    @classmethod
+    def of(cls, passage: Passage) -> Ends:
+        return cls(_protocol(passage.protocol), passage.client, passage.public, passage.server)
+
+    @classmethod
+    def to(cls, forward: Forward) -> Ends:
+        """Of any connection to this published server."""
+        port, inside_port = forward.ports.low, forward.inside_port
+        if forward.ports.high != port:  # of several ports, none is known
+            port = inside_port = 0
+        public = Endpoint(forward.public, port) if forward.public else None
+        server = Endpoint(forward.inside, inside_port)
+        return cls(_protocol(forward.protocol), None, public, server)
+
+    def facts(self, way: Way) -> dict[str, str]:
+        """Of the first packet that passes so."""
+        source, target = (
+            getattr(self, name) if name else None for name in (way.source, way.target)
+        )
+        found = {"proto": self.protocol}
+        if source is not None:
+            found["saddr"] = to_text(source.address)
+        if target is not None:
+            found["daddr"] = to_text(target.address)
+            found |= {"dport": str(target.port)} if target.port else {}
+        return found
+
+
+def _protocol(number: int) -> str:
+    return NAMES.get(number, str(number))
+
+
+def ways(where: Where) -> tuple[Way, ...]:
+    """Of all flows: first of connections from inside, then of those to published servers."""
+    found = [way for inside in where.inside for way in outgoing(where, inside)]
+    if where.forwards:
+        found += [way for inside in where.inside for way in published(where, inside)]
+        found += [way for inside in where.inside for way in hairpin(inside, inside)]
+    return tuple(dict.fromkeys(found))
+
+
+def outgoing(where: Where, inside: str) -> Iterator[Way]:
+    """Of connections from an inside interface to the outside one."""
+    purpose = Purpose.OUTGOING
+    if where.once:
+        yield Way(inside, where.outside, NEW, purpose, "client", "server")
+        yield Way(where.outside, inside, ESTABLISHED, purpose)
+        return
+    yield Way(inside, UP, NEW, purpose, "client", "server")
+    yield Way(DOWN, inside, ESTABLISHED, purpose)
+    yield Way(UP, where.outside, NEW, purpose, "", "server")
+    yield Way(where.outside, DOWN, ESTABLISHED, purpose)
+
+
+def published(where: Where, inside: str) -> Iterator[Way]:
+    """Of connections from outside to a server behind an inside interface."""
+    purpose = Purpose.PUBLISHED
+    if where.once:
+        yield Way(where.outside, inside, NEW, purpose, "client", "server")
+        return
+    yield Way(DOWN, inside, NEW, purpose, "client", "server")
+    yield Way(where.outside, DOWN, NEW, purpose, "client", "public")
+
+
+def hairpin(entered: str, left: str) -> Iterator[Way]:
+    """Of connections from an inside interface, by the public address, to a server behind an inside interface."""
+    yield Way(entered, UP, NEW, Purpose.HAIRPIN, "client", "public")
+    yield Way(UP, left, NEW, Purpose.HAIRPIN, "", "server")
+
+
+def passed(
+    passage: Passage, where: Where, interface_to: Callable[[Address], str | None]
+) -> tuple[Way, ...]:
+    """Those of one flow. `interface_to`: by which interface an address is reached."""
+    entered, left = (
+        inside_interface(end.address, where, interface_to)
+        for end in (passage.client, passage.server)
+    )
+    match Purpose(passage.sides):
+        case Purpose.OUTGOING:
+            found = outgoing(where, entered)
+        case Purpose.PUBLISHED:
+            found = published(where, left)
+        case Purpose.HAIRPIN:
+            found = hairpin(entered, left)
+    if passage.expected:
+        return tuple(way._replace(state=RELATED) if way.state == NEW else way for way in found)
+    return tuple(found)
+
+
+def inside_interface(
+    address: Address, where: Where, interface_to: Callable[[Address], str | None]
+) -> str:
+    """The only inside interface, or the one that leads there."""
+    if len(where.inside) == 1:
+        return where.inside[0]
+    return interface_to(address) or ""

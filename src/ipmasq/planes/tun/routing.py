@@ -1,0 +1,178 @@
+"""The routing rules and routes that the plane depends on, put back when somebody has removed them.
+
+`ip rule flush`, an `ip rule del` that hits the wrong one, or a network manager that thinks all rules its own
+can do so at any time. Routing is looked at only after the kernel has told of such a change, so that a host
+with many rules pays nothing while there is none.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ipmasq.core.policy import PortRange
+from ipmasq.planes.tun.changes import IPV4_FAMILY, UNREACHABLE_METRIC, RuleAdded, UnreachableAdded
+from ipmasq.planes.tun.steering import DEVICE, LOCAL, LOCAL_TABLE, TABLE, RoutingRule
+from ipmasq.planes.tun.watched import Restored
+from ipmasq.wire.addresses import Network, to_address
+
+# <linux/rtnetlink.h>: IPv4 routes and rules.
+GROUPS = 0x40 | 0x80
+RTM_DELROUTE, RTM_NEWRULE, RTM_DELRULE = 25, 32, 33
+RT_TABLE_COMPAT = 252
+"""What stands in the place of the number of a table beyond 255, as ours are."""
+
+_HEADER = struct.Struct("=IHHII")
+_TABLE = struct.Struct("=4xB")
+
+
+class Routing:
+    """Of the network namespace in which it was made."""
+
+    def __init__(self) -> None:
+        self._changes = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
+        )
+        self._changes.bind((0, GROUPS))
+        self._troubled = False
+
+    def close(self) -> None:
+        self._changes.close()
+
+    def restore(self, kernel: IPRoute, rules: Sequence[RoutingRule]) -> tuple[Restored, ...]:
+        """What was not as it must be, and is now, unless there is `trouble`. `rules`: those that must stand."""
+        if not (self._have_come() or self._troubled):
+            return ()
+        found = {rule_of(message) for message in kernel.get_rules(family=IPV4_FAMILY)}
+        moved = RoutingRule(LOCAL, LOCAL_TABLE)
+        missing = [rule for rule in (moved, *rules) if rule not in found]
+        early = sorted(rule for rule in found if precedes(rule))
+        restored = (
+            *again("ip rule", map(rule_text, missing), _add_rules(kernel, missing)),
+            *_removed(kernel, early),
+            *restore_routes(kernel),
+        )
+        self._troubled = any(each.trouble for each in restored)
+        return restored
+
+    def _have_come(self) -> bool:
+        """Whether something of ours may have been removed, or our order broken, since the last call."""
+        changed = False
+        while True:
+            try:
+                data = self._changes.recv(1 << 16)
+            except BlockingIOError:
+                return changed
+            except OSError:  # ENOBUFS: some were lost
+                changed = True
+                continue
+            changed = changed or any(_concerns(kind, body) for kind, body in _messages(data))
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+        if length < _HEADER.size:
+            return
+        yield kind, data[at + _HEADER.size : at + length]
+        at += (length + 3) & ~3
+
+
+def _concerns(kind: int, body: bytes) -> bool:
+    if kind == RTM_DELROUTE:
+        return bool(_TABLE.unpack_from(body)[0] == RT_TABLE_COMPAT)
+    return kind in (RTM_NEWRULE, RTM_DELRULE)
+
+
+def rule_of(message: Any) -> RoutingRule:
+    """As the kernel has it. What a rule of ours cannot have is not in it: such a rule is somebody else's, and
+    its priority is above ours."""
+    to, ports = message.get_attr("FRA_DST"), message.get_attr("FRA_DPORT_RANGE")
+    return RoutingRule(
+        message.get_attr("FRA_PRIORITY") or 0,
+        message.get_attr("FRA_TABLE") or message["table"],
+        message.get_attr("FRA_IIFNAME"),
+        Network(to_address(to), message["dst_len"]) if to else None,
+        message.get_attr("FRA_IP_PROTO") or 0,
+        _ports(ports) if ports else None,
+        message.get_attr("FRA_FWMASK") or 0,
+    )
+
+
+def _ports(said: Any) -> PortRange:
+    if isinstance(said, str):
+        low, _, high = said.partition(":")
+        return PortRange(int(low), int(high or low))
+    return PortRange(said["start"], said["end"])
+
+
+def precedes(rule: RoutingRule) -> bool:
+    """Whether it sends what is the gateway's to the host before the gateway is asked."""
+    return rule == RoutingRule(rule.priority, LOCAL_TABLE) and rule.priority < LOCAL
+
+
+def _add_rules(kernel: IPRoute, rules: Iterable[RoutingRule]) -> str:
+    """They are on record already. Returns what was refused."""
+    return _troubles(lambda rule: RuleAdded(IPV4_FAMILY, rule).make(kernel), rules)
+
+
+def _removed(kernel: IPRoute, rules: Sequence[RoutingRule]) -> Iterator[Restored]:
+    for rule in rules:
+        trouble = _troubles(lambda rule: RuleAdded(IPV4_FAMILY, rule).undo(kernel), [rule])
+        yield Restored(f"ip rule {rule_text(rule)}", "present", "absent", trouble)
+
+
+def restore_routes(kernel: IPRoute) -> Iterator[Restored]:
+    """The two of each table of ours: to the device, and as the last resort to nowhere."""
+    for side, table in TABLE.items():
+        found = list(kernel.get_routes(family=IPV4_FAMILY, table=table))
+        index = kernel.link_lookup(ifname=DEVICE[side])
+        if index and not any(each.get_attr("RTA_OIF") == index[0] for each in found):
+            trouble = _troubles(lambda route: kernel.route("add", **route), [_to(index[0], table)])
+            yield from again("ip route", [f"default dev {DEVICE[side]} table {table}"], trouble)
+        if not any(each.get_attr("RTA_PRIORITY") == UNREACHABLE_METRIC for each in found):
+            last = UnreachableAdded(IPV4_FAMILY, table)
+            trouble = _troubles(lambda change: change.make(kernel), [last])
+            yield from again("ip route", [f"unreachable default table {table}"], trouble)
+
+
+def _to(index: int, table: int) -> dict[str, Any]:
+    return {"family": IPV4_FAMILY, "dst": "default", "oif": index, "table": table}
+
+
+def _troubles(do: Callable[[Any], object], arguments: Iterable[Any]) -> str:
+    """Do it with each; the first refusal that is not because it is so already."""
+    trouble = ""
+    for each in arguments:
+        try:
+            do(each)
+        except NetlinkError as error:
+            if error.code != errno.EEXIST:
+                trouble = trouble or str(error)
+    return trouble
+
+
+def again(what: str, texts: Iterable[str], trouble: str) -> Iterator[Restored]:
+    """One for all that has gone, as by `ip rule flush`."""
+    first, *more = (*texts, "")
+    if first:
+        others = f" and {len(more) - 1} more of the gateway's" if len(more) > 1 else ""
+        yield Restored(f"{what} {first}{others}", "", "", trouble)
+
+
+def rule_text(rule: RoutingRule) -> str:
+    """As `ip rule` has it."""
+    words = [f"{rule.priority}: from all"]
+    words += [f"to {rule.to}"] if rule.to else []
+    words += [f"fwmark 0/{rule.unmarked:#x}"] if rule.unmarked else []
+    words += [f"iif {rule.iif}"] if rule.iif else []
+    words += [f"ipproto {rule.protocol}"] if rule.protocol else []
+    words += [f"dport {rule.ports}"] if rule.ports else []
+    return " ".join((*words, f"lookup {'local' if rule.table == LOCAL_TABLE else rule.table}"))

@@ -1,0 +1,1 @@
+"""Captures through the engine, offline: what would the gateway have done?"""

@@ -1,0 +1,30 @@
+"""The counters of a helper in use."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ipmasq.core.registered import Registered
+from tests.core.announcer import use
+
+
+def test_a_view_has_every_counter_as_it_is_now():
+    helper = Registered(use())
+    counted = [name for name, value in vars(helper).items() if value == 0]
+    for number, name in enumerate(counted, 1):
+        setattr(helper, name, number)
+    helper.refused["no"] = 7
+    view = dataclasses.asdict(helper.view())
+    assert {name: view[name] for name in counted} == dict(
+        zip(counted, range(1, len(counted) + 1), strict=True)
+    )
+    assert view["refused"] == {"no": 7}
+    assert view["name"] == helper.use.name
+
+
+def test_a_view_does_not_change_when_the_helper_goes_on():
+    helper = Registered(use())
+    view = helper.view()
+    helper.bound += 1
+    helper.refused["no"] = 1
+    assert (view.bound, view.refused) == (0, {})

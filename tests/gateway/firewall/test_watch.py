@@ -1,0 +1,87 @@
+"""What is told of the firewall to whoever adds a forward or asks about a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ipmasq.core.events import Event, FirewallObstructed
+from ipmasq.core.policy import Forward, PortRange
+from ipmasq.core.side import Side
+from ipmasq.core.views import Passage
+from ipmasq.gateway.firewall import iptables
+from ipmasq.gateway.firewall.watch import FirewallWatch, interface_to
+from ipmasq.gateway.firewall.ways import Where
+from ipmasq.gateway.loop import Loop
+from ipmasq.wire.addresses import Endpoint, to_address
+
+WHERE = Where("go", ("gi",), ("10.0.0.0/24",), once=True, able=True)
+RULES = """*filter
+:FORWARD DROP [0:0]
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i gi -o go -j ACCEPT
+-A FORWARD -i go -o gi -p tcp -m tcp --dport 8080 -j ACCEPT
+COMMIT
+"""
+SERVER = to_address("10.0.0.3")
+
+
+@pytest.fixture
+def told() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def watch(told: list[Event]) -> Iterator[FirewallWatch]:
+    watch = FirewallWatch(
+        Loop(), lambda: WHERE, told.append, read=lambda: iptables.tables(RULES, "iptables")
+    )
+    watch.begin()
+    yield watch
+    watch.end()
+
+
+def forward(port: int, to: int, last: int | None = None) -> Forward:
+    return Forward("web", 6, None, PortRange(port, last or port), SERVER, to)
+
+
+def test_the_rules_that_drop_connections_to_a_new_forward_are_said(
+    watch: FirewallWatch, told: list[Event]
+) -> None:
+    assert not any(isinstance(event, FirewallObstructed) for event in told)
+    (found,) = watch.about(forward(80, 81))
+    assert "does not accept go -> gi (new), gi -> ipmasq-in (new" in found.what
+    assert "iptables -I FORWARD -i go -o gi -m mark --mark 0x10000000" in found.remedy
+
+
+def test_of_a_forward_that_they_accept_only_what_inside_hosts_need_is_said(
+    watch: FirewallWatch,
+) -> None:
+    (found,) = watch.about(forward(80, 8080))
+    assert "go -> gi" not in found.what
+    assert "iptables -I FORWARD -i ipmasq-in -o gi -j ACCEPT" in found.remedy
+
+
+def test_of_a_range_of_ports_only_what_holds_for_all_of_them_is_said(watch: FirewallWatch) -> None:
+    (found,) = watch.about(forward(8000, 8000, 8100))
+    assert "go -> gi" not in found.what
+
+
+def test_what_drops_one_flow_is_said_and_nothing_of_one_that_passes(watch: FirewallWatch) -> None:
+    client, server = (
+        Endpoint(to_address("10.0.0.2"), 4000),
+        Endpoint(to_address("198.51.100.1"), 21),
+    )
+    out = Passage(6, (Side.INSIDE, Side.OUTSIDE), client, server, server, False)
+    assert watch.obstructions(out) == ()
+    public = Endpoint(to_address("203.0.113.1"), 80)
+    published = Passage(
+        17, (Side.OUTSIDE, Side.INSIDE), server, public, Endpoint(SERVER, 8080), False
+    )
+    (found,) = watch.obstructions(published)
+    assert found.rules == "iptables filter"
+
+
+def test_the_interface_that_leads_to_an_address_is_asked_of_the_kernel() -> None:
+    assert interface_to(to_address("127.0.0.1")) == "lo"

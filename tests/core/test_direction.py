@@ -40,6 +40,6 @@ def test_what_no_helper_looks_at_any_more_is_due_at_once():
 
 def test_a_direction_of_which_nothing_was_seen_has_nothing_to_let_go():
     direction = Direction(Speaker.SERVER)
-    direction.break_cycle()
+    direction.forward_withheld()
     assert direction.stream is None
     assert direction.delivery.deadline(HOLD) == inf

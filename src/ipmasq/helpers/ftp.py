@@ -95,7 +95,7 @@ class Dialogue:
         self.unanswered: deque[bytes] = deque()
         """Meanings of the commands that have no final reply yet, oldest first."""
         self.pending: Counter[bytes] = Counter()
-        """How many commands of each meaning are in `asked`, so that a look-up takes constant time."""
+        """How many commands of each meaning are in `unanswered`, so that a look-up takes constant time."""
         self._doubtful = 0
         """How many of the oldest commands are doubtful, and how many of those mean AUTH."""
         self._doubtful_auths = 0

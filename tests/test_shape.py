@@ -21,7 +21,7 @@ LONGEST_FILE = 400
 LONGEST_FUNCTION = 45
 MEDIAN, NINE_TENTHS = 6, 15
 
-TOO_LONG = {"core/engine.py", "gateway/gateway.py"}
+TOO_LONG = {"gateway/gateway.py"}
 """Files that are longer still. The list must become empty, and nothing may be added to it."""
 
 TOO_LONG_FUNCTIONS: set[str] = set()

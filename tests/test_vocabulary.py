@@ -54,6 +54,11 @@ RETIRED = {
     "Troubles": "FailureLog",
     "believable": "in_window",
     "is_believable": "is_in_window",
+    "Settled": "OffloadedFlow",
+    "Place": "Testbed",
+    "places": "slots, device_indices, positions or locations",
+    "Whole": "Reassembled",
+    "Holds": "SocketMatch",
     "faces": "endpoints",
 }
 """Identifiers that are used nowhere, with what is said instead."""
@@ -71,6 +76,17 @@ METAPHORS = (
     r"what became of",
     r"from now on",
     r"is at home in",
+    r"\bsomebody\b",
+    r"of (its|their) own accord",
+    r"\bgive[sn]? way\b",
+    r"\bgiving way\b",
+    r"\bpromise[sd]?\b",
+    r"\bsettled\b",
+    r"\bwatched (stream|connection|flow)",
+    r"\bhelpers? watch(es)?\b",
+    r"\bthe door\b",
+    r"\bthe kernel repeats\b",
+    r"\bbelievable\b",
 )
 """Phrases that stand for a term or a whole sentence; regular expressions, in any case."""
 
@@ -146,10 +162,7 @@ def test_no_module_has_a_retired_name():
     assert not found
 
 
-@pytest.mark.parametrize(
-    "folder",
-    ["bpf", *(f"src/ipmasq/{room}" for room in ("wire", "helpers", "front", "lab"))],
-)
+@pytest.mark.parametrize("folder", ["src", "bpf"])
 def test_no_comment_uses_a_private_metaphor(folder: str):
     metaphor = re.compile("|".join(METAPHORS), re.I)
     if folder == "bpf":
@@ -172,6 +185,7 @@ def test_no_comment_uses_a_private_metaphor(folder: str):
 def test_no_document_uses_a_private_metaphor():
     metaphor = re.compile("|".join(METAPHORS), re.I)
     documents = [*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md")]
+    documents = [path for path in documents if path.name != "conformance.md"]
     assert documents
     found = [
         shown(path, 1, hit.group())

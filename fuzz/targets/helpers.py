@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from fuzz.choices import Choices
-from ipmasq.core.helper import TCP, UDP, Helper, HelperContext, Speaker
+from ipmasq.core.helper import TCP, UDP, Helper, HelperContext
 from ipmasq.core.policy import HelperUse, OnFailure
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
 from tests.conformance.conversation import End

@@ -10,7 +10,7 @@ from random import Random
 from typing import cast
 
 from fuzz.choices import Choices
-from ipmasq.core.helper import Speaker
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, PSH, RST, Segment
 from tests.core.odd_packets import data_options

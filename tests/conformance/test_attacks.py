@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ipmasq.core import events
 from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_inspector import COST
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.packet import Packet
@@ -166,6 +168,19 @@ def test_a_promise_admits_one_connection_from_the_peer_and_nothing_else():
     talk.world.udp(OUT1, 20, *public).is_dropped()
     talk.world.tcp(OUT1, 20, *public, SYN).reaches(IN1, 1024)
     talk.world.tcp(OUT1, 21, *public, SYN).is_dropped(Reason.FILTERED)
+
+
+@pytest.mark.row("A-05", "6384-7.2b")
+def test_of_inside_hosts_seen_by_one_address_only_the_client_has_its_data_connection():
+    published = Forward("ftp", TCP, None, PortRange(21, 21), IN2, 21)
+    world = World(forwards=(published,), helpers=(FTP,))
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(E1, 21))
+    talk.say(CLIENT, b"PASV\r\n")
+    talk.say(SERVER, b"227 here (" + numbers(IN2, 50021) + b")\r\n")
+    public = announced(said_last(talk, CLIENT))
+    thief = bytes((10, 0, 0, 9))
+    world.tcp(thief, 5000, *public, SYN).is_dropped(Reason.FILTERED)
+    world.tcp(IN1, 5000, *public, SYN).reaches(IN2, 50021)
 
 
 @pytest.mark.row("A-22")
@@ -509,6 +524,42 @@ def test_nothing_is_kept_for_who_has_not_heard_the_server_of_a_control_connectio
     assert world.engine.manager.memory.used == 0
     world.tcp(*forged, E1, 21, ACK, seq=100, ack=first + 1, payload=b"x" * 1000)
     assert world.engine.manager.memory.used == 1000
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_one_host_has_only_so_many_connections_inspected_as_there_is_memory_for():
+    """The others go on as they are: data connections that their client opens need no helper."""
+    limits = Limits(stream_memory=100 * COST, stream_memory_per_host=10 * COST)
+    world = World(limits=limits, helpers=(FTP,))
+    for n in range(30):
+        syn = packets.tcp(IN1, 5000 + n, OUT1, 21, SYN)
+        world.engine.receive(Packet(bytearray(syn)), Side.INSIDE, world.now)
+    world.engine.check()
+    assert len(world.flows) == 30
+    assert [flow.helper for flow in world.flows].count("ftp") == 10
+    assert len(world.events(events.HelperFailed)) == 20
+    Conversation(world, Endpoint(IN2, 4000), Endpoint(OUT1, 21))
+    assert world.flows[-1].helper == "ftp"
+
+
+@pytest.mark.row("A-16", "A-29")
+def test_forged_syns_keep_no_helper_from_the_control_connections_of_others():
+    ftp = Forward("ftp", TCP, None, PortRange(21, 21), IN1, 21)
+    limits = Limits(stream_memory=100 * COST, stream_memory_per_host=10 * COST)
+    world = World(limits=limits, forwards=(ftp,), helpers=(FTP,))
+    real = Conversation(world, Endpoint(OUT2, 4000), Endpoint(E1, 21))
+    for n in range(1000):
+        syn = packets.tcp(bytes((198, 51, 101 + n // 250, n % 250)), 5000, E1, 21, SYN)
+        world.engine.receive(Packet(bytearray(syn)), Side.OUTSIDE, world.now)
+    world.engine.check()
+    assert 90 * COST < world.engine.manager.inspected.used <= 100 * COST
+    for client, target in ((IN2, OUT1), (OUT1, E1)):
+        Conversation(world, Endpoint(client, 4000), Endpoint(target, 21))
+        assert world.flows[-1].helper == "ftp"
+    real.say(CLIENT, b"PASV\r\n")
+    real.say(SERVER, b"227 here (" + numbers(IN1, 50021) + b")\r\n")
+    assert announced(said_last(real, CLIENT)).address == E1
+    assert not world.events(events.HelperFailed)
 
 
 @pytest.mark.row("A-29", "A-21")

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from ipmasq.core import events
+from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import Behaviour, HelperUse, Limits, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -143,3 +144,23 @@ def test_flows_go_on_when_ports_are_no_longer_shared_and_the_other_way_round():
     world.udp(IN1, 8000, OUT1, 53).is_dropped(Reason.NO_PORTS)
     world.change(mapping=SHARING)
     assert world.udp(IN1, 8000, OUT1, 53).one.source.port in taken
+
+
+@pytest.mark.row("A-21")
+def test_when_all_ports_lead_to_a_server_already_the_kernel_is_not_asked_about_them():
+    world = World(mapping=SHARING, ports=PortRange(61000, 61009))
+    number = 0
+    while len(world.flows) < 10:
+        number += 1
+        world.udp(IN1, 5000 + number, OUT1, 53)
+    asked = []
+
+    def holds(_: int, __: Endpoint, local: Endpoint) -> SocketMatch:
+        asked.append(local.port)
+        return SocketMatch.NONE
+
+    world.engine.set_socket_lookup(holds)
+    world.udp(IN1, 4000, OUT1, 53).is_dropped(Reason.NO_PORTS)
+    assert not asked
+    world.udp(IN1, 4000, OUT2, 53).leaves_from(E1)
+    assert asked

@@ -8,10 +8,11 @@ import pytest
 
 from ipmasq.core.policy import Behaviour, Forward, HelperUse, Limits, PortRange, Timeouts
 from ipmasq.core.reasons import Reason
-from ipmasq.wire.addresses import Endpoint, to_address
+from ipmasq.core.side import Side
+from ipmasq.wire.addresses import Endpoint, to_address, to_network
 from tests.conformance import packets
 from tests.conformance.conversation import CLIENT, Conversation
-from tests.conformance.world import E1, E2, IN1, IN2, OFF, OUT1, OUT2, ROUTER, World
+from tests.conformance.world import E1, E2, IN1, IN2, INSIDE, OFF, OUT1, OUT2, ROUTER, World
 from tests.core.announcer import here, use
 
 EVERYTHING_ICMP_SAYS = [
@@ -179,6 +180,22 @@ def test_inside_hosts_that_both_send_reach_each_other_under_the_default_filter()
     world.udp(IN1, 5000, *two)
     world.udp(IN2, 6000, *one).reaches(IN1, 5000)
     world.udp(IN1, 5000, *two).reaches(IN2, 6000)
+
+
+@pytest.mark.row("4787-8", "A-22")
+@pytest.mark.parametrize("filtering", list(Behaviour))
+def test_a_host_of_another_inside_network_is_let_in_by_a_mapping_as_a_stranger_is(
+    filtering: Behaviour,
+):
+    guest = bytes((10, 1, 0, 9))
+    world = World(inside=(INSIDE, to_network("10.1.0.0/24")), filtering=filtering)
+    public = world.udp(IN1, 5000, OUT1, 53).one.source
+    world.udp(IN2, 6000, *public).reaches(IN1, 5000)
+    forged = world.send(packets.udp(guest, 7000, *public), Side.INSIDE)
+    if filtering is Behaviour.ENDPOINT_INDEPENDENT:
+        forged.reaches(IN1, 5000)
+    else:
+        forged.is_dropped(Reason.FILTERED)
 
 
 @pytest.mark.row("4787-10", "3027-2.1")

@@ -11,9 +11,9 @@ from ipmasq.control import answers, watching
 from ipmasq.control.protocol import line
 from ipmasq.core import events
 from ipmasq.core.events import Event
-from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire.addresses import Endpoint
 from tests.control.running import IN1
 

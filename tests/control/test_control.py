@@ -57,9 +57,7 @@ JSON_TEXTS = TEXTS | st.text(st.characters(categories=None), max_size=9)  # halv
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | JSON_TEXTS
 
 
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(JSON_TEXTS, inner), max_leaves=16
-)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(JSON_TEXTS, inner))
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ipmasq.core.helper import TCP, Helper, HelperContext, Speaker
+from ipmasq.core.helper import TCP, Helper, HelperContext
 from ipmasq.core.policy import HelperUse, OnFailure
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire.addresses import Endpoint
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
-from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
 from ipmasq.core.flow import Flow
 from ipmasq.core.policy import HelperUse, Policy
 from ipmasq.core.side import Side
+from ipmasq.core.verdict import Verdict
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Endpoint, to_address, to_network

@@ -13,7 +13,7 @@ from random import Random
 
 from ipmasq.core.cutting import Sent
 from ipmasq.core.framing import Lines, Message
-from ipmasq.core.helper import Speaker
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement, StreamFullError
 from ipmasq.core.tcp_end import LEAST_MSS
 from ipmasq.core.tcp_rewriter import Heard, TcpRewriter

@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
-from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.engine import Engine
 from ipmasq.core.policy import (
     Action,
     Behaviour,
@@ -26,6 +26,7 @@ from ipmasq.core.policy import (
 )
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.verdict import Verdict
 from ipmasq.wire.addresses import Address, Endpoint, to_address, to_network
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets

@@ -14,7 +14,7 @@ from tests.conformance.world import IN1, OUT1, World
 def test_a_packet_whose_handling_raises_costs_that_packet_and_is_told_of_once_a_second(monkeypatch):
     world = World()
     out = world.udp(IN1, 5000, OUT1, 53).one.source
-    monkeypatch.setattr("ipmasq.core.engine.ipv4.read", lambda data: 1 // 0)
+    monkeypatch.setattr("ipmasq.core.slow_path.ipv4.read", lambda data: 1 // 0)
     data = packets.echo(IN1, OUT1, 5)
     for _ in range(3):
         verdict = world.engine.receive(Packet(bytearray(data)), Side.INSIDE, world.now)

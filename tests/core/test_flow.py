@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.core.flow import LATE, End, Flow
-from ipmasq.core.helper import Speaker
 from ipmasq.core.keys import pack
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import State
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.packets import ACK, SYN, TCP, UDP

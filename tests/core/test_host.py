@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ipmasq.core.barred import MOST_ASKED
 from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import Behaviour, Forward, PortRange
 from ipmasq.core.reasons import Reason
@@ -108,6 +109,27 @@ def test_a_port_that_the_host_uses_at_that_moment_is_not_given_out(protocol: int
     world = World(ports=PortRange(61000, 61009))
     host_with(world, {(protocol, port): None for port in range(61000, 61010) if port != 61007})
     assert mapped(world, protocol) == 61007
+
+
+@pytest.mark.row("A-22", "A-21")
+@pytest.mark.parametrize("protocol", [UDP, TCP])
+def test_whoever_takes_all_ports_of_the_range_on_the_host_keeps_no_flow_from_opening(
+    protocol: int,
+) -> None:
+    world = World(ports=PortRange(61000, 65095))
+    questions = 0
+
+    def holds(*_: object) -> SocketMatch:
+        nonlocal questions
+        questions += 1
+        return SocketMatch.ANY_REMOTE
+
+    world.engine.set_socket_lookup(holds)
+    left = frozenset((protocol, port) for port in range(61000, 61064))
+    world.engine.reserve(left)
+    port = mapped(world, protocol)
+    assert (protocol, port) not in left
+    assert questions <= MOST_ASKED
 
 
 def test_a_socket_that_is_connected_to_somebody_else_bars_no_port() -> None:

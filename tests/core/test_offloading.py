@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipmasq.core.helper import Speaker
 from ipmasq.core.offloading import Command, Move, Offload, Relate, Track, Traffic, Withdraw
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.conversation import CLIENT, Conversation
 from tests.conformance.packets import ACK, FIN, SYN

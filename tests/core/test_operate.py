@@ -330,5 +330,5 @@ def test_a_hairpinned_flow_that_was_promised_is_watched_by_no_helper_loaded_late
         TCP, Endpoint(IN2, 20), Endpoint(*promise.public), Side.INSIDE, world.now
     )
     assert {each.reason for each in told.helpers} == {
-        "a flow that was promised, or of this protocol, is not watched"
+        "an expected flow, or one of this protocol, is not inspected"
     }

@@ -28,3 +28,14 @@ def test_a_view_does_not_change_when_the_helper_goes_on():
     helper.bound += 1
     helper.refused["no"] = 1
     assert (view.bound, view.refused) == (0, {})
+
+
+def test_a_view_says_what_the_helper_is_for_and_does_not_change_afterwards():
+    registered = Registered(use("one", 22, 21))
+    registered.bound = 3
+    registered.refused["a reason"] = 1
+    view = registered.view()
+    registered.bound = 4
+    registered.refused["a reason"] = 2
+    assert (view.name, view.ports, view.on_failure) == ("one", (21, 22), "pass")
+    assert (view.bound, view.refused) == (3, {"a reason": 1})

@@ -167,3 +167,15 @@ def test_what_would_give_way_to_a_stranger_is_not_called_a_shortage():
 @pytest.mark.parametrize(("most", "at"), [(19, ()), (20, (16, 19)), (1000, (800, 950))])
 def test_warnings_come_at_four_fifths_and_nineteen_twentieths(most: int, at: tuple[int, ...]):
     assert marks(most) == set(at)
+
+
+def test_however_many_hosts_are_refused_something_it_is_told_what_all_have_together():
+    world = World(ports=HUNDRED)
+    shortage = world.engine.manager.shortage
+    for number in range(2 * ROOM):
+        host = bytes((10, 0, 1 + number // 256, number % 256))
+        shortage.refused(Reason.HOST_LIMIT, host, UDP, world.now)
+    said(world)
+    for number in range(80):
+        world.udp(IN1, 1024 + number, OUT1, 53)
+    assert "80 of 100 UDP ports of 203.0.113.1 are in use" in said(world)

@@ -13,8 +13,9 @@ from ipmasq.core.direction import HOLD, MOST_REPEATS
 from ipmasq.core.events import Refused
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
+from ipmasq.core.stream import HISTORY
 from ipmasq.core.tcp_inspector import LINES_AT_ONCE
-from ipmasq.helpers.ftp import Ftp
+from ipmasq.helpers.ftp import LONGEST_BEGINNING, Ftp
 from tests.core.conversation import (
     ACK,
     FIN,
@@ -141,6 +142,20 @@ def test_never_more_goes_out_than_a_small_multiple_of_what_came_in(steps) -> Non
     assert went <= (MOST_REPEATS + 2) * came + 200
 
 
+@pytest.mark.row("A-16", "A-21")
+def test_a_line_that_has_begun_counts_while_it_is_kept_although_it_has_gone_on() -> None:
+    talk = Conversation().open()
+    memory = talk.engine.manager.memory
+    for at in range(1000, 8000, 1000):
+        talk.client(b"x" * 1000)
+        talk.hears(Side.OUTSIDE, at)
+    assert memory.used >= 7000
+    talk.engine.unload_helper("ftp", talk.now)
+    assert memory.used < 2 * HISTORY
+    talk.engine.close(talk.flow.id, talk.now)
+    assert memory.used == 0
+
+
 @pytest.mark.parametrize("state", ["quiet", "keep-alive", "under way", "lost"])
 def test_a_helper_loaded_on_a_live_connection_takes_it_up_where_it_is(state: str) -> None:
     talk = Conversation(policy(helpers=())).open()
@@ -253,7 +268,7 @@ def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> No
     """Counted in steps of the interpreter, not in time."""
     import sys
 
-    from ipmasq.core.helper import Speaker
+    from ipmasq.core.speaker import Speaker
     from tests.helpers.playbook import Talk
 
     def steps(pending: int) -> int:
@@ -276,3 +291,15 @@ def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> No
         return count
 
     assert steps(4000) <= steps(10) + 50
+
+
+@pytest.mark.row("A-16")
+@pytest.mark.parametrize("begin", [b"PORT ", b"\xff\xfa"])
+def test_a_beginning_too_long_for_an_announcement_goes_on_at_once(begin: bytes) -> None:
+    talk = Conversation().open()
+    talk.server(CONTROL)
+    text = begin + b"1" * LONGEST_BEGINNING
+    assert talk.client(text[: -len(begin)]).payload == b""
+    passed = talk.client(text[-len(begin) :] + b"1")
+    assert passed.payload == text + b"1"
+    assert talk.client(b"2").payload == b"2"

@@ -10,8 +10,9 @@ from random import Random
 from typing import Any
 
 from fuzz.targets.connection import USE, Crossing
-from ipmasq.core.helper import TCP, Helper, HelperContext, Speaker
+from ipmasq.core.helper import TCP, Helper, HelperContext
 from ipmasq.core.policy import HelperUse
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire import tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.tcp import ACK, FIN, PSH, SYN, Segment

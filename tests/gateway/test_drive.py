@@ -90,4 +90,4 @@ def test_an_executor_that_fails_keeps_no_packet_from_being_sent(stage: Stage) ->
     stage.deliver(5000)
     stage.loop.round()
     assert stage.done == ["Track", "send"]
-    assert stage.loop.troubles.count == 1
+    assert stage.loop.failures.count == 1

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from ipmasq.core import events
-from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.gateway import logs
 from ipmasq.gateway.logs import JsonFormatter, LineLimiter, TextFormatter, Writer, level_of, log
 from ipmasq.gateway.sentences import sentence
@@ -105,6 +105,20 @@ def test_what_an_operator_does_is_written_each_time_and_the_same_line_is_not(
     for _ in range(20):
         log.error("the kernel refuses a routing change")
     assert len(written.lines) == 25
+
+
+def test_however_many_hosts_are_written_about_what_is_about_none_is_written(
+    written: Written,
+) -> None:
+    write = Writer(lambda flow: None)
+    for number in range(2000):
+        host = to_address(f"10.0.{number // 250}.{number % 250}")
+        write([events.LimitReached(0.0, events.Reason.NO_PORTS, host, 17, 4096, 1)])
+    before = len(written.lines)
+    assert before <= 300
+    log.error("a part of the gateway failed")
+    write([events.SettingRestored(0.0, "net.ipv4.ip_forward", "0", "1", "")])
+    assert len(written.lines) == before + 2
 
 
 def test_good_news_and_what_is_usual_are_no_warnings(written: Written) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 import pytest
 
 from ipmasq.core.host import SocketMatch
+from ipmasq.core.policy import PortRange
 from ipmasq.gateway import sockets
-from ipmasq.gateway.sockets import Sockets
+from ipmasq.gateway.sockets import Sockets, in_use
 from ipmasq.wire.addresses import Endpoint, to_address
 
 TCP, UDP = 6, 17
@@ -62,6 +64,41 @@ def test_an_open_connection_is_one_for_its_peer_alone(asked: Sockets) -> None:
 
 
 @pytest.mark.parametrize("protocol", [TCP, UDP])
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "127.0.0.1", "::1"])
+def test_of_a_range_those_sockets_are_listed_that_others_can_reach(
+    asked: Sockets, protocol: int, address: str
+) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, KINDS[protocol]) as each:
+        each.bind((address, 0))
+        if protocol == TCP:
+            each.listen()
+        port = each.getsockname()[1]
+        used = frozenset({(protocol, port)}) if address in ("0.0.0.0", "::") else frozenset()
+        assert asked.used((PortRange(port, port),)) & {(protocol, port)} == used
+        assert (protocol, port) not in asked.used(
+            (PortRange(1, port - 1), PortRange(port + 1, 65535))
+        )
+        assert used <= in_use()
+
+
+@pytest.mark.row("A-22")
+def test_of_very_many_sockets_few_are_listed(
+    asked: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "MOST_LISTED", 3)
+    with ExitStack() as ends:
+        ports = set()
+        for _ in range(20):
+            each = ends.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            each.bind(("0.0.0.0", 0))
+            ports.add((UDP, each.getsockname()[1]))
+        listed = asked.used(sockets.EVERY_PORT)
+        assert len(listed & ports) <= 3
+        assert len({each for each in listed if each[0] == UDP}) <= 2 * 3  # of each family
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
 def test_a_kernel_that_cannot_be_asked_has_its_list_read(
     monkeypatch: pytest.MonkeyPatch, protocol: int
 ) -> None:
@@ -74,5 +111,7 @@ def test_a_kernel_that_cannot_be_asked_has_its_list_read(
         if protocol == TCP:
             each.listen()
         assert listed.find_socket(protocol, THERE, local(each)) is SocketMatch.ANY_REMOTE
+        port = each.getsockname()[1]
+        assert listed.used((PortRange(port, port),)) == {(protocol, port)}
     listed._listed_at = -sockets.LIST_AGE
     assert listed.find_socket(protocol, THERE, Endpoint(HERE, 1)) is SocketMatch.NONE

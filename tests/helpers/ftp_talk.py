@@ -48,7 +48,9 @@ def converse(choose: Choose, lines: int) -> Talk:
     who = SIDES[choose(len(SIDES))]
     talk = Talk(Ftp(), who, *V6) if choose(4) == 0 else Talk(Ftp(), who)
     for _ in range(lines):
-        speaker = SERVER if len(talk.helper.dialogue.asked) > 2 else (CLIENT, SERVER)[choose(2)]
+        speaker = (
+            SERVER if len(talk.helper.dialogue.unanswered) > 2 else (CLIENT, SERVER)[choose(2)]
+        )
         for chunk in _cut(choose, _line(choose, talk, speaker).encode("latin-1")):
             before = deepcopy(talk.helper)
             for heard in talk.feed(speaker, chunk):
@@ -76,7 +78,7 @@ def _answer(talk: Talk) -> str | None:
     """What a server would say now; otherwise most announcements of servers would come unasked."""
     if talk.helper.dialogue.within:
         return f"{talk.helper.dialogue.within.decode()} End"
-    asked = talk.helper.dialogue.asked[0] if talk.helper.dialogue.asked else b""
+    asked = talk.helper.dialogue.unanswered[0] if talk.helper.dialogue.unanswered else b""
     return {b"PASV": "227 Go ({n}).", b"EPSV": "229 Go ({e})"}.get(asked, "200 Fine.")
 
 

@@ -499,7 +499,7 @@ def test_after_a_reply_of_ten_thousand_lines_a_227_is_understood(inside_server):
     inside_server.server("213 That was all.")
     inside_server.client("PASV")
     inside_server.server("227 Go (10,0,0,9,4,1)").opens("10.0.0.9:1025")
-    assert not helper.dialogue.asked
+    assert not helper.dialogue.unanswered
 
 
 @pytest.mark.row("1123-11", "A-16")
@@ -762,7 +762,7 @@ def test_commands_that_are_never_answered_cost_a_bounded_amount_of_memory():
     for _ in range(MOST_ASKED):
         talk.client("NOOP")
     talk.client("NOOP").stops()
-    assert len(talk.helper.dialogue.asked) <= MOST_ASKED + 1
+    assert len(talk.helper.dialogue.unanswered) <= MOST_ASKED + 1
 
 
 # Telnet.

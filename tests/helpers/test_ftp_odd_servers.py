@@ -114,7 +114,7 @@ def test_replies_that_never_come_during_transfers_do_not_add_up():
         talk.server("150 Here")
         talk.client("NOOP")
         talk.server("226 Done")
-    assert len(talk.helper.dialogue.asked) < 5
+    assert len(talk.helper.dialogue.unanswered) < 5
 
 
 def test_a_227_of_zeros_means_the_speaker_itself():

@@ -63,7 +63,7 @@ def test_an_announcement_with_anything_before_and_after_it_is_treated_lawfully(
             line = start + before.replace(b"(", b"[") + form + after
             for heard in talk.feed(speaker, line.replace(b"\r\n", b"") + b"\r\n"):
                 check(talk, speaker, heard)
-            talk.helper.dialogue.asked.clear()
+            talk.helper.dialogue.unanswered.clear()
             talk.helper.dialogue.within = b""
 
 

@@ -53,6 +53,11 @@ class Pings(NamedTuple):
     def median(self) -> float:
         return statistics.median(self.times) if self.times else float("inf")
 
+    @property
+    def most(self) -> float:
+        """What nine in ten of them took at most."""
+        return sorted(self.times)[len(self.times) * 9 // 10] if self.times else float("inf")
+
     def __str__(self) -> str:
         return f"{self.lost} of {self.sent} pings lost, median {self.median:.2f} ms"
 

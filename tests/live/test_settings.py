@@ -121,7 +121,7 @@ def test_an_interfaces_own_filter_that_is_made_looser_stays_so(
 
 
 ROUTING = {
-    "ip rule flush": "more of the gateway's was removed by somebody, and is there again",
+    "ip rule flush": "more of the gateway's was removed, and is restored",
     "ip rule del pref 4": "ip rule 4: from all",
     "ip rule del pref 3": "ip rule 3: from all lookup local was removed",
     "ip route flush table 61001": "ip route default dev ipmasq-in table 61001 was removed",

@@ -42,19 +42,19 @@ def test_a_command_that_is_repeated_changes_nothing() -> None:
     offload = Offloader(engine(), path, lambda: 1.0)
     for command in (Track(1, *halves(17)), Offload(1, *halves(17)), Track(1, *halves(17))):
         offload.carry_out([command])
-        before = path.places.copy(), path.offloaded.copy()
+        before = path.slots.copy(), path.offloaded.copy()
         offload.carry_out([command])
-        assert (path.places, path.offloaded) == before
+        assert (path.slots, path.offloaded) == before
         assert offload.numbers() == ([1] if isinstance(command, Offload) else [])
     offload.carry_out([Withdraw(1), Withdraw(1)])
-    assert not path.places
+    assert not path.slots
 
 
 def test_a_flow_of_another_protocol_is_not_entered() -> None:
     path = Model()
     offload = Offloader(engine(), path, lambda: 1.0)
     offload.carry_out([Track(1, *halves(1))])
-    assert not path.places
+    assert not path.slots
     assert offload.refused == 0
 
 

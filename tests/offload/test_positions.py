@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.engine import Engine
 from ipmasq.core.offloading import Move
 from ipmasq.core.side import Side
+from ipmasq.core.verdict import Verdict
 from ipmasq.offload.offload import Offloader
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets

@@ -11,9 +11,10 @@ from math import isclose
 from random import Random
 from typing import Any, Protocol
 
-from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.engine import Engine
 from ipmasq.core.offloading import Command, Offload
 from ipmasq.core.side import Side
+from ipmasq.core.verdict import Verdict
 from ipmasq.offload.offload import Offloader
 from ipmasq.planes.fastpath import FlowTable
 from ipmasq.wire import ipv4

@@ -166,7 +166,7 @@ def test_every_packet_says_what_was_done_and_why_as_tshark_reads_it(tmp_path: Pa
     assert opening[0] == "outside"
     assert re.search(r"translated: source 10\.0\.0\.2:40000 -> 203\.0\.113\.1:\d+", opening[1])
     assert "(flow 1, masquerade)" in opening[1]
-    assert "helper ftp watches flow 1, by destination port 21" in opening[1]
+    assert "helper ftp inspects flow 1, by destination port 21" in opening[1]
     assert '"PORT 10,0,0,2,19,137" -> "PORT 203,0,113,1,' in rewriting[1]
     assert "expects TCP from 198.51.100.1 to 203.0.113.1:" in rewriting[1]
     assert rewriting[2].startswith("203,0,113,1,")

@@ -15,10 +15,10 @@ from typing import Any
 
 from ipmasq.control.protocol import Row
 from ipmasq.core.events import Event
-from ipmasq.core.helper import Speaker
 from ipmasq.core.policy import Forward, Timeouts
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.views import (
     ExpectationView,
     Explanation,

@@ -171,8 +171,8 @@ class Admission:
     ) -> Decision | Reason:
         """Decide about a packet from inside to a public address of the gateway (RFC 4787 REQ-9): like one
         from outside, from the public address of the sender (REQ-9a). The address filter is meant for outside
-        hosts. With it, two inside hosts that each wait for a packet of the other would never reach each
-        other."""
+        hosts and for hosts of other inside networks. With it, two hosts of one network that each wait for a
+        packet of the other would never reach each other."""
         seen = self._table.mappings.public_for(source.address)
         note(f"{to_text(destination.address)} is a public address: as from {to_text(seen)} outside")
         answer = self._to_public(
@@ -220,7 +220,9 @@ class Admission:
     ) -> Decision | Reason:
         """Decide about a packet to a public endpoint, from a source as outside hosts see it. `hairpin` is the
         inside host that it really comes from."""
-        if expected := self._expectations.find(protocol, destination, source.address):
+        expected = self._expectations.find(protocol, destination, source.address)
+        # All inside hosts are seen by the same address, but the expectation is for only one of them.
+        if expected and expected.opener == (hairpin or source).address:
             note(f"flow {expected.flow.id} expects it")
             return Decision(
                 expected.target,
@@ -269,9 +271,14 @@ class Admission:
             return Reason.FILTERED
         filtering = self.policy.filtering
         admitted = not mapping.narrow and (
-            hairpin is not None
-            or filtering is Behaviour.ENDPOINT_INDEPENDENT
-            or (filtering is Behaviour.ADDRESS_DEPENDENT and mapping.has_peer(source.address))
+            filtering is Behaviour.ENDPOINT_INDEPENDENT
+            # A peer of that address may be any inside host, so for these it says nothing.
+            or (hairpin is not None and self._are_neighbours(hairpin, mapping.inside))
+            or (
+                hairpin is None
+                and filtering is Behaviour.ADDRESS_DEPENDENT
+                and mapping.has_peer(source.address)
+            )
         )
         note(
             f"{mapping.inside} is mapped to it; the {_dashed(filtering)} filter "
@@ -288,6 +295,10 @@ class Admission:
             return Reason.FILTERED
         by = origin(Kind.MAPPING, "mapping")
         return Decision(mapping.inside, False, Side.INSIDE, by, server_mapping=mapping)
+
+    def _are_neighbours(self, one: Endpoint, other: Endpoint) -> bool:
+        """Return whether both are in one inside network."""
+        return any(one.address in each and other.address in each for each in self.policy.inside)
 
     def find_socket(self, protocol: int, source: Endpoint, destination: Endpoint) -> SocketMatch:
         """Return which socket of the host would receive a packet that belongs to no flow."""

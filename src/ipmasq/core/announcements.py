@@ -14,9 +14,9 @@ from ipmasq.core.attachment import Attachment
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Flow
-from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import Shortage
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.table import Table
 from ipmasq.core.timers import Timers
 from ipmasq.wire.addresses import Endpoint

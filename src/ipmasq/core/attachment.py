@@ -9,9 +9,10 @@ from ipmasq.core import events
 from ipmasq.core.expectations import Expectation, Refusal
 from ipmasq.core.flow import Flow
 from ipmasq.core.framing import Framer, Message
-from ipmasq.core.helper import TCP, HelperContext, Speaker
+from ipmasq.core.helper import TCP, HelperContext
 from ipmasq.core.policy import OnFailure
 from ipmasq.core.registered import Registered
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement
 from ipmasq.core.tcp_rewriter import NOTHING, Heard
 from ipmasq.wire.addresses import Endpoint

@@ -11,7 +11,7 @@ from ipmasq.core.policy import Policy
 from ipmasq.core.ports import PortPool
 from ipmasq.wire.addresses import Address, Endpoint
 
-MOST_ASKED = 128
+MOST_ASKED = 32
 """Ports of the host's own that are passed over to find one for a flow."""
 
 MappingAt: TypeAlias = Callable[[int, Endpoint], Mapping | None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ipmasq.core.direction import Direction
-from ipmasq.core.helper import Speaker
 from ipmasq.core.runs import Run
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Stream
 from ipmasq.core.tcp_end import LEAST_ROOM
 from ipmasq.wire.tcp import CWR, FIN, PSH, URG, Segment

@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import inf
 
 from ipmasq.core.framing import MessageReader
-from ipmasq.core.helper import Speaker
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Stream
 from ipmasq.core.tcp_end import TcpEnd
 
@@ -78,3 +78,5 @@ class Direction:
             self.stream.decide(len(self.stream.undecided))
         if self.reader is not None:
             self.reader.pass_on()
+            if self.stream is not None:
+                self.stream.keep_begun(self.reader.passed)

@@ -1,48 +1,38 @@
 """The engine: packets in, packets out, and every decision in between.
 
 Every packet passes `receive`: an ordinary packet of an offloadable flow is translated at once, everything
-else goes through `_consider`. `admission` and `opening` decide about new flows, `flow_manager` has their life
-cycle, `translate` rewrites packets, `tcp_inspector` handles inspected connections, `helping` chooses helpers,
-and `operate` has the operator's changes.
+else takes the slow path (`slow_path`). `admission` and `opening` decide about new flows, `flow_manager` has their
+life cycle, and `operate` has the operator's changes.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from itertools import chain
 from math import inf
-from typing import NamedTuple
 
 from ipmasq.core import offloading, operate
 from ipmasq.core import snapshots as views_of
-from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.claims import claims
-from ipmasq.core.errors import translate_error, would_pass
 from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
-from ipmasq.core.flow import FAR, Flow, Half
+from ipmasq.core.flow import FAR
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.host import SocketLookup
-from ipmasq.core.identification import Identifications
-from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Command, Counters, CounterSource
-from ipmasq.core.opening import FirstPacket, open_flow
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
-from ipmasq.core.reassembly import Datagram, Reassembled
 from ipmasq.core.side import Side
-from ipmasq.core.tcp_states import State
-from ipmasq.core.tracking import track
-from ipmasq.core.translate import is_intact, translate, translate_query
+from ipmasq.core.slow_path import SlowPath
+from ipmasq.core.translate import translate
+from ipmasq.core.verdict import Verdict
 from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
-from ipmasq.core.window import is_in_window, is_within_reach
-from ipmasq.wire import icmp, ipv4, tcp
+from ipmasq.core.window import is_within_reach
+from ipmasq.wire import tcp
 from ipmasq.wire.addresses import Endpoint
-from ipmasq.wire.fragment import cut
 from ipmasq.wire.packet import Packet
 
 _IP = struct.Struct("!BxH2xHBB")
@@ -51,15 +41,6 @@ _UDP = struct.Struct("!H")
 _make = tuple.__new__
 """Makes a NamedTuple of all its fields, in half the time of its own constructor."""
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
-
-
-class Verdict(NamedTuple):
-    """The outcome of a packet, and what is to be sent now: often the packet itself, rewritten, or an answer
-    to its sender if it is dropped. The commands are to be carried out before that, in their order."""
-
-    reason: Reason
-    packets: Sequence[Packet] = ()
-    commands: Sequence[Command] = ()
 
 
 class Engine:
@@ -75,16 +56,12 @@ class Engine:
         self._timers = self.manager.timers
         self._offloading = self.manager.offloading
         self._commands = self._offloading.commands
-        self._identifications = Identifications(chance)
+        self._slow_path = SlowPath(self.manager, chance).receive
         self._active = self.manager.active
 
     @property
     def policy(self) -> Policy:
         return self._active.policy
-
-    @property
-    def _ttl_delta(self) -> int:
-        return self._active.policy.ttl_delta
 
     # -- packets
 
@@ -94,7 +71,7 @@ class Engine:
         try:
             if now >= self._timers.next:
                 self.tick(now)
-            verdict = self._offloadable(packet, side, now) or self._consider(packet, side, now)
+            verdict = self._offloadable(packet, side, now) or self._slow_path(packet, side, now)
         except Exception as error:
             verdict = self._failed(packet, side, now, error)
         if self._commands:
@@ -153,260 +130,6 @@ class Engine:
         self.manager.now = now
         self.manager.packet_failed(side, bytes(packet.data[:FAILED_BYTES]), error)
         return self._drop(Reason.FAULT)
-
-    def _consider(self, packet: Packet, side: Side, now: float) -> Verdict:
-        """Decide about any packet that is no ordinary one of an offloadable flow."""
-        self.manager.now = now
-        verdict = self._checked(packet, side)
-        self.counts[verdict.reason] += 1
-        return verdict
-
-    def _checked(self, packet: Packet, side: Side) -> Verdict:
-        header = ipv4.read(packet.data)
-        if header is None:
-            six = len(packet.data) > 0 and packet.data[0] >> 4 == 6
-            return Verdict(Reason.UNSUPPORTED if six else Reason.MALFORMED)
-        if len(packet.data) > header.total:
-            packet.data = packet.data[: header.total]
-        if not ipv4.is_intact(packet.data, header):
-            return Verdict(Reason.BAD_CHECKSUM)
-        if self._ttl_delta < 0 and header.ttl + self._ttl_delta < 1:
-            return Verdict(Reason.TTL_EXPIRED)
-        if header.ttl + self._ttl_delta > 255:
-            return Verdict(Reason.MALFORMED)
-        if not header.is_fragment:
-            return self._by_protocol(packet, header, side)
-        life = self.manager.now + self.policy.timeouts.fragment
-        whole = self.manager.reassembly.add(packet, header, side, life)
-        if isinstance(whole, Datagram):
-            self._timers.set(whole, life)
-            return Verdict(Reason.HELD)
-        if isinstance(whole, Reason):
-            return Verdict(whole)
-        header = ipv4.read(whole.packet.data)
-        assert header is not None
-        verdict = self._by_protocol(whole.packet, header, side)
-        return (
-            verdict if verdict.reason is Reason.HOST else self._in_fragments(verdict, header, whole)
-        )
-
-    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Reassembled) -> Verdict:
-        """Prepare a verdict for a datagram that came in fragments: what leaves gets an identification that
-        its new source has not used and, with DF, fragments that are no larger."""
-        packets: list[Packet] = []
-        for packet in verdict.packets:
-            data = packet.data
-            source = bytes(data[12:16])
-            if source != before.source:
-                number = self._identifications.take(source, bytes(data[16:20]), data[9])
-                ipv4.replace(data, 4, number.to_bytes(2, "big"))
-            if before.dont_fragment:
-                packets += [Packet(each, note=packet.note) for each in cut(data, whole.largest)]
-            else:
-                packets.append(packet)
-        return Verdict(verdict.reason, packets)
-
-    def _by_protocol(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
-        data, length = packet.data, header.length
-        payload = header.total - length
-        if header.protocol == ipv4.TCP:
-            segment = tcp.read(memoryview(data)[length : header.total])
-            if segment is None:
-                return Verdict(Reason.MALFORMED)
-            return self._tcp(packet, header, segment, side)
-        if header.protocol == ipv4.UDP:
-            if (
-                payload < 8
-                or not 8 <= int.from_bytes(data[length + 4 : length + 6], "big") <= payload
-            ):
-                return Verdict(Reason.MALFORMED)
-            return self._udp(packet, header, side)
-        if header.protocol == ipv4.ICMP:
-            if payload < icmp.HEADER:
-                return Verdict(Reason.MALFORMED)
-            return self._icmp(packet, header, side)
-        return self._without_flow(packet, header, side)
-
-    def _without_flow(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
-        """Decide about a protocol that cannot be masqueraded; it may still pass, or be the host's."""
-        source, destination = Endpoint(header.source, 0), Endpoint(header.destination, 0)
-        answer = self.manager.admission.decide(header.protocol, source, destination, side)
-        reason = Reason.UNSUPPORTED if isinstance(answer, Decision) else answer
-        return self._onward(packet, header, side, reason)
-
-    def _onward(self, packet: Packet, header: ipv4.Header, side: Side, reason: Reason) -> Verdict:
-        """Forward a packet without a flow untranslated (except for the time to live), or drop it and perhaps
-        answer its sender."""
-        if reason is Reason.PASSED:
-            data = packet.data
-            ipv4.replace(data, 8, bytes((data[8] + self._ttl_delta, data[9])))
-        if not reason.is_drop:
-            return Verdict(reason, (packet,))
-        if side is Side.OUTSIDE:
-            return Verdict(reason)
-        answer = self.manager.refusals.answer(packet, header, reason, self.manager.now)
-        return Verdict(reason, () if answer is None else (answer,))
-
-    # -- TCP
-
-    def _tcp(
-        self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, side: Side
-    ) -> Verdict:
-        key = (
-            header.source
-            + header.destination
-            + bytes(packet.data[header.length : header.length + 4])
-        )
-        half = self.table.find(side, ipv4.TCP, key)
-        opens = segment.flags & _SYN_ACK_RST_FIN == tcp.SYN
-        # Only its client can open it again (RFC 9293, 3.6.1), since anybody can forge a SYN.
-        anew = half is not None and half is half.flow.original and half.flow.is_over
-        if half is not None and opens and anew:
-            self.manager.end(half.flow, Reason.REPLACED)
-            half = None
-        if half is None:
-            opened = self._open(
-                packet, header, segment.source_port, segment.destination_port, side, opens
-            )
-            if isinstance(opened, Reason):
-                return self._onward(packet, header, side, opened)
-            half = opened.original
-        flow = half.flow
-        is_elsewhere, before = self._offloading.sync(flow), half.position
-        if segment.flags & tcp.SYN and flow.state is not State.INIT:
-            self._reopen(packet, header, segment, half)
-        if flow.inspector is not None:
-            return self._inspected(packet, header, segment, half, flow.inspector)
-        payload = header.total - header.length - segment.length
-        believed = is_in_window(half, segment, payload, segment.acknowledgment)
-        if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
-            # Its receiver will drop a damaged segment, so it must not change the state.
-            believed = believed and is_intact(packet, header)
-        if believed:
-            track(self.manager, half, segment, payload, segment.acknowledgment)
-            if is_elsewhere:
-                self._offloading.moved(half, before)
-        translate(packet.data, header.length, ipv4.TCP, half, self._ttl_delta, packet.partial)
-        self._account(half, header.total, believed)
-        return Verdict(Reason.TRANSLATED, (packet,))
-
-    def _reopen(
-        self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, half: Half
-    ) -> None:
-        """Handle a SYN of a live connection, which may belong to a newer one; see `reopening`."""
-        flow, life = half.flow, self.manager
-        if not is_intact(packet, header):
-            return
-        flags = segment.flags & _SYN_ACK_RST_FIN
-        if flags == tcp.SYN:
-            first = tcp.advance(segment.sequence, 1)
-            old = (
-                flow.inspector.began_at(first)
-                if flow.inspector
-                else is_within_reach(half, first, half.acknowledged)
-            )
-            if half is flow.original and not old:
-                life.reopenings.note(flow.id, segment)
-        elif half is flow.reply and flags == tcp.SYN | tcp.ACK:
-            syn = life.reopenings.take(flow.id, segment.acknowledgment)
-            if syn is not None:
-                life.reopen(flow)
-                track(life, flow.original, syn, 0, 0)
-                if flow.inspector is not None:
-                    flow.inspector.open(syn, life.now)
-
-    def _inspected(
-        self,
-        packet: Packet,
-        header: ipv4.Header,
-        segment: tcp.Segment,
-        half: Half,
-        inspector: Inspector,
-    ) -> Verdict:
-        """Handle a segment of a connection that a helper inspects, or has inspected."""
-        manager = self.manager
-        done = inspector.receive(
-            packet, header, segment, half.speaker, self._ttl_delta, manager.now
-        )
-        if done.reason.is_drop:
-            return Verdict(done.reason)
-        if done.taken is not None:
-            track(manager, half, done.taken, done.payload, done.acknowledgment)
-        self._account(half, header.total, done.taken is not None)
-        if done.deadline < inf:
-            manager.wait_for(inspector)
-        if done.is_released:
-            manager.leave(half.flow, inspector)
-        return Verdict(done.reason, done.packets)
-
-    # -- UDP and ICMP
-
-    def _udp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
-        ports = bytes(packet.data[header.length : header.length + 4])
-        half = self.table.find(side, ipv4.UDP, header.source + header.destination + ports)
-        if half is None:
-            source, destination = int.from_bytes(ports[:2], "big"), int.from_bytes(ports[2:], "big")
-            opened = self._open(packet, header, source, destination, side)
-            if isinstance(opened, Reason):
-                return self._onward(packet, header, side, opened)
-            half = opened.original
-        translate(packet.data, header.length, ipv4.UDP, half, self._ttl_delta, packet.partial)
-        self._account(half, header.total)
-        self.manager.judge_offloadable(half.flow)
-        return Verdict(Reason.TRANSLATED, (packet,))
-
-    def _icmp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
-        kind = packet.data[header.length]
-        if kind in icmp.ERRORS:
-            if self.manager.admission.is_spoofed(header.source, side) or is_martian(header.source):
-                return Verdict(Reason.SPOOFED)
-            reason = translate_error(
-                packet, header, side, self.table, self._ttl_delta, self._offloading.sync
-            )
-            if reason is Reason.ICMP_UNRELATED and would_pass(
-                self.manager.admission, packet.data, header, side
-            ):
-                return self._onward(packet, header, side, Reason.PASSED)
-            # An error about a flow of the host's own belongs to the host.
-            if reason is Reason.ICMP_UNRELATED and header.destination in self.policy.own:
-                reason = Reason.HOST
-            return Verdict(reason, () if reason.is_drop else (packet,))
-        if kind not in (icmp.ECHO, icmp.ECHO_REPLY):
-            return self._without_flow(packet, header, side)
-        identifier = bytes(packet.data[header.length + 4 : header.length + 6])
-        ports = identifier + b"\0\0" if kind == icmp.ECHO else b"\0\0" + identifier
-        half = self.table.find(side, ipv4.ICMP, header.source + header.destination + ports)
-        if half is None and kind == icmp.ECHO_REPLY:
-            return self._without_flow(packet, header, side)
-        if half is None:
-            opened = self._open(packet, header, int.from_bytes(identifier, "big"), 0, side)
-            if isinstance(opened, Reason):
-                return self._onward(packet, header, side, opened)
-            half = opened.original
-        translate_query(packet.data, header.length, half, self._ttl_delta)
-        self._account(half, header.total)
-        return Verdict(Reason.TRANSLATED, (packet,))
-
-    def _account(self, half: Half, size: int, believed: bool = True) -> None:
-        """Count a packet of a flow that is forwarded. A segment out of window does not keep the flow alive."""
-        half.packets += 1
-        half.bytes += size
-        if believed:
-            half.flow.last_seen = self.manager.now
-
-    def _open(
-        self,
-        packet: Packet,
-        header: ipv4.Header,
-        source_port: int,
-        destination_port: int,
-        side: Side,
-        opens: bool = True,
-    ) -> Flow | Reason:
-        source = Endpoint(header.source, source_port)
-        destination = Endpoint(header.destination, destination_port)
-        first = FirstPacket(header.protocol, source, destination, side)
-        return open_flow(self.manager, first, opens, partial(is_intact, packet, header))
 
     # -- time and events
 

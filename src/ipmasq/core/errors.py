@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from ipmasq.core.admission import Admission
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.helper import Speaker
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.table import Table
 from ipmasq.core.translate import CHECKSUM_AT
 from ipmasq.wire import icmp, ipv4, tcp

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire.addresses import Address, Endpoint
 
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import Any
 
 from ipmasq.core.flow import Flow
-from ipmasq.core.helper import ANYWHERE, Speaker
+from ipmasq.core.helper import ANYWHERE
 from ipmasq.core.keys import endpoint_key
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.reasons import Reason
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.table import Table
 from ipmasq.core.timers import Bucket
 from ipmasq.core.views import ExpectationView
@@ -47,6 +48,7 @@ class Expectation:
         "helper",
         "key",
         "mapping",
+        "opener",
         "payer",
         "peer",
         "protocol",
@@ -79,6 +81,8 @@ class Expectation:
         """The destination as the opener of the flow sees it."""
         self.peer: Address = other.translated.address if me.is_masqueraded else other.real.address
         """The only address that may open the flow, as it appears where the flow comes in."""
+        self.opener: Address = other.real.address
+        """The real address of the host that may open the flow."""
         self.payer = flow.payer
         """The address to which the expectation counts."""
         self.key = expectation_key(protocol, public, self.peer)

@@ -55,7 +55,7 @@ def explain(
 
 
 def _onward(reason: Reason, deciding: str) -> str:
-    """What happens without a flow. `deciding`: the last step."""
+    """Return what happens without a flow. `deciding` is the last step of the decision."""
     if reason is Reason.HOST:
         return f"would go to the gateway host itself: {deciding}"
     if reason is Reason.PASSED:
@@ -85,7 +85,7 @@ def _verdict(
 
 
 def _end(protocol: int, end: Endpoint) -> str:
-    """An end of a flow; of ICMP its address alone."""
+    """Return an end of a flow; for ICMP its address alone."""
     return to_text(end.address) if protocol == ipv4.ICMP else str(end)
 
 

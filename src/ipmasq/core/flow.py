@@ -14,7 +14,6 @@ from functools import cache
 from math import inf
 from typing import Any, NamedTuple
 
-from ipmasq.core.helper import Speaker
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.keys import destination_of, pack, source_address, source_of
 from ipmasq.core.mapping import Mapping
@@ -22,6 +21,7 @@ from ipmasq.core.origin import UNKNOWN
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4

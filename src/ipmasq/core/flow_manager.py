@@ -18,7 +18,6 @@ from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Flow
-from ipmasq.core.helper import Speaker
 from ipmasq.core.helping import Binding, binding
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Offloading
@@ -31,14 +30,22 @@ from ipmasq.core.registered import Registered
 from ipmasq.core.reopening import Reopenings
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.table import Table
-from ipmasq.core.tcp_inspector import TcpInspector, TooLateError
+from ipmasq.core.tcp_inspector import COST, TcpInspector, TooLateError
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
+
+
+class NoMemoryError(Exception):
+    """There is no memory for one more inspected connection; it goes on as it is."""
+
+    def __str__(self) -> str:
+        return "limits.stream_memory or stream_memory_per_host allows no more inspected connections"
 
 
 class FlowManager:
@@ -54,10 +61,15 @@ class FlowManager:
         self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Inspector] = Timers()
         limits = policy.limits
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
+        self.inspected = Memory(limits.stream_memory, limits.stream_memory_per_host)
+        """What inspected connections take themselves, as much again as what is kept of their streams: else
+        strangers could use that up by SYNs alone."""
         self.refusals = Refusals(policy, chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
+        self._unconfirmed_inspected = Unconfirmed()
+        """The unconfirmed flows that a helper inspects."""
         self.offloading = Offloading()
         self.events = EventQueue()
         self.reopenings = Reopenings()
@@ -76,8 +88,8 @@ class FlowManager:
         """Replace the policy."""
         self.active.policy, limits = policy, policy.limits
         self.reassembly.most = limits.fragmented_datagrams
-        self.memory.total = limits.stream_memory
-        self.memory.per_host = limits.stream_memory_per_host
+        for memory in (self.memory, self.inspected):
+            memory.total, memory.per_host = limits.stream_memory, limits.stream_memory_per_host
         self.work.total, self.work.per_host = limits.lines, limits.lines_per_host
         self.refusals.follow(policy)
 
@@ -237,12 +249,30 @@ class FlowManager:
 
     def _inspector(self, flow: Flow, helper: Registered) -> Inspector | None:
         """Return the flow's inspector with this helper, a new one or the one that it has; None if that is not
-        possible now. Raises TooLateError, or whatever the helper's constructor raises."""
+        possible now. Raises TooLateError, NoMemoryError, or whatever the helper's constructor raises."""
         if flow.inspector is not None:
             return flow.inspector if flow.inspector.attach(helper) else None
         if flow.original.packets:
             self.offloading.sync(flow)  # bytes in flight now pass without inspection
-        return TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
+        if not self._can_inspect(flow.payer):
+            raise NoMemoryError
+        made = TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
+        self.inspected.change(flow.payer, COST)
+        if flow.opened_by is Side.OUTSIDE:
+            self._unconfirmed_inspected.add(flow)
+        return made
+
+    def _can_inspect(self, payer: Address) -> bool:
+        """Return whether there is memory for one more inspected connection of an address. If all hosts together
+        have used it up, unconfirmed flows that outside hosts have opened are evicted."""
+        while not self.inspected.has_room(payer, COST):
+            if self.inspected.used_by(payer) + COST > self.inspected.per_host:
+                return False
+            oldest = self._unconfirmed_inspected.oldest_of_most(self.offloading.sync)
+            if oldest is None:
+                return False
+            self.end(oldest, Reason.REPLACED)
+        return True
 
     def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -295,6 +325,8 @@ class FlowManager:
     def _drop_inspector(self, flow: Flow, inspector: Inspector) -> None:
         self.timers.cancel(inspector)
         inspector.close()
+        self.inspected.change(flow.payer, -COST)
+        self._unconfirmed_inspected.discard(flow)
         flow.inspector = None  # break reference cycles, as the table does, so that the garbage collector is not needed
 
     def renew(self, flow: Flow, inspector: Inspector) -> None:
@@ -317,13 +349,16 @@ class FlowManager:
         self.table.check()
         self.expectations.check()
         kept: dict[Address, int] = {}
+        inspected: dict[Address, int] = {}
         for flow in self.table.flows.values():
             assert not (flow.offloadable and flow.inspector)
             assert flow.due is not None
             assert flow in flow.due.things
             if flow.inspector is not None:
                 kept[flow.payer] = kept.get(flow.payer, 0) + flow.inspector.check()
+                inspected[flow.payer] = inspected.get(flow.payer, 0) + COST
         self.memory.check(kept)
+        self.inspected.check(inspected)
 
     # -- events
 

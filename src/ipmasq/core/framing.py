@@ -94,6 +94,11 @@ class MessageReader:
         helper."""
         return None if self._skipping else bytes(self._buffer)
 
+    @property
+    def passed(self) -> int:
+        """Bytes of the incomplete message that are kept although they have been forwarded."""
+        return self._passed
+
     def feed(self, data: bytes) -> None:
         self._buffer += data
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import ClassVar
 
 from ipmasq.core.framing import Framer as Framer
 from ipmasq.core.framing import Lines
+from ipmasq.core.speaker import Speaker as Speaker  # it belongs to what helpers are told
 from ipmasq.wire.addresses import Endpoint
 
 TCP = 6
@@ -29,20 +29,6 @@ UDP = 17
 
 ANYWHERE = b""
 """Announced as the address if the line names none; then the address by which the speaker is known is meant."""
-
-
-class Speaker(IntEnum):
-    """The end that sends something: the client opened the flow, the server was addressed."""
-
-    CLIENT = 0
-    SERVER = 1
-
-    @property
-    def other(self) -> Speaker:
-        return _OTHERS[self]
-
-
-_OTHERS = (Speaker.SERVER, Speaker.CLIENT)
 
 
 class HelperContext(ABC):

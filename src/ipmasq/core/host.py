@@ -36,5 +36,6 @@ class HostPorts:
 
     def __init__(self) -> None:
         self.reserved: frozenset[tuple[int, int]] = frozenset()
-        """`(protocol, port)` on which the host listens; such ports are never allocated."""
+        """`(protocol, port)` whose packets are left to the host and do not come to the engine; such ports are
+        never allocated."""
         self.find_socket: SocketLookup = no_socket

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any, NamedTuple, Protocol
 
-from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.timers import Bucket
 from ipmasq.core.views import Shift
 from ipmasq.wire import ipv4

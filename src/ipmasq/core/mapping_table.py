@@ -89,23 +89,25 @@ class MappingTable:
         `announced_at`: it is for an expected flow that was announced at this public address. `known_at`: the
         other end knows the inside host by this address. `server`: it is for a flow to this server alone.
         """
-        if self.is_sharing and server is not None and self.policy.public:
+        policy = self._active.policy
+        if self.is_sharing and server is not None and policy.public:
             return self._share(protocol, known_at or self.public_for(inside.address), server)
         key = self._key(protocol, inside, remote)
         if mapping := self._by_inside.get(key):
             return mapping
-        if not self.policy.public:
+        if not policy.public:
             return Reason.NO_PORTS
         narrow = announced_at is not None
-        if self.ports.get((protocol, inside.address), 0) >= self.policy.limits.ports_per_host:
+        host = protocol, inside.address
+        if self.ports.get(host, 0) >= policy.limits.ports_per_host:
             return Reason.PORT_LIMIT
         address = announced_at or known_at or self.public_for(inside.address)
-        ports = self.policy.data_ports if narrow and self.policy.data_ports else self.policy.ports
+        ports = policy.data_ports if narrow and policy.data_ports else policy.ports
         pool = self.pool(protocol, address, ports)
         port = pool.take(self._chance, self._barred(protocol, address, remote))
         if port is None:
             return Reason.NO_PORTS
-        return self._hold((NarrowMapping if narrow else Mapping)(key, pool, port))
+        return self._hold((NarrowMapping if narrow else Mapping)(key, pool, port), host)
 
     @property
     def is_sharing(self) -> bool:
@@ -122,12 +124,12 @@ class MappingTable:
         fallback = None
         for _ in range(SHARING_TRIES):
             port = pool.any(self._chance)
-            if port not in barred:
-                before = self._back(protocol, Endpoint(address, port), server)
-                if before is None:
-                    break
-                if before.flow.is_over:
-                    fallback = port
+            before = self._back(protocol, Endpoint(address, port), server)
+            # Whether a port is barred costs a question to the kernel; most are taken when ports are short.
+            if before is None and port not in barred:
+                break
+            if before is not None and before.flow.is_over and port not in barred:
+                fallback = port
         else:
             if fallback is None:
                 return Reason.NO_PORTS
@@ -244,17 +246,15 @@ class MappingTable:
         pools = self._pools.get((protocol, public.address), ())
         if self.is_sharing:
             return self._share_at(pools, public.port)
-        key, count = (
-            self._key(protocol, inside, remote),
-            self.ports.get((protocol, inside.address), 0),
-        )
-        if key in self._by_inside or count >= self.policy.limits.ports_per_host:
+        key, host = self._key(protocol, inside, remote), (protocol, inside.address)
+        full = self.ports.get(host, 0) >= self.policy.limits.ports_per_host
+        if key in self._by_inside or full:
             return None
         if lent is None:
             pool = next((each for each in pools if each.claim(public.port)), None)
         else:
             pool = lent.pool if lent.pool in pools and lent.claim(public.port) else None
-        return None if pool is None else self._hold(Mapping(key, pool, public.port))
+        return None if pool is None else self._hold(Mapping(key, pool, public.port), host)
 
     @staticmethod
     def _share_at(pools: Iterable[PortPool[Mapping]], port: int) -> Mapping | None:
@@ -265,11 +265,10 @@ class MappingTable:
         pool.hold(port, mapping)
         return mapping
 
-    def _hold(self, mapping: Mapping) -> Mapping:
-        """Enter a mapping whose port is taken."""
+    def _hold(self, mapping: Mapping, host: tuple[int, Address]) -> Mapping:
+        """Enter a mapping whose port is taken. `host`: its protocol and inside address."""
         self._by_inside[mapping.key] = mapping
         mapping.pool.hold(mapping.port, mapping)
-        host = mapping.protocol, mapping.inside.address
         self.ports[host] = self.ports.get(host, 0) + 1
         return mapping
 

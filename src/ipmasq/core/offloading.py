@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.helper import Speaker
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint
 

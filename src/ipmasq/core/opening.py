@@ -209,7 +209,20 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
 
 
 def _tell_opened(manager: FlowManager, flow: Flow) -> None:
+    protocol, (opened_by, _), _ = flow.kind
     master = flow.master.id if flow.master else None
-    opened = flow.protocol, flow.opened_by, *flow.endpoints, str(flow.origin), master
-    manager.emit(events.FlowOpened(manager.now, flow.id, *opened))
+    inside, public, remote = flow.endpoints
+    manager.emit(
+        events.FlowOpened(
+            manager.now,
+            flow.id,
+            protocol,
+            opened_by,
+            inside,
+            public,
+            remote,
+            str(flow.origin),
+            master,
+        )
+    )
     manager.shortage.opened(flow, manager.now)

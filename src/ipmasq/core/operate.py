@@ -115,6 +115,8 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
         if inspector is not None and inspector.is_inspecting:
             if inspector.registered is registered:
                 manager.renew(flow, inspector)
+        elif flow.id not in manager.table.flows:
+            continue  # it has given way to one of those before it
         elif flow.master is None and not flow.origin.is_expected:
             manager.bind(flow)
 

@@ -50,6 +50,9 @@ class Shortage:
         self._table = table
         self._tell = tell
         self._reported: dict[Hashable, _Reported] = {}
+        """Events about a host. There can be very many hosts."""
+        self._reported_totals: dict[Hashable, _Reported] = {}
+        """Events about limits of all hosts together."""
 
     def opened(self, flow: Flow, now: float) -> None:
         """Check the limits after a flow was opened, perhaps with a mapping."""
@@ -98,7 +101,8 @@ class Shortage:
         used: int,
         most: int,
     ) -> None:
-        told = self._about((limit, host, address, protocol, used), now)
+        key = limit, host, address, protocol, used
+        told = self._about(key, now) if host else self._reported_totals.setdefault(key, _Reported())
         if now >= told.until:
             told.until = now + WINDOW
             self._tell(events.LimitNeared(now, limit, host, address, protocol, used, most))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.helper import Speaker
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import shown
 from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 

@@ -120,6 +120,7 @@ class Stream:
         self._edits: list[Edit] = []
         self._waiting: dict[int, bytes] = {}
         self._waiting_bytes = 0
+        self._begun = 0
         self.waiting_messages = 0
         """Messages that may end in segments that wait for a gap to fill."""
 
@@ -243,7 +244,17 @@ class Stream:
             raise StreamFullError
 
     def _pay(self) -> None:
-        self._account.set(len(self.undecided) + len(self._kept) + self._waiting_bytes)
+        self._account.set(self._size)
+
+    @property
+    def _size(self) -> int:
+        return len(self.undecided) + len(self._kept) + self._waiting_bytes + self._begun
+
+    def keep_begun(self, count: int) -> None:
+        """So many bytes of the message that has begun are kept by its reader although they were decided."""
+        if count != self._begun:
+            self._begun = count
+            self._pay()
 
     def close(self) -> None:
         """Free everything that is kept."""
@@ -317,7 +328,7 @@ class Stream:
         self.decide(len(self.undecided))
         self.transparent = self.ready
         self._waiting.clear()
-        self._waiting_bytes = self.waiting_messages = 0
+        self._waiting_bytes = self.waiting_messages = self._begun = 0
         self._pay()
 
     def pass_by(self, position: int) -> None:
@@ -379,7 +390,7 @@ class Stream:
         )
         assert self.acknowledged <= self.ready
         assert self.acked_early <= self.received
-        assert self._account.kept == len(self.undecided) + len(self._kept) + self._waiting_bytes
+        assert self._account.kept == self._size
         assert self._waiting_bytes == sum(map(len, self._waiting.values())) <= self.limit
         assert self.waiting_messages == sum(map(self.framer.count, self._waiting.values()))
         last = Edit(-1, -1, -1, -1)

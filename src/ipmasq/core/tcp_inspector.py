@@ -11,11 +11,11 @@ from ipmasq.core.attachment import Attachment, Desk
 from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.cutting import Sent
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.helper import Speaker
 from ipmasq.core.inspector import Inspected, Inspector
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import StreamFullError
 from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State
@@ -30,6 +30,9 @@ from ipmasq.wire.tcp import FIN, Segment
 LINES_AT_ONCE = 128
 """The most messages that helpers inspect because of one segment: about ten milliseconds, if all are
 expensive."""
+
+COST = 4096
+"""Bytes that an inspected connection takes besides what is kept of its streams."""
 
 BLOCKED = Inspected(Reason.HELPER_DROP)
 CORRUPT = Inspected(Reason.BAD_CHECKSUM)

@@ -16,10 +16,10 @@ from ipmasq.core.budget import Account
 from ipmasq.core.cutting import Sent, cut
 from ipmasq.core.direction import HOLD, Direction
 from ipmasq.core.framing import Framer, Message, MessageReader
-from ipmasq.core.helper import Speaker
 from ipmasq.core.own_segments import ack_early, deliver, report_gap
 from ipmasq.core.renumbering import map_sack, renumbered, window_left
 from ipmasq.core.runs import Run, asked, early, see_through, within_window
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement, Stream, unlimited
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -282,7 +282,10 @@ class TcpRewriter:
             stream.decide(len(message.text) - passed, replacements)
             if heard.stop:
                 self.release()
-        if self.listener is None or not stream.undecided:
+        if self.listener is None:
+            return
+        stream.keep_begun(reader.passed)
+        if not stream.undecided:
             return
         partial = reader.partial
         if partial is None or (partial and not self.listener.may_rewrite(me.speaker, partial)):
@@ -344,6 +347,7 @@ class TcpRewriter:
                 if stream.withholds:
                     me.delivery.left_at = stream.ready
                 stream.release()
+                me.reader = None
 
     def close(self) -> None:
         """Free everything, since the connection has ended."""

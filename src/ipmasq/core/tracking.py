@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipmasq.core.flow import BASE_REACH, MOST_REACH, Half
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.helper import Speaker
+from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import Input, State, following
 from ipmasq.wire import tcp
 

@@ -113,7 +113,7 @@ class Passage(NamedTuple):
     """What the client sends to."""
     server: Endpoint
     expected: bool
-    """Whether an announcement promised it."""
+    """Whether a helper expected it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What happened to a packet, in sentences for people."""
+"""Describes events and packets for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PROTOCOLS = {ipv4.TCP: "TCP", ipv4.UDP: "UDP", ipv4.ICMP: "ICMP"}
 
 
 def tell(event: Event) -> str | None:
-    """One visible line, or None for what says nothing about the packet at hand."""
+    """Return one visible line, or None if the event does not concern the present packet."""
     told = _told(event)
     return None if told is None else visible(told)
 
@@ -28,9 +28,9 @@ def _told(event: Event) -> str | None:
         case events.FlowClosed():
             return f"flow {event.flow} ended: {event.reason.sentence}"
         case events.HelperBound():
-            return f"helper {event.helper} watches flow {event.flow}, by {event.by} {event.port}"
+            return f"helper {event.helper} inspects flow {event.flow}, by {event.by} {event.port}"
         case events.HelperReleased():
-            return f"helper {event.helper} left flow {event.flow}: {event.reason.sentence}"
+            return f"helper {event.helper} released flow {event.flow}: {event.reason.sentence}"
         case events.HelperFailed():
             return f"helper {event.helper} failed on {show(event.line)}: {event.error}"
         case events.Expected():
@@ -40,20 +40,11 @@ def _told(event: Event) -> str | None:
         case events.Rewritten():
             return f"helper {event.helper} rewrote {show(event.before)} -> {show(event.after)}"
         case events.Refused():
-            return f"helper {event.helper} left {show(event.line)} alone: {event.reason}"
+            return f"helper {event.helper} did not act on {show(event.line)}: {event.reason}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
-        case events.SettingRestored(wanted="", trouble=""):
-            return f"{event.name} was removed by somebody, and is there again"
-        case events.SettingRestored(wanted=""):
-            return f"{event.name} was removed by somebody, and cannot be added: {event.trouble}"
-        case events.SettingRestored(trouble=""):
-            return f"{event.name} was set to {event.found} by somebody, and is {event.wanted} again"
         case events.SettingRestored():
-            return (
-                f"{event.name} is {event.found} and must be {event.wanted}, "
-                f"but cannot be set: {event.trouble}"
-            )
+            return _restored(event)
         case events.PacketFailed():
             return (
                 f"{event.packet_failures} packet(s) from {event.side.name.lower()} could not be handled: "
@@ -71,8 +62,20 @@ def _expected(event: events.Expected) -> str:
     )
 
 
+def _restored(event: events.SettingRestored) -> str:
+    if not event.wanted:
+        done = f"cannot be restored: {event.trouble}" if event.trouble else "is restored"
+        return f"{event.name} was removed, and {done}"
+    if not event.trouble:
+        return f"{event.name} was set to {event.found}, and is {event.wanted} again"
+    return (
+        f"{event.name} is {event.found} and must be {event.wanted}, "
+        f"but cannot be set: {event.trouble}"
+    )
+
+
 def show(line: bytes) -> str:
-    """A line as it is typed, without its terminator."""
+    """Return a line as it is typed, without its terminator."""
     return '"' + visible(line.rstrip(b"\r\n").decode("latin-1")) + '"'
 
 

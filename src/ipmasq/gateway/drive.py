@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias, TypeVar
 
+from ipmasq.core.claims import given_out
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
 from ipmasq.core.offloading import Command
-from ipmasq.core.policy import Claim
+from ipmasq.core.policy import Claim, PortRange
 from ipmasq.gateway import garbage
 from ipmasq.gateway.claims import (
     InUse,
@@ -82,12 +83,15 @@ class Drive:
         """The number of packets that the engine was given so far."""
         return sum(self.engine.counts)
 
-    def reserve(self, in_use: InUse) -> None:
-        """Set the ports that the host itself uses now. To be called periodically, also when they have not
-        changed, since a port whose mapping has ended belongs to the host if a socket has it. Raises
+    @property
+    def ranges(self) -> frozenset[PortRange]:
+        """The port ranges in which mappings are or will be."""
+        return self._ranges.all.union(given_out(self.engine.policy))
+
+    def leave(self, in_use: InUse) -> None:
+        """Set the ports of `ranges` that the host itself uses now. To be called periodically, also when they have
+        not changed, since a port whose mapping has ended belongs to the host if a socket has it. Raises
         PlaneError."""
-        if in_use != self._in_use:
-            self.engine.reserve(in_use)
         self._lasting.follow(in_use if self._in_use is None else in_use & self._in_use)
         self._in_use = in_use
         if self._claimed:
@@ -99,6 +103,7 @@ class Drive:
         policy, ranges = self.engine.policy, self._ranges
         ranges.follow(policy, self._mapped_ports)
         self._lasting.choose(ranges.all)
+        self.engine.reserve(self._lasting.ports)
         self._departed.follow(self.engine.claims(), ranges.all, self.engine.manager)
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
         claims = without_host_ports(

@@ -29,8 +29,8 @@ from ipmasq.config.loading import ON_BY_DEFAULT
 from ipmasq.config.model import ControlTable, ForwardTable
 from ipmasq.config.tables import forward_name, table_of
 from ipmasq.core.policy import Forward, HelperUse, PortRange
-from ipmasq.gateway.host import ports_in_use
 from ipmasq.gateway.setup import Setup, SetupError
+from ipmasq.gateway.sockets import in_use
 
 NEEDS_A_RESTART = "has changed: the control socket stays as it is until a restart"
 
@@ -47,7 +47,7 @@ class File:
         """Helpers that the operator loaded: how to find them, and their ports unless the usual ones."""
 
     def read(self) -> Setup:
-        loaded, here = load(self.path), self._here(ports_in_use())
+        loaded, here = load(self.path), self._here(in_use())
         report = review(loaded, here, starting=True)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
@@ -58,6 +58,12 @@ class File:
         if loaded.config.control != self._control:
             warnings.append(loaded.problem(("control",), NEEDS_A_RESTART))
         return replace(setup, warnings=tuple(map(str, warnings)))
+
+    @property
+    def control(self) -> ControlTable:
+        """What the file said of the control socket when it was first read without a mistake."""
+        assert self._control is not None  # as the gateway has read it by then
+        return self._control
 
     def adapt(self) -> Setup:
         return _setup(self._loaded, self._here()) if self._loaded else self.read()
@@ -83,7 +89,7 @@ class File:
 
     def review_forward(self, forward: Forward, uses: Iterable[HelperUse]) -> Sequence[str]:
         loaded = self._loaded or load(self.path)
-        report = consequences(loaded, forward, uses, self._here(ports_in_use()))
+        report = consequences(loaded, forward, uses, self._here(in_use((forward.ports,))))
         if report.errors:
             raise ValueError("; ".join(map(about_forward, report.errors)))
         return tuple(map(about_forward, report.warnings))

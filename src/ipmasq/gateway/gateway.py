@@ -1,4 +1,4 @@
-"""The gateway: configuration, engine and plane, and what an operator can do to them while they run."""
+"""The gateway: configuration, engine and plane, and the operator's changes to them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.floods import Floods
-from ipmasq.gateway.host import Changes, notify_systemd, ports_in_use
+from ipmasq.gateway.host import Changes, notify_systemd
 from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.planes import fast_path, make_plane
@@ -42,33 +42,33 @@ from ipmasq.wire.addresses import Address, to_text
 log = logging.getLogger("ipmasq")
 
 PORTS_EVERY = 2.0
-"""Seconds after which the ports that the host uses are looked at again."""
+"""Seconds between two checks of the ports that the host uses."""
 
 SETTINGS_EVERY = 2.0
-"""Seconds between two looks whether somebody has changed kernel settings that the gateway depends on."""
+"""Seconds between two checks of the kernel settings on which the gateway depends."""
 
 SETTLING = 0.2
-"""Seconds to wait after something about interfaces changed: such changes come in bursts."""
+"""Seconds to wait after a change of interfaces, since such changes come in bursts."""
 
 RETRY = 1.0
 
 OFFLOAD_EVERY = 1.0
-"""Seconds between two rounds of reports of the fast path, unless one takes longer."""
+"""Seconds between two rounds of reading the fast path's counters, unless one takes longer."""
 
 LOG_EVERY = 1.0
-"""Seconds between two looks for lines that were left out of the log and are to be summed up."""
+"""Seconds between two checks for lines that the log left out and must sum up."""
 
 READ_PAUSE = 0.02
 """Seconds between two parts of a round."""
 
 AT_ONCE = 200
-"""Flows that are entered into a new fast path between two looks at packets: about 2 ms."""
+"""Flows that are entered into a new fast path before packets have their turn: about 2 ms."""
 
 
 class Gateway:
-    """Made, then `start`ed, then the loop runs, then `stop`ped.
+    """Create it, `start` it, run the loop, then `stop` it.
 
-    What an operator changes lasts until the next `reload`: that goes back to what the file says.
+    The operator's changes last until the next `reload`, which returns to the file.
     """
 
     def __init__(
@@ -78,17 +78,19 @@ class Gateway:
         directory: Path = DIRECTORY,
         plane: str | None = None,
     ) -> None:
-        """Reads the configuration. `directory` is for the record of what is changed about the host,
-        `plane` the name of another one than the configuration's.
+        """Read the configuration, once, and log what is doubtful in it. `directory` is for the record of changes
+        to the host, `plane` the name of a plane that overrides the configuration's.
 
         Raises SetupError.
         """
         self._configuration = configuration
         self._loop = loop
-        # Before the first look at the host, so that no change after it is missed.
+        # Before the first look at the host, so that no later change is missed.
         self._changes = Changes()
         self._settling: Timer | None = None
         self._setup = setup = configuration.read()
+        for warning in setup.warnings:
+            log.warning("%s", warning)
         self._chosen = plane
         self._plane = make_plane(plane or setup.plane, setup, directory)
         self._helpers = {use.name: use for use in setup.policy.helpers}
@@ -104,18 +106,18 @@ class Gateway:
         self._reading = self._catching_up = False
         self._restored = 0
         self._wrong: dict[str, Restored] = {}
-        """Settings that cannot be set back."""
+        """Settings that cannot be restored."""
         self._started = loop.clock()
 
     @property
     def listeners(self) -> list[Listener]:
-        """Told of every event, in the gateway's turn: they must not block."""
+        """Called with every event from the gateway's loop: they must not block."""
         return self._drive.listeners
 
     def start(self) -> None:
-        """Raises PlaneError; then nothing is left behind."""
+        """Start the gateway. Raises PlaneError; then nothing is left behind."""
         self._sockets.device = index_of(self._setup.outside)
-        self._drive.reserve(ports_in_use())
+        self._drive.leave(self._sockets.used(self._drive.ranges))
         self._drive.start()
         self._begin_to_offload()
         self._loop.watch(self._changes.fileno(), self._changed)
@@ -132,9 +134,9 @@ class Gateway:
         Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
-        """Raises PlaneError if something could not be undone."""
+        """Stop the gateway. Raises PlaneError if something could not be undone."""
         notify_systemd("STOPPING=1")
-        self._look_at_settings()  # what somebody has written in the last moment is to stay, too
+        self._look_at_settings()  # a value that was written in the last moment must be restored, too
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
         self._firewall.end()
@@ -153,9 +155,9 @@ class Gateway:
         self._catch_up(offload, iter(list(self.engine.table.flows) if fast.table.capacity else ()))
 
     def _catch_up(self, offload: Offloader, flows: Iterator[int]) -> None:
-        """Enter flows that are older than the fast path; so few at a time that no packet waits long."""
+        """Enter flows that are older than the fast path, a few at a time so that no packet waits long."""
         if offload is not self.offload:
-            return  # another has taken its place
+            return  # it was replaced by another one
         some = list(islice(flows, AT_ONCE))
         self._catching_up = bool(some)
         if some:
@@ -166,7 +168,7 @@ class Gateway:
             self._charge()
 
     def _charge(self) -> None:
-        """Not before the flows are known: they would pay as strangers."""
+        """Set the policer's rates, only after flows are entered: before, their packets are untracked."""
         if not self._catching_up:
             self._plane.fast.set_rates(self.engine.policy.limits)
 
@@ -183,7 +185,7 @@ class Gateway:
         self._floods.look(self._loop.clock())
 
     def _read_on(self) -> None:
-        self._reading = False  # so that it begins anew, should this fail
+        self._reading = False  # so that it starts again if this fails
         self._reading = self.offload.read_on()
         if self._reading:
             self._loop.later(READ_PAUSE, self._read_on)
@@ -192,7 +194,7 @@ class Gateway:
 
     @garbage.collect_all()
     def reload(self) -> tuple[int, Sequence[str]]:
-        """Go on under the changed file: how many flows it closed, and warnings.
+        """Apply the changed file. Return how many flows it closed, and warnings.
 
         Raises SetupError with every mistake, which are logged too; then the running policy stays.
         """
@@ -231,8 +233,9 @@ class Gateway:
         return self._configuration.saved_path
 
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
-        """What `check` would warn of. Raises ValueError for what `check` would call a mistake, if the name is
-        taken, another forward overlaps, the host cannot do without these ports, or it cannot be saved."""
+        """Add a forward. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
+        `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
+        saved."""
         warnings = self._configuration.review_forward(forward, self._helpers.values())
         self.engine.add_forward(forward, self._loop.clock())
         try:
@@ -248,7 +251,7 @@ class Gateway:
                 raise
         for warning in warnings:
             log.warning("forward %s: %s", forward.name, warning)
-        # The log says what is in its way anyway, as soon as the firewall is looked at.
+        # The log reports what obstructs it as soon as the firewall is read.
         return *warnings, *map(str, self._firewall.about(forward))
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
@@ -256,7 +259,8 @@ class Gateway:
         return [str(each) for each in self._firewall.obstructions(passage)]
 
     def remove_forward(self, name: str, save: bool = False) -> None:
-        """Raises KeyError, or ValueError if it is not the gateway that has saved it. Its live flows stay."""
+        """Remove a forward. Its live flows continue. Raises KeyError, or ValueError if the operator's own
+        file has it."""
         forgotten = self._configuration.forget_forward(name) if save else False
         try:
             self.engine.remove_forward(name, self._loop.clock())
@@ -275,7 +279,7 @@ class Gateway:
     def load_helper(
         self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool = False
     ) -> str:
-        """By its registered name, or out of a file; its name. Raises KeyError, ValueError."""
+        """Load a helper by its registered name, or from a file. Return its name. Raises KeyError, ValueError."""
         use = self._configuration.helper(name, file, ports)
         before = self._helpers.get(use.name)
         self._use(use)
@@ -289,12 +293,12 @@ class Gateway:
 
     @garbage.collect_all()
     def reload_helper(self, name: str) -> None:
-        """Raises KeyError, ValueError; then the running code stays."""
+        """Load a helper's code again. Raises KeyError, ValueError; then the running code stays."""
         self._use(self._configuration.renewed(self._helpers[name]))
 
     @garbage.collect_all()
     def unload_helper(self, name: str, save: bool = False) -> None:
-        """Raises KeyError, or ValueError if it cannot be saved. Its connections stay."""
+        """Unload a helper. Its connections continue. Raises KeyError, or ValueError if it cannot be saved."""
         if name not in self._helpers:
             raise KeyError(name)
         if save:
@@ -309,7 +313,7 @@ class Gateway:
         log.info("idle times were set: %s", told)
 
     def host_of(self, flow: int) -> Address | None:
-        """The inside host of a live flow."""
+        """Return the inside host of a live flow."""
         known = self.engine.table.flows.get(flow)
         return known.host if known is not None else None
 
@@ -336,7 +340,7 @@ class Gateway:
         }
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
-        """What it counted: see `ipmasq.control.gateway.RunningGateway`."""
+        """Yield its counters: see `ipmasq.control.gateway.RunningGateway`."""
         fast = self._plane.fast
         if fast.table.capacity:
             offloaded = "forwarded by the fast path, as the engine decided"
@@ -347,7 +351,7 @@ class Gateway:
     # -- following
 
     def _change_programs(self, setup: Setup) -> None:
-        """Have the fast path that is asked for. Raises PlaneError; then it is as before."""
+        """Replace the fast path. Raises PlaneError; then the previous one stays."""
         wanted = fast_path(self._chosen or setup.plane, setup.policy.limits)
         if not self._plane.lacks(wanted):
             return
@@ -360,7 +364,7 @@ class Gateway:
             self._begin_to_offload()
 
     def _fit(self, policy: Policy) -> Policy:
-        """For this plane, with the helpers that are in use (the engine's own policy does not know of
+        """Return the policy for this plane, with the helpers that are in use (the engine's own policy lacks
         those that were loaded since)."""
         return replace(
             policy, ttl_delta=self._plane.ttl_delta, helpers=tuple(self._helpers.values())
@@ -401,7 +405,7 @@ class Gateway:
 
     def _look_at_ports(self) -> None:
         try:
-            self._drive.reserve(ports_in_use())
+            self._drive.leave(self._sockets.used(self._drive.ranges))
         except PlaneError as error:
             log.error("%s", error)
 
@@ -427,18 +431,19 @@ class Gateway:
 
     @garbage.collect_new()
     def _adapt(self) -> None:
-        """Interfaces or addresses have changed. Everything else stays as the operator made it."""
-        self._settling = self._loop.later(RETRY, self._adapt)  # unless it goes well
+        """Follow a change of interfaces or addresses. The operator's other changes stay."""
+        self._settling = self._loop.later(RETRY, self._adapt)  # unless this attempt succeeds
         try:
             setup = self._configuration.adapt()
             new, running = setup.policy, self.engine.policy
             policy = replace(running, inside=new.inside, public=new.public, own=new.own)
             if policy.public != running.public:
-                # The first ones are good news; with others, or none, connections end.
+                # The first addresses are good news; other addresses, or none, end connections.
                 level = logging.WARNING if running.public else logging.INFO
                 log.log(level, "the public addresses are now: %s", _texts(policy.public))
             if policy == running:
-                # Such as our own devices coming up: interfaces changed, and nothing that the engine knows.
+                # Interfaces have changed, and nothing that the engine knows: our own devices coming up, for
+                # example.
                 self._arrange(setup, policy)
             else:
                 self._go_on(setup, self._fit(policy))

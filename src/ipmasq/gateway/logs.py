@@ -88,31 +88,35 @@ def _kind(event: Event) -> Hashable:
 class LineLimiter(logging.Filter):
     """Lets the first few lines per minute pass of each kind and host. Debug output is complete.
 
-    A record has its `kind` and `host`, or else its message is the kind.
+    A record has its `kind` and `host`, or else its message is the kind. There can be very many hosts, with real
+    and with forged addresses, so that lines about hosts are limited apart from all others.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._throttle = Throttle()
+        self._about_hosts, self._about_none = Throttle(), Throttle()
 
     @property
     def left_out(self) -> int:
         """Lines that were not written."""
-        return self._throttle.left_out
+        return self._about_hosts.left_out + self._about_none.left_out
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.INFO or hasattr(record, "left_out"):
             return True
         self.look()
         text = record.getMessage()
-        kind = record.levelno, getattr(record, "kind", text), getattr(record, "host", None)
-        return self._throttle.admits(kind, text, self._clock())
+        host = getattr(record, "host", None)
+        throttle = self._about_none if host is None else self._about_hosts
+        kind = record.levelno, getattr(record, "kind", text), host
+        return throttle.admits(kind, text, self._clock())
 
     def look(self) -> None:
         """Sum up lines that were left out; called about once a second."""
-        for each in self._throttle.closed(self._clock()):
-            _write_sum(each)
+        for throttle in (self._about_hosts, self._about_none):
+            for each in throttle.closed(self._clock()):
+                _write_sum(each)
 
 
 def _write_sum(found: Sum) -> None:

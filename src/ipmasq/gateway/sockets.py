@@ -7,11 +7,14 @@ look-up costs some 4 us, so no answer is cached, and none is ever outdated.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import time
+from collections.abc import Iterable, Iterator
 
 from ipmasq.core.host import SocketMatch
+from ipmasq.core.policy import PortRange
 from ipmasq.gateway.host import ports_in_use
 from ipmasq.wire.addresses import Endpoint
 
@@ -32,6 +35,20 @@ _SIZE = _HEADER.size + _FAMILY.size + _PLACE.size + _REST.size
 _HEAD = _HEADER.pack(_SIZE, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0)
 _ALL_STATES = 0xFFFFFFFF
 _NO_COOKIE = 0xFFFFFFFFFFFFFFFF
+
+# <linux/inet_diag.h>: what the kernel compares, so that it answers about few of very many sockets.
+NLM_F_DUMP = 0x300
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+BYTECODE = 1
+S_GE, S_LE = 2, 3
+_OPERATION = struct.Struct("=BBH")
+_LOCAL = struct.Struct("!4xH2x16s")
+"""Of `struct inet_diag_msg`: the local port and address."""
+_TCP_STATES = _ALL_STATES & ~(1 << 3 | 1 << 6 | 1 << 12)
+"""But those that end by themselves: SYN_RECV, TIME_WAIT, NEW_SYN_RECV."""
+
+MOST_LISTED = 2048
+"""Sockets that the kernel is asked to list at once: 5 ms. Any user of the host can have hundreds of thousands."""
 
 LIST_AGE = 0.05
 """Seconds for which the list of sockets is valid, if the kernel has no sock_diag."""
@@ -70,6 +87,17 @@ class Sockets:
         return (
             SocketMatch.ANY_REMOTE if (protocol, local.port) in self._list() else SocketMatch.NONE
         )
+
+    def used(self, ranges: Iterable[PortRange]) -> frozenset[tuple[int, int]]:
+        """`(protocol, port)` of sockets that others can reach, in these ranges; not all if there are very many."""
+        if self._kernel is None:
+            return frozenset(each for each in ports_in_use() if any(each[1] in r for r in ranges))
+        found: set[tuple[int, int]] = set()
+        for each in ranges:
+            for protocol in (socket.IPPROTO_TCP, UDP):
+                for family in (socket.AF_INET, socket.AF_INET6):
+                    found.update((protocol, port) for port in _listed(family, protocol, each))
+        return frozenset(found)
 
     def close(self) -> None:
         if self._kernel is not None:
@@ -117,6 +145,64 @@ class Sockets:
         if now - self._listed_at >= LIST_AGE:
             self._listed, self._listed_at = ports_in_use(), now
         return self._listed
+
+
+EVERY_PORT = (PortRange(1, 65535),)
+
+
+def in_use(ranges: Iterable[PortRange] = EVERY_PORT) -> frozenset[tuple[int, int]]:
+    """See `Sockets.used`, of the network namespace that this thread is in."""
+    sockets = Sockets()
+    try:
+        return sockets.used(ranges)
+    finally:
+        sockets.close()
+
+
+def _listed(family: int, protocol: int, ports: PortRange) -> Iterator[int]:
+    """Ports of the sockets with a local port of this range, but those that only the host itself can reach."""
+    left = MOST_LISTED
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as kernel:
+        try:
+            kernel.send(_listing(family, protocol, ports))
+            while True:
+                for kind, message in _messages(kernel.recv(1 << 16, socket.MSG_DONTWAIT)):
+                    if kind in (NLMSG_DONE, NLMSG_ERROR) or not left:
+                        return
+                    left -= 1
+                    port, address = _LOCAL.unpack_from(message)
+                    if not _is_loopback(family, address):
+                        yield port
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ENOBUFS, errno.EAFNOSUPPORT):
+                raise
+
+
+def _listing(family: int, protocol: int, ports: PortRange) -> bytes:
+    # Each condition and its number are two operations. A jump to 4 beyond the end means no.
+    code = _OPERATION.pack(S_GE, 8, 20) + _OPERATION.pack(0, 0, ports.low)
+    code += _OPERATION.pack(S_LE, 8, 12) + _OPERATION.pack(0, 0, ports.high)
+    code = struct.pack("=HH", 4 + len(code), BYTECODE) + code
+    states = _TCP_STATES if protocol == socket.IPPROTO_TCP else _ALL_STATES
+    request = _FAMILY.pack(family, protocol, 0, 0, states) + bytes(_PLACE.size)
+    request += _REST.pack(0, _NO_COOKIE) + code
+    size, flags = _HEADER.size + len(request), NLM_F_REQUEST | NLM_F_DUMP
+    return _HEADER.pack(size, SOCK_DIAG_BY_FAMILY, flags, 0, 0) + request
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and content of each netlink message."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        size, kind, *_ = _HEADER.unpack_from(data, at)
+        yield kind, data[at + _HEADER.size : at + size]
+        at += max(_HEADER.size, size + 3 & ~3)
+
+
+def _is_loopback(family: int, address: bytes) -> bool:
+    if family == socket.AF_INET:
+        return address[0] == 127
+    return address == socket.inet_pton(socket.AF_INET6, "::1")
 
 
 def index_of(interface: str) -> int:

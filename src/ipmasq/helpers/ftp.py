@@ -44,6 +44,10 @@ PASSIVE = (b"227", b"229")
 SECURED = (b"234", b"334")
 """Replies that grant an AUTH and nothing else (RFC 2228, 3). Some servers use other codes for that."""
 
+LONGEST_BEGINNING = 1024
+"""Bytes of a line whose end has not come for which it may still be rewritten. Announcements have less than a hundred;
+and what begins a line is looked at again with each segment, however short."""
+
 MOST_ASKED = 4096
 """The most commands without a reply. A NOOP every few seconds through a transfer of hours must fit."""
 
@@ -91,7 +95,7 @@ class Dialogue:
         self.unanswered: deque[bytes] = deque()
         """Meanings of the commands that have no final reply yet, oldest first."""
         self.pending: Counter[bytes] = Counter()
-        """How many commands of each meaning are in `asked`, so that a look-up takes constant time."""
+        """How many commands of each meaning are in `unanswered`, so that a look-up takes constant time."""
         self._doubtful = 0
         """How many of the oldest commands are doubtful, and how many of those mean AUTH."""
         self._doubtful_auths = 0
@@ -279,6 +283,8 @@ class Ftp(Helper):
 
 
 def _could_become(partial: bytes, *lines: bytes) -> bool:
+    if len(partial) > LONGEST_BEGINNING:
+        return False
     if START_BEGUN.fullmatch(partial):
         return True
     found = START.match(partial)

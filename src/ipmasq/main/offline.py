@@ -16,7 +16,7 @@ from ipmasq.front.exits import Code, give_up
 from ipmasq.main.run import CONFIG, Config, File, one_of
 
 if TYPE_CHECKING:
-    from ipmasq.config import Problem
+    from ipmasq.config import HostState, Loaded, Problem
     from ipmasq.core.policy import Policy
     from ipmasq.planes.pcap import Sides
 
@@ -45,12 +45,12 @@ def check(
       ipmasq check gateway.toml
       ipmasq check gateway.toml --elsewhere --json
     """
-    from ipmasq.config import check as check_file
+    from ipmasq.config import load, review
 
-    path = one_of(file, config)
-    report = check_file(path, None if elsewhere else _here())
-    if report.is_good and not elsewhere:
-        report = replace(report, warnings=(*report.warnings, *_firewall(path)))
+    loaded, here = load(one_of(file, config)), None if elsewhere else _here()
+    report = review(loaded, here)
+    if report.is_good and here is not None:
+        report = replace(report, warnings=(*report.warnings, *_firewall(loaded, here)))
     if as_json:
         kinds = {"error": report.errors, "warning": report.warnings}
         output.say_json_list(
@@ -130,16 +130,16 @@ def replay(
         raise give_up(f"{capture} was read up to its damage: {summary.damage}")
 
 
-def _firewall(path: str) -> Iterator[Problem]:
+def _firewall(loaded: Loaded, here: HostState) -> Iterator[Problem]:
     """Yield what in the host's firewall obstructs the gateway."""
     from ipmasq.config import Problem
     from ipmasq.gateway.firewall.check import check as check_firewall
 
-    for found in check_firewall(path):
-        yield Problem(path, None, "firewall", str(found))
+    for found in check_firewall(loaded, here):
+        yield Problem(str(loaded.path), None, "firewall", str(found))
 
 
-def _here() -> Any:
+def _here() -> HostState:
     from ipmasq.config import read_host_state
     from ipmasq.gateway.host import ports_in_use
 

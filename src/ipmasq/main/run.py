@@ -87,7 +87,6 @@ def run(
 
 def _run(config: str, plane: str | None) -> None:
     """Run the gateway. Raises SetupError, PlaneError and SocketError; in that case nothing is left behind."""
-    from ipmasq.config import load
     from ipmasq.control.control import Control
     from ipmasq.control.server import Access, check_access
     from ipmasq.control.socket_path import usual_socket
@@ -97,11 +96,9 @@ def _run(config: str, plane: str | None) -> None:
     from ipmasq.gateway.loop import Loop
 
     loop, file = Loop(), File(config)
-    for warning in file.read().warnings:
-        logs.log.warning("%s", warning)
     gateway = Gateway(file, loop, plane=plane)
-    table = load(config).config.control
-    access = Access(Path(table.socket or usual_socket()), table.mode, table.group)
+    socket = file.control
+    access = Access(Path(socket.socket or usual_socket()), socket.mode, socket.group)
     check_access(access)
     control = Control(gateway, loop, access)
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipmasq.core.engine import Engine
-from ipmasq.core.helper import Speaker
 from ipmasq.core.offloading import (
     Command,
     Counters,
@@ -20,6 +19,7 @@ from ipmasq.core.offloading import (
     Traffic,
     Withdraw,
 )
+from ipmasq.core.speaker import Speaker
 from ipmasq.planes.fastpath import FlowTable, Reading
 from ipmasq.wire import ipv4
 

@@ -46,47 +46,48 @@ class FlowTable(Protocol):
         """Empty the slot, and read it for the last time."""
 
     def heartbeat(self, now: float) -> None:
-        """Say that the gateway lives: packets are forwarded for a few seconds more. To be called about once a second."""
+        """Renew the heartbeat, so that packets are forwarded for a few seconds more; called about once a
+        second."""
 
 
 class Offender(NamedTuple):
-    """Somebody whose packets to the engine are dropped. `host`: None if it is a flow, or the whole side."""
+    """A sender whose packets to the engine are dropped. `host` is None for a flow, or for a whole side."""
 
     side: Side
     account: str
-    """Which limit it was that they exceed, in words."""
+    """The limit that the packets exceed, in words."""
     host: Address | None
     dropped: int
-    """Packets, since it was first heard of."""
+    """Packets dropped so far."""
 
 
 class FastPath(Protocol):
-    """What forwards packets before they come to a plane, beside its table."""
+    """Forwards packets before they come to a plane."""
 
     @property
     def table(self) -> FlowTable:
-        """What it forwards."""
+        """The flows that it forwards."""
 
     @property
     def trouble(self) -> str:
-        """Why this is not the fast path that was asked for, in one sentence; empty if it is."""
+        """Why this is not the requested fast path, in one sentence; empty if it is."""
 
     def describe(self) -> str:
-        """The plane and its fast path, in a few words."""
+        """Return the plane and its fast path, in a few words."""
 
     # -- for its plane
 
     def descriptors(self) -> Sequence[int]:
-        """File descriptors to wait for; then `look` is to be called."""
+        """File descriptors to wait for; then `look` must be called."""
 
     def look(self) -> None:
-        """Drop what was looked up of the host's network if that has changed."""
+        """Discard cached routes and neighbours of the host if they have changed."""
 
     def forget_hops(self) -> None:
-        """Drop it in any case."""
+        """Discard them in any case."""
 
     def follow(self) -> None:
-        """Interfaces or their names have changed. Raises PlaneError."""
+        """Follow a change of interfaces or their names. Raises PlaneError."""
 
     def halt(self) -> None:
         """Forward no more packets; the table can still be read."""
@@ -98,28 +99,30 @@ class FastPath(Protocol):
 
     @property
     def passes_once(self) -> bool:
-        """Whether packets pass it once, from an inside interface to the outside one or back; otherwise twice."""
+        """Whether packets pass the firewall once, from an inside interface to the outside one or back;
+        otherwise twice."""
 
     @property
     def could_pass_once(self) -> bool:
-        """Whether that can be had."""
+        """Whether that is possible."""
 
     def pass_twice(self, value: bool) -> None:
-        """Have them pass it twice, or (False) once if that can be had."""
+        """Let packets pass it twice, or with False once if possible."""
 
     # -- floods
 
     def set_rates(self, limits: Limits) -> None:
-        """Bound what may be left to the engine. Until this is called, anything may."""
+        """Limit the packets that may be left to the engine. Before that, there is no limit."""
 
     def dropped(self) -> int:
-        """Packets that were more than that."""
+        """The number of packets beyond the limits."""
 
     def offenders(self) -> Iterator[Offender]:
-        """Whose packets they were."""
+        """Yield the senders of those packets."""
 
     def counters(self) -> Iterator[tuple[str, int, str]]:
-        """Packets that were left to the engine, or dropped: a name for machines, how many, a sentence for people."""
+        """Yield counters of packets that were left to the engine, or dropped: a name for machines, the
+        number, a description for people."""
 
 
 class EmptyTable:

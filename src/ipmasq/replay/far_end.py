@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from ipmasq.core import events
 from ipmasq.core.events import Event
-from ipmasq.core.helper import Speaker
 from ipmasq.core.policy import Policy
 from ipmasq.core.side import Side
+from ipmasq.core.speaker import Speaker
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Endpoint, within
 from ipmasq.wire.checksum import adjust, difference

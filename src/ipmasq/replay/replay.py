@@ -8,11 +8,12 @@ from random import Random
 from typing import BinaryIO
 
 from ipmasq.core import events
-from ipmasq.core.engine import Engine, Verdict
+from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
 from ipmasq.core.policy import Policy
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.verdict import Verdict
 from ipmasq.gateway.describe import tell
 from ipmasq.planes.pcap import Arrival, ByNetwork, PcapPlane, Sides
 from ipmasq.replay.far_end import FarEnd

@@ -40,7 +40,10 @@ class Network(NamedTuple):
 
 def within(address: Address, networks: Iterable[Network]) -> bool:
     """Return whether an address is in one of these networks."""
-    return any(address in network for network in networks)
+    for network in networks:  # noqa: SIM110 - `any` of a generator takes twice as long
+        if address in network:
+            return True
+    return False
 
 
 def to_address(text: str) -> Address:

@@ -211,9 +211,9 @@ def test_of_one_flow_only_its_own_way_is_asked_for() -> None:
 
 
 def test_a_rule_about_the_servers_own_address_and_port_is_enough_for_its_connections() -> None:
-    place = {"payload": {"protocol": "ip", "field": "daddr"}}
+    table = {"payload": {"protocol": "ip", "field": "daddr"}}
     port = {"payload": {"protocol": "tcp", "field": "dport"}}
-    rule = [match(place, "10.0.0.3"), match(port, {"range": [8000, 8100]}), ACCEPT]
+    rule = [match(table, "10.0.0.3"), match(port, {"range": [8000, 8100]}), ACCEPT]
     assert dropped(tables(rule, *USUAL), ONCE, IN) == ""
     other = IN._replace(server=SERVER._replace(port=22))
     assert "does not accept go -> gi (new)" in dropped(tables(rule, *USUAL), ONCE, other)

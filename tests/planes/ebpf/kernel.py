@@ -113,7 +113,7 @@ class Kernel:
         ]
         self.warm_up = [self.loaded.program(f"tc_{s}") for s in ("inside", "outside")]
         self._seen: dict[int, int] = {}
-        self._places: dict[bytes, int] = {}
+        self._numbered: dict[bytes, int] = {}
 
     def close(self) -> None:
         self.table.close()
@@ -122,37 +122,37 @@ class Kernel:
     # -- FlowTable; `now` is the test's clock, which the kernel does not know
 
     def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
-        place = self.table.insert(half, offloaded, now)
-        if place is not None:
+        slot = self.table.insert(half, offloaded, now)
+        if slot is not None:
             key = layout.key(half.match, half.protocol, half.side)
-            self._places[key], self._seen[place] = place, layout.seen_at(now)
-        return place
+            self._numbered[key], self._seen[slot] = slot, layout.seen_at(now)
+        return slot
 
-    def offload(self, place: int, half: Rewrite) -> None:
-        self.table.offload(place, half)
+    def offload(self, slot: int, half: Rewrite) -> None:
+        self.table.offload(slot, half)
 
-    def track(self, place: int) -> None:
-        self.table.track(place)
+    def track(self, slot: int) -> None:
+        self.table.track(slot)
 
-    def move(self, place: int, before: int, after: int) -> None:
-        self.table.move(place, before, after)
+    def move(self, slot: int, before: int, after: int) -> None:
+        self.table.move(slot, before, after)
 
-    def read(self, place: int, since: int, now: float) -> Reading | None:
-        return self._on_our_clock(place, self.table.read(place, since, time.monotonic()), now)
+    def read(self, slot: int, since: int, now: float) -> Reading | None:
+        return self._on_our_clock(slot, self.table.read(slot, since, time.monotonic()), now)
 
-    def remove(self, place: int, since: int, now: float) -> Reading | None:
-        return self._on_our_clock(place, self.table.remove(place, since, time.monotonic()), now)
+    def remove(self, slot: int, since: int, now: float) -> Reading | None:
+        return self._on_our_clock(slot, self.table.remove(slot, since, time.monotonic()), now)
 
     def heartbeat(self, now: float) -> None:
         self.table.heartbeat(time.monotonic())
 
-    def _on_our_clock(self, place: int, read: Reading | None, now: float) -> Reading | None:
+    def _on_our_clock(self, slot: int, read: Reading | None, now: float) -> Reading | None:
         if read is None:
             return None
-        at = place * SLOT + SEEN_AT
+        at = slot * SLOT + SEEN_AT
         if self.table._memory[at : at + 4] != NEVER:
             assert time.monotonic() - read.traffic.seen < 60, "it does not say when"
-        seen = layout.seconds(self._seen[place], now)
+        seen = layout.seconds(self._seen[slot], now)
         return Reading(read.mark, read.traffic._replace(seen=seen))
 
     # -- packets
@@ -160,21 +160,21 @@ class Kernel:
     def forward(self, data: bytes, side: int, now: float, partial: bool = False) -> bytes | None:
         if partial or not 28 <= len(data) <= MOST:  # cannot be said to BPF_PROG_TEST_RUN
             return None
-        place = self._places.get(layout.key(data[12:24], data[9], side))
-        with self._noticing(place, now):
+        slot = self._numbered.get(layout.key(data[12:24], data[9], side))
+        with self._noticing(slot, now):
             return self._forward(data, side)
 
     @contextmanager
-    def _noticing(self, place: int | None, now: float) -> Iterator[None]:
+    def _noticing(self, slot: int | None, now: float) -> Iterator[None]:
         """When the program says that it has seen a packet that it believed, that is `now`."""
-        memory, at = self.table._memory, (place or 0) * SLOT + SEEN_AT
-        if place is None:
+        memory, at = self.table._memory, (slot or 0) * SLOT + SEEN_AT
+        if slot is None:
             yield
             return
         memory[at : at + 4] = NEVER
         yield
         if memory[at : at + 4] != NEVER:
-            self._seen[place] = layout.seen_at(now)
+            self._seen[slot] = layout.seen_at(now)
 
     def _forward(self, data: bytes, side: int) -> bytes | None:
         frame = MACS[0] + MACS[1] + IPV4 + data

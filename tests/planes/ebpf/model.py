@@ -38,7 +38,7 @@ class Model:
 
     def __init__(self, capacity: int = 1000) -> None:
         self.capacity = capacity
-        self.places: dict[bytes, int] = {}
+        self.slots: dict[bytes, int] = {}
         self.halves: dict[int, bytearray] = {}
         self.offloaded: set[int] = set()
         self._numbers = count()
@@ -48,41 +48,41 @@ class Model:
 
     def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
         key = layout.key(half.match, half.protocol, half.side)
-        assert key not in self.places
-        if len(self.places) >= self.capacity:
+        assert key not in self.slots
+        if len(self.slots) >= self.capacity:
             return None
-        place = self.places[key] = next(self._numbers)
-        self.halves[place] = bytearray(entered(half, now))
+        slot = self.slots[key] = next(self._numbers)
+        self.halves[slot] = bytearray(entered(half, now))
         if offloaded:
-            self.offload(place, half)
-        return place
+            self.offload(slot, half)
+        return slot
 
-    def offload(self, place: int, half: Rewrite) -> None:
-        self.halves[place][layout.REACH_AT] = half.reach
-        self._set(place, half.position)
-        self.offloaded.add(place)
+    def offload(self, slot: int, half: Rewrite) -> None:
+        self.halves[slot][layout.REACH_AT] = half.reach
+        self._set(slot, half.position)
+        self.offloaded.add(slot)
 
-    def track(self, place: int) -> None:
-        self.offloaded.discard(place)
+    def track(self, slot: int) -> None:
+        self.offloaded.discard(slot)
 
-    def move(self, place: int, before: int, after: int) -> None:
-        if self.position(place) == before:
-            self._set(place, after)
+    def move(self, slot: int, before: int, after: int) -> None:
+        if self.position(slot) == before:
+            self._set(slot, after)
 
-    def position(self, place: int) -> int:
-        end, acknowledged = layout.PLACE.unpack_from(self.halves[place], layout.PLACE_AT)
+    def position(self, slot: int) -> int:
+        end, acknowledged = layout.POSITION.unpack_from(self.halves[slot], layout.POSITION_AT)
         return end << 32 | acknowledged
 
-    def _set(self, place: int, position: int) -> None:
+    def _set(self, slot: int, position: int) -> None:
         parts = position >> 32, position & 0xFFFFFFFF
-        layout.PLACE.pack_into(self.halves[place], layout.PLACE_AT, *parts)
+        layout.POSITION.pack_into(self.halves[slot], layout.POSITION_AT, *parts)
 
-    def read(self, place: int, since: int, now: float) -> Reading | None:
-        return reading(self._report(self.halves[place]), since, now)
+    def read(self, slot: int, since: int, now: float) -> Reading | None:
+        return reading(self._report(self.halves[slot]), since, now)
 
-    def remove(self, place: int, since: int, now: float) -> Reading | None:
-        self.places = {key: each for key, each in self.places.items() if each != place}
-        return reading(self._report(self.halves.pop(place)), since, now)
+    def remove(self, slot: int, since: int, now: float) -> Reading | None:
+        self.slots = {key: each for key, each in self.slots.items() if each != slot}
+        return reading(self._report(self.halves.pop(slot)), since, now)
 
     def heartbeat(self, now: float) -> None:
         self.beaten = now
@@ -115,10 +115,10 @@ class Model:
             return None
         if total > len(data):
             return None
-        place = self.places.get(layout.key(data[12:24], protocol, side))
-        if place is None or place not in self.offloaded or now - self.beaten > 10:
+        slot = self.slots.get(layout.key(data[12:24], protocol, side))
+        if slot is None or slot not in self.offloaded or now - self.beaten > 10:
             return None
-        half = self.halves[place]
+        half = self.halves[slot]
         self._count(half, total, now, position)
         return self._rewrite(bytearray(data), bytes(half[:12]), partial)
 
@@ -131,14 +131,14 @@ class Model:
 
     def _moved(self, known: list[int], position: tuple[int, int]) -> list[int]:
         return [
-            before if (before - place) % 2**32 <= 2**16 else place
-            for before, place in zip(known, position, strict=True)
+            before if (before - slot) % 2**32 <= 2**16 else slot
+            for before, slot in zip(known, position, strict=True)
         ]
 
     def _is_in_window(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
         return all(
-            (place - before + reach) % 2**32 <= 2 * reach
-            for place, before in zip(position, known, strict=True)
+            (slot - before + reach) % 2**32 <= 2 * reach
+            for slot, before in zip(position, known, strict=True)
         )
 
     def _rewrite(self, data: bytearray, wire: bytes, partial: bool) -> bytes:

@@ -92,14 +92,14 @@ class Oracle:
 
     def _find_hop(self) -> tuple[bytes, bytes]:
         """Device, MTU and epoch as TC finds them, and the device's address."""
-        place = self.kernel.insert(half(key(0), slice_of(0)), True, 0)
-        assert place is not None
+        slot = self.kernel.insert(half(key(0), slice_of(0)), True, 0)
+        assert slot is not None
         frame = MACS[0] + MACS[1] + IPV4 + packet(0)
         assert self.kernel.forward(packet(0), 0, 0)
         source = self.kernel.run(frame, 0)[1][6:12]
-        at = place * (layout.Key.size + layout.Half.size) + layout.Key.size
+        at = slot * (layout.Key.size + layout.Half.size) + layout.Key.size
         hop = self.kernel.table._memory[at + 18 : at + 28]
-        self.kernel.remove(place, 0, 0)
+        self.kernel.remove(slot, 0, 0)
         self.kernel.heartbeat(0)
         self.kernel.heartbeat(0)
         return hop, source

@@ -92,23 +92,23 @@ class InUseAtFirst(Slots):
 
     def insert(self, key: bytes, half: bytes, use: Use) -> int | None:
         memory, home = self._memory, self.home(key)
-        for place in range(home, home + layout.WINDOW + 1):
-            at = place * SIZE
+        for slot in range(home, home + layout.WINDOW + 1):
+            at = slot * SIZE
             if memory[at + USE] == Use.EMPTY:
                 memory[at + USE] = use
                 memory[at + HALF : at + SIZE] = half
                 memory[at : at + USE] = key[:USE]
                 reach = home * SIZE + REACH
-                memory[reach] = max(memory[reach], place - home)
-                return place
+                memory[reach] = max(memory[reach], slot - home)
+                return slot
         return None
 
 
 class NeverResting(Slots):
     """Uses a slot again at once."""
 
-    def remove(self, place: int) -> None:
-        super().remove(place)
+    def remove(self, slot: int) -> None:
+        super().remove(slot)
         self.reclaim()
         self.reclaim()
 
@@ -189,12 +189,12 @@ def counted(devices: dict[str, int], hook: Hook, *macros: str) -> tuple[int, int
         stack.enter_context(closing(kernel))
         kernel.heartbeat(0)
         oracle = stack.enter_context(closing(Oracle(kernel)))
-        place = kernel.table.slots.insert(key(0), oracle.half(0), Use.OFFLOADED)
-        assert place is not None
+        slot = kernel.table.slots.insert(key(0), oracle.half(0), Use.OFFLOADED)
+        assert slot is not None
         before = kernel.reasons()
         sent = oracle.send_at_once(1_000_000)
         assert kernel.reasons() == before, "all were forwarded"
-        reading = kernel.table.read(place, 0, time.monotonic())
+        reading = kernel.table.read(slot, 0, time.monotonic())
         assert reading is not None
         return reading.traffic.packets, reading.traffic.bytes, sent
 

@@ -57,7 +57,7 @@ def link(name: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def place(name: str) -> bool:
+def slot(name: str) -> bool:
     command = ("tc", "qdisc", "show", "dev", name)
     return "clsact" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -76,7 +76,7 @@ def test_a_kernel_without_tcx_gets_filters_which_leave_with_the_plane(
     assert "ipmasq" in filters("out0")
     made.close()
     assert filters("in0") == filters("out0") == ""
-    assert not place("in0")
+    assert not slot("in0")
 
 
 def test_interfaces_that_programs_could_not_tell_apart_get_none(
@@ -100,7 +100,7 @@ def test_a_place_for_filters_that_is_not_ours_stays(
     made = plane(tmp_path, xdp=False)
     made.open()
     made.close()
-    assert place("in0")
+    assert slot("in0")
 
 
 def test_a_filter_that_a_crash_has_left_is_removed(

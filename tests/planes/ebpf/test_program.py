@@ -83,9 +83,9 @@ def outwards(protocol: int = TCP, position: int = 0, reach: int = 0) -> Rewrite:
 
 def enter(kernel: FastPath, protocol: int = TCP, position: int = 0, reach: int = 0) -> int:
     """One flow outwards: its place."""
-    place = kernel.insert(outwards(protocol, position, reach), True, 0)
-    assert place is not None
-    return place
+    slot = kernel.insert(outwards(protocol, position, reach), True, 0)
+    assert slot is not None
+    return slot
 
 
 @pytest.fixture(params=["model", *(hook.name for hook in Hook)])
@@ -106,9 +106,9 @@ def joined(end: int, acknowledged: int) -> int:
     return end << 32 | acknowledged
 
 
-def read(path: FastPath, place: int, now: float) -> Traffic:
+def read(path: FastPath, slot: int, now: float) -> Traffic:
     """All that was ever forwarded."""
-    reading = path.read(place, 0, now)
+    reading = path.read(slot, 0, now)
     assert reading is not None
     return reading.traffic
 
@@ -123,15 +123,15 @@ def test_only_a_segment_within_reach_moves_what_is_known_of_its_speaker(
 ) -> None:
     """All are forwarded and counted. What lies a little behind is late, and takes nothing back."""
     payload, there = b"0123456789", (known, known ^ 0x80000000)
-    place, now, seen = enter(any_path, position=joined(*there), reach=reach), 1.0, 0.0
+    slot, now, seen = enter(any_path, position=joined(*there), reach=reach), 1.0, 0.0
     for count, (ahead, acked) in enumerate(product(AROUND, AROUND), start=1):
-        any_path.offload(place, outwards(position=joined(*there), reach=reach))
+        any_path.offload(slot, outwards(position=joined(*there), reach=reach))
         now += 0.01
         end, acknowledged = (there[0] + ahead) % 2**32, (there[1] + acked) % 2**32
         sequence = (end - len(payload)) % 2**32
         packet = packets.tcp(*ENDS, ACK, sequence, acknowledged, payload)
         assert any_path.forward(packet, 0, now) is not None
-        after = read(any_path, place, now)
+        after = read(any_path, slot, now)
         assert (after.packets, after.bytes) == (count, count * len(packet))
         near = abs(ahead) <= 1 << reach and abs(acked) <= 1 << reach
         moved = [
@@ -147,30 +147,30 @@ def test_only_a_segment_within_reach_moves_what_is_known_of_its_speaker(
 
 
 def test_a_datagram_is_always_believed(any_path: FastPath) -> None:
-    place = enter(any_path, UDP)
+    slot = enter(any_path, UDP)
     for now in (1.0, 2.0):
         assert any_path.forward(packets.udp(*ENDS, b"?"), 0, now) is not None
-        assert abs(read(any_path, place, now).seen - now) < UNIT
+        assert abs(read(any_path, slot, now).seen - now) < UNIT
 
 
 def test_a_half_that_is_repeated_again_begins_where_its_speaker_is_by_then(
     any_path: FastPath,
 ) -> None:
-    place = enter(any_path, position=joined(1000, 2000), reach=16)
-    any_path.track(place)
+    slot = enter(any_path, position=joined(1000, 2000), reach=16)
+    any_path.track(slot)
     assert any_path.forward(packets.tcp(*ENDS, ACK, 1000, 2000), 0, 1) is None
-    any_path.offload(place, outwards(position=joined(1 << 24, 1 << 25), reach=20))
+    any_path.offload(slot, outwards(position=joined(1 << 24, 1 << 25), reach=20))
     far = packets.tcp(*ENDS, ACK, (1 << 24) + (1 << 20), 1 << 25)
     assert any_path.forward(far, 0, 2) is not None
-    assert read(any_path, place, 2).position == joined((1 << 24) + (1 << 20), 1 << 25)
+    assert read(any_path, slot, 2).position == joined((1 << 24) + (1 << 20), 1 << 25)
 
 
 def test_a_position_is_moved_only_from_where_it_was(any_path: FastPath) -> None:
-    place = enter(any_path, position=joined(1000, 2000), reach=16)
-    any_path.move(place, joined(1000, 2000), joined(1 << 24, 2000))
-    any_path.move(place, joined(1000, 2000), joined(5, 6))
+    slot = enter(any_path, position=joined(1000, 2000), reach=16)
+    any_path.move(slot, joined(1000, 2000), joined(1 << 24, 2000))
+    any_path.move(slot, joined(1000, 2000), joined(5, 6))
     assert any_path.forward(packets.tcp(*ENDS, ACK, 1 << 24, 2000), 0, 1) is not None
-    assert read(any_path, place, 1).position == joined(1 << 24, 2000)
+    assert read(any_path, slot, 1).position == joined(1 << 24, 2000)
 
 
 def reason(
@@ -227,13 +227,13 @@ def test_a_frame_to_another_station_or_to_a_group_is_not_forwarded(kernel: Kerne
 def test_what_comes_in_by_another_interface_than_leads_back_to_its_sender_is_left_to_the_kernel(
     kernel: Kernel,
 ) -> None:
-    place = enter(kernel, UDP)
+    slot = enter(kernel, UDP)
     packet = packets.udp(*ENDS, b"?")
     for _ in range(2):
         assert reason(kernel, packet, Hook.TC, device="out0") == "REVERSE_PATH", (
             "the way is not known"
         )
-    assert kernel.read(place, 0, 0) is None
+    assert kernel.read(slot, 0, 0) is None
     if kernel.hook is Hook.XDP:
         assert reason(kernel, packet) == "STALE_HOP"
     assert kernel.forward(packet, 0, 0) is not None
@@ -343,10 +343,10 @@ def test_the_next_hop_is_followed_when_it_has_changed(devices: dict[str, int]) -
 def test_a_full_table_takes_no_more_and_loses_nothing(devices: dict[str, int]) -> None:
     kernel = Kernel(devices, Hook.TC, capacity=4)
     keys = [bytes((n,)) * 12 + b"\x06\0\0\0" for n in range(1, 7)]
-    places = [kernel.insert(half(key, bytes(12)), True, 0) for key in keys]
-    assert None not in places[:4]
-    assert places[4:] == [None, None]
-    assert len(set(places[:4])) == 4
+    slots = [kernel.insert(half(key, bytes(12)), True, 0) for key in keys]
+    assert None not in slots[:4]
+    assert slots[4:] == [None, None]
+    assert len(set(slots[:4])) == 4
     kernel.close()
 
 
@@ -355,9 +355,9 @@ def test_a_five_tuple_that_is_reused_quickly_is_not_refused(devices: dict[str, i
     kernel = Kernel(devices, Hook.TC)
     kernel.heartbeat(0)
     for _ in range(2 * layout.WINDOW):
-        place = enter(kernel, UDP)
+        slot = enter(kernel, UDP)
         assert kernel.forward(packets.udp(*ENDS), 0, 0) is not None
-        kernel.remove(place, 0, 0)
+        kernel.remove(slot, 0, 0)
         time.sleep(0.004)
     kernel.close()
 
@@ -370,9 +370,9 @@ def test_in_a_crowded_table_each_flow_is_still_its_own(devices: dict[str, int]) 
     for inner, port, outer, _ in flows:
         key = layout.key(packets.udp(inner, port, outer, 80)[12:24], UDP, 0)
         wire = PUBLIC[0] + outer + struct.pack("!HH", port + 1000, 80)
-        place = kernel.insert(half(key, wire), True, 0)
-        displaced += place != kernel.table.slots.home(key)
-        assert place is not None
+        slot = kernel.insert(half(key, wire), True, 0)
+        displaced += slot != kernel.table.slots.home(key)
+        assert slot is not None
     assert displaced > 5
     for ends in flows:
         sent = kernel.forward(packets.udp(*ends), 0, 0)

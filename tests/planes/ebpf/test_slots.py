@@ -34,10 +34,10 @@ def table(homes: int = HOMES) -> tuple[Slots, bytearray]:
 def find(slots: Slots, memory: bytearray, wanted: bytes) -> int | None:
     """As `find` in bpf/table.h: a place, if it is in use."""
     home = slots.home(wanted)
-    for place in range(home, home + memory[home * SIZE + 15] + 1):
-        found = memory[place * SIZE : place * SIZE + 16]
+    for slot in range(home, home + memory[home * SIZE + 15] + 1):
+        found = memory[slot * SIZE : slot * SIZE + 16]
         if found[:14] == wanted[:14] and found[14] >= Use.TRACKED:
-            return place
+            return slot
     return None
 
 
@@ -45,7 +45,7 @@ class Anything(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.slots, self.memory = table()
-        self.places: dict[int, int] = {}
+        self.filled: dict[int, int] = {}
         self.gone: dict[int, int] = {}
         """What rests, by place; how often it was said to wake since."""
         self.hurried: set[int] = set()
@@ -53,27 +53,27 @@ class Anything(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, NUMBERS), use=st.sampled_from((Use.TRACKED, Use.OFFLOADED)))
     def insert(self, number: int, use: Use) -> None:
-        if number in self.places:
+        if number in self.filled:
             return
-        place = self.slots.insert(key(number), half(number), use)
-        assert place is not None
-        assert place not in self.places.values()
-        assert place not in self.gone
-        assert place not in self.hurried
-        self.places[number] = place
+        slot = self.slots.insert(key(number), half(number), use)
+        assert slot is not None
+        assert slot not in self.filled.values()
+        assert slot not in self.gone
+        assert slot not in self.hurried
+        self.filled[number] = slot
 
-    @precondition(lambda self: self.places)
+    @precondition(lambda self: self.filled)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted(self.places)))
-        place = self.places.pop(number)
-        self.slots.remove(place)
-        self.gone[place] = 0
+        number = data.draw(st.sampled_from(sorted(self.filled)))
+        slot = self.filled.pop(number)
+        self.slots.remove(slot)
+        self.gone[slot] = 0
 
     @rule()
     def reclaim(self) -> None:
         self.slots.reclaim()
-        self.gone = {place: often + 1 for place, often in self.gone.items() if often < 1}
+        self.gone = {slot: often + 1 for slot, often in self.gone.items() if often < 1}
 
     @precondition(lambda self: not self.slots._hurried)
     @rule()
@@ -89,18 +89,18 @@ class Anything(RuleBasedStateMachine):
     @invariant()
     def what_is_there_is_found_and_nothing_else(self) -> None:
         for number in range(1, NUMBERS + 1):
-            place = find(self.slots, self.memory, key(number))
-            assert place == self.places.get(number)
-            if place is not None:
-                at = place * SIZE + layout.Key.size
+            slot = find(self.slots, self.memory, key(number))
+            assert slot == self.filled.get(number)
+            if slot is not None:
+                at = slot * SIZE + layout.Key.size
                 assert self.memory[at : at + 12] == number.to_bytes(12, "big")
 
     @invariant()
     def nobody_looks_farther_than_he_must(self) -> None:
         reach = [0] * HOMES
-        for number, place in self.places.items():
+        for number, slot in self.filled.items():
             home = self.slots.home(key(number))
-            reach[home] = max(reach[home], place - home)
+            reach[home] = max(reach[home], slot - home)
         assert [self.memory[home * SIZE + 15] for home in range(HOMES)] == reach
 
 
@@ -122,9 +122,9 @@ def test_who_finds_no_free_slot_in_his_window_is_refused_until_one_has_rested() 
 def test_one_key_that_comes_and_goes_makes_a_crowd_which_is_gone_when_it_has_rested() -> None:
     slots, _ = table(1)
     for _ in range(layout.WINDOW + 1):
-        place = slots.insert(key(1), half(1), Use.TRACKED)
-        assert place is not None
-        slots.remove(place)
+        slot = slots.insert(key(1), half(1), Use.TRACKED)
+        assert slot is not None
+        slots.remove(slot)
     assert slots.insert(key(1), half(1), Use.TRACKED) is None
     assert slots.crowded
     slots.hurry()
@@ -138,10 +138,10 @@ def test_one_key_that_comes_and_goes_makes_a_crowd_which_is_gone_when_it_has_res
 
 def test_half_full_nearly_all_are_at_home_or_next_to_it() -> None:
     slots, _ = table(4000)
-    places = {
+    filled = {
         number: slots.insert(key(number), half(number), Use.TRACKED) for number in range(2000)
     }
-    distances = [place - slots.home(key(n)) for n, place in places.items() if place is not None]
+    distances = [slot - slots.home(key(n)) for n, slot in filled.items() if slot is not None]
     assert len(distances) == 2000
     assert sum(distances) / 2000 < 1
 
@@ -170,9 +170,9 @@ def test_flows_that_are_neighbours_with_one_secret_are_not_with_another() -> Non
 
 def test_a_report_can_still_be_read_when_its_half_is_gone() -> None:
     slots, memory = table()
-    place = slots.insert(key(1), half(1), Use.OFFLOADED)
-    assert place is not None
-    at = place * SIZE + layout.Key.size + layout.REPORT_AT
+    slot = slots.insert(key(1), half(1), Use.OFFLOADED)
+    assert slot is not None
+    at = slot * SIZE + layout.Key.size + layout.REPORT_AT
     layout.REPORT.pack_into(memory, at, 1, 2, 3, 4)
-    slots.remove(place)
-    assert slots.report(place) == (1, 2, 3, 4)
+    slots.remove(slot)
+    assert slots.report(slot) == (1, 2, 3, 4)

@@ -44,7 +44,7 @@ class Turnover:
         self.oracle, self._whim = oracle, Random(seed)
         self.wires = [flow * WIRES for flow in range(FLOWS)]
         """The latest of each flow."""
-        self.places: dict[int, int] = {}
+        self.filled: dict[int, int] = {}
         self.offloaded: set[int] = set()
         self.entered = self.displaced = 0
 
@@ -60,7 +60,7 @@ class Turnover:
 
     def _do_anything(self) -> None:
         flow, what = self._whim.randrange(FLOWS), self._whim.randrange(4)
-        if flow not in self.places:
+        if flow not in self.filled:
             self.enter(flow)
         elif what < 2 or len(self.slots._retired) + len(self.slots._hurried) >= TIRED:
             self._end(flow) if flow in self.offloaded else self._repeat(flow)
@@ -74,31 +74,31 @@ class Turnover:
         self.oracle.kernel.table.make_room()
         wire = self.wires[flow] = flow * WIRES + (self.wires[flow] + 1) % WIRES
         self.oracle.may_use(wire)
-        place = self.slots.insert(key(flow), self.oracle.half(wire), Use.OFFLOADED)
-        if place is None:
+        slot = self.slots.insert(key(flow), self.oracle.half(wire), Use.OFFLOADED)
+        if slot is None:
             self.oracle.may_use_no_more(wire)
             return
         self.oracle.must_repeat(flow)
-        self.places[flow] = place
+        self.filled[flow] = slot
         self.offloaded.add(flow)
         self.entered += 1
-        self.displaced += place != self.slots.home(key(flow))
+        self.displaced += slot != self.slots.home(key(flow))
 
     def _repeat(self, flow: int) -> None:
         self.oracle.may_use(self.wires[flow])
-        self.slots.use(self.places[flow], Use.OFFLOADED)
+        self.slots.use(self.filled[flow], Use.OFFLOADED)
         self.oracle.must_repeat(flow)
         self.offloaded.add(flow)
 
     def _end(self, flow: int) -> None:
         self.oracle.need_not_repeat(flow)
-        self.slots.use(self.places[flow], Use.TRACKED)
+        self.slots.use(self.filled[flow], Use.TRACKED)
         self.oracle.may_use_no_more(self.wires[flow])
         self.offloaded.discard(flow)
 
     def _remove(self, flow: int) -> None:
         self.oracle.need_not_repeat(flow)
-        self.slots.remove(self.places.pop(flow))
+        self.slots.remove(self.filled.pop(flow))
         if flow in self.offloaded:
             self.oracle.may_use_no_more(self.wires[flow])
         self.offloaded.discard(flow)

@@ -1,7 +1,7 @@
-"""What chains at a hook of netfilter's do to a packet of which only some facts are known.
+"""Evaluates the chains of a netfilter hook for a packet of which only some facts are known.
 
-A condition about a fact that is not known, or that is not understood, may hold or not: then both are
-followed, so an answer is the set of what may become of the packet.
+A condition about an unknown fact, or one that is not understood, may hold or not. Then both cases are
+followed, so the result is the set of possible verdicts.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from ipaddress import ip_network
 from typing import TypeAlias
 
 Facts: TypeAlias = Mapping[str, str]
-"""What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's), `saddr`, `daddr` (an
-address, or a network that it is in), `dport` (a port, or a range `1000-2000` that it is in), `proto`, `nfproto`."""
+"""What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's), `saddr`,
+`daddr` (an address, or a network that contains it), `dport` (a port, or a range `1000-2000` that contains
+it), `proto`, `nfproto`."""
 
 
 class Verdict(Enum):
@@ -23,19 +24,19 @@ class Verdict(Enum):
     RETURN = auto()
     CONTINUE = auto()
     TRANSLATE = auto()
-    """The kernel is to masquerade it."""
+    """The kernel will masquerade the packet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`key` is one of `values`, or (`negated`) is none of them. No key: it is not understood."""
+    """`key` is one of `values`, or with `negated` none of them. A condition without a key is not understood."""
 
     key: str = ""
     values: Collection[str] = ()
     negated: bool = False
 
     def holds(self, facts: Facts) -> bool | None:
-        """None: perhaps."""
+        """Return whether it holds; None if that is not known."""
         known = facts.get(self.key)
         if known is None:
             return None
@@ -54,9 +55,9 @@ class Rule:
     conditions: tuple[Condition, ...]
     verdict: Verdict = Verdict.CONTINUE
     jump: str = ""
-    """A chain of the same table to go on in, instead of the verdict."""
+    """A chain of the same table that is evaluated, instead of a verdict."""
     returns: bool = True
-    """Whether it goes on after the rule when that chain has ended (`jump`; not so with `goto`)."""
+    """Whether evaluation continues after the rule at the end of that chain (`jump`, unlike `goto`)."""
 
     def holds(self, facts: Facts) -> bool | None:
         answers = [condition.holds(facts) for condition in self.conditions]
@@ -73,8 +74,8 @@ class Chain:
 
 @dataclass(slots=True)
 class Table:
-    """`kind`: `nft` or `iptables`. `name`: as the tool has it, such as `inet filter`. `forward`: the names
-    of its chains that filter at the forward hook, `postrouting`: of those that translate at that hook."""
+    """`kind` is `nft` or `iptables`. `name` is the tool's, such as `inet filter`. `forward` has the names of
+    its chains that filter at the forward hook, `postrouting` of those that translate at that hook."""
 
     kind: str
     name: str
@@ -83,14 +84,14 @@ class Table:
     postrouting: list[str] = field(default_factory=list)
 
     def verdicts(self, chain: str, facts: Facts) -> frozenset[Verdict]:
-        """ACCEPT, DROP or TRANSLATE, or whichever may be, from a chain at a hook."""
+        """Return the possible verdicts of a chain at a hook: ACCEPT, DROP or TRANSLATE."""
         found = self._walk(chain, facts, ())
         if Verdict.RETURN in found:
             found = (found - {Verdict.RETURN}) | {self.chains[chain].policy}
         return found
 
     def _walk(self, name: str, facts: Facts, above: Sequence[str]) -> frozenset[Verdict]:
-        """RETURN: it may end without a verdict."""
+        """Return the possible verdicts; RETURN means that the chain may end without one."""
         chain = self.chains.get(name)
         if chain is None or name in above:
             return frozenset({Verdict.ACCEPT, Verdict.DROP, Verdict.RETURN})
@@ -115,7 +116,7 @@ class Table:
 
 
 def _is_like(known: str, value: str) -> bool:
-    """`eth*` (nftables) and `eth+` (iptables) are whatever begins so."""
+    """Return whether a name matches `eth*` (nftables) or `eth+` (iptables)."""
     if value[-1:] in ("*", "+"):
         return known.startswith(value[:-1])
     return known == value
@@ -138,7 +139,7 @@ def _is_port_of(known: str, values: Collection[str], negated: bool) -> bool | No
     try:
         low, high = _ports(known)
         others = [_ports(each) for each in values]
-    except ValueError:  # the name of a service
+    except ValueError:  # it is the name of a service
         return None
     if not any(first <= high and low <= last for first, last in others):
         return negated

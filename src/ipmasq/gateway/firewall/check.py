@@ -1,22 +1,21 @@
-"""What `ipmasq check` says of this host's firewall, before any gateway runs."""
+"""The firewall part of `ipmasq check`, before any gateway runs."""
 
 from __future__ import annotations
 
 import platform
 import re
 
-from ipmasq.config import ConfigError, compile, load, read_host_state, resolve
+from ipmasq.config import ConfigError, HostState, Loaded, compile, resolve
 from ipmasq.gateway.firewall.findings import Finding, findings
 from ipmasq.gateway.firewall.reading import read_tables
 from ipmasq.gateway.firewall.ways import Where
 
 LINKS = (6, 6)
-"""The first Linux with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
+"""The first Linux version with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
 
 
-def check(path: str) -> tuple[Finding, ...]:
+def check(loaded: Loaded, here: HostState) -> tuple[Finding, ...]:
     """As far as the rules can be read, which takes root. Nothing for a file that cannot be used."""
-    loaded, here = load(path), read_host_state()
     try:
         policy = compile(loaded, here)
     except ConfigError:

@@ -1,4 +1,5 @@
-"""What a firewall does to the gateway's packets that its operator cannot want, and which rule mends it."""
+"""Finds rules that drop or translate the gateway's packets against the operator's intention, and the rule to
+add."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Way, Where, ways
 
 class Finding(NamedTuple):
     rules: str
-    """Whose: `nft inet filter`, `iptables filter`, `iptables-legacy filter`."""
+    """The rule set: `nft inet filter`, `iptables filter`, `iptables-legacy filter`."""
     what: str
     remedy: str
 
@@ -22,8 +23,8 @@ class Finding(NamedTuple):
 
 
 def findings(tables: Sequence[Table], where: Where) -> tuple[Finding, ...]:
-    """Where the kernel translates as well, so that packets pass twice for now, it is said what they need once
-    it no longer does: who follows all that is said need not come back."""
+    """Return the findings. If the kernel translates as well, so that packets pass twice for now, the findings
+    include what packets need once it no longer does, so that one round of corrections is enough."""
     later = where
     if where.able and any(translates(table, where) for table in tables):
         later = replace(where, once=True)
@@ -33,13 +34,13 @@ def findings(tables: Sequence[Table], where: Where) -> tuple[Finding, ...]:
 def obstructions(
     tables: Iterable[Table], where: Where, passed: Iterable[Way], ends: Ends
 ) -> tuple[Finding, ...]:
-    """What drops the packets of one flow, of which more is known than of all of them."""
+    """Return what drops the packets of one flow, of which more is known than of all flows."""
     found = tuple(passed)
     return tuple(each for table in tables for each in _drops(table, where, found, ends))
 
 
 def translates(table: Table, where: Where) -> bool:
-    """Whether the kernel may masquerade what is the gateway's to translate."""
+    """Return whether the kernel may masquerade packets that the gateway translates."""
     networks = where.networks or ("0.0.0.0/0",)
     return any(
         Verdict.TRANSLATE
@@ -82,7 +83,7 @@ def _facts(iif: str, oif: str, state: str) -> dict[str, str]:
 
 
 def _is_dropped(table: Table, chain: str, way: Way, ends: Ends) -> bool:
-    """For certain."""
+    """Return whether the packet is certainly dropped."""
     facts = _facts(way.iif, way.oif, way.state) | ends.facts(way)
     return table.verdicts(chain, facts) == {Verdict.DROP}
 
@@ -93,7 +94,8 @@ def _unseen(table: Table, where: Where) -> int:
 
 
 def _never_sees(rule: Rule, where: Where) -> bool:
-    """Whether it forbids only what would go from an inside interface straight to the outside one."""
+    """Return whether the rule forbids only packets that go from an inside interface directly to the outside
+    one."""
     if rule.verdict is not Verdict.DROP or rule.jump:
         return False
     named = {each.key: each for each in rule.conditions if not each.negated}

@@ -1,4 +1,4 @@
-"""The tables as `iptables-save` writes them (iptables-extensions(8))."""
+"""Parses tables as `iptables-save` writes them (iptables-extensions(8))."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ KEYS = {
     "--state": "state",
 }
 IGNORED = {"-m": 1, "--comment": 1}
-"""What neither narrows a rule nor says what becomes of the packet, and how many words follow."""
+"""Options that neither restrict a rule nor give a verdict, and the number of their arguments."""
 
 FORWARD, POSTROUTING = "FORWARD", "POSTROUTING"
 
 STATUSES = {"SNAT": "snat", "DNAT": "dnat"}
-"""`--ctstate` knows these two as well, which are conntrack's status."""
+"""`--ctstate` also knows these two, which are conntrack's status."""
 
 
 def tables(text: str, kind: str = "iptables") -> list[Table]:
-    """`filter` and `nat`, as far as they are there. Raises ValueError or StopIteration if it is no such
-    text."""
+    """Return `filter` and `nat`, if they exist. Raises ValueError or StopIteration if the text has another
+    format."""
     found: dict[str, Table] = {}
     name = ""
     for line in text.splitlines():
@@ -77,7 +77,7 @@ def _condition(key: str, said: str, negated: bool) -> Condition:
         return Condition(key, (said,), negated)
     states = said.split(",")
     if any(each in STATUSES for each in states):
-        # Of what the gateway translates, the kernel translates nothing: these never hold.
+        # The kernel does not translate what the gateway translates, so these never match.
         states = [each for each in states if each not in STATUSES] or ["none"]
     return Condition(key, tuple(each.lower() for each in states), negated)
 
@@ -121,4 +121,4 @@ EXTENSIONS = frozenset(
         "NFQUEUE",
     ]
 )
-"""Targets after which a packet goes on, as a rule; a name that is none of them is a chain's."""
+"""Targets after which evaluation usually continues; any other name is a chain's."""

@@ -1,4 +1,4 @@
-"""The rule set as `nft -j list ruleset` writes it (libnftables-json(5))."""
+"""Parses the rule set as `nft -j list ruleset` writes it (libnftables-json(5))."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ HARMLESS = (
     "set",
     "synproxy",
 )
-"""Statements that say neither when a rule holds nor what becomes of the packet."""
+"""Statements that neither restrict a rule nor give a verdict."""
 
 Named = Mapping[tuple[str, str], Sequence[Any]]
 """Elements of sets and maps, by table and name."""
 
 
 def tables(said: Mapping[str, Any]) -> list[Table]:
-    """Those of IPv4 whose rules are all written here. Those of iptables' are not: they have `xt` statements,
-    of which nft shows no more than the name. Raises KeyError, TypeError or ValueError if it is no rule set."""
+    """Return the tables for IPv4 whose rules are complete. Those of iptables are not: they have `xt`
+    statements, of which nft shows only the name. Raises KeyError, TypeError or ValueError if this is no rule
+    set."""
     found: dict[tuple[str, str], Table] = {}
     named: dict[tuple[str, str], Sequence[Any]] = {}
     foreign = set()
@@ -76,7 +77,7 @@ def _add_chain(table: Table, each: Mapping[str, Any]) -> None:
 
 
 def _rules(statements: Sequence[Any], table: str, named: Named) -> Iterator[Rule]:
-    """One, or one for each element of a verdict map."""
+    """Yield one rule, or one for each element of a verdict map."""
     conditions: list[Condition] = []
     for statement in statements:
         (kind, said), *_ = statement.items()
@@ -97,7 +98,7 @@ def _decided(conditions: tuple[Condition, ...], verdict: Mapping[str, Any]) -> R
     (kind, said), *_ = verdict.items()
     if kind in ("jump", "goto"):
         return Rule(conditions, jump=said["target"], returns=kind == "jump")
-    if kind not in VERDICTS:  # such as `queue`: anything may become of it
+    if kind not in VERDICTS:  # such as `queue`, whose verdict is unknown
         return Rule((*conditions, NOT_UNDERSTOOD), Verdict.CONTINUE)
     return Rule(conditions, VERDICTS[kind])
 
@@ -128,8 +129,8 @@ def _conditions(
 def _concatenated(
     lefts: Sequence[Any], right: Any, negated: bool, table: str, named: Named
 ) -> tuple[Condition, ...]:
-    """`iifname . oifname { "a" . "b", "a" . "c" }`: exact with one element; with several, each part for itself
-    may hold where both together do not, so that nothing is certain."""
+    """Return conditions for `iifname . oifname { "a" . "b", "a" . "c" }`. They are exact with one element;
+    with several, each part may match while both together do not, so that nothing is certain."""
     rows = [each["concat"] for each in _elements(right, table, named) if isinstance(each, dict)]
     if not rows or negated:
         return (NOT_UNDERSTOOD,)
@@ -148,7 +149,7 @@ def _elements(right: Any, table: str, named: Named) -> Sequence[Any]:
 
 
 def _text(value: Any) -> Any:
-    """A prefix, a range or a number as text; anything else as it is."""
+    """Return a prefix, a range or a number as text; anything else unchanged."""
     if isinstance(value, dict) and "prefix" in value:
         return f"{value['prefix']['addr']}/{value['prefix']['len']}"
     if isinstance(value, dict) and "range" in value:
@@ -157,7 +158,7 @@ def _text(value: Any) -> Any:
 
 
 def _plain(element: Any) -> Any:
-    """Without its counter, comment or timeout."""
+    """Return an element without its counter, comment or timeout."""
     if isinstance(element, dict) and "elem" in element:
         return element["elem"].get("val")
     return element

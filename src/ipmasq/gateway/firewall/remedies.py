@@ -1,4 +1,4 @@
-"""Which rules let the gateway's packets pass, as commands of the tool that keeps the rules."""
+"""Rules that let the gateway's packets pass, as commands of the tool that keeps the rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BOTH = "ipmasq-*"
 MARK = f"{ADMITTED:#x}"
 FIREWALLD = "inet firewalld"
 ZONE = "ipmasq-tun"
-"""Of the device by which hairpins pass. No policy may have the same name."""
+"""The zone of the device by which hairpinned packets pass. No policy may have the same name."""
 POLICIES = {
     Purpose.OUTGOING: "ipmasq-out",
     Purpose.PUBLISHED: "ipmasq-in",
@@ -21,7 +21,7 @@ POLICIES = {
 
 
 def remedy(table: Table, chain: str, dropped: Sequence[Way], where: Where) -> Sequence[str]:
-    """Commands, as the tool that the table belongs to wants them."""
+    """Return commands of the tool to which the table belongs."""
     if table.name == FIREWALLD:
         return _firewalld(dropped, where)
     if where.once:
@@ -30,14 +30,15 @@ def remedy(table: Table, chain: str, dropped: Sequence[Way], where: Where) -> Se
 
 
 def _accept(table: Table, chain: str, way: Way, where: Where) -> str:
-    """What lets packets that pass once go this way."""
+    """Return the rule that lets packets which pass once go this way."""
     if way.state == ESTABLISHED:
         return _established(table, chain)
     return _pass(table, chain, way.iif, way.oif, marked=way.iif == where.outside)
 
 
 def _firewalld(dropped: Sequence[Way], where: Where) -> Sequence[str]:
-    """It accepts packets from zone to zone by policies. The gateway's own devices are in no zone yet."""
+    """Return commands for firewalld, which accepts packets between zones by policies. The gateway's own
+    devices are in no zone yet."""
     both = " ".join(f"--add-interface={name}" for name in (UP, DOWN))
     said: list[str] = []
     if not where.once:
@@ -45,7 +46,7 @@ def _firewalld(dropped: Sequence[Way], where: Where) -> Sequence[str]:
         said += _policy("ipmasq", ("ANY",), ("trusted",))
     for purpose in dict.fromkeys(way.purpose for way in dropped if where.once):
         ways = [way for way in dropped if way.purpose is purpose and way.state != ESTABLISHED]
-        if not ways:  # it accepts what is established in any case
+        if not ways:  # established connections are accepted in any case
             continue
         iifs = tuple(_zone(way.iif) for way in ways)
         oifs = tuple(_zone(way.oif) for way in ways)
@@ -58,7 +59,7 @@ def _firewalld(dropped: Sequence[Way], where: Where) -> Sequence[str]:
 
 
 def unmasqueraded(where: Where) -> str:
-    """How firewalld is told to leave translating to the gateway."""
+    """Return how to make firewalld leave translation to the gateway."""
     zone = _zone(where.outside)
     return f"firewall-cmd --permanent --zone={zone} --remove-masquerade && firewall-cmd --reload"
 
@@ -70,11 +71,11 @@ def _zone(interface: str) -> str:
 
 
 def _policy(name: str, ingress: Sequence[str], egress: Sequence[str]) -> tuple[str, ...]:
-    """What lets all pass from some zones to others."""
+    """Return the commands for a policy that accepts everything from some zones to others."""
     start = f"firewall-cmd --permanent --policy={name}"
     ingress = [f"--add-ingress-zone={zone}" for zone in dict.fromkeys(ingress)]
     egress = [f"--add-egress-zone={zone}" for zone in dict.fromkeys(egress)]
-    return (  # it takes one kind of option at a time
+    return (  # one kind of option at a time is allowed
         f"firewall-cmd --permanent --new-policy={name}",
         f"{start} {' '.join(ingress)}",
         f"{start} {' '.join(egress)}",
@@ -104,5 +105,5 @@ def _pass(table: Table, chain: str, iif: str = "", oif: str = "", marked: bool =
 
 
 def _position(table: Table, chain: str) -> str:
-    """Docker keeps its hands off one chain."""
+    """Return where to insert the rule. Docker leaves one chain to the operator."""
     return "DOCKER-USER" if "DOCKER-USER" in table.chains else chain

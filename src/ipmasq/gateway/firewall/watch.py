@@ -1,4 +1,4 @@
-"""Looks at the host's firewall at the start and whenever it changes, and tells what is in the gateway's way."""
+"""Reads the host's firewall at the start and after each change, and reports what obstructs the gateway."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.wire.addresses import Address, to_text
 
 SETTLING = 0.5
-"""Seconds without a change after which rules are read: rule sets are loaded table by table, and by ufw rule by rule."""
+"""Seconds without a change after which rules are read: rule sets are loaded table by table, and by ufw rule
+by rule."""
 
 LONGEST = 5.0
 """Seconds after the first change when they are read in any case."""
 
 LEGACY_EVERY = 10.0
-"""Seconds between two looks at what the kernel tells no one of."""
+"""Seconds between two checks of changes that are not notified."""
 
 PLANE_EVERY = 1.0
-"""Seconds between two looks whether packets go another way by now."""
+"""Seconds between two checks whether packets take another way."""
 
 # <linux/netlink.h>, <linux/netfilter/nfnetlink.h>
 NETLINK_NETFILTER = 12
@@ -40,7 +41,7 @@ NFNLGRP_NFTABLES = 7
 
 
 class FirewallWatch:
-    """The tools that read rules take their time, so a thread waits for them."""
+    """Runs the tools that read rules in a thread, since they take some time."""
 
     def __init__(
         self,
@@ -50,8 +51,8 @@ class FirewallWatch:
         pass_twice: Callable[[bool], object] = lambda _: None,
         read: Callable[[], Sequence[Table]] = read_tables,
     ) -> None:
-        """`where`: the interfaces as they are now. `pass_twice`: called with True where the kernel would
-        translate packets that pass its firewall once, and with False where it no longer would."""
+        """`where` returns the present interfaces. `pass_twice` is called with True if the kernel would
+        translate packets that pass its firewall once, and with False when it no longer would."""
         self._loop, self._where, self._tell, self._read = loop, where, tell, read
         self._pass_twice = pass_twice
         self._judged: Where | None = None
@@ -66,13 +67,13 @@ class FirewallWatch:
         self._changed_at = 0.0
 
     def begin(self) -> None:
-        """Look now, and from now on whenever something has changed."""
+        """Read the rules now, and again after each change."""
         if self._changes is not None:
             self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.watch(self._done, self._have_read)
         self._loop.every(LEGACY_EVERY, self._look_at_legacy)
         self._loop.every(PLANE_EVERY, self._look_at_plane)
-        self._tables = self._read()  # at once: nothing is lost if packets wait now
+        self._tables = self._read()  # synchronously: packets may wait now
         self.judge()
 
     def end(self) -> None:
@@ -87,7 +88,7 @@ class FirewallWatch:
         self._done = -1
 
     def look(self) -> None:
-        """Read the rules anew, and tell what is different."""
+        """Read the rules again, and report changes."""
         self._due = None
         self._again = self._thread is not None
         if self._thread is None and self._done >= 0:
@@ -95,7 +96,7 @@ class FirewallWatch:
             self._thread.start()
 
     def judge(self) -> None:
-        """The interfaces may be others by now; the rules are those that were read last."""
+        """Evaluate the rules that were read last for the present interfaces."""
         translated = any(translates(table, self._where()) for table in self._tables)
         if translated or self._translated:
             self._pass_twice(translated)
@@ -109,13 +110,13 @@ class FirewallWatch:
             self._tell(events.FirewallCleared(self._loop.clock()))
 
     def obstructions(self, passage: Passage) -> tuple[Finding, ...]:
-        """What is in the way of this flow for certain, by the rules as they were read last."""
+        """Return what certainly obstructs this flow, by the rules that were read last."""
         where = self._where()
         ways = passed(passage, where, interface_to)
         return obstructions(self._tables, where, ways, Ends.of(passage))
 
     def about(self, forward: Forward) -> tuple[Finding, ...]:
-        """What is in the way of connections to this published server for certain."""
+        """Return what certainly obstructs connections to this published server."""
         where = self._where()
         left = inside_interface(forward.inside, where, interface_to)
         ways = [*published(where, left)]
@@ -139,7 +140,7 @@ class FirewallWatch:
         self.judge()
 
     def _changed(self) -> None:
-        with suppress(OSError):  # ENOBUFS: some were lost, which does no harm
+        with suppress(OSError):  # ENOBUFS: some messages were lost, which does no harm
             while self._changes is not None and self._changes.recv(65536):
                 pass
         now = self._loop.clock()
@@ -161,7 +162,7 @@ class FirewallWatch:
 
 
 def interface_to(address: Address) -> str | None:
-    """By which interface the host reaches it."""
+    """Return the interface by which the host reaches an address."""
     with suppress(OSError, NetlinkError), IPRoute() as kernel:
         for route in kernel.route("get", dst=to_text(address)):
             return kernel.get_links(route.get_attr("RTA_OIF"))[0].get_attr("IFLA_IFNAME")  # type: ignore[no-any-return]
@@ -169,8 +170,8 @@ def interface_to(address: Address) -> str | None:
 
 
 def _changes() -> socket.socket | None:
-    """Readable when a rule of nftables, or of the iptables above it, has changed; None where the kernel
-    has no netfilter."""
+    """Return a socket that is readable when a rule of nftables, or of iptables-nft, has changed; None if the
+    kernel has no netfilter."""
     try:
         changes = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_NETFILTER

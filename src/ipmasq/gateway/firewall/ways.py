@@ -1,13 +1,13 @@
-"""By which interfaces the gateway's packets pass the forward hook.
+"""The interfaces by which the gateway's packets pass the forward hook.
 
-Where programs can see to it (`Where.once`), packets pass the hook as they would if the kernel translated them,
-with the inside host's own address: inside interface -> outside interface, and back. Else twice:
+With the programs for it (`Where.once`), packets pass the hook as they would if the kernel translated them, with
+the inside host's own address: inside interface -> outside interface, and back. Otherwise they pass it twice:
 
     inside interface -> ipmasq-in          ipmasq-in -> outside interface
     outside interface -> ipmasq-out        ipmasq-out -> inside interface
 
-What inside hosts send to a public address for a published server (hairpinning, RFC 4787 section 6) passes twice
-in any case: inside interface -> ipmasq-in, with the public address as destination, then
+Packets of inside hosts to a public address of a published server (hairpinning, RFC 4787 section 6) pass twice in
+any case: inside interface -> ipmasq-in, with the public address as destination, then
 ipmasq-in -> inside interface, with the public address as source.
 """
 
@@ -32,12 +32,12 @@ NEW, RELATED, ESTABLISHED = "new", "related", "established"
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The interfaces that the gateway stands between, and what it lets pass there."""
+    """The interfaces of the gateway, and what it admits there."""
 
     outside: str
     inside: tuple[str, ...]
     networks: tuple[str, ...] = ()
-    """Of inside hosts."""
+    """The networks of inside hosts."""
     once: bool = False
     """Whether packets pass once; `able`: whether they could."""
     able: bool = False
@@ -46,7 +46,7 @@ class Where:
 
 
 class Purpose(Enum):
-    """Whose connections, by the sides of their clients and servers."""
+    """The kind of connection, by the sides of its client and server."""
 
     OUTGOING = Side.INSIDE, Side.OUTSIDE
     PUBLISHED = Side.OUTSIDE, Side.INSIDE
@@ -66,7 +66,7 @@ class Way(NamedTuple):
     state: str
     purpose: Purpose
     source: str = ""
-    """Whose address a packet has there: the name of one of `Ends`."""
+    """Which address a packet has as its source there: the name of a field of `Ends`."""
     target: str = ""
 
     def __str__(self) -> str:
@@ -76,12 +76,12 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What is known of a flow; of flows in general, no address."""
+    """What is known of a flow; flows in general have no known address."""
 
     protocol: str = "tcp"
     client: Endpoint | None = None
     public: Endpoint | None = None
-    """What a client sends to for a published server."""
+    """The endpoint that a client uses for a published server."""
     server: Endpoint | None = None
 
     @classmethod
@@ -90,16 +90,16 @@ class Ends:
 
     @classmethod
     def to(cls, forward: Forward) -> Ends:
-        """Of any connection to this published server."""
+        """Return what is known of any connection to this published server."""
         port, inside_port = forward.ports.low, forward.inside_port
-        if forward.ports.high != port:  # of several ports, none is known
+        if forward.ports.high != port:  # a single port of several is not known
             port = inside_port = 0
         public = Endpoint(forward.public, port) if forward.public else None
         server = Endpoint(forward.inside, inside_port)
         return cls(_protocol(forward.protocol), None, public, server)
 
     def facts(self, way: Way) -> dict[str, str]:
-        """Of the first packet that passes so."""
+        """Return the facts of the first packet that passes this way."""
         source, target = (
             getattr(self, name) if name else None for name in (way.source, way.target)
         )
@@ -117,7 +117,7 @@ def _protocol(number: int) -> str:
 
 
 def ways(where: Where) -> tuple[Way, ...]:
-    """Of all flows: first of connections from inside, then of those to published servers."""
+    """Return the ways of all flows: first of connections from inside, then of those to published servers."""
     found = [way for inside in where.inside for way in outgoing(where, inside)]
     if where.forwards:
         found += [way for inside in where.inside for way in published(where, inside)]
@@ -126,7 +126,7 @@ def ways(where: Where) -> tuple[Way, ...]:
 
 
 def outgoing(where: Where, inside: str) -> Iterator[Way]:
-    """Of connections from an inside interface to the outside one."""
+    """Yield the ways of connections from an inside interface to the outside one."""
     purpose = Purpose.OUTGOING
     if where.once:
         yield Way(inside, where.outside, NEW, purpose, "client", "server")
@@ -139,7 +139,7 @@ def outgoing(where: Where, inside: str) -> Iterator[Way]:
 
 
 def published(where: Where, inside: str) -> Iterator[Way]:
-    """Of connections from outside to a server behind an inside interface."""
+    """Yield the ways of connections from outside to a server behind an inside interface."""
     purpose = Purpose.PUBLISHED
     if where.once:
         yield Way(where.outside, inside, NEW, purpose, "client", "server")
@@ -149,7 +149,8 @@ def published(where: Where, inside: str) -> Iterator[Way]:
 
 
 def hairpin(entered: str, left: str) -> Iterator[Way]:
-    """Of connections from an inside interface, by the public address, to a server behind an inside interface."""
+    """Yield the ways of connections from an inside interface, by the public address, to a server behind an
+    inside interface."""
     yield Way(entered, UP, NEW, Purpose.HAIRPIN, "client", "public")
     yield Way(UP, left, NEW, Purpose.HAIRPIN, "", "server")
 
@@ -157,7 +158,7 @@ def hairpin(entered: str, left: str) -> Iterator[Way]:
 def passed(
     passage: Passage, where: Where, interface_to: Callable[[Address], str | None]
 ) -> tuple[Way, ...]:
-    """Those of one flow. `interface_to`: by which interface an address is reached."""
+    """Return the ways of one flow. `interface_to` returns the interface by which an address is reached."""
     entered, left = (
         inside_interface(end.address, where, interface_to)
         for end in (passage.client, passage.server)
@@ -177,7 +178,7 @@ def passed(
 def inside_interface(
     address: Address, where: Where, interface_to: Callable[[Address], str | None]
 ) -> str:
-    """The only inside interface, or the one that leads there."""
+    """Return the only inside interface, or the one that leads to the address."""
     if len(where.inside) == 1:
         return where.inside[0]
     return interface_to(address) or ""

@@ -1,10 +1,10 @@
 """eBPF programs before the tun plane, which forward packets as the engine has decided.
 
-    inside host -> IN_i --program--> OUT -> remote            settled flows, ordinary packets
+    inside host -> IN_i --program--> OUT -> remote            offloaded flows, ordinary packets
                         \\--rules--> ipmasq-in -> engine ...   everything else, as without programs
 
-What a program leaves alone simply goes on into the kernel, so the tun plane's rules bring it to the
-engine with its side known.
+Packets that a program passes on go into the kernel, so the tun plane's rules bring them to the engine with
+their side known.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ class EbpfFastPath:
     trouble = ""
 
     def __init__(self, plane: TunPlane, flows: int, xdp: bool | None, generic: bool) -> None:
-        """`plane` is open; the rest is as in `ipmasq.planes.ebpf.programs.Programs`. Raises PlaneError; then there are
-        no programs."""
+        """`plane` is open; the rest is as in `ipmasq.planes.ebpf.programs.Programs`. Raises PlaneError; then
+        there are no programs."""
         self._plane, self._xdp, self._generic = plane, xdp, generic
         self._attached: dict[tuple[Hook, int], Attached] = {}
         with ExitStack() as undo:
-            # Before anything is looked up, so that no change is missed.
+            # Before any look-up, so that no change is missed.
             self._changes = undo.enter_context(closing(HopChanges()))
             self._load(undo, flows)
             undo.callback(self._end_once)
@@ -102,7 +102,7 @@ class EbpfFastPath:
 
     @property
     def hooks(self) -> dict[str, str]:
-        """Where programs are, by interface: `tc`, `tc+xdp` or `tc+xdp-generic`."""
+        """Return where programs are, by interface: `tc`, `tc+xdp` or `tc+xdp-generic`."""
         found: dict[str, str] = {}
         for each in self._attached.values():
             name = each.device.name
@@ -133,7 +133,7 @@ class EbpfFastPath:
     # -- programs
 
     def _load(self, undo: ExitStack, flows: int) -> None:
-        """Raises PlaneError."""
+        """Load the programs. Raises PlaneError."""
         capacity = 2 * flows
         try:
             image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
@@ -181,7 +181,7 @@ class EbpfFastPath:
                 except PlaneError as error:
                     troubles.append(error)
         takes = {device: self._takes_redirected(device) for device, _ in wanted.values()}
-        self.table.forget_hops()  # before places are emptied, so that nobody goes by those
+        self.table.forget_hops()  # before indices are removed, so that no half uses them
         self._exits.name(takes)
         self.forget_hops()
         self._pass_once(found)
@@ -191,7 +191,7 @@ class EbpfFastPath:
     def _wanted(
         self, devices: Iterable[tuple[Device, Side]]
     ) -> dict[tuple[Hook, int], tuple[Device, Side]]:
-        """Which programs there shall be on these."""
+        """Return the programs for these devices."""
         wanted = {}
         for device, side in devices:
             wanted[Hook.TC, device.index] = device, side
@@ -200,13 +200,13 @@ class EbpfFastPath:
         return wanted
 
     def _pass_once(self, found: Mapping[str, Device | None]) -> None:
-        """As far as can be, have packets pass the host's firewall once."""
+        """Let packets pass the host's firewall once, if possible."""
         if self._once is None:
             return
         kernel, where = self._plane.kernel, self._plane.where
         engine = {side: look_up(kernel, DEVICE[side]) for side in Side}
         inside = [found[name] for name in where.inside]
-        # Before packets are marked that its rules would bring to the engine once more.
+        # Before packets are marked which the rules would bring to the engine again.
         self._plane.exempt(ADMITTED)
         try:
             self._once.follow(
@@ -239,7 +239,7 @@ class EbpfFastPath:
             self.table.twice = value
 
     def _check_reverse_paths(self) -> None:
-        """As the kernel does on each interface."""
+        """Apply the kernel's reverse-path settings of each interface."""
         devices = {each.device for each in self._attached.values()}
         strict = [each.index for each in devices if rp_filter(each.name) == STRICT]
         self.table.check_reverse_paths(self._exits.device_indices(strict))
@@ -263,7 +263,7 @@ class EbpfFastPath:
 
 
 def _refusal(error: OSError, flows: int) -> str:
-    """Why programs with a table for so many flows cannot be loaded."""
+    """Return why programs with a table for so many flows cannot be loaded."""
     number = error.errno or 0
     damaged = "their file is damaged" if number >= libbpf.NO_OBJECT else str(error.strerror)
     return f"the programs cannot be loaded: {TROUBLES.get(number, damaged).format(flows=flows)}"

@@ -65,9 +65,9 @@ Payer, AccountState = packed(PAYER), packed(ACCOUNT_STATE)
 REPORT = struct.Struct("=IQII")
 """`seen`, `traffic`, `end`, `acknowledged` at the end of a half."""
 REPORT_AT = offsets(HALF)["seen"]
-PLACE = struct.Struct("=II")
+POSITION = struct.Struct("=II")
 """`end` and `acknowledged`, likewise."""
-PLACE_AT, REACH_AT = offsets(HALF)["end"], offsets(HALF)["reach"]
+POSITION_AT, REACH_AT = offsets(HALF)["end"], offsets(HALF)["reach"]
 
 TIME_SHIFT = 20
 TRAFFIC_SHIFT = 38
@@ -86,7 +86,7 @@ class Use(IntEnum):
     OFFLOADED = 3
 
 
-class _Said(IntEnum):
+class _Described(IntEnum):
     """Numbers with a description for people."""
 
     sentence: str
@@ -98,7 +98,7 @@ class _Said(IntEnum):
         return member
 
 
-class Reason(_Said):
+class Reason(_Described):
     """Why a program passed a packet on: XDP to TC, and TC to the kernel, which routes it to the engine."""
 
     FORWARDED = 0, "forwarded"
@@ -122,7 +122,7 @@ class Reason(_Said):
     REVERSE_PATH = 18, "came in by an interface that does not lead back to its sender"
 
 
-class Account(_Said):
+class Account(_Described):
     """The account to which a packet for the engine is charged."""
 
     FLOW = (

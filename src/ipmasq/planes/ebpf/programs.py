@@ -1,4 +1,4 @@
-"""Which eBPF programs there shall be, and whether the gateway may go on without them."""
+"""Which eBPF programs to use, and whether the gateway may run without them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ log = logging.getLogger("ipmasq")
 @dataclass(frozen=True, slots=True)
 class Programs:
     flows: int = 1_000_000
-    """Room for so many."""
+    """The number of flows that the table holds."""
     xdp: bool | None = None
-    """On every interface, or none, or (None) where it suits."""
+    """Whether to use XDP on every interface or on none; None means where it is supported."""
     generic: bool = False
-    """XDP behind the driver."""
+    """Whether to use generic XDP."""
     required: bool = True
-    """Otherwise the plane does without them what must do without."""
+    """Whether to fail without programs; otherwise the plane is used alone."""
 
     def start(self, plane: TunPlane) -> FastPath:
         """See `ipmasq.planes.tun.plane.Start`."""

@@ -28,7 +28,7 @@ CROWD = 8
 """So many quarantined slots in the way of one key are too many."""
 _USE, _REACH = layout.offsets(layout.KEY)["use"], layout.offsets(layout.KEY)["reach"]
 _REPORT = layout.Key.size + layout.REPORT_AT
-_PLACE, _NEAR = layout.Key.size + layout.PLACE_AT, layout.Key.size + layout.REACH_AT
+_PLACE, _NEAR = layout.Key.size + layout.POSITION_AT, layout.Key.size + layout.REACH_AT
 
 
 def room(homes: int) -> int:
@@ -142,4 +142,4 @@ class Slots:
 
 
 def _packed(position: int) -> bytes:
-    return layout.PLACE.pack(position >> 32, position & 0xFFFFFFFF)
+    return layout.POSITION.pack(position >> 32, position & 0xFFFFFFFF)

@@ -1,7 +1,7 @@
-"""What the plane changes about the host, each change a value that can be made, undone and written down.
+"""The plane's changes to the host: each is a value that can be made, undone and recorded.
 
-Undoing is forgiving: a change that was never made, or that somebody has undone already, is no error.
-That is what lets a journal be written *before* the change.
+Undoing is idempotent: it is no error if a change was never made, or was undone already. That is why a journal
+can be written *before* the change.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXI
 class Change(ABC):
     @abstractmethod
     def make(self, kernel: IPRoute) -> None:
-        """Raises OSError or NetlinkError."""
+        """Make the change. Raises OSError or NetlinkError."""
 
     @abstractmethod
     def undo(self, kernel: IPRoute) -> None:
-        """Put back what was. Does nothing if that is how it is. Raises OSError or NetlinkError."""
+        """Restore the previous state, if necessary. Raises OSError or NetlinkError."""
 
     def written(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the change as a JSON value."""
         return {"change": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
 
 
@@ -53,7 +53,7 @@ class RuleAdded(Change):
         _add_rule(kernel, self.family, self.rule, PROTOCOL_STATIC)
 
     def undo(self, kernel: IPRoute) -> None:
-        # EINVAL: a rule that the kernel does not understand has never been there.
+        # EINVAL: a rule that the kernel does not understand was never there.
         _unless(GONE | {errno.EINVAL}, kernel.rule, "del", **_rule(self.family, self.rule))
 
     def written(self) -> dict[str, Any]:
@@ -63,8 +63,8 @@ class RuleAdded(Change):
 
 @dataclass(frozen=True, slots=True)
 class LocalRuleRemoved(Change):
-    """`priority: from all lookup local`, as the kernel makes it at boot. Removed only where another
-    rule for the same table stands by now, or the host loses its own addresses."""
+    """The rule `priority: from all lookup local`, as the kernel makes it at boot. It is removed only if
+    another rule for the same table exists by then, or the host would lose its own addresses."""
 
     family: int
     priority: int
@@ -80,8 +80,8 @@ class LocalRuleRemoved(Change):
 
 @dataclass(frozen=True, slots=True)
 class UnreachableAdded(Change):
-    """The last resort of a table: if the process dies, packets meant for it are refused instead of
-    leaving untranslated."""
+    """The fallback route of a table: if the process dies, packets meant for it are refused instead of leaving
+    untranslated."""
 
     family: int
     table: int
@@ -104,8 +104,9 @@ class UnreachableAdded(Change):
 
 @dataclass(frozen=True, slots=True)
 class ProxyAdded(Change):
-    """`ip neighbour add proxy ADDRESS dev INTERFACE`: its ARP requests are answered. By the interface's
-    index, since the entry is gone when an interface goes, even if another of that name comes."""
+    """`ip neighbour add proxy ADDRESS dev INTERFACE`, so that ARP requests for it are answered. The interface
+    is given by its ifindex, since the entry disappears with an interface, even if another one gets its name.
+    """
 
     index: int
     address: str
@@ -133,12 +134,12 @@ class SettingChanged(Change):
         Path(self.path).write_text(self.value + "\n")
 
     def undo(self, kernel: IPRoute) -> None:
-        # A setting of an interface that has gone is gone with it.
+        # A setting of an interface disappears with the interface.
         _unless(GONE, Path(self.path).write_text, self.was + "\n")
 
     @property
     def name(self) -> str:
-        """As sysctl(8) has it."""
+        """The name in sysctl(8)."""
         return ".".join(Path(self.path).relative_to("/proc/sys").parts)
 
     def __str__(self) -> str:
@@ -146,7 +147,8 @@ class SettingChanged(Change):
 
 
 def read(written: Mapping[str, Any]) -> Change:
-    """The change that `written()` gave. Raises KeyError, TypeError or ValueError if it is none."""
+    """Return the change that `written()` has returned. Raises KeyError, TypeError or ValueError for other
+    values."""
     facts = dict(written)
     kind = facts.pop("change")
     if kind == "RuleAdded":
@@ -183,7 +185,7 @@ def _rule(family: int, rule: RoutingRule) -> dict[str, Any]:
 
 
 def _unless(codes: set[int], do: Any, *arguments: Any, **named: Any) -> None:
-    """Do it; errors with these numbers do not count."""
+    """Do it, ignoring errors with these numbers."""
     try:
         do(*arguments, **named)
     except NetlinkError as error:

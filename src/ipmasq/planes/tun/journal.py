@@ -1,8 +1,9 @@
-"""What was changed about the host, on record before it is done, so that even a crash can be undone.
+"""Records changes to the host before they are made, so that they can be undone even after a crash.
 
-One file per network namespace below /run/ipmasq (memory: a reboot forgets the changes and the record
-together), replaced as a whole each time. Beside it a lock file, held while the process lives: the kernel
-lets go of it however the process ends, so a record without a holder is what a crash left behind.
+There is one file per network namespace below /run/ipmasq (in memory: a reboot discards the changes and the
+record together), which is replaced as a whole each time. A lock file beside it is held while the process
+lives: the kernel releases it however the process ends, so a record without a holder is what a crash left
+behind.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SO_NETNS_COOKIE = 71
 
 
 class Journal:
-    """Raises PlaneError if another process holds the lock, or /run cannot be written."""
+    """Open the journal. Raises PlaneError if another process holds the lock, or /run cannot be written."""
 
     def __init__(self, kernel: IPRoute, directory: Path = DIRECTORY) -> None:
         self._kernel = kernel
@@ -46,14 +47,15 @@ class Journal:
         except BaseException:
             os.close(self._lock)
             raise
-        """The changes of an earlier process, which was killed, that were found and undone."""
+        """The changes of an earlier process that was killed, which were found and undone."""
 
     def said(self) -> str:
-        """The kernel settings that are not as they were, for people."""
+        """Return the kernel settings that differ from before, for people."""
         return ", ".join(str(each) for each in self._changes if isinstance(each, SettingChanged))
 
     def make(self, changes: Iterable[Change]) -> None:
-        """Write down, then make. Raises OSError or NetlinkError; what was made until then is on record."""
+        """Record changes, then make them. Raises OSError or NetlinkError; what was made until then is on
+        record."""
         known = [each for each in self._changes if not isinstance(each, SettingChanged)]
         changes = [change for change in changes if change not in known]
         if not changes:
@@ -67,20 +69,20 @@ class Journal:
             change.make(self._kernel)
 
     def setting(self, path: str, value: str) -> SettingChanged | None:
-        """The change that gives a setting this value; None if it has it. Raises OSError."""
+        """Return the change that gives a setting this value; None if it has it. Raises OSError."""
         if _read_setting(path) == value:
             return None
         return SettingChanged(path, self.original(path), value)
 
     def original(self, path: str) -> str:
-        """What a setting was before we changed it. Raises OSError."""
+        """Return the value of a setting before the gateway changed it. Raises OSError."""
         for change in self._changes:
             if isinstance(change, SettingChanged) and change.path == path:
                 return change.was
         return _read_setting(path)
 
     def undo(self, changes: Iterable[Change]) -> None:
-        """Undo these in the order given, then strike them off."""
+        """Undo these changes in the order given, then remove them from the record."""
         gone = list(changes)
         for change in gone:
             change.undo(self._kernel)
@@ -88,7 +90,7 @@ class Journal:
         self._write()
 
     def close(self) -> None:
-        """Undo all, latest first, and give up the lock. May be called twice."""
+        """Undo all changes, latest first, and release the lock. May be called twice."""
         if self._lock < 0:
             return
         _undo(self._kernel, self._changes)
@@ -108,8 +110,8 @@ class Journal:
             raise PlaneError(
                 f"{self._record} is not a record of changes; look at it, then remove it"
             ) from error
-        # Numbers of namespaces are used again, cookies never: another namespace's record says
-        # nothing about this one.
+        # Numbers of namespaces are reused, cookies never: another namespace's record does not concern this
+        # one.
         if text["namespace"] != _cookie():
             changes = []
         _undo(self._kernel, changes)
@@ -128,7 +130,7 @@ class Journal:
 
 
 def _undo(kernel: IPRoute, changes: list[Change]) -> None:
-    """All of them, even if some cannot be undone; then raises PlaneError about those."""
+    """Undo all changes, even if some cannot be undone; then raise PlaneError about those."""
     troubles = []
     for change in reversed(changes):
         try:
@@ -154,7 +156,7 @@ def _lock(path: Path) -> int:
             os.truncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             return descriptor
-        os.close(descriptor)  # Its holder has just removed it on leaving: take the next one.
+        os.close(descriptor)  # The holder has just removed it at its end: open the next one.
 
 
 def _read_setting(path: str) -> str:
@@ -162,7 +164,7 @@ def _read_setting(path: str) -> str:
 
 
 def _cookie() -> int:
-    """The kernel's own name for this network namespace, never given twice (Linux 5.14; before: 0)."""
+    """Return the kernel's cookie of this network namespace, which is never reused (Linux 5.14; before: 0)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:
             return int.from_bytes(

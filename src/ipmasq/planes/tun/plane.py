@@ -1,4 +1,4 @@
-"""The live plane: opens, steers, receives and sends, and leaves the host as it was."""
+"""The live plane: steers packets to its devices, receives and sends them, and restores the host."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ log = logging.getLogger("ipmasq")
 
 LONGEST = 65535
 QUEUE = 1000
-"""Packets that a TUN device holds for us (the kernel's default is 500; a wake-up handles 64)."""
+"""The queue length of a TUN device, in packets (the kernel's default is 500; a wake-up handles 64)."""
 
 FAMILY = changes.IPV4_FAMILY
 
 
 class Start(Protocol):
-    """Which fast path a plane shall have."""
+    """Starts the fast path of a plane."""
 
     def start(self, plane: TunPlane) -> FastPath:
-        """Begin before a plane that is open. Raises PlaneError; then nothing is left behind."""
+        """Start a fast path for an open plane. Raises PlaneError; then nothing is left behind."""
 
 
 WITHOUT = NoFastPath()
 
 
 class TunPlane:
-    """A LivePlane, perhaps with a fast path before it. `outside` and `inside` are interface names; `networks` are those
+    """A LivePlane that may have a fast path. `outside` and `inside` are interface names; `networks` are those
     of the inside hosts."""
 
     ttl_delta = 1
@@ -73,7 +73,7 @@ class TunPlane:
         wanted: Start = WITHOUT,
     ) -> None:
         self.fast: FastPath = WITHOUT
-        """The one that runs; none unless the plane is open."""
+        """The running fast path; none unless the plane is open."""
         self._wanted = wanted
         self.where = HostState(outside, tuple(inside), tuple(networks), frozenset())
         self._directory = directory
@@ -86,15 +86,15 @@ class TunPlane:
         """Packets with a bit of this in their mark are not brought to the engine."""
         self._sides: dict[int, Side] = {}
         self._devices: dict[Side, int] = {}
-        """The descriptors of the TUN devices; `_sides` says the same the other way round."""
+        """The descriptors of the TUN devices; `_sides` is the inverse."""
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
         self._settings: Watched | None = None
         self._routing: Routing | None = None
         self._buffers = memoryview(bytearray(SIZE)), memoryview(bytearray(LONGEST))
-        """Of the virtio header and the packet."""
+        """For the virtio header and the packet."""
         self.unsent = 0
-        """Packets that the kernel refused to take back."""
+        """The number of packets that the kernel refused to accept."""
 
     # -- moving packets ---------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class TunPlane:
         return (*self._sides, *self.fast.descriptors())
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
-        """Raises PlaneError if the device was taken away."""
+        """Receive a packet. Raises PlaneError if the device was removed."""
         side = self._sides.get(descriptor)
         if side is None:
             self.fast.look()
@@ -134,7 +134,7 @@ class TunPlane:
             raise
 
     def close(self) -> None:
-        """Raises PlaneError if something could not be undone."""
+        """Restore the host. Raises PlaneError if something could not be undone."""
         try:
             self._end_fast_path()
         finally:
@@ -157,8 +157,8 @@ class TunPlane:
                     each.close()
 
     def claim(self, claims: Sequence[Claim]) -> None:
-        """Raises PlaneError if they leave the host no port for its own connections; then nothing has
-        changed."""
+        """Set the claims. Raises PlaneError if they leave the host no port for its own connections; then
+        nothing has changed."""
         with _explained():
             own = _own_addresses(self.kernel)
             taken = reserved(claims, own)
@@ -172,14 +172,14 @@ class TunPlane:
             self._steer()
 
     def rearrange(self, outside: str, inside: Sequence[str], networks: Sequence[Network]) -> None:
-        """Stand between other interfaces, or other networks, from now on. Raises PlaneError."""
+        """Serve other interfaces or other networks. Raises PlaneError."""
         self.where = HostState(outside, tuple(inside), tuple(networks), self.where.own)
         self.refresh()
 
     def refresh(self) -> None:
-        """Interfaces or addresses have changed: follow. Raises PlaneError."""
+        """Follow a change of interfaces or addresses. Raises PlaneError."""
         with _explained():
-            # First, or what somebody has changed would be changed again without a word.
+            # First, or other software's changes would be overwritten without a report.
             self._restored += self._watched.restore()
             self._follow_mtu()
             self._watched.follow_rp_filters()
@@ -187,8 +187,8 @@ class TunPlane:
         self.fast.follow()
 
     def restore(self) -> tuple[Restored, ...]:
-        """Settings, rules and routes that somebody has changed since, and that are as they must be again.
-        Raises PlaneError."""
+        """Restore settings, rules and routes that other software has changed, and return them. Raises
+        PlaneError."""
         with _explained():
             found, self._restored = self._restored, ()
             found += self._watched.restore()
@@ -199,7 +199,7 @@ class TunPlane:
         return found
 
     def exempt(self, mark: int) -> None:
-        """Do not bring packets to the engine that have a bit of this in their mark. 0: bring all."""
+        """Do not bring packets to the engine whose mark has a bit of this one. 0: bring all packets."""
         self._unmarked = mark
         if mark:
             interfaces = self.where.outside, *self.where.inside
@@ -209,13 +209,14 @@ class TunPlane:
     # -- the fast path
 
     def lacks(self, wanted: Start) -> bool:
-        """Whether `change` has something to do."""
+        """Return whether `change` has something to do."""
         return wanted != self._wanted or bool(self.fast.trouble)
 
     def change(self, wanted: Start) -> None:
-        """Have another fast path; in between, every packet comes to the engine. Its counters begin anew.
+        """Replace the fast path. In between, every packet comes to the engine. The counters start at zero.
 
-        Raises PlaneError; then all is as before, as far as that can be."""
+        Raises PlaneError; then the previous one is restored as far as possible.
+        """
         before, self._wanted = self._wanted, wanted
         self._end_fast_path()
         try:
@@ -272,7 +273,7 @@ class TunPlane:
             index = kernel.link_lookup(ifname=name)[0]
             kernel.link("set", index=index, txqlen=QUEUE, state="up")
             self._open_journal.make([changes.UnreachableAdded(FAMILY, TABLE[side])])
-            # No need to write this down: it goes with the device, and that goes with the process.
+            # This is not recorded: the route disappears with the device, and the device with the process.
             kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
         self._settings.set(settings.without_early_demux())
         self._routing = Routing()
@@ -282,7 +283,7 @@ class TunPlane:
             log.info("kernel settings that are changed until the gateway stops: %s", said)
 
     def _make_room_before_local(self) -> None:
-        """Move `lookup local` from its place at the very front to after our claims."""
+        """Move `lookup local` from the front to after our claims."""
         for rule in self.kernel.get_rules(family=FAMILY):
             priority = rule.get_attr("FRA_PRIORITY") or 0
             plain = not any(rule.get_attr(f"FRA_{name}") for name in ("SRC", "DST", "IIFNAME"))
@@ -293,7 +294,7 @@ class TunPlane:
                 self._open_journal.make([later, moved])
 
     def _steer(self) -> None:
-        """Make routing what interfaces and claims ask for: first add, then remove what is no longer so."""
+        """Update the routing rules for the present interfaces and claims: first add, then remove."""
         kernel, journal = self.kernel, self._open_journal
         where = self.where = replace(self.where, own=_own_addresses(kernel))
         rules = (
@@ -301,7 +302,7 @@ class TunPlane:
             *claim_rules(where, self._claims, self._unmarked),
         )
         gone = [rule for rule in reversed(self._rules) if rule not in rules]
-        self._rules = (*self._rules, *rules)  # In case that the kernel refuses one of them.
+        self._rules = (*self._rules, *rules)  # in case the kernel refuses one of them
         journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)
         journal.undo(changes.RuleAdded(FAMILY, rule) for rule in gone)
         self._rules = rules
@@ -323,8 +324,8 @@ class TunPlane:
         self._proxies = proxies
 
     def _follow_mtu(self) -> None:
-        """Each TUN device is as narrow as what comes after it, so that the kernel answers a packet
-        that is too big before it is translated, and to the right end."""
+        """Give each TUN device the MTU of the interfaces behind it, so that the kernel answers a packet that
+        is too big before it is translated, and to the right end."""
         kernel, where = self.kernel, self.where
         for side, onward in ((Side.INSIDE, (where.outside,)), (Side.OUTSIDE, where.inside)):
             indices = [i for name in onward for i in kernel.link_lookup(ifname=name)]
@@ -336,7 +337,7 @@ class TunPlane:
 
 
 def undo_leftovers(directory: Path = DIRECTORY) -> int:
-    """Undo what a crashed gateway left behind in this network namespace; returns how many changes.
+    """Undo what a crashed gateway left behind in this network namespace. Return the number of changes.
 
     Raises PlaneError if a gateway is running here, or something cannot be undone.
     """
@@ -347,7 +348,7 @@ def undo_leftovers(directory: Path = DIRECTORY) -> int:
 
 
 def _told(found: Sequence[changes.Change]) -> str:
-    """Settings by name, and how many changes of routing."""
+    """Return settings by name, and the number of changes to routing."""
     settings_set_back = [
         f"{each.name} is {each.was} again"
         for each in found
@@ -368,7 +369,7 @@ def _text(path: str) -> str:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Trouble with the kernel becomes a PlaneError."""
+    """Turn errors of the kernel into PlaneError."""
     try:
         yield
     except NetlinkError as error:

@@ -1,8 +1,8 @@
-"""The routing rules and routes that the plane depends on, put back when somebody has removed them.
+"""Restores routing rules and routes that the plane depends on when other software has removed them.
 
-`ip rule flush`, an `ip rule del` that hits the wrong one, or a network manager that thinks all rules its own
-can do so at any time. Routing is looked at only after the kernel has told of such a change, so that a host
-with many rules pays nothing while there is none.
+`ip rule flush`, an `ip rule del` of the wrong rule, or a network manager that claims all rules can do so at any
+time. Routing is checked only after the kernel has reported such a change, so that a host with many rules has
+no cost otherwise.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ipmasq.wire.addresses import Network, to_address
 GROUPS = 0x40 | 0x80
 RTM_DELROUTE, RTM_NEWRULE, RTM_DELRULE = 25, 32, 33
 RT_TABLE_COMPAT = 252
-"""What stands in the place of the number of a table beyond 255, as ours are."""
+"""The value in place of the number of a table beyond 255, like ours."""
 
 _HEADER = struct.Struct("=IHHII")
 _TABLE = struct.Struct("=4xB")
 
 
 class Routing:
-    """Of the network namespace in which it was made."""
+    """The routing of the network namespace in which this object was made."""
 
     def __init__(self) -> None:
         self._changes = socket.socket(
@@ -46,7 +46,8 @@ class Routing:
         self._changes.close()
 
     def restore(self, kernel: IPRoute, rules: Sequence[RoutingRule]) -> tuple[Restored, ...]:
-        """What was not as it must be, and is now, unless there is `trouble`. `rules`: those that must stand."""
+        """Restore rules and routes that are missing, and return them, with `trouble` if that failed. `rules`
+        are those that must exist."""
         if not (self._have_come() or self._troubled):
             return ()
         found = {rule_of(message) for message in kernel.get_rules(family=IPV4_FAMILY)}
@@ -62,14 +63,15 @@ class Routing:
         return restored
 
     def _have_come(self) -> bool:
-        """Whether something of ours may have been removed, or our order broken, since the last call."""
+        """Return whether a rule or route of ours may have been removed, or their order broken, since the last
+        call."""
         changed = False
         while True:
             try:
                 data = self._changes.recv(1 << 16)
             except BlockingIOError:
                 return changed
-            except OSError:  # ENOBUFS: some were lost
+            except OSError:  # ENOBUFS: some messages were lost
                 changed = True
                 continue
             changed = changed or any(_concerns(kind, body) for kind, body in _messages(data))
@@ -92,8 +94,8 @@ def _concerns(kind: int, body: bytes) -> bool:
 
 
 def rule_of(message: Any) -> RoutingRule:
-    """As the kernel has it. What a rule of ours cannot have is not in it: such a rule is somebody else's, and
-    its priority is above ours."""
+    """Return a rule as the kernel has it. Attributes that our rules never have are ignored: such a rule is
+    not ours, and its priority is above ours."""
     to, ports = message.get_attr("FRA_DST"), message.get_attr("FRA_DPORT_RANGE")
     return RoutingRule(
         message.get_attr("FRA_PRIORITY") or 0,
@@ -114,12 +116,12 @@ def _ports(said: Any) -> PortRange:
 
 
 def precedes(rule: RoutingRule) -> bool:
-    """Whether it sends what is the gateway's to the host before the gateway is asked."""
+    """Return whether the rule sends the gateway's packets to the host before the gateway gets them."""
     return rule == RoutingRule(rule.priority, LOCAL_TABLE) and rule.priority < LOCAL
 
 
 def _add_rules(kernel: IPRoute, rules: Iterable[RoutingRule]) -> str:
-    """They are on record already. Returns what was refused."""
+    """Add rules, which are on record already. Return what was refused."""
     return _troubles(lambda rule: RuleAdded(IPV4_FAMILY, rule).make(kernel), rules)
 
 
@@ -130,7 +132,7 @@ def _removed(kernel: IPRoute, rules: Sequence[RoutingRule]) -> Iterator[Restored
 
 
 def restore_routes(kernel: IPRoute) -> Iterator[Restored]:
-    """The two of each table of ours: to the device, and as the last resort to nowhere."""
+    """Restore the two routes of each table of ours: to the device, and as a fallback to nowhere."""
     for side, table in TABLE.items():
         found = list(kernel.get_routes(family=IPV4_FAMILY, table=table))
         index = kernel.link_lookup(ifname=DEVICE[side])
@@ -148,7 +150,7 @@ def _to(index: int, table: int) -> dict[str, Any]:
 
 
 def _troubles(do: Callable[[Any], object], arguments: Iterable[Any]) -> str:
-    """Do it with each; the first refusal that is not because it is so already."""
+    """Do it with each. Return the first refusal other than that it exists already."""
     trouble = ""
     for each in arguments:
         try:
@@ -160,7 +162,7 @@ def _troubles(do: Callable[[Any], object], arguments: Iterable[Any]) -> str:
 
 
 def again(what: str, texts: Iterable[str], trouble: str) -> Iterator[Restored]:
-    """One for all that has gone, as by `ip rule flush`."""
+    """Yield one report for all that was removed, as by `ip rule flush`."""
     first, *more = (*texts, "")
     if first:
         others = f" and {len(more) - 1} more of the gateway's" if len(more) > 1 else ""
@@ -168,7 +170,7 @@ def again(what: str, texts: Iterable[str], trouble: str) -> Iterator[Restored]:
 
 
 def rule_text(rule: RoutingRule) -> str:
-    """As `ip rule` has it."""
+    """Return the rule as `ip rule` shows it."""
     words = [f"{rule.priority}: from all"]
     words += [f"to {rule.to}"] if rule.to else []
     words += [f"fwmark 0/{rule.unmarked:#x}"] if rule.unmarked else []

@@ -1,16 +1,16 @@
-"""Which packets go where: routing rules, computed from plain facts.
+"""The routing rules that bring packets to the plane, computed from plain facts.
 
-Theory: what inside hosts send to others is diverted after the kernel's `local` table has been asked (so
-the host keeps what is addressed to it); what remote hosts send to a public address must be diverted
-before, because that address is usually the host's own. So `local` moves down, and before it stand:
+Packets of inside hosts are diverted after the kernel's `local` table (so that the host keeps what is addressed
+to it); packets of remote hosts to a public address must be diverted before, because that address is usually the
+host's own. So `local` moves down, and these rules precede it:
 
-    KEEP     to P, TCP or UDP, ports that nobody claims   -> local   (the host's own services)
+    KEEP     to P, TCP or UDP, ports without a claim      -> local   (the host's own services)
     CLAIM    from OUT or IN_i, to P, TCP, UDP or ICMP     -> the engine
 
-Said this way round, rather than as "claimed ports -> engine", because a fragment has no ports: it matches
-no port rule, and must get to the engine, which alone can know whose it is.
+The rules keep unclaimed ports, instead of diverting claimed ones, because a fragment has no ports: it matches
+no port rule, and must go to the engine, which alone can find its flow.
 
-What the engine writes comes from `ipmasq-*`, which no CLAIM names: it meets only `local` and `main`.
+Packets from the engine come from `ipmasq-*`, which no CLAIM names, so only `local` and `main` apply to them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEVICE = {Side.INSIDE: "ipmasq-in", Side.OUTSIDE: "ipmasq-out"}
 TABLE = {Side.INSIDE: 61001, Side.OUTSIDE: 61002}
 LOCAL_TABLE = 255
 
-# As low as can be: between our rules nobody else's should stand, and after them everybody's.
+# The priorities are as low as possible: no other rules should be between ours, and all others after them.
 KEEP, CLAIM, LOCAL, FROM_INSIDE, TO_INSIDE = 1, 2, 3, 4, 5
 
 LAST_PORT = 65534
@@ -50,7 +50,7 @@ class RoutingRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """The interfaces that the gateway stands between, and the host's addresses."""
+    """The interfaces of the gateway, and the host's addresses."""
 
     outside: str
     inside: tuple[str, ...]
@@ -59,8 +59,8 @@ class HostState:
 
 
 def base_rules(where: HostState, unmarked: int = 0) -> tuple[RoutingRule, ...]:
-    """The rules after `local`, which no claim changes. Packets with a bit of `unmarked` in their mark are
-    left to the rules that come after them."""
+    """Return the rules after `local`, which do not depend on claims. Packets with a bit of `unmarked` in
+    their mark are left to later rules."""
     inside, outside = TABLE[Side.INSIDE], TABLE[Side.OUTSIDE]
     return (
         *(RoutingRule(FROM_INSIDE, inside, iif=name, unmarked=unmarked) for name in where.inside),
@@ -74,8 +74,8 @@ def base_rules(where: HostState, unmarked: int = 0) -> tuple[RoutingRule, ...]:
 def claim_rules(
     where: HostState, claims: Sequence[Claim], unmarked: int = 0
 ) -> tuple[RoutingRule, ...]:
-    """The rules before `local`, in the order in which to add them. Packets with a bit of `unmarked` in their
-    mark have been to the engine, and are the host's."""
+    """Return the rules before `local`, in the order in which to add them. Packets with a bit of `unmarked` in
+    their mark have been to the engine, and belong to the host."""
     rules: list[RoutingRule] = []
     entrances = [(where.outside, TABLE[Side.OUTSIDE])]
     entrances += [(name, TABLE[Side.INSIDE]) for name in where.inside]
@@ -101,16 +101,17 @@ def claim_rules(
 
 
 def proxied(where: HostState, claims: Sequence[Claim]) -> tuple[Address, ...]:
-    """Public addresses that the host does not have, so that somebody must answer ARP for them."""
+    """Return public addresses that the host does not have, so that ARP requests for them must be answered by
+    proxy."""
     return tuple(sorted({claim.address for claim in claims} - where.own))
 
 
 def reserved(claims: Sequence[Claim], own: Collection[Address]) -> tuple[PortRange, ...]:
-    """Ports that the host's own outgoing connections must not take."""
+    """Return ports that the host's own outgoing connections must not use."""
     return merged(c.ports for c in claims if c.protocol in (TCP, UDP) and c.address in own)
 
 
 def gaps(taken: Iterable[PortRange]) -> tuple[PortRange, ...]:
-    """The ports from 1 to 65534 that are in none of `taken` (the kernel takes no rule about 65535: the
-    engine sees that port, and hands back what is the host's)."""
+    """Return the ports from 1 to 65534 that are in none of `taken` (the kernel accepts no rule about 65535:
+    the engine gets that port, and returns the host's packets)."""
     return without(PortRange(1, LAST_PORT), taken)

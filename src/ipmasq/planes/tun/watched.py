@@ -1,7 +1,7 @@
-"""The kernel settings that the plane depends on, kept as they must be while it runs.
+"""Keeps the kernel settings that the plane depends on while it runs.
 
-`sysctl --system`, a package or an administrator can write any of them at any time. What somebody has written
-since is what is there again when the gateway has gone: it is the latest that the operator has said.
+`sysctl --system`, a package or an administrator can write any of them at any time. A value that was written
+meanwhile is restored when the gateway has gone, since it is the operator's latest decision.
 """
 
 from __future__ import annotations
@@ -17,50 +17,51 @@ from ipmasq.planes.tun.changes import SettingChanged
 from ipmasq.planes.tun.journal import Journal
 
 ALL_FORWARDING = f"{settings.ROOT}/ipv4/conf/all/forwarding"
-"""`net.ipv4.ip_forward`: whoever writes it writes that of every interface."""
+"""`net.ipv4.ip_forward`; writing it writes the setting of every interface."""
 
 ALL_RP_FILTERS = f"{settings.ROOT}/ipv4/conf/all/rp_filter"
 
 
 class Restored(NamedTuple):
-    """A setting that somebody has changed, or a rule or route that somebody has removed."""
+    """A setting that was changed, or a rule or route that was removed, by other software."""
 
     setting: str
-    """As sysctl(8) or ip(8) has it: `net.ipv4.conf.eth0.rp_filter`."""
+    """The name in sysctl(8) or ip(8): `net.ipv4.conf.eth0.rp_filter`."""
     found: str
-    """Empty of a rule or route that was not there, as `wanted` is."""
+    """Empty for a rule or route that was missing, like `wanted`."""
     wanted: str
     trouble: str = ""
-    """Why it could not be set back."""
+    """Why it could not be restored."""
 
     def what_is_wrong(self) -> str:
-        """While there is trouble."""
+        """Return a description while there is trouble."""
         if not self.wanted:
             return f"{self.setting} is missing: {self.trouble}"
         return f"{self.setting} is {self.found} and must be {self.wanted}: {self.trouble}"
 
 
 class Watched:
-    """Settings, which it makes at once and looks at again whenever it is asked to."""
+    """Settings that are made at once, and checked again on request."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._wanted: dict[str, str] = {}
         self._made_for: dict[str, int] = {}
-        """Of settings of an interface: its index when they were made."""
+        """The ifindex, for settings of an interface, at the time when they were made."""
         self._own: dict[str, str] = {}
         self._taken: tuple[PortRange, ...] = ()
         self._forwarding = _read(ALL_FORWARDING)
 
     def own(self, values: Mapping[str, str]) -> None:
-        """Settings of the plane's own devices: they go with these, so nobody needs to undo them."""
+        """Make settings of the plane's own devices. They disappear with the devices, so they need not be
+        undone."""
         self._own.update(values)
         for path, value in values.items():
             if Path(path).exists():
                 Path(path).write_text(value)
 
     def set(self, values: Mapping[str, str]) -> None:
-        """Those of interfaces that are away now are made when they come back. Raises OSError."""
+        """Make settings. Those of interfaces that are missing now are made when they appear. Raises OSError."""
         for path, value in values.items():
             self._wanted[path] = value
             self._made_for[path] = _index(path)
@@ -70,26 +71,29 @@ class Watched:
                     self._journal.make([change])
 
     def leave(self, paths: Iterable[str]) -> None:
-        """These are no longer needed. They stay as they are until the end."""
+        """Stop checking settings. They stay as they are until the end."""
         for path in paths:
             self._wanted.pop(path, None)
 
     def reserve(self, taken: Iterable[PortRange]) -> None:
-        """Ports that the kernel must not choose, besides those that it must not anyway. Raises OSError."""
+        """Reserve ports that the kernel must not choose, in addition to those that are reserved anyway.
+        Raises OSError."""
         self._taken = tuple(taken)
         before = self._journal.original(settings.RESERVED)
         self.set({settings.RESERVED: settings.reserved_ports(before, self._taken)})
 
     def follow_rp_filters(self) -> None:
-        """Switch the one of all interfaces off without switching off those of others. Raises OSError."""
+        """Switch the filter of all interfaces off without switching off those of other interfaces. Raises
+        OSError."""
         self.set(settings.rp_filters(settings.read_rp_filters()))
 
     def restore(self) -> tuple[Restored, ...]:
-        """What was not as it must be, and is now, unless there is `trouble`."""
+        """Restore settings that were changed, and return them, with `trouble` if that failed."""
         return tuple(self._look())
 
     def _leave_forwarding_to_others(self) -> None:
-        """Somebody has switched it on for all since (Docker, libvirt): it stays on when the gateway has gone."""
+        """Keep forwarding on when the gateway has gone, if other software (Docker, libvirt) has switched it
+        on for all interfaces since."""
         before, self._forwarding = self._forwarding, _read(ALL_FORWARDING)
         if before == "0" and self._forwarding == "1":
             paths = [path for path in self._wanted if path.endswith("/forwarding") and _read(path)]
@@ -136,13 +140,13 @@ class Watched:
 
 
 def _serves(path: str, found: str, value: str) -> bool:
-    """Whether it does as well: a filter of somebody else's interface that was made as strict as that of all
-    had been, and is stricter or looser (2) by now."""
+    """Return whether the found value is acceptable as well: the filter of another interface that was set as
+    strict as `all` had been, and is stricter or looser (2) now."""
     return path.endswith("/rp_filter") and found.isdigit() and int(found) >= int(value)
 
 
 def _index(path: str) -> int:
-    """Of the interface whose setting it is; 0 if there is none."""
+    """Return the ifindex of the interface of a setting; 0 if there is none."""
     name = Path(path).parent.name
     try:
         return socket.if_nametoindex(name)
@@ -157,5 +161,5 @@ def _name(path: str) -> str:
 def _read(path: str) -> str | None:
     try:
         return Path(path).read_text().rstrip("\n")
-    except OSError:  # of an interface that is away
+    except OSError:  # the interface is missing
         return None

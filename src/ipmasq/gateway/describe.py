@@ -34,11 +34,7 @@ def _told(event: Event) -> str | None:
         case events.HelperFailed():
             return f"helper {event.helper} failed on {show(event.line)}: {event.error}"
         case events.Expected():
-            inside = f", for {event.announced}" if event.announced != event.public else ""
-            return (
-                f"helper {event.helper} expects {protocol(event.protocol)} from "
-                f"{to_text(event.peer)} to {event.public}{inside}"
-            )
+            return _expected(event)
         case events.ExpectationEnded(met_by=None):
             return f"expectation at {event.public} ended: {event.reason.sentence}"
         case events.Rewritten():
@@ -55,6 +51,15 @@ def _told(event: Event) -> str | None:
                 f"{event.error}; the latest began with {event.data.hex()}"
             )
     return None
+
+
+def _expected(event: events.Expected) -> str:
+    """What was announced is said only if it is another endpoint than the public one."""
+    announced = f", for {event.announced}" if event.announced != event.public else ""
+    return (
+        f"helper {event.helper} expects {protocol(event.protocol)} from "
+        f"{to_text(event.peer)} to {event.public}{announced}"
+    )
 
 
 def _restored(event: events.SettingRestored) -> str:

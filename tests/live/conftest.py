@@ -156,6 +156,12 @@ class Running:
         return self._said + str(self.process.communicate(timeout=10)[0])
 
 
+def says_only_what_it_undid(said: str) -> bool:
+    """Whether all that a gateway said is what it undid of one that had been killed before it."""
+    lines = said.splitlines()
+    return len(lines) == 1 and "a gateway was killed here and had left its changes" in lines[0]
+
+
 @pytest.fixture
 def network() -> Iterator[Network]:
     network = Network()

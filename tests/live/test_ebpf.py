@@ -11,7 +11,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running, run
+from tests.live.conftest import (
+    INSIDE_HOST,
+    PUBLIC,
+    REMOTE,
+    Network,
+    Running,
+    run,
+    says_only_what_it_undid,
+)
 from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_socket
 
 pytestmark = pytest.mark.live
@@ -164,7 +172,7 @@ def test_a_killed_gateway_leaves_no_program_and_the_next_one_works(
         assert not asked()
         second = gateway(plane="ebpf-tc")
         assert asked()
-    assert second.stop() == ""
+    assert says_only_what_it_undid(second.stop())
 
 
 def test_a_second_gateway_here_is_refused(network: Network, gateway: Start) -> None:

@@ -15,7 +15,15 @@ from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes
 from ipmasq.planes.tun.plane import TunPlane, undo_leftovers
 from ipmasq.wire.addresses import to_address, to_network
-from tests.live.conftest import INSIDE_HOST, POOL, PUBLIC, Network, Running, trace
+from tests.live.conftest import (
+    INSIDE_HOST,
+    POOL,
+    PUBLIC,
+    Network,
+    Running,
+    says_only_what_it_undid,
+    trace,
+)
 
 pytestmark = pytest.mark.live
 
@@ -67,7 +75,7 @@ def test_after_a_kill_the_next_start_undoes_the_leftovers_first(
     assert trace(network)["rules"] != before["rules"]
     second = gateway()
     assert POOL not in trace(network)["proxies"]
-    assert second.stop() == ""
+    assert says_only_what_it_undid(second.stop())
     assert trace(network) == before
 
 

@@ -57,7 +57,7 @@ def test_a_forward_to_a_host_inside_has_nothing_to_be_said(file: File):
         ),
         (
             Forward("finger", 17, None, PortRange(79, 79), IN1, 79),
-            "79 is a port of helper finger, which watches tcp, not udp",
+            "79 is a port of helper finger, which inspects tcp, not udp",
         ),
     ],
 )

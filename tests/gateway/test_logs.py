@@ -76,7 +76,10 @@ def test_a_refusal_that_is_repeated_is_written_five_times_and_summed_up(written:
     written.now = 60.0
     written.limiter.look()
     assert len(written.lines) == 8
-    assert "995 more like it about 10.0.0.2 in the last 60 s: helper ftp left" in written.lines[7]
+    assert (
+        "995 more like it about 10.0.0.2 in the last 60 s: helper ftp did not act on"
+        in written.lines[7]
+    )
     assert "WARNING" in written.lines[7].upper()
     assert written.limiter.left_out == 995
 

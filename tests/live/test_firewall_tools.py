@@ -89,7 +89,7 @@ def test_a_tool_that_is_started_after_the_gateway_is_told_of(
             there.add(remedy)
         assert eventually(lambda: not running.ask()["firewall"])
         all_works(network)
-    assert "the host's firewall is no longer in the gateway's way" in running.stop()
+    assert "the host's firewall no longer obstructs the gateway" in running.stop()
 
 
 @each_plane

@@ -85,7 +85,7 @@ def test_what_the_operator_does_takes_effect_and_lasts_until_a_reload(
             assert "dport 81-1023" in rules
             assert "dport 32768-60999" in rules
             all_ = Forward("all", 6, None, PortRange(1024, 61000), to_address(INSIDE_HOST), 1024)
-            with pytest.raises(ValueError, match="no port for its own connections"):
+            with pytest.raises(ValueError, match="no port of 32768-60999 is left"):
                 gateway.add_forward(all_)
             assert gateway.engine.forwards() == (web,)
             gateway.engine.events()

@@ -49,6 +49,7 @@ def in_a_child(do: Callable[[], None]) -> int:
     """Run it in a process of its own; returns the wait status."""
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # pytest's own handler is for pytest
         try:
             do()
             os._exit(0)

@@ -33,6 +33,14 @@ def test_an_updated_checksum_is_that_of_the_changed_message(data: st.DataObject,
     assert (packets.checksum(after + rest + new.to_bytes(2, "big"))) % 0xFFFF == 0
 
 
+@given(st.binary(min_size=12, max_size=12), st.binary(min_size=12, max_size=12))
+def test_the_opposite_of_a_difference_is_that_of_the_change_back(before: bytes, after: bytes):
+    assume(any(before) and any(after))
+    there, back = checksum.difference(before, after), checksum.difference(after, before)
+    assert checksum.opposite(there) == back
+    assert checksum.opposite(back) == there
+
+
 @given(even, even, st.integers(1, 0xFFFE))
 def test_an_update_never_blesses_a_checksum_that_was_wrong(before: bytes, rest: bytes, by: int):
     after = bytes(byte ^ 0x55 for byte in before)

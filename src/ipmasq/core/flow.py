@@ -26,7 +26,7 @@ from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
-from ipmasq.wire.checksum import difference
+from ipmasq.wire.checksum import difference, opposite
 
 
 class End(NamedTuple):
@@ -51,17 +51,18 @@ class Half:
         "rewrite",
     )
 
-    def __init__(self, flow: Flow, match: bytes, rewrite: bytes) -> None:
+    def __init__(self, flow: Flow, rewrite: bytes, addresses: int, payload: int) -> None:
+        """`addresses`, `payload`: what the rewriting adds to the sums of checksums; see below."""
         self.flow = flow
         self.rewrite = rewrite
         self.packets = 0
         self.bytes = 0
         self.position = 0
         """TCP: `end` in the high 32 bits, `acknowledged` in the low ones, as one object instead of two."""
-        self.address_difference = SHARED[difference(match[:-4], rewrite[:-4])]
+        self.address_difference = SHARED[addresses]
         """What the change of addresses adds to the sum of a checksum; `payload_difference` is that of
         addresses and ports."""
-        self.payload_difference = SHARED[difference(match, rewrite)]
+        self.payload_difference = SHARED[payload]
 
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: move the position for a segment in window that ends at `end` and acknowledges `acknowledged`.
@@ -189,16 +190,12 @@ class Flow:
         """`sides` are those of client and server. The flow is not in the table yet."""
         self.id = id_
         self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
-        self.original = Half(
-            self,
-            pack(client.real, server.translated),
-            pack(client.translated, server.real),
-        )
-        self.reply = Half(
-            self,
-            pack(server.real, client.translated),
-            pack(server.translated, client.real),
-        )
+        match, rewrite = pack(client.real, server.translated), pack(client.translated, server.real)
+        addresses, payload = difference(match[:-4], rewrite[:-4]), difference(match, rewrite)
+        self.original = Half(self, rewrite, addresses, payload)
+        # The reply has the same words, and changes them back.
+        reply = pack(server.translated, client.real)
+        self.reply = Half(self, reply, opposite(addresses), opposite(payload))
         self.opened = now
         self.last_seen = now
         """When a packet of it was last forwarded, or a data flow of it ended."""

@@ -37,6 +37,11 @@ def difference(before: bytes, after: bytes) -> int:
     return fold(after, 0xFFFF - fold(before))
 
 
+def opposite(difference: int) -> int:
+    """Return the difference of the opposite change, from the new words to the old ones."""
+    return 0xFFFF - difference or 0xFFFF
+
+
 def update(checksum: int, before: bytes, after: bytes) -> int:
     """Return the checksum after the words `before` became `after` (RFC 1624, equation 3)."""
     return adjust(checksum, difference(before, after))

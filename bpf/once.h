@@ -232,6 +232,10 @@ static always_inline int enter_outside(struct __sk_buff *skb, __u32 link)
 		return TC_ACT_UNSPEC;
 	if (state.twice && !was_offloaded(skb, link, &packet, OUTSIDE))
 		return TC_ACT_UNSPEC;
+	/* The policer runs here, where the look-up also finds sockets that are bound to the interface. */
+	if (!may_reach_engine(skb, link, OUTSIDE))
+		return TC_ACT_SHOT;
+	skb->mark |= ADMITTED;
 	return to_engine(skb, link, OUTSIDE);
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -80,7 +81,7 @@ def test_what_a_tool_drops_is_said_and_passes_with_the_commands_that_are_said(
 def test_a_tool_that_is_started_after_the_gateway_is_told_of(
     network: Network, gateway: Start, plane: str, tool: Opened
 ) -> None:
-    running = begin(network, gateway, plane, forwards=PUBLISHED)
+    running = begin(network, gateway, plane, forwards=PUBLISHED, log=logging.INFO)
     all_works(network)
     with tool(network) as there:
         said = remedies(network, plane, running)

@@ -282,7 +282,7 @@ def reload(socket: Socket = SOCKET) -> None:
     with ask(socket) as gateway:
         done = gateway.ask("reload")
     _warn(done)
-    output.say(f"reloaded; {done['closed']} flows were closed, since they are no longer allowed")
+    output.say(f"reloaded; {done['closed']} flows that are no longer allowed were closed")
 
 
 def _warn(answer: dict[str, Any], words: Callable[[str], str] = str) -> None:

@@ -13,6 +13,7 @@ import typer
 from ipmasq.control.client import Client
 from ipmasq.front import classic, output
 from ipmasq.front.asking import SOCKET, Helper, Host, Json, Port, Protocol, Socket, ask
+from ipmasq.front.exits import Code, give_up
 
 app = typer.Typer(
     help="Show flows, mappings, forwards, expectations, helpers, stats.",
@@ -71,6 +72,8 @@ def flows(
       ipmasq show flows --helper ftp --json
       ipmasq show flows --format ipfwadm
     """
+    if as_json and format_ not in (Format.TABLE, Format.JSON):
+        raise give_up(f"--json and --format {format_.value} exclude each other", Code.USAGE)
     chosen = Format.JSON if as_json else format_
     with ask(socket) as gateway:
         if chosen in (Format.IPFWADM, Format.IP_MASQUERADE):
@@ -84,9 +87,11 @@ def flows(
             case Format.JSON:
                 _json(rows, limit)
             case Format.IPFWADM:
-                _lines(classic.ipfwadm(rows, whole_time, verbose))
+                _lines(classic.ipfwadm(_some(rows, limit), whole_time, verbose))
+                _tell_of_more(rows, limit)
             case Format.IP_MASQUERADE:
-                _lines(classic.ip_masquerade(rows, free, whole_time))
+                _lines(classic.ip_masquerade(_some(rows, limit), free, whole_time))
+                _tell_of_more(rows, limit)
             case Format.TABLE:
                 from ipmasq.front import columns
 
@@ -211,8 +216,12 @@ def _show(
             _table(rows, columns, empty, limit)
 
 
+def _some(rows: Iterator[Row], limit: int | None) -> Iterator[Row]:
+    return islice(rows, limit or None)
+
+
 def _json(rows: Iterator[Row], limit: int | None) -> None:
-    output.say_json_list(islice(rows, limit or None))
+    output.say_json_list(_some(rows, limit))
     _tell_of_more(rows, limit)
 
 
@@ -220,7 +229,7 @@ def _table(rows: Iterator[Row], columns: Any, empty: str, limit: int | None = 0)
     from ipmasq.front import tables
 
     limit = MOST_ROWS if limit is None else limit
-    tables.show(islice(rows, limit or None), columns, empty)
+    tables.show(_some(rows, limit), columns, empty)
     _tell_of_more(rows, limit)
 
 

@@ -26,7 +26,12 @@ def watch(
     ] = None,
     host: Host = None,
     helper: Helper = None,
-    last: Annotated[int, typer.Option(min=0, help="Show the latest N events first.")] = 0,
+    last: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Show those of the latest N events first that the filters let through."
+        ),
+    ] = 0,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:

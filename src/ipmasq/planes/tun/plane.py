@@ -350,7 +350,7 @@ def undo_leftovers(directory: Path = DIRECTORY) -> int:
 def _told(found: Sequence[changes.Change]) -> str:
     """Return settings by name, and the number of changes to routing."""
     settings_set_back = [
-        f"{each.name} is {each.was} again"
+        f"{each.name} is {each.was or 'empty'} again"
         for each in found
         if isinstance(each, changes.SettingChanged)
     ]

@@ -26,38 +26,7 @@ from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.control.refusals import refusal
 from tests.control.running import IN1, OUT1, POLICY, StandIn
-
-TEXTS = st.sampled_from(
-    [
-        "10.0.0.2",
-        "10.0.0.2:5000",
-        "198.51.100.1:53",
-        "::1",
-        "[::1]:9",
-        "tcp",
-        "udp",
-        "icmp",
-        "gre",
-        "web",
-        "finger",
-        "1-65535",
-        "65535-1",
-        "0",
-        "-1",
-        "inside",
-        "outside",
-        "flow_opened",
-    ]
-)
-
-
-JSON_TEXTS = TEXTS | st.text(st.characters(categories=None), max_size=9)  # halves of pairs, too
-
-
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | JSON_TEXTS
-
-
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(JSON_TEXTS, inner))
+from tests.control.values import JSON_TEXTS, VALUES
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ipmasq.control.protocol import VERSION, RequestError, read_request
 from tests.control.running import Running
+from tests.control.values import VALUES
 
 
 @pytest.mark.parametrize(
@@ -47,39 +48,6 @@ def test_several_requests_at_once_are_answered_in_order(gateway: Running):
         answers = [json.loads(line) for line in link.makefile("rb")]
     assert [next(iter(answer)) for answer in answers] == ["row", "done"] * 3
     assert "name" in answers[2]["row"]
-
-
-TEXTS = st.sampled_from(
-    [
-        "10.0.0.2",
-        "10.0.0.2:5000",
-        "198.51.100.1:53",
-        "::1",
-        "[::1]:9",
-        "tcp",
-        "udp",
-        "icmp",
-        "gre",
-        "web",
-        "finger",
-        "1-65535",
-        "65535-1",
-        "0",
-        "-1",
-        "inside",
-        "outside",
-        "flow_opened",
-    ]
-)
-
-
-JSON_TEXTS = TEXTS | st.text(st.characters(categories=None), max_size=9)  # halves of pairs, too
-
-
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | JSON_TEXTS
-
-
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(JSON_TEXTS, inner))
 
 
 @given(st.binary() | VALUES.map(lambda value: json.dumps(value).encode()))

@@ -11,7 +11,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event, FlowOpened
 from ipmasq.core.offloading import Command, Withdraw
 from ipmasq.core.side import Side
-from ipmasq.gateway.drive import Drive
+from ipmasq.gateway.drive import BATCH, Drive
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.memory import MemoryPlane
 from ipmasq.wire.packet import Packet
@@ -91,3 +91,11 @@ def test_an_executor_that_fails_keeps_no_packet_from_being_sent(stage: Stage) ->
     stage.loop.round()
     assert stage.done == ["Track", "send"]
     assert stage.loop.failures.count == 1
+
+
+def test_a_batch_has_a_bounded_number_of_packets_and_the_rest_follows(stage: Stage) -> None:
+    stage.deliver(*range(5000, 5000 + BATCH + 3))
+    stage.loop.round()
+    assert stage.done.count("send") == BATCH
+    stage.loop.round()
+    assert stage.done.count("send") == BATCH + 3

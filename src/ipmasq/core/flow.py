@@ -38,6 +38,13 @@ class End(NamedTuple):
         return self.real != self.translated
 
 
+class Ends(NamedTuple):
+    """Both ends of a flow."""
+
+    client: End
+    server: End
+
+
 class Half:
     """One direction of a flow. Whatever can be derived is not stored, since there are two of these per flow."""
 
@@ -154,6 +161,14 @@ CONFIRMED = 1 << 20
 answer."""
 
 
+def endpoints(ends: Ends, opened_by: Side) -> tuple[Endpoint, Endpoint, Endpoint]:
+    """Return the `(inside, public, remote)` endpoints of a flow that was opened from this side."""
+    client, server = ends
+    if opened_by is Side.INSIDE:
+        return client.real, client.translated, server.translated
+    return server.real, server.translated, client.real
+
+
 @cache
 def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
     return Kind(protocol, sides, reach)
@@ -182,12 +197,12 @@ class Flow:
         self,
         id_: int,
         protocol: int,
-        client: End,
-        server: End,
+        ends: Ends,
         sides: tuple[Side, Side],
         now: float,
     ) -> None:
         """`sides` are those of client and server. The flow is not in the table yet."""
+        client, server = ends
         self.id = id_
         self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
         match, rewrite = pack(client.real, server.translated), pack(client.translated, server.real)
@@ -246,6 +261,10 @@ class Flow:
     def server(self) -> End:
         return End(destination_of(self.original.rewrite), source_of(self.reply.rewrite))
 
+    @property
+    def ends(self) -> Ends:
+        return Ends(self.client, self.server)
+
     def end(self, speaker: Speaker) -> End:
         return self.client if speaker is Speaker.CLIENT else self.server
 
@@ -259,10 +278,7 @@ class Flow:
     @property
     def endpoints(self) -> tuple[Endpoint, Endpoint, Endpoint]:
         """Return the `(inside, public, remote)` endpoints, whichever side opened it."""
-        client, server = self.client, self.server
-        if self.opened_by is Side.INSIDE:
-            return client.real, client.translated, server.translated
-        return server.real, server.translated, client.real
+        return endpoints(self.ends, self.opened_by)
 
     @property
     def remote_real(self) -> Endpoint:

@@ -118,7 +118,7 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
         elif flow.id not in manager.table.flows:
             continue  # it was evicted for one of those before it
         elif flow.master is None and not flow.origin.is_expected:
-            manager.bind(flow)
+            manager.bind(flow, flow.ends)
 
 
 def unload_helper(manager: FlowManager, name: str, now: float) -> None:

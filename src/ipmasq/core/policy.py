@@ -302,7 +302,7 @@ class Policy:
 
     def publishes(self, protocol: int, public: Endpoint) -> bool:
         """Return whether a forward or a trigger can lead from this public endpoint to an inside host."""
-        for forward in self.forwards:  # noqa: SIM110 - this runs for each new flow, and `any` takes longer
+        for forward in self.forwards:
             if forward.covers(protocol, public):
                 return True
         for trigger in self.triggers:

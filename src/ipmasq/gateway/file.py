@@ -25,12 +25,13 @@ from ipmasq.config import (
     review,
     saved,
 )
+from ipmasq.config.host_state import Served, nothing
 from ipmasq.config.loading import ON_BY_DEFAULT
 from ipmasq.config.model import ControlTable, ForwardTable
 from ipmasq.config.tables import forward_name, table_of
 from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.gateway.setup import Setup, SetupError
-from ipmasq.gateway.sockets import in_use
+from ipmasq.gateway.sockets import served
 
 NEEDS_A_RESTART = "has changed: the control socket stays as it is until a restart"
 
@@ -47,7 +48,7 @@ class File:
         """Helpers that the operator loaded: how to find them, and their ports unless the usual ones."""
 
     def read(self) -> Setup:
-        loaded, here = load(self.path), self._here(in_use())
+        loaded, here = load(self.path), self._here(served)
         report = review(loaded, here, starting=True)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
@@ -68,8 +69,8 @@ class File:
     def adapt(self) -> Setup:
         return _setup(self._loaded, self._here()) if self._loaded else self.read()
 
-    def _here(self, listening: frozenset[tuple[int, int]] = frozenset()) -> HostState:
-        here = read_host_state(listening)
+    def _here(self, served: Served = nothing) -> HostState:
+        here = read_host_state(served)
         if self._reserved is None:
             self._reserved = here.reserved
         return replace(here, reserved=self._reserved)
@@ -89,7 +90,7 @@ class File:
 
     def review_forward(self, forward: Forward, uses: Iterable[HelperUse]) -> Sequence[str]:
         loaded = self._loaded or load(self.path)
-        report = consequences(loaded, forward, uses, self._here(in_use((forward.ports,))))
+        report = consequences(loaded, forward, uses, self._here(served))
         if report.errors:
             raise ValueError("; ".join(map(about_forward, report.errors)))
         return tuple(map(about_forward, report.warnings))

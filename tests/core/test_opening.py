@@ -43,7 +43,7 @@ def test_deciding_and_constructing_change_nothing():
     mapping = manager.table.mappings.map(UDP, INSIDE, REMOTE)
     assert isinstance(mapping, Mapping)
     flow, ends = construct(manager, FIRST, decision, mapping)
-    assert flow.endpoints == (INSIDE, mapping.public, REMOTE)
+    assert flow.endpoints == (INSIDE, mapping.public, REMOTE, REMOTE)
     assert world.flows == []
     assert mapping.flows == 0
     assert enter(manager, flow, ends, decision)

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import pytest
 
 from ipmasq.control.protocol import SOCKET_VARIABLE
+from ipmasq.core.events import ForwardAdded
 from tests.control.running import Running, conversation
 
 Start: TypeAlias = Callable[..., subprocess.Popen[str]]
@@ -86,6 +87,21 @@ def test_watch_shows_a_rewrite_and_ends_with_the_gateway(gateway: Running, progr
     assert "helper finger rewrote what the client said" in lines[0]
     assert lines[1].split() == ["-", "ask", "me\\r\\n"]
     assert lines[2].split() == ["+", "query\\x1b", "me\\r\\n"]  # no control character gets through
+    gateway.do(gateway.control.close)
+    assert end(process)[0] == 0
+
+
+@pytest.mark.parametrize("names", [["forward_added,refused"], ["refused", "forward_added"]])
+def test_watch_takes_names_of_events_as_a_list_or_one_by_one(
+    gateway: Running, program: Start, names: list[str]
+):
+    conversation(gateway, [b"ask me\r\n", b"refuse me\r\n"])
+    options = [word for name in names for word in ("--event", name)]
+    process = program("watch", "--json", "--last", "10", *options)
+    gateway.do(lambda: gateway.control.tell([ForwardAdded(0.0, "web")]))
+    assert process.stdout
+    told = [json.loads(process.stdout.readline())["event"] for _ in range(2)]
+    assert told == ["refused", "forward_added"]
     gateway.do(gateway.control.close)
     assert end(process)[0] == 0
 

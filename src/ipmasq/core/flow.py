@@ -46,6 +46,18 @@ class Ends(NamedTuple):
     server: End
 
 
+class Endpoints(NamedTuple):
+    """The ends of a flow, whichever side opened it."""
+
+    inside: Endpoint
+    public: Endpoint
+    """The inside end as the remote one sees it."""
+    remote: Endpoint
+    remote_real: Endpoint
+    """The remote end as it sees itself. It differs from `remote` if that end is masqueraded, too, as in a
+    hairpin flow, whose remote end is inside."""
+
+
 class Half:
     """One direction of a flow. Whatever can be derived is not stored, since there are two of these per flow."""
 
@@ -162,12 +174,12 @@ CONFIRMED = 1 << 20
 answer."""
 
 
-def endpoints(ends: Ends, opened_by: Side) -> tuple[Endpoint, Endpoint, Endpoint]:
-    """Return the `(inside, public, remote)` endpoints of a flow that was opened from this side."""
+def endpoints(ends: Ends, opened_by: Side) -> Endpoints:
+    """Return the endpoints of a flow that was opened from this side."""
     client, server = ends
     if opened_by is Side.INSIDE:
-        return client.real, client.translated, server.translated
-    return server.real, server.translated, client.real
+        return Endpoints(client.real, client.translated, server.translated, server.real)
+    return Endpoints(server.real, server.translated, client.real, client.real)
 
 
 @cache
@@ -282,15 +294,8 @@ class Flow:
         return self.sides[0]
 
     @property
-    def endpoints(self) -> tuple[Endpoint, Endpoint, Endpoint]:
-        """Return the `(inside, public, remote)` endpoints, whichever side opened it."""
+    def endpoints(self) -> Endpoints:
         return endpoints(self.ends, self.opened_by)
-
-    @property
-    def remote_real(self) -> Endpoint:
-        """The real endpoint of the remote end. It differs from the one in `endpoints` if that end is
-        masqueraded, too, as in a hairpin flow, whose remote end is inside."""
-        return self.server.real if self.opened_by is Side.INSIDE else self.client.real
 
     @property
     def host(self) -> Address:

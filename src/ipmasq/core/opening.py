@@ -227,16 +227,13 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
 def _tell_opened(manager: FlowManager, flow: Flow, ends: Ends) -> None:
     protocol, (opened_by, _), _ = flow.kind
     master = flow.master.id if flow.master else None
-    inside, public, remote = endpoints(ends, opened_by)
     manager.emit(
         events.FlowOpened(
             manager.now,
             flow.id,
             protocol,
             opened_by,
-            inside,
-            public,
-            remote,
+            *endpoints(ends, opened_by),
             str(flow.origin),
             master,
         )

@@ -41,7 +41,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
 
 def _objection(manager: FlowManager, flow: Flow) -> Reason | None:
     policy = manager.policy
-    inside, public, remote = flow.endpoints
+    inside, public, remote, _ = flow.endpoints
     if public.address not in policy.public:
         return Reason.ADDRESS_GONE
     if not is_inside(policy, inside.address):

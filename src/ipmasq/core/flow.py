@@ -210,8 +210,8 @@ class Flow:
         self.origin = UNKNOWN
         self.inspector: Inspector | None = None
         """Inspects its packets. None if no helper does, and no shift has to be remembered."""
-        self.master: Flow | None = None
-        """The control flow to which it is linked."""
+        self.master: int | None = None
+        """The number of the control flow to which it is linked, which may have ended."""
         self.links = 0
         """Data flows of this control flow that are alive."""
 

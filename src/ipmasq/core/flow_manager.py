@@ -169,8 +169,9 @@ class FlowManager:
 
     def unlink(self, flow: Flow) -> None:
         """Give the control flow of an ended data flow its full idle time again."""
-        master, flow.master = flow.master, None
-        if master is None or self.table.flows.get(master.id) is not master:
+        number, flow.master = flow.master, None
+        master = None if number is None else self.table.flows.get(number)
+        if master is None:
             return
         master.links -= 1
         master.last_seen = self.now

@@ -125,7 +125,7 @@ def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool =
     manager.set_timer(flow)
     manager.offloading.command(flow)
     if flow.master is not None:
-        manager.offloading.relate(flow, flow.master)
+        manager.offloading.relate(flow, manager.table.flows[flow.master])
     _tell_opened(manager, flow)
     if not decision.expectation:
         manager.bind(flow)
@@ -210,7 +210,6 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
 
 def _tell_opened(manager: FlowManager, flow: Flow) -> None:
     protocol, (opened_by, _), _ = flow.kind
-    master = flow.master.id if flow.master else None
     inside, public, remote = flow.endpoints
     manager.emit(
         events.FlowOpened(
@@ -222,7 +221,7 @@ def _tell_opened(manager: FlowManager, flow: Flow) -> None:
             public,
             remote,
             str(flow.origin),
-            master,
+            flow.master,
         )
     )
     manager.shortage.opened(flow, manager.now)

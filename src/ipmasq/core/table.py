@@ -131,7 +131,7 @@ class Table:
         """Raise AssertionError unless every index, count and reference agrees with the flows."""
         hosts: dict[Address, int] = {}
         flows: dict[int, int] = {}
-        linked = Counter(id(flow.master) for flow in self.flows.values())
+        linked = Counter(flow.master for flow in self.flows.values())
         for flow in self.flows.values():
             assert flow.original.flow is flow is flow.reply.flow
             for half in (flow.original, flow.reply):
@@ -145,7 +145,7 @@ class Table:
                     flows[id(mapping)] = flows.get(id(mapping), 0) + 1
                     assert mapping.shared or mapping.has_peer(half.remote)
                     assert self.mappings.at(flow.protocol, mapping.public) is mapping
-            assert flow.links <= linked[id(flow)]
+            assert flow.links == linked[flow.id]
         assert hosts == self.hosts
         assert self.over.keys() <= self.flows.keys()
         halves = {id(table): len(table) for side in self.halves for table in side}

@@ -365,7 +365,7 @@ class Stream:
 
     @classmethod
     def from_state(cls, state: Fields, framer: Framer, account: Account) -> Stream:
-        """Return the stream of a state, which `account` pays for from now on. Raises StateError."""
+        """Return the stream of a state, which `account` pays for. Raises StateError."""
         first, limit, unseen = map(state.integer, ("first", "limit", "unseen"))
         made = cls(first, limit, account, unseen, framer)
         made.received, made.ready = map(state.integer, ("received", "ready"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.flow import LATE, End, Flow, Half
+from ipmasq.core.flow import LATE, End, Ends, Flow, Half
 from ipmasq.core.keys import pack
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Timeouts
@@ -61,7 +61,7 @@ def flow_of(size: int = 4) -> Flow:
     """Addresses of `size` bytes; the client is masqueraded."""
     inside, public, remote = (Endpoint(bytes([n]) * size, 1000 * n) for n in (1, 2, 3))
     sides = Side.INSIDE, Side.OUTSIDE
-    return Flow(1, UDP, End(inside, public), End(remote, remote), sides, 5.0)
+    return Flow(1, UDP, Ends(End(inside, public), End(remote, remote)), sides, 5.0)
 
 
 @pytest.mark.parametrize("size", [4, 16], ids=["IPv4", "IPv6"])
@@ -104,8 +104,8 @@ def test_when_a_flow_ends_follows_from_what_it_saw():
 
 def test_a_connection_with_live_data_flows_has_no_end():
     inside, remote = Endpoint(IN1, 4000), Endpoint(OUT1, 21)
-    ends = End(inside, inside), End(remote, remote)
-    flow = Flow(1, TCP, *ends, (Side.INSIDE, Side.OUTSIDE), 0.0)
+    ends = Ends(End(inside, inside), End(remote, remote))
+    flow = Flow(1, TCP, ends, (Side.INSIDE, Side.OUTSIDE), 0.0)
     flow.state, flow.links = State.ESTABLISHED, 1
     flow.reply.end, flow.original.acknowledged = 10, 10
     assert not flow.is_opening
@@ -134,7 +134,7 @@ def test_a_flow_is_the_same_after_its_state_on_another_clock():
 
 
 def test_a_flow_with_half_a_key_is_refused():
-    flow = Flow(1, UDP, End(HERE, HERE), End(THERE, THERE), (Side.INSIDE, Side.OUTSIDE), 0.0)
+    flow = Flow(1, UDP, Ends(End(HERE, HERE), End(THERE, THERE)), (Side.INSIDE, Side.OUTSIDE), 0.0)
     state = flow.to_state(0.0)
     state["original"][0] = state["original"][0][:8]
     with pytest.raises(StateError, match=r"^flow\.original: "):

@@ -88,7 +88,7 @@ def addresses(interface: str) -> list[Address]:
 
 def facts(gateway: Gateway) -> dict[str, object]:
     """What a test wants to know in between."""
-    offload = gateway.offload
+    offload = gateway.offloading.offloader
     offload.refresh()
     return {
         "plane": gateway.status()["plane"],

@@ -73,7 +73,8 @@ def test_what_the_operator_does_takes_effect_and_lasts_until_a_reload(
             gateway.reload_helper("finger")
             (finger,) = (each for each in gateway.engine.helpers() if each.name == "finger")
             assert finger.ports == (7979,)
-            assert gateway._helpers["finger"].make().greeting == "new"  # type: ignore[attr-defined]
+            (use,) = (each for each in gateway._helpers.in_use if each.name == "finger")
+            assert use.make().greeting == "new"  # type: ignore[attr-defined]
             with pytest.raises(KeyError):
                 gateway.load_helper("nonesuch", None, None)
             code.write_text("nonsense(")

@@ -33,6 +33,9 @@ Note = Callable[[str], object]
 """A function that receives one sentence about each step of a decision."""
 
 
+_ACTIONS = {action: action.name.lower() for action in Action}
+
+
 class Decision(NamedTuple):
     """A flow that may be opened. `server` is its real destination."""
 
@@ -171,8 +174,9 @@ class Admission:
                 return rule.action, f"rule {number}"
             note(f"rule {number} does not match ({rule.text or rule.action.name.lower()})")
         action = self.policy.default_action
-        note(f"the default action applies: {action.name.lower()}")
-        return action, action.name.lower()
+        name = _ACTIONS[action]
+        note(f"the default action applies: {name}")
+        return action, name
 
     def _triggered(self, protocol: int, destination: Endpoint) -> Trigger | None:
         for trigger in self.policy.triggers:

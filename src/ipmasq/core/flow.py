@@ -40,6 +40,25 @@ class End(NamedTuple):
         return self.real != self.translated
 
 
+class Ends(NamedTuple):
+    """Both ends of a flow."""
+
+    client: End
+    server: End
+
+
+class Endpoints(NamedTuple):
+    """The ends of a flow, whichever side opened it."""
+
+    inside: Endpoint
+    public: Endpoint
+    """The inside end as the remote one sees it."""
+    remote: Endpoint
+    remote_real: Endpoint
+    """The remote end as it sees itself. It differs from `remote` if that end is masqueraded, too, as in a
+    hairpin flow, whose remote end is inside."""
+
+
 class Half:
     """One direction of a flow. Whatever can be derived is not stored, since there are two of these per flow."""
 
@@ -164,6 +183,14 @@ CONFIRMED = 1 << 20
 answer."""
 
 
+def endpoints(ends: Ends, opened_by: Side) -> Endpoints:
+    """Return the endpoints of a flow that was opened from this side."""
+    client, server = ends
+    if opened_by is Side.INSIDE:
+        return Endpoints(client.real, client.translated, server.translated, server.real)
+    return Endpoints(server.real, server.translated, client.real, client.real)
+
+
 @cache
 def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
     return Kind(protocol, sides, reach)
@@ -192,12 +219,12 @@ class Flow:
         self,
         id_: int,
         protocol: int,
-        client: End,
-        server: End,
+        ends: Ends,
         sides: tuple[Side, Side],
         now: float,
     ) -> None:
         """`sides` are those of client and server. The flow is not in the table yet."""
+        client, server = ends
         self.id = id_
         self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
         match, rewrite = pack(client.real, server.translated), pack(client.translated, server.real)
@@ -258,7 +285,7 @@ class Flow:
         client = End(destination_of(back), source_of(out))
         server = End(destination_of(out), source_of(back))
         both = sides.choice(0, Side), sides.choice(1, Side)
-        flow = cls(id_, protocol, client, server, both, state.past("opened", now))
+        flow = cls(id_, protocol, Ends(client, server), both, state.past("opened", now))
         flow.original.restore(original)
         flow.reply.restore(reply)
         flow.reach = state.integer("reach", 0, MOST_REACH)
@@ -301,6 +328,10 @@ class Flow:
     def server(self) -> End:
         return End(destination_of(self.original.rewrite), source_of(self.reply.rewrite))
 
+    @property
+    def ends(self) -> Ends:
+        return Ends(self.client, self.server)
+
     def end(self, speaker: Speaker) -> End:
         return self.client if speaker is Speaker.CLIENT else self.server
 
@@ -312,18 +343,8 @@ class Flow:
         return self.sides[0]
 
     @property
-    def endpoints(self) -> tuple[Endpoint, Endpoint, Endpoint]:
-        """Return the `(inside, public, remote)` endpoints, whichever side opened it."""
-        client, server = self.client, self.server
-        if self.opened_by is Side.INSIDE:
-            return client.real, client.translated, server.translated
-        return server.real, server.translated, client.real
-
-    @property
-    def remote_real(self) -> Endpoint:
-        """The real endpoint of the remote end. It differs from the one in `endpoints` if that end is
-        masqueraded, too, as in a hairpin flow, whose remote end is inside."""
-        return self.server.real if self.opened_by is Side.INSIDE else self.client.real
+    def endpoints(self) -> Endpoints:
+        return endpoints(self.ends, self.opened_by)
 
     @property
     def host(self) -> Address:

@@ -17,7 +17,7 @@ from ipmasq.core.budget import Memory, Rate
 from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.flow import Flow
+from ipmasq.core.flow import Ends, Flow
 from ipmasq.core.helping import Binding, binding
 from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
@@ -140,7 +140,7 @@ class FlowManager:
         self.set_timer(flow)
         if flow.opened_by is Side.OUTSIDE:
             self.unconfirmed.add(flow)
-        self.bind(flow)
+        self.bind(flow, flow.ends)
 
     def _forget_helper(self, flow: Flow, reason: Reason) -> None:
         self.release(flow, reason)
@@ -222,12 +222,12 @@ class FlowManager:
 
     # -- helpers and their requests (`attachment.Desk`)
 
-    def bind(self, flow: Flow) -> None:
+    def bind(self, flow: Flow, ends: Ends) -> None:
         """Bind the helper for this flow, if there is one. Only TCP streams can be inspected so far, and none
         that is closing, since it has nothing more to announce."""
         if flow.state not in (State.INIT, State.ESTABLISHED):
             return
-        found = binding(self.registered, flow.protocol, flow.client, flow.server)
+        found = binding(self.registered, flow.protocol, *ends)
         if found is not None:
             self._attach(flow, found)
 
@@ -322,7 +322,7 @@ class FlowManager:
         awaited = inspector.is_awaited
         self.release(flow, Reason.HELPER_STOPPED)
         if awaited:
-            self.bind(flow)
+            self.bind(flow, flow.ends)
         elif inspector.is_plain:
             self._drop_inspector(flow, inspector)
             self.judge_offloadable(flow)

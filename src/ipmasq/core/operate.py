@@ -65,7 +65,7 @@ def conform(manager: FlowManager, before: Basis) -> int:
 
 def _objection(manager: FlowManager, flow: Flow) -> Reason | None:
     policy = manager.policy
-    inside, public, remote = flow.endpoints
+    inside, public, remote, _ = flow.endpoints
     if public.address not in policy.public:
         return Reason.ADDRESS_GONE
     if not is_inside(policy, inside.address):
@@ -144,7 +144,7 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
         elif flow.id not in manager.table.flows:
             continue  # it was evicted for one of those before it
         elif flow.master is None and not flow.origin.is_expected:
-            manager.bind(flow)
+            manager.bind(flow, flow.ends)
 
 
 def unload_helper(manager: FlowManager, name: str, now: float) -> None:

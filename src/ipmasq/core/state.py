@@ -97,7 +97,7 @@ def _resume(manager: FlowManager, before: Basis) -> None:
             continue
         if inspector.registered.use.name in names:  # else it is unloaded below
             manager.release(flow, Reason.HELPER_RESTARTED)
-            manager.bind(flow)
+            manager.bind(flow, flow.ends)
     if before == Basis.of(manager.policy):
         operate.apply_helpers(manager, manager.now)
     else:

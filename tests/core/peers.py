@@ -141,6 +141,8 @@ class Peer:
 class Network:
     """Client and server with a `TcpRewriter` in the middle."""
 
+    _restarts = False
+
     def __init__(
         self,
         chance: Random,

@@ -29,6 +29,7 @@ from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.checksum import difference, opposite
+from ipmasq.wire.header import OF_KEY, Family
 
 
 class End(NamedTuple):
@@ -283,9 +284,9 @@ class Flow:
         if len(out) not in LENGTHS or len(back) != len(out):
             raise state.error("original", "is not of the length of a key, or not of the reply's")
         client = End(destination_of(back), source_of(out))
-        server = End(destination_of(out), source_of(back))
+        ends = Ends(client, End(destination_of(out), source_of(back)))
         both = sides.choice(0, Side), sides.choice(1, Side)
-        flow = cls(id_, protocol, Ends(client, server), both, state.past("opened", now))
+        flow = cls(id_, protocol, ends, both, state.past("opened", now))
         flow.original.restore(original)
         flow.reply.restore(reply)
         flow.reach = state.integer("reach", 0, MOST_REACH)
@@ -309,6 +310,11 @@ class Flow:
     @property
     def sides(self) -> tuple[Side, Side]:
         return self.kind.sides
+
+    @property
+    def family(self) -> Family:
+        """The family of its packets, in both directions."""
+        return OF_KEY[len(self.original.rewrite)]
 
     @property
     def reach(self) -> int:

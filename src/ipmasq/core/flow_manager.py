@@ -356,6 +356,8 @@ class FlowManager:
         kept: dict[Address, int] = {}
         inspected: dict[Address, int] = {}
         timed = {id(thing) for _, things in self.timers.pending() for thing in things}
+        others = (*self.expectations, *self.admission.active_triggers.values())
+        assert timed.issuperset(map(id, others))
         for flow in self.table.flows.values():
             assert not (flow.offloadable and flow.inspector)
             assert id(flow) in timed

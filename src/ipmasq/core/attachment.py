@@ -62,6 +62,11 @@ class Attachment:
         self._desk = desk
         self._helper = registered.use.make()
 
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest line or datagram that is given to the helper."""
+        return self._helper.max_line
+
     def framer(self) -> Framer:
         """Return the helper's framer. Raises whatever the helper raises."""
         return self._helper.framer()
@@ -124,6 +129,15 @@ class Attachment:
 
     def _block(self) -> None:
         self.blocked |= self.registered.use.on_failure is OnFailure.DROP
+
+
+def edited(text: bytes, replacements: Sequence[Replacement]) -> bytes:
+    """Return `text` with its replacements, which are in order."""
+    after, at = b"", 0
+    for each in replacements:
+        after += text[at : each.start] + each.text
+        at = each.end
+    return after + text[at:]
 
 
 class Transaction(HelperContext):
@@ -199,11 +213,6 @@ class Transaction(HelperContext):
 
     def _tell_rewritten(self, replacements: tuple[Replacement, ...]) -> None:
         self._attachment.registered.rewritten += 1
-        after, at = b"", 0
-        for each in replacements:
-            after += self._line.text[at : each.start] + each.text
-            at = each.end
-        after += self._line.text[at:]
         self._desk.emit(
             events.Rewritten(
                 self._desk.now,
@@ -212,6 +221,6 @@ class Transaction(HelperContext):
                 self.speaker,
                 self._line.position,
                 self._line.text,
-                after,
+                edited(self._line.text, replacements),
             )
         )

@@ -338,6 +338,8 @@ class Flow:
                 return inf
             idle = timeout(self.state, timeouts)
         elif self.protocol == ipv4.UDP:
+            if self.links:
+                return inf
             idle = timeouts.of_datagrams(int.from_bytes(self.original.rewrite[-2:], "big"))
         else:
             idle = timeouts.icmp

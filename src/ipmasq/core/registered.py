@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.views import HelperView
 
@@ -39,3 +41,30 @@ class Registered:
             failed=self.failed,
             refused=dict(self.refused),
         )
+
+
+class RegisteredHelpers(dict[str, Registered]):
+    """The helpers in use, by their names."""
+
+    def __init__(self, uses: Iterable[HelperUse]) -> None:
+        super().__init__()
+        self.protocols: frozenset[int] = frozenset()
+        """Those of which a helper inspects flows."""
+        for use in uses:
+            self.add(use)
+
+    def add(self, use: HelperUse) -> Registered:
+        """Add a helper, or replace one of the same name, whose counters continue."""
+        registered = self.setdefault(use.name, Registered(use))
+        registered.use = use
+        self._list_protocols()
+        return registered
+
+    def remove(self, name: str) -> Registered:
+        """Remove a helper. Raises KeyError."""
+        removed = self.pop(name)
+        self._list_protocols()
+        return removed
+
+    def _list_protocols(self) -> None:
+        self.protocols = frozenset(each.use.protocol for each in self.values())

@@ -190,7 +190,9 @@ def test_an_unfinished_checksum_is_finished_if_the_payload_changes(text: bytes):
     world = World(helpers=(use(Teller),))
     data = bytearray(packets.udp(IN1, 4000, OUT1, 69, payload=text))
     data[26:28] = bytes(2)
-    data[26:28] = (packets.checksum(packets.pseudo(IN1, OUT1, UDP, 8 + len(text))) ^ 0xFFFF).to_bytes(2, "big")
+    data[26:28] = (
+        packets.checksum(packets.pseudo(IN1, OUT1, UDP, 8 + len(text))) ^ 0xFFFF
+    ).to_bytes(2, "big")
     (sent,) = world.engine.receive(Packet(data, partial=True), Side.INSIDE, world.now).packets
     assert sent.partial is (text == b"hello")
     if not sent.partial:

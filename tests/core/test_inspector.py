@@ -22,9 +22,7 @@ VERBS = [name for name in vars(Inspector) if not name.startswith("_")]
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("kind", [TcpInspector, DatagramInspector])
-def test_each_inspector_has_every_verb_with_the_same_arguments(
-    kind: type[Inspector], verb: str
-):
+def test_each_inspector_has_every_verb_with_the_same_arguments(kind: type[Inspector], verb: str):
     needed, found = vars(Inspector)[verb], inspect.getattr_static(kind, verb)
     assert isinstance(found, property) is isinstance(needed, property)
     if inspect.isfunction(needed):

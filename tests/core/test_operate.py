@@ -329,6 +329,4 @@ def test_a_hairpinned_flow_that_was_promised_is_watched_by_no_helper_loaded_late
     told = world.engine.explain(
         TCP, Endpoint(IN2, 20), Endpoint(*promise.public), Side.INSIDE, world.now
     )
-    assert {each.reason for each in told.helpers} == {
-        "an expected flow is not inspected"
-    }
+    assert {each.reason for each in told.helpers} == {"an expected flow is not inspected"}

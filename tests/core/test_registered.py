@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from ipmasq.core.registered import Registered
+import pytest
+
+from ipmasq.core.registered import Registered, RegisteredHelpers
 from tests.core.announcer import use
 
 
@@ -39,3 +41,26 @@ def test_a_view_says_what_the_helper_is_for_and_does_not_change_afterwards():
     registered.refused["a reason"] = 2
     assert (view.name, view.ports, view.on_failure) == ("one", (21, 22), "pass")
     assert (view.bound, view.refused) == (3, {"a reason": 1})
+
+
+def test_the_protocols_that_are_inspected_are_those_of_the_helpers_in_use():
+    helpers = RegisteredHelpers([use("one")])
+    assert helpers.protocols == {6}
+    helpers.add(dataclasses.replace(use("other"), protocol=17))
+    assert helpers.protocols == {6, 17}
+    helpers.add(dataclasses.replace(use("one"), protocol=17))
+    assert helpers.protocols == {17}
+    helpers.remove("other")
+    assert helpers.protocols == {17}
+    assert helpers.remove("one").use.name == "one"
+    assert helpers.protocols == set()
+
+
+def test_a_helper_that_is_added_again_keeps_its_counters():
+    helpers = RegisteredHelpers([use("one")])
+    helpers["one"].bound = 3
+    again = helpers.add(use("one", 2121))
+    assert again is helpers["one"]
+    assert (again.bound, again.use.ports) == (3, {2121})
+    with pytest.raises(KeyError):
+        helpers.remove("other")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import socket
 import threading
 from collections.abc import Callable
 
 import pytest
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
+from ipmasq.planes.tun.reentry import open_reentry
+from ipmasq.planes.tun.steering import HOST_DEVICE
 from tests.live.conftest import PUBLIC, REMOTE, Network, Running, run
 from tests.live.firewalls import begin, load
 from tests.live.test_tun import echo, tcp_talk, udp_socket
@@ -159,6 +165,26 @@ def test_a_bulk_of_data_reaches_a_connection_of_the_hosts_own_from_a_new_port(
             received += len(part)
         giver.join()
     assert received == size
+
+
+def test_a_kernel_that_cannot_redirect_is_told_of_and_nothing_is_left_behind(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise NetlinkError(errno.ENOENT, "TC classifier not found")
+
+    caplog.set_level(logging.WARNING, "ipmasq")
+    with network.at("gw"), IPRoute() as kernel, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "tc", refuse, raising=False)
+        assert open_reentry(kernel, "go") is None
+        assert not kernel.link_lookup(ifname=HOST_DEVICE)
+    assert "for the host itself pass its input hook as from ipmasq-out: " in caplog.text
+    with network.at("gw"), IPRoute() as kernel:
+        reentry = open_reentry(kernel, "go")
+        assert reentry is not None
+        assert kernel.link_lookup(ifname=HOST_DEVICE)
+        reentry.close()
+        assert not kernel.link_lookup(ifname=HOST_DEVICE)
 
 
 def test_a_packet_whose_mark_a_rule_removes_is_dropped_instead_of_going_round(

@@ -135,6 +135,11 @@ class TunPlane:
         except OSError:
             self.unsent += 1
 
+    @property
+    def renames(self) -> bool:
+        """Whether packets from outside that are returned to the host come in by another interface."""
+        return self._reentry is None
+
     # -- the host's routing -----------------------------------------------------------------------
 
     def open(self) -> None:

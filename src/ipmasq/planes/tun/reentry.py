@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from pyroute2 import IPRoute, protocols
 from pyroute2.netlink.exceptions import NetlinkError
@@ -49,26 +49,26 @@ WITHOUT_MARK = f"a packet for the host itself was dropped: a rule at the prerout
 class ReEntry:
     """Its device lives as long as this object."""
 
-    def __init__(self, kernel: IPRoute) -> None:
+    def __init__(self, kernel: IPRoute, outside: str) -> None:
         """Raises PlaneError if another program has the device, NetlinkError or OSError if the kernel cannot
-        redirect."""
+        redirect to the interface `outside`."""
         self._kernel = kernel
         self._outside = 0
         self._header = b""
         self._passed: dict[bytes, int] = {}
         """The time to live of the latest packets, by what else identifies them."""
-        self._device = open_tap(HOST_DEVICE)
-        self._index = kernel.link_lookup(ifname=HOST_DEVICE)[0]
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        try:
+        with ExitStack() as undo:
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            undo.callback(self._socket.close)
             self._socket.setblocking(False)
             self._socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, SO_MARK, HANDED_BACK)
+            undo.callback(os.close, open_tap(HOST_DEVICE))
+            self._index = kernel.link_lookup(ifname=HOST_DEVICE)[0]
             kernel.tc("add", "clsact", self._index)
+            self.follow(outside)
             kernel.link("set", index=self._index, arp=False, mtu=LONGEST, state="up")
-        except BaseException:
-            self.close()
-            raise
+            self._undo = undo.pop_all()
 
     def follow(self, outside: str) -> None:
         """Redirect to this interface. Raises NetlinkError."""
@@ -124,14 +124,13 @@ class ReEntry:
         return False
 
     def close(self) -> None:
-        self._socket.close()
-        os.close(self._device)
+        self._undo.close()
 
 
 def open_reentry(kernel: IPRoute, outside: str) -> ReEntry | None:
     """Return None if the kernel cannot redirect, and log what follows from that."""
     try:
-        return ReEntry(kernel)
+        return ReEntry(kernel, outside)
     except (OSError, NetlinkError) as error:
         log.warning(
             "packets from %s for the host itself pass its input hook as from %s: %s (docs/firewalls.md)",

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from ipmasq.config import Report, access, check, load, review
+from ipmasq.core.policy import PortRange
+from ipmasq.wire.addresses import Address, to_text
 from tests.config.marked import GATEWAY, HERE, assert_found_as_marked, host
 
 
@@ -69,6 +71,32 @@ def test_for_a_gateway_that_starts_an_inside_interface_may_still_come_and_the_ou
     assert not review(load(file), HERE, starting=True).is_good
 
 
+BOTH = "#! eth0 is the outside interface; name the one that the inside hosts are behind"
+ONLY = (
+    "#? only eth0, the outside interface, has an address in it; name the inside interface as well"
+)
+NEAR, FAR = 'public = "203.0.113.7"', 'public = "198.51.100.1"'
+NONE = "#? no interface of this machine has an address in it; name the inside interface as well"
+PUBLIC = "#? 203.0.113.0/24 is not a private network"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        gateway(f'"eth0"  {BOTH}', '"eth0"'),
+        gateway(f'[\n"eth1",\n"eth0",  {BOTH}\n]', '"eth0"'),
+        gateway(f'"eth0"  {BOTH}', '"eth0"', NEAR),
+        f'[gateway]\ninside = "eth0"  {BOTH}\n{NEAR}\n',
+        gateway(f'"203.0.113.0/24"  {ONLY} {PUBLIC}', '"eth0"', FAR),
+        gateway(f'[\n"10.7.0.0/24",  {NONE}\n"203.0.113.0/24",  {ONLY} {PUBLIC}\n]', '"eth0"', FAR),
+    ],
+)
+def test_an_interface_is_not_on_both_sides_and_nothing_untrue_is_said_of_it(
+    tmp_path: Path, text: str
+):
+    assert_found_as_marked(tmp_path, text, HERE)
+
+
 @pytest.mark.row("4787-7")
 def test_an_outside_address_in_an_inside_network_is_a_mistake(tmp_path: Path):
     here = replace(HERE, interfaces={**HERE.interfaces, "eth0": (host("10.0.0.77/28"),)})
@@ -110,6 +138,18 @@ def test_a_forward_of_a_port_that_the_host_serves_is_doubtful(tmp_path: Path):
     pool = 'public = ["203.0.113.0/28"]\n'
     other = 'public = "203.0.113.9"'
     assert_found_as_marked(tmp_path, GATEWAY + pool + forward.format("", other), HERE)
+
+
+def test_the_host_is_asked_for_the_public_addresses_that_it_has(tmp_path: Path):
+    asked = []
+
+    def served(protocol: int, address: Address, ports: PortRange, interface: str) -> None:
+        asked.append((protocol, to_text(address), str(ports), interface))
+
+    pool = 'public = ["203.0.113.2", "203.0.113.9"]\n[[forward]]\nport = "20-25"\nto = "10.0.0.2"\n'
+    (tmp_path / "gateway.toml").write_text(GATEWAY + pool)
+    check(tmp_path / "gateway.toml", replace(HERE, served=served))
+    assert asked == [(6, "203.0.113.2", "20-25", "eth0")]
 
 
 def test_a_forward_is_compared_with_the_networks_of_inside_interfaces(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from ipmasq.control.client import Client
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core import events
 from ipmasq.core.events import ForwardAdded
-from tests.control.running import IN1, IN2, Running, conversation
+from ipmasq.core.flow import Flow
+from tests.conformance import packets
+from tests.control.running import E1, IN1, IN2, Running, conversation
 
 
 def until(rows: Iterator[dict[str, Any]], name: str) -> list[dict[str, Any]]:
@@ -50,6 +53,49 @@ def test_a_watcher_hears_only_what_it_asked_for(gateway: Running, client: Client
         ("flow_opened", opened),
         ("flow_closed", followed),
     ]
+
+
+def test_last_counts_the_events_that_the_filters_admit(gateway: Running, client: Client):
+    wanted = [gateway.open_udp(IN2, port) for port in range(5000, 5004)]
+    for port in range(5000, 5050):
+        gateway.open_udp(IN1, port)
+    gateway.do(lambda: gateway.engine.close(wanted[2], gateway.loop.clock()))
+    filters = {"host": "10.0.0.3", "events": ["flow_opened"], "last": 3}
+    told = list(islice(client.watch(**filters), 3))
+    assert [row["flow"] for row in told] == wanted[1:]
+    told = list(islice(client.watch(flow=wanted[2], last=2), 2))
+    assert [row["event"] for row in told] == ["flow_opened", "flow_closed"]
+
+
+def test_a_watcher_of_a_host_is_told_of_hairpin_flows_to_it(gateway: Running, client: Client):
+    """Host 10.0.0.3 serves port 80, which is published."""
+    number = hairpin(gateway)
+    (opened,) = islice(client.watch(host="10.0.0.3", last=1), 1)
+    assert (opened["event"], opened["flow"]) == ("flow_opened", number)
+    assert opened["remote"] == {"address": "203.0.113.1", "port": 8080}
+    assert opened["remote_real"] == {"address": "10.0.0.3", "port": 80}
+    assert opened["text"].endswith("with 203.0.113.1:8080, which is 10.0.0.3:80")
+
+
+def hairpin(gateway: Running) -> int:
+    gateway.send(packets.tcp(IN1, 4000, E1, 8080, packets.SYN, 100))
+    return max(gateway.engine.table.flows)
+
+
+def test_a_watcher_of_a_flow_knows_its_data_flows_that_are_alive(gateway: Running, client: Client):
+    control, data = gateway.open_udp(IN1, 5000), gateway.open_udp(IN1, 5001)
+    gateway.do(lambda: link(gateway.engine.table.flows, control, data))
+    watch = client.watch(flow=control, last=1)
+    opened = next(watch)
+    gateway.do(lambda: gateway.engine.close(data, gateway.loop.clock()))
+    closed = next(watch)
+    assert [opened["event"], closed["event"]] == ["flow_opened", "flow_closed"]
+    assert [opened["flow"], closed["flow"]] == [data, data]
+
+
+def link(flows: dict[int, Flow], control: int, data: int) -> None:
+    flows[data].master = flows[control]
+    flows[control].links += 1
 
 
 def test_a_watcher_of_an_unknown_event_is_told_which_there_are(client: Client):

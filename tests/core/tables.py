@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from ipmasq.core.active import ActivePolicy
-from ipmasq.core.flow import End, Flow
+from ipmasq.core.flow import End, Ends, Flow
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.policy import Policy, PortRange
 from ipmasq.core.side import Side
@@ -34,7 +34,7 @@ def table(**changes: object) -> Table:
 def flow_to(table: Table, remote: Endpoint, number: int = 1) -> Flow:
     mapping = table.mappings.map(UDP, INSIDE, remote)
     assert isinstance(mapping, Mapping)
-    ends = End(INSIDE, mapping.public), End(remote, remote)
-    flow = Flow(number, UDP, *ends, (Side.INSIDE, Side.OUTSIDE), 0.0)
+    ends = Ends(End(INSIDE, mapping.public), End(remote, remote))
+    flow = Flow(number, UDP, ends, (Side.INSIDE, Side.OUTSIDE), 0.0)
     flow.mapping = mapping
     return flow

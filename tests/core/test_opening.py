@@ -42,11 +42,11 @@ def test_deciding_and_constructing_change_nothing():
     assert isinstance(decision, Decision)
     mapping = manager.table.mappings.map(UDP, INSIDE, REMOTE)
     assert isinstance(mapping, Mapping)
-    flow = construct(manager, FIRST, decision, mapping)
-    assert flow.endpoints == (INSIDE, mapping.public, REMOTE)
+    flow, ends = construct(manager, FIRST, decision, mapping)
+    assert flow.endpoints == (INSIDE, mapping.public, REMOTE, REMOTE)
     assert world.flows == []
     assert mapping.flows == 0
-    assert enter(manager, flow, decision)
+    assert enter(manager, flow, ends, decision)
     world.engine.check()
     assert [opened.flow for opened in world.events(FlowOpened)] == [flow.id]
 
@@ -58,7 +58,7 @@ def test_a_flow_whose_five_tuple_is_taken_is_not_entered_and_leaves_no_mapping()
     decision = manager.admission.decide(*FIRST)
     assert isinstance(decision, Decision)
     mapping = manager.table.mappings.of(UDP, INSIDE, REMOTE)
-    assert not enter(manager, construct(manager, FIRST, decision, mapping), decision)
+    assert not enter(manager, *construct(manager, FIRST, decision, mapping), decision)
     assert len(world.flows) == 1
     world.engine.check()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipmasq.core.events import FlowOpened
+from ipmasq.core.flow import Endpoints
 from ipmasq.core.policy import Behaviour, Forward, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.views import NO_SHIFT
@@ -42,6 +44,8 @@ def test_a_hairpin_flow_shows_all_four_endpoints():
     flow = world.flow
     assert (flow.inside, flow.public) == (Endpoint(IN1, 5000), public)
     assert (flow.remote, flow.remote_real) == (Endpoint(E1, 8080), Endpoint(IN2, 80))
+    (opened,) = world.events(FlowOpened)
+    assert all(getattr(opened, end) == getattr(flow, end) for end in Endpoints._fields)
 
 
 def test_times_are_on_the_engines_clock_and_say_when_a_flow_ends():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuzz.targets.connection import USE, Crossing, _is_heard
 from ipmasq.core.events import HelperBound, HelperFailed, HelperReleased
-from ipmasq.core.flow import End, Flow
+from ipmasq.core.flow import End, Ends, Flow
 from ipmasq.core.helper import Framer, Helper, HelperContext
 from ipmasq.core.policy import HelperUse, Limits
 from ipmasq.core.reasons import Reason
@@ -141,8 +141,8 @@ after = st.tuples(numbers, numbers, st.sampled_from([ACK, ACK | PSH, ACK | FIN])
 def test_a_packet_that_is_rewritten_in_place_is_the_one_that_is_composed_anew(
     before: tuple[int, ...], after: tuple[int, ...], payload: bytes, ttl_delta: int
 ) -> None:
-    client = End(INSIDE, Endpoint(PUBLIC, 61000))
-    flow = Flow(1, ipv4.TCP, client, End(OUTSIDE, OUTSIDE), (Side.INSIDE, Side.OUTSIDE), 0.0)
+    ends = Ends(End(INSIDE, Endpoint(PUBLIC, 61000)), End(OUTSIDE, OUTSIDE))
+    flow = Flow(1, ipv4.TCP, ends, (Side.INSIDE, Side.OUTSIDE), 0.0)
     one, other = (
         Segment(INSIDE.port, OUTSIDE.port, n[0], n[1], n[2], n[3], 0, n[4], b"\x01\x01\x01\x00")
         for n in (before, after)
@@ -153,7 +153,7 @@ def test_a_packet_that_is_rewritten_in_place_is_the_one_that_is_composed_anew(
     segment = tcp.write(other, payload)
     anew = rebuild(packet, header, flow.original, ttl_delta, segment, 0)
     in_place = Packet(bytearray(packet.data))
-    translate(in_place.data, header.length, ipv4.TCP, flow.original, ttl_delta)
+    translate(in_place.data, header.family, header.length, ipv4.TCP, flow.original, ttl_delta)
     renumber(in_place.data, header.length, one, other)
     assert bytes(in_place.data) == bytes(anew.data)
 

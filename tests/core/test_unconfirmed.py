@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipmasq.core.flow import End, Flow
+from ipmasq.core.flow import End, Ends, Flow
 from ipmasq.core.side import Side
 from ipmasq.core.unconfirmed import Unconfirmed, is_confirmed
 from ipmasq.wire.addresses import Endpoint
@@ -13,7 +13,7 @@ from tests.conformance.world import E1, IN1, IN2, OUT1
 def opened(number: int, host: bytes = IN1) -> Flow:
     """From outside, to a published server of an inside host."""
     client, server = Endpoint(OUT1, number), End(Endpoint(host, 80), Endpoint(E1, 8080))
-    return Flow(number, UDP, End(client, client), server, (Side.OUTSIDE, Side.INSIDE), 0.0)
+    return Flow(number, UDP, Ends(End(client, client), server), (Side.OUTSIDE, Side.INSIDE), 0.0)
 
 
 def test_a_datagram_flow_is_confirmed_once_its_client_goes_on():

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import pytest
 
 from ipmasq.control.protocol import SOCKET_VARIABLE
+from ipmasq.core.events import ForwardAdded
 from tests.control.running import Running, conversation
 
 Start: TypeAlias = Callable[..., subprocess.Popen[str]]
@@ -86,6 +87,21 @@ def test_watch_shows_a_rewrite_and_ends_with_the_gateway(gateway: Running, progr
     assert "helper finger rewrote what the client said" in lines[0]
     assert lines[1].split() == ["-", "ask", "me\\r\\n"]
     assert lines[2].split() == ["+", "query\\x1b", "me\\r\\n"]  # no control character gets through
+    gateway.do(gateway.control.close)
+    assert end(process)[0] == 0
+
+
+@pytest.mark.parametrize("names", [["forward_added,refused"], ["refused", "forward_added"]])
+def test_watch_takes_names_of_events_as_a_list_or_one_by_one(
+    gateway: Running, program: Start, names: list[str]
+):
+    conversation(gateway, [b"ask me\r\n", b"refuse me\r\n"])
+    options = [word for name in names for word in ("--event", name)]
+    process = program("watch", "--json", "--last", "10", *options)
+    gateway.do(lambda: gateway.control.tell([ForwardAdded(0.0, "web")]))
+    assert process.stdout
+    told = [json.loads(process.stdout.readline())["event"] for _ in range(2)]
+    assert told == ["refused", "forward_added"]
     gateway.do(gateway.control.close)
     assert end(process)[0] == 0
 
@@ -161,3 +177,16 @@ def test_values_are_completed_by_what_the_gateway_has(gateway: Running):
 def test_without_a_gateway_no_value_is_completed_and_nothing_said(tmp_path: Path):
     for words in ("ipmasq forward del ", "ipmasq close ", "ipmasq timeouts set "):
         assert completed(words, tmp_path / "none") == []
+
+
+def test_a_command_imports_no_other_command():
+    code = (
+        "import sys; from ipmasq.main.cli import main\n"
+        "sys.argv[1:] = ['status', '-h']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "others = ('ipmasq.front.change', 'ipmasq.front.show', 'ipmasq.front.watch', 'ipmasq.lab', 'rich')\n"
+        "print([name for name in others if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

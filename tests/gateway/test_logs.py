@@ -50,7 +50,8 @@ def written(request: pytest.FixtureRequest) -> Iterator[Written]:
 
 def opened(flow: int, host: Address) -> events.FlowOpened:
     inside, remote = Endpoint(host, 4000 + flow), Endpoint(REMOTE, 21)
-    return events.FlowOpened(0.0, flow, 6, Side.INSIDE, inside, PUBLIC, remote, "masquerade", None)
+    ends = inside, PUBLIC, remote, remote
+    return events.FlowOpened(0.0, flow, 6, Side.INSIDE, *ends, "masquerade", None)
 
 
 def expected(announced: Endpoint, public: Endpoint) -> events.Expected:

@@ -288,6 +288,22 @@ def test_an_echo_captured_inside_comes_back() -> None:
     assert_checksums(records)
 
 
+def test_packets_of_a_hairpin_flow_name_it_in_both_directions() -> None:
+    web = Forward("web", 17, None, PortRange(8080, 8080), to_address("10.0.0.5"), 80)
+    policy = Policy(POLICY.inside, POLICY.public, POLICY.own, forwards=(web,))
+    tape = Tape()
+    tape.add(IP(src=CLIENT, dst=GATEWAY) / UDP(sport=5000, dport=8080))
+    (asked,) = packets(tape.replay(policy)[1])
+    tape.add(IP(src="10.0.0.5", dst=GATEWAY) / UDP(sport=80, dport=asked.sport))
+    summary, (there, back), _ = tape.replay(policy)
+    assert summary.reasons == {Reason.TRANSLATED: 2}
+    opened = "opened flow 1 by hairpin, forward web: 10.0.0.2:5000 seen as "
+    assert f"{opened}{GATEWAY}:{asked.sport}, with {GATEWAY}:8080, which is 10.0.0.5:80" in said(
+        there
+    )
+    assert "(flow 1, hairpin, forward web)" in said(back)
+
+
 def test_what_the_gateway_does_not_see_is_copied_with_its_reason() -> None:
     tape = Tape()
     arp = Ether() / ARP()

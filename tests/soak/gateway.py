@@ -103,7 +103,7 @@ class Facts:
                 for reason in Reason
                 if engine.counts[reason]
             },
-            "offloaded": self._gateway.offload.packets,
+            "offloaded": self._gateway.offloading.offloader.packets,
         }
 
     def _diagnosis(self) -> dict[str, object]:

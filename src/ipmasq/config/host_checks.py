@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 from ipmasq.config.compiled import affordable_flows
 from ipmasq.config.directions import default_route, place_of, unrouted
 from ipmasq.config.host_state import HostState
-from ipmasq.config.mistakes import Mistake, overlap
-from ipmasq.config.model import Config
+from ipmasq.config.mistakes import Mistake, is_outside, overlap
+from ipmasq.config.model import Config, GatewayTable
 from ipmasq.config.public_ports import public_ports
 from ipmasq.config.sides import Sides, resolve
 from ipmasq.config.tables import forward, trigger
 from ipmasq.config.values import AUTO
-from ipmasq.core.policy import Forward, without
-from ipmasq.wire.addresses import Address, to_text
+from ipmasq.core.policy import without
+from ipmasq.wire.addresses import Network, to_text
 
 
 def collisions(config: Config, here: HostState) -> Iterator[Mistake]:
-    """Find public addresses in an inside network, which would be ambiguous (RFC 4787 REQ-7). (`mistakes.py`
-    already compares a configured pool with named networks.)"""
+    """Find what is on both sides: an interface, or public addresses in an inside network, which would be
+    ambiguous (RFC 4787 REQ-7). (`mistakes.py` already compares what the file names.)"""
     sides = resolve(config.gateway, here)
+    if not config.gateway.outside:  # otherwise it is reported already
+        for index, entry in config.gateway.inside.items():
+            if entry == sides.outside:
+                yield ("gateway", "inside", index), is_outside(entry)
     for address in sides.public:
         for network in sides.networks:
             named = network in config.gateway.inside.values() and config.gateway.public
@@ -109,9 +113,18 @@ def _interfaces(config: Config, here: HostState, sides: Sides) -> Iterator[Mista
     for index, entry in gateway.inside.items():
         if isinstance(entry, str) and here.interfaces.get(entry) == ():
             yield ("gateway", "inside", index), f"{entry} has no IPv4 address"
-    if gateway.inside and not sides.inside:
-        message = "no interface of this machine has an address in it; name the interface as well"
-        yield ("gateway", "inside"), message
+    if not sides.inside and sides.outside not in gateway.inside.values():
+        yield from _unreachable_inside(gateway, here, sides)
+
+
+def _unreachable_inside(gateway: GatewayTable, here: HostState, sides: Sides) -> Iterator[Mistake]:
+    own = here.interfaces.get(sides.outside or "", ())
+    for index, entry in gateway.inside.items():
+        whose = "no interface of this machine has"
+        if isinstance(entry, Network) and any(each.address in entry for each in own):
+            whose = f"only {sides.outside}, the outside interface, has"
+        message = f"{whose} an address in it; name the inside interface as well"
+        yield ("gateway", "inside", index), message
 
 
 UNREACHED = 'no interface of this machine is in reach of it; name one, outside = "eth0"'
@@ -143,17 +156,15 @@ def _ephemeral(config: Config, here: HostState) -> Iterator[Mistake]:
 
 
 def _listening(config: Config, here: HostState) -> Iterator[Mistake]:
+    """Find forwards that take packets for which the host has a socket: one that is bound to the public address
+    or to every address, and to no other interface."""
+    sides = resolve(config.gateway, here)
     for index, table in config.forward.items():
-        if message := taken_from_host(forward(table), here.listening, here.own):
-            yield ("forward", index, "port"), message
-
-
-def taken_from_host(
-    this: Forward, listening: Collection[tuple[int, int]], own: Collection[Address]
-) -> str:
-    """Return a sentence if the host itself serves a port (protocol, number) that the forward takes; else an
-    empty string."""
-    ports = [p for kind, p in listening if kind == this.protocol and p in this.ports]
-    if not ports or not (this.public is None or this.public in own):
-        return ""
-    return f"this host serves port {min(ports)} itself; from outside it can no longer be reached"
+        this = forward(table)
+        for address in (this.public,) if this.public else sides.public:
+            if address in here.own:
+                port = here.served(this.protocol, address, this.ports, sides.outside or "")
+                if port is not None:
+                    message = f"this host serves port {port} itself; from outside it can no longer be reached"
+                    yield ("forward", index, "port"), message
+                    break

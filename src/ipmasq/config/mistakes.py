@@ -29,6 +29,10 @@ def contradictions(
     yield from _conflicting_helpers(helpers)
 
 
+def is_outside(interface: str) -> str:
+    return f"{interface} is the outside interface; name the one that the inside hosts are behind"
+
+
 def overlap(one: PortRange, other: PortRange) -> bool:
     return one.low <= other.high and other.low <= one.high
 
@@ -51,7 +55,7 @@ def _sides(config: Config) -> Iterator[Mistake]:
     gateway = config.gateway
     for index, entry in gateway.inside.items():
         if entry == gateway.outside:
-            yield ("gateway", "inside", index), f"{entry} is the outside interface"
+            yield ("gateway", "inside", index), is_outside(entry)
     for index, pool in gateway.public.items():
         if martian := next((n for n in pool.networks if is_martian(n.address)), None):
             message = f"{to_text(martian.address)} cannot be anybody's public address"

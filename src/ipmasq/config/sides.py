@@ -24,10 +24,10 @@ class Sides:
 def resolve(gateway: GatewayTable, here: HostState) -> Sides:
     """Resolve the settings. An inside interface stands for the networks of its addresses, a network for the
     interfaces that have an address in it (none, if it is behind another router). The outside interface is the
-    one in whose network the pool is, if it is not named."""
+    one in whose network the pool is, if it is not named; no interface is both."""
     pool = tuple(network for each in gateway.public.values() for network in each.networks)
     outside = gateway.outside or _reaching(pool, here)
-    networks = tuple(dict.fromkeys(_networks(gateway, here)))
+    networks = tuple(dict.fromkeys(_networks(gateway, outside, here)))
     inside = tuple(dict.fromkeys(_interfaces(gateway, networks, here)))
     inside = tuple(name for name in inside if name != outside)
     return Sides(outside, inside, networks, tuple(dict.fromkeys(_public(pool, outside, here))))
@@ -40,11 +40,11 @@ def named_networks(gateway: GatewayTable) -> tuple[Network, ...] | None:
     return networks if len(networks) == len(entries) else None
 
 
-def _networks(gateway: GatewayTable, here: HostState) -> Iterator[Network]:
+def _networks(gateway: GatewayTable, outside: str | None, here: HostState) -> Iterator[Network]:
     for entry in gateway.inside.values():
         if isinstance(entry, Network):
             yield entry
-        else:
+        elif entry != outside:
             yield from (address.network for address in here.interfaces.get(entry, ()))
 
 

@@ -31,6 +31,10 @@ class Journal:
         self._events.extend(events)
         self.end += len(events)
 
+    def kept(self) -> Sequence[Event]:
+        """Return a copy of the events that are kept, the oldest first."""
+        return tuple(self._events)
+
     def after(self, number: int, most: int) -> Iterable[Event]:
         """Return up to `most` events from `number` on, which must not be before `start`."""
         first = number - self.start
@@ -40,10 +44,10 @@ class Journal:
 class Reader:
     """A reader's position in the journal."""
 
-    def __init__(self, journal: Journal, last: int = 0) -> None:
-        """Begin with the `last` events that have happened already, as far as they are kept."""
+    def __init__(self, journal: Journal) -> None:
+        """Begin with the next event."""
         self._journal = journal
-        self._next = max(journal.start, journal.end - last)
+        self._next = journal.end
 
     def take(self, most: int) -> tuple[int, list[Event]]:
         """Return how many events were lost since the last call, and the next ones."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, get_args
 
 from ipmasq.control import answers, arguments
@@ -12,6 +13,7 @@ from ipmasq.control.journal import Reader
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core import events
 from ipmasq.core.events import Event
+from ipmasq.core.views import FlowView
 
 BATCH = 64
 """The number of events taken from the journal at a time."""
@@ -23,8 +25,11 @@ NAMES = {answers.name_of(kind): kind for kind in get_args(Event)}
 def watch(context: Context, which: arguments.WhichEvents) -> Rows:
     """Yield events as they happen; this never ends by itself."""
     wanted = _Wanted(which)
-    reader = Reader(context.journal, which.last)
+    past = context.journal.kept() if which.last else ()
+    reader = Reader(context.journal)
     yield from wanted.know_live_flows(context)
+    for event in (yield from _latest(past, wanted, which.last)):
+        yield answers.event(event, context.epoch)
     while True:
         lost, found = reader.take(BATCH)
         if lost:
@@ -33,6 +38,19 @@ def watch(context: Context, which: arguments.WhichEvents) -> Rows:
             yield answers.event(event, context.epoch) if wanted.has(event) else Pause.LOOKED
         if not found:
             yield Pause.WAITING
+
+
+def _latest(
+    past: Sequence[Event], wanted: _Wanted, most: int
+) -> Generator[Pause, None, deque[Event]]:
+    """Return the latest wanted events, `most` of them if there are so many. All are examined in their order,
+    since one event of a flow decides whether later ones are wanted."""
+    found: deque[Event] = deque(maxlen=most)
+    for event in past:
+        if wanted.has(event):
+            found.append(event)
+        yield Pause.LOOKED
+    return found
 
 
 class _Wanted:
@@ -53,12 +71,12 @@ class _Wanted:
             self._flows = set() if which.flow is None else {which.flow}
 
     def know_live_flows(self, context: Context) -> Generator[Pause, None, None]:
-        """Add the host's flows that were opened before this request."""
-        if self._host is not None:
+        """Add the live flows of the host, and the data flows of the flow, which were opened before this
+        request."""
+        if self._flows is not None:
             for view in context.gateway.engine.flows():
-                ends = view.inside, view.remote, view.remote_real
-                if self._host in (end.address for end in ends):
-                    self._follow(view.id)
+                if self._is_end(view) or self._is_master(view):
+                    self._flows.add(view.id)
                 yield Pause.LOOKED
 
     def has(self, event: Event) -> bool:
@@ -70,10 +88,8 @@ class _Wanted:
 
     def _is_followed(self, event: Event, flows: set[int]) -> bool:
         number = getattr(event, "flow", None)
-        if isinstance(event, events.FlowOpened):
-            ends = event.inside.address, event.remote.address
-            if self._host in ends or (event.master is not None and event.master == self._flow):
-                self._follow(event.flow)
+        if isinstance(event, events.FlowOpened) and (self._is_end(event) or self._is_master(event)):
+            flows.add(event.flow)
         followed = number in flows
         if isinstance(event, events.LimitNeared | events.LimitReached):
             followed = event.host is not None and event.host == self._host
@@ -81,9 +97,12 @@ class _Wanted:
             flows.discard(event.flow)
         return followed
 
-    def _follow(self, number: int) -> None:
-        assert self._flows is not None
-        self._flows.add(number)
+    def _is_end(self, flow: FlowView | events.FlowOpened) -> bool:
+        ends = flow.inside, flow.remote, flow.remote_real
+        return self._host in [end.address for end in ends]
+
+    def _is_master(self, flow: FlowView | events.FlowOpened) -> bool:
+        return flow.master is not None and flow.master == self._flow
 
 
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {

@@ -45,11 +45,7 @@ class Barred(Container[int]):
         return (
             (protocol, port) in self._host.reserved
             or self._is_mapped(public)
-            or any(forward.covers(protocol, public) for forward in self._policy.forwards)
-            or any(
-                trigger.opens_protocol == protocol and port in trigger.opens_ports
-                for trigger in self._policy.triggers
-            )
+            or self._policy.publishes(protocol, public)
             or (self._address in self._policy.own and self._is_the_hosts(public))
         )
 

@@ -11,8 +11,9 @@ import struct
 from collections.abc import Iterator
 from itertools import chain
 from math import inf
+from typing import Self
 
-from ipmasq.core import offloading, operate
+from ipmasq.core import offloading, operate, state
 from ipmasq.core import snapshots as views_of
 from ipmasq.core.claims import claims
 from ipmasq.core.event_queue import FAILED_BYTES
@@ -22,6 +23,7 @@ from ipmasq.core.flow import FAR
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.host import SocketLookup
 from ipmasq.core.offloading import Command, Counters, CounterSource
+from ipmasq.core.plain import Plain
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -33,11 +35,13 @@ from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView
 from ipmasq.core.window import is_within_reach
 from ipmasq.wire import tcp
 from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.header import IPV4
 from ipmasq.wire.packet import Packet
 
 _IP = struct.Struct("!BxH2xHBB")
-_TCP = struct.Struct("!IIBB")
-_UDP = struct.Struct("!H")
+_TCP = struct.Struct("!4xIIBB")
+_UDP = struct.Struct("!4xH")
+_LENGTH, _KEY = IPV4.length, IPV4.key
 _make = tuple.__new__
 """Makes a NamedTuple of all its fields, in half the time of its own constructor."""
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
@@ -56,7 +60,7 @@ class Engine:
         self._timers = self.manager.timers
         self._offloading = self.manager.offloading
         self._commands = self._offloading.commands
-        self._slow_path = SlowPath(self.manager, chance).receive
+        self._slow_path = SlowPath(self.manager).receive
         self._active = self.manager.active
 
     @property
@@ -86,36 +90,41 @@ class Engine:
             return None
         first, total, fragment, ttl, protocol = _IP.unpack_from(data)
         # An ordinary packet has no options, is no fragment (DF may be set), has time to live left, and is
-        # whole.
+        # whole. That is all that is particular to IPv4 here.
         if first != 0x45 or fragment & 0xBFFF or not 1 < ttl < 255 or total != size:
             return None
-        half = self.table.halves[side][protocol].get(bytes(data[12:24]))
-        if half is None or not half.flow.offloadable:
+        half = self.table.halves[side][protocol].get(bytes(data[_KEY]))
+        if half is None:
+            return None
+        flow = half.flow
+        if not flow.offloadable:
             return None
         if protocol == 6:
             if size < 40:
                 return self._drop(Reason.MALFORMED)
-            sequence, acknowledged, offset, flags = _TCP.unpack_from(data, 24)
-            length = total - 20 - (offset >> 4 << 2)
+            sequence, acknowledged, offset, flags = _TCP.unpack_from(data, _LENGTH)
+            length = total - _LENGTH - (offset >> 4 << 2)
             if flags & _SYN_ACK_RST_FIN != tcp.ACK or length < 0 or offset < 0x50:
                 return None
-            is_elsewhere = self._offloading.source is not None and self._offloading.sync(half.flow)
+            is_elsewhere = self._offloading.source is not None and self._offloading.sync(flow)
             before = half.position
             position = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
             # Both numbers are a little after the last ones: the most common case of `is_within_reach`.
             if not (position - before) & FAR:
                 half.position = position
-                half.flow.last_seen = now
+                flow.last_seen = now
             elif is_within_reach(half, position >> 32, acknowledged):
                 half.advance(position >> 32, acknowledged)
-                half.flow.last_seen = now
+                flow.last_seen = now
             if is_elsewhere:
                 self._offloading.moved(half, before)
         else:
-            if not 8 <= _UDP.unpack_from(data, 24)[0] <= size - 20:
+            if not 8 <= _UDP.unpack_from(data, _LENGTH)[0] <= size - _LENGTH:
                 return self._drop(Reason.MALFORMED)
-            half.flow.last_seen = now
-        translate(data, 20, protocol, half, self._active.policy.ttl_delta, packet.partial)
+            flow.last_seen = now
+        translate(
+            data, IPV4, _LENGTH, protocol, half, self._active.policy.ttl_delta, packet.partial
+        )
         half.packets += 1
         half.bytes += size
         self.counts[0] += 1
@@ -223,6 +232,20 @@ class Engine:
     def unload_helper(self, name: str, now: float) -> None:
         """Unload a helper; its connections continue, shifted as they are. Raises KeyError."""
         operate.unload_helper(self.manager, name, now)
+
+    # -- plain values
+
+    def to_state(self, now: float) -> Plain:
+        """Return everything that it remembers as plain values, between two packets; see `state`."""
+        return state.to_state(self.manager, now)
+
+    @classmethod
+    def from_state(cls, policy: Policy, chance: Chance, values: object, now: float) -> Self:
+        """Return an engine that continues where the one was whose `to_state` returned `values`. If the policy
+        is another one now, it takes effect as by `apply`. Raises StateError."""
+        engine = cls(policy, chance, now)
+        state.restore(engine.manager, values)
+        return engine
 
     # -- views
 

@@ -20,6 +20,8 @@ class FlowOpened:
     inside: Endpoint
     public: Endpoint
     remote: Endpoint
+    remote_real: Endpoint
+    """The remote end as it sees itself: another endpoint than `remote` only in a hairpin flow."""
     origin: str
     """What let it in: `masquerade`, `forward NAME`, `expectation of flow N`, `trigger NAME`, `mapping`, `hairpin`."""
     master: int | None

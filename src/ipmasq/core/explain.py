@@ -127,17 +127,17 @@ def _helpers(
 
 
 def _live(manager: FlowManager, flow: Flow) -> Explanation:
-    inside, public, remote = flow.endpoints
+    inside, public, remote, remote_real = flow.endpoints
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
-    if flow.master:
-        steps.append(f"it is a data flow of flow {flow.master.id}")
+    if flow.master is not None:
+        steps.append(f"it is a data flow of flow {flow.master}")
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
     steps += _own_time(manager, flow.protocol, flow.server.real)
     steps.append("offloadable" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"
-    if flow.remote_real != remote:
-        verdict += f", which is {flow.remote_real}"
+    if remote_real != remote:
+        verdict += f", which is {remote_real}"
     passage = Passage(
         flow.protocol,
         (flow.original.side, flow.reply.side),

@@ -15,9 +15,11 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.keys import destination_of, pack, source_address, source_of
+from ipmasq.core.keys import LENGTHS, destination_of, pack, source_address, source_of
 from ipmasq.core.mapping import Mapping
-from ipmasq.core.origin import UNKNOWN
+from ipmasq.core.origin import UNKNOWN, origin
+from ipmasq.core.origin import Kind as OriginKind
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED
 from ipmasq.core.side import Side
@@ -27,6 +29,7 @@ from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.checksum import difference, opposite
+from ipmasq.wire.header import OF_KEY, Family
 
 
 class End(NamedTuple):
@@ -36,6 +39,25 @@ class End(NamedTuple):
     @property
     def is_masqueraded(self) -> bool:
         return self.real != self.translated
+
+
+class Ends(NamedTuple):
+    """Both ends of a flow."""
+
+    client: End
+    server: End
+
+
+class Endpoints(NamedTuple):
+    """The ends of a flow, whichever side opened it."""
+
+    inside: Endpoint
+    public: Endpoint
+    """The inside end as the remote one sees it."""
+    remote: Endpoint
+    remote_real: Endpoint
+    """The remote end as it sees itself. It differs from `remote` if that end is masqueraded, too, as in a
+    hairpin flow, whose remote end is inside."""
 
 
 class Half:
@@ -63,6 +85,14 @@ class Half:
         """What the change of addresses adds to the sum of a checksum; `payload_difference` is that of
         addresses and ports."""
         self.payload_difference = SHARED[payload]
+
+    def to_state(self) -> list[bytes | int]:
+        """Return it as plain values; see `Flow.to_state`."""
+        return [self.rewrite, self.packets, self.bytes, self.position]
+
+    def restore(self, state: Fields) -> None:
+        """Take over the counters and the position of a state. Raises StateError."""
+        self.packets, self.bytes, self.position = (state.integer(at) for at in (1, 2, 3))
 
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: move the position for a segment in window that ends at `end` and acknowledges `acknowledged`.
@@ -154,6 +184,14 @@ CONFIRMED = 1 << 20
 answer."""
 
 
+def endpoints(ends: Ends, opened_by: Side) -> Endpoints:
+    """Return the endpoints of a flow that was opened from this side."""
+    client, server = ends
+    if opened_by is Side.INSIDE:
+        return Endpoints(client.real, client.translated, server.translated, server.real)
+    return Endpoints(server.real, server.translated, client.real, client.real)
+
+
 @cache
 def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
     return Kind(protocol, sides, reach)
@@ -182,12 +220,12 @@ class Flow:
         self,
         id_: int,
         protocol: int,
-        client: End,
-        server: End,
+        ends: Ends,
         sides: tuple[Side, Side],
         now: float,
     ) -> None:
         """`sides` are those of client and server. The flow is not in the table yet."""
+        client, server = ends
         self.id = id_
         self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
         match, rewrite = pack(client.real, server.translated), pack(client.translated, server.real)
@@ -210,10 +248,55 @@ class Flow:
         self.origin = UNKNOWN
         self.inspector: Inspector | None = None
         """Inspects its packets. None if no helper does, and no shift has to be remembered."""
-        self.master: Flow | None = None
-        """The control flow to which it is linked."""
+        self.master: int | None = None
+        """The number of the control flow to which it is linked, which may have ended."""
         self.links = 0
         """Data flows of this control flow that are alive."""
+
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values, its inspector included. A mapping is that of its translated endpoint, if
+        it has one; `links` follow from the flows that have it as their `master`."""
+        return {
+            "id": self.id,
+            "protocol": self.protocol,
+            "sides": list(self.sides),
+            "reach": self.reach,
+            "original": self.original.to_state(),
+            "reply": self.reply.to_state(),
+            "opened": now - self.opened,
+            "last_seen": now - self.last_seen,
+            "state": self.state,
+            "offloadable": self.offloadable,
+            "has_mapping": self.mapping is not None,
+            "has_server_mapping": self.server_mapping is not None,
+            "origin": list(self.origin),
+            "master": self.master,
+            "inspector": None if self.inspector is None else self.inspector.to_state(now),
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, now: float) -> Flow:
+        """Return the flow of a state, without mappings and inspector, not in the table yet. Raises StateError."""
+        id_, protocol = state.integer("id", 1), state.integer("protocol", 1, 255)
+        sides = state.fields("sides")
+        original, reply = state.fields("original"), state.fields("reply")
+        out, back = original.blob(0), reply.blob(0)
+        if len(out) not in LENGTHS or len(back) != len(out):
+            raise state.error("original", "is not of the length of a key, or not of the reply's")
+        client = End(destination_of(back), source_of(out))
+        ends = Ends(client, End(destination_of(out), source_of(back)))
+        both = sides.choice(0, Side), sides.choice(1, Side)
+        flow = cls(id_, protocol, ends, both, state.past("opened", now))
+        flow.original.restore(original)
+        flow.reply.restore(reply)
+        flow.reach = state.integer("reach", 0, MOST_REACH)
+        flow.last_seen = state.past("last_seen", now)
+        flow.state = state.choice("state", State)
+        flow.offloadable = state.boolean("offloadable")
+        by = state.fields("origin")
+        flow.origin = origin(by.choice(0, OriginKind), by.text(1), by.boolean(2))
+        flow.master = state.integer_or_none("master", 1)
+        return flow
 
     def break_cycle(self) -> None:
         """Break the reference cycle between the flow and its halves, so that the memory is freed at once
@@ -227,6 +310,11 @@ class Flow:
     @property
     def sides(self) -> tuple[Side, Side]:
         return self.kind.sides
+
+    @property
+    def family(self) -> Family:
+        """The family of its packets, in both directions."""
+        return OF_KEY[len(self.original.rewrite)]
 
     @property
     def reach(self) -> int:
@@ -246,6 +334,10 @@ class Flow:
     def server(self) -> End:
         return End(destination_of(self.original.rewrite), source_of(self.reply.rewrite))
 
+    @property
+    def ends(self) -> Ends:
+        return Ends(self.client, self.server)
+
     def end(self, speaker: Speaker) -> End:
         return self.client if speaker is Speaker.CLIENT else self.server
 
@@ -257,18 +349,8 @@ class Flow:
         return self.sides[0]
 
     @property
-    def endpoints(self) -> tuple[Endpoint, Endpoint, Endpoint]:
-        """Return the `(inside, public, remote)` endpoints, whichever side opened it."""
-        client, server = self.client, self.server
-        if self.opened_by is Side.INSIDE:
-            return client.real, client.translated, server.translated
-        return server.real, server.translated, client.real
-
-    @property
-    def remote_real(self) -> Endpoint:
-        """The real endpoint of the remote end. It differs from the one in `endpoints` if that end is
-        masqueraded, too, as in a hairpin flow, whose remote end is inside."""
-        return self.server.real if self.opened_by is Side.INSIDE else self.client.real
+    def endpoints(self) -> Endpoints:
+        return endpoints(self.ends, self.opened_by)
 
     @property
     def host(self) -> Address:

@@ -174,5 +174,5 @@ class Offloading:
 
 def _seen_inside(flow: Flow) -> tuple[Endpoint, Endpoint]:
     """Return the endpoint that opened the flow, and the other one, as the inside host sees them."""
-    inside, _, remote = flow.endpoints
+    inside, _, remote, _ = flow.endpoints
     return (inside, remote) if flow.opened_by is Side.INSIDE else (remote, inside)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ipmasq.core import events
 from ipmasq.core.admission import ActiveTrigger, Decision
-from ipmasq.core.flow import End, Flow
+from ipmasq.core.flow import End, Ends, Flow, endpoints
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.ports import Block
@@ -60,8 +60,7 @@ def open_flow(
         return lacking
     if decision.masquerade:
         return _masquerade(manager, first, decision)
-    flow = construct(manager, first, decision, None)
-    return flow if enter(manager, flow, decision) else Reason.NO_PORTS
+    return _construct_and_enter(manager, first, decision, None) or Reason.NO_PORTS
 
 
 def adopt(
@@ -81,39 +80,43 @@ def adopt(
     mapping = manager.table.mappings.map_at(*first[:2], public, first.destination, lent)
     if mapping is None:
         return Reason.NO_PORTS
-    flow = construct(manager, first, decision, mapping)
-    return flow if enter(manager, flow, decision) else Reason.NO_PORTS
+    return _construct_and_enter(manager, first, decision, mapping) or Reason.NO_PORTS
+
+
+def _construct_and_enter(
+    manager: FlowManager,
+    first: FirstPacket,
+    decision: Decision,
+    mapping: Mapping | None,
+    replaces: bool = True,
+) -> Flow | None:
+    flow, ends = construct(manager, first, decision, mapping)
+    return flow if enter(manager, flow, ends, decision, replaces) else None
 
 
 def construct(
     manager: FlowManager, first: FirstPacket, decision: Decision, mapping: Mapping | None
-) -> Flow:
-    """Return the flow of a decision. Nothing else changes."""
+) -> tuple[Flow, Ends]:
+    """Return the flow of a decision, and its ends. Nothing else changes."""
     protocol, source, destination, side = first
     client = End(source, mapping.public if mapping else source)
-    server = End(decision.server, destination)
-    sides = side, decision.side
-    flow = Flow(manager.opened + 1, protocol, client, server, sides, manager.now)
+    ends = Ends(client, End(decision.server, destination))
+    flow = Flow(manager.opened + 1, protocol, ends, (side, decision.side), manager.now)
     flow.mapping = mapping
     flow.server_mapping = decision.server_mapping
     flow.origin = decision.origin
-    return flow
+    return flow, ends
 
 
-def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool = True) -> bool:
+def enter(
+    manager: FlowManager, flow: Flow, ends: Ends, decision: Decision, replaces: bool = True
+) -> bool:
     """Make the flow live. Return False if its five-tuple is taken; then the flow and a mapping of its own are
     discarded. `replaces`: a connection with the same five-tuple that is over is evicted."""
-    mapping = flow.mapping
-    if mapping is not None:
-        mapping.expectations += 1  # it stays, though its last flow may be evicted
-    if replaces or (mapping is not None and mapping.flows):
-        _evict_over(manager, flow)
-    if mapping is not None:
-        mapping.expectations -= 1
-    if not manager.table.add(flow):
+    if not manager.table.add(flow) and not _add_instead(manager, flow, replaces):
         flow.break_cycle()
-        if mapping:
-            manager.table.mappings.drop_unused(mapping)
+        if flow.mapping is not None:
+            manager.table.mappings.drop_unused(flow.mapping)
         return False
     manager.opened = flow.id
     if flow.opened_by is Side.OUTSIDE:
@@ -125,10 +128,10 @@ def enter(manager: FlowManager, flow: Flow, decision: Decision, replaces: bool =
     manager.set_timer(flow)
     manager.offloading.command(flow)
     if flow.master is not None:
-        manager.offloading.relate(flow, flow.master)
-    _tell_opened(manager, flow)
+        manager.offloading.relate(flow, manager.table.flows[flow.master])
+    _tell_opened(manager, flow, ends)
     if not decision.expectation:
-        manager.bind(flow)
+        manager.bind(flow, ends)
     return True
 
 
@@ -168,8 +171,9 @@ def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) ->
             return _refused(manager, mapping, source.address, protocol)
         # A port that has become free may have a connection that is over with the same remote endpoint. If all
         # ports that were tried have one, it is evicted, as the kernel does when ports are short.
-        flow = construct(manager, first, decision, mapping)
-        if enter(manager, flow, decision, replaces=not left or mapping.shared):
+        replaces = not left or mapping.shared
+        flow = _construct_and_enter(manager, first, decision, mapping, replaces)
+        if flow is not None:
             return flow
     return _refused(manager, Reason.NO_PORTS, source.address, protocol)
 
@@ -177,6 +181,18 @@ def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) ->
 def _refused(manager: FlowManager, reason: Reason, host: Address, protocol: int) -> Reason:
     manager.shortage.refused(reason, host, protocol, manager.now)
     return reason
+
+
+def _add_instead(manager: FlowManager, flow: Flow, replaces: bool) -> bool:
+    """Add a flow whose five-tuple is taken, if the connection that has it may be evicted."""
+    mapping = flow.mapping
+    if mapping is None:
+        _evict_over(manager, flow)
+    elif replaces or mapping.flows:
+        mapping.expectations += 1  # it stays, though its last flow may be evicted
+        _evict_over(manager, flow)
+        mapping.expectations -= 1
+    return manager.table.add(flow)
 
 
 def _evict_over(manager: FlowManager, flow: Flow) -> None:
@@ -208,21 +224,17 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
         manager.timers.set(active[trigger.name], active[trigger.name].until)
 
 
-def _tell_opened(manager: FlowManager, flow: Flow) -> None:
+def _tell_opened(manager: FlowManager, flow: Flow, ends: Ends) -> None:
     protocol, (opened_by, _), _ = flow.kind
-    master = flow.master.id if flow.master else None
-    inside, public, remote = flow.endpoints
     manager.emit(
         events.FlowOpened(
             manager.now,
             flow.id,
             protocol,
             opened_by,
-            inside,
-            public,
-            remote,
+            *endpoints(ends, opened_by),
             str(flow.origin),
-            master,
+            flow.master,
         )
     )
     manager.shortage.opened(flow, manager.now)

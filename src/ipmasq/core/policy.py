@@ -300,6 +300,16 @@ class Policy:
     """What is added to a forwarded packet's time to live: -1 where the engine is the router; +1 on a plane
     where the kernel counts the hop twice (in and out of a TUN device)."""
 
+    def publishes(self, protocol: int, public: Endpoint) -> bool:
+        """Return whether a forward or a trigger can lead from this public endpoint to an inside host."""
+        for forward in self.forwards:
+            if forward.covers(protocol, public):
+                return True
+        for trigger in self.triggers:
+            if trigger.opens_protocol == protocol and public.port in trigger.opens_ports:
+                return True
+        return False
+
 
 class Claim(NamedTuple):
     """Packets that a plane must bring to the engine although they are addressed to the host itself:

@@ -10,13 +10,16 @@ be too long for a path MTU that its sender has discovered (like Linux, ip_fragme
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
+from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Packet
 
 Key = tuple[Side, Address, Address, int, int]
@@ -52,6 +55,35 @@ class Datagram:
         """Bytes of the largest fragment; `unbroken` is that of the largest fragment with DF."""
         self.unbroken = 0
 
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values."""
+        return {
+            "key": list(self.key),
+            "until": self.until - now,
+            "first": self.first,
+            "length": self.length,
+            "pieces": [[offset, piece] for offset, piece in self.pieces.items()],
+            "largest": self.largest,
+            "unbroken": self.unbroken,
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, now: float) -> Datagram:
+        """Return the datagram of a state. Raises StateError."""
+        key = state.fields("key")
+        side, source, destination = key.choice(0, Side), key.address(1), key.address(2)
+        made = cls(
+            (side, source, destination, key.integer(3, 0, 255), key.integer(4, 0, 0xFFFF)),
+            state.moment("until", now),
+        )
+        made.first = state.blob_or_none("first")
+        made.length = state.integer_or_none("length", 0, LARGEST)
+        for piece in state.rows("pieces"):
+            made.pieces[piece.integer(0, 0, LARGEST)] = piece.blob(1)
+        made.largest = state.integer("largest", 0, LARGEST)
+        made.unbroken = state.integer("unbroken", 0, LARGEST)
+        return made
+
 
 class Reassembly:
     def __init__(self, most: int) -> None:
@@ -65,6 +97,9 @@ class Reassembly:
     def __len__(self) -> int:
         return sum(map(len, self._sides))
 
+    def __contains__(self, datagram: Datagram) -> bool:
+        return self._sides[datagram.key[0]].get(datagram.key) is datagram
+
     def count(self, side: Side) -> int:
         """Return the number of datagrams of a side that are being reassembled."""
         return len(self._sides[side])
@@ -75,7 +110,7 @@ class Reassembly:
         return max(1, self.most // SHARES)
 
     def add(
-        self, packet: Packet, header: ipv4.Header, side: Side, until: float
+        self, packet: Packet, header: Header, side: Side, until: float
     ) -> Reassembled | Datagram | Reason:
         """Add a fragment. Return the whole datagram if this was the last missing fragment; the incomplete
         datagram if it was the first to arrive (so that a timer can be set); otherwise HELD, or why the
@@ -105,6 +140,19 @@ class Reassembly:
         self.forget(datagram)
         return Reassembled(Packet(whole, note=packet.note), datagram.largest)
 
+    def to_state(self, now: float) -> list[Plain]:
+        """Return the datagrams as plain values, those of each side oldest first."""
+        return [each.to_state(now) for side in self._sides for each in side.values()]
+
+    def restore(self, states: Iterable[Fields], now: float) -> list[Datagram]:
+        """Take over the datagrams of a state, and return them. Raises StateError."""
+        made = [Datagram.from_state(state, now) for state in states]
+        for each in made:
+            side, source, *_ = each.key
+            self._sides[side][each.key] = each
+            self._sources[side, source] = self._sources.get((side, source), 0) + 1
+        return made
+
     def _begin(self, key: Key, until: float) -> Datagram | None:
         """Return a new datagram, or None if its source has its share already. If the side has reached its
         limit, the oldest datagram is dropped: its fragments have had the longest time to arrive."""
@@ -122,7 +170,7 @@ class Reassembly:
     def forget(self, datagram: Datagram) -> bool:
         """Discard the datagram. Return whether it was still here."""
         side, source, *_ = datagram.key
-        if self._sides[side].get(datagram.key) is not datagram:
+        if datagram not in self:
             return False
         del self._sides[side][datagram.key]
         self._sources[side, source] -= 1
@@ -132,7 +180,7 @@ class Reassembly:
         return True
 
 
-def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:
+def _fits(datagram: Datagram, header: Header, payload: bytes) -> bool:
     """Return whether a fragment agrees with the earlier ones; an exact duplicate does."""
     start, end = header.offset, header.offset + len(payload)
     if datagram.pieces.get(start) == payload:
@@ -151,7 +199,7 @@ def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:
     return not overlaps and (header.more_fragments or all(each <= end for each in ends))
 
 
-def _header_length(datagram: Datagram, header: ipv4.Header) -> int:
+def _header_length(datagram: Datagram, header: Header) -> int:
     """Return the bytes of the whole datagram's header, which is that of the first fragment: the others carry
     fewer options (RFC 791, 3.1). Before the first has arrived, it is the minimum."""
     if datagram.first is not None:

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from ipmasq.core.admission import is_inside
 from ipmasq.core.budget import Rate
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.translate import finish_tcp, is_intact
 from ipmasq.wire import icmp, ipv4, partial, tcp
 from ipmasq.wire.addresses import Address, within
+from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Buffer, Packet
 
 CODES = {
@@ -61,9 +63,22 @@ class Refusals:
         self._errors.per_host, self._errors.total = limits.icmp_errors_per_host, limits.icmp_errors
         self._resets.per_host, self._resets.total = limits.resets_per_host, limits.resets
 
-    def answer(
-        self, packet: Packet, header: ipv4.Header, reason: Reason, now: float
-    ) -> Packet | None:
+    def to_state(self, now: float) -> Plain:
+        """Return the counters and the debts of hosts as plain values."""
+        return {
+            "errors": self.errors,
+            "resets": self.resets,
+            "rate_of_errors": self._errors.to_state(now),
+            "rate_of_resets": self._resets.to_state(now),
+        }
+
+    def restore(self, state: Fields, now: float) -> None:
+        """Take over the counters and debts of a state. Raises StateError."""
+        self.errors, self.resets = state.integer("errors"), state.integer("resets")
+        self._errors.restore(state.fields("rate_of_errors"), now)
+        self._resets.restore(state.fields("rate_of_resets"), now)
+
+    def answer(self, packet: Packet, header: Header, reason: Reason, now: float) -> Packet | None:
         """Return the answer to the sender of a whole datagram that was refused, or None."""
         if not _is_a_host(self._policy, header.source):
             return None
@@ -90,7 +105,7 @@ class Refusals:
         return True
 
 
-def reset(packet: Packet, header: ipv4.Header) -> Packet | None:
+def reset(packet: Packet, header: Header) -> Packet | None:
     """Return the reset that answers a segment of an unknown connection, in the other end's name. Return None
     if the segment is a reset itself, or is damaged."""
     data = packet.data
@@ -121,7 +136,7 @@ def reset(packet: Packet, header: ipv4.Header) -> Packet | None:
     return Packet(made, note=packet.note)
 
 
-def unreachable(packet: Packet, header: ipv4.Header, code: int, speaker: Address) -> Packet:
+def unreachable(packet: Packet, header: Header, code: int, speaker: Address) -> Packet:
     """Return the error that says why a packet is dropped, from the gateway's address `speaker`."""
     quoted = bytearray(packet.data[: header.total])
     if packet.partial:
@@ -134,7 +149,7 @@ def unreachable(packet: Packet, header: ipv4.Header, code: int, speaker: Address
     return Packet(made, note=packet.note)
 
 
-def _may_be_told(data: Buffer, header: ipv4.Header) -> bool:
+def _may_be_told(data: Buffer, header: Header) -> bool:
     """Return False for ICMP errors, and for what might be one (RFC 1812, 4.3.2.7). Of the other conditions
     there, packets with a group address never come here, and fragments are reassembled."""
     return header.protocol != ipv4.ICMP or data[header.length] == icmp.ECHO

@@ -13,10 +13,8 @@ from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.errors import translate_error, would_pass
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.opening import FirstPacket, open_flow
-from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembled
 from ipmasq.core.side import Side
@@ -25,22 +23,22 @@ from ipmasq.core.tracking import track
 from ipmasq.core.translate import is_intact, translate, translate_query
 from ipmasq.core.verdict import Verdict
 from ipmasq.core.window import is_in_window, is_within_reach
-from ipmasq.wire import icmp, ipv4, tcp
+from ipmasq.wire import icmp, ip, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.fragment import cut
+from ipmasq.wire.header import IPV6, Header
 from ipmasq.wire.packet import Packet
 
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
 
 
 class SlowPath:
-    def __init__(self, manager: FlowManager, chance: Chance) -> None:
+    def __init__(self, manager: FlowManager) -> None:
         self.manager = manager
         self.table = manager.table
         self._active = manager.active
         self._timers = manager.timers
         self._offloading = manager.offloading
-        self._identifications = Identifications(chance)
 
     @property
     def _ttl_delta(self) -> int:
@@ -54,8 +52,8 @@ class SlowPath:
         return verdict
 
     def _checked(self, packet: Packet, side: Side) -> Verdict:
-        header = ipv4.read(packet.data)
-        if header is None:
+        header = ip.read(packet.data)
+        if header is None or header.family is IPV6:
             six = len(packet.data) > 0 and packet.data[0] >> 4 == 6
             return Verdict(Reason.UNSUPPORTED if six else Reason.MALFORMED)
         if len(packet.data) > header.total:
@@ -75,14 +73,14 @@ class SlowPath:
             return Verdict(Reason.HELD)
         if isinstance(whole, Reason):
             return Verdict(whole)
-        header = ipv4.read(whole.packet.data)
+        header = ip.read(whole.packet.data)
         assert header is not None
         verdict = self._by_protocol(whole.packet, header, side)
         return (
             verdict if verdict.reason is Reason.HOST else self._in_fragments(verdict, header, whole)
         )
 
-    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Reassembled) -> Verdict:
+    def _in_fragments(self, verdict: Verdict, before: Header, whole: Reassembled) -> Verdict:
         """Prepare a verdict for a datagram that came in fragments: what leaves gets an identification that
         its new source has not used and, with DF, fragments that are no larger."""
         packets: list[Packet] = []
@@ -90,7 +88,7 @@ class SlowPath:
             data = packet.data
             source = bytes(data[12:16])
             if source != before.source:
-                number = self._identifications.take(source, bytes(data[16:20]), data[9])
+                number = self.manager.identifications.take(source, bytes(data[16:20]), data[9])
                 ipv4.replace(data, 4, number.to_bytes(2, "big"))
             if before.dont_fragment:
                 packets += [Packet(each, note=packet.note) for each in cut(data, whole.largest)]
@@ -98,7 +96,7 @@ class SlowPath:
                 packets.append(packet)
         return Verdict(verdict.reason, packets)
 
-    def _by_protocol(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+    def _by_protocol(self, packet: Packet, header: Header, side: Side) -> Verdict:
         data, length = packet.data, header.length
         payload = header.total - length
         if header.protocol == ipv4.TCP:
@@ -119,19 +117,18 @@ class SlowPath:
             return self._icmp(packet, header, side)
         return self._without_flow(packet, header, side)
 
-    def _without_flow(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+    def _without_flow(self, packet: Packet, header: Header, side: Side) -> Verdict:
         """Decide about a protocol that cannot be masqueraded; it may still pass, or be the host's."""
         source, destination = Endpoint(header.source, 0), Endpoint(header.destination, 0)
         answer = self.manager.admission.decide(header.protocol, source, destination, side)
         reason = Reason.UNSUPPORTED if isinstance(answer, Decision) else answer
         return self._onward(packet, header, side, reason)
 
-    def _onward(self, packet: Packet, header: ipv4.Header, side: Side, reason: Reason) -> Verdict:
+    def _onward(self, packet: Packet, header: Header, side: Side, reason: Reason) -> Verdict:
         """Forward a packet without a flow untranslated (except for the time to live), or drop it and perhaps
         answer its sender."""
         if reason is Reason.PASSED:
-            data = packet.data
-            ipv4.replace(data, 8, bytes((data[8] + self._ttl_delta, data[9])))
+            ip.change_ttl(packet.data, header.family, self._ttl_delta)
         if not reason.is_drop:
             return Verdict(reason, (packet,))
         if side is Side.OUTSIDE:
@@ -139,9 +136,7 @@ class SlowPath:
         answer = self.manager.refusals.answer(packet, header, reason, self.manager.now)
         return Verdict(reason, () if answer is None else (answer,))
 
-    def _tcp(
-        self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, side: Side
-    ) -> Verdict:
+    def _tcp(self, packet: Packet, header: Header, segment: tcp.Segment, side: Side) -> Verdict:
         key = (
             header.source
             + header.destination
@@ -176,13 +171,19 @@ class SlowPath:
             track(self.manager, half, segment, payload, segment.acknowledgment)
             if is_elsewhere:
                 self._offloading.moved(half, before)
-        translate(packet.data, header.length, ipv4.TCP, half, self._ttl_delta, packet.partial)
+        translate(
+            packet.data,
+            header.family,
+            header.length,
+            ipv4.TCP,
+            half,
+            self._ttl_delta,
+            packet.partial,
+        )
         self._account(half, header.total, believed)
         return Verdict(Reason.TRANSLATED, (packet,))
 
-    def _reopen(
-        self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, half: Half
-    ) -> None:
+    def _reopen(self, packet: Packet, header: Header, segment: tcp.Segment, half: Half) -> None:
         """Handle a SYN of a live connection, which may belong to a newer one; see `reopening`."""
         flow, life = half.flow, self.manager
         if not is_intact(packet, header):
@@ -208,7 +209,7 @@ class SlowPath:
     def _inspected(
         self,
         packet: Packet,
-        header: ipv4.Header,
+        header: Header,
         segment: tcp.Segment,
         half: Half,
         inspector: Inspector,
@@ -229,7 +230,7 @@ class SlowPath:
             manager.leave(half.flow, inspector)
         return Verdict(done.reason, done.packets)
 
-    def _udp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+    def _udp(self, packet: Packet, header: Header, side: Side) -> Verdict:
         ports = bytes(packet.data[header.length : header.length + 4])
         half = self.table.find(side, ipv4.UDP, header.source + header.destination + ports)
         if half is None:
@@ -238,12 +239,20 @@ class SlowPath:
             if isinstance(opened, Reason):
                 return self._onward(packet, header, side, opened)
             half = opened.original
-        translate(packet.data, header.length, ipv4.UDP, half, self._ttl_delta, packet.partial)
+        translate(
+            packet.data,
+            header.family,
+            header.length,
+            ipv4.UDP,
+            half,
+            self._ttl_delta,
+            packet.partial,
+        )
         self._account(half, header.total)
         self.manager.judge_offloadable(half.flow)
         return Verdict(Reason.TRANSLATED, (packet,))
 
-    def _icmp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+    def _icmp(self, packet: Packet, header: Header, side: Side) -> Verdict:
         kind = packet.data[header.length]
         if kind in icmp.ERRORS:
             if self.manager.admission.is_spoofed(header.source, side) or is_martian(header.source):
@@ -285,7 +294,7 @@ class SlowPath:
     def _open(
         self,
         packet: Packet,
-        header: ipv4.Header,
+        header: Header,
         source_port: int,
         destination_port: int,
         side: Side,

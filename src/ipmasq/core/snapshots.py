@@ -14,7 +14,7 @@ from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
 
 
 def flow(manager: FlowManager, flow: Flow) -> FlowView:
-    inside, public, remote = flow.endpoints
+    inside, public, remote, remote_real = flow.endpoints
     outward = Speaker.CLIENT if flow.opened_by is Side.INSIDE else Speaker.SERVER
     out, back = flow.half(outward), flow.half(outward.other)
     inspector = flow.inspector
@@ -28,11 +28,11 @@ def flow(manager: FlowManager, flow: Flow) -> FlowView:
         inside=inside,
         public=public,
         remote=remote,
-        remote_real=flow.remote_real,
+        remote_real=remote_real,
         state=state(flow),
         origin=str(flow.origin),
         helper=helper,
-        master=flow.master.id if flow.master else None,
+        master=flow.master,
         links=flow.links,
         opened=flow.opened,
         last_seen=flow.last_seen,

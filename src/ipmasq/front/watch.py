@@ -19,7 +19,11 @@ EMPHASIS = {"rewritten": "36", "refused": "33", "helper_failed": "31", "events_l
 def watch(
     event: Annotated[
         list[str] | None,
-        typer.Option("--event", metavar="NAME", help="Only events of this name; may be repeated."),
+        typer.Option(
+            "--event",
+            metavar="NAME",
+            help="Only events of this name, or of these: a,b. May be repeated.",
+        ),
     ] = None,
     flow: Annotated[
         int | None, typer.Option(help="Only events of this flow and its data flows.")
@@ -28,9 +32,7 @@ def watch(
     helper: Helper = None,
     last: Annotated[
         int,
-        typer.Option(
-            min=0, help="Show those of the latest N events first that the filters let through."
-        ),
+        typer.Option(min=0, help="Begin with the latest N events that pass the filters."),
     ] = 0,
     as_json: Json = False,
     socket: Socket = SOCKET,
@@ -42,11 +44,12 @@ def watch(
     \b
     Examples:
       ipmasq watch --helper ftp
-      ipmasq watch --event rewritten --event refused --json
+      ipmasq watch --event rewritten,refused --json
       ipmasq watch --host 10.0.0.2 --last 50
     """
     with ask(socket) as gateway:
-        events = gateway.watch(events=event, flow=flow, host=host, helper=helper, last=last)
+        names = [name.strip() for given in event or () for name in given.split(",")]
+        events = gateway.watch(events=names, flow=flow, host=host, helper=helper, last=last)
         for row in events:
             if as_json:
                 output.say_json(row)

@@ -136,6 +136,6 @@ class UnpublishedPorts:
 def _flows_of(claim: Claim, manager: FlowManager) -> Iterable[int]:
     for flow in manager.table.flows.values():
         if flow.protocol == claim.protocol and claim.protocol != ipv4.ICMP:
-            public = flow.endpoints[1]
+            public = flow.endpoints.public
             if public.address == claim.address and public.port in claim.ports:
                 yield flow.id

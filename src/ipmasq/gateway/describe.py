@@ -20,10 +20,11 @@ def tell(event: Event) -> str | None:
 def _told(event: Event) -> str | None:
     match event:
         case events.FlowOpened():
+            hairpin = f", which is {event.remote_real}" * (event.remote_real != event.remote)
             linked = f", linked to flow {event.master}" if event.master is not None else ""
             return (
                 f"opened flow {event.flow} by {event.origin}{linked}: {event.inside} "
-                f"seen as {event.public}, with {event.remote}"
+                f"seen as {event.public}, with {event.remote}{hairpin}"
             )
         case events.FlowClosed():
             return f"flow {event.flow} ended: {event.reason.sentence}"

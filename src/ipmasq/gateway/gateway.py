@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ipmasq.core.engine import Engine
-from ipmasq.core.events import SettingRestored
-from ipmasq.core.policy import Forward, HelperUse, Policy, Timeouts
+from ipmasq.core.policy import Forward, Policy, Timeouts
 from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
 from ipmasq.gateway.changes import changed_times, discarded
@@ -24,19 +21,20 @@ from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
-from ipmasq.gateway.floods import Floods
+from ipmasq.gateway.helpers import Helpers
 from ipmasq.gateway.host import Changes, notify_systemd
 from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop, Timer
+from ipmasq.gateway.offloading import Offloading
 from ipmasq.gateway.planes import fast_path, make_plane
+from ipmasq.gateway.settings import Settings
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
 from ipmasq.gateway.sockets import Sockets, index_of
 from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
-from ipmasq.offload.offload import Offloader
+from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
-from ipmasq.planes.tun.watched import Restored
 from ipmasq.wire.addresses import Address, to_text
 from ipmasq.wire.lines import with_commands
 
@@ -58,12 +56,6 @@ OFFLOAD_EVERY = 1.0
 
 LOG_EVERY = 1.0
 """Seconds between two checks for lines that the log left out and must sum up."""
-
-READ_PAUSE = 0.02
-"""Seconds between two parts of a round."""
-
-AT_ONCE = 200
-"""Flows that are entered into a new fast path before packets have their turn: about 2 ms."""
 
 
 class Gateway:
@@ -94,22 +86,19 @@ class Gateway:
             log.warning("%s", warning)
         self._chosen = plane
         self._plane = make_plane(plane or setup.plane, setup, directory)
-        self._helpers = {use.name: use for use in setup.policy.helpers}
-        self.engine = Engine(self._fit(setup.policy), chance, loop.clock())
+        policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
+        self.engine = engine = Engine(policy, chance, loop.clock())
+        self._helpers = Helpers(engine, configuration, loop.clock)
         self._sockets = Sockets()
-        self.engine.set_socket_lookup(self._sockets.find_socket)
-        self._drive = Drive(self.engine, self._plane, loop)
-        self.offload = Offloader(self.engine, self._plane.fast.table, loop.clock)
-        self._floods = Floods(self._plane.fast)
+        engine.set_socket_lookup(self._sockets.find_socket)
+        self._drive = Drive(engine, self._plane, loop)
         self._related = Related()
         self._drive.executors.append(self._related)
+        self.offloading = Offloading(self._drive, self._plane)
+        self._settings = Settings(self._plane, engine, loop.clock)
         self._firewall = FirewallWatch(
-            loop, self._interfaces, self._drive.say, self._pass_twice, self.engine.forwards
+            loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
         )
-        self._reading = self._catching_up = False
-        self._restored = 0
-        self._wrong: dict[str, Restored] = {}
-        """Settings that cannot be restored."""
         self._started = loop.clock()
 
     @property
@@ -122,11 +111,11 @@ class Gateway:
         self._sockets.device = index_of(self._setup.outside)
         self._drive.leave(self._sockets.used(self._drive.ranges))
         self._drive.start()
-        self._begin_to_offload()
+        self.offloading.begin()
         self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
-        self._loop.every(SETTINGS_EVERY, self._look_at_settings)
-        self._loop.every(OFFLOAD_EVERY, self._look_at_fast_path)
+        self._loop.every(SETTINGS_EVERY, self._settings.look)
+        self._loop.every(OFFLOAD_EVERY, self.offloading.look)
         self._loop.every(LOG_EVERY, limiter.look)
         self._firewall.begin()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
@@ -139,59 +128,15 @@ class Gateway:
     def stop(self) -> None:
         """Stop the gateway. Raises PlaneError if something could not be undone."""
         notify_systemd("STOPPING=1")
-        self._look_at_settings()  # a value that was written in the last moment must be restored, too
+        self._settings.look()  # a value that was written in the last moment must be restored, too
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
         self._firewall.end()
         self._related.close()
-        self._end_offloading()
+        self.offloading.end()
         self._drive.stop()
         self._sockets.close()
         log.info("the gateway has stopped")
-
-    def _begin_to_offload(self) -> None:
-        fast = self._plane.fast
-        self.offload = offload = Offloader(self.engine, fast.table, self._loop.clock)
-        self._floods = Floods(fast)
-        self._drive.executors.append(offload.carry_out)
-        offload.tick()
-        self._catch_up(offload, iter(list(self.engine.table.flows) if fast.table.capacity else ()))
-
-    def _catch_up(self, offload: Offloader, flows: Iterator[int]) -> None:
-        """Enter flows that are older than the fast path, a few at a time so that no packet waits long."""
-        if offload is not self.offload:
-            return  # it was replaced by another one
-        some = list(islice(flows, AT_ONCE))
-        self._catching_up = bool(some)
-        if some:
-            self._loop.later(0, partial(self._catch_up, offload, flows))
-            for flow in some:
-                self.engine.restate(flow)
-        else:
-            self._charge()
-
-    def _charge(self) -> None:
-        """Set the policer's rates, only after flows are entered: before, their packets are untracked."""
-        if not self._catching_up:
-            self._plane.fast.set_rates(self.engine.policy.limits)
-
-    def _end_offloading(self) -> None:
-        self._plane.fast.halt()
-        self._drive.carry_out(self.engine.commands())
-        self._drive.executors.remove(self.offload.carry_out)
-        self.offload.stop()
-
-    def _look_at_fast_path(self) -> None:
-        self.offload.tick()
-        if not self._reading:
-            self._read_on()
-        self._floods.look(self._loop.clock())
-
-    def _read_on(self) -> None:
-        self._reading = False  # so that it starts again if this fails
-        self._reading = self.offload.read_on()
-        if self._reading:
-            self._loop.later(READ_PAUSE, self._read_on)
 
     # -- what an operator does
 
@@ -211,17 +156,17 @@ class Gateway:
     def _reload(self) -> tuple[int, Sequence[str]]:
         setup = self._configuration.read()
         before, running = self._setup, self.engine.policy
-        made = replace(running, helpers=tuple(self._helpers.values()))
+        made = replace(running, helpers=self._helpers.in_use)
         told = [*setup.warnings, *discarded(before.policy, made, setup.policy)]
-        helpers = self._helpers
-        self._helpers = {use.name: use for use in setup.policy.helpers}
+        helpers = self._helpers.in_use
+        self._helpers.reset(setup.policy.helpers)
         try:
-            self._change_programs(setup)
+            self._change_fast_path(setup)
             closed = self._go_on(setup, self._fit(setup.policy))
         except PlaneError as error:
-            self._helpers = helpers
+            self._helpers.reset(helpers)
             try:
-                self._change_programs(before)
+                self._change_fast_path(before)
                 self._go_on(before, running)
             except PlaneError as worse:
                 log.error("going back: %s", worse)
@@ -239,7 +184,7 @@ class Gateway:
         """Add a forward. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
         `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
         saved."""
-        warnings = self._configuration.review_forward(forward, self._helpers.values())
+        warnings = self._configuration.review_forward(forward, self._helpers.in_use)
         self.engine.add_forward(forward, self._loop.clock())
         try:
             self._drive.claim()
@@ -279,36 +224,19 @@ class Gateway:
     def close(self, flow: int) -> bool:
         return self.engine.close(flow, self._loop.clock())
 
-    @garbage.collect_all()
     def load_helper(
         self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool = False
     ) -> str:
         """Load a helper by its registered name, or from a file. Return its name. Raises KeyError, ValueError."""
-        use = self._configuration.helper(name, file, ports)
-        before = self._helpers.get(use.name)
-        self._use(use)
-        if save:
-            try:
-                self._configuration.save_helper(use, file, ports)
-            except ValueError:
-                self._use(before) if before else self.unload_helper(use.name)
-                raise
-        return use.name
+        return self._helpers.load(name, file, ports, save)
 
-    @garbage.collect_all()
     def reload_helper(self, name: str) -> None:
         """Load a helper's code again. Raises KeyError, ValueError; then the running code stays."""
-        self._use(self._configuration.renewed(self._helpers[name]))
+        self._helpers.reload(name)
 
-    @garbage.collect_all()
     def unload_helper(self, name: str, save: bool = False) -> None:
         """Unload a helper. Its connections continue. Raises KeyError, or ValueError if it cannot be saved."""
-        if name not in self._helpers:
-            raise KeyError(name)
-        if save:
-            self._configuration.forget_helper(name)
-        self.engine.unload_helper(name, self._loop.clock())
-        del self._helpers[name]
+        self._helpers.unload(name, save)
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         policy = replace(self.engine.policy, timeouts=timeouts)
@@ -339,40 +267,23 @@ class Gateway:
             "unsent": self._plane.unsent,
             "failures": self._loop.failures.count,
             "log_lines_left_out": limiter.left_out,
-            "settings_restored": self._restored,
-            "settings_wrong": [each.what_is_wrong() for each in self._wrong.values()],
+            "settings_restored": self._settings.restored,
+            "settings_wrong": self._settings.wrong(),
         }
 
-    def fast_path(self) -> Iterable[tuple[str, int, str]]:
-        """Yield its counters: see `ipmasq.control.gateway.RunningGateway`."""
-        fast = self._plane.fast
-        if fast.table.capacity:
-            offloaded = "forwarded by the fast path, as the engine decided"
-            yield "offloaded", self.offload.packets, offloaded
-            yield "refused", self.offload.refused, "flows for which the fast path had no room"
-        yield from fast.counters()
+    def fast_path(self) -> Iterable[Counter]:
+        """Return its counters: see `ipmasq.control.gateway.RunningGateway`."""
+        return self.offloading.counters()
 
     # -- following
 
-    def _change_programs(self, setup: Setup) -> None:
-        """Replace the fast path. Raises PlaneError; then the previous one stays."""
-        wanted = fast_path(self._chosen or setup.plane, setup.policy.limits)
-        if not self._plane.lacks(wanted):
-            return
-        self._end_offloading()
-        self._drive.unwatch()
-        try:
-            self._plane.change(wanted)
-        finally:
-            self._drive.watch()
-            self._begin_to_offload()
+    def _change_fast_path(self, setup: Setup) -> None:
+        """Raises PlaneError; then the previous fast path stays."""
+        self.offloading.change(fast_path(self._chosen or setup.plane, setup.policy.limits))
 
     def _fit(self, policy: Policy) -> Policy:
-        """Return the policy for this plane, with the helpers that are in use (the engine's own policy lacks
-        those that were loaded since)."""
-        return replace(
-            policy, ttl_delta=self._plane.ttl_delta, helpers=tuple(self._helpers.values())
-        )
+        """Return the policy for this plane, with the helpers that are in use."""
+        return replace(policy, ttl_delta=self._plane.ttl_delta, helpers=self._helpers.in_use)
 
     def _go_on(self, setup: Setup, policy: Policy) -> int:
         closed = self.engine.apply(policy, self._loop.clock())
@@ -384,9 +295,9 @@ class Gateway:
         self._sockets.device = index_of(setup.outside)
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
         self._firewall.judge()
-        self._charge()
+        self.offloading.set_rates()
         self._drive.claim()
-        self._look_at_settings()
+        self._settings.look()
 
     def _interfaces(self) -> Where:
         policy = self.engine.policy
@@ -403,31 +314,11 @@ class Gateway:
     def _pass_twice(self, value: bool) -> None:
         self._plane.fast.pass_twice(value)
 
-    def _use(self, use: HelperUse) -> str:
-        self.engine.load_helper(use, self._loop.clock())
-        self._helpers[use.name] = use
-        return use.name
-
     def _look_at_ports(self) -> None:
         try:
             self._drive.leave(self._sockets.used(self._drive.ranges))
         except PlaneError as error:
             log.error("%s", error)
-
-    def _look_at_settings(self) -> None:
-        try:
-            found = self._plane.restore()
-        except PlaneError as error:
-            log.error("%s", error)
-            return
-        self._restored += len(found)
-        wrong = {each.setting: each for each in found if each.trouble}
-        for each in found:
-            if not each.trouble or each.setting not in self._wrong:
-                self.engine.note(
-                    SettingRestored(self._loop.clock(), *each[:3], trouble=each.trouble)
-                )
-        self._wrong = wrong
 
     def _changed(self) -> None:
         self._changes.drain()

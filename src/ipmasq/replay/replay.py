@@ -246,5 +246,5 @@ def _keys(flow: events.FlowOpened) -> tuple[tuple[int, Endpoint, Endpoint], ...]
     """Return protocol, source and destination of the flow's packets, as they arrive from either side."""
     return (
         (flow.protocol, flow.inside, flow.remote),
-        (flow.protocol, flow.remote, flow.public),
+        (flow.protocol, flow.remote_real, flow.public),
     )

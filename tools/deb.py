@@ -76,7 +76,8 @@ def build() -> Path:
     """Build the package of the tree. Return its path."""
     log = BUILD / "build.log"
     with log.open("w") as said:
-        command = ["dpkg-buildpackage", "--build=binary", "--no-sign"]
+        # tools/debian has installed what it needs, but not the compiler that every Debian build implies.
+        command = ["dpkg-buildpackage", "--build=binary", "--no-sign", "--no-check-builddeps"]
         done = subprocess.run(command, cwd=TREE, stdout=said, stderr=said, check=False)
     if done.returncode:
         raise SystemExit(log.read_text())

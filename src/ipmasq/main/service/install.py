@@ -38,7 +38,9 @@ def unit(configuration: Path) -> str:
     in a unit."""
     for path in (place.program(), configuration):
         if not re.fullmatch(r"[\w@+:,./-]+", str(path)):
-            raise ServiceError(f"a unit cannot name {visible(str(path))}: use letters, digits and -._")
+            raise ServiceError(
+                f"a unit cannot name {visible(str(path))}: use letters, digits and -._"
+            )
     return ORIGIN + files.unit(str(place.program()), str(configuration))
 
 

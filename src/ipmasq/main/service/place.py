@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import ipmasq
@@ -25,20 +25,22 @@ def needed() -> Iterator[Path]:
     yield Path(ipmasq.__file__)
 
 
-def unusable(paths: Iterable[Path], hidden: Iterable[Path] = HIDDEN) -> str | None:
+def unusable(paths: Iterable[Path], hidden: Collection[Path] = HIDDEN) -> str | None:
     """Return a sentence that says why another user cannot use one of these files; None if it can use all."""
-    hidden = tuple(hidden)
     for path in paths:
         if not path.exists():
             return f"there is no {path}"
         real = path.resolve()
-        for above in (*path.parents, *real.parents):
-            if above in hidden:
-                return f"{path} is below {above}, which is hidden from services"
-            if not above.stat().st_mode & stat.S_IXOTH:
-                return (
-                    f"{path} cannot be read by the user of the service: {above} is closed to others"
-                )
-        if not real.stat().st_mode & stat.S_IROTH:
-            return f"{path} cannot be read by the user of the service"
+        above = (*path.parents, *real.parents)
+        if found := next((each for each in above if each in hidden), None):
+            return f"{path} is below {found}, which is hidden from services"
+        unread = f"{path} cannot be read by the user of the service"
+        if found := next((each for each in above if not _lets(each, stat.S_IXOTH)), None):
+            return f"{unread}: {found} is closed to others"
+        if not _lets(real, stat.S_IROTH):
+            return unread
     return None
+
+
+def _lets(path: Path, right: int) -> bool:
+    return bool(path.stat().st_mode & right)

@@ -1,6 +1,6 @@
 # ipmasq. `make help` lists what there is to do.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-packages check bench fuzz soak hostile wheel deb lint format docs lock setup packaging venv root \
+.PHONY: help demo test test-packages check bench fuzz soak hostile wheel deb image lint format docs lock setup packaging venv root \
 	clean distclean
 MAKEFLAGS += --no-print-directory
 PLANE ?= tun
@@ -15,7 +15,7 @@ demo: root setup ## real FTP through the gateway, every case, as a table (root; 
 test: root setup ## every test, live ones included (root)
 	@tools/test
 
-test-packages: root setup packaging ## what make wheel and make deb build, installed and run in a clean Debian 12 (root)
+test-packages: root setup packaging ## what make wheel, deb and image build, installed and run in a clean Debian 12 (root)
 	$(PYTHON) -m pytest -o faulthandler_timeout=300 -m packages tests/packages
 
 check: venv lint ## the quick loop: format, lint, types, floors, all tests but the live ones (no root)
@@ -39,6 +39,9 @@ wheel: venv ## one wheel that needs no compiler, in build/dist
 
 deb: packaging wheel ## a Debian package, in build/deb
 	@$(PYTHON) tools/deb.py
+
+image: root deb ## a small OCI image, in build/image; no daemon is needed (root)
+	@tools/image
 
 lint: venv ## format, lint, types, floors, and whether the generated docs are current
 	.venv/bin/ruff format --check --quiet .

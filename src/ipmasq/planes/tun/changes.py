@@ -18,6 +18,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import PortRange
+from ipmasq.planes.tun.settings import ROOT
 from ipmasq.planes.tun.steering import LOCAL_TABLE, RoutingRule
 from ipmasq.wire.addresses import to_address, to_network
 
@@ -157,6 +158,8 @@ def read(written: Mapping[str, Any]) -> Change:
         to, ports = to and to_network(to), ports and PortRange(*ports)
         rule = RoutingRule(priority, table, iif, to, protocol, ports, *unmarked)
         return RuleAdded(facts["family"], rule)
+    if kind == "SettingChanged":
+        _check_setting(facts["path"])
     kinds = (LocalRuleRemoved, UnreachableAdded, ProxyAdded, SettingChanged)
     return {each.__name__: each for each in kinds}[kind](**facts)
 
@@ -170,6 +173,14 @@ def told(found: Sequence[Change]) -> str:
     ]
     routing = len(found) - len(settings_set_back)
     return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
+
+
+def _check_setting(path: str) -> None:
+    """Raise ValueError unless it is a setting of the network. A gateway with fewer rights may have written the
+    record, and one with more must not write elsewhere because of it."""
+    parts = Path(path).parts
+    if parts[: len(ROOT.parts)] != ROOT.parts or ".." in parts:
+        raise ValueError(f"{path} is not below {ROOT}")
 
 
 def family_of(address: bytes) -> int:

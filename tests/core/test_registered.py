@@ -6,8 +6,10 @@ import dataclasses
 
 import pytest
 
-from ipmasq.core.registered import Registered, RegisteredHelpers
+from ipmasq.core.plain import Fields
+from ipmasq.core.registered import COUNTERS, Registered, RegisteredHelpers
 from tests.core.announcer import use
+from tests.core.restored import serialised
 
 
 def test_a_view_has_every_counter_as_it_is_now():
@@ -64,3 +66,17 @@ def test_a_helper_that_is_added_again_keeps_its_counters():
     assert (again.bound, again.use.ports) == (3, {2121})
     with pytest.raises(KeyError):
         helpers.remove("other")
+
+
+def test_a_helper_has_its_counters_after_its_state_and_serves_no_port_with_other_settings():
+    helper = Registered(use())
+    for number, name in enumerate(COUNTERS, 1):
+        setattr(helper, name, number)
+    helper.refused["no"] = 7
+    state = Fields(serialised(helper.to_state()), "helper")
+    assert Registered.from_state(state, use()).view() == helper.view()
+    other = Registered.from_state(state, use("announcer", 21, 2121))
+    assert other.use != use("announcer", 21, 2121)
+    assert other.view().ports == ()
+    gone = Registered.from_state(state, None).view()
+    assert (gone.name, gone.ports, gone.bound) == ("announcer", (), 1)

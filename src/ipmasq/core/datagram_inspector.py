@@ -13,6 +13,7 @@ from ipmasq.core.budget import Rate
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.framing import Message
 from ipmasq.core.inspector import BLOCKED, CORRUPT, NO_WORK, Inspected, Inspector
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
 from ipmasq.core.speaker import Speaker
@@ -34,8 +35,7 @@ class Budget(Protocol):
 
 
 class DatagramInspector(Inspector):
-    def __init__(self, desk: Desk, budget: Budget, flow: Flow, registered: Registered) -> None:
-        """Raises whatever the helper's constructor raises."""
+    def __init__(self, desk: Desk, budget: Budget, flow: Flow, attachment: Attachment) -> None:
         self.flow_id = flow.id
         self.is_inspecting = True
         self.is_awaited = False
@@ -44,10 +44,17 @@ class DatagramInspector(Inspector):
         self._flow = flow
         self._payer = flow.payer
         self._work = budget.work
-        self._attachment = Attachment(desk, flow, registered)
+        self._attachment = attachment
         self._stopped = False
         self._sent = dict.fromkeys(Speaker, 0)
         """Payload bytes of the datagrams that were read."""
+
+    @classmethod
+    def begin(
+        cls, desk: Desk, budget: Budget, flow: Flow, registered: Registered
+    ) -> DatagramInspector:
+        """Return a new inspector. Raises whatever the helper's constructor raises."""
+        return cls(desk, budget, flow, Attachment(desk, flow, registered))
 
     # -- datagrams
 
@@ -115,6 +122,36 @@ class DatagramInspector(Inspector):
 
     def release(self) -> None:
         self.is_inspecting = False
+
+    # -- plain values
+
+    def to_state(self, now: float) -> Plain:
+        return {
+            "is_inspecting": self.is_inspecting,
+            "attachment": self._attachment.to_state(),
+            "sent": list(self._sent.values()),
+        }
+
+    @classmethod
+    def from_state(
+        cls,
+        desk: Desk,
+        budget: Budget,
+        flow: Flow,
+        helpers: dict[str, Registered],
+        state: Fields,
+        now: float,
+    ) -> DatagramInspector:
+        """Return the inspector of a state, with one of these helpers. Raises StateError."""
+        attachment = Attachment.from_state(desk, flow, helpers, state.fields("attachment"))
+        made = cls(desk, budget, flow, attachment)
+        made.is_inspecting = state.boolean("is_inspecting")
+        made._sent = {speaker: state.fields("sent").integer(speaker) for speaker in Speaker}
+        return made
+
+    @property
+    def lacks_helper(self) -> bool:
+        return self._attachment.lacks_helper and not self._attachment.blocked
 
 
 def _rebuilt(

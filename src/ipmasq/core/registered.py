@@ -121,11 +121,5 @@ class RegisteredHelpers(dict[str, Registered]):
         self._list_protocols()
         return removed
 
-    def restore(self, registered: Iterable[Registered]) -> None:
-        """Replace all by these."""
-        self.clear()
-        self.update((each.use.name, each) for each in registered)
-        self._list_protocols()
-
     def _list_protocols(self) -> None:
         self.protocols = frozenset(each.use.protocol for each in self.values())

@@ -308,6 +308,12 @@ class Stress:
         )
         self.receive(data, self._side_from(speaker))
 
+    def tell(self, choose: Choose) -> None:
+        """A client inside tells the helper for datagrams something."""
+        text, summed = DATAGRAMS[choose(len(DATAGRAMS))], choose(4) > 0
+        ends = INNER[choose(2)], 5000 + choose(2), OUTER[choose(2)], 2121
+        self.receive(packets.udp(*ends, text, summed=summed), Side.INSIDE)
+
     def keep_promise(self, choose: Choose) -> None:
         """Somebody comes to where a promise was made: the one that it was made to, or another."""
         promised = list(self.engine.expectations())
@@ -419,7 +425,7 @@ class Stress:
 
     EVENTS = (
         packet, answer, go_on, connect, say, keep_promise, error, fragments, spoilt, garbage, wait,
-        odd_packet, odd_fragment, disorder, forge, forward, reload, close, helper, reserve, look,
+        odd_packet, odd_fragment, disorder, forge, forward, reload, close, helper, reserve, look, tell,
     )  # fmt: skip
     OPERATOR = (forward, reload, close, helper, reserve, look)
     """Of these events, those that an operator, or the host, causes."""
@@ -430,8 +436,9 @@ class Stress:
         kind, sport = choose(4), (5000, 5001, 21, 20)[choose(4)]
         dport = (21, 53, 80, 2121, 6000, 7000, 61000 + choose(16))[choose(7)]
         if kind == 0:
-            text = DATAGRAMS[choose(len(DATAGRAMS))] if choose(2) else self._payload(choose)
-            return packets.udp(source, sport, destination, dport, text, summed=choose(4) > 0)
+            return packets.udp(
+                source, sport, destination, dport, self._payload(choose), summed=choose(4) > 0
+            )
         if kind == 1:
             return packets.echo(source, destination, sport, reply=choose(4) == 0)
         if kind == 2 and choose(4) == 0:

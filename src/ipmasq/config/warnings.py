@@ -35,7 +35,7 @@ EXPECTATION_MINIMUM = 30.0
 MASQUERADED = (ANY_PROTOCOL, 1, 6, 17)
 
 
-def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
+def find_warnings(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
     yield from _timeouts(config)
     yield from unworkable(config)
     yield from _low_ports(config)

@@ -226,7 +226,7 @@ class FlowManager:
             flow.inspector.registered.kept_alive += 1
         self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
-    # -- helpers and their requests (`attachment.Desk`)
+    # -- helpers and their requests (`attachment.HelperServices`)
 
     def bind(self, flow: Flow, ends: Ends) -> None:
         """Bind the helper for this flow, if there is one."""

@@ -16,6 +16,7 @@ from ipmasq.core.inspector import BLOCKED, CORRUPT, NO_WORK, Inspected, Inspecto
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
+from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.timers import Bucket
 from ipmasq.core.translate import is_intact, rebuild, translate_packet
@@ -26,6 +27,10 @@ from ipmasq.wire.tcp import Segment
 
 LARGEST = 0xFFFF
 """The most bytes of a packet (RFC 791, 3.1)."""
+
+STRANGERS = bytes(4)
+"""Outside hosts, which together have the share of one host of the work that is done: anybody can forge the source of
+a datagram, so a share for each source would limit nothing."""
 
 
 class Budget(Protocol):
@@ -44,7 +49,7 @@ class DatagramInspector(Inspector):
         self.due: Bucket[Any] | None = None
         self._services = services
         self._flow = flow
-        self._payer = flow.payer
+        self._payer = flow.payer if flow.opened_by is Side.INSIDE else STRANGERS
         self._work = budget.work
         self._attachment = attachment
         self._stopped = False

@@ -120,7 +120,7 @@ class Expectation:
             state.endpoint("announced"),
             state.endpoint("target"),
             state.endpoint("public"),
-            state.moment("until", now),
+            state.moment_or_never("until", now),
         )
         if state.boolean("has_mapping"):
             made.mapping = table.mappings.at(made.protocol, made.public)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.flow import End, Ends, Flow
+from ipmasq.core.ends import End, Ends
+from ipmasq.core.flow import Flow
 from ipmasq.core.side import Side
 from ipmasq.core.translate import is_intact, translate
 from ipmasq.wire import ip
@@ -117,7 +118,7 @@ def test_flows_of_both_families_are_found_in_one_table_by_a_slice_of_their_packe
     data = packet(SERVER, PUBLIC, UDP, b"", [])
     assert table.find(Side.OUTSIDE, UDP, bytes(data[IPV6.key])) is new.reply
     assert new.host == CLIENT.address
-    assert new.endpoints == (CLIENT, PUBLIC, SERVER)
+    assert new.endpoints == (CLIENT, PUBLIC, SERVER, SERVER)
     table.check()
     table.remove(new)
     table.check()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ipmasq.core import snapshots
 from ipmasq.core.admission import Decision
-from ipmasq.core.flow import End, Flow
+from ipmasq.core.ends import End
+from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
@@ -129,8 +130,8 @@ def _helpers(
 def _live(manager: FlowManager, flow: Flow) -> Explanation:
     inside, public, remote, remote_real = flow.endpoints
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
-    if flow.master:
-        steps.append(f"it is a data flow of flow {flow.master.id}")
+    if flow.master is not None:
+        steps.append(f"it is a data flow of flow {flow.master}")
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
     steps += _own_time(manager, flow.protocol, flow.server.real)
@@ -150,8 +151,8 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
 
 
 def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]:
-    if flow.origin.is_expected or flow.protocol != ipv4.TCP:
-        reason = "an expected flow, or one of this protocol, is not inspected"
+    if flow.origin.is_expected:
+        reason = "an expected flow is not inspected"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     found = tuple(verdicts(manager.registered, flow.protocol, flow.client, flow.server))
     inspector = flow.inspector

@@ -2,10 +2,7 @@
 
 A flow has two halves, one per direction. A half says which packets belong to it and how they are rewritten,
 as keys (`ipmasq.core.keys`): `match` is the key of its packets as they come in, `rewrite` the key with which
-they leave.
-
-Every end of a flow has a *real* endpoint, its own, and a *translated* one, which the other end sees. They
-differ for a masqueraded end.
+they leave. The ends of a flow are in `ends`.
 """
 
 from __future__ import annotations
@@ -14,10 +11,13 @@ from functools import cache
 from math import inf
 from typing import Any, NamedTuple
 
+from ipmasq.core.ends import End, Endpoints, Ends, endpoints
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.keys import destination_of, pack, source_address, source_of
+from ipmasq.core.keys import LENGTHS, destination_of, pack, source_address, source_of
 from ipmasq.core.mapping import Mapping
-from ipmasq.core.origin import UNKNOWN
+from ipmasq.core.origin import UNKNOWN, origin
+from ipmasq.core.origin import Kind as OriginKind
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED
 from ipmasq.core.side import Side
@@ -25,37 +25,9 @@ from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.addresses import Address
 from ipmasq.wire.checksum import difference, opposite
 from ipmasq.wire.header import OF_KEY, Family
-
-
-class End(NamedTuple):
-    real: Endpoint
-    translated: Endpoint
-
-    @property
-    def is_masqueraded(self) -> bool:
-        return self.real != self.translated
-
-
-class Ends(NamedTuple):
-    """Both ends of a flow."""
-
-    client: End
-    server: End
-
-
-class Endpoints(NamedTuple):
-    """The ends of a flow, whichever side opened it."""
-
-    inside: Endpoint
-    public: Endpoint
-    """The inside end as the remote one sees it."""
-    remote: Endpoint
-    remote_real: Endpoint
-    """The remote end as it sees itself. It differs from `remote` if that end is masqueraded, too, as in a
-    hairpin flow, whose remote end is inside."""
 
 
 class Half:
@@ -83,6 +55,14 @@ class Half:
         """What the change of addresses adds to the sum of a checksum; `payload_difference` is that of
         addresses and ports."""
         self.payload_difference = SHARED[payload]
+
+    def to_state(self) -> list[bytes | int]:
+        """Return it as plain values; see `Flow.to_state`."""
+        return [self.rewrite, self.packets, self.bytes, self.position]
+
+    def restore(self, state: Fields) -> None:
+        """Take over the counters and the position of a state. Raises StateError."""
+        self.packets, self.bytes, self.position = (state.integer(at) for at in (1, 2, 3))
 
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: move the position for a segment in window that ends at `end` and acknowledges `acknowledged`.
@@ -174,14 +154,6 @@ CONFIRMED = 1 << 20
 answer."""
 
 
-def endpoints(ends: Ends, opened_by: Side) -> Endpoints:
-    """Return the endpoints of a flow that was opened from this side."""
-    client, server = ends
-    if opened_by is Side.INSIDE:
-        return Endpoints(client.real, client.translated, server.translated, server.real)
-    return Endpoints(server.real, server.translated, client.real, client.real)
-
-
 @cache
 def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
     return Kind(protocol, sides, reach)
@@ -238,10 +210,55 @@ class Flow:
         self.origin = UNKNOWN
         self.inspector: Inspector | None = None
         """Inspects its packets. None if no helper does, and no shift has to be remembered."""
-        self.master: Flow | None = None
-        """The control flow to which it is linked."""
+        self.master: int | None = None
+        """The number of the control flow to which it is linked, which may have ended."""
         self.links = 0
         """Data flows of this control flow that are alive."""
+
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values, its inspector included. A mapping is that of its translated endpoint, if
+        it has one; `links` follow from the flows that have it as their `master`."""
+        return {
+            "id": self.id,
+            "protocol": self.protocol,
+            "sides": list(self.sides),
+            "reach": self.reach,
+            "original": self.original.to_state(),
+            "reply": self.reply.to_state(),
+            "opened": now - self.opened,
+            "last_seen": now - self.last_seen,
+            "state": self.state,
+            "offloadable": self.offloadable,
+            "has_mapping": self.mapping is not None,
+            "has_server_mapping": self.server_mapping is not None,
+            "origin": list(self.origin),
+            "master": self.master,
+            "inspector": None if self.inspector is None else self.inspector.to_state(now),
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, now: float) -> Flow:
+        """Return the flow of a state, without mappings and inspector, not in the table yet. Raises StateError."""
+        id_, protocol = state.integer("id", 1), state.integer("protocol", 1, 255)
+        sides = state.fields("sides")
+        original, reply = state.fields("original"), state.fields("reply")
+        out, back = original.blob(0), reply.blob(0)
+        if len(out) not in LENGTHS or len(back) != len(out):
+            raise state.error("original", "is not of the length of a key, or not of the reply's")
+        client = End(destination_of(back), source_of(out))
+        ends = Ends(client, End(destination_of(out), source_of(back)))
+        both = sides.choice(0, Side), sides.choice(1, Side)
+        flow = cls(id_, protocol, ends, both, state.past("opened", now))
+        flow.original.restore(original)
+        flow.reply.restore(reply)
+        flow.reach = state.integer("reach", 0, MOST_REACH)
+        flow.last_seen = state.past("last_seen", now)
+        flow.state = state.choice("state", State)
+        flow.offloadable = state.boolean("offloadable")
+        by = state.fields("origin")
+        flow.origin = origin(by.choice(0, OriginKind), by.text(1), by.boolean(2))
+        flow.master = state.integer_or_none("master", 1)
+        return flow
 
     def break_cycle(self) -> None:
         """Break the reference cycle between the flow and its halves, so that the memory is freed at once
@@ -338,6 +355,8 @@ class Flow:
                 return inf
             idle = timeout(self.state, timeouts)
         elif self.protocol == ipv4.UDP:
+            if self.links:
+                return inf
             idle = timeouts.of_datagrams(int.from_bytes(self.original.rewrite[-2:], "big"))
         else:
             idle = timeouts.icmp

@@ -14,11 +14,14 @@ from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
 from ipmasq.core.announcements import Announcements
 from ipmasq.core.budget import Memory, Rate
+from ipmasq.core.datagram_inspector import DatagramInspector
+from ipmasq.core.ends import Ends
 from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.flow import Ends, Flow
+from ipmasq.core.flow import Flow
 from ipmasq.core.helping import Binding, binding
+from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Offloading
 from ipmasq.core.policy import Policy
@@ -26,7 +29,7 @@ from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembly
 from ipmasq.core.refusals import Refusals
-from ipmasq.core.registered import Registered
+from ipmasq.core.registered import Registered, RegisteredHelpers
 from ipmasq.core.reopening import Reopenings
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
@@ -39,6 +42,9 @@ from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
+
+_CAN_ANNOUNCE = frozenset((State.INIT, State.ESTABLISHED, State.ACTIVE))
+"""Not a TCP stream that is closing."""
 
 
 class NoMemoryError(Exception):
@@ -56,7 +62,7 @@ class FlowManager:
         self.table = Table(self.active, chance)
         self.expectations = ExpectationTable(self.table)
         self.admission = Admission(self.active, self.table, self.expectations)
-        self.registered = {use.name: Registered(use) for use in policy.helpers}
+        self.registered = RegisteredHelpers(policy.helpers)
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
         self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Inspector] = Timers()
         limits = policy.limits
@@ -65,10 +71,11 @@ class FlowManager:
         """What inspected connections take themselves, as much again as what is kept of their streams: else
         strangers could use that up by SYNs alone."""
         self.refusals = Refusals(policy, chance)
+        self.identifications = Identifications(chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
-        self._unconfirmed_inspected = Unconfirmed()
+        self.unconfirmed_inspected = Unconfirmed()
         """The unconfirmed flows that a helper inspects."""
         self.offloading = Offloading()
         self.events = EventQueue()
@@ -121,7 +128,8 @@ class FlowManager:
         if flow.protocol == ipv4.TCP:
             offloadable = flow.state is State.ESTABLISHED and flow.inspector is None
         else:
-            offloadable = bool(flow.original.packets and flow.reply.packets)
+            answered = bool(flow.original.packets and flow.reply.packets)
+            offloadable = answered and flow.inspector is None
         if offloadable is not flow.offloadable:
             flow.offloadable = offloadable
             self.offloading.command(flow)
@@ -169,8 +177,9 @@ class FlowManager:
 
     def unlink(self, flow: Flow) -> None:
         """Give the control flow of an ended data flow its full idle time again."""
-        master, flow.master = flow.master, None
-        if master is None or self.table.flows.get(master.id) is not master:
+        number, flow.master = flow.master, None
+        master = None if number is None else self.table.flows.get(number)
+        if master is None:
             return
         master.links -= 1
         master.last_seen = self.now
@@ -220,9 +229,8 @@ class FlowManager:
     # -- helpers and their requests (`attachment.Desk`)
 
     def bind(self, flow: Flow, ends: Ends) -> None:
-        """Bind the helper for this flow, if there is one. Only TCP streams can be inspected so far, and none
-        that is closing, since it has nothing more to announce."""
-        if flow.state not in (State.INIT, State.ESTABLISHED):
+        """Bind the helper for this flow, if there is one."""
+        if flow.protocol not in self.registered.protocols or flow.state not in _CAN_ANNOUNCE:
             return
         found = binding(self.registered, flow.protocol, *ends)
         if found is not None:
@@ -256,10 +264,15 @@ class FlowManager:
             self.offloading.sync(flow)  # bytes in flight now pass without inspection
         if not self._can_inspect(flow.payer):
             raise NoMemoryError
-        made = TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
+        made: Inspector
+        if flow.protocol == ipv4.TCP:
+            limit = self.policy.limits.stream_bytes
+            made = TcpInspector.begin(self.announcements, self, flow, helper, limit)
+        else:
+            made = DatagramInspector.begin(self.announcements, self, flow, helper)
         self.inspected.change(flow.payer, COST)
         if flow.opened_by is Side.OUTSIDE:
-            self._unconfirmed_inspected.add(flow)
+            self.unconfirmed_inspected.add(flow)
         return made
 
     def _can_inspect(self, payer: Address) -> bool:
@@ -268,7 +281,7 @@ class FlowManager:
         while not self.inspected.has_room(payer, COST):
             if self.inspected.used_by(payer) + COST > self.inspected.per_host:
                 return False
-            oldest = self._unconfirmed_inspected.oldest_of_most(self.offloading.sync)
+            oldest = self.unconfirmed_inspected.oldest_of_most(self.offloading.sync)
             if oldest is None:
                 return False
             self.end(oldest, Reason.REPLACED)
@@ -326,7 +339,7 @@ class FlowManager:
         self.timers.cancel(inspector)
         inspector.close()
         self.inspected.change(flow.payer, -COST)
-        self._unconfirmed_inspected.discard(flow)
+        self.unconfirmed_inspected.discard(flow)
         flow.inspector = None  # break reference cycles, as the table does, so that the garbage collector is not needed
 
     def renew(self, flow: Flow, inspector: Inspector) -> None:
@@ -350,10 +363,12 @@ class FlowManager:
         self.expectations.check()
         kept: dict[Address, int] = {}
         inspected: dict[Address, int] = {}
+        timed = {id(thing) for _, things in self.timers.pending() for thing in things}
+        others = (*self.expectations, *self.admission.active_triggers.values())
+        assert timed.issuperset(map(id, others))
         for flow in self.table.flows.values():
             assert not (flow.offloadable and flow.inspector)
-            assert flow.due is not None
-            assert flow in flow.due.things
+            assert id(flow) in timed
             if flow.inspector is not None:
                 kept[flow.payer] = kept.get(flow.payer, 0) + flow.inspector.check()
                 inspected[flow.payer] = inspected.get(flow.payer, 0) + COST

@@ -10,7 +10,8 @@ returned; if it raises, the transaction is rolled back.
         def on_line(self, line: bytes, context: HelperContext) -> None:
             ...
 
-A line is given once, whole and with its terminator, at its true position in the stream.
+A line is given once, whole and with its terminator, at its true position in the stream. Of UDP, each datagram is
+given as a line; a retransmitted one is given again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import ClassVar
 
 from ipmasq.core.framing import Framer as Framer
 from ipmasq.core.framing import Lines
+from ipmasq.core.plain import Fields as Fields
+from ipmasq.core.plain import Plain as Plain
 from ipmasq.core.speaker import Speaker as Speaker  # it belongs to what helpers are told
 from ipmasq.wire.addresses import Endpoint
 
@@ -85,6 +88,7 @@ class Helper:
     """The server ports, unless the configuration says otherwise."""
 
     protocol: ClassVar[int] = TCP
+    """TCP or UDP."""
 
     orthogonal: ClassVar[bool] = False
     """Whether it works whichever end is masqueraded. Otherwise it is bound only if the client is inside."""
@@ -93,7 +97,7 @@ class Helper:
     """The end of a line."""
 
     max_line: ClassVar[int] = 2048
-    """Bytes of the longest line, terminator included. A longer line passes without inspection."""
+    """Bytes of the longest line, terminator included, or datagram. A longer one passes without inspection."""
 
     def framer(self) -> Framer:
         """Return how the stream is split into the messages for `on_line`: into lines by default. Another
@@ -109,7 +113,22 @@ class Helper:
         return True
 
     def on_line(self, line: bytes, context: HelperContext) -> None:
-        """Handle a line that the speaker has sent, terminator included."""
+        """Handle a line that the speaker has sent, terminator included, or a datagram."""
+
+    # Optional: with these three, connections keep their helper's state when the gateway is restarted.
+
+    state_version: ClassVar[int | None] = None
+    """The version of what `to_state` returns; another number whenever older states cannot be restored. None
+    means that there is no such state."""
+
+    def to_state(self) -> Plain:
+        """Return the state of this instance as plain values (see `ipmasq.core.plain`)."""
+        return {}
+
+    def restore(self, state: Fields) -> None:
+        """Take over a state that `to_state` returned in the same version. It is called on a new instance. Raises
+        StateError. A helper that cannot take over its state starts anew with the next message, as one that was
+        loaded later."""
 
     def resume(self, state: Mapping[str, object]) -> None:
         """Take over the instance attributes of an older instance of this helper, after a reload."""

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from ipmasq.core import events
 from ipmasq.core.admission import ActiveTrigger, Decision
-from ipmasq.core.flow import End, Ends, Flow, endpoints
+from ipmasq.core.ends import End, Ends, endpoints
+from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.ports import Block
@@ -128,7 +129,7 @@ def enter(
     manager.set_timer(flow)
     manager.offloading.command(flow)
     if flow.master is not None:
-        manager.offloading.relate(flow, flow.master)
+        manager.offloading.relate(flow, manager.table.flows[flow.master])
     _tell_opened(manager, flow, ends)
     if not decision.expectation:
         manager.bind(flow, ends)
@@ -226,7 +227,6 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
 
 def _tell_opened(manager: FlowManager, flow: Flow, ends: Ends) -> None:
     protocol, (opened_by, _), _ = flow.kind
-    master = flow.master.id if flow.master else None
     manager.emit(
         events.FlowOpened(
             manager.now,
@@ -235,7 +235,7 @@ def _tell_opened(manager: FlowManager, flow: Flow, ends: Ends) -> None:
             opened_by,
             *endpoints(ends, opened_by),
             str(flow.origin),
-            master,
+            flow.master,
         )
     )
     manager.shortage.opened(flow, manager.now)

@@ -11,7 +11,8 @@ from ipmasq.core.attachment import Attachment, Desk
 from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.cutting import Sent
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.inspector import Inspected, Inspector
+from ipmasq.core.inspector import BLOCKED, CORRUPT, NO_ROOM, NO_WORK, Inspected, Inspector
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
@@ -20,10 +21,10 @@ from ipmasq.core.stream import StreamFullError
 from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import Bucket
-from ipmasq.core.translate import compose, is_intact, rebuild, renumber, translate
+from ipmasq.core.translate import compose, is_intact, rebuild, renumber, translate_packet
 from ipmasq.core.views import NO_SHIFT, Shift
 from ipmasq.core.window import is_in_window
-from ipmasq.wire import ipv4, tcp
+from ipmasq.wire import tcp
 from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.tcp import FIN, Segment
@@ -34,11 +35,6 @@ expensive."""
 
 COST = 4096
 """Bytes that an inspected connection takes besides what is kept of its streams."""
-
-BLOCKED = Inspected(Reason.HELPER_DROP)
-CORRUPT = Inspected(Reason.BAD_CHECKSUM)
-NO_ROOM = Inspected(Reason.STREAM_LIMIT)
-NO_WORK = Inspected(Reason.WORK_LIMIT)
 
 
 class TooLateError(Exception):
@@ -54,10 +50,14 @@ class Budget(Protocol):
 
 class TcpInspector(Inspector):
     def __init__(
-        self, desk: Desk, budget: Budget, flow: Flow, registered: Registered, limit: int
+        self,
+        desk: Desk,
+        budget: Budget,
+        flow: Flow,
+        attachment: Attachment,
+        rewriter: TcpRewriter,
     ) -> None:
-        """`limit` is the number of bytes kept for each stream. Raises TooLateError, and whatever the helper's
-        constructor raises."""
+        """`attachment` is the helper that is attached, or was last; see `begin`."""
         self.flow_id = flow.id
         self.is_inspecting = True
         self.is_awaited = False
@@ -66,13 +66,23 @@ class TcpInspector(Inspector):
         self._flow = flow
         self._payer = flow.payer
         self._work = budget.work
-        self._attachment = Attachment(desk, flow, registered)
-        framer = self._attachment.framer()
+        self._attachment = attachment
+        self.rewriter = rewriter
+
+    @classmethod
+    def begin(
+        cls, desk: Desk, budget: Budget, flow: Flow, registered: Registered, limit: int
+    ) -> TcpInspector:
+        """Begin to inspect a flow with a new instance of a helper. `limit` is the number of bytes kept for each
+        stream. Raises TooLateError, and whatever the helper's constructor raises."""
+        attachment = Attachment(desk, flow, registered)
+        framer = attachment.framer()
         if framer.overlap is None and flow.original.packets and flow.state is not State.INIT:
             raise TooLateError
-        account: Callable[[], Account] = partial(Account, budget.memory, self._payer)
-        self.rewriter = TcpRewriter(self._attachment, framer, limit, account)
-        self._join()
+        rewriter = TcpRewriter(attachment, framer, limit, _account(budget, flow))
+        made = cls(desk, budget, flow, attachment, rewriter)
+        made._join()
+        return made
 
     def _join(self) -> None:
         """Begin at the connection's present position. Bytes in flight pass without inspection: the listener
@@ -94,11 +104,12 @@ class TcpInspector(Inspector):
         self,
         packet: Packet,
         header: Header,
-        segment: Segment,
+        segment: Segment | None,
         speaker: Speaker,
         ttl_delta: int,
         now: float,
     ) -> Inspected:
+        assert segment is not None
         if self._attachment.blocked:
             return BLOCKED
         # The packets that leave may get a new checksum, which must not hide that the packet came in corrupt.
@@ -156,7 +167,7 @@ class TcpInspector(Inspector):
         stream = self.rewriter.directions[speaker].stream
         if not payload or stream is None or stream.transparent is not None:
             return segment, payload
-        count, waiting = stream.framer.count(payload), stream.waiting_messages
+        count, waiting = stream.framer.count(payload), stream.waiting.messages
         if not count and not waiting:
             return segment, payload
         most = min(self._work.allowance(self._payer, now), LINES_AT_ONCE)
@@ -215,6 +226,41 @@ class TcpInspector(Inspector):
     def close(self) -> None:
         self.rewriter.close()
 
+    # -- plain values
+
+    def to_state(self, now: float) -> Plain:
+        return {
+            "is_inspecting": self.is_inspecting,
+            "is_awaited": self.is_awaited,
+            "attachment": self._attachment.to_state(),
+            "rewriter": self.rewriter.to_state(now),
+        }
+
+    @classmethod
+    def from_state(
+        cls,
+        desk: Desk,
+        budget: Budget,
+        flow: Flow,
+        helpers: dict[str, Registered],
+        state: Fields,
+        now: float,
+    ) -> TcpInspector:
+        """Return the inspector of a state, with one of these helpers. Raises StateError."""
+        attachment = Attachment.from_state(desk, flow, helpers, state.fields("attachment"))
+        framer, account = attachment.framer(), _account(budget, flow)
+        rewriter = TcpRewriter.from_state(
+            state.fields("rewriter"), now, attachment, framer, account
+        )
+        made = cls(desk, budget, flow, attachment, rewriter)
+        made.is_inspecting = state.boolean("is_inspecting")
+        made.is_awaited = state.boolean("is_awaited")
+        return made
+
+    @property
+    def lacks_helper(self) -> bool:
+        return self._attachment.lacks_helper and not self._attachment.blocked
+
     # -- state
 
     def shift(self, speaker: Speaker) -> Shift:
@@ -246,6 +292,11 @@ class TcpInspector(Inspector):
         return kept
 
 
+def _account(budget: Budget, flow: Flow) -> Callable[[], Account]:
+    """Return what makes the account that pays for a stream of a flow."""
+    return partial(Account, budget.memory, flow.payer)
+
+
 def _packets(
     packet: Packet,
     header: Header,
@@ -261,7 +312,7 @@ def _packets(
     if len(sent) == 1 and not packet.partial and not packet.segment:
         _, after, data = sent[0]
         if sent[0].speaker is speaker and data == payload and after.options == segment.options:
-            translate(packet.data, header.family, header.length, ipv4.TCP, half, ttl_delta)
+            translate_packet(packet, header, half, ttl_delta)
             if after is not segment:
                 renumber(packet.data, header.length, segment, after)
             return [packet]

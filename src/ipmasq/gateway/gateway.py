@@ -36,6 +36,7 @@ from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.wire.addresses import Address, to_text
+from ipmasq.wire.lines import with_commands
 
 log = logging.getLogger("ipmasq")
 
@@ -95,7 +96,9 @@ class Gateway:
         self._drive.executors.append(self._related)
         self.offloading = Offloading(self._drive, self._plane)
         self._settings = Settings(self._plane, engine, loop.clock)
-        self._firewall = FirewallWatch(loop, self._interfaces, self._drive.say, self._pass_twice)
+        self._firewall = FirewallWatch(
+            loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
+        )
         self._started = loop.clock()
 
     @property
@@ -171,7 +174,7 @@ class Gateway:
         for warning in told:
             log.warning("%s", warning)
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
-        return closed, told
+        return closed, [*told, *map(str, self._firewall.found)]
 
     @property
     def saved_path(self) -> str:
@@ -194,10 +197,11 @@ class Gateway:
             except ValueError:
                 self.remove_forward(forward.name)
                 raise
-        for warning in warnings:
-            log.warning("forward %s: %s", forward.name, warning)
-        # The log reports what obstructs it as soon as the firewall is read.
-        return *warnings, *map(str, self._firewall.about(forward))
+        told = *warnings, *map(str, self._firewall.about(forward))
+        for warning in told:
+            text = f"forward {forward.name}: {warning}"
+            log.warning("%s", text, extra={"lines": with_commands(text)})
+        return told
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
         """See `ipmasq.control.gateway.RunningGateway`."""
@@ -304,6 +308,7 @@ class Gateway:
             self._plane.fast.passes_once,
             self._plane.fast.could_pass_once,
             bool(policy.forwards or policy.triggers),
+            self._plane.renames and not self._plane.fast.passes_once,
         )
 
     def _pass_twice(self, value: bool) -> None:

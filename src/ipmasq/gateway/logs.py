@@ -16,6 +16,7 @@ from ipmasq.core.events import Event
 from ipmasq.gateway.sentences import sentence
 from ipmasq.gateway.throttle import WINDOW, Sum, Throttle
 from ipmasq.wire.addresses import Address, to_text
+from ipmasq.wire.lines import lines
 from ipmasq.wire.visible import visible
 
 log = logging.getLogger("ipmasq")
@@ -69,7 +70,10 @@ class Writer:
         if log.isEnabledFor(level):
             host = getattr(event, "host", None) or self._hosts.get(getattr(event, "flow", -1))
             said = {"event": type(event).__name__, "kind": _kind(event), "host": host}
-            log.log(level, "%s", sentence(event), extra=said)
+            text = sentence(event)
+            if isinstance(event, events.FirewallObstructed):
+                said["lines"] = lines(text)
+            log.log(level, "%s", text, extra=said)
 
 
 def level_of(event: type) -> int:
@@ -132,10 +136,14 @@ limiter = LineLimiter()
 
 
 class TextFormatter(logging.Formatter):
-    """One line of text; a traceback follows only when debugging."""
+    """One line of text, or those that the record brings as `lines`; a traceback follows only when debugging."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return visible(super().formatMessage(record))
+        written = []
+        for line in getattr(record, "lines", [record.message]):
+            record.message = line
+            written.append(visible(super().formatMessage(record)))
+        return "\n".join(written)
 
     def formatException(self, error: object) -> str:  # noqa: N802
         if not log.isEnabledFor(logging.DEBUG):

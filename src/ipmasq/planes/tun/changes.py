@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,17 @@ def read(written: Mapping[str, Any]) -> Change:
         _check_setting(facts["path"])
     kinds = (LocalRuleRemoved, UnreachableAdded, ProxyAdded, SettingChanged)
     return {each.__name__: each for each in kinds}[kind](**facts)
+
+
+def told(found: Sequence[Change]) -> str:
+    """Return settings by name, and the number of changes to routing."""
+    settings_set_back = [
+        f"{each.name} is {each.was or 'empty'} again"
+        for each in found
+        if isinstance(each, SettingChanged)
+    ]
+    routing = len(found) - len(settings_set_back)
+    return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
 
 
 def _check_setting(path: str) -> None:

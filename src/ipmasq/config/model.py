@@ -156,6 +156,10 @@ class ControlTable(_Table):
     group: Name | None = None
 
 
+class LogTable(_Table):
+    format: Literal["auto", "text", "json"] = "auto"
+
+
 class RuleTable(_Table):
     action: Does
     source: Items[Net] = Field(default={}, alias="from")
@@ -211,6 +215,7 @@ class Config(_Table):
     timeouts: TimeoutsTable = TimeoutsTable()
     limits: LimitsTable = LimitsTable()
     control: ControlTable = ControlTable()
+    log: LogTable = LogTable()
     rule: Tables[RuleTable] = {}
     forward: Tables[ForwardTable] = {}
     trigger: Tables[TriggerTable] = {}
@@ -222,7 +227,7 @@ def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     match path:
         case ():
             return Config
-        case (("gateway" | "timeouts" | "limits" | "control") as section,):
+        case (("gateway" | "timeouts" | "limits" | "control" | "log") as section,):
             return _SECTIONS[section]
         case ("rule" | "forward" | "trigger" | "helper") as section, _:
             return _SECTIONS[section]
@@ -234,6 +239,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "timeouts": TimeoutsTable,
     "limits": LimitsTable,
     "control": ControlTable,
+    "log": LogTable,
     "rule": RuleTable,
     "forward": ForwardTable,
     "trigger": TriggerTable,

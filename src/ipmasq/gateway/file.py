@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
 from ipmasq.config import (
     UNREACHED,
+    Config,
     ConfigError,
     HostState,
     Loaded,
@@ -32,6 +33,8 @@ from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.gateway.setup import Setup, SetupError
 from ipmasq.gateway.sockets import in_use
 
+Follower: TypeAlias = Callable[[Config], object]
+
 NEEDS_A_RESTART = "has changed: the control socket stays as it is until a restart"
 
 
@@ -43,6 +46,8 @@ class File:
         """The settings of the control socket when the gateway started."""
         self._reserved: tuple[PortRange, ...] | None = None
         """`ip_local_reserved_ports` before the gateway added its own."""
+        self.followers: list[Follower] = []
+        """Called with every configuration that was read without a mistake, before it is applied."""
         self._given: dict[str, tuple[str, frozenset[int] | None]] = {}
         """Helpers that the operator loaded: how to find them, and their ports unless the usual ones."""
 
@@ -53,6 +58,8 @@ class File:
             raise SetupError([str(problem) for problem in report.errors])
         setup = _setup(loaded, here)
         self._loaded, self._given = loaded, {}
+        for follow in self.followers:
+            follow(loaded.config)
         self._control = self._control or loaded.config.control
         warnings = [*report.warnings]
         if loaded.config.control != self._control:
@@ -64,6 +71,12 @@ class File:
         """What the file said of the control socket when it was first read without a mistake."""
         assert self._control is not None  # as the gateway has read it by then
         return self._control
+
+    @property
+    def config(self) -> Config:
+        """What was read last without a mistake."""
+        assert self._loaded is not None  # as the gateway has read it by then
+        return self._loaded.config
 
     def adapt(self) -> Setup:
         return _setup(self._loaded, self._here()) if self._loaded else self.read()

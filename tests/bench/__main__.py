@@ -24,6 +24,7 @@ from tests.bench import (
     latency,
     new,
     path,
+    scraped,
     tun,
 )
 from tests.bench.figures import Figure, chosen
@@ -31,7 +32,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
-    *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new),
+    *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new, scraped),
 )
 """Whatever is imported here has entered its benches."""
 

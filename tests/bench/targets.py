@@ -37,6 +37,7 @@ TARGETS: Mapping[str, Target] = {
     "engine.flow.bytes": Target(most=1.2 * 1024),
     "tun.tcp.gbps": Target(least=8),
     "helper.ftp.latency_ms": Target(most=1),
+    "metrics.scraped.line_p99_ms": Target(most=1.1, of_ratio=True),
     "bulk.ebpf.tcp1.gbps": times(1),
     "bulk.ebpf.tcp8.gbps": times(1),
     "bulk.ftp.data.gbps": times(0.95),

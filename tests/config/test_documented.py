@@ -25,6 +25,7 @@ HEADERS = {
     "limits": "[limits]",
     "control": "[control]",
     "log": "[log]",
+    "metrics": "[metrics]",
     "rule": "[[rule]]",
     "forward": "[[forward]]",
     "trigger": "[[trigger]]",
@@ -124,7 +125,7 @@ def test_most_defaults_are_documented_as_values():
     assert len(LITERAL) > 25
 
 
-@pytest.mark.parametrize("section", ["timeouts", "limits", "control", "log"])
+@pytest.mark.parametrize("section", ["timeouts", "limits", "control", "log", "metrics"])
 def test_what_the_example_shows_as_a_default_is_the_default(section: str):
     for setting, value in everything()[section].items():
         if default(section, setting) is not None:

@@ -35,7 +35,7 @@ from ipmasq.core.policy import (
     PortRange,
     Timeouts,
 )
-from ipmasq.wire.addresses import Address, Network
+from ipmasq.wire.addresses import Address, Endpoint, Network
 
 Value = TypeVar("Value")
 
@@ -94,6 +94,7 @@ Lines: TypeAlias = Annotated[int, PlainValidator(values.number("lines per second
 Packets: TypeAlias = Annotated[
     int, PlainValidator(values.number("packets per second", 100_000_000))
 ]
+Listening: TypeAlias = Annotated[Endpoint | str, PlainValidator(values.listening)]
 Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
@@ -160,6 +161,10 @@ class LogTable(_Table):
     format: Literal["auto", "text", "json"] = "auto"
 
 
+class MetricsTable(_Table):
+    listen: Listening | None = None
+
+
 class RuleTable(_Table):
     action: Does
     source: Items[Net] = Field(default={}, alias="from")
@@ -216,6 +221,7 @@ class Config(_Table):
     limits: LimitsTable = LimitsTable()
     control: ControlTable = ControlTable()
     log: LogTable = LogTable()
+    metrics: MetricsTable = MetricsTable()
     rule: Tables[RuleTable] = {}
     forward: Tables[ForwardTable] = {}
     trigger: Tables[TriggerTable] = {}
@@ -227,7 +233,7 @@ def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     match path:
         case ():
             return Config
-        case (("gateway" | "timeouts" | "limits" | "control" | "log") as section,):
+        case (("gateway" | "timeouts" | "limits" | "control" | "log" | "metrics") as section,):
             return _SECTIONS[section]
         case ("rule" | "forward" | "trigger" | "helper") as section, _:
             return _SECTIONS[section]
@@ -240,6 +246,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "limits": LimitsTable,
     "control": ControlTable,
     "log": LogTable,
+    "metrics": MetricsTable,
     "rule": RuleTable,
     "forward": ForwardTable,
     "trigger": TriggerTable,

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ipmasq.core.helper import Helper, HelperContext
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.views import HelperView
+
+Call: TypeAlias = Callable[[Helper, bytes, HelperContext], None]
+"""Calls the `on_line` of a helper."""
 
 
 class Registered:
@@ -20,6 +27,8 @@ class Registered:
         self.kept_alive = 0
         self.failed = 0
         self.refused: dict[str, int] = {}
+        self.call: Call | None = None
+        """If set, it is called in place of `on_line`: by who measures how long the helper takes."""
 
     def view(self) -> HelperView:
         use = self.use

@@ -21,8 +21,10 @@ from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
+from ipmasq.gateway.health import Health
 from ipmasq.gateway.helpers import Helpers
 from ipmasq.gateway.host import Changes, notify_systemd
+from ipmasq.gateway.latency import Latency
 from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.offloading import Offloading
@@ -95,6 +97,11 @@ class Gateway:
         self.offloading = Offloading(self._drive, self._plane)
         self._settings = Settings(self._plane, engine, loop.clock)
         self._firewall = FirewallWatch(loop, self._interfaces, self._drive.say, self._pass_twice)
+        self.latency = Latency(self._drive)
+        self._drive.listeners.append(self.latency.listen)
+        self._reloads = self._reloads_refused = 0
+        self._refused = False
+        """Whether the last reload was refused."""
         self._started = loop.clock()
 
     @property
@@ -142,12 +149,17 @@ class Gateway:
 
         Raises SetupError with every mistake, which are logged too; then the running policy stays.
         """
+        self._refused = True
         try:
-            return self._reload()
+            done = self._reload()
         except SetupError as error:
+            self._reloads_refused += 1
             for mistake in error.mistakes:
                 log.error("not reloaded: %s", mistake)
             raise
+        self._refused = False
+        self._reloads += 1
+        return done
 
     def _reload(self) -> tuple[int, Sequence[str]]:
         setup = self._configuration.read()
@@ -265,6 +277,21 @@ class Gateway:
             "settings_restored": self._settings.restored,
             "settings_wrong": self._settings.wrong(),
         }
+
+    def health(self) -> Health:
+        return Health(
+            plane=self._plane.fast.describe(),
+            uptime=self._loop.clock() - self._started,
+            unsent=self._plane.unsent,
+            failures=self._loop.failures.count,
+            lines_left_out=limiter.left_out,
+            settings_restored=self._settings.restored,
+            settings_wrong=len(self._settings.wrong()),
+            obstructions=len(self._firewall.found),
+            reloads=self._reloads,
+            reloads_refused=self._reloads_refused,
+            last_reload_refused=self._refused,
+        )
 
     def fast_path(self) -> Iterable[tuple[str, int, str]]:
         """Return its counters: see `ipmasq.control.gateway.RunningGateway`."""

@@ -76,6 +76,7 @@ def run(
     from ipmasq.gateway import logs
     from ipmasq.gateway.file import File as Configuration
     from ipmasq.gateway.setup import SetupError
+    from ipmasq.main.observers import ObserverError
     from ipmasq.planes.plane import PlaneError
 
     path = one_of(file, config)
@@ -89,7 +90,7 @@ def run(
         for mistake in error.mistakes:
             complain(mistake)
         raise typer.Exit(Code.CONFIG) from None
-    except (PlaneError, SocketError) as error:
+    except (PlaneError, SocketError, ObserverError) as error:
         raise give_up(str(error)) from None
     except PermissionError as error:
         text = f"the gateway needs root: {error.filename or error.strerror}"
@@ -97,13 +98,14 @@ def run(
 
 
 def _run(file: Configuration, plane: str | None) -> None:
-    """Run the gateway. Raises SetupError, PlaneError and SocketError; in that case nothing is left behind."""
+    """Run the gateway. Raises SetupError, PlaneError, SocketError and ObserverError; in that case nothing is left behind."""
     from ipmasq.control.control import Control
     from ipmasq.control.server import Access, check_access
     from ipmasq.control.socket_path import usual_socket
     from ipmasq.gateway import logs
     from ipmasq.gateway.gateway import Gateway
     from ipmasq.gateway.loop import Loop
+    from ipmasq.main.observers import Observers
 
     loop = Loop()
     gateway = Gateway(file, loop, plane=plane)
@@ -112,13 +114,16 @@ def _run(file: Configuration, plane: str | None) -> None:
     check_access(access)
     control = Control(gateway, loop, access)
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
+    observers = Observers(gateway, loop, file)
     # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     gateway.start()
     try:
+        observers.open()
         # The socket is opened last, so that whoever finds it finds a gateway that works.
         control.open()
         loop.run()
     finally:
         control.close()
+        observers.close()
         gateway.stop()

@@ -12,8 +12,9 @@ from pathlib import Path
 from textwrap import dedent
 
 from ipmasq.config import HostAddress, HostState, Problem, check
+from ipmasq.config.host_state import Served
 from ipmasq.core.policy import PortRange
-from ipmasq.wire.addresses import to_address
+from ipmasq.wire.addresses import Address, to_address
 
 GATEWAY = '[gateway]\ninside = ["10.0.0.0/24"]\noutside = "eth0"\n'
 
@@ -24,6 +25,16 @@ def host(text: str) -> HostAddress:
     return HostAddress(to_address(address), int(length))
 
 
+def serving(*found: tuple[int, int]) -> Served:
+    """A host with servers at these (protocol, port), bound to every address."""
+
+    def served(protocol: int, address: Address, ports: PortRange, interface: str) -> int | None:
+        here = (port for kind, port in found if kind == protocol and port in ports)
+        return min(here, default=None)
+
+    return served
+
+
 HERE = HostState(
     {
         "lo": (host("127.0.0.1/8"),),
@@ -32,7 +43,7 @@ HERE = HostState(
         "bare": (),
     },
     ephemeral=PortRange(32768, 60999),
-    listening=frozenset({(6, 22), (17, 53)}),
+    served=serving((6, 22), (17, 53)),
 )
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from ipmasq.config import Report, access, check, load, review
+from ipmasq.core.policy import PortRange
+from ipmasq.wire.addresses import Address, to_text
 from tests.config.marked import GATEWAY, HERE, assert_found_as_marked, host
 
 
@@ -136,6 +138,18 @@ def test_a_forward_of_a_port_that_the_host_serves_is_doubtful(tmp_path: Path):
     pool = 'public = ["203.0.113.0/28"]\n'
     other = 'public = "203.0.113.9"'
     assert_found_as_marked(tmp_path, GATEWAY + pool + forward.format("", other), HERE)
+
+
+def test_the_host_is_asked_for_the_public_addresses_that_it_has(tmp_path: Path):
+    asked = []
+
+    def served(protocol: int, address: Address, ports: PortRange, interface: str) -> None:
+        asked.append((protocol, to_text(address), str(ports), interface))
+
+    pool = 'public = ["203.0.113.2", "203.0.113.9"]\n[[forward]]\nport = "20-25"\nto = "10.0.0.2"\n'
+    (tmp_path / "gateway.toml").write_text(GATEWAY + pool)
+    check(tmp_path / "gateway.toml", replace(HERE, served=served))
+    assert asked == [(6, "203.0.113.2", "20-25", "eth0")]
 
 
 def test_a_forward_is_compared_with_the_networks_of_inside_interfaces(tmp_path: Path):

@@ -9,7 +9,7 @@ import pytest
 
 from ipmasq.config import read_host_state
 from ipmasq.wire.addresses import to_address, to_network
-from tests.config.marked import HERE, host
+from tests.config.marked import HERE, host, serving
 
 
 def test_the_network_of_an_address_has_no_host_bits():
@@ -22,17 +22,20 @@ def test_own_addresses_are_those_of_all_interfaces():
     assert HERE.own == frozenset(map(to_address, texts))
 
 
+serves_ssh = serving((6, 22))
+
+
 def test_this_machine_is_read_as_its_kernel_tells():
     before = None
     while before != (names := {name for _, name in socket.if_nameindex()}):
         # Others may add and remove interfaces here meanwhile.
-        before, here = names, read_host_state(frozenset({(6, 22)}))
+        before, here = names, read_host_state(serves_ssh)
     assert host("127.0.0.1/8") in here.interfaces["lo"]
     assert set(here.interfaces) == names
     assert here.ephemeral is not None
     low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     assert here.ephemeral == (int(low), int(high))
-    assert here.listening == {(6, 22)}
+    assert here.served is serves_ssh
 
 
 SETUP = """

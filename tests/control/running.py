@@ -20,6 +20,7 @@ from ipmasq.core.views import Passage
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import SetupError
 from ipmasq.gateway.usage import usage
+from ipmasq.planes.fastpath import Counter
 from ipmasq.wire.addresses import Address, to_address, to_network, to_text
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -108,8 +109,10 @@ class StandIn:
     def unload_helper(self, name: str, save: bool = False) -> None:
         self.engine.unload_helper(name, self.loop.clock())
 
-    def fast_path(self) -> tuple[tuple[str, int, str], ...]:
-        return ()
+    counted: tuple[Counter, ...] = ()
+
+    def fast_path(self) -> tuple[Counter, ...]:
+        return self.counted
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         self.engine.apply(replace(self.engine.policy, timeouts=timeouts), self.loop.clock())

@@ -7,6 +7,7 @@ import pytest
 from ipmasq.control.client import Client
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.planes.fastpath import Counter
 from tests.conformance import packets
 from tests.control.refusals import refusal
 from tests.control.running import E1, IN1, IN2, OUT1, Running, conversation
@@ -117,6 +118,19 @@ def test_mappings_forwards_helpers_stats_and_timeouts_are_shown(gateway: Running
     assert timeouts["udp"] == 300.0
     assert list(client.rows("expectations")) == []
     assert next(iter(client.rows("status")))["flows"] == 1
+
+
+def test_stats_say_of_each_counter_whether_it_counts_drops(gateway: Running, client: Client):
+    gateway.gateway.counted = (
+        Counter("tc.no_entry", 3, "passed on"),
+        Counter("dropped.inside.openings", 5, "too many", is_drop=True),
+    )
+    stats = {row["reason"]: row["drop"] for row in client.rows("stats")}
+    assert not stats["translated"]
+    assert stats["martian"]
+    assert not stats["answered.reset"]
+    assert not stats["tc.no_entry"]
+    assert stats["dropped.inside.openings"]
 
 
 def test_a_flow_is_explained_by_its_number_and_by_its_ends(gateway: Running, client: Client):

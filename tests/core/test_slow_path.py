@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipmasq.core.policy import Action, Rule
 from ipmasq.core.reasons import Reason
@@ -11,6 +13,7 @@ from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.conformance.packets import SYN, TCP, UDP
 from tests.conformance.world import E1, IN1, OUT1, World
+from tests.wire import six
 
 
 def received(world: World, data: bytes, side: Side = Side.INSIDE) -> Reason:
@@ -44,6 +47,30 @@ def test_a_header_with_a_wrong_checksum_is_dropped():
     data = bytearray(packets.udp(IN1, 1, OUT1, 2))
     data[10] ^= 1
     assert received(World(), bytes(data)) is Reason.BAD_CHECKSUM
+
+
+@given(
+    extensions=st.lists(
+        st.builds(
+            six.options,
+            st.sampled_from((six.HOP_BY_HOP, six.ROUTING, six.FRAGMENT, six.DESTINATION_OPTIONS)),
+            st.integers(0, 3),
+        ),
+        max_size=12,
+    ),
+    protocol=st.sampled_from((TCP, UDP, 58, 59)),
+    size=st.integers(1, 400),
+    side=st.sampled_from(Side),
+)
+def test_ipv6_is_dropped_and_counted_as_unsupported_whatever_it_carries(
+    extensions, protocol, size, side
+):
+    """Also cut short, as long as its version can be told."""
+    world = World()
+    data = six.ip(bytes(16), bytes(16), protocol, bytes(60), extensions)[:size]
+    assert received(world, data, side) is Reason.UNSUPPORTED
+    assert world.engine.counts[Reason.UNSUPPORTED] == 1
+    assert world.flows == []
 
 
 def test_padding_of_the_link_is_not_forwarded():

@@ -153,7 +153,7 @@ def test_a_packet_that_is_rewritten_in_place_is_the_one_that_is_composed_anew(
     segment = tcp.write(other, payload)
     anew = rebuild(packet, header, flow.original, ttl_delta, segment, 0)
     in_place = Packet(bytearray(packet.data))
-    translate(in_place.data, header.length, ipv4.TCP, flow.original, ttl_delta)
+    translate(in_place.data, header.family, header.length, ipv4.TCP, flow.original, ttl_delta)
     renumber(in_place.data, header.length, one, other)
     assert bytes(in_place.data) == bytes(anew.data)
 

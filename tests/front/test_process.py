@@ -177,3 +177,16 @@ def test_values_are_completed_by_what_the_gateway_has(gateway: Running):
 def test_without_a_gateway_no_value_is_completed_and_nothing_said(tmp_path: Path):
     for words in ("ipmasq forward del ", "ipmasq close ", "ipmasq timeouts set "):
         assert completed(words, tmp_path / "none") == []
+
+
+def test_a_command_imports_no_other_command():
+    code = (
+        "import sys; from ipmasq.main.cli import main\n"
+        "sys.argv[1:] = ['status', '-h']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "others = ('ipmasq.front.change', 'ipmasq.front.show', 'ipmasq.front.watch', 'ipmasq.lab', 'rich')\n"
+        "print([name for name in others if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -13,8 +13,8 @@ from ipmasq.config.tables import table_of
 from ipmasq.config.toml import text_of
 from ipmasq.core.policy import Forward, PortRange
 from ipmasq.gateway.file import File
-from ipmasq.gateway.host import ports_in_use
 from ipmasq.gateway.setup import SetupError
+from ipmasq.gateway.sockets import served
 from ipmasq.wire.addresses import to_address
 from tests.control.running import FINGER, IN1
 
@@ -95,7 +95,7 @@ def test_a_forward_of_a_port_that_the_host_serves_is_doubtful(file: File):
 def test_both_ways_say_the_same_sentences(file: File, tmp_path: Path, text: str):
     written = tmp_path / "written.toml"
     written.write_text(TOML + text_of({"forward": [table_of(at(text))]}))
-    here = read_host_state(ports_in_use())
+    here = read_host_state(served)
     report, without = check(written, here), check(file.path, here)
     known = {each.message for each in (*without.errors, *without.warnings)}
     found = [each.message for each in (*report.errors, *report.warnings)]

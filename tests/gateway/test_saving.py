@@ -87,6 +87,36 @@ def test_a_helper_is_saved_and_forgotten(file: File, tmp_path: Path):
     assert "other" not in load(file.path).helpers
 
 
+def test_what_is_saved_is_not_executed_again(file: File, tmp_path: Path):
+    """The files of other helpers are not either, nor if a forward is saved."""
+    other = tmp_path / "other.py"
+    for name in ("finger", "other"):
+        (tmp_path / f"{name}.py").write_text(counted(name))
+    file.read()
+    assert executed(tmp_path) == ["finger"]
+    use = file.helper(None, str(other), [8079])
+    file.save_helper(use, str(other), [8079])
+    file.save_forward(WEB)
+    file.forget_forward("web")
+    assert executed(tmp_path) == ["finger", "other"]
+    file.renewed(use)
+    file.save_helper(use, str(other), None)
+    file.forget_helper("other")
+    assert executed(tmp_path) == ["finger", "other", "other"]
+
+
+def counted(name: str) -> str:
+    return (
+        "from pathlib import Path\n"
+        "with Path(__file__).with_name('executed').open('a') as log:\n"
+        f"    log.write('{name} ')\n{helper(name)}"
+    )
+
+
+def executed(directory: Path) -> list[str]:
+    return (directory / "executed").read_text().split()
+
+
 def test_a_helper_that_is_on_by_default_is_switched_off(file: File):
     file.save_helper(FTP, None, [21, 2121])
     assert load(file.path).helpers["ftp"].ports == {21, 2121}

@@ -10,7 +10,7 @@ import pytest
 from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import PortRange
 from ipmasq.gateway import sockets
-from ipmasq.gateway.sockets import Sockets, in_use
+from ipmasq.gateway.sockets import Sockets, served
 from ipmasq.wire.addresses import Endpoint, to_address
 
 TCP, UDP = 6, 17
@@ -79,7 +79,47 @@ def test_of_a_range_those_sockets_are_listed_that_others_can_reach(
         assert (protocol, port) not in asked.used(
             (PortRange(1, port - 1), PortRange(port + 1, 65535))
         )
-        assert used <= in_use()
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+@pytest.mark.parametrize(
+    ("bound", "found"),
+    [
+        ("0.0.0.0", True),
+        ("::", True),
+        ("::ffff:127.0.0.1", True),
+        ("127.0.0.1", True),
+        ("127.0.0.2", False),
+        ("::1", False),
+    ],
+)
+def test_a_port_is_served_at_the_addresses_of_its_socket_alone(
+    asked: Sockets, protocol: int, bound: str, found: bool
+) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in bound else socket.AF_INET, KINDS[protocol]) as one:
+        one.bind((bound, 0))
+        if protocol == TCP:
+            one.listen()
+        port = one.getsockname()[1]
+        around = PortRange(port, min(port + 5, 65535))
+        expected = port if found else None
+        assert served(protocol, HERE, around, "lo") == expected
+        assert served(protocol, HERE, around, "") == expected
+        assert served(TCP + UDP - protocol, HERE, PortRange(port, port), "lo") is None
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+def test_a_connection_serves_nobody_else(asked: Sockets, protocol: int) -> None:
+    with (
+        socket.socket(socket.AF_INET, KINDS[protocol]) as server,
+        socket.socket(socket.AF_INET, KINDS[protocol]) as client,
+    ):
+        server.bind(("127.0.0.1", 0))
+        if protocol == TCP:
+            server.listen()
+        client.connect(server.getsockname())
+        port = client.getsockname()[1]
+        assert served(protocol, HERE, PortRange(port, port), "lo") is None
 
 
 @pytest.mark.row("A-22")
@@ -93,7 +133,7 @@ def test_of_very_many_sockets_few_are_listed(
             each = ends.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             each.bind(("0.0.0.0", 0))
             ports.add((UDP, each.getsockname()[1]))
-        listed = asked.used(sockets.EVERY_PORT)
+        listed = asked.used((PortRange(1, 65535),))
         assert len(listed & ports) <= 3
         assert len({each for each in listed if each[0] == UDP}) <= 2 * 3  # of each family
 

@@ -97,7 +97,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
         "fast": offload.packets,
         "room": gateway._plane.fast.table.capacity // 2,
         "slow": gateway.engine.counts[0],
-        "left": {name: packets for name, packets, _ in gateway.fast_path() if packets},
+        "left": {each.name: each.value for each in gateway.fast_path() if each.value},
         "flows": [
             [str(view.state), view.helper, view.packets_out, view.packets_in]
             for view in gateway.engine.flows()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
+from ipmasq.config import check, read_host_state
+from ipmasq.config.values import PROTOCOLS
 from ipmasq.core.policy import Forward, PortRange
 from ipmasq.gateway.file import File
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import SetupError
+from ipmasq.gateway.sockets import served
 from ipmasq.wire.addresses import to_address, to_network
-from tests.live.conftest import INSIDE_HOST, PUBLIC, Network, trace
+from tests.live.conftest import INSIDE_GATEWAY, INSIDE_HOST, PUBLIC, Network, trace
 
 pytestmark = pytest.mark.live
 
@@ -49,6 +53,52 @@ def test_interfaces_and_addresses_are_found_on_the_host(network: Network, toml: 
     assert (setup.outside, setup.inside) == ("go", ("gi",))
     assert setup.policy.inside == (to_network("10.0.0.0/24"),)
     assert setup.policy.public == (to_address(PUBLIC),)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize(
+    ("address", "device", "is_served"),
+    [
+        ("0.0.0.0", "", True),
+        ("::", "", True),
+        (PUBLIC, "", True),
+        (INSIDE_GATEWAY, "", False),
+        ("127.0.0.1", "", False),
+        ("0.0.0.0", "go", True),
+        ("0.0.0.0", "gi", False),
+        (PUBLIC, "gi", False),
+        ("0.0.0.0", "lo", False),
+    ],
+)
+def test_a_forward_is_doubtful_if_the_host_serves_its_port_at_the_public_address(
+    network: Network, toml: Path, kind: int, address: str, device: str, is_served: bool
+) -> None:
+    protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
+    forward = Forward(
+        "dns", PROTOCOLS[protocol], None, PortRange(53, 53), to_address(INSIDE_HOST), 53
+    )
+    with network.at("gw"), server(kind, address, device):
+        file = File(toml)
+        file.read()
+        added = file.review_forward(forward, ())
+        toml.write_text(FORWARD.format(protocol))
+        written = [each.message for each in check(toml, read_host_state(served)).warnings]
+    told = "this host serves port 53 itself; from outside it can no longer be reached"
+    assert added == ((told,) if is_served else ())
+    assert written == list(added)
+
+
+FORWARD = TOML + '[[forward]]\nname = "dns"\nprotocol = "{}"\nport = 53\nto = "10.0.0.2"\n'
+
+
+def server(kind: int, address: str, device: str) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    if device:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    made.bind((address, 53))
+    if kind == socket.SOCK_STREAM:
+        made.listen()
+    return made
 
 
 def test_every_mistake_in_the_file_is_told(network: Network, toml: Path) -> None:

@@ -133,10 +133,7 @@ def test_what_prevents_the_fast_path_is_said_in_a_sentence(
     ends = ipmasq(network, tmp_path, circumstances, "ebpf")
     said = ends.communicate(timeout=20)[0]
     assert ends.returncode == 1
-    # What was changed until then is said, too.
-    *changes, last = said.splitlines()
-    assert last == f"ipmasq: {sentence}"
-    assert all(" INFO    kernel settings that are changed" in line for line in changes)
+    assert said == f"ipmasq: {sentence}\n"
     assert trace(network) == before
     goes_on = ipmasq(network, tmp_path, circumstances, "auto")
     try:

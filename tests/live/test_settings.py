@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,28 @@ def test_all_of_them_at_once_interrupt_a_flow_for_seconds_only(
             sysctl(network, path, value)
         assert eventually(lambda: goes_on(network))
         assert flow.goes_by()
+
+
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc", "ebpf-xdp"])
+def test_the_start_names_every_setting_that_it_changes(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    if plane == "ebpf-xdp":
+        for host in ("in", "out"):
+            network.features(host, "eth", "tx", "off", "gro", "on")
+    before = trace(network)
+    running = gateway(plane=plane, log=logging.INFO)
+    during = trace(network)
+    (told,) = re.findall(r"settings that are changed until the gateway stops: (.*)", running.stop())
+    named = {each.split(" = ")[0] for each in re.split(r"(?<=\)), ", told)}
+    changed = {
+        ".".join(Path(what).relative_to("/proc/sys").parts)
+        for what in before
+        if what.startswith("/proc") and during[what] != before[what]
+    }
+    assert named == changed
+    assert "net.ipv4.ip_local_reserved_ports" in named
+    assert ("net.ipv4.conf.go.src_valid_mark" in named) == (plane != "tun")
 
 
 def test_what_somebody_has_set_meanwhile_is_there_when_the_gateway_has_gone(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.wire import ipv4
+from ipmasq.wire.header import Header
 from tests.conformance import packets
 from tests.conformance.packets import DF, MF
 
@@ -42,7 +43,7 @@ def test_every_field_of_a_header_is_read(
         options=options,
     )
     header = ipv4.read(data + padding)
-    assert header == ipv4.Header(
+    assert header == Header(
         20 + len(options),
         len(data),
         identification,

@@ -43,10 +43,14 @@ def find(
     """
     tables = config.helper if config else {}
     base = base or Path()
-    if name_or_file.endswith(".py") or "/" in name_or_file:
+    if is_file(name_or_file):
         helper = in_file(base / name_or_file)
         return use(helper, tables.get(helper.name, HelperTable()))
     return configured(name_or_file, tables.get(name_or_file, HelperTable()), base, fresh)
+
+
+def is_file(name_or_file: str) -> bool:
+    return name_or_file.endswith(".py") or "/" in name_or_file
 
 
 def configured(name: str, table: HelperTable, base: Path, fresh: bool = False) -> HelperUse:

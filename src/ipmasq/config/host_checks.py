@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 from ipmasq.config.compiled import affordable_flows
@@ -14,8 +14,8 @@ from ipmasq.config.public_ports import public_ports
 from ipmasq.config.sides import Sides, resolve
 from ipmasq.config.tables import forward, trigger
 from ipmasq.config.values import AUTO
-from ipmasq.core.policy import Forward, without
-from ipmasq.wire.addresses import Address, Network, to_text
+from ipmasq.core.policy import without
+from ipmasq.wire.addresses import Network, to_text
 
 
 def collisions(config: Config, here: HostState) -> Iterator[Mistake]:
@@ -156,17 +156,15 @@ def _ephemeral(config: Config, here: HostState) -> Iterator[Mistake]:
 
 
 def _listening(config: Config, here: HostState) -> Iterator[Mistake]:
+    """Find forwards that take packets for which the host has a socket: one that is bound to the public address
+    or to every address, and to no other interface."""
+    sides = resolve(config.gateway, here)
     for index, table in config.forward.items():
-        if message := taken_from_host(forward(table), here.listening, here.own):
-            yield ("forward", index, "port"), message
-
-
-def taken_from_host(
-    this: Forward, listening: Collection[tuple[int, int]], own: Collection[Address]
-) -> str:
-    """Return a sentence if the host itself serves a port (protocol, number) that the forward takes; else an
-    empty string."""
-    ports = [p for kind, p in listening if kind == this.protocol and p in this.ports]
-    if not ports or not (this.public is None or this.public in own):
-        return ""
-    return f"this host serves port {min(ports)} itself; from outside it can no longer be reached"
+        this = forward(table)
+        for address in (this.public,) if this.public else sides.public:
+            if address in here.own:
+                port = here.served(this.protocol, address, this.ports, sides.outside or "")
+                if port is not None:
+                    message = f"this host serves port {port} itself; from outside it can no longer be reached"
+                    yield ("forward", index, "port"), message
+                    break

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ipmasq.config import routes
 from ipmasq.config.access import Access, find_problems, unknown
@@ -18,6 +18,15 @@ from ipmasq.wire.addresses import Address, Network, to_address
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 IPV4_FAMILY = 2
+
+
+Served: TypeAlias = Callable[[int, Address, PortRange, str], int | None]
+"""Returns the lowest of these ports (given the protocol first) at which the host itself serves packets that
+come in by the interface for the address; None if there is none."""
+
+
+def nothing(protocol: int, address: Address, ports: PortRange, interface: str) -> None:
+    """The `Served` of a host that serves no port."""
 
 
 class HostAddress(NamedTuple):
@@ -40,8 +49,8 @@ class HostState:
     modified."""
     ephemeral: PortRange | None = None
     """Ports that the kernel uses for the host's own outgoing connections."""
-    listening: frozenset[tuple[int, int]] = field(default_factory=frozenset)
-    """(protocol, port) on which the host itself serves."""
+    served: Served = nothing
+    """Finds a port that the host itself serves."""
     reserved: tuple[PortRange, ...] = ()
     """Ports of that range that the kernel does not use for them (`ip_local_reserved_ports`)."""
     memory: int = 4 << 30
@@ -57,9 +66,9 @@ class HostState:
         return frozenset(a.address for found in self.interfaces.values() for a in found)
 
 
-def read_host_state(listening: frozenset[tuple[int, int]] = frozenset()) -> HostState:
-    """Read the present state of this machine (this network namespace). The caller finds out what is
-    `listening`."""
+def read_host_state(served: Served = nothing) -> HostState:
+    """Read the present state of this machine (this network namespace). The caller finds out which ports are
+    `served`."""
     from pyroute2 import IPRoute  # takes a tenth of a second
 
     with IPRoute() as kernel:
@@ -74,7 +83,7 @@ def read_host_state(listening: frozenset[tuple[int, int]] = frozenset()) -> Host
     return HostState(
         interfaces,
         _ephemeral(),
-        listening,
+        served,
         _reserved(),
         available(),
         find_problems,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -23,6 +23,9 @@ from ipmasq.wire.visible import visible
 
 ON_BY_DEFAULT = "ftp"
 """RFC 5382 REQ-6: TCP helpers are off by default, except FTP."""
+
+Find: TypeAlias = Callable[[str, HelperTable, Path], HelperUse]
+"""Returns the helper of `[helper.NAME]`, whose file is relative to the path. Raises HelperError."""
 
 ELEMENTS = ("rule", "forward", "trigger")
 
@@ -61,10 +64,10 @@ class Loaded:
         return self.path, self.locations, path
 
 
-def load(path: Path | str, saved: Saved | None = None) -> Loaded:
+def load(path: Path | str, saved: Saved | None = None, find: Find = helpers.configured) -> Loaded:
     """Read the file, the saved changes beside it and the helper files that they name. Never raises.
 
-    `saved` is used in place of the saved changes.
+    `saved` is used in place of the saved changes, `find` to get helpers.
     """
     path = Path(path)
     reading = path
@@ -78,7 +81,7 @@ def load(path: Path | str, saved: Saved | None = None) -> Loaded:
     own = len(data["forward"]) if isinstance(data.get("forward"), list) else 0
     strange = [*saved.foreign(), *_join(data, saved, path.name)]
     config, found = _checked(data)
-    uses, failed = _helpers(config, path.parent)
+    uses, failed = _helpers(config, path.parent, find)
     mistakes = [*found, *failed, *contradictions(config, uses, {where for where, _ in found})]
     loaded = Loaded(path, config, uses, (), locations(text), saved, own)
     problems = in_order([*strange, *(loaded.problem(*each) for each in mistakes)])
@@ -127,7 +130,9 @@ def _leave_out(data: dict[str, Any], path: Key) -> None:
         inner.pop(path[-1], None)
 
 
-def _helpers(config: Config, base: Path) -> tuple[dict[str, HelperUse], list[tuple[Key, str]]]:
+def _helpers(
+    config: Config, base: Path, find: Find
+) -> tuple[dict[str, HelperUse], list[tuple[Key, str]]]:
     """Return the helpers that are on: the configured ones that are not switched off, and FTP."""
     uses: dict[str, HelperUse] = {}
     failed: list[tuple[Key, str]] = []
@@ -135,7 +140,7 @@ def _helpers(config: Config, base: Path) -> tuple[dict[str, HelperUse], list[tup
         if not table.enabled:
             continue
         try:
-            uses[name] = helpers.configured(name, table, base)
+            uses[name] = find(name, table, base)
         except helpers.HelperError as error:
             failed.append((("helper", name, *(["file"] if table.file else [])), str(error)))
     return uses, failed

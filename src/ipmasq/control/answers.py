@@ -28,6 +28,7 @@ from ipmasq.core.views import (
     Shift,
 )
 from ipmasq.gateway.sentences import sentence
+from ipmasq.planes.fastpath import Counter
 from ipmasq.wire.addresses import Endpoint, to_text
 
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
@@ -141,8 +142,13 @@ def reason(reason: Reason, packets: int) -> Row:
     }
 
 
-def count(name: str, packets: int, sentence: str) -> Row:
-    return {"reason": name, "packets": packets, "drop": False, "description": sentence}
+def counter(counter: Counter) -> Row:
+    return {
+        "reason": counter.name,
+        "packets": counter.value,
+        "drop": counter.is_drop,
+        "description": counter.sentence,
+    }
 
 
 def timeouts(timeouts: Timeouts) -> Row:

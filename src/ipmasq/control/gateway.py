@@ -11,6 +11,7 @@ from ipmasq.control.journal import Journal
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Timeouts
 from ipmasq.core.views import Passage
+from ipmasq.planes.fastpath import Counter
 
 
 class RunningGateway(Protocol):
@@ -23,9 +24,9 @@ class RunningGateway(Protocol):
     def status(self) -> Mapping[str, Any]:
         """Return facts for people and programs, as JSON values."""
 
-    def fast_path(self) -> Iterable[tuple[str, int, str]]:
-        """Yield counters of packets that the fast path forwarded or left to the engine: a name for machines,
-        the number, a description for people. Nothing if there is no fast path."""
+    def fast_path(self) -> Iterable[Counter]:
+        """Yield counters of packets that the fast path forwarded, dropped or left to the engine. Nothing if
+        there is no fast path."""
 
     def reload(self) -> tuple[int, Sequence[str]]:
         """Apply the changed configuration. Return how many flows it closed, and warnings.

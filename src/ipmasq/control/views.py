@@ -13,6 +13,7 @@ from ipmasq.core.admission import is_inside
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.views import FlowView
+from ipmasq.planes.fastpath import Counter
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint, to_text
 
@@ -64,10 +65,12 @@ def stats(context: Context, _: arguments.Nothing) -> Rows:
         if reason < Reason.IDLE:
             yield answers.reason(reason, counts[reason])
     errors, resets = context.gateway.engine.answered
-    yield answers.count("answered.icmp_error", errors, "inside hosts told of a drop by ICMP")
-    yield answers.count("answered.reset", resets, "inside hosts told of a drop by a TCP reset")
-    for name, packets, sentence in context.gateway.fast_path():
-        yield answers.count(name, packets, sentence)
+    by_error, by_reset = (
+        f"inside hosts told of a drop by {how}" for how in ("ICMP", "a TCP reset")
+    )
+    yield answers.counter(Counter("answered.icmp_error", errors, by_error))
+    yield answers.counter(Counter("answered.reset", resets, by_reset))
+    yield from map(answers.counter, context.gateway.fast_path())
 
 
 def timeouts(context: Context, _: arguments.Nothing) -> Rows:

@@ -19,9 +19,10 @@ from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.table import Table
 from ipmasq.core.translate import CHECKSUM_AT
-from ipmasq.wire import icmp, ipv4, tcp
+from ipmasq.wire import icmp, ip, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.checksum import adjust, difference, fold
+from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Buffer, Packet
 
 FARTHEST = 1 << 20
@@ -42,7 +43,7 @@ class Quoted(NamedTuple):
     ports: bytes
 
 
-def read_quoted(data: Buffer, header: ipv4.Header) -> Quoted | None:
+def read_quoted(data: Buffer, header: Header) -> Quoted | None:
     """Parse the packet that the ICMP error in `data` quotes. Return None unless the quote has the IP header
     with its options (RFC 5508 REQ-3b) and 8 more bytes."""
     start = header.length + icmp.HEADER
@@ -73,7 +74,7 @@ def find_half(table: Table, side: Side, quoted: Quoted, data: Buffer) -> Half | 
     return table.find(side, quoted.protocol, key)
 
 
-def would_pass(admission: Admission, data: Buffer, header: ipv4.Header, side: Side) -> bool:
+def would_pass(admission: Admission, data: Buffer, header: Header, side: Side) -> bool:
     """Return whether the quoted packet belongs to a flow that passes without translation, by a rule or
     because both ends are inside; then the error passes, too. The packet is checked on the side where it came
     in: the other one, or the same one between inside hosts."""
@@ -91,7 +92,7 @@ def would_pass(admission: Admission, data: Buffer, header: ipv4.Header, side: Si
 
 def translate_error(
     packet: Packet,
-    header: ipv4.Header,
+    header: Header,
     side: Side,
     table: Table,
     ttl_delta: int,
@@ -132,7 +133,7 @@ def translate_error(
     # it, it gets the public address (RFC 5508 REQ-5c).
     source = half.rewrite[:4] if half.rewrite[:4] != half.match[:4] else header.source
     ipv4.replace(data, 12, source + twin.match[:4])
-    ipv4.replace(data, 8, bytes((data[8] + ttl_delta, data[9])))
+    ip.change_ttl(data, header.family, ttl_delta)
     return Reason.TRANSLATED
 
 
@@ -144,7 +145,7 @@ def _is_near(data: Buffer, quoted: Quoted, twin: Half) -> bool:
 
 
 def _revert_checksum(
-    data: Buffer, header: ipv4.Header, quoted: Quoted, before: bytes, twin: Half
+    data: Buffer, header: Header, quoted: Quoted, before: bytes, twin: Half
 ) -> None:
     """Restore the checksum of the quoted packet, if the quote has it; a wrong one stays wrong."""
     at = quoted.at + CHECKSUM_AT[quoted.protocol]
@@ -163,7 +164,7 @@ def _revert_checksum(
 
 
 def _inspect_quote(
-    data: Buffer, header: ipv4.Header, quoted: Quoted, speaker: Speaker, inspector: Inspector
+    data: Buffer, header: Header, quoted: Quoted, speaker: Speaker, inspector: Inspector
 ) -> None:
     """Map the quoted sequence number back to the sender's, and note the path MTU for segments sent later."""
     said = int.from_bytes(data[quoted.at + 4 : quoted.at + 8], "big")

@@ -27,6 +27,7 @@ from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.checksum import difference, opposite
+from ipmasq.wire.header import OF_KEY, Family
 
 
 class End(NamedTuple):
@@ -254,6 +255,11 @@ class Flow:
     @property
     def sides(self) -> tuple[Side, Side]:
         return self.kind.sides
+
+    @property
+    def family(self) -> Family:
+        """The family of its packets, in both directions."""
+        return OF_KEY[len(self.original.rewrite)]
 
     @property
     def reach(self) -> int:

@@ -18,7 +18,7 @@ from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.timers import Bucket
 from ipmasq.core.views import Shift
-from ipmasq.wire import ipv4
+from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.tcp import Segment
 
@@ -65,7 +65,7 @@ class Inspector(Protocol):
     def receive(
         self,
         packet: Packet,
-        header: ipv4.Header,
+        header: Header,
         segment: Segment,
         speaker: Speaker,
         ttl_delta: int,

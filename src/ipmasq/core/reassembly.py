@@ -17,6 +17,7 @@ from ipmasq.core.side import Side
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
+from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Packet
 
 Key = tuple[Side, Address, Address, int, int]
@@ -75,7 +76,7 @@ class Reassembly:
         return max(1, self.most // SHARES)
 
     def add(
-        self, packet: Packet, header: ipv4.Header, side: Side, until: float
+        self, packet: Packet, header: Header, side: Side, until: float
     ) -> Reassembled | Datagram | Reason:
         """Add a fragment. Return the whole datagram if this was the last missing fragment; the incomplete
         datagram if it was the first to arrive (so that a timer can be set); otherwise HELD, or why the
@@ -132,7 +133,7 @@ class Reassembly:
         return True
 
 
-def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:
+def _fits(datagram: Datagram, header: Header, payload: bytes) -> bool:
     """Return whether a fragment agrees with the earlier ones; an exact duplicate does."""
     start, end = header.offset, header.offset + len(payload)
     if datagram.pieces.get(start) == payload:
@@ -151,7 +152,7 @@ def _fits(datagram: Datagram, header: ipv4.Header, payload: bytes) -> bool:
     return not overlaps and (header.more_fragments or all(each <= end for each in ends))
 
 
-def _header_length(datagram: Datagram, header: ipv4.Header) -> int:
+def _header_length(datagram: Datagram, header: Header) -> int:
     """Return the bytes of the whole datagram's header, which is that of the first fragment: the others carry
     fewer options (RFC 791, 3.1). Before the first has arrived, it is the minimum."""
     if datagram.first is not None:

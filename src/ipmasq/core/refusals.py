@@ -19,6 +19,7 @@ from ipmasq.core.reasons import Reason
 from ipmasq.core.translate import finish_tcp, is_intact
 from ipmasq.wire import icmp, ipv4, partial, tcp
 from ipmasq.wire.addresses import Address, within
+from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Buffer, Packet
 
 CODES = {
@@ -61,9 +62,7 @@ class Refusals:
         self._errors.per_host, self._errors.total = limits.icmp_errors_per_host, limits.icmp_errors
         self._resets.per_host, self._resets.total = limits.resets_per_host, limits.resets
 
-    def answer(
-        self, packet: Packet, header: ipv4.Header, reason: Reason, now: float
-    ) -> Packet | None:
+    def answer(self, packet: Packet, header: Header, reason: Reason, now: float) -> Packet | None:
         """Return the answer to the sender of a whole datagram that was refused, or None."""
         if not _is_a_host(self._policy, header.source):
             return None
@@ -90,7 +89,7 @@ class Refusals:
         return True
 
 
-def reset(packet: Packet, header: ipv4.Header) -> Packet | None:
+def reset(packet: Packet, header: Header) -> Packet | None:
     """Return the reset that answers a segment of an unknown connection, in the other end's name. Return None
     if the segment is a reset itself, or is damaged."""
     data = packet.data
@@ -121,7 +120,7 @@ def reset(packet: Packet, header: ipv4.Header) -> Packet | None:
     return Packet(made, note=packet.note)
 
 
-def unreachable(packet: Packet, header: ipv4.Header, code: int, speaker: Address) -> Packet:
+def unreachable(packet: Packet, header: Header, code: int, speaker: Address) -> Packet:
     """Return the error that says why a packet is dropped, from the gateway's address `speaker`."""
     quoted = bytearray(packet.data[: header.total])
     if packet.partial:
@@ -134,7 +133,7 @@ def unreachable(packet: Packet, header: ipv4.Header, code: int, speaker: Address
     return Packet(made, note=packet.note)
 
 
-def _may_be_told(data: Buffer, header: ipv4.Header) -> bool:
+def _may_be_told(data: Buffer, header: Header) -> bool:
     """Return False for ICMP errors, and for what might be one (RFC 1812, 4.3.2.7). Of the other conditions
     there, packets with a group address never come here, and fragments are reassembled."""
     return header.protocol != ipv4.ICMP or data[header.length] == icmp.ECHO

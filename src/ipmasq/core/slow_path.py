@@ -25,9 +25,10 @@ from ipmasq.core.tracking import track
 from ipmasq.core.translate import is_intact, translate, translate_query
 from ipmasq.core.verdict import Verdict
 from ipmasq.core.window import is_in_window, is_within_reach
-from ipmasq.wire import icmp, ipv4, tcp
+from ipmasq.wire import icmp, ip, ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.fragment import cut
+from ipmasq.wire.header import IPV6, Header
 from ipmasq.wire.packet import Packet
 
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
@@ -54,8 +55,8 @@ class SlowPath:
         return verdict
 
     def _checked(self, packet: Packet, side: Side) -> Verdict:
-        header = ipv4.read(packet.data)
-        if header is None:
+        header = ip.read(packet.data)
+        if header is None or header.family is IPV6:
             six = len(packet.data) > 0 and packet.data[0] >> 4 == 6
             return Verdict(Reason.UNSUPPORTED if six else Reason.MALFORMED)
         if len(packet.data) > header.total:
@@ -75,14 +76,14 @@ class SlowPath:
             return Verdict(Reason.HELD)
         if isinstance(whole, Reason):
             return Verdict(whole)
-        header = ipv4.read(whole.packet.data)
+        header = ip.read(whole.packet.data)
         assert header is not None
         verdict = self._by_protocol(whole.packet, header, side)
         return (
             verdict if verdict.reason is Reason.HOST else self._in_fragments(verdict, header, whole)
         )
 
-    def _in_fragments(self, verdict: Verdict, before: ipv4.Header, whole: Reassembled) -> Verdict:
+    def _in_fragments(self, verdict: Verdict, before: Header, whole: Reassembled) -> Verdict:
         """Prepare a verdict for a datagram that came in fragments: what leaves gets an identification that
         its new source has not used and, with DF, fragments that are no larger."""
         packets: list[Packet] = []
@@ -98,7 +99,7 @@ class SlowPath:
                 packets.append(packet)
         return Verdict(verdict.reason, packets)
 
-    def _by_protocol(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+    def _by_protocol(self, packet: Packet, header: Header, side: Side) -> Verdict:
         data, length = packet.data, header.length
         payload = header.total - length
         if header.protocol == ipv4.TCP:
@@ -119,19 +120,18 @@ class SlowPath:
             return self._icmp(packet, header, side)
         return self._without_flow(packet, header, side)
 
-    def _without_flow(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+    def _without_flow(self, packet: Packet, header: Header, side: Side) -> Verdict:
         """Decide about a protocol that cannot be masqueraded; it may still pass, or be the host's."""
         source, destination = Endpoint(header.source, 0), Endpoint(header.destination, 0)
         answer = self.manager.admission.decide(header.protocol, source, destination, side)
         reason = Reason.UNSUPPORTED if isinstance(answer, Decision) else answer
         return self._onward(packet, header, side, reason)
 
-    def _onward(self, packet: Packet, header: ipv4.Header, side: Side, reason: Reason) -> Verdict:
+    def _onward(self, packet: Packet, header: Header, side: Side, reason: Reason) -> Verdict:
         """Forward a packet without a flow untranslated (except for the time to live), or drop it and perhaps
         answer its sender."""
         if reason is Reason.PASSED:
-            data = packet.data
-            ipv4.replace(data, 8, bytes((data[8] + self._ttl_delta, data[9])))
+            ip.change_ttl(packet.data, header.family, self._ttl_delta)
         if not reason.is_drop:
             return Verdict(reason, (packet,))
         if side is Side.OUTSIDE:
@@ -139,9 +139,7 @@ class SlowPath:
         answer = self.manager.refusals.answer(packet, header, reason, self.manager.now)
         return Verdict(reason, () if answer is None else (answer,))
 
-    def _tcp(
-        self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, side: Side
-    ) -> Verdict:
+    def _tcp(self, packet: Packet, header: Header, segment: tcp.Segment, side: Side) -> Verdict:
         key = (
             header.source
             + header.destination
@@ -176,13 +174,19 @@ class SlowPath:
             track(self.manager, half, segment, payload, segment.acknowledgment)
             if is_elsewhere:
                 self._offloading.moved(half, before)
-        translate(packet.data, header.length, ipv4.TCP, half, self._ttl_delta, packet.partial)
+        translate(
+            packet.data,
+            header.family,
+            header.length,
+            ipv4.TCP,
+            half,
+            self._ttl_delta,
+            packet.partial,
+        )
         self._account(half, header.total, believed)
         return Verdict(Reason.TRANSLATED, (packet,))
 
-    def _reopen(
-        self, packet: Packet, header: ipv4.Header, segment: tcp.Segment, half: Half
-    ) -> None:
+    def _reopen(self, packet: Packet, header: Header, segment: tcp.Segment, half: Half) -> None:
         """Handle a SYN of a live connection, which may belong to a newer one; see `reopening`."""
         flow, life = half.flow, self.manager
         if not is_intact(packet, header):
@@ -208,7 +212,7 @@ class SlowPath:
     def _inspected(
         self,
         packet: Packet,
-        header: ipv4.Header,
+        header: Header,
         segment: tcp.Segment,
         half: Half,
         inspector: Inspector,
@@ -229,7 +233,7 @@ class SlowPath:
             manager.leave(half.flow, inspector)
         return Verdict(done.reason, done.packets)
 
-    def _udp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+    def _udp(self, packet: Packet, header: Header, side: Side) -> Verdict:
         ports = bytes(packet.data[header.length : header.length + 4])
         half = self.table.find(side, ipv4.UDP, header.source + header.destination + ports)
         if half is None:
@@ -238,12 +242,20 @@ class SlowPath:
             if isinstance(opened, Reason):
                 return self._onward(packet, header, side, opened)
             half = opened.original
-        translate(packet.data, header.length, ipv4.UDP, half, self._ttl_delta, packet.partial)
+        translate(
+            packet.data,
+            header.family,
+            header.length,
+            ipv4.UDP,
+            half,
+            self._ttl_delta,
+            packet.partial,
+        )
         self._account(half, header.total)
         self.manager.judge_offloadable(half.flow)
         return Verdict(Reason.TRANSLATED, (packet,))
 
-    def _icmp(self, packet: Packet, header: ipv4.Header, side: Side) -> Verdict:
+    def _icmp(self, packet: Packet, header: Header, side: Side) -> Verdict:
         kind = packet.data[header.length]
         if kind in icmp.ERRORS:
             if self.manager.admission.is_spoofed(header.source, side) or is_martian(header.source):
@@ -285,7 +297,7 @@ class SlowPath:
     def _open(
         self,
         packet: Packet,
-        header: ipv4.Header,
+        header: Header,
         source_port: int,
         destination_port: int,
         side: Side,

@@ -24,6 +24,7 @@ from ipmasq.core.translate import compose, is_intact, rebuild, renumber, transla
 from ipmasq.core.views import NO_SHIFT, Shift
 from ipmasq.core.window import is_in_window
 from ipmasq.wire import ipv4, tcp
+from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.tcp import FIN, Segment
 
@@ -92,7 +93,7 @@ class TcpInspector(Inspector):
     def receive(
         self,
         packet: Packet,
-        header: ipv4.Header,
+        header: Header,
         segment: Segment,
         speaker: Speaker,
         ttl_delta: int,
@@ -247,7 +248,7 @@ class TcpInspector(Inspector):
 
 def _packets(
     packet: Packet,
-    header: ipv4.Header,
+    header: Header,
     half: Half,
     ttl_delta: int,
     segment: Segment,
@@ -260,7 +261,7 @@ def _packets(
     if len(sent) == 1 and not packet.partial and not packet.segment:
         _, after, data = sent[0]
         if sent[0].speaker is speaker and data == payload and after.options == segment.options:
-            translate(packet.data, header.length, ipv4.TCP, half, ttl_delta)
+            translate(packet.data, header.family, header.length, ipv4.TCP, half, ttl_delta)
             if after is not segment:
                 renumber(packet.data, header.length, segment, after)
             return [packet]

@@ -8,6 +8,8 @@ import struct
 from ipmasq.core.flow import Half
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.checksum import adjust, finish, fold
+from ipmasq.wire.header import IPV4, Family, Header
+from ipmasq.wire.ip import change_ttl
 from ipmasq.wire.packet import Buffer, Packet
 
 _SHORT = struct.Struct("!H")
@@ -26,21 +28,28 @@ def ttl_difference(ttl_delta: int) -> int:
 
 
 def translate(
-    data: Buffer, length: int, protocol: int, half: Half, ttl_delta: int, partial: bool = False
+    data: Buffer,
+    family: Family,
+    length: int,
+    protocol: int,
+    half: Half,
+    ttl_delta: int,
+    partial: bool = False,
 ) -> None:
-    """Rewrite a TCP or UDP packet in place; `length` is that of its IP header in bytes."""
-    rewrite = half.rewrite
-    if length == 20:
-        data[12:24] = rewrite
+    """Rewrite a TCP or UDP packet of either family in place; its transport header is at `length`."""
+    rewrite, difference = half.rewrite, half.address_difference
+    if length == family.length:
+        data[family.key] = rewrite
     else:
-        data[12:20] = rewrite[:8]
-        data[length : length + 4] = rewrite[8:]
-    data[8] += ttl_delta
-    difference = half.address_difference
-    # This is adjust(), inlined because every packet passes here.
-    total = (~_get(data, 10)[0] & 0xFFFF) + difference + (ttl_delta << 8) % 0xFFFF
-    total = (total & 0xFFFF) + (total >> 16)
-    _put(data, 10, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
+        data[family.addresses] = rewrite[:-4]
+        data[length : length + 4] = rewrite[-4:]
+    data[family.ttl] += ttl_delta
+    checksum = family.checksum
+    if checksum:
+        # This is adjust(), inlined because every packet passes here. 0xFFFF counts as 0, and makes the sum positive.
+        total = (~_get(data, checksum)[0] & 0xFFFF) + difference + (ttl_delta << 8) + 0xFFFF
+        total = (total & 0xFFFF) + (total >> 16)
+        _put(data, checksum, ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF)
     at = length + CHECKSUM_AT[protocol]
     old = _get(data, at)[0]
     if partial:
@@ -62,7 +71,7 @@ def translate_query(data: Buffer, length: int, half: Half, ttl_delta: int) -> No
     rewrite = half.rewrite
     asked, answered = rewrite[8:10], rewrite[10:12]
     ipv4.replace(data, 12, rewrite[:8])
-    ipv4.replace(data, 8, bytes((data[8] + ttl_delta, data[9])))
+    change_ttl(data, IPV4, ttl_delta)
     identifier = asked if asked != b"\0\0" else answered
     before = bytes(data[length + 4 : length + 6])
     data[length + 4 : length + 6] = identifier
@@ -71,7 +80,7 @@ def translate_query(data: Buffer, length: int, half: Half, ttl_delta: int) -> No
 
 
 def rebuild(
-    packet: Packet, header: ipv4.Header, half: Half, ttl_delta: int, segment: bytearray, nth: int
+    packet: Packet, header: Header, half: Half, ttl_delta: int, segment: bytearray, nth: int
 ) -> Packet:
     """Return a packet that carries `segment` (a TCP header and payload, ports and checksum not yet set) in
     place of `packet`; `nth` counts the packets made from the same one."""
@@ -105,15 +114,17 @@ def finish_tcp(data: bytearray, length: int) -> None:
     """Compute the checksum of a segment that the gateway has composed."""
     at = length + tcp.CHECKSUM
     data[at : at + 2] = b"\0\0"
-    _put(data, at, finish(_segment_sum(data, length, len(data), ipv4.TCP)))
+    _put(data, at, finish(_segment_sum(data, IPV4, length, len(data), ipv4.TCP)))
 
 
-def _segment_sum(data: Buffer, length: int, total: int, protocol: int) -> int:
-    """The sum of what follows an IP header of `length` bytes, up to `total`, and of its pseudo-header."""
+def _segment_sum(data: Buffer, family: Family, length: int, total: int, protocol: int) -> int:
+    """The sum of what stands from `length` to `total`, and of its pseudo-header."""
     rest = protocol + total - length
-    if length == ipv4.HEADER:
-        return fold(data[12:total], rest)  # the addresses stand right before it
-    return fold(data[length:total], rest + fold(data[12:20]))
+    if length == family.length:
+        return fold(
+            data[family.addresses.start : total], rest
+        )  # the addresses stand right before it
+    return fold(data[length:total], rest + fold(data[family.addresses]))
 
 
 def renumber(data: Buffer, length: int, before: tcp.Segment, after: tcp.Segment) -> None:
@@ -128,7 +139,7 @@ def renumber(data: Buffer, length: int, before: tcp.Segment, after: tcp.Segment)
     _NUMBERS.pack_into(data, length + 4, *numbers, checksum, after.urgent)
 
 
-def is_intact(packet: Packet, header: ipv4.Header) -> bool:
+def is_intact(packet: Packet, header: Header) -> bool:
     """Return whether the checksum of a TCP or UDP packet is right. One that is not finished yet, or was left
     out (UDP, RFC 768), counts as right."""
     data = packet.data
@@ -136,4 +147,5 @@ def is_intact(packet: Packet, header: ipv4.Header) -> bool:
         return True
     if header.protocol == ipv4.UDP and not any(data[header.length + 6 : header.length + 8]):
         return True
-    return _segment_sum(data, header.length, header.total, header.protocol) == 0xFFFF
+    whole = _segment_sum(data, header.family, header.length, header.total, header.protocol)
+    return whole == 0xFFFF

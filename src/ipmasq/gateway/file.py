@@ -26,12 +26,17 @@ from ipmasq.config import (
     review,
     saved,
 )
+from ipmasq.config.host_state import Served, nothing
 from ipmasq.config.loading import ON_BY_DEFAULT
-from ipmasq.config.model import ControlTable, ForwardTable
+from ipmasq.config.model import ControlTable, ForwardTable, HelperTable
 from ipmasq.config.tables import forward_name, table_of
+from ipmasq.core.helper import Helper
 from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.gateway.setup import Setup, SetupError
-from ipmasq.gateway.sockets import in_use
+from ipmasq.gateway.sockets import served
+
+_Origin: TypeAlias = tuple[str, Path | None, str | None]
+"""A helper's name, its file unless it is installed, and the class in it unless it is the only one."""
 
 Follower: TypeAlias = Callable[[Config], object]
 
@@ -50,14 +55,19 @@ class File:
         """Called with every configuration that was read without a mistake, before it is applied."""
         self._given: dict[str, tuple[str, frozenset[int] | None]] = {}
         """Helpers that the operator loaded: how to find them, and their ports unless the usual ones."""
+        self._code: dict[_Origin, type[Helper]] = {}
+        """The code of helpers as it was executed last."""
 
     def read(self) -> Setup:
-        loaded, here = load(self.path), self._here(in_use())
+        loaded, here = load(self.path), self._here(served)
         report = review(loaded, here, starting=True)
         if report.errors:
             raise SetupError([str(problem) for problem in report.errors])
         setup = _setup(loaded, here)
-        self._loaded, self._given = loaded, {}
+        self._loaded, self._given, self._code = loaded, {}, {}
+        for use in loaded.helpers.values():
+            table = loaded.config.helper.get(use.name, HelperTable())
+            self._executed(use, table.file, table.helper_class)
         for follow in self.followers:
             follow(loaded.config)
         self._control = self._control or loaded.config.control
@@ -81,8 +91,8 @@ class File:
     def adapt(self) -> Setup:
         return _setup(self._loaded, self._here()) if self._loaded else self.read()
 
-    def _here(self, listening: frozenset[tuple[int, int]] = frozenset()) -> HostState:
-        here = read_host_state(listening)
+    def _here(self, served: Served = nothing) -> HostState:
+        here = read_host_state(served)
         if self._reserved is None:
             self._reserved = here.reserved
         return replace(here, reserved=self._reserved)
@@ -100,9 +110,19 @@ class File:
     def renewed(self, use: HelperUse) -> HelperUse:
         return self._find(*self._given.get(use.name, (use.name, None)))
 
+    def _executed(self, use: HelperUse, file: Path | None, helper_class: str | None) -> None:
+        if isinstance(use.make, type) and issubclass(use.make, Helper):
+            self._code[use.name, file, helper_class] = use.make
+
+    def _known(self, name: str, table: HelperTable, base: Path) -> HelperUse:
+        """Return a helper with the settings of this table, and with the code that is in use if it is the
+        same helper. Raises HelperError."""
+        code = self._code.get((name, table.file, table.helper_class))
+        return helpers.use(code, table) if code else helpers.configured(name, table, base)
+
     def review_forward(self, forward: Forward, uses: Iterable[HelperUse]) -> Sequence[str]:
         loaded = self._loaded or load(self.path)
-        report = consequences(loaded, forward, uses, self._here(in_use((forward.ports,))))
+        report = consequences(loaded, forward, uses, self._here(served))
         if report.errors:
             raise ValueError("; ".join(map(about_forward, report.errors)))
         return tuple(map(about_forward, report.warnings))
@@ -148,7 +168,7 @@ class File:
 
     def _has_written(self, kind: str, name: str) -> bool:
         """Return whether the operator's own file has it."""
-        loaded = load(self.path, saved.Saved(Path(self.saved_path)))
+        loaded = load(self.path, saved.Saved(Path(self.saved_path)), self._known)
         if kind == "helper":
             return name in loaded.config.helper
         return name in map(forward_name, loaded.config.forward.values())
@@ -164,7 +184,7 @@ class File:
         path = Path(self.path)
         try:
             draft, text = saved.draft(path, change)
-            for problem in load(path, draft).problems:
+            for problem in load(path, draft, self._known).problems:
                 if problem.path == self.saved_path:
                     raise ValueError(f"it cannot be saved: {problem.key}: {problem.message}")
             saved.write(path, text)
@@ -180,6 +200,9 @@ class File:
             use = helpers.find(wanted, config, Path(self.path).parent, fresh=True)
         except helpers.HelperError as error:
             raise ValueError(str(error)) from error
+        table = config.helper.get(wanted, HelperTable()) if config else HelperTable()
+        file = Path(wanted) if helpers.is_file(wanted) else table.file
+        self._executed(use, file, table.helper_class)
         return replace(use, ports=ports) if ports else use
 
 

@@ -34,6 +34,7 @@ from ipmasq.gateway.setup import Configuration, Setup, SetupError
 from ipmasq.gateway.sockets import Sockets, index_of
 from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
+from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.wire.addresses import Address, to_text
@@ -293,7 +294,7 @@ class Gateway:
             last_reload_refused=self._refused,
         )
 
-    def fast_path(self) -> Iterable[tuple[str, int, str]]:
+    def fast_path(self) -> Iterable[Counter]:
         """Return its counters: see `ipmasq.control.gateway.RunningGateway`."""
         return self.offloading.counters()
 

@@ -9,6 +9,7 @@ from itertools import islice
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.floods import Floods
 from ipmasq.offload.offload import Offloader
+from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.tun.plane import Start, TunPlane
 
 READ_PAUSE = 0.02
@@ -89,11 +90,12 @@ class Offloading:
         if self._reading:
             self._loop.later(READ_PAUSE, self._read_on)
 
-    def counters(self) -> Iterable[tuple[str, int, str]]:
+    def counters(self) -> Iterable[Counter]:
         """Yield its counters: see `ipmasq.control.gateway.RunningGateway`."""
         fast = self._plane.fast
         if fast.table.capacity:
             offloaded = "forwarded by the fast path, as the engine decided"
-            yield "offloaded", self.offloader.packets, offloaded
-            yield "refused", self.offloader.refused, "flows for which the fast path had no room"
+            refused = "flows for which the fast path had no room"
+            yield Counter("offloaded", self.offloader.packets, offloaded)
+            yield Counter("refused", self.offloader.refused, refused)
         yield from fast.counters()

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import PortRange
 from ipmasq.gateway.host import ports_in_use
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Address, Endpoint
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
@@ -147,16 +147,23 @@ class Sockets:
         return self._listed
 
 
-EVERY_PORT = (PortRange(1, 65535),)
+SOMEBODY = Endpoint(socket.inet_aton("192.0.2.1"), 9)
+"""A remote end to which no socket is connected (RFC 5737)."""
 
 
-def in_use(ranges: Iterable[PortRange] = EVERY_PORT) -> frozenset[tuple[int, int]]:
-    """See `Sockets.used`, of the network namespace that this thread is in."""
+def served(protocol: int, address: Address, ports: PortRange, interface: str) -> int | None:
+    """Return the lowest of these ports at which the host itself, in the network namespace that this thread
+    is in, serves packets that come in by the interface for the address. None if there is none."""
     sockets = Sockets()
+    sockets.device = index_of(interface)
     try:
-        return sockets.used(ranges)
+        for port in range(ports.low, ports.high + 1):
+            found = sockets.find_socket(protocol, SOMEBODY, Endpoint(address, port))
+            if found is not SocketMatch.NONE:
+                return port
     finally:
         sockets.close()
+    return None
 
 
 def _listed(family: int, protocol: int, ports: PortRange) -> Iterator[int]:

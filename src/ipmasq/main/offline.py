@@ -141,9 +141,9 @@ def _firewall(loaded: Loaded, here: HostState) -> Iterator[Problem]:
 
 def _here() -> HostState:
     from ipmasq.config import read_host_state
-    from ipmasq.gateway.host import ports_in_use
+    from ipmasq.gateway.sockets import served
 
-    return read_host_state(ports_in_use())
+    return read_host_state(served)
 
 
 def _policy(path: str) -> Policy:

@@ -30,10 +30,10 @@ def _counters(gateway: RunningGateway) -> tuple[dict[Labels, float], dict[Labels
     those of `ipmasq show stats`: `tc.no_entry`, `dropped.inside.openings`."""
     passed: dict[Labels, float] = {}
     dropped: dict[Labels, float] = {}
-    for name, packets, _ in gateway.fast_path():
-        match name.split("."):
+    for each in gateway.fast_path():
+        match each.name.split("."):
             case ["dropped", side, limit]:
-                dropped[side, limit] = packets
+                dropped[side, limit] = each.value
             case [hook, reason]:
-                passed[hook, reason] = packets
+                passed[hook, reason] = each.value
     return passed, dropped

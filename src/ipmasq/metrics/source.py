@@ -14,6 +14,7 @@ from ipmasq.gateway.health import Health
 from ipmasq.gateway.latency import Latency
 from ipmasq.metrics.counting import FlowCounts
 from ipmasq.offload.offload import Offloader
+from ipmasq.planes.fastpath import Counter
 
 Steps: TypeAlias = Iterator[Metric | None]
 """Families of metrics, and None where there is none yet: packets have their turn after each."""
@@ -36,7 +37,7 @@ class RunningGateway(Protocol):
 
     def health(self) -> Health: ...
 
-    def fast_path(self) -> Iterable[tuple[str, int, str]]:
+    def fast_path(self) -> Iterable[Counter]:
         """See `ipmasq.control.gateway.RunningGateway`."""
 
 

@@ -61,6 +61,18 @@ class Offender(NamedTuple):
     """Packets dropped so far."""
 
 
+class Counter(NamedTuple):
+    """What was counted since the fast path was started."""
+
+    name: str
+    """For machines: `tc.no_entry`."""
+    value: int
+    sentence: str
+    """What it counts, for people."""
+    is_drop: bool = False
+    """Whether these are packets that were dropped."""
+
+
 class FastPath(Protocol):
     """Forwards packets before they come to a plane."""
 
@@ -120,9 +132,8 @@ class FastPath(Protocol):
     def offenders(self) -> Iterator[Offender]:
         """Yield the senders of those packets."""
 
-    def counters(self) -> Iterator[tuple[str, int, str]]:
-        """Yield counters of packets that were left to the engine, or dropped: a name for machines, the
-        number, a description for people."""
+    def counters(self) -> Iterator[Counter]:
+        """Yield counters of packets that were left to the engine, or dropped."""
 
 
 class EmptyTable:
@@ -186,5 +197,5 @@ class NoFastPath:
     def offenders(self) -> Iterator[Offender]:
         return iter(())
 
-    def counters(self) -> Iterator[tuple[str, int, str]]:
+    def counters(self) -> Iterator[Counter]:
         return iter(())

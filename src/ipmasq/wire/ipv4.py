@@ -7,10 +7,10 @@ field   ver|ihl  tos      total length  identification  flags|fragment  ttl  pro
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.checksum import adjust, finish, fold
+from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Buffer
 
 ICMP, TCP, UDP = 1, 6, 17
@@ -20,25 +20,6 @@ MORE_FRAGMENTS = 0x2000
 OFFSET_MASK = 0x1FFF
 
 _FIXED = struct.Struct("!BBHHHBBH4s4s")
-
-
-class Header(NamedTuple):
-    """An IPv4 header. `length` and `total` are in bytes, and so is `offset`, that of a fragment."""
-
-    length: int
-    total: int
-    identification: int
-    dont_fragment: bool
-    more_fragments: bool
-    offset: int
-    ttl: int
-    protocol: int
-    source: Address
-    destination: Address
-
-    @property
-    def is_fragment(self) -> bool:
-        return self.more_fragments or self.offset > 0
 
 
 def read(data: bytes | Buffer) -> Header | None:

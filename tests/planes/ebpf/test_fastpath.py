@@ -150,6 +150,16 @@ def test_xdp_behind_the_driver_stands_where_no_driver_has_it(
     assert "xdp" not in link("br0")
 
 
+def test_counters_say_which_of_them_count_drops(devices: dict[str, int], tmp_path: Path) -> None:
+    opened = plane(tmp_path)
+    opened.open()
+    try:
+        drops = {each.name.split(".")[0]: each.is_drop for each in opened.fast.counters()}
+    finally:
+        opened.close()
+    assert drops == {"tc": False, "xdp": False, "dropped": True}
+
+
 def test_auto_puts_no_xdp_on_a_veth(devices: dict[str, int], tmp_path: Path) -> None:
     made = plane(tmp_path)
     made.open()

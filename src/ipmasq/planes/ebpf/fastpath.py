@@ -28,7 +28,7 @@ from ipmasq.planes.ebpf.layout import ADMITTED, Hook
 from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.policer import Policer, rates
 from ipmasq.planes.ebpf.table import Table, sizes
-from ipmasq.planes.fastpath import Offender
+from ipmasq.planes.fastpath import Counter, Offender
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.planes.tun.steering import DEVICE
@@ -120,15 +120,15 @@ class EbpfFastPath:
     def offenders(self) -> Iterator[Offender]:
         return self._policer.offenders()
 
-    def counters(self) -> Iterator[tuple[str, int, str]]:
+    def counters(self) -> Iterator[Counter]:
         for (hook, reason), packets in self.table.reasons().items():
             if reason:
                 name = f"{hook.name.lower()}.{reason.name.lower()}"
-                yield name, packets, f"passed on by {hook.name}: {reason.sentence}"
+                yield Counter(name, packets, f"passed on by {hook.name}: {reason.sentence}")
         for (side, account), packets in self._policer.dropped().items():
             of = side.name.lower()
             sentence = f"{of}, dropped before the engine: {account.sentence}"
-            yield f"dropped.{of}.{account.name.lower()}", packets, sentence
+            yield Counter(f"dropped.{of}.{account.name.lower()}", packets, sentence, True)
 
     # -- programs
 

@@ -31,6 +31,7 @@ class Journal:
     def __init__(self, kernel: IPRoute, directory: Path = DIRECTORY) -> None:
         self._kernel = kernel
         self._changes: list[Change] = []
+        self._told: set[str] = set()
         namespace = os.stat("/proc/self/ns/net").st_ino
         self._record = directory / f"tun-{namespace}.json"
         try:
@@ -49,9 +50,12 @@ class Journal:
             raise
         """The changes of an earlier process that was killed, which were found and undone."""
 
-    def said(self) -> str:
-        """Return the kernel settings that differ from before, for people."""
-        return ", ".join(str(each) for each in self._changes if isinstance(each, SettingChanged))
+    def new_settings(self) -> Sequence[SettingChanged]:
+        """Return the kernel settings that differ from before, without those that an earlier call returned."""
+        settings = [each for each in self._changes if isinstance(each, SettingChanged)]
+        new = [each for each in settings if each.was != each.value and each.path not in self._told]
+        self._told.update(each.path for each in new)
+        return new
 
     def make(self, changes: Iterable[Change]) -> None:
         """Record changes, then make them. Raises OSError or NetlinkError; what was made until then is on

@@ -170,6 +170,7 @@ class TunPlane:
             self._claims = tuple(claims)
             self._restored += self._watched.restore()
             self._steer()
+        self._tell_settings()
 
     def rearrange(self, outside: str, inside: Sequence[str], networks: Sequence[Network]) -> None:
         """Serve other interfaces or other networks. Raises PlaneError."""
@@ -185,6 +186,13 @@ class TunPlane:
             self._watched.follow_rp_filters()
             self._steer()
         self.fast.follow()
+        self._tell_settings()
+
+    def _tell_settings(self) -> None:
+        """Log settings when they are changed for the first time: at the start with the first claims, since the
+        fast path and the claims change some, too."""
+        if new := ", ".join(map(str, self._open_journal.new_settings())):
+            log.info("kernel settings that are changed until the gateway stops: %s", new)
 
     def restore(self) -> tuple[Restored, ...]:
         """Restore settings, rules and routes that other software has changed, and return them. Raises
@@ -279,8 +287,6 @@ class TunPlane:
         self._routing = Routing()
         self._make_room_before_local()
         self._steer()
-        if said := self._journal.said():
-            log.info("kernel settings that are changed until the gateway stops: %s", said)
 
     def _make_room_before_local(self) -> None:
         """Move `lookup local` from the front to after our claims."""

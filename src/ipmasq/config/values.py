@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ipmasq.core.policy import ANY_PROTOCOL, PortRange, Ports, port_set
-from ipmasq.wire.addresses import Address, Endpoint, Network, to_text, within
+from ipmasq.wire.addresses import Address, Network, to_text, within
 from ipmasq.wire.visible import is_visible, visible
 
 PROTOCOLS = {
@@ -373,21 +373,6 @@ def socket(value: object) -> str:
             f"{shown(value)} is longer than {LONGEST_SOCKET} bytes, which no socket can be"
         )
     return value
-
-
-def listening(value: object) -> Endpoint | str:
-    """Parse where to listen: "127.0.0.1:9477", or the path of a Unix socket, which begins with a slash."""
-    if isinstance(value, str) and value.startswith("/"):
-        return socket(value)
-    host, colon, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if not colon:
-        raise ValueError(
-            f'{shown(value)} is not where to listen; write "127.0.0.1:9477" or the path of a socket'
-        )
-    low, high = port_range(port)
-    if low != high:
-        raise ValueError(f"{shown(value)} names several ports")
-    return Endpoint(address(host), low)
 
 
 def file(value: object) -> Path:

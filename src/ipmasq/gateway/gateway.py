@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -100,6 +100,8 @@ class Gateway:
         self._firewall = FirewallWatch(loop, self._interfaces, self._drive.say, self._pass_twice)
         self.latency = Latency(self._drive)
         self._drive.listeners.append(self.latency.listen)
+        self.reloaded: list[Callable[[], object]] = []
+        """Called after each reload, also after one that was refused."""
         self._reloads = self._reloads_refused = 0
         self._refused = False
         """Whether the last reload was refused."""
@@ -158,6 +160,9 @@ class Gateway:
             for mistake in error.mistakes:
                 log.error("not reloaded: %s", mistake)
             raise
+        finally:
+            for callback in self.reloaded:
+                callback()
         self._refused = False
         self._reloads += 1
         return done

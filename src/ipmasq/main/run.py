@@ -125,5 +125,7 @@ def _run(file: Configuration, plane: str | None) -> None:
         loop.run()
     finally:
         control.close()
-        observers.close()
-        gateway.stop()
+        try:
+            gateway.stop()
+        finally:
+            observers.close()

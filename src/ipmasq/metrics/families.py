@@ -30,6 +30,7 @@ def families(source: Source) -> Steps:
     yield from fast_path.families(source.gateway)
     yield from _times(source)
     yield from _health(source)
+    yield from _translation_log(source)
     yield from _process.collect()
 
 
@@ -91,6 +92,16 @@ def _times(source: Source) -> Iterator[Metric]:
 def _add(family: HistogramMetricFamily, labels: tuple[str, ...], found: Histogram) -> None:
     bounds = (*map(str, BOUNDS), "+Inf")
     family.add_metric(labels, list(zip(bounds, accumulate(found.counts), strict=True)), found.sum)
+
+
+def _translation_log(source: Source) -> Iterator[Metric]:
+    outlets = source.outlets()
+    written = {(outlet.name,): outlet.written for outlet in outlets}
+    text = "Records of the translation log that were written."
+    yield counter("translation_log_records", text, written, ["target"])
+    lost = {(outlet.name,): outlet.lost for outlet in outlets}
+    text = "Records of the translation log that were lost."
+    yield counter("translation_log_lost_records", text, lost, ["target"])
 
 
 def _health(source: Source) -> Iterator[Metric]:

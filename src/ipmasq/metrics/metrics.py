@@ -8,15 +8,22 @@ from ipmasq.gateway.drive import Listener
 from ipmasq.gateway.loop import Loop
 from ipmasq.metrics.families import families
 from ipmasq.metrics.server import MetricsError, Server
-from ipmasq.metrics.source import RunningGateway, Source
+from ipmasq.metrics.source import Outlets, RunningGateway, Source
 from ipmasq.wire.addresses import Endpoint
 
 log = logging.getLogger("ipmasq")
 
 
 class Metrics:
-    def __init__(self, gateway: RunningGateway, loop: Loop, listeners: list[Listener]) -> None:
-        self._source = Source(gateway)
+    def __init__(
+        self,
+        gateway: RunningGateway,
+        loop: Loop,
+        listeners: list[Listener],
+        outlets: Outlets = tuple,
+    ) -> None:
+        """`outlets` returns the targets of the translation log."""
+        self._source = Source(gateway, outlets)
         self._loop = loop
         self._listeners = listeners
         self._server: Server | None = None

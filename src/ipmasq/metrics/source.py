@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import time
 from typing import Protocol, TypeAlias
@@ -41,7 +41,7 @@ class RunningGateway(Protocol):
         """See `ipmasq.control.gateway.RunningGateway`."""
 
 
-class Written(Protocol):
+class Outlet(Protocol):
     """A target of the translation log."""
 
     @property
@@ -54,9 +54,14 @@ class Written(Protocol):
     def lost(self) -> int: ...
 
 
+Outlets: TypeAlias = Callable[[], Sequence[Outlet]]
+
+
 @dataclass
 class Source:
     gateway: RunningGateway
+    outlets: Outlets = tuple
+    """Returns the targets of the translation log."""
     flows: FlowCounts = field(default_factory=FlowCounts)
     began: float = field(default_factory=time)
     """When the metrics began, in seconds since 1970."""

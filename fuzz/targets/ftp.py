@@ -11,7 +11,7 @@ from tests.helpers.ftp_oracle import check
 from tests.helpers.ftp_talk import SIDES, Bytes, converse
 from tests.helpers.playbook import CLIENT, SERVER, Talk
 
-MEASURED = ("ipmasq.helpers.ftp",)
+MEASURED = ("ipmasq.helpers.ftp", "ipmasq.helpers.ftp_dialogue")
 LONGEST = 200
 
 

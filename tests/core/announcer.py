@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipmasq.core.helper import TCP, Helper, HelperContext
+from ipmasq.core.helper import TCP, Fields, Helper, HelperContext, Plain
 from ipmasq.core.policy import HelperUse, OnFailure
 from ipmasq.core.speaker import Speaker
 from ipmasq.wire.addresses import Endpoint
@@ -12,9 +12,16 @@ class Announcer(Helper):
     name = "announcer"
     ports = (21,)
     orthogonal = True
+    state_version = 1
 
     def __init__(self) -> None:
         self.lines = 0
+
+    def to_state(self) -> Plain:
+        return {"lines": self.lines}
+
+    def restore(self, state: Fields) -> None:
+        self.lines = state.integer("lines")
 
     def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         return partial[:5] == b"HERE "[: len(partial)]

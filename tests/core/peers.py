@@ -11,14 +11,17 @@ from collections.abc import Callable
 from math import inf
 from random import Random
 
+from ipmasq.core.budget import unlimited
 from ipmasq.core.cutting import Sent
 from ipmasq.core.framing import Lines, Message
+from ipmasq.core.plain import Fields
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement, StreamFullError
 from ipmasq.core.tcp_end import LEAST_MSS
 from ipmasq.core.tcp_rewriter import Heard, TcpRewriter
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, PSH, SYN, Segment
+from tests.core.restored import serialised
 
 
 class Editor:
@@ -138,6 +141,8 @@ class Peer:
 class Network:
     """Client and server with a `TcpRewriter` in the middle."""
 
+    _restarts = False
+
     def __init__(
         self,
         chance: Random,
@@ -147,13 +152,17 @@ class Network:
         loss: float = 0.0,
         reorder: float = 0.0,
         limit: int = 1 << 16,
+        restarts: bool = False,
     ) -> None:
+        """`restarts`: after each step the rewriter is replaced by one from its state."""
         self.chance, self.loss, self.reorder = chance, loss, reorder
+        self._listener = listener
         self.watch = TcpRewriter(listener, Lines(b"\r\n", 512), limit, hold=1e9)
         self.peers = (client, server)
         self.before: list[tuple[Speaker, Segment, bytes]] = []
         self.after: list[tuple[Speaker, Segment, bytes]] = []
         self.now = 0.0
+        self._restarts = restarts
         self._handshake()
 
     def _handshake(self) -> None:
@@ -186,6 +195,18 @@ class Network:
 
     def step(self) -> bool:
         """One thing happens; False if nothing is left to do."""
+        if self._restarts:
+            self.watch = self._restored()
+        return self._step()
+
+    def _restored(self) -> TcpRewriter:
+        state = Fields(serialised(self.watch.to_state(self.now)), "rewriter")
+        lines = Lines(b"\r\n", 512)
+        made = TcpRewriter.from_state(state, self.now, self._listener, lines, unlimited)
+        made._hold = 1e9
+        return made
+
+    def _step(self) -> bool:
         if self.after and (not self.before or self.chance.random() < 0.5):
             speaker, segment, payload = self.after.pop(0)
             listener = self.peers[speaker.other]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ipmasq.core.budget import MOST_RATES, Rate
+from ipmasq.core.plain import Fields
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
 from tests.core.conversation import (
@@ -14,6 +15,7 @@ from tests.core.conversation import (
     Side,
     policy,
 )
+from tests.core.restored import serialised
 
 PORT = b"PORT 10,0,0,2,4,1\r\n"
 
@@ -69,3 +71,13 @@ def test_the_hosts_whose_work_is_remembered_are_bounded() -> None:
     for number in range(MOST_RATES + 500):
         rate.spend(number.to_bytes(4, "big"), 5, number / 1e6)
     assert len(rate._spent_until) <= MOST_RATES
+
+
+def test_a_rate_is_the_same_after_its_state_on_another_clock() -> None:
+    rate, after = Rate(8, 16), Rate(8, 16)  # in seconds that are exact
+    rate.spend(b"\x0a\0\0\x02", 4, 100.0)
+    rate.spend(b"\x0a\0\0\x03", 1, 90.0)
+    after.restore(Fields(serialised(rate.to_state(100.0)), "rate"), 500.0)
+    for host in (b"\x0a\0\0\x02", b"\x0a\0\0\x03"):
+        for later in (0.0, 0.25, 5.0):
+            assert after.allowance(host, 500.0 + later) == rate.allowance(host, 100.0 + later)

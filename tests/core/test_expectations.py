@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.core import events
+from ipmasq.core.expectations import Expectation
+from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.tcp import SYN, Segment
 from tests.core.conversation import INSIDE, OUTSIDE, PUBLIC, Conversation, build, policy
+from tests.core.restored import serialised
 from tests.core.transfer import Transfer, active
 
 
@@ -80,3 +83,24 @@ def test_a_damaged_packet_does_not_use_up_what_was_promised(side: Side, bit: int
     flow.goes_on()
     (view,) = (each for each in talk.engine.flows() if each.id == max(talk.engine.table.flows))
     assert view.origin.startswith("expectation")
+
+
+def test_an_expectation_is_the_same_after_its_state() -> None:
+    talk = Conversation().open()
+    talk.client(b"PORT 10,0,0,2,4,1\r\n")
+    (expectation,) = talk.engine.manager.expectations
+    state = Fields(serialised(expectation.to_state(talk.now)), "expectation")
+    after = Expectation.from_state(state, 1000.0, talk.engine.table)
+    same = ("flow", "helper", "speaker", "announced", "target", "public", "peer", "opener")
+    for name in (*same, "payer", "key", "mapping", "protocol"):
+        assert getattr(after, name) == getattr(expectation, name)
+    assert after.until - 1000.0 == expectation.until - talk.now
+
+
+def test_an_expectation_without_its_flow_is_refused() -> None:
+    talk = Conversation().open()
+    talk.client(b"PORT 10,0,0,2,4,1\r\n")
+    (expectation,) = talk.engine.manager.expectations
+    state = Fields(expectation.to_state(talk.now) | {"flow": 9}, "expectation")
+    with pytest.raises(StateError, match=r"^expectation\.flow: there is no such flow$"):
+        Expectation.from_state(state, talk.now, talk.engine.table)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.flow import LATE, End, Ends, Flow
+from ipmasq.core.flow import LATE, End, Ends, Flow, Half
 from ipmasq.core.keys import pack
+from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
@@ -17,6 +18,7 @@ from ipmasq.core.tcp_states import State
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.packets import ACK, SYN, TCP, UDP
 from tests.conformance.world import IN1, OUT1, World
+from tests.core.restored import serialised
 
 SCALED = b"\x02\x04\x05\xb4\x03\x03\x07\x00"
 
@@ -110,3 +112,33 @@ def test_a_connection_with_live_data_flows_has_no_end():
     assert flow.deadline(Timeouts()) == inf
     flow.links = 0
     assert flow.deadline(Timeouts()) == Timeouts().tcp_established
+
+
+def test_a_flow_is_the_same_after_its_state_on_another_clock():
+    world = World()
+    out = world.tcp(IN1, 4000, OUT1, 80, SYN, seq=7, options=SCALED).one
+    world.later(2)
+    world.tcp(
+        OUT1, 80, out.source.address, out.source.port, SYN | ACK, seq=9, ack=8, options=SCALED
+    )
+    (flow,) = world.engine.table.flows.values()
+    state = serialised(flow.to_state(world.now))
+    after = Flow.from_state(Fields(state, "flow"), 500.0)
+    for name in ("id", "kind", "client", "server", "state", "offloadable", "origin", "master"):
+        assert getattr(after, name) == getattr(flow, name)
+    for one, other in ((after.original, flow.original), (after.reply, flow.reply)):
+        for name in (*Half.__slots__, "match"):
+            assert name == "flow" or getattr(one, name) == getattr(other, name)
+    assert 500.0 - after.opened == world.now - flow.opened
+    assert 500.0 - after.last_seen == world.now - flow.last_seen
+
+
+def test_a_flow_with_half_a_key_is_refused():
+    flow = Flow(1, UDP, Ends(End(HERE, HERE), End(THERE, THERE)), (Side.INSIDE, Side.OUTSIDE), 0.0)
+    state = flow.to_state(0.0)
+    state["original"][0] = state["original"][0][:8]
+    with pytest.raises(StateError, match=r"^flow\.original: "):
+        Flow.from_state(Fields(state, "flow"), 0.0)
+
+
+HERE, THERE = Endpoint(IN1, 4000), Endpoint(OUT1, 53)

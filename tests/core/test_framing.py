@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.core.framing import Lines, Message, MessageReader
+from ipmasq.core.plain import Fields
+from tests.core.restored import serialised
 
 LONGEST = 20
 LINES = Lines(b"\r\n", LONGEST)
@@ -91,3 +93,17 @@ def test_a_terminator_that_is_split_is_found_after_a_line_that_was_too_long() ->
     assert first is not None
     assert not first.whole
     assert second == Message(b"ok\r\n", 102, 0, True)
+
+
+@given(text=texts, size=st.integers(1, 9))
+def test_a_reader_is_the_same_after_its_state(text: bytes, size: int):
+    reader = restored = MessageReader(LINES, 100)
+    for piece in cut(text, [size] * (len(text) // size + 1)):
+        restored = MessageReader.from_state(Fields(serialised(restored.to_state()), "r"), LINES)
+        for each in (reader, restored):
+            each.feed(piece)
+        assert list(iter(reader.next, None)) == list(iter(restored.next, None))
+        if len(piece) % 2:
+            reader.pass_on()
+            restored.pass_on()
+        assert restored.to_state() == reader.to_state()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ipmasq.core.keys import endpoint_key, pack
 from ipmasq.core.mapping import Mapping, NarrowMapping, SharedMapping
+from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import PortRange
 from ipmasq.core.ports import PortPool
 from ipmasq.wire.addresses import Endpoint
+from tests.core.restored import serialised
 from tests.core.tables import INSIDE, PUBLIC, REMOTES, UDP, flow_to, table
 
 
@@ -45,3 +49,28 @@ def test_a_shared_mapping_counts_its_flows_and_admits_no_peer():
     assert not mapping.has_peer(REMOTES[0].address)
     mapping.drop_flow(rewrite)
     assert mapping.flows == 0
+
+
+@pytest.mark.parametrize("kind", [Mapping, NarrowMapping])
+def test_a_mapping_is_the_same_after_its_state(kind: type[Mapping]):
+    pool: PortPool[Mapping] = PortPool(UDP, PUBLIC, PortRange(61000, 61009))
+    mapping = kind(endpoint_key(UDP, INSIDE), pool, 61003)
+    after = Mapping.from_state(Fields(serialised(mapping.to_state()), "mapping"), pool)
+    assert type(after) is kind
+    assert (after.key, after.port, after.flows) == (mapping.key, 61003, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"port": 61010}, "mapping.port: 61010 is not of its pool"),
+        ({"key": b"\x06"}, "mapping.key: is not of its pool"),
+        ({"narrow": 1}, "mapping.narrow: expected a boolean, not int 1"),
+    ],
+)
+def test_a_mapping_that_its_pool_cannot_have_is_refused(change: dict[str, object], message: str):
+    pool: PortPool[Mapping] = PortPool(UDP, PUBLIC, PortRange(61000, 61009))
+    state = Mapping(endpoint_key(UDP, INSIDE), pool, 61003).to_state() | change
+    with pytest.raises(StateError) as caught:
+        Mapping.from_state(Fields(state, "mapping"), pool)
+    assert str(caught.value) == message

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from ipmasq.core.mapping import Mapping
+from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Behaviour, Limits, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.wire.addresses import Endpoint, to_address
+from tests.core.restored import serialised
 from tests.core.tables import INSIDE, PUBLIC, REMOTES, UDP, flow_to, table
 
 
@@ -101,3 +103,32 @@ def test_usage_names_the_pools_of_which_any_port_is_taken():
     assert nat.add(flow)
     (pool,) = nat.mappings.usage()
     assert (pool.protocol, pool.address, pool.used) == (UDP, PUBLIC, 1)
+
+
+@pytest.mark.parametrize("behaviour", Behaviour)
+def test_mappings_and_free_ports_are_the_same_after_their_state(behaviour: Behaviour):
+    before, after = table(mapping=behaviour), table(mapping=behaviour)
+    for number, remote in enumerate(REMOTES):
+        before.add(flow_to(before, remote, number))
+    retired = next(iter(before.mappings))
+    before.mappings.retire(retired)
+    state = serialised(before.mappings.to_state())
+    after.mappings.restore(Fields({"pools": state}, "here").rows("pools"))
+    assert after.mappings.to_state() == before.mappings.to_state()
+    assert after.mappings.ports == before.mappings.ports
+    assert [len(pool) for pool in after.mappings.usage()] == [
+        len(pool) for pool in before.mappings.usage()
+    ]
+    taken = {each.port for each in after.mappings}
+    fresh = after.mappings.map(UDP, INSIDE, Endpoint(to_address("192.0.2.1"), 1))
+    assert isinstance(fresh, Mapping)
+    assert behaviour is Behaviour.ENDPOINT_INDEPENDENT or fresh.port not in taken
+
+
+def test_two_mappings_of_one_port_are_refused():
+    before, after = table(), table()
+    before.add(flow_to(before, REMOTES[0]))
+    (pool,) = before.mappings.to_state()
+    pool["mappings"] *= 2
+    with pytest.raises(StateError, match=r"pools\[0\]\.mappings\[1\]\.port: \d+ has two mappings"):
+        after.mappings.restore(Fields({"pools": [pool]}, "here").rows("pools"))

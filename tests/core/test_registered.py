@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from ipmasq.core.registered import Registered
+from ipmasq.core.plain import Fields
+from ipmasq.core.registered import COUNTERS, Registered
 from tests.core.announcer import use
+from tests.core.restored import serialised
 
 
 def test_a_view_has_every_counter_as_it_is_now():
@@ -39,3 +41,17 @@ def test_a_view_says_what_the_helper_is_for_and_does_not_change_afterwards():
     registered.refused["a reason"] = 2
     assert (view.name, view.ports, view.on_failure) == ("one", (21, 22), "pass")
     assert (view.bound, view.refused) == (3, {"a reason": 1})
+
+
+def test_a_helper_has_its_counters_after_its_state_and_serves_no_port_with_other_settings():
+    helper = Registered(use())
+    for number, name in enumerate(COUNTERS, 1):
+        setattr(helper, name, number)
+    helper.refused["no"] = 7
+    state = Fields(serialised(helper.to_state()), "helper")
+    assert Registered.from_state(state, use()).view() == helper.view()
+    other = Registered.from_state(state, use("announcer", 21, 2121))
+    assert other.use != use("announcer", 21, 2121)
+    assert other.view().ports == ()
+    gone = Registered.from_state(state, None).view()
+    assert (gone.name, gone.ports, gone.bound) == ("announcer", (), 1)

@@ -99,3 +99,21 @@ def test_ten_thousand_edits_on_one_connection_leave_every_byte_right() -> None:
     assert stream is not None
     assert len(stream._edits) < 1000
     assert len(stream._kept) < 20_000
+
+
+@given(
+    seed=st.integers(0, 1 << 32),
+    before=texts,
+    after=texts,
+    loss=st.sampled_from([0.0, 0.2]),
+    mss=st.sampled_from([5, 100]),
+)
+def test_a_rewriter_that_is_replaced_at_every_step_loses_nothing(
+    seed: int, before: bytes, after: bytes, loss: float, mss: int
+) -> None:
+    chance = Random(seed)
+    text = before + b"STOP\r\n" + after
+    one, other = Peer(chance, (1 << 32) - 9, text, mss), Peer(chance, 9, b"E 1,2\r\n", mss)
+    network = Network(chance, Editor(longer_or_shorter), one, other, loss, 0.2, restarts=True)
+    network.run()
+    assert bytes(other.heard) == edited(text)

@@ -126,3 +126,15 @@ def test_every_thing_comes_up_at_its_latest_deadline_whatever_was_set_before(
         assert all(deadline > int(now) for deadline in deadlines.values())
         assert timers.next == inf or timers.next > now
     assert {things.index(thing) for thing in timers.due(inf)} == set(deadlines)
+
+
+def test_pending_things_are_listed_by_their_moment_and_without_those_that_left():
+    timers: Timers[Thing] = Timers()
+    first, second, third = Thing(), Thing(), Thing()
+    timers.set(second, 20)
+    timers.set(third, 20)
+    timers.set(first, 10.1)
+    timers.set(third, 5)
+    assert list(timers.pending()) == [(5, [third]), (11, [first]), (20, [second])]
+    timers.cancel(first)
+    assert list(timers.pending()) == [(5, [third]), (20, [second])]

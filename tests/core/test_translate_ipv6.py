@@ -117,7 +117,7 @@ def test_flows_of_both_families_are_found_in_one_table_by_a_slice_of_their_packe
     data = packet(SERVER, PUBLIC, UDP, b"", [])
     assert table.find(Side.OUTSIDE, UDP, bytes(data[IPV6.key])) is new.reply
     assert new.host == CLIENT.address
-    assert new.endpoints == (CLIENT, PUBLIC, SERVER)
+    assert new.endpoints == (CLIENT, PUBLIC, SERVER, SERVER)
     table.check()
     table.remove(new)
     table.check()

@@ -5,7 +5,7 @@ A decision changes nothing, so that the same code answers `explain` for flows th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ipmasq.core.active import ActivePolicy
@@ -13,6 +13,7 @@ from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.host import SocketMatch
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import Kind, Origin, origin
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import (
     ANY_PROTOCOL,
     Action,
@@ -61,6 +62,10 @@ class ActiveTrigger:
         self.until = until
         self.due: Bucket[Any] | None = None
 
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values. The policy has the rest of the trigger, by its name."""
+        return {"name": self.trigger.name, "host": self.host, "until": self.until - now}
+
 
 def is_martian(address: Address) -> bool:
     """Return whether this is never the address of one host (RFC 6890): this network, loopback, multicast,
@@ -104,6 +109,15 @@ class Admission:
         if side is Side.INSIDE:
             return self._from_inside(protocol, source, destination, note)
         return self._from_outside(protocol, source, destination, note)
+
+    def restore(self, states: Iterable[Fields], now: float) -> None:
+        """Take over the active triggers of a state which the policy still has. Raises StateError."""
+        triggers = {trigger.name: trigger for trigger in self.policy.triggers}
+        for state in states:
+            name, host = state.text("name"), state.address("host")
+            until = state.moment("until", now)
+            if name in triggers:
+                self.active_triggers[name] = ActiveTrigger(triggers[name], host, until)
 
     def is_spoofed(self, source: Address, side: Side) -> bool:
         """Return whether no packet from this address can come in on this side (RFC 2827)."""

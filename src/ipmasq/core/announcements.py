@@ -102,7 +102,7 @@ class Announcements:
     def meet(self, expectation: Expectation, flow: Flow) -> None:
         """Link a flow that meets an expectation, which ends."""
         master = expectation.flow
-        flow.master = master
+        flow.master = master.id
         master.links += 1
         if master.inspector is not None:
             master.inspector.registered.met += 1

@@ -9,7 +9,8 @@ from ipmasq.core import events
 from ipmasq.core.expectations import Expectation, Refusal
 from ipmasq.core.flow import Flow
 from ipmasq.core.framing import Framer, Message
-from ipmasq.core.helper import TCP, HelperContext
+from ipmasq.core.helper import TCP, Helper, HelperContext
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import OnFailure
 from ipmasq.core.registered import Registered
 from ipmasq.core.speaker import Speaker
@@ -51,8 +52,10 @@ class Desk(Protocol):
 class Attachment:
     """A helper instance attached to a flow. It is the listener of the flow's `TcpRewriter`."""
 
-    def __init__(self, desk: Desk, flow: Flow, registered: Registered) -> None:
-        """Make an instance. Raises whatever the helper's constructor raises."""
+    def __init__(
+        self, desk: Desk, flow: Flow, registered: Registered, helper: Helper | None = None
+    ) -> None:
+        """`helper`: the instance; by default a new one. Raises whatever the helper's constructor raises."""
         self.flow = flow
         self.registered = registered
         self.blocked = False
@@ -60,7 +63,37 @@ class Attachment:
         self.work = 0
         """The cost of its messages so far, in units of an ordinary line."""
         self._desk = desk
-        self._helper = registered.use.make()
+        self._helper = helper or registered.use.make()
+
+    def to_state(self) -> Plain:
+        """Return it as plain values: the helper's state with its version."""
+        version = self._helper.state_version if self.registered.is_loaded else None
+        return {
+            "helper": self.registered.use.name,
+            "is_loaded": self.registered.is_loaded,
+            "blocked": self.blocked,
+            "version": version,
+            "state": None if version is None else self._helper.to_state(),
+        }
+
+    @classmethod
+    def from_state(
+        cls, desk: Desk, flow: Flow, helpers: dict[str, Registered], state: Fields
+    ) -> Attachment:
+        """Return the attachment of a state, with one of these helpers. One that cannot take over its state is
+        replaced by a stand-in; see `lacks_helper`. Raises StateError."""
+        name, is_loaded = state.text("helper"), state.boolean("is_loaded")
+        if is_loaded and name not in helpers:
+            raise state.error("helper", f"there is no helper {name}")
+        registered = helpers[name] if is_loaded else Registered.unloaded(name)
+        made = cls(desk, flow, registered, _restored(registered, state) or Helper())
+        made.blocked = state.boolean("blocked")
+        return made
+
+    @property
+    def lacks_helper(self) -> bool:
+        """Whether a stand-in, which does nothing, is in the place of the helper."""
+        return type(self._helper) is Helper
 
     def framer(self) -> Framer:
         """Return the helper's framer. Raises whatever the helper raises."""
@@ -127,6 +160,20 @@ class Attachment:
 
     def _block(self) -> None:
         self.blocked |= self.registered.use.on_failure is OnFailure.DROP
+
+
+def _restored(registered: Registered, state: Fields) -> Helper | None:
+    """Return an instance of the helper with its earlier state, or None if that is not possible."""
+    version = state.integer_or_none("version")
+    try:
+        helper = registered.use.make()
+        if version is None or version != helper.state_version:
+            return None
+        helper.restore(state.fields("state"))
+        helper.framer()
+    except Exception:  # whatever its code raises; the flow reports that it starts anew
+        return None
+    return helper
 
 
 class Transaction(HelperContext):

@@ -6,6 +6,7 @@ used up, all are refused.
 
 from __future__ import annotations
 
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.wire.addresses import Address
 
 MOST_RATES = 4096
@@ -70,6 +71,11 @@ class Account:
             self.kept = kept
 
 
+def unlimited() -> Account:
+    """Return an account without a limit."""
+    return Account(Memory(1 << 62, 1 << 62), b"")
+
+
 class Rate:
     """Work per second, by host and in total: the generic cell rate algorithm with one number per host.
 
@@ -99,6 +105,17 @@ class Rate:
         mine, every = self._spent_until.get(host, now), self._all_until
         self._spent_until[host] = (mine if mine > now else now) + count / self.per_host
         self._all_until = (every if every > now else now) + count / self.total
+
+    def to_state(self, now: float) -> Plain:
+        """Return the debts as plain values, in seconds of work at the present rates."""
+        hosts = [[host, at - now] for host, at in sorted(self._spent_until.items()) if at > now]
+        return {"hosts": hosts, "all": max(0.0, self._all_until - now)}
+
+    def restore(self, state: Fields, now: float) -> None:
+        """Take over the debts of a state. Raises StateError."""
+        self._all_until = state.moment("all", now)
+        for each in state.rows("hosts"):
+            self._spent_until[each.address(0)] = each.moment(1, now)
 
     def _forget(self, now: float) -> None:
         """Forget the hosts without debt; if there are none, the one with the least debt."""

@@ -3,9 +3,12 @@ it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
-from ipmasq.core.framing import MessageReader
+from ipmasq.core.budget import Account
+from ipmasq.core.framing import Framer, MessageReader
+from ipmasq.core.plain import MOST, Fields, Plain, left
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Stream
 from ipmasq.core.tcp_end import TcpEnd
@@ -46,6 +49,27 @@ class Delivery:
         self.interval *= 2
         self.repeat_at = now + self.interval if self.repeats < MOST_REPEATS else inf
 
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values."""
+        return {
+            "since": left(self.since, now),
+            "left_at": self.left_at,
+            "repeat_at": left(self.repeat_at, now),
+            "interval": self.interval,
+            "repeats": self.repeats,
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, now: float) -> Delivery:
+        """Return the delivery of a state. Raises StateError."""
+        made = cls()
+        made.since = state.moment("since", now)
+        made.left_at = state.integer_or_none("left_at")
+        made.repeat_at = state.moment("repeat_at", now)
+        made.interval = state.seconds("interval")
+        made.repeats = state.integer("repeats")
+        return made
+
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to send, now or later."""
@@ -71,6 +95,30 @@ class Direction:
         self.delivery = Delivery()
         self.claimed: int | None = None
         """A position beyond what was received that the listener has acknowledged once."""
+
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values."""
+        return {
+            "end": self.end.to_state(),
+            "stream": None if self.stream is None else self.stream.to_state(),
+            "reader": None if self.reader is None else self.reader.to_state(),
+            "delivery": self.delivery.to_state(now),
+            "claimed": self.claimed,
+        }
+
+    def restore(
+        self, state: Fields, now: float, framer: Framer, account: Callable[[], Account]
+    ) -> None:
+        """Take over the direction of a state; `account` makes the account that pays for its stream. Raises
+        StateError."""
+        self.end = TcpEnd.from_state(state.fields("end"))
+        stream, reader = state.fields_or_none("stream"), state.fields_or_none("reader")
+        if stream is not None:
+            self.stream = Stream.from_state(stream, framer, account())
+        if reader is not None:
+            self.reader = MessageReader.from_state(reader, framer)
+        self.delivery = Delivery.from_state(state.fields("delivery"), now)
+        self.claimed = state.integer_or_none("claimed", -MOST)
 
     def forward_withheld(self) -> None:
         """Forward what is withheld unchanged."""

@@ -11,8 +11,9 @@ import struct
 from collections.abc import Callable, Iterator
 from itertools import chain
 from math import inf
+from typing import Self
 
-from ipmasq.core import offloading, operate
+from ipmasq.core import offloading, operate, state
 from ipmasq.core import snapshots as views_of
 from ipmasq.core.claims import claims
 from ipmasq.core.event_queue import FAILED_BYTES
@@ -22,6 +23,7 @@ from ipmasq.core.flow import FAR
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.host import SocketLookup
 from ipmasq.core.offloading import Command, Counters, CounterSource
+from ipmasq.core.plain import Plain
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -59,7 +61,7 @@ class Engine:
         self._timers = self.manager.timers
         self._offloading = self.manager.offloading
         self._commands = self._offloading.commands
-        self._slow_path = SlowPath(self.manager, chance).receive
+        self._slow_path = SlowPath(self.manager).receive
         self._active = self.manager.active
 
     @property
@@ -236,6 +238,20 @@ class Engine:
         """Let every helper that is loaded now be called by what `call` returns for its name; None: directly."""
         for name, registered in self.manager.registered.items():
             registered.call = call(name) if call else None
+
+    # -- plain values
+
+    def to_state(self, now: float) -> Plain:
+        """Return everything that it remembers as plain values, between two packets; see `state`."""
+        return state.to_state(self.manager, now)
+
+    @classmethod
+    def from_state(cls, policy: Policy, chance: Chance, values: object, now: float) -> Self:
+        """Return an engine that continues where the one was whose `to_state` returned `values`. If the policy
+        is another one now, it takes effect as by `apply`. Raises StateError."""
+        engine = cls(policy, chance, now)
+        state.restore(engine.manager, values)
+        return engine
 
     # -- views
 

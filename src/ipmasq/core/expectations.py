@@ -12,12 +12,14 @@ the other end of the control flow, and only for a limited time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ipmasq.core.flow import Flow
 from ipmasq.core.helper import ANYWHERE
 from ipmasq.core.keys import endpoint_key
 from ipmasq.core.mapping import Mapping
+from ipmasq.core.plain import Fields, Plain, left
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.reasons import Reason
 from ipmasq.core.speaker import Speaker
@@ -89,6 +91,42 @@ class Expectation:
         self.mapping: Mapping | None = None
         self.until = until
         self.due: Bucket[Any] | None = None
+
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values. Its mapping is that of its public endpoint, if it has one."""
+        return {
+            "flow": self.flow.id,
+            "helper": self.helper,
+            "speaker": self.speaker,
+            "protocol": self.protocol,
+            "announced": list(self.announced),
+            "target": list(self.target),
+            "public": list(self.public),
+            "until": left(self.until, now),
+            "has_mapping": self.mapping is not None,
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, now: float, table: Table) -> Expectation:
+        """Return the expectation of a state, which is in no index yet. Raises StateError."""
+        flow = table.flows.get(state.integer("flow"))
+        if flow is None:
+            raise state.error("flow", "there is no such flow")
+        made = cls(
+            flow,
+            state.text("helper"),
+            state.choice("speaker", Speaker),
+            state.integer("protocol", 0, 255),
+            state.endpoint("announced"),
+            state.endpoint("target"),
+            state.endpoint("public"),
+            state.moment("until", now),
+        )
+        if state.boolean("has_mapping"):
+            made.mapping = table.mappings.at(made.protocol, made.public)
+            if made.mapping is None:
+                raise state.error("has_mapping", f"{made.public} has no mapping")
+        return made
 
     def view(self) -> ExpectationView:
         return ExpectationView(
@@ -242,6 +280,18 @@ class ExpectationTable:
             expectation.mapping.expectations -= 1
             self._table.mappings.drop_unused(expectation.mapping)
 
+    def to_state(self, now: float) -> list[Plain]:
+        """Return the expectations as plain values, oldest first."""
+        return [each.to_state(now) for each in self._by_key.values()]
+
+    def restore(self, states: Iterable[Fields], now: float) -> None:
+        """Enter the expectations of a state; there are none yet. Raises StateError."""
+        for state in states:
+            made = Expectation.from_state(state, now, self._table)
+            if made.key in self._by_key:
+                raise state.error("public", f"{made.public} is expected by another")
+            self.add(made)
+
     def check(self) -> None:
         """Raise AssertionError unless all indexes and counts agree."""
         listed = [e for mine in self._by_flow.values() for e in mine]
@@ -253,6 +303,7 @@ class ExpectationTable:
             assert each.flow.id in self._table.flows
             payers[each.payer] = payers.get(each.payer, 0) + 1
             if each.mapping:
+                assert self._table.mappings.at(each.protocol, each.public) is each.mapping
                 mappings[id(each.mapping)] = mappings.get(id(each.mapping), 0) + 1
         assert payers == self._payers
         for mapping in self._table.mappings:

@@ -129,8 +129,8 @@ def _helpers(
 def _live(manager: FlowManager, flow: Flow) -> Explanation:
     inside, public, remote, remote_real = flow.endpoints
     steps = [f"flow {flow.id} has it, opened from {flow.opened_by.name.lower()} by {flow.origin}"]
-    if flow.master:
-        steps.append(f"it is a data flow of flow {flow.master.id}")
+    if flow.master is not None:
+        steps.append(f"it is a data flow of flow {flow.master}")
     if flow.links:
         steps.append(f"{flow.links} data flow(s) keep it alive")
     steps += _own_time(manager, flow.protocol, flow.server.real)

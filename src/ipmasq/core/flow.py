@@ -15,9 +15,11 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.keys import destination_of, pack, source_address, source_of
+from ipmasq.core.keys import LENGTHS, destination_of, pack, source_address, source_of
 from ipmasq.core.mapping import Mapping
-from ipmasq.core.origin import UNKNOWN
+from ipmasq.core.origin import UNKNOWN, origin
+from ipmasq.core.origin import Kind as OriginKind
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED
 from ipmasq.core.side import Side
@@ -83,6 +85,14 @@ class Half:
         """What the change of addresses adds to the sum of a checksum; `payload_difference` is that of
         addresses and ports."""
         self.payload_difference = SHARED[payload]
+
+    def to_state(self) -> list[bytes | int]:
+        """Return it as plain values; see `Flow.to_state`."""
+        return [self.rewrite, self.packets, self.bytes, self.position]
+
+    def restore(self, state: Fields) -> None:
+        """Take over the counters and the position of a state. Raises StateError."""
+        self.packets, self.bytes, self.position = (state.integer(at) for at in (1, 2, 3))
 
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: move the position for a segment in window that ends at `end` and acknowledges `acknowledged`.
@@ -238,10 +248,55 @@ class Flow:
         self.origin = UNKNOWN
         self.inspector: Inspector | None = None
         """Inspects its packets. None if no helper does, and no shift has to be remembered."""
-        self.master: Flow | None = None
-        """The control flow to which it is linked."""
+        self.master: int | None = None
+        """The number of the control flow to which it is linked, which may have ended."""
         self.links = 0
         """Data flows of this control flow that are alive."""
+
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values, its inspector included. A mapping is that of its translated endpoint, if
+        it has one; `links` follow from the flows that have it as their `master`."""
+        return {
+            "id": self.id,
+            "protocol": self.protocol,
+            "sides": list(self.sides),
+            "reach": self.reach,
+            "original": self.original.to_state(),
+            "reply": self.reply.to_state(),
+            "opened": now - self.opened,
+            "last_seen": now - self.last_seen,
+            "state": self.state,
+            "offloadable": self.offloadable,
+            "has_mapping": self.mapping is not None,
+            "has_server_mapping": self.server_mapping is not None,
+            "origin": list(self.origin),
+            "master": self.master,
+            "inspector": None if self.inspector is None else self.inspector.to_state(now),
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, now: float) -> Flow:
+        """Return the flow of a state, without mappings and inspector, not in the table yet. Raises StateError."""
+        id_, protocol = state.integer("id", 1), state.integer("protocol", 1, 255)
+        sides = state.fields("sides")
+        original, reply = state.fields("original"), state.fields("reply")
+        out, back = original.blob(0), reply.blob(0)
+        if len(out) not in LENGTHS or len(back) != len(out):
+            raise state.error("original", "is not of the length of a key, or not of the reply's")
+        client = End(destination_of(back), source_of(out))
+        ends = Ends(client, End(destination_of(out), source_of(back)))
+        both = sides.choice(0, Side), sides.choice(1, Side)
+        flow = cls(id_, protocol, ends, both, state.past("opened", now))
+        flow.original.restore(original)
+        flow.reply.restore(reply)
+        flow.reach = state.integer("reach", 0, MOST_REACH)
+        flow.last_seen = state.past("last_seen", now)
+        flow.state = state.choice("state", State)
+        flow.offloadable = state.boolean("offloadable")
+        by = state.fields("origin")
+        flow.origin = origin(by.choice(0, OriginKind), by.text(1), by.boolean(2))
+        flow.master = state.integer_or_none("master", 1)
+        return flow
 
     def break_cycle(self) -> None:
         """Break the reference cycle between the flow and its halves, so that the memory is freed at once

@@ -19,6 +19,7 @@ from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Ends, Flow
 from ipmasq.core.helping import Binding, binding
+from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Offloading
 from ipmasq.core.policy import Policy
@@ -65,10 +66,11 @@ class FlowManager:
         """What inspected connections take themselves, as much again as what is kept of their streams: else
         strangers could use that up by SYNs alone."""
         self.refusals = Refusals(policy, chance)
+        self.identifications = Identifications(chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
         self.unconfirmed = Unconfirmed()
-        self._unconfirmed_inspected = Unconfirmed()
+        self.unconfirmed_inspected = Unconfirmed()
         """The unconfirmed flows that a helper inspects."""
         self.offloading = Offloading()
         self.events = EventQueue()
@@ -169,8 +171,9 @@ class FlowManager:
 
     def unlink(self, flow: Flow) -> None:
         """Give the control flow of an ended data flow its full idle time again."""
-        master, flow.master = flow.master, None
-        if master is None or self.table.flows.get(master.id) is not master:
+        number, flow.master = flow.master, None
+        master = None if number is None else self.table.flows.get(number)
+        if master is None:
             return
         master.links -= 1
         master.last_seen = self.now
@@ -256,10 +259,12 @@ class FlowManager:
             self.offloading.sync(flow)  # bytes in flight now pass without inspection
         if not self._can_inspect(flow.payer):
             raise NoMemoryError
-        made = TcpInspector(self.announcements, self, flow, helper, self.policy.limits.stream_bytes)
+        made = TcpInspector.begin(
+            self.announcements, self, flow, helper, self.policy.limits.stream_bytes
+        )
         self.inspected.change(flow.payer, COST)
         if flow.opened_by is Side.OUTSIDE:
-            self._unconfirmed_inspected.add(flow)
+            self.unconfirmed_inspected.add(flow)
         return made
 
     def _can_inspect(self, payer: Address) -> bool:
@@ -268,7 +273,7 @@ class FlowManager:
         while not self.inspected.has_room(payer, COST):
             if self.inspected.used_by(payer) + COST > self.inspected.per_host:
                 return False
-            oldest = self._unconfirmed_inspected.oldest_of_most(self.offloading.sync)
+            oldest = self.unconfirmed_inspected.oldest_of_most(self.offloading.sync)
             if oldest is None:
                 return False
             self.end(oldest, Reason.REPLACED)
@@ -326,7 +331,7 @@ class FlowManager:
         self.timers.cancel(inspector)
         inspector.close()
         self.inspected.change(flow.payer, -COST)
-        self._unconfirmed_inspected.discard(flow)
+        self.unconfirmed_inspected.discard(flow)
         flow.inspector = None  # break reference cycles, as the table does, so that the garbage collector is not needed
 
     def renew(self, flow: Flow, inspector: Inspector) -> None:
@@ -359,10 +364,10 @@ class FlowManager:
         self.expectations.check()
         kept: dict[Address, int] = {}
         inspected: dict[Address, int] = {}
+        timed = {id(thing) for _, things in self.timers.pending() for thing in things}
         for flow in self.table.flows.values():
             assert not (flow.offloadable and flow.inspector)
-            assert flow.due is not None
-            assert flow in flow.due.things
+            assert id(flow) in timed
             if flow.inspector is not None:
                 kept[flow.payer] = kept.get(flow.payer, 0) + flow.inspector.check()
                 inspected[flow.payer] = inspected.get(flow.payer, 0) + COST

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from ipmasq.core.plain import Fields, Plain
+
 
 class Framer(Protocol):
     """Splits what one end sends into messages. It keeps no state, so one framer serves both directions."""
@@ -87,6 +89,27 @@ class MessageReader:
         self._searched = 0
         self._end = 0
         """The end of the incomplete message in the buffer, if it is known."""
+
+    def to_state(self) -> Plain:
+        """Return it as plain values."""
+        return {
+            "position": self._position,
+            "skipping": self._skipping,
+            "buffer": bytes(self._buffer),
+            "passed": self._passed,
+            "searched": self._searched,
+            "end": self._end,
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, framer: Framer) -> MessageReader:
+        """Return the reader of a state. Raises StateError."""
+        made = cls(framer, state.integer("position"), not state.boolean("skipping"))
+        made._buffer += state.blob("buffer")
+        made._passed = state.integer("passed", 0, len(made._buffer))
+        made._searched = state.integer("searched", 0, len(made._buffer))
+        made._end = state.integer("end")
+        return made
 
     @property
     def partial(self) -> bytes | None:

@@ -21,6 +21,8 @@ from typing import ClassVar
 
 from ipmasq.core.framing import Framer as Framer
 from ipmasq.core.framing import Lines
+from ipmasq.core.plain import Fields as Fields
+from ipmasq.core.plain import Plain as Plain
 from ipmasq.core.speaker import Speaker as Speaker  # it belongs to what helpers are told
 from ipmasq.wire.addresses import Endpoint
 
@@ -110,6 +112,21 @@ class Helper:
 
     def on_line(self, line: bytes, context: HelperContext) -> None:
         """Handle a line that the speaker has sent, terminator included."""
+
+    # Optional: with these three, connections keep their helper's state when the gateway is restarted.
+
+    state_version: ClassVar[int | None] = None
+    """The version of what `to_state` returns; another number whenever older states cannot be restored. None
+    means that there is no such state."""
+
+    def to_state(self) -> Plain:
+        """Return the state of this instance as plain values (see `ipmasq.core.plain`)."""
+        return {}
+
+    def restore(self, state: Fields) -> None:
+        """Take over a state that `to_state` returned in the same version. It is called on a new instance. Raises
+        StateError. A helper that cannot take over its state starts anew with the next message, as one that was
+        loaded later."""
 
     def resume(self, state: Mapping[str, object]) -> None:
         """Take over the instance attributes of an older instance of this helper, after a reload."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hashlib import blake2s
 
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.ports import Chance
 from ipmasq.wire.addresses import Address
 
@@ -23,6 +24,18 @@ class Identifications:
         self._chance = chance
         self._key = b""
         self._next: dict[int, int] = {}
+
+    def to_state(self) -> Plain:
+        """Return it as plain values."""
+        return {"key": self._key, "next": [list(each) for each in self._next.items()]}
+
+    def restore(self, state: Fields) -> None:
+        """Take over the key and the counters of a state. Raises StateError."""
+        self._key = state.blob("key")
+        if len(self._key) > 32:
+            raise state.error("key", "is longer than 32 bytes")
+        for each in state.rows("next"):
+            self._next[each.integer(0, 0, COUNTERS - 1)] = each.integer(1, 0, 0xFFFF)
 
     def take(self, source: Address, destination: Address, protocol: int) -> int:
         """Return an identification that no recent datagram from `source` to `destination` of this protocol

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any, NamedTuple, Protocol
 
+from ipmasq.core.plain import Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
@@ -94,6 +95,14 @@ class Inspector(Protocol):
 
     def check(self) -> int:
         """Raise AssertionError unless everything is consistent. Return how many bytes are kept."""
+
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values."""
+
+    @property
+    def lacks_helper(self) -> bool:
+        """Whether its helper could not take over the state from which it was restored, and must start anew. A
+        blocked flow needs none."""
 
     # -- TCP
 

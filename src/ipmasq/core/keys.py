@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from ipmasq.wire.addresses import Address, Endpoint
 
+LENGTHS = 12, 36
+"""Bytes of the key of a flow (IPv4, IPv6)."""
+
 
 def pack(source: Endpoint, destination: Endpoint) -> bytes:
     """Return the key: the fields as they stand in a packet."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ipmasq.core.keys import endpoint_of, source_address
-from ipmasq.core.ports import PortPool
+from ipmasq.core.plain import Fields, Plain
+from ipmasq.core.ports import PortPool, SharedPool
 from ipmasq.wire.addresses import Address, Endpoint
 
 
@@ -32,6 +33,23 @@ class Mapping:
         self.peers: bytes | dict[Address, int] | None = None
         """Remote addresses of its flows, with their numbers. Most mappings have one: then this is the
         `rewrite` of such a flow, which begins with the address and needs no further memory."""
+
+    def to_state(self) -> Plain:
+        """Return the plain values from which the table restores it. What follows from its flows and
+        expectations is not among them."""
+        return {"key": self.key, "port": self.port, "narrow": self.narrow}
+
+    @classmethod
+    def from_state(cls, state: Fields, pool: PortPool[Mapping]) -> Mapping:
+        """Return the mapping of a state, without flows. Raises StateError."""
+        key, port = state.blob("key"), state.integer("port", 0, 0xFFFF)
+        if port not in pool.ports:
+            raise state.error("port", f"{port} is not of its pool")
+        if isinstance(pool, SharedPool):
+            return SharedMapping(pool, port)
+        if len(key) < 3 + len(pool.address) or key[0] != pool.protocol:
+            raise state.error("key", "is not of its pool")
+        return (NarrowMapping if state.boolean("narrow") else Mapping)(key, pool, port)
 
     @property
     def protocol(self) -> int:

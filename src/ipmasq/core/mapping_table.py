@@ -12,7 +12,8 @@ from ipmasq.core.flow import Half
 from ipmasq.core.host import HostPorts
 from ipmasq.core.keys import endpoint_key, pack
 from ipmasq.core.mapping import Mapping, NarrowMapping, SharedMapping
-from ipmasq.core.policy import Behaviour, Policy, Ports
+from ipmasq.core.plain import Fields, Plain
+from ipmasq.core.policy import Behaviour, Policy, PortRange, Ports, port_set
 from ipmasq.core.ports import Block, Chance, PortPool, SharedPool
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -280,6 +281,57 @@ class MappingTable:
         none = self.is_sharing or address not in self.policy.public
         barred = self._barred(protocol, address, Endpoint(bytes(len(address)), 0))
         return pool.lend(0 if none else count, self._chance, barred)
+
+    # -- plain values
+
+    def to_state(self) -> list[Plain]:
+        """Return the pools as plain values, each with its mappings. `is_current`: whether new flows of its
+        inside endpoint get it, too."""
+        return [
+            {
+                "protocol": pool.protocol,
+                "address": pool.address,
+                "ports": [list(each) for each in pool.ports.ranges],
+                "is_shared": isinstance(pool, SharedPool),
+                "mappings": [
+                    each.to_state() | {"is_current": self._by_inside.get(each.key) is each}
+                    for each in pool
+                ],
+            }
+            for pools in self._pools.values()
+            for pool in pools
+        ]
+
+    def restore(self, pools: Iterable[Fields]) -> None:
+        """Enter the pools and mappings of a state; there are none yet. Raises StateError."""
+        for state in pools:
+            protocol, address = state.integer("protocol", 0, 255), state.address("address")
+            ports = port_set(
+                PortRange(each.integer(0, 0, 0xFFFF), each.integer(1, 0, 0xFFFF))
+                for each in state.rows("ports")
+            )
+            kind = SharedPool if state.boolean("is_shared") else PortPool
+            pool: PortPool[Mapping] = kind(protocol, address, ports)
+            self._pools.setdefault((protocol, address), []).append(pool)
+            for each in state.rows("mappings"):
+                self._restore(each, pool)
+            pool.claim_all({mapping.port for mapping in pool})
+
+    def _restore(self, state: Fields, pool: PortPool[Mapping]) -> None:
+        mapping = Mapping.from_state(state, pool)
+        if self.at(mapping.protocol, mapping.public) is not None:
+            raise state.error("port", f"{mapping.port} has two mappings")
+        if mapping.shared:
+            pool.hold(mapping.port, mapping)
+            return
+        is_current, current = state.boolean("is_current"), self._by_inside.get(mapping.key)
+        if is_current and current is not None:
+            raise state.error("is_current", "another mapping of this endpoint is, too")
+        self._hold(mapping, (mapping.protocol, mapping.inside.address))
+        if not is_current:
+            self.retire(mapping)
+        if current is not None:
+            self._by_inside[mapping.key] = current
 
     def check(self, flows: Dictionary[int, int]) -> None:
         """Raise AssertionError unless every index and count agrees with `flows`, the number of flows by the

@@ -128,7 +128,7 @@ def enter(
     manager.set_timer(flow)
     manager.offloading.command(flow)
     if flow.master is not None:
-        manager.offloading.relate(flow, flow.master)
+        manager.offloading.relate(flow, manager.table.flows[flow.master])
     _tell_opened(manager, flow, ends)
     if not decision.expectation:
         manager.bind(flow, ends)
@@ -226,7 +226,6 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
 
 def _tell_opened(manager: FlowManager, flow: Flow, ends: Ends) -> None:
     protocol, (opened_by, _), _ = flow.kind
-    master = flow.master.id if flow.master else None
     manager.emit(
         events.FlowOpened(
             manager.now,
@@ -235,7 +234,7 @@ def _tell_opened(manager: FlowManager, flow: Flow, ends: Ends) -> None:
             opened_by,
             *endpoints(ends, opened_by),
             str(flow.origin),
-            master,
+            flow.master,
         )
     )
     manager.shortage.opened(flow, manager.now)

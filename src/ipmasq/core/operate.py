@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from ipmasq.core import events
 from ipmasq.core.admission import is_inside
@@ -17,8 +18,31 @@ from ipmasq.core.side import Side
 def apply(manager: FlowManager, policy: Policy, now: float) -> int:
     """Replace the policy by `policy`. Return the number of flows that it no longer allows, which are closed."""
     manager.now = now
-    before = manager.policy
+    before = Basis.of(manager.policy)
     manager.follow(policy)
+    return conform(manager, before)
+
+
+class Basis(NamedTuple):
+    """What live flows depend on in a policy: as text, since it is only compared with that of another one."""
+
+    flows: str
+    mappings: str
+    timeouts: str
+
+    @classmethod
+    def of(cls, policy: Policy) -> Basis:
+        return cls(
+            repr((policy.inside, policy.rules, policy.default_action)),
+            repr((policy.public, policy.mapping)),
+            repr(policy.timeouts),
+        )
+
+
+def conform(manager: FlowManager, before: Basis) -> int:
+    """Make everything that is alive conform to the policy in force; `before` is that of the earlier one. Return
+    the number of flows that were closed."""
+    policy, now, after = manager.policy, manager.now, Basis.of(manager.policy)
     closed = 0
     for flow in list(manager.table.flows.values()):
         reason = _objection(manager, flow)
@@ -28,11 +52,11 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
     for expectation in manager.expectations:
         if expectation.mapping and expectation.mapping.public.address not in policy.public:
             manager.announcements.end(expectation, Reason.ADDRESS_GONE)
-    if policy.mapping is not before.mapping or policy.public != before.public:
+    if after.mappings != before.mappings:
         for mapping in manager.table.mappings:
             manager.table.mappings.retire(mapping)
-    _apply_helpers(manager, {use.name: use for use in policy.helpers}, now)
-    if policy.timeouts != before.timeouts:
+    apply_helpers(manager, now)
+    if after.timeouts != before.timeouts:
         for flow in manager.table.flows.values():
             manager.set_timer(flow)
     manager.emit(events.PolicyApplied(now, closed))
@@ -52,7 +76,9 @@ def _objection(manager: FlowManager, flow: Flow) -> Reason | None:
     return None
 
 
-def _apply_helpers(manager: FlowManager, uses: dict[str, HelperUse], now: float) -> None:
+def apply_helpers(manager: FlowManager, now: float) -> None:
+    """Load the helpers of the policy that are not loaded, and unload the others."""
+    uses = {use.name: use for use in manager.policy.helpers}
     for name in [name for name in manager.registered if name not in uses]:
         unload_helper(manager, name, now)
     for name, use in uses.items():
@@ -125,6 +151,7 @@ def unload_helper(manager: FlowManager, name: str, now: float) -> None:
     """Unload a helper. Raises KeyError."""
     manager.now = now
     registered = manager.registered.pop(name)
+    registered.is_loaded = False
     for flow in list(manager.table.flows.values()):
         if flow.inspector is not None and flow.inspector.registered is registered:
             manager.announcements.end_all(flow, Reason.HELPER_UNLOADED)

@@ -60,7 +60,9 @@ def report_gap(me: Direction, other: Direction, position: int) -> list[Sent]:
     stream = me.stream
     blocks = b""
     if stream is not None and me.end.takes_sack and other.end.takes_sack:
-        early = sorted(stream.early(), key=lambda block: not block[0] <= position < block[1])
+        early = sorted(
+            stream.waiting.ranges(), key=lambda block: not block[0] <= position < block[1]
+        )
         for start, end in early[:MOST_BLOCKS]:
             blocks += stream.sequence(start).to_bytes(4, "big")
             blocks += stream.sequence(end).to_bytes(4, "big")

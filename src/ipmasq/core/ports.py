@@ -88,6 +88,10 @@ class PortPool(Generic[Holder]):
         self._free.pop()
         return True
 
+    def claim_all(self, ports: set[int]) -> None:
+        """Take these ports, all of which are free."""
+        self._free = array("H", [port for port in self._free if port not in ports])
+
     def lend(self, count: int, chance: Chance, barred: Container[int]) -> Block[Holder]:
         """Lend up to `count` free ports that are not barred. Only the owner of the block can take one of
         them, until the block is returned."""
@@ -147,6 +151,9 @@ class SharedPool(PortPool[Holder]):
 
     def all(self) -> Iterator[int]:
         return iter(self._free)
+
+    def claim_all(self, ports: set[int]) -> None:
+        """Do nothing: a shared port is never used up."""
 
     def hold(self, port: int, holder: Holder) -> None:
         super().hold(port, holder)

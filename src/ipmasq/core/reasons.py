@@ -69,3 +69,4 @@ class Reason(IntEnum):
     ADDRESS_GONE = 50, "the gateway no longer has its public address"
     SHUTDOWN = 51, "the gateway stopped"
     WITHDRAWN = 52, "its announcement is void"
+    HELPER_RESTARTED = 53, "its helper could not take over its state, and starts anew"

@@ -10,8 +10,10 @@ be too long for a path MTU that its sender has discovered (like Linux, ip_fragme
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.timers import Bucket
@@ -53,6 +55,35 @@ class Datagram:
         """Bytes of the largest fragment; `unbroken` is that of the largest fragment with DF."""
         self.unbroken = 0
 
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values."""
+        return {
+            "key": list(self.key),
+            "until": self.until - now,
+            "first": self.first,
+            "length": self.length,
+            "pieces": [[offset, piece] for offset, piece in self.pieces.items()],
+            "largest": self.largest,
+            "unbroken": self.unbroken,
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, now: float) -> Datagram:
+        """Return the datagram of a state. Raises StateError."""
+        key = state.fields("key")
+        side, source, destination = key.choice(0, Side), key.address(1), key.address(2)
+        made = cls(
+            (side, source, destination, key.integer(3, 0, 255), key.integer(4, 0, 0xFFFF)),
+            state.moment("until", now),
+        )
+        made.first = state.blob_or_none("first")
+        made.length = state.integer_or_none("length", 0, LARGEST)
+        for piece in state.rows("pieces"):
+            made.pieces[piece.integer(0, 0, LARGEST)] = piece.blob(1)
+        made.largest = state.integer("largest", 0, LARGEST)
+        made.unbroken = state.integer("unbroken", 0, LARGEST)
+        return made
+
 
 class Reassembly:
     def __init__(self, most: int) -> None:
@@ -65,6 +96,9 @@ class Reassembly:
 
     def __len__(self) -> int:
         return sum(map(len, self._sides))
+
+    def __contains__(self, datagram: Datagram) -> bool:
+        return self._sides[datagram.key[0]].get(datagram.key) is datagram
 
     def count(self, side: Side) -> int:
         """Return the number of datagrams of a side that are being reassembled."""
@@ -106,6 +140,19 @@ class Reassembly:
         self.forget(datagram)
         return Reassembled(Packet(whole, note=packet.note), datagram.largest)
 
+    def to_state(self, now: float) -> list[Plain]:
+        """Return the datagrams as plain values, those of each side oldest first."""
+        return [each.to_state(now) for side in self._sides for each in side.values()]
+
+    def restore(self, states: Iterable[Fields], now: float) -> list[Datagram]:
+        """Take over the datagrams of a state, and return them. Raises StateError."""
+        made = [Datagram.from_state(state, now) for state in states]
+        for each in made:
+            side, source, *_ = each.key
+            self._sides[side][each.key] = each
+            self._sources[side, source] = self._sources.get((side, source), 0) + 1
+        return made
+
     def _begin(self, key: Key, until: float) -> Datagram | None:
         """Return a new datagram, or None if its source has its share already. If the side has reached its
         limit, the oldest datagram is dropped: its fragments have had the longest time to arrive."""
@@ -123,7 +170,7 @@ class Reassembly:
     def forget(self, datagram: Datagram) -> bool:
         """Discard the datagram. Return whether it was still here."""
         side, source, *_ = datagram.key
-        if self._sides[side].get(datagram.key) is not datagram:
+        if datagram not in self:
             return False
         del self._sides[side][datagram.key]
         self._sources[side, source] -= 1

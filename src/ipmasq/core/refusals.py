@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from ipmasq.core.admission import is_inside
 from ipmasq.core.budget import Rate
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -61,6 +62,21 @@ class Refusals:
         limits = policy.limits
         self._errors.per_host, self._errors.total = limits.icmp_errors_per_host, limits.icmp_errors
         self._resets.per_host, self._resets.total = limits.resets_per_host, limits.resets
+
+    def to_state(self, now: float) -> Plain:
+        """Return the counters and the debts of hosts as plain values."""
+        return {
+            "errors": self.errors,
+            "resets": self.resets,
+            "rate_of_errors": self._errors.to_state(now),
+            "rate_of_resets": self._resets.to_state(now),
+        }
+
+    def restore(self, state: Fields, now: float) -> None:
+        """Take over the counters and debts of a state. Raises StateError."""
+        self.errors, self.resets = state.integer("errors"), state.integer("resets")
+        self._errors.restore(state.fields("rate_of_errors"), now)
+        self._resets.restore(state.fields("rate_of_resets"), now)
 
     def answer(self, packet: Packet, header: Header, reason: Reason, now: float) -> Packet | None:
         """Return the answer to the sender of a whole datagram that was refused, or None."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ipmasq.core import events
 from ipmasq.core.flow import Flow
 from ipmasq.core.mapping import Mapping
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.table import Table
 from ipmasq.wire import ipv4
@@ -44,6 +45,16 @@ class _Reported:
         self.refusals = 0
         """Refusals since the last event."""
 
+    def to_state(self, key: Hashable, now: float) -> Plain:
+        plain = list(key) if isinstance(key, tuple) else None
+        return {"key": plain, "until": self.until - now, "refusals": self.refusals}
+
+    @classmethod
+    def from_state(cls, state: Fields, now: float) -> _Reported:
+        made = cls()
+        made.until, made.refusals = state.moment("until", now), state.integer("refusals")
+        return made
+
 
 class Shortage:
     def __init__(self, table: Table, tell: Callable[[events.Event], None]) -> None:
@@ -53,6 +64,21 @@ class Shortage:
         """Events about a host. There can be very many hosts."""
         self._reported_totals: dict[Hashable, _Reported] = {}
         """Events about limits of all hosts together."""
+
+    def to_state(self, now: float) -> Plain:
+        """Return as plain values what was reported, so that nothing is reported again too soon."""
+        return {
+            "hosts": [each.to_state(key, now) for key, each in self._reported.items()],
+            "totals": [each.to_state(key, now) for key, each in self._reported_totals.items()],
+        }
+
+    def restore(self, state: Fields, now: float) -> None:
+        """Take over what was reported. Raises StateError."""
+        for name, known in (("hosts", self._reported), ("totals", self._reported_totals)):
+            for each in state.rows(name):
+                key = each.fields_or_none("key")
+                values = None if key is None else tuple(map(key.scalar, range(len(key))))
+                known[values] = _Reported.from_state(each, now)
 
     def opened(self, flow: Flow, now: float) -> None:
         """Check the limits after a flow was opened, perhaps with a mapping."""

@@ -13,10 +13,8 @@ from ipmasq.core.admission import Decision, is_martian
 from ipmasq.core.errors import translate_error, would_pass
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.flow_manager import FlowManager
-from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.opening import FirstPacket, open_flow
-from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembled
 from ipmasq.core.side import Side
@@ -35,13 +33,12 @@ _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
 
 
 class SlowPath:
-    def __init__(self, manager: FlowManager, chance: Chance) -> None:
+    def __init__(self, manager: FlowManager) -> None:
         self.manager = manager
         self.table = manager.table
         self._active = manager.active
         self._timers = manager.timers
         self._offloading = manager.offloading
-        self._identifications = Identifications(chance)
 
     @property
     def _ttl_delta(self) -> int:
@@ -91,7 +88,7 @@ class SlowPath:
             data = packet.data
             source = bytes(data[12:16])
             if source != before.source:
-                number = self._identifications.take(source, bytes(data[16:20]), data[9])
+                number = self.manager.identifications.take(source, bytes(data[16:20]), data[9])
                 ipv4.replace(data, 4, number.to_bytes(2, "big"))
             if before.dont_fragment:
                 packets += [Packet(each, note=packet.note) for each in cut(data, whole.largest)]

@@ -32,7 +32,7 @@ def flow(manager: FlowManager, flow: Flow) -> FlowView:
         state=state(flow),
         origin=str(flow.origin),
         helper=helper,
-        master=flow.master.id if flow.master else None,
+        master=flow.master,
         links=flow.links,
         opened=flow.opened,
         last_seen=flow.last_seen,

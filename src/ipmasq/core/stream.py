@@ -35,30 +35,22 @@ from bisect import bisect_right
 from operator import attrgetter
 from typing import NamedTuple
 
-from ipmasq.core.budget import Account, Memory
+from ipmasq.core.budget import Account, unlimited
 from ipmasq.core.framing import Framer, Lines
+from ipmasq.core.plain import MOST, Fields, Plain
 from ipmasq.core.views import NO_SHIFT, Shift
+from ipmasq.core.waiting import WaitingSegments
 
 _SEQ, _HALF = 0xFFFFFFFF, 0x80000000
 
 HISTORY = 1024
 """Edited bytes that are kept after they were acknowledged, for late retransmissions."""
 
-
-MOST_WAITING = 512
-"""The most segments of one stream that wait for a gap to be filled."""
-
-
 LINES = Lines(b"\n", 2048)
 
 
 class StreamFullError(Exception):
     """The limit of bytes kept for one stream, for its host, or in all is reached."""
-
-
-def unlimited() -> Account:
-    """Return an account without a limit."""
-    return Account(Memory(1 << 62, 1 << 62), b"")
 
 
 class Edit(NamedTuple):
@@ -118,11 +110,9 @@ class Stream:
         self._kept_from = unseen
         self._account = account or unlimited()
         self._edits: list[Edit] = []
-        self._waiting: dict[int, bytes] = {}
-        self._waiting_bytes = 0
+        self.waiting = WaitingSegments(framer)
+        """Segments that arrived early."""
         self._begun = 0
-        self.waiting_messages = 0
-        """Messages that may end in segments that wait for a gap to fill."""
 
     # -- positions and sequence numbers
 
@@ -208,7 +198,8 @@ class Stream:
         if end <= received or received == self.end:
             return b""
         if position > received:
-            self._wait(position, data)
+            if not self.waiting.add(position, data, self.received, self.limit, self._account):
+                raise StreamFullError
             self._pay()
             return b""
         fresh = data[received - position :] if position < received else data
@@ -218,7 +209,7 @@ class Stream:
     def _take_up(self, fresh: bytes) -> bytes:
         """Append `fresh` and waiting bytes that follow it. All of them are undecided."""
         self.received += len(fresh)
-        while self._waiting and (follows := self._next_waiting()):
+        while self.waiting.segments and (follows := self.waiting.take(self.received)):
             fresh += follows
             self.received += len(follows)
         self.undecided += fresh
@@ -248,7 +239,7 @@ class Stream:
 
     @property
     def _size(self) -> int:
-        return len(self.undecided) + len(self._kept) + self._waiting_bytes + self._begun
+        return len(self.undecided) + len(self._kept) + self.waiting.bytes + self._begun
 
     def keep_begun(self, count: int) -> None:
         """So many bytes of the message that has begun are kept by its reader although they were decided."""
@@ -259,41 +250,6 @@ class Stream:
     def close(self) -> None:
         """Free everything that is kept."""
         self._account.set(0)
-
-    def _wait(self, position: int, data: bytes) -> None:
-        if len(self._waiting.get(position, b"")) >= len(data):
-            return
-        far = position + len(data) - self.received > self.limit
-        full = self._waiting_bytes + len(data) > self.limit or len(self._waiting) >= MOST_WAITING
-        if far or full or not self._account.has_room(len(data)):
-            raise StreamFullError
-        self._count_waiting(self._waiting.pop(position, b""), -1)
-        self._count_waiting(data, 1)
-        self._waiting[position] = data
-
-    def _count_waiting(self, data: bytes, sign: int) -> None:
-        self._waiting_bytes += sign * len(data)
-        self.waiting_messages += sign * self.framer.count(data)
-
-    def early(self) -> list[tuple[int, int]]:
-        """Return the ranges of original positions that arrived early, in order."""
-        ranges: list[tuple[int, int]] = []
-        for start, data in sorted(self._waiting.items()):
-            if ranges and start <= ranges[-1][1]:
-                ranges[-1] = ranges[-1][0], max(ranges[-1][1], start + len(data))
-            else:
-                ranges.append((start, start + len(data)))
-        return ranges
-
-    def _next_waiting(self) -> bytes:
-        for position in sorted(self._waiting):
-            if position > self.received:
-                break
-            data = self._waiting.pop(position)
-            self._count_waiting(data, -1)
-            if position + len(data) > self.received:
-                return data[self.received - position :]
-        return b""
 
     def decide(self, count: int, replacements: tuple[Replacement, ...] = ()) -> None:
         """Decide the next `count` undecided bytes, with these replacements (in order, not overlapping)."""
@@ -327,8 +283,8 @@ class Stream:
         """End inspection: decide everything unchanged, and keep nothing of what arrives later."""
         self.decide(len(self.undecided))
         self.transparent = self.ready
-        self._waiting.clear()
-        self._waiting_bytes = self.waiting_messages = self._begun = 0
+        self.waiting = WaitingSegments(self.framer)
+        self._begun = 0
         self._pay()
 
     def pass_by(self, position: int) -> None:
@@ -344,6 +300,7 @@ class Stream:
         everything was acknowledged, so that no byte that is not kept can be requested again."""
         assert self.acknowledged == self.ready
         self.transparent, self.framer = None, framer
+        self.waiting = WaitingSegments(framer)
         self._kept.clear()
         self._kept_from = self.ready
         self._pay()
@@ -383,6 +340,49 @@ class Stream:
         """The account that pays for what is kept."""
         return self._account
 
+    # -- plain values
+
+    def to_state(self) -> Plain:
+        """Return it as plain values."""
+        return {
+            "first": self.first,
+            "limit": self.limit,
+            "received": self.received,
+            "unseen": self.unseen,
+            "acknowledged": self.acknowledged,
+            "acked_early": self.acked_early,
+            "undecided": bytes(self.undecided),
+            "end": self.end,
+            "transparent": self.transparent,
+            "ready": self.ready,
+            "shift": [self.shift.init_seq, self.shift.delta, self.shift.previous_delta],
+            "kept": bytes(self._kept),
+            "kept_from": self._kept_from,
+            "edits": [list(edit) for edit in self._edits],
+            "waiting": self.waiting.to_state(),
+            "begun": self._begun,
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields, framer: Framer, account: Account) -> Stream:
+        """Return the stream of a state, which `account` pays for. Raises StateError."""
+        first, limit, unseen = map(state.integer, ("first", "limit", "unseen"))
+        made = cls(first, limit, account, unseen, framer)
+        made.received, made.ready = map(state.integer, ("received", "ready"))
+        made.acknowledged = state.integer("acknowledged")
+        made.acked_early = state.integer("acked_early")
+        made.undecided += state.blob("undecided")
+        made.end = state.integer_or_none("end", -MOST)
+        made.transparent = state.integer_or_none("transparent")
+        made.shift = Shift(*map(state.listed("shift").integer, range(3), (0, -MOST, -MOST)))
+        made._kept += state.blob("kept")
+        made._kept_from = state.integer("kept_from")
+        made._edits = [Edit(*map(edit.integer, range(4))) for edit in state.rows("edits")]
+        made.waiting.restore(state.rows("waiting"))
+        made._begun = state.integer("begun")
+        made._pay()
+        return made
+
     def check(self) -> None:
         """Raise AssertionError unless everything is consistent."""
         assert self._kept_from + len(self._kept) == (
@@ -391,8 +391,8 @@ class Stream:
         assert self.acknowledged <= self.ready
         assert self.acked_early <= self.received
         assert self._account.kept == self._size
-        assert self._waiting_bytes == sum(map(len, self._waiting.values())) <= self.limit
-        assert self.waiting_messages == sum(map(self.framer.count, self._waiting.values()))
+        assert self.waiting.bytes <= self.limit
+        self.waiting.check()
         last = Edit(-1, -1, -1, -1)
         for edit in self._edits:
             assert last.end <= edit.start < edit.end

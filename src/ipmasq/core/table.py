@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 from ipmasq.core.active import ActivePolicy
-from ipmasq.core.flow import Flow, Half
+from ipmasq.core.flow import End, Flow, Half
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.mapping_table import MappingTable
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
+
+PROTOCOLS = ipv4.ICMP, ipv4.TCP, ipv4.UDP
+"""The protocols that can be masqueraded."""
 
 
 class Table:
@@ -25,7 +31,7 @@ class Table:
             [none] * 256,
         )
         """By the side where a packet comes in, then by protocol, then by key."""
-        for protocol in (1, 6, 17):
+        for protocol in PROTOCOLS:
             for side in self.halves:
                 side[protocol] = {}
         self.hosts: dict[Address, int] = {}
@@ -127,11 +133,48 @@ class Table:
             server.drop_flow(flow.original.rewrite)
             self.mappings.drop_unused(server)
 
+    # -- plain values
+
+    def to_state(self, now: float) -> Plain:
+        """Return the flows and the pools of mappings as plain values. Indexes and counts follow from them."""
+        return {
+            "pools": self.mappings.to_state(),
+            "flows": [flow.to_state(now) for flow in self.flows.values()],
+            "over": list(self.over),
+        }
+
+    def restore(self, state: Fields, now: float) -> None:
+        """Enter the flows and mappings of a state, without inspectors; there are none yet. Raises StateError."""
+        self.mappings.restore(state.rows("pools"))
+        for each in state.rows("flows"):
+            flow = Flow.from_state(each, now)
+            flow.mapping = self._held(each, "has_mapping", flow.protocol, flow.client)
+            flow.server_mapping = self._held(each, "has_server_mapping", flow.protocol, flow.server)
+            if flow.protocol not in PROTOCOLS or flow.id in self.flows or not self.add(flow):
+                raise each.error("id", f"flow {flow.id} has the number or an address of another")
+        for number in state.integers("over"):
+            if number not in self.flows or number in self.over:
+                raise state.error("over", f"there is no flow {number}")
+            self.over[number] = flow = self.flows[number]
+            self._count(flow.host, -1)
+        for flow in self.flows.values():
+            if flow.master in self.flows:
+                self.flows[flow.master].links += 1
+
+    def _held(self, state: Fields, key: str, protocol: int, end: End) -> Mapping | None:
+        """Return the mapping of an end's translated endpoint, if its flow holds it."""
+        if not state.boolean(key):
+            return None
+        mapping = self.mappings.at(protocol, end.translated)
+        if mapping is None:
+            raise state.error(key, f"{end.translated} has no mapping")
+        return mapping
+
     def check(self) -> None:
         """Raise AssertionError unless every index, count and reference agrees with the flows."""
         hosts: dict[Address, int] = {}
         flows: dict[int, int] = {}
-        linked = Counter(id(flow.master) for flow in self.flows.values())
+        linked = Counter(flow.master for flow in self.flows.values())
         for flow in self.flows.values():
             assert flow.original.flow is flow is flow.reply.flow
             for half in (flow.original, flow.reply):
@@ -140,12 +183,15 @@ class Table:
                 assert self.over[flow.id] is flow
             else:
                 hosts[flow.host] = hosts.get(flow.host, 0) + 1
-            for mapping, half in ((flow.mapping, flow.reply), (flow.server_mapping, flow.original)):
+            for mapping, end, half in (
+                (flow.mapping, flow.client, flow.reply),
+                (flow.server_mapping, flow.server, flow.original),
+            ):
                 if mapping:
                     flows[id(mapping)] = flows.get(id(mapping), 0) + 1
                     assert mapping.shared or mapping.has_peer(half.remote)
-                    assert self.mappings.at(flow.protocol, mapping.public) is mapping
-            assert flow.links <= linked[id(flow)]
+                    assert self.mappings.at(flow.protocol, end.translated) is mapping
+            assert flow.links == linked[flow.id]
         assert hosts == self.hosts
         assert self.over.keys() <= self.flows.keys()
         halves = {id(table): len(table) for side in self.halves for table in side}

@@ -3,6 +3,7 @@ sent."""
 
 from __future__ import annotations
 
+from ipmasq.core.plain import MOST, Fields, Plain
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import SYN, Segment
 
@@ -35,6 +36,31 @@ class TcpEnd:
         """The edited position up to which its window accepts what the other end sends."""
         self.timestamp: bytes | None = None
         """The TSval of its latest segment (RFC 7323)."""
+
+    def to_state(self) -> Plain:
+        """Return it as plain values."""
+        return {
+            "mss": self.mss,
+            "takes_sack": self.takes_sack,
+            "scale": self.scale,
+            "window": self.window,
+            "edge": self.edge,
+            "timestamp": self.timestamp,
+        }
+
+    @classmethod
+    def from_state(cls, state: Fields) -> TcpEnd:
+        """Return the end of a state. Raises StateError."""
+        made = cls()
+        made.mss = state.integer_or_none("mss", 0, 0xFFFF)
+        made.takes_sack = state.boolean("takes_sack")
+        made.scale = state.integer_or_none("scale", 0, MOST_SCALE)
+        made.window = state.integer("window", 0, 0xFFFF)
+        made.edge = state.integer_or_none("edge", -MOST)
+        made.timestamp = state.blob_or_none("timestamp")
+        if made.timestamp is not None and len(made.timestamp) != 4:
+            raise state.error("timestamp", "has not four bytes")
+        return made
 
     def open(self, syn: Segment) -> None:
         """Record what its SYN announces."""

@@ -12,6 +12,7 @@ from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.cutting import Sent
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.inspector import Inspected, Inspector
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
@@ -54,10 +55,14 @@ class Budget(Protocol):
 
 class TcpInspector(Inspector):
     def __init__(
-        self, desk: Desk, budget: Budget, flow: Flow, registered: Registered, limit: int
+        self,
+        desk: Desk,
+        budget: Budget,
+        flow: Flow,
+        attachment: Attachment,
+        rewriter: TcpRewriter,
     ) -> None:
-        """`limit` is the number of bytes kept for each stream. Raises TooLateError, and whatever the helper's
-        constructor raises."""
+        """`attachment` is the helper that is attached, or was last; see `begin`."""
         self.flow_id = flow.id
         self.is_inspecting = True
         self.is_awaited = False
@@ -66,13 +71,23 @@ class TcpInspector(Inspector):
         self._flow = flow
         self._payer = flow.payer
         self._work = budget.work
-        self._attachment = Attachment(desk, flow, registered)
-        framer = self._attachment.framer()
+        self._attachment = attachment
+        self.rewriter = rewriter
+
+    @classmethod
+    def begin(
+        cls, desk: Desk, budget: Budget, flow: Flow, registered: Registered, limit: int
+    ) -> TcpInspector:
+        """Begin to inspect a flow with a new instance of a helper. `limit` is the number of bytes kept for each
+        stream. Raises TooLateError, and whatever the helper's constructor raises."""
+        attachment = Attachment(desk, flow, registered)
+        framer = attachment.framer()
         if framer.overlap is None and flow.original.packets and flow.state is not State.INIT:
             raise TooLateError
-        account: Callable[[], Account] = partial(Account, budget.memory, self._payer)
-        self.rewriter = TcpRewriter(self._attachment, framer, limit, account)
-        self._join()
+        rewriter = TcpRewriter(attachment, framer, limit, _account(budget, flow))
+        made = cls(desk, budget, flow, attachment, rewriter)
+        made._join()
+        return made
 
     def _join(self) -> None:
         """Begin at the connection's present position. Bytes in flight pass without inspection: the listener
@@ -156,7 +171,7 @@ class TcpInspector(Inspector):
         stream = self.rewriter.directions[speaker].stream
         if not payload or stream is None or stream.transparent is not None:
             return segment, payload
-        count, waiting = stream.framer.count(payload), stream.waiting_messages
+        count, waiting = stream.framer.count(payload), stream.waiting.messages
         if not count and not waiting:
             return segment, payload
         most = min(self._work.allowance(self._payer, now), LINES_AT_ONCE)
@@ -215,6 +230,41 @@ class TcpInspector(Inspector):
     def close(self) -> None:
         self.rewriter.close()
 
+    # -- plain values
+
+    def to_state(self, now: float) -> Plain:
+        return {
+            "is_inspecting": self.is_inspecting,
+            "is_awaited": self.is_awaited,
+            "attachment": self._attachment.to_state(),
+            "rewriter": self.rewriter.to_state(now),
+        }
+
+    @classmethod
+    def from_state(
+        cls,
+        desk: Desk,
+        budget: Budget,
+        flow: Flow,
+        helpers: dict[str, Registered],
+        state: Fields,
+        now: float,
+    ) -> TcpInspector:
+        """Return the inspector of a state, with one of these helpers. Raises StateError."""
+        attachment = Attachment.from_state(desk, flow, helpers, state.fields("attachment"))
+        framer, account = attachment.framer(), _account(budget, flow)
+        rewriter = TcpRewriter.from_state(
+            state.fields("rewriter"), now, attachment, framer, account
+        )
+        made = cls(desk, budget, flow, attachment, rewriter)
+        made.is_inspecting = state.boolean("is_inspecting")
+        made.is_awaited = state.boolean("is_awaited")
+        return made
+
+    @property
+    def lacks_helper(self) -> bool:
+        return self._attachment.lacks_helper and not self._attachment.blocked
+
     # -- state
 
     def shift(self, speaker: Speaker) -> Shift:
@@ -244,6 +294,11 @@ class TcpInspector(Inspector):
                 assert stream.account.host == self._payer
                 kept += stream.account.kept
         return kept
+
+
+def _account(budget: Budget, flow: Flow) -> Callable[[], Account]:
+    """Return what makes the account that pays for a stream of a flow."""
+    return partial(Account, budget.memory, flow.payer)
 
 
 def _packets(

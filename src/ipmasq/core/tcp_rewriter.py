@@ -12,15 +12,16 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple, Protocol
 
-from ipmasq.core.budget import Account
+from ipmasq.core.budget import Account, unlimited
 from ipmasq.core.cutting import Sent, cut
 from ipmasq.core.direction import HOLD, Direction
 from ipmasq.core.framing import Framer, Message, MessageReader
 from ipmasq.core.own_segments import ack_early, deliver, report_gap
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.renumbering import map_sack, renumbered, window_left
 from ipmasq.core.runs import Run, asked, early, see_through, within_window
 from ipmasq.core.speaker import Speaker
-from ipmasq.core.stream import Replacement, Stream, unlimited
+from ipmasq.core.stream import Replacement, Stream
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
 
@@ -75,6 +76,36 @@ class TcpRewriter:
         self._hold = hold
         self._is_open = False
         """Whether the handshake is complete. Before that, nothing is kept."""
+
+    def to_state(self, now: float) -> Plain:
+        """Return it as plain values, without the listener."""
+        return {
+            "listens": self.listener is not None,
+            "path_mtu": self.path_mtu,
+            "directions": [direction.to_state(now) for direction in self.directions],
+            "limit": self._limit,
+            "is_open": self._is_open,
+        }
+
+    @classmethod
+    def from_state(
+        cls,
+        state: Fields,
+        now: float,
+        listener: Listener,
+        framer: Framer,
+        account: Callable[[], Account],
+    ) -> TcpRewriter:
+        """Return the rewriter of a state; `listener` is attached if one was. Raises StateError."""
+        made = cls(listener, framer, state.integer("limit"), account)
+        if not state.boolean("listens"):
+            made.listener = None
+        made.path_mtu = state.integer_or_none("path_mtu")
+        ends = state.listed("directions")
+        for me in made.directions:
+            me.restore(ends.fields(me.speaker), now, framer, account)
+        made._is_open = state.boolean("is_open")
+        return made
 
     @property
     def streams(self) -> tuple[Stream | None, Stream | None]:

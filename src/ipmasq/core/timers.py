@@ -74,6 +74,13 @@ class Timers(Generic[T]):
             if bucket.left * 2 > len(bucket.things):
                 bucket.clear_out()
 
+    def pending(self) -> Iterator[tuple[float, list[T]]]:
+        """Yield the moments of all buckets, and what is to be examined then, in order."""
+        for moment, bucket in sorted(self._buckets.items()):
+            bucket.clear_out()
+            if bucket.things:
+                yield moment, bucket.things
+
     def due(self, now: float) -> Iterator[T]:
         """Take out everything that is due."""
         while self._order and self._order[0] <= now:

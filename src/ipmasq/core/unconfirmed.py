@@ -29,6 +29,10 @@ class Unconfirmed:
     def __init__(self) -> None:
         self._hosts: dict[Address, dict[int, Flow]] = {}
 
+    def to_state(self) -> list[int]:
+        """Return the numbers of its flows, in its order: that in which `add` restores it."""
+        return [number for flows in self._hosts.values() for number in flows]
+
     def add(self, flow: Flow) -> None:
         """Add a flow that was opened from outside."""
         self._hosts.setdefault(flow.host, {})[flow.id] = flow

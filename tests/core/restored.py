@@ -1,0 +1,120 @@
+"""Two engines to which the same happens: one that goes on, and one that is replaced, again and again, by an engine
+from its state.
+
+`Restored` stands where `Stress` expects an engine. All that both answer is compared.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from ipmasq.core.engine import Engine
+from ipmasq.core.ports import SharedPool
+from ipmasq.core.side import Side
+from ipmasq.core.verdict import Verdict
+from ipmasq.wire.packet import Packet
+from tests.core.stress import POLICY, UnguardedEngine
+
+
+def serialised(state: object) -> Any:
+    """The same values, after they were text."""
+
+    def encoded(value: object) -> dict[str, str]:
+        assert isinstance(value, bytes), value
+        return {"bytes": value.hex()}
+
+    def decoded(value: dict[str, Any]) -> Any:
+        return bytes.fromhex(value["bytes"]) if value.keys() == {"bytes"} else value
+
+    text = json.dumps(state, default=encoded, allow_nan=False)
+    return json.loads(text, object_hook=decoded)
+
+
+def sort_free_ports(engine: Engine) -> None:
+    """Free ports are equally likely, whatever their order; a restored engine has them in ascending order."""
+    for pools in engine.table.mappings._pools.values():
+        for pool in pools:
+            if not isinstance(pool, SharedPool):
+                pool._free = array("H", sorted(pool._free))
+
+
+def restored(engine: Engine, chance: Random, now: float, later: float | None = None) -> Engine:
+    """An engine from the serialised state of another one, at another time if that is given."""
+    used = tuple(each.use for each in engine.manager.registered.values())
+    policy = replace(engine.policy, helpers=used)
+    state = serialised(engine.to_state(now))
+    made = type(engine).from_state(policy, chance.randrange, state, later or now)
+    made.reserve(engine.table.mappings.host.reserved)
+    return made
+
+
+class Restored:
+    def __init__(self, now: float) -> None:
+        self.chance = Random(1)
+        self.steady: Engine = UnguardedEngine(POLICY, Random(1).randrange, now)
+        self.replaced: Engine = UnguardedEngine(POLICY, self.chance.randrange, now)
+        self.restarts = 0
+
+    def restart(self, now: float) -> None:
+        """Replace the second engine, and compare both."""
+        self.events()
+        sort_free_ports(self.steady)
+        self.replaced = restored(self.replaced, self.chance, now)
+        assert self.replaced.events() == []
+        one, other = serialised(self.steady.to_state(now)), serialised(self.replaced.to_state(now))
+        assert one == other, difference("state", one, other)
+        self.restarts += 1
+
+    def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
+        same = Packet(bytearray(packet.data))
+        one = self.steady.receive(packet, side, now)
+        other = self.replaced.receive(same, side, now)
+        assert (one.reason, one.commands) == (other.reason, other.commands)
+        assert _data(one.packets) == _data(other.packets)
+        return one
+
+    def outgoing(self) -> list[tuple[Packet, Side]]:
+        one, other = self.steady.outgoing(), self.replaced.outgoing()
+        assert [(bytes(packet.data), side) for packet, side in one] == [
+            (bytes(packet.data), side) for packet, side in other
+        ]
+        return one
+
+    def deadline(self) -> float | None:
+        """The steady one may have something to do at an earlier time: to see that there is nothing to do."""
+        one, other = self.steady.deadline(), self.replaced.deadline()
+        assert other is None or (one is not None and one <= other)
+        return one
+
+    def __getattr__(self, name: str) -> Any:
+        """Every other method is called on both engines; attributes are those of the steady one."""
+        one, other = getattr(self.steady, name), getattr(self.replaced, name)
+        return _compared(one, other) if callable(one) else one
+
+
+def difference(location: str, one: Any, other: Any) -> str | None:
+    """Where two states differ first."""
+    if type(one) is type(other) and isinstance(one, dict | list) and len(one) == len(other):
+        keys = one.keys() if isinstance(one, dict) else range(len(one))
+        found = (difference(f"{location}[{key!r}]", one[key], other[key]) for key in keys)
+        return next((each for each in found if each), None)
+    return None if one == other else f"{location}: {one!r} became {other!r}"
+
+
+def _data(packets: Any) -> list[bytes]:
+    return [bytes(packet.data) for packet in packets]
+
+
+def _compared(one: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        answers = one(*arguments), other(*arguments)
+        first, second = (list(each) if isinstance(each, Iterator) else each for each in answers)
+        assert first == second
+        return first
+
+    return call

@@ -1,0 +1,337 @@
+"""The state of an engine as plain values: nothing is lost, whatever has happened; and what cannot be restored is
+refused as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from ipmasq.core import events
+from ipmasq.core.engine import Engine
+from ipmasq.core.operate import Basis
+from ipmasq.core.plain import StateError
+from ipmasq.core.policy import HelperUse
+from ipmasq.core.reasons import Reason
+from ipmasq.core.state import VERSION
+from ipmasq.helpers.ftp import Ftp
+from ipmasq.wire.addresses import to_network
+from tests.core.conversation import Conversation, Side, policy
+from tests.core.restored import Restored, difference, restored, serialised
+from tests.core.stress import CHANGES, POLICY, Stress
+from tests.core.transfer import active
+
+START = 2.0**24
+"""Ages are exact near this time (see `plain`), so that not even a rounding error tells the engines apart."""
+
+
+class RestartedStress(Stress):
+    def __init__(self) -> None:
+        super().__init__(START)
+        self.both = Restored(START)
+        self.engine = self.both  # type: ignore[assignment]
+
+
+def happens(stress: Stress, chance: Random, steps: int) -> Iterator[int]:
+    """Let something happen, so many times."""
+    for step in range(steps):
+        kind = chance.randrange(120)  # operators act seldom, or nothing would live long
+        event = Stress.EVENTS[kind] if kind < len(Stress.EVENTS) else Stress.EVENTS[kind % 8]
+        event(stress, chance.randrange)
+        yield step
+
+
+def plain(engine: Engine, now: float) -> Any:
+    return serialised(engine.to_state(now))
+
+
+class Restarts(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stress = RestartedStress()
+
+    @rule(data=st.data(), event=st.sampled_from(Stress.EVENTS))
+    def something_happens(self, data: st.DataObject, event) -> None:
+        event(self.stress, lambda n: data.draw(st.integers(0, n - 1)))
+        self.stress.both.restart(self.stress.now)
+
+
+class TestRestarts(Restarts.TestCase):
+    settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_engine_that_is_replaced_after_every_step_is_the_same_as_one_that_is_not(seed: int):
+    stress = RestartedStress()
+    for step in happens(stress, Random(seed), 800):
+        stress.both.restart(stress.now)
+        if step % 10 == 0:
+            stress.check()
+    assert stress.both.restarts == 800
+    assert stress.received > 600
+
+
+@pytest.mark.parametrize("jump", [3600.0, -(2.0**24) + 64, 2.0**22])
+def test_a_state_is_the_same_on_another_clock(jump: float):
+    stress, chance = Stress(START), Random(1)
+    for step in happens(stress, chance, 400):
+        if step % 8 == 0:
+            before, later = plain(stress.engine, stress.now), stress.now + jump
+            after = plain(restored(stress.engine, chance, stress.now, later), later)
+            assert before == after, difference("state", before, after)
+
+
+def test_on_another_clock_a_flow_has_the_rest_of_its_idle_time() -> None:
+    for wait, lives in ((39.0, True), (41.0, False)):
+        talk = Conversation().open()
+        talk.later(7400)
+        engine = restored(talk.engine, Random(1), talk.now, 1e6)
+        engine.tick(1e6 + wait)
+        assert bool(list(engine.flows())) is lives
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_under_another_policy_what_is_restored_is_what_a_reload_leaves(seed: int):
+    stress, chance = Stress(START), Random(seed)
+    changed = 0
+    for step in happens(stress, chance, 600):
+        engine, now = stress.engine, stress.now
+        if step % 4:
+            continue
+        after = replace(POLICY, **CHANGES[chance.randrange(len(CHANGES))])  # type: ignore[arg-type]
+        if Basis.of(after) == Basis.of(engine.policy):
+            continue
+        # The code of a helper is what is installed; a reload can change it, too.
+        code = {use.use.name: use.use.make for use in engine.manager.registered.values()}
+        after = replace(after, helpers=tuple(_with(use, code) for use in after.helpers))
+        reloaded = restored(engine, Random(1), now)
+        reloaded.apply(after, now)
+        direct = type(engine).from_state(after, Random(1).randrange, plain(engine, now), now)
+        one, other = plain(reloaded, now), plain(direct, now)
+        assert one == other, difference("state", one, other)
+        assert reloaded.events() == direct.events()
+        changed += 1
+    assert changed > 20
+
+
+def _with(use: HelperUse, code: dict[str, Any]) -> HelperUse:
+    return replace(use, make=code.get(use.name, use.make))
+
+
+def test_a_flow_that_the_new_policy_does_not_allow_is_closed() -> None:
+    talk = Conversation().open()
+    narrow = replace(talk.engine.policy, inside=(to_network("10.9.0.0/24"),))
+    engine = Engine.from_state(narrow, Random(1).randrange, talk.engine.to_state(talk.now), 5.0)
+    assert not list(engine.flows())
+    (closed,) = [each for each in engine.events() if isinstance(each, events.FlowClosed)]
+    assert closed.reason is Reason.POLICY
+
+
+# -- helpers
+
+
+class Forgetful(Ftp):
+    """It has no state that could be restored."""
+
+    state_version = None
+
+
+class Newer(Ftp):
+    state_version = 2
+
+
+class Broken(Ftp):
+    def restore(self, state: object) -> None:
+        raise KeyError("a mistake of the helper")
+
+
+def restarted(talk: Conversation, make: type[Ftp]) -> Engine:
+    """The conversation goes on with an engine whose helper is of this class."""
+    (use,) = talk.engine.policy.helpers
+    new = replace(talk.engine.policy, helpers=(replace(use, make=make),))
+    state = plain(talk.engine, talk.now)
+    talk.engine = Engine.from_state(new, Random(1).randrange, state, talk.now)
+    return talk.engine
+
+
+def test_a_helper_continues_in_the_middle_of_a_dialogue() -> None:
+    talk = Conversation().open()
+    talk.client(b"PASV\r\n")
+    engine = restarted(talk, Ftp)
+    assert engine.events() == []
+    talk.server(b"227 Entering Passive Mode (198,51,100,1,4,1)\r\n")
+    assert [each.protocol for each in engine.expectations()] == [6]
+
+
+@pytest.mark.parametrize("make", [Forgetful, Newer, Broken])
+def test_a_helper_that_cannot_take_over_its_state_starts_anew_and_says_so(make: type[Ftp]) -> None:
+    talk = Conversation().open()
+    talk.client(b"PASV\r\n")
+    talk.hears(Side.OUTSIDE, 6)
+    engine = restarted(talk, make)
+    released, bound = engine.events()
+    assert isinstance(released, events.HelperReleased)
+    assert released.reason is Reason.HELPER_RESTARTED
+    assert isinstance(bound, events.HelperBound)
+    assert engine.helpers()[0].watching == 1
+    talk.client(b"NOOP\r\n")  # where a line begins is known from the next one on
+    talk.client(b"PORT 10,0,0,2,4,1\r\n")
+    assert len(list(engine.expectations())) == 1
+    engine.check()
+
+
+def test_a_helper_that_is_gone_is_unloaded_from_its_flows() -> None:
+    talk = Conversation().open()
+    talk.client(b"PORT 10,0,0,2,4,1\r\n")
+    none = replace(talk.engine.policy, helpers=())
+    engine = Engine.from_state(none, Random(1).randrange, plain(talk.engine, talk.now), talk.now)
+    assert not engine.helpers()
+    assert not list(engine.expectations())
+    reasons = [e.reason for e in engine.events() if isinstance(e, events.HelperReleased)]
+    assert reasons == [Reason.HELPER_UNLOADED]
+    engine.check()
+
+
+def test_a_transfer_continues_and_its_control_connection_is_still_linked() -> None:
+    talk = Conversation().open()
+    transfer = active(talk)
+    restarted(talk, Ftp)
+    for _ in range(18):
+        talk.later(600)
+        transfer.goes_on()
+    assert talk.server(b"").reason is Reason.TRANSLATED
+
+
+def test_a_rewritten_connection_stays_shifted() -> None:
+    talk = Conversation().open()
+    sent = talk.client(b"PORT 10,0,0,2,4,1\r\n")
+    (before,) = talk.engine.flows()
+    engine = restarted(talk, Ftp)
+    (after,) = engine.flows()
+    assert len(sent.payload) != len(b"PORT 10,0,0,2,4,1\r\n")
+    assert (after.shift_out, after.helper) == (before.shift_out, "ftp")
+    assert after.shift_out.delta == len(sent.payload) - len(b"PORT 10,0,0,2,4,1\r\n")
+
+
+# -- what cannot be restored
+
+
+def a_state(seed: int) -> tuple[Engine, float, Any]:
+    """An engine in the middle of everything, and its state."""
+    stress = Stress(START)
+    for step in happens(stress, Random(seed), 400):
+        if step > 200 and _is_rich(stress.engine):
+            break
+    assert list(stress.engine.flows())
+    return stress.engine, stress.now, plain(stress.engine, stress.now)
+
+
+def _is_rich(engine: Engine) -> bool:
+    return any(flow.inspector for flow in engine.table.flows.values()) and bool(
+        list(engine.expectations())
+    )
+
+
+def restore(state: Any) -> Engine:
+    return Engine.from_state(POLICY, Random(1).randrange, state, START)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "state: expected a dict or list, not None"),
+        ({}, "state.version: is missing"),
+        ({"version": VERSION + 1}, f"state.version: expected {VERSION}, not {VERSION + 1}"),
+        ({"version": "1"}, "state.version: expected an integer, not str '1'"),
+        ({"version": VERSION}, "state.helpers: is missing"),
+    ],
+)
+def test_a_state_of_another_version_is_refused(values: object, message: str) -> None:
+    with pytest.raises(StateError) as caught:
+        restore(values)
+    assert str(caught.value) == message
+
+
+def test_an_error_says_what_is_wrong_and_where() -> None:
+    talk = Conversation(policy()).open()
+    state = plain(talk.engine, talk.now)
+    state["table"]["flows"][0]["original"][1] = "many"
+    with pytest.raises(StateError) as caught:
+        Engine.from_state(talk.engine.policy, Random(1).randrange, state, 0.0)
+    where = "state.table.flows[0].original[1]"
+    assert str(caught.value) == f"{where}: expected an integer, not str 'many'"
+
+
+def test_values_that_contradict_each_other_are_refused() -> None:
+    talk = Conversation(policy()).open()
+    state = plain(talk.engine, talk.now)
+    state["table"]["pools"][0]["mappings"].append(
+        state["table"]["pools"][0]["mappings"][0] | {"port": 61005, "is_current": False}
+    )
+    with pytest.raises(StateError, match="contradict"):
+        Engine.from_state(talk.engine.policy, Random(1).randrange, state, 0.0)
+
+
+JUNK = (
+    None,
+    True,
+    -1,
+    0,
+    1,
+    7,
+    255,
+    70000,
+    1 << 80,
+    1.5,
+    -1e9,
+    1e300,
+    "",
+    "x",
+    b"",
+    b"\0" * 4,
+    [],
+    {},
+    [[]],
+    [None],
+)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_state_is_refused_or_consistent(seed: int):
+    """One value anywhere is another one, or is missing."""
+    chance = Random(seed)
+    engine, now, state = a_state(seed % 4)
+    policy = replace(
+        engine.policy, helpers=tuple(e.use for e in engine.manager.registered.values())
+    )
+    refused = 0
+    for _ in range(150):
+        damaged = deepcopy(state)
+        _damage(damaged, chance)
+        try:
+            made = Engine.from_state(policy, chance.randrange, damaged, now)
+        except StateError:
+            refused += 1
+        else:
+            made.check()
+    assert refused > 30
+
+
+def _damage(state: Any, chance: Random) -> None:
+    keys = list(state) if isinstance(state, dict) else list(range(len(state)))
+    if not keys:
+        return
+    key = chance.choice(keys)
+    if isinstance(state[key], dict | list) and state[key] and chance.randrange(6):
+        _damage(state[key], chance)
+    elif chance.randrange(3):
+        state[key] = chance.choice(JUNK)
+    else:
+        del state[key]

@@ -1,18 +1,22 @@
 # ipmasq. `make help` lists what there is to do.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz soak hostile lint format docs lock setup venv root clean distclean
+.PHONY: help demo test test-packages check bench fuzz soak hostile wheel deb image lint format docs lock setup packaging venv root \
+	clean distclean
 MAKEFLAGS += --no-print-directory
 PLANE ?= tun
 PYTHON := .venv/bin/python
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: root setup ## real FTP through the gateway, every case, as a table (root; PLANE=tun, ebpf-tc, ebpf-xdp)
 	$(PYTHON) -m demo --plane $(PLANE)
 
 test: root setup ## every test, live ones included (root)
 	@tools/test
+
+test-packages: root setup packaging ## what make wheel, deb and image build, installed and run in a clean Debian 12 (root)
+	$(PYTHON) -m pytest -o faulthandler_timeout=300 -m packages tests/packages
 
 check: venv lint ## the quick loop: format, lint, types, floors, all tests but the live ones (no root)
 	@$(PYTHON) -m pytest -n auto -m "not live"
@@ -29,6 +33,15 @@ soak: root setup ## a long mixed load through injected faults, and a verdict (ro
 
 hostile: root setup ## attacks with raw packets on a running gateway, a verdict each (root; PLANE=tun, ..., all)
 	$(PYTHON) -m tests.hostile --plane $(PLANE)
+
+wheel: venv ## one wheel that needs no compiler, in build/dist
+	@tools/wheel
+
+deb: packaging wheel ## a Debian package, in build/deb
+	@$(PYTHON) tools/deb.py
+
+image: root deb ## a small OCI image, in build/image; no daemon is needed (root)
+	@tools/image
 
 lint: venv ## format, lint, types, floors, and whether the generated docs are current
 	.venv/bin/ruff format --check --quiet .
@@ -51,6 +64,9 @@ setup: ## Debian packages (those that are missing) and the virtual environment
 	@tools/debian
 	@tools/venv
 	@$(PYTHON) tools/build_bpf.py >/dev/null
+
+packaging: ## the Debian packages that building and testing packages needs (those that are missing)
+	@tools/debian tools/debian-packages-build
 
 venv: ## the virtual environment alone (no root), and the fast path if bpf/ has changed
 	@tools/venv

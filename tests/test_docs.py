@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import re
 import subprocess
 import sys
 import tomllib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 import pytest
@@ -50,6 +53,44 @@ def test_every_event_is_documented_with_its_fields():
 def test_every_event_is_listed_once():
     names = Counter(cells[0] for cells in table("events.md"))
     assert set(names.values()) == {1}
+
+
+PACKAGES = {path.parent.name for path in (TOP / "src" / "ipmasq").glob("*/__init__.py")}
+
+
+def named_on(page: str) -> set[str]:
+    """What stands between single backquotes."""
+    return set(re.findall(r"`([^`\n]+)`", (DOCS / page).read_text(encoding="utf-8")))
+
+
+def found(name: str) -> bool:
+    """Whether there is a `package.module.Name.attribute` below `ipmasq`."""
+    module, *attributes = name.split(".")
+    thing = importlib.import_module(f"ipmasq.{module}")
+    for attribute in attributes:
+        if isinstance(thing, ModuleType) and not hasattr(thing, attribute):
+            with suppress(ModuleNotFoundError):
+                importlib.import_module(f"{thing.__name__}.{attribute}")
+        if not hasattr(thing, attribute):
+            return attribute in getattr(thing, "model_fields", {})
+        thing = getattr(thing, attribute)
+    return True
+
+
+def test_the_architecture_names_every_package_and_only_what_exists():
+    names = named_on("architecture.md")
+    dotted = {name for name in names if name.split(".")[0] in PACKAGES}
+    assert {name for name in dotted if not found(name)} == set()
+    assert dotted >= PACKAGES
+    files = {name for name in names if re.fullmatch(r"(bpf|src|tests|demo)/[\w./]*", name)}
+    assert {name for name in files if not (TOP / name).exists()} == set()
+    assert files >= {"bpf/tc.h", "bpf/xdp.h"}
+
+
+def test_a_name_that_does_not_exist_is_found_out():
+    assert found("core.engine.Engine.receive")
+    assert not found("core.engine.Engine.receives")
+    assert not found("core.engines")
 
 
 def rows() -> list[dict[str, object]]:

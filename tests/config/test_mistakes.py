@@ -149,7 +149,7 @@ def test_two_helpers_do_not_have_the_same_port(tmp_path: Path):
 
 def test_ports_of_another_protocol_are_others(tmp_path: Path):
     (tmp_path / "mine.py").write_text(HELPER.format(17))
-    text = '[helper.mine]  #? a helper of udp: only TCP connections are watched yet\nfile = "mine.py"\nports = 21\n'
+    text = '[helper.mine]\nfile = "mine.py"\nports = 21\n'
     assert_found_as_marked(tmp_path, GATEWAY + text)
 
 

@@ -23,7 +23,7 @@ from ipmasq.gateway.loop import Loop
 from tests.control.running import Running, running
 
 MILLION = 1_000_000
-ROW: Row = {"id": 1, "inside": {"address": "10.0.0.2", "port": 40000}, "text": "x" * 300}
+ROW: Row = {"id": 1, "inside": {"address": "10.0.0.2", "port": 40000}, "text": "x" * 60}
 
 
 def ask(link: socket.socket, request: str) -> None:
@@ -101,7 +101,7 @@ def test_a_million_rows_are_made_in_slices_and_never_kept(counted: Counted):
         kept = max(kept, kept_for_clients(counted.server))
     assert lines == MILLION + 1
     assert most <= connection.SLICE
-    assert kept <= connection.ENOUGH + connection.SLICE * 500
+    assert kept <= connection.ENOUGH + connection.SLICE * 200
 
 
 def test_looking_for_what_is_not_there_is_cut_into_slices_too(counted: Counted):

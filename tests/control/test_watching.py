@@ -94,7 +94,7 @@ def test_a_watcher_of_a_flow_knows_its_data_flows_that_are_alive(gateway: Runnin
 
 
 def link(flows: dict[int, Flow], control: int, data: int) -> None:
-    flows[data].master = flows[control]
+    flows[data].master = control
     flows[control].links += 1
 
 

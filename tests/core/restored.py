@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import zip_longest
 from random import Random
 from typing import Any
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.ports import SharedPool
+from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
 from ipmasq.core.verdict import Verdict
 from ipmasq.wire.packet import Packet
@@ -68,6 +71,7 @@ class Restored:
         assert self.replaced.events() == []
         one, other = serialised(self.steady.to_state(now)), serialised(self.replaced.to_state(now))
         assert one == other, difference("state", one, other)
+        assert not (found := forgotten(self.steady.manager, self.replaced.manager, set())), found
         self.restarts += 1
 
     def receive(self, packet: Packet, side: Side, now: float) -> Verdict:
@@ -104,6 +108,53 @@ def difference(location: str, one: Any, other: Any) -> str | None:
         found = (difference(f"{location}[{key!r}]", one[key], other[key]) for key in keys)
         return next((each for each in found if each), None)
     return None if one == other else f"{location}: {one!r} became {other!r}"
+
+
+FOLLOWS = {
+    "due": "timers are compared by their moments",
+    "timers": "stale entries are not restored",
+    "_timers": "likewise",
+    "now": "every packet sets it",
+    "_spent_until": "debts that are over are not restored",
+    "_all_until": "likewise",
+    "peers": "of one peer there are two forms",
+    "work": "only differences of it are used",
+    "active": "the policy is not part of the state",
+    "_active": "likewise",
+    "_policy": "likewise",
+    "use": "a helper that was unloaded has no code",
+    "_helper": "compared by its state, for the same reason",
+    "host": "the host's sockets are not part of the state",
+    "_framer": "a stream that is no longer inspected has none",
+    "framer": "likewise",
+}
+"""Attributes that may differ after a restart, and why."""
+
+
+def forgotten(one: Any, other: Any, seen: set[int], location: str = "engine") -> str | None:
+    """Where two engines differ first, in any attribute of any of their parts."""
+    if id(one) in seen or callable(one):
+        return None
+    if type(one) is not type(other):
+        return f"{location}: {one!r} and {other!r}"
+    if isinstance(one, Registered) and not one.is_loaded:
+        return f"{location}: is loaded" if other.is_loaded else None  # nobody sees its counters
+    names = [*getattr(one, "__dict__", ()), *_slots(type(one))]
+    if isinstance(one, dict):
+        pairs = [(f"[{key!r}]", value, other.get(key)) for key, value in one.items()]
+    elif isinstance(one, list | tuple | deque):
+        pairs = [(f"[{n}]", *both) for n, both in enumerate(zip_longest(one, other))]
+    elif names:
+        pairs = [(f".{n}", getattr(one, n), getattr(other, n)) for n in names if n not in FOLLOWS]
+    else:
+        return None if one == other else f"{location}: {one!r} and {other!r}"
+    seen.add(id(one))
+    found = (forgotten(a, b, seen, location + name) for name, a, b in pairs)
+    return next((each for each in found if each), None)
+
+
+def _slots(kind: type) -> list[str]:
+    return [name for each in kind.__mro__ for name in getattr(each, "__slots__", ())]
 
 
 def _data(packets: Any) -> list[bytes]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from random import Random
 
 from ipmasq.core.active import ActivePolicy
-from ipmasq.core.flow import End, Ends, Flow
+from ipmasq.core.ends import End, Ends
+from ipmasq.core.flow import Flow
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.policy import Policy, PortRange
 from ipmasq.core.side import Side

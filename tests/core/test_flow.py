@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.flow import LATE, End, Ends, Flow, Half
+from ipmasq.core.ends import End, Ends
+from ipmasq.core.flow import LATE, Flow, Half
 from ipmasq.core.keys import pack
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Timeouts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipmasq.core.flow import End
+from ipmasq.core.ends import End
 from ipmasq.core.helping import binding, verdicts
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.registered import Registered

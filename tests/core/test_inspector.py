@@ -7,6 +7,7 @@ from math import inf
 
 import pytest
 
+from ipmasq.core.datagram_inspector import DatagramInspector
 from ipmasq.core.helper import Speaker
 from ipmasq.core.inspector import Inspected, Inspector
 from ipmasq.core.reasons import Reason
@@ -20,8 +21,9 @@ VERBS = [name for name in vars(Inspector) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_inspector_of_tcp_has_every_verb_with_the_same_arguments(verb: str):
-    needed, found = vars(Inspector)[verb], inspect.getattr_static(TcpInspector, verb)
+@pytest.mark.parametrize("kind", [TcpInspector, DatagramInspector])
+def test_each_inspector_has_every_verb_with_the_same_arguments(kind: type[Inspector], verb: str):
+    needed, found = vars(Inspector)[verb], inspect.getattr_static(kind, verb)
     assert isinstance(found, property) is isinstance(needed, property)
     if inspect.isfunction(needed):
         assert list(inspect.signature(found).parameters) == list(

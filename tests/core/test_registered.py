@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from ipmasq.core.plain import Fields
-from ipmasq.core.registered import COUNTERS, Registered
+from ipmasq.core.registered import COUNTERS, Registered, RegisteredHelpers
 from tests.core.announcer import use
 from tests.core.restored import serialised
 
@@ -55,3 +57,26 @@ def test_a_helper_has_its_counters_after_its_state_and_serves_no_port_with_other
     assert other.view().ports == ()
     gone = Registered.from_state(state, None).view()
     assert (gone.name, gone.ports, gone.bound) == ("announcer", (), 1)
+
+
+def test_the_protocols_that_are_inspected_are_those_of_the_helpers_in_use():
+    helpers = RegisteredHelpers([use("one")])
+    assert helpers.protocols == {6}
+    helpers.add(dataclasses.replace(use("other"), protocol=17))
+    assert helpers.protocols == {6, 17}
+    helpers.add(dataclasses.replace(use("one"), protocol=17))
+    assert helpers.protocols == {17}
+    helpers.remove("other")
+    assert helpers.protocols == {17}
+    assert helpers.remove("one").use.name == "one"
+    assert helpers.protocols == set()
+
+
+def test_a_helper_that_is_added_again_keeps_its_counters():
+    helpers = RegisteredHelpers([use("one")])
+    helpers["one"].bound = 3
+    again = helpers.add(use("one", 2121))
+    assert again is helpers["one"]
+    assert (again.bound, again.use.ports) == (3, {2121})
+    with pytest.raises(KeyError):
+        helpers.remove("other")

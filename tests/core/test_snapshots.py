@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ipmasq.core.ends import Endpoints
 from ipmasq.core.events import FlowOpened
-from ipmasq.core.flow import Endpoints
 from ipmasq.core.policy import Behaviour, Forward, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.views import NO_SHIFT

@@ -70,12 +70,12 @@ class TestRestarts(Restarts.TestCase):
 @pytest.mark.parametrize("seed", range(4))
 def test_an_engine_that_is_replaced_after_every_step_is_the_same_as_one_that_is_not(seed: int):
     stress = RestartedStress()
-    for step in happens(stress, Random(seed), 800):
+    for step in happens(stress, Random(seed), 300):
         stress.both.restart(stress.now)
         if step % 10 == 0:
             stress.check()
-    assert stress.both.restarts == 800
-    assert stress.received > 600
+    assert stress.both.restarts == 300
+    assert stress.received > 200
 
 
 @pytest.mark.parametrize("jump", [3600.0, -(2.0**24) + 64, 2.0**22])
@@ -97,7 +97,7 @@ def test_on_another_clock_a_flow_has_the_rest_of_its_idle_time() -> None:
         assert bool(list(engine.flows())) is lives
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_under_another_policy_what_is_restored_is_what_a_reload_leaves(seed: int):
     stress, chance = Stress(START), Random(seed)
     changed = 0
@@ -312,7 +312,7 @@ def test_a_damaged_state_is_refused_or_consistent(seed: int):
         engine.policy, helpers=tuple(e.use for e in engine.manager.registered.values())
     )
     refused = 0
-    for _ in range(150):
+    for _ in range(100):
         damaged = deepcopy(state)
         _damage(damaged, chance)
         try:
@@ -321,7 +321,7 @@ def test_a_damaged_state_is_refused_or_consistent(seed: int):
             refused += 1
         else:
             made.check()
-    assert refused > 30
+    assert refused > 20
 
 
 def _damage(state: Any, chance: Random) -> None:

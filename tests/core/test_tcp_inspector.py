@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.targets.connection import USE, Crossing, _is_heard
+from ipmasq.core.ends import End, Ends
 from ipmasq.core.events import HelperBound, HelperFailed, HelperReleased
-from ipmasq.core.flow import End, Ends, Flow
+from ipmasq.core.flow import Flow
 from ipmasq.core.helper import Framer, Helper, HelperContext
 from ipmasq.core.policy import HelperUse, Limits
 from ipmasq.core.reasons import Reason

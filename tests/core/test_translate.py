@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.side import Side
+from ipmasq.core.translate import is_intact
 from ipmasq.wire import ipv4, tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.checksum import finish, fold, pseudo_header_sum
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.tcp import ACK, PSH, SYN
+from tests.conformance import packets
 from tests.core.conversation import INSIDE, OUTSIDE, Conversation
 
 TEXTS = [b"NOOP\r\n", b"PORT 10,0,0,2,4,1\r\n", b"PO", b"", b"x" * 700]
@@ -152,3 +154,15 @@ def test_a_syn_keeps_all_its_bits():
         before = bytes(data)
         (sent,) = engine.receive(Packet(data), Side.INSIDE, 0.0).packets
         assert bits(bytes(sent.data), False) == bits(before, False)
+
+
+@pytest.mark.parametrize("behind", [b"", b"x", b"some bytes"])
+def test_the_checksum_of_a_datagram_does_not_cover_what_is_behind_it(behind: bytes):
+    """Its length may be less than that of its packet (RFC 768)."""
+    whole = packets.udp(INSIDE.address, 4000, OUTSIDE.address, 69)
+    data = bytearray(packets.ip(INSIDE.address, OUTSIDE.address, 17, whole[20:] + behind))
+    header = ipv4.read(data)
+    assert header is not None
+    assert is_intact(Packet(data), header)
+    data[30] ^= 1
+    assert not is_intact(Packet(data), header)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.flow import End, Ends, Flow
+from ipmasq.core.ends import End, Ends
+from ipmasq.core.flow import Flow
 from ipmasq.core.side import Side
 from ipmasq.core.translate import is_intact, translate
 from ipmasq.wire import ip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipmasq.core.flow import End, Ends, Flow
+from ipmasq.core.ends import End, Ends
+from ipmasq.core.flow import Flow
 from ipmasq.core.side import Side
 from ipmasq.core.unconfirmed import Unconfirmed, is_confirmed
 from ipmasq.wire.addresses import Endpoint

@@ -16,7 +16,7 @@ from ipmasq.gateway.loop import Loop
 from ipmasq.planes.memory import MemoryPlane
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
-from tests.control.running import IN1, OUT1, POLICY
+from tests.control.running import E1, IN1, OUT1, POLICY
 
 
 class Recording(MemoryPlane):
@@ -29,6 +29,9 @@ class Recording(MemoryPlane):
     def send(self, packet: Packet, side: Side) -> None:
         self.done.append("send")
         super().send(packet, side)
+
+    def hand_back(self, packet: Packet, side: Side) -> None:
+        self.done.append(f"hand back from {side.name.lower()}")
 
 
 class Stage:
@@ -99,3 +102,9 @@ def test_a_batch_has_a_bounded_number_of_packets_and_the_rest_follows(stage: Sta
     assert stage.done.count("send") == BATCH
     stage.loop.round()
     assert stage.done.count("send") == BATCH + 3
+
+
+def test_a_packet_for_the_host_itself_is_handed_back_to_it(stage: Stage) -> None:
+    stage.plane.deliver(packets.udp(OUT1, 53, E1, 500), Side.OUTSIDE)
+    stage.loop.round()
+    assert stage.done == ["hand back from outside"]

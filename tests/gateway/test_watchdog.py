@@ -52,6 +52,8 @@ class Sockets:
 
     def send(self, packet: Packet, side: Side) -> None: ...
 
+    def hand_back(self, packet: Packet, side: Side) -> None: ...
+
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         if self.trouble():
             return None

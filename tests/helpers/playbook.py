@@ -205,6 +205,12 @@ class Talk:
     def server(self, line: str | bytes) -> Heard:
         return self._say(SERVER, wire(line))
 
+    def datagram(self, speaker: Speaker, data: bytes) -> Heard:
+        """One datagram, of a helper for UDP."""
+        heard = self._hear(speaker, _Direction(), data)
+        self.log.append(heard)
+        return heard
+
     def _say(self, speaker: Speaker, line: bytes) -> Heard:
         heard = [h for at in range(len(line)) for h in self.feed(speaker, line[at : at + 1])]
         assert len(heard) == 1, "not one line"

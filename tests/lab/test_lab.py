@@ -248,4 +248,4 @@ def _mtu(lab: Lab, host: str, interface: str) -> int:
 
 def test_the_record_is_where_the_documentation_says() -> None:
     with Lab.up(Layout(prefix=PREFIX)):
-        assert Path(f"/run/ipmasq/lab/{PREFIX}/lab.json").exists()
+        assert Path(f"/run/ipmasq-lab/{PREFIX}/lab.json").exists()

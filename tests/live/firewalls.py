@@ -55,8 +55,17 @@ def add(network: Network, remedy: str) -> None:
 
 
 def remedies(said: str) -> list[str]:
-    """Out of the log."""
-    return re.findall(r"; (add: .*) \(docs/firewalls\.md\)", said)
+    """Out of the log, which has each command in a line of its own."""
+    found: list[list[str]] = []
+    before = ""
+    for line in said.splitlines():
+        command = re.search(r" {3}add: (.*)", line)
+        if command and before:
+            found[-1].append(command[1])
+        elif command:
+            found.append([command[1]])
+        before = command[1] if command else ""
+    return [f"add: {' && '.join(each)}" for each in found]
 
 
 def begin(network: Network, gateway: Start, plane: str, **settings: object) -> Running:

@@ -29,11 +29,13 @@ from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import Setup, SetupError
 from ipmasq.helpers.ftp import Ftp
+from ipmasq.helpers.tftp import Tftp
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.plane import PlaneError
 from ipmasq.wire.addresses import Address, to_address, to_network
 
 FTP = HelperUse("ftp", Ftp, 6, frozenset((21,)), orthogonal=True)
+TFTP = HelperUse("tftp", Tftp, 17, frozenset((69,)), orthogonal=True)
 
 
 class Json:
@@ -60,7 +62,7 @@ class Json:
             ports=port_set(port_list(str(said.get("ports", "61000-65095")))),
             timeouts=Timeouts(**said.get("timeouts", {})),  # type: ignore[arg-type]
             limits=Limits(**said.get("limits", {})),  # type: ignore[arg-type]
-            helpers=(FTP,) if said.get("ftp") else (),
+            helpers=tuple(use for use in (FTP, TFTP) if said.get(use.name)),
             filtering=Behaviour(int(str(said.get("filtering", 1)))),
             forwards=tuple(
                 Forward(name, protocol, None, PortRange(port, port), to_address(host), to)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -77,6 +79,54 @@ def test_a_changed_file_is_applied_and_a_bad_one_is_not():
     assert json.loads(on_gateway("timeouts", "show", "--json").stdout)["udp"] == 77
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+DROPPING = """
+table inet filter {
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    ip daddr 10.0.0.2 tcp dport 8021 drop
+  }
+}
+"""
+
+
+def test_a_rule_that_drops_a_published_server_is_named_everywhere_until_it_is_mended_as_is_said():
+    assert on("gw1", "nft", DROPPING).returncode == 0
+    named = "drops it: ip daddr 10.0.0.2 tcp dport 8021 drop"
+    try:
+        added = on_gateway("forward", "add", "tcp", "8021", "10.0.0.2", "--name", "odd")
+        asked = on_gateway("explain", "tcp", "198.51.100.1:40000", "203.0.113.1:8021").stdout
+        commands = re.findall("^  add: (.*)$", asked, re.MULTILINE)
+        for text in (added.stderr.replace("ipmasq:", ""), asked):
+            assert named in " ".join(text.split())
+        assert commands
+        for command in commands:
+            assert on("gw1", "sh", "-c", command).returncode == 0
+        asked = on_gateway("explain", "tcp", "198.51.100.1:40000", "203.0.113.1:8021").stdout
+        assert "firewall" not in asked
+    finally:
+        on_gateway("forward", "del", "odd")
+        on("gw1", "nft", "flush ruleset")
+
+
+CLOSED = (
+    "table inet filter { chain forward { type filter hook forward priority 0; policy drop; }; }"
+)
+
+
+def test_what_the_firewall_forbids_is_in_the_answer_of_a_reload():
+    assert on("gw1", "nft", CLOSED).returncode == 0
+    try:
+        said = on_gateway("reload")
+        assert said.returncode == 0
+        deadline = time.monotonic() + 10
+        while "drops the gateway's packets" not in said.stderr and time.monotonic() < deadline:
+            said = on_gateway("reload")
+        assert "ipmasq: warning: the host's firewall drops the gateway's packets" in said.stderr
+        assert "ipmasq:   add: nft insert rule inet filter forward" in said.stderr
+    finally:
+        on("gw1", "nft", "flush ruleset")
 
 
 def test_after_a_stop_nothing_of_it_is_left():

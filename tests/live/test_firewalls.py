@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from ipmasq.core.side import Side
+from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall import reading
 from ipmasq.gateway.firewall.findings import findings
+from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
+from ipmasq.gateway.loop import Loop
+from ipmasq.wire.addresses import Endpoint, to_address
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running, run
 from tests.live.firewalls import (
     DOCKER,
@@ -73,6 +78,37 @@ table ip nat {
   }
 }
 """
+NFT_ONE_SERVER = f"""
+table inet filter {{
+  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    jump guard
+    accept
+  }}
+  chain guard {{
+    ip daddr {INSIDE_HOST} tcp dport 8080 drop
+  }}
+}}
+"""
+IPTABLES_ONE_SERVER = f"""*filter
+:FORWARD ACCEPT [0:0]
+:guard - [0:0]
+-A FORWARD -j guard
+-A guard -d {INSIDE_HOST}/32 -p tcp -m tcp --dport 8080 -j DROP
+COMMIT
+"""
+NAMED = {
+    "nft": f"chain guard, handle 5 drops it: ip daddr {INSIDE_HOST} tcp dport 8080 drop",
+    "iptables": "chain guard, rule 1 drops it: -A guard -d 10.0.0.2/32 -p tcp -m tcp --dport 8080 -j DROP",
+}
+WEB = Passage(
+    6,
+    (Side.OUTSIDE, Side.INSIDE),
+    Endpoint(to_address(REMOTE), 40000),
+    Endpoint(to_address(PUBLIC), 80),
+    Endpoint(to_address(INSIDE_HOST), 8080),
+    False,
+)
 IPTABLES_USUAL = """*filter
 :INPUT DROP [0:0]
 :FORWARD DROP [0:0]
@@ -222,7 +258,7 @@ def test_on_the_tun_plane_it_is_said_that_such_a_rule_never_holds(
 ) -> None:
     load(network, NFT_FORBIDS)
     said = begin(network, gateway, "tun").stop()
-    assert "1 rule of nft inet filter forbid something from gi -> go" in said
+    assert "1 rule of nft inet filter forbids something from gi -> go" in said
 
 
 @each_fast_plane
@@ -233,6 +269,49 @@ def test_where_the_kernel_masquerades_as_well_both_work_and_it_is_said(
     running = begin(network, gateway, plane)
     everything_works(network)
     assert "nft ip nat masquerades what leaves by go" in running.stop()
+
+
+@pytest.mark.parametrize(
+    ("tool", "rules"),
+    [
+        ("nft", NFT_ONE_SERVER),
+        ("iptables-nft", IPTABLES_ONE_SERVER),
+        ("iptables-legacy", IPTABLES_ONE_SERVER),
+    ],
+    ids=["nft", "iptables-nft", "iptables-legacy"],
+)
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
+def test_a_rule_that_drops_what_one_server_gets_is_named_at_once_and_passes_by_what_is_said(
+    network: Network, gateway: Start, plane: str, tool: str, rules: str
+) -> None:
+    once = plane != "tun"
+    where = Where("go", ("gi",), ("10.0.0.0/24",), once, once, forwards=True)
+    with network.at("gw"):
+        watch = FirewallWatch(Loop(), lambda: where, lambda event: None)
+        watch.begin()
+    load(network, rules, tool)
+    try:
+        with network.at("gw"):
+            (found,) = watch.obstructions(WEB)  # by rules that the watch has not been told of yet
+        assert NAMED[tool.partition("-")[0]] in found.what
+        running = begin(network, gateway, plane, forwards=PUBLISHED)
+        assert [each for each in said_of(running) if "forward web: " in each]
+        with tcp_server(network, "in", INSIDE_HOST, 8080) as server:
+            with pytest.raises(TimeoutError), network.at("out"):
+                socket.create_connection((PUBLIC, 80), 1)
+            add(network, found.remedy)
+            with network.at("gw"):
+                assert watch.obstructions(WEB) == ()
+            assert tcp_talk(network, "out", (PUBLIC, 80), server) == REMOTE
+    finally:
+        watch.end()
+    assert "forward web: the host's firewall drops the gateway's packets" in running.stop()
+
+
+def said_of(running: Running) -> list[str]:
+    said = running.ask()["firewall"]
+    assert isinstance(said, list)
+    return said
 
 
 @each_plane

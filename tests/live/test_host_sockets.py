@@ -113,11 +113,9 @@ def test_a_resolver_that_takes_random_ports_loses_no_answer_under_load(
     assert len(running.ask()["flows"]) > 50
 
 
-def test_on_the_ebpf_planes_answers_reach_new_sockets_that_are_bound_to_the_interface(
+def test_answers_reach_new_sockets_that_are_bound_to_the_interface(
     network: Network, running: Running
 ) -> None:
-    if running.ask()["plane"] == "tun":
-        pytest.skip("there, packets for the host come in by another interface (ADR 16)")
     with answering(network, REMOTE, 53), load(network, OTHER):
         said = resolve(network, "device")
     assert said == {"asked": QUERIES, "answered": QUERIES, "lost": []}

@@ -114,7 +114,7 @@ def test_reloads_are_counted_and_a_refused_one_is_shown_until_one_is_applied(tmp
         gateway.config.write_text("nonsense")
         gateway.gateway._reload_on_signal()
         assert gateway.values()["ipmasq_config_last_reload_successful", ()] == 0
-        assert gateway.gateway.health().reloads_refused == 1
+        assert gateway.gateway.reloads.refused == 1
         gateway.config.write_text(right)
 
 

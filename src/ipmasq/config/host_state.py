@@ -12,7 +12,7 @@ from ipmasq.config import routes
 from ipmasq.config.access import Access, find_problems, unknown
 from ipmasq.config.memory import available
 from ipmasq.core.policy import PortRange, port_list
-from ipmasq.planes.tun.steering import DEVICE
+from ipmasq.planes.tun.steering import DEVICES
 from ipmasq.wire.addresses import Address, Network, to_address
 
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -73,7 +73,7 @@ def read_host_state(served: Served = nothing) -> HostState:
 
     with IPRoute() as kernel:
         links = {link["index"]: str(link.get("ifname")) for link in kernel.get_links()}
-        names = {index: name for index, name in links.items() if name not in DEVICE.values()}
+        names = {index: name for index, name in links.items() if name not in DEVICES}
         found: dict[str, list[HostAddress]] = {name: [] for name in names.values()}
         for each in kernel.get_addr(family=IPV4_FAMILY):
             text = each.get("local") or each.get("address")

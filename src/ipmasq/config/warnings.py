@@ -171,9 +171,6 @@ def _helpers(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mista
         if use.protocol != use.make().protocol:
             message = f"the helper was not written for {protocol}, so it understands nothing there"
             yield ("helper", name, "protocol"), message
-        elif use.protocol != 6:
-            message = f"a helper of {protocol}: only TCP connections are watched yet"
-            yield ("helper", name), message
 
 
 def _forwards_and_helpers(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:

@@ -95,6 +95,11 @@ class Attachment:
         """Whether a stand-in, which does nothing, is in the place of the helper."""
         return type(self._helper) is Helper
 
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest line or datagram that is given to the helper."""
+        return self._helper.max_line
+
     def framer(self) -> Framer:
         """Return the helper's framer. Raises whatever the helper raises."""
         return self._helper.framer()
@@ -176,6 +181,15 @@ def _restored(registered: Registered, state: Fields) -> Helper | None:
     return helper
 
 
+def edited(text: bytes, replacements: Sequence[Replacement]) -> bytes:
+    """Return `text` with its replacements, which are in order."""
+    after, at = b"", 0
+    for each in replacements:
+        after += text[at : each.start] + each.text
+        at = each.end
+    return after + text[at:]
+
+
 class Transaction(HelperContext):
     """The requests of a helper for one message. They take effect on `commit`, but ports are reserved from
     `expect` on."""
@@ -249,11 +263,6 @@ class Transaction(HelperContext):
 
     def _tell_rewritten(self, replacements: tuple[Replacement, ...]) -> None:
         self._attachment.registered.rewritten += 1
-        after, at = b"", 0
-        for each in replacements:
-            after += self._line.text[at : each.start] + each.text
-            at = each.end
-        after += self._line.text[at:]
         self._desk.emit(
             events.Rewritten(
                 self._desk.now,
@@ -262,6 +271,6 @@ class Transaction(HelperContext):
                 self.speaker,
                 self._line.position,
                 self._line.text,
-                after,
+                edited(self._line.text, replacements),
             )
         )

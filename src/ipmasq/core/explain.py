@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ipmasq.core import snapshots
 from ipmasq.core.admission import Decision
-from ipmasq.core.flow import End, Flow
+from ipmasq.core.ends import End
+from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
@@ -150,8 +151,8 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
 
 
 def _live_helpers(manager: FlowManager, flow: Flow) -> tuple[HelperVerdict, ...]:
-    if flow.origin.is_expected or flow.protocol != ipv4.TCP:
-        reason = "an expected flow, or one of this protocol, is not inspected"
+    if flow.origin.is_expected:
+        reason = "an expected flow is not inspected"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
     found = tuple(verdicts(manager.registered, flow.protocol, flow.client, flow.server))
     inspector = flow.inspector

@@ -2,10 +2,7 @@
 
 A flow has two halves, one per direction. A half says which packets belong to it and how they are rewritten,
 as keys (`ipmasq.core.keys`): `match` is the key of its packets as they come in, `rewrite` the key with which
-they leave.
-
-Every end of a flow has a *real* endpoint, its own, and a *translated* one, which the other end sees. They
-differ for a masqueraded end.
+they leave. The ends of a flow are in `ends`.
 """
 
 from __future__ import annotations
@@ -14,6 +11,7 @@ from functools import cache
 from math import inf
 from typing import Any, NamedTuple
 
+from ipmasq.core.ends import End, Endpoints, Ends, endpoints
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.keys import LENGTHS, destination_of, pack, source_address, source_of
 from ipmasq.core.mapping import Mapping
@@ -27,37 +25,9 @@ from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import State, timeout
 from ipmasq.core.timers import Bucket
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.addresses import Address
 from ipmasq.wire.checksum import difference, opposite
 from ipmasq.wire.header import OF_KEY, Family
-
-
-class End(NamedTuple):
-    real: Endpoint
-    translated: Endpoint
-
-    @property
-    def is_masqueraded(self) -> bool:
-        return self.real != self.translated
-
-
-class Ends(NamedTuple):
-    """Both ends of a flow."""
-
-    client: End
-    server: End
-
-
-class Endpoints(NamedTuple):
-    """The ends of a flow, whichever side opened it."""
-
-    inside: Endpoint
-    public: Endpoint
-    """The inside end as the remote one sees it."""
-    remote: Endpoint
-    remote_real: Endpoint
-    """The remote end as it sees itself. It differs from `remote` if that end is masqueraded, too, as in a
-    hairpin flow, whose remote end is inside."""
 
 
 class Half:
@@ -182,14 +152,6 @@ MOST_REACH = 30
 CONFIRMED = 1 << 20
 """Bytes behind the server's position within which the client's acknowledgment shows that it received an
 answer."""
-
-
-def endpoints(ends: Ends, opened_by: Side) -> Endpoints:
-    """Return the endpoints of a flow that was opened from this side."""
-    client, server = ends
-    if opened_by is Side.INSIDE:
-        return Endpoints(client.real, client.translated, server.translated, server.real)
-    return Endpoints(server.real, server.translated, client.real, client.real)
 
 
 @cache
@@ -393,6 +355,8 @@ class Flow:
                 return inf
             idle = timeout(self.state, timeouts)
         elif self.protocol == ipv4.UDP:
+            if self.links:
+                return inf
             idle = timeouts.of_datagrams(int.from_bytes(self.original.rewrite[-2:], "big"))
         else:
             idle = timeouts.icmp

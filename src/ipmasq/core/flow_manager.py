@@ -14,10 +14,12 @@ from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
 from ipmasq.core.announcements import Announcements
 from ipmasq.core.budget import Memory, Rate
+from ipmasq.core.datagram_inspector import DatagramInspector
+from ipmasq.core.ends import Ends
 from ipmasq.core.event_queue import EventQueue
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
-from ipmasq.core.flow import Ends, Flow
+from ipmasq.core.flow import Flow
 from ipmasq.core.helping import Binding, binding
 from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
@@ -27,7 +29,7 @@ from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembly
 from ipmasq.core.refusals import Refusals
-from ipmasq.core.registered import Registered
+from ipmasq.core.registered import Registered, RegisteredHelpers
 from ipmasq.core.reopening import Reopenings
 from ipmasq.core.shortage import Shortage
 from ipmasq.core.side import Side
@@ -40,6 +42,9 @@ from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
+
+_CAN_ANNOUNCE = frozenset((State.INIT, State.ESTABLISHED, State.ACTIVE))
+"""Not a TCP stream that is closing."""
 
 
 class NoMemoryError(Exception):
@@ -57,7 +62,7 @@ class FlowManager:
         self.table = Table(self.active, chance)
         self.expectations = ExpectationTable(self.table)
         self.admission = Admission(self.active, self.table, self.expectations)
-        self.registered = {use.name: Registered(use) for use in policy.helpers}
+        self.registered = RegisteredHelpers(policy.helpers)
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
         self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Inspector] = Timers()
         limits = policy.limits
@@ -123,7 +128,8 @@ class FlowManager:
         if flow.protocol == ipv4.TCP:
             offloadable = flow.state is State.ESTABLISHED and flow.inspector is None
         else:
-            offloadable = bool(flow.original.packets and flow.reply.packets)
+            answered = bool(flow.original.packets and flow.reply.packets)
+            offloadable = answered and flow.inspector is None
         if offloadable is not flow.offloadable:
             flow.offloadable = offloadable
             self.offloading.command(flow)
@@ -223,9 +229,8 @@ class FlowManager:
     # -- helpers and their requests (`attachment.Desk`)
 
     def bind(self, flow: Flow, ends: Ends) -> None:
-        """Bind the helper for this flow, if there is one. Only TCP streams can be inspected so far, and none
-        that is closing, since it has nothing more to announce."""
-        if flow.state not in (State.INIT, State.ESTABLISHED):
+        """Bind the helper for this flow, if there is one."""
+        if flow.protocol not in self.registered.protocols or flow.state not in _CAN_ANNOUNCE:
             return
         found = binding(self.registered, flow.protocol, *ends)
         if found is not None:
@@ -259,9 +264,12 @@ class FlowManager:
             self.offloading.sync(flow)  # bytes in flight now pass without inspection
         if not self._can_inspect(flow.payer):
             raise NoMemoryError
-        made = TcpInspector.begin(
-            self.announcements, self, flow, helper, self.policy.limits.stream_bytes
-        )
+        made: Inspector
+        if flow.protocol == ipv4.TCP:
+            limit = self.policy.limits.stream_bytes
+            made = TcpInspector.begin(self.announcements, self, flow, helper, limit)
+        else:
+            made = DatagramInspector.begin(self.announcements, self, flow, helper)
         self.inspected.change(flow.payer, COST)
         if flow.opened_by is Side.OUTSIDE:
             self.unconfirmed_inspected.add(flow)
@@ -365,6 +373,8 @@ class FlowManager:
         kept: dict[Address, int] = {}
         inspected: dict[Address, int] = {}
         timed = {id(thing) for _, things in self.timers.pending() for thing in things}
+        others = (*self.expectations, *self.admission.active_triggers.values())
+        assert timed.issuperset(map(id, others))
         for flow in self.table.flows.values():
             assert not (flow.offloadable and flow.inspector)
             assert id(flow) in timed

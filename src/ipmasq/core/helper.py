@@ -10,7 +10,8 @@ returned; if it raises, the transaction is rolled back.
         def on_line(self, line: bytes, context: HelperContext) -> None:
             ...
 
-A line is given once, whole and with its terminator, at its true position in the stream.
+A line is given once, whole and with its terminator, at its true position in the stream. Of UDP, each datagram is
+given as a line; a retransmitted one is given again.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class Helper:
     """The server ports, unless the configuration says otherwise."""
 
     protocol: ClassVar[int] = TCP
+    """TCP or UDP."""
 
     orthogonal: ClassVar[bool] = False
     """Whether it works whichever end is masqueraded. Otherwise it is bound only if the client is inside."""
@@ -95,7 +97,7 @@ class Helper:
     """The end of a line."""
 
     max_line: ClassVar[int] = 2048
-    """Bytes of the longest line, terminator included. A longer line passes without inspection."""
+    """Bytes of the longest line, terminator included, or datagram. A longer one passes without inspection."""
 
     def framer(self) -> Framer:
         """Return how the stream is split into the messages for `on_line`: into lines by default. Another
@@ -111,7 +113,7 @@ class Helper:
         return True
 
     def on_line(self, line: bytes, context: HelperContext) -> None:
-        """Handle a line that the speaker has sent, terminator included."""
+        """Handle a line that the speaker has sent, terminator included, or a datagram."""
 
     # Optional: with these three, connections keep their helper's state when the gateway is restarted.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ipmasq.core.flow import End
+from ipmasq.core.ends import End
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.registered import Registered
 from ipmasq.core.views import HelperVerdict

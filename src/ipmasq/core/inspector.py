@@ -2,8 +2,7 @@
 
 An inspector receives every packet of its flow and answers what leaves instead. It may have a helper attached,
 or may only continue to shift what a helper has changed. This module is below `flow`, so that a flow has an
-inspector without knowing what it does; the one for TCP is `tcp_inspector`. An inspector of datagrams would
-implement the same `receive`, without a segment.
+inspector without knowing what it does. There are two, `tcp_inspector` and `datagram_inspector`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.timers import Bucket
-from ipmasq.core.views import Shift
+from ipmasq.core.views import NO_SHIFT, Shift
 from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.tcp import Segment
@@ -30,8 +29,8 @@ class Inspected(NamedTuple):
     reason: Reason
     packets: Sequence[Packet] = ()
     taken: Segment | None = None
-    """The part of a segment in window that is to be recorded for its flow. None: it was dropped, or is out of
-    window and only forwarded."""
+    """TCP: the part of a segment in window that is to be recorded for its flow. None: it was dropped, or is out
+    of window and only forwarded."""
     payload: int = 0
     """Payload bytes of it that were accepted."""
     acknowledgment: int = 0
@@ -42,7 +41,15 @@ class Inspected(NamedTuple):
     """Whether inspection has ended."""
 
 
+BLOCKED = Inspected(Reason.HELPER_DROP)
+CORRUPT = Inspected(Reason.BAD_CHECKSUM)
+NO_ROOM = Inspected(Reason.STREAM_LIMIT)
+NO_WORK = Inspected(Reason.WORK_LIMIT)
+
+
 class Inspector(Protocol):
+    """What is only of streams has a default here, which suits an inspector that withholds and shifts nothing."""
+
     flow_id: int
     is_inspecting: bool
     """Whether a helper is attached and inspects."""
@@ -58,6 +65,7 @@ class Inspector(Protocol):
     @property
     def deadline(self) -> float:
         """When `expire` has something to do, on the engine's clock (seconds), or infinity."""
+        return inf
 
     @property
     def is_plain(self) -> bool:
@@ -67,15 +75,16 @@ class Inspector(Protocol):
         self,
         packet: Packet,
         header: Header,
-        segment: Segment,
+        segment: Segment | None,
         speaker: Speaker,
         ttl_delta: int,
         now: float,
     ) -> Inspected:
-        """Handle a packet of the flow, sent by `speaker`. Its buffer may be rewritten."""
+        """Handle a packet of the flow, sent by `speaker`; TCP: it carries `segment`. Its buffer may be rewritten."""
 
     def expire(self, now: float) -> list[tuple[Packet, Side]]:
         """Return the packets that are due, each as if it had come in on that side."""
+        return []
 
     def attach(self, registered: Registered) -> bool:
         """Attach another helper, from the next message on. Return False if that must wait for a later packet,
@@ -89,12 +98,15 @@ class Inspector(Protocol):
 
     def close(self) -> None:
         """Free everything, since the flow has ended."""
+        return
 
     def shift(self, speaker: Speaker) -> Shift:
         """Return by how much the positions of what `speaker` sends are shifted."""
+        return NO_SHIFT
 
     def check(self) -> int:
         """Raise AssertionError unless everything is consistent. Return how many bytes are kept."""
+        return 0
 
     def to_state(self, now: float) -> Plain:
         """Return it as plain values."""
@@ -108,12 +120,16 @@ class Inspector(Protocol):
 
     def began_at(self, first: int) -> bool:
         """Return whether this is the sequence number of the first byte that the client sent."""
+        return False
 
     def open(self, syn: Segment, now: float) -> None:
         """Begin with this SYN of the client, which was forwarded already."""
+        return
 
     def unshift(self, speaker: Speaker, sequence: int) -> int:
         """Return the sequence number that `speaker` used for one with which it is quoted."""
+        return sequence
 
     def limit_path(self, mtu: int) -> None:
         """Send no packets larger than this, in bytes."""
+        return

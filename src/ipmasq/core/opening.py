@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from ipmasq.core import events
 from ipmasq.core.admission import ActiveTrigger, Decision
-from ipmasq.core.flow import End, Ends, Flow, endpoints
+from ipmasq.core.ends import End, Ends, endpoints
+from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.ports import Block

@@ -11,7 +11,6 @@ from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.policy import Action, Forward, HelperUse, Policy
 from ipmasq.core.reasons import Reason
-from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
 
 
@@ -130,12 +129,8 @@ def close(manager: FlowManager, number: int, now: float) -> bool:
 
 def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
     manager.now = now
-    registered = manager.registered.get(use.name)
-    manager.emit(events.HelperLoaded(now, use.name, registered is not None))
-    if registered is None:
-        registered = manager.registered[use.name] = Registered(use)
-    else:
-        registered.use = use
+    manager.emit(events.HelperLoaded(now, use.name, use.name in manager.registered))
+    registered = manager.registered.add(use)
     for flow in list(manager.table.flows.values()):
         inspector = flow.inspector
         if inspector is not None and inspector.is_inspecting:
@@ -150,7 +145,7 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
 def unload_helper(manager: FlowManager, name: str, now: float) -> None:
     """Unload a helper. Raises KeyError."""
     manager.now = now
-    registered = manager.registered.pop(name)
+    registered = manager.registered.remove(name)
     registered.is_loaded = False
     for flow in list(manager.table.flows.values()):
         if flow.inspector is not None and flow.inspector.registered is registered:

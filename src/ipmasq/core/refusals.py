@@ -17,7 +17,7 @@ from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
-from ipmasq.core.translate import finish_tcp, is_intact
+from ipmasq.core.translate import is_intact, set_checksum
 from ipmasq.wire import icmp, ipv4, partial, tcp
 from ipmasq.wire.addresses import Address, within
 from ipmasq.wire.header import Header
@@ -132,7 +132,7 @@ def reset(packet: Packet, header: Header) -> Packet | None:
         options=b"",
     )
     made = ipv4.write(header.destination, header.source, ipv4.TCP, tcp.write(answer))
-    finish_tcp(made, ipv4.HEADER)
+    set_checksum(made, ipv4.HEADER, ipv4.TCP)
     return Packet(made, note=packet.note)
 
 

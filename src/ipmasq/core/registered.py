@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -96,3 +96,36 @@ class Registered:
             failed=self.failed,
             refused=dict(self.refused),
         )
+
+
+class RegisteredHelpers(dict[str, Registered]):
+    """The helpers in use, by their names."""
+
+    def __init__(self, uses: Iterable[HelperUse]) -> None:
+        super().__init__()
+        self.protocols: frozenset[int] = frozenset()
+        """Those of which a helper inspects flows."""
+        for use in uses:
+            self.add(use)
+
+    def add(self, use: HelperUse) -> Registered:
+        """Add a helper, or replace one of the same name, whose counters continue."""
+        registered = self.setdefault(use.name, Registered(use))
+        registered.use = use
+        self._list_protocols()
+        return registered
+
+    def restore(self, helpers: Iterable[Registered]) -> None:
+        """Replace all helpers by these, which a state has."""
+        self.clear()
+        self.update((each.use.name, each) for each in helpers)
+        self._list_protocols()
+
+    def remove(self, name: str) -> Registered:
+        """Remove a helper. Raises KeyError."""
+        removed = self.pop(name)
+        self._list_protocols()
+        return removed
+
+    def _list_protocols(self) -> None:
+        self.protocols = frozenset(each.use.protocol for each in self.values())

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from math import inf
 
@@ -20,7 +21,7 @@ from ipmasq.core.reassembly import Datagram, Reassembled
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
-from ipmasq.core.translate import is_intact, translate, translate_query
+from ipmasq.core.translate import is_intact, translate_packet, translate_query
 from ipmasq.core.verdict import Verdict
 from ipmasq.core.window import is_in_window, is_within_reach
 from ipmasq.wire import icmp, ip, ipv4, tcp
@@ -171,15 +172,7 @@ class SlowPath:
             track(self.manager, half, segment, payload, segment.acknowledgment)
             if is_elsewhere:
                 self._offloading.moved(half, before)
-        translate(
-            packet.data,
-            header.family,
-            header.length,
-            ipv4.TCP,
-            half,
-            self._ttl_delta,
-            packet.partial,
-        )
+        translate_packet(packet, header, half, self._ttl_delta)
         self._account(half, header.total, believed)
         return Verdict(Reason.TRANSLATED, (packet,))
 
@@ -210,11 +203,11 @@ class SlowPath:
         self,
         packet: Packet,
         header: Header,
-        segment: tcp.Segment,
+        segment: tcp.Segment | None,
         half: Half,
         inspector: Inspector,
     ) -> Verdict:
-        """Handle a segment of a connection that a helper inspects, or has inspected."""
+        """Handle a packet of a flow that a helper inspects, or has inspected; TCP: its segment."""
         manager = self.manager
         done = inspector.receive(
             packet, header, segment, half.speaker, self._ttl_delta, manager.now
@@ -223,12 +216,25 @@ class SlowPath:
             return Verdict(done.reason)
         if done.taken is not None:
             track(manager, half, done.taken, done.payload, done.acknowledgment)
-        self._account(half, header.total, done.taken is not None)
+        self._account(half, header.total, segment is None or done.taken is not None)
         if done.deadline < inf:
             manager.wait_for(inspector)
         if done.is_released:
             manager.leave(half.flow, inspector)
+        if segment is None and header.dont_fragment:
+            self._allow_fragments(done.packets, header)
         return Verdict(done.reason, done.packets)
+
+    def _allow_fragments(self, packets: Sequence[Packet], before: Header) -> None:
+        """Clear DF of datagrams that have grown: their sender cannot make them smaller again. So each needs an
+        identification that its new source has not used (RFC 6864, 4.3)."""
+        for packet in packets:
+            data = packet.data
+            if len(data) > before.total:
+                number = self.manager.identifications.take(
+                    bytes(data[12:16]), bytes(data[16:20]), before.protocol
+                )
+                ipv4.replace(data, 4, number.to_bytes(2, "big") + b"\0\0")
 
     def _udp(self, packet: Packet, header: Header, side: Side) -> Verdict:
         ports = bytes(packet.data[header.length : header.length + 4])
@@ -239,15 +245,9 @@ class SlowPath:
             if isinstance(opened, Reason):
                 return self._onward(packet, header, side, opened)
             half = opened.original
-        translate(
-            packet.data,
-            header.family,
-            header.length,
-            ipv4.UDP,
-            half,
-            self._ttl_delta,
-            packet.partial,
-        )
+        if half.flow.inspector is not None:
+            return self._inspected(packet, header, None, half, half.flow.inspector)
+        translate_packet(packet, header, half, self._ttl_delta)
         self._account(half, header.total)
         self.manager.judge_offloadable(half.flow)
         return Verdict(Reason.TRANSLATED, (packet,))

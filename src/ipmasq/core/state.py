@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from ipmasq.core import operate
 from ipmasq.core.admission import ActiveTrigger
+from ipmasq.core.datagram_inspector import DatagramInspector
 from ipmasq.core.expectations import Expectation
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
@@ -28,6 +29,7 @@ from ipmasq.core.registered import Registered
 from ipmasq.core.tcp_inspector import COST, TcpInspector
 from ipmasq.core.timers import SOON
 from ipmasq.core.unconfirmed import Unconfirmed
+from ipmasq.wire import ipv4
 
 VERSION = 1
 """A new number whenever an older state cannot be read any more."""
@@ -118,17 +120,17 @@ def _restore_helpers(manager: FlowManager, state: Fields) -> None:
     """Enter the helpers of a state with their counters. One that the policy no longer has, or has with other
     settings, is unloaded or loaded later (`apply_helpers`)."""
     uses = {use.name: use for use in manager.policy.helpers}
-    manager.registered.clear()
-    for each in state.rows("helpers"):
-        name = each.text("name")
-        manager.registered[name] = Registered.from_state(each, uses.get(name))
+    manager.registered.restore(
+        Registered.from_state(each, uses.get(each.text("name"))) for each in state.rows("helpers")
+    )
 
 
 def _restore_inspectors(manager: FlowManager, table: Fields) -> None:
     for each, flow in zip(table.rows("flows"), manager.table.flows.values(), strict=True):
         inspector = each.fields_or_none("inspector")
         if inspector is not None:
-            flow.inspector = TcpInspector.from_state(
+            kind = TcpInspector if flow.protocol == ipv4.TCP else DatagramInspector
+            flow.inspector = kind.from_state(
                 manager.announcements, manager, flow, manager.registered, inspector, manager.now
             )
             manager.inspected.change(flow.payer, COST)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from ipmasq.core.active import ActivePolicy
-from ipmasq.core.flow import End, Flow, Half
+from ipmasq.core.ends import End
+from ipmasq.core.flow import Flow, Half
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.mapping_table import MappingTable
 from ipmasq.core.plain import Fields, Plain

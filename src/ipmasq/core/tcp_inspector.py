@@ -11,7 +11,7 @@ from ipmasq.core.attachment import Attachment, Desk
 from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.cutting import Sent
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.inspector import Inspected, Inspector
+from ipmasq.core.inspector import BLOCKED, CORRUPT, NO_ROOM, NO_WORK, Inspected, Inspector
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
@@ -21,10 +21,10 @@ from ipmasq.core.stream import StreamFullError
 from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import Bucket
-from ipmasq.core.translate import compose, is_intact, rebuild, renumber, translate
+from ipmasq.core.translate import compose, is_intact, rebuild, renumber, translate_packet
 from ipmasq.core.views import NO_SHIFT, Shift
 from ipmasq.core.window import is_in_window
-from ipmasq.wire import ipv4, tcp
+from ipmasq.wire import tcp
 from ipmasq.wire.header import Header
 from ipmasq.wire.packet import Packet
 from ipmasq.wire.tcp import FIN, Segment
@@ -35,11 +35,6 @@ expensive."""
 
 COST = 4096
 """Bytes that an inspected connection takes besides what is kept of its streams."""
-
-BLOCKED = Inspected(Reason.HELPER_DROP)
-CORRUPT = Inspected(Reason.BAD_CHECKSUM)
-NO_ROOM = Inspected(Reason.STREAM_LIMIT)
-NO_WORK = Inspected(Reason.WORK_LIMIT)
 
 
 class TooLateError(Exception):
@@ -109,11 +104,12 @@ class TcpInspector(Inspector):
         self,
         packet: Packet,
         header: Header,
-        segment: Segment,
+        segment: Segment | None,
         speaker: Speaker,
         ttl_delta: int,
         now: float,
     ) -> Inspected:
+        assert segment is not None
         if self._attachment.blocked:
             return BLOCKED
         # The packets that leave may get a new checksum, which must not hide that the packet came in corrupt.
@@ -316,7 +312,7 @@ def _packets(
     if len(sent) == 1 and not packet.partial and not packet.segment:
         _, after, data = sent[0]
         if sent[0].speaker is speaker and data == payload and after.options == segment.options:
-            translate(packet.data, header.family, header.length, ipv4.TCP, half, ttl_delta)
+            translate_packet(packet, header, half, ttl_delta)
             if after is not segment:
                 renumber(packet.data, header.length, segment, after)
             return [packet]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 from ipmasq.core.flow import Half
-from ipmasq.wire import ipv4, tcp
+from ipmasq.wire import ipv4, tcp, udp
 from ipmasq.wire.checksum import adjust, finish, fold
 from ipmasq.wire.header import IPV4, Family, Header
 from ipmasq.wire.ip import change_ttl
@@ -66,6 +66,19 @@ def translate(
     _put(data, at, ~total & 0xFFFF or (0xFFFF if protocol == ipv4.UDP else 0))
 
 
+def translate_packet(packet: Packet, header: Header, half: Half, ttl_delta: int) -> None:
+    """Rewrite a TCP or UDP packet whose header was read; see `translate`."""
+    translate(
+        packet.data,
+        header.family,
+        header.length,
+        header.protocol,
+        half,
+        ttl_delta,
+        packet.partial,
+    )
+
+
 def translate_query(data: Buffer, length: int, half: Half, ttl_delta: int) -> None:
     """Rewrite an ICMP echo request or reply in place: the identifier takes the role of the port."""
     rewrite = half.rewrite
@@ -80,12 +93,12 @@ def translate_query(data: Buffer, length: int, half: Half, ttl_delta: int) -> No
 
 
 def rebuild(
-    packet: Packet, header: Header, half: Half, ttl_delta: int, segment: bytearray, nth: int
+    packet: Packet, header: Header, half: Half, ttl_delta: int, body: bytearray, nth: int
 ) -> Packet:
-    """Return a packet that carries `segment` (a TCP header and payload, ports and checksum not yet set) in
-    place of `packet`; `nth` counts the packets made from the same one."""
+    """Return an IPv4 packet that carries `body` (a TCP or UDP header and payload, ports and checksum not yet set)
+    in place of `packet`; `nth` counts the packets made from the same one."""
     rewrite = half.rewrite
-    data = bytearray(packet.data[: header.length]) + segment
+    data = bytearray(packet.data[: header.length]) + body
     identification = (header.identification + nth) & 0xFFFF
     # The words of the length and the identification, and those of the addresses and the time to live.
     change = len(data) + identification + 2 * 0xFFFF - header.total - header.identification
@@ -96,7 +109,7 @@ def rebuild(
     data[12:20] = rewrite[:8]
     _put(data, 10, adjust(_get(data, 10)[0], change % 0xFFFF))
     data[header.length : header.length + 4] = rewrite[8:12]
-    finish_tcp(data, header.length)
+    set_checksum(data, header.length, header.protocol)
     return Packet(data, note=packet.note)
 
 
@@ -106,15 +119,16 @@ def compose(half: Half, segment: bytearray, note: object = None) -> Packet:
     rewrite = half.rewrite
     segment[0:4] = rewrite[8:12]
     data = ipv4.write(rewrite[:4], rewrite[4:8], ipv4.TCP, segment)
-    finish_tcp(data, ipv4.HEADER)
+    set_checksum(data, ipv4.HEADER, ipv4.TCP)
     return Packet(data, note=note)
 
 
-def finish_tcp(data: bytearray, length: int) -> None:
-    """Compute the checksum of a segment that the gateway has composed."""
-    at = length + tcp.CHECKSUM
+def set_checksum(data: bytearray, length: int, protocol: int) -> None:
+    """Compute the checksum of a segment or datagram that the gateway has composed, at `length` of an IPv4 packet."""
+    at = length + CHECKSUM_AT[protocol]
     data[at : at + 2] = b"\0\0"
-    _put(data, at, finish(_segment_sum(data, IPV4, length, len(data), ipv4.TCP)))
+    checksum = finish(_segment_sum(data, IPV4, length, len(data), protocol))
+    _put(data, at, checksum or (0xFFFF if protocol == ipv4.UDP else 0))
 
 
 def _segment_sum(data: Buffer, family: Family, length: int, total: int, protocol: int) -> int:
@@ -142,10 +156,11 @@ def renumber(data: Buffer, length: int, before: tcp.Segment, after: tcp.Segment)
 def is_intact(packet: Packet, header: Header) -> bool:
     """Return whether the checksum of a TCP or UDP packet is right. One that is not finished yet, or was left
     out (UDP, RFC 768), counts as right."""
-    data = packet.data
+    data, end = packet.data, header.total
     if packet.partial:
         return True
-    if header.protocol == ipv4.UDP and not any(data[header.length + 6 : header.length + 8]):
-        return True
-    whole = _segment_sum(data, header.family, header.length, header.total, header.protocol)
-    return whole == 0xFFFF
+    if header.protocol == ipv4.UDP:
+        if not any(data[header.length + 6 : header.length + 8]):
+            return True
+        end = udp.end(data, header)
+    return _segment_sum(data, header.family, header.length, end, header.protocol) == 0xFFFF

@@ -12,6 +12,7 @@ from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.front import completing, output
 from ipmasq.front.asking import SOCKET, Json, Socket, ask
 from ipmasq.front.exits import Code, give_up
+from ipmasq.wire.lines import with_commands
 
 forward = typer.Typer(
     help="Publish servers that are inside.", no_args_is_help=True, rich_markup_mode=None
@@ -287,7 +288,8 @@ def reload(socket: Socket = SOCKET) -> None:
 
 def _warn(answer: dict[str, Any], words: Callable[[str], str] = str) -> None:
     for warning in answer.pop("warnings", ()):
-        output.complain(f"warning: {words(warning)}")
+        for line in with_commands(f"warning: {words(warning)}"):
+            output.complain(line)
 
 
 def _change(socket: str, done: str, request: str, **arguments: object) -> None:

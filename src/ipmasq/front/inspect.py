@@ -9,6 +9,7 @@ import typer
 from ipmasq.front import output
 from ipmasq.front.asking import SOCKET, Json, Socket, ask
 from ipmasq.front.exits import Code, give_up
+from ipmasq.wire.lines import lines
 
 
 def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
@@ -48,6 +49,8 @@ def _texts(name: str, value: Any) -> list[str]:
         return [duration(value)]
     if name in NOTHING:
         show = {"public_ports": _ports, "hosts_near_limit": _host}.get(name, str)
+        if name == "firewall":
+            value = [line for each in value for line in lines(each)]
         return [show(each) for each in value] or [NOTHING[name]]
     if isinstance(value, list):
         return [", ".join(map(str, value)) or "none"]
@@ -112,7 +115,8 @@ def _say(found: dict[str, Any]) -> None:
     for step in found["steps"]:
         output.say(f"  - {step}")
     for text in found["firewall"]:
-        output.say(f"firewall: {text}")
+        for line in lines(f"firewall: {text}"):
+            output.say(line)
     for each in found["helpers"]:
         bound = "inspects it" if each["bound"] else "does not inspect it"
         output.say(f"helper {each['helper']} {bound}: {each['reason']}")

@@ -12,6 +12,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
 from ipmasq.core.offloading import Command
 from ipmasq.core.policy import Claim, PortRange
+from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.verdict import Verdict
 from ipmasq.gateway import garbage
@@ -159,8 +160,9 @@ class Drive:
             verdict = receive(*came, now)
             if verdict.commands:
                 self.carry_out(verdict.commands)
+            send = plane.hand_back if verdict.reason is Reason.HOST else plane.send
             for packet in verdict.packets:
-                plane.send(packet, came[1])
+                send(packet, came[1])
         self._send()
 
     def _send(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
-from ipmasq.gateway.health import Health
+from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.helpers import Helpers
 from ipmasq.gateway.host import Changes, notify_systemd
 from ipmasq.gateway.latency import Latency
@@ -38,6 +38,7 @@ from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.wire.addresses import Address, to_text
+from ipmasq.wire.lines import with_commands
 
 log = logging.getLogger("ipmasq")
 
@@ -97,14 +98,12 @@ class Gateway:
         self._drive.executors.append(self._related)
         self.offloading = Offloading(self._drive, self._plane)
         self._settings = Settings(self._plane, engine, loop.clock)
-        self._firewall = FirewallWatch(loop, self._interfaces, self._drive.say, self._pass_twice)
+        self._firewall = FirewallWatch(
+            loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
+        )
         self.latency = Latency(self._drive)
         self._drive.listeners.append(self.latency.listen)
-        self.reloaded: list[Callable[[], object]] = []
-        """Called after each reload, also after one that was refused."""
-        self._reloads = self._reloads_refused = 0
-        self._refused = False
-        """Whether the last reload was refused."""
+        self.reloads = Reloads()
         self._started = loop.clock()
 
     @property
@@ -152,20 +151,13 @@ class Gateway:
 
         Raises SetupError with every mistake, which are logged too; then the running policy stays.
         """
-        self._refused = True
         try:
-            done = self._reload()
+            with self.reloads.counted():
+                return self._reload()
         except SetupError as error:
-            self._reloads_refused += 1
             for mistake in error.mistakes:
                 log.error("not reloaded: %s", mistake)
             raise
-        finally:
-            for callback in self.reloaded:
-                callback()
-        self._refused = False
-        self._reloads += 1
-        return done
 
     def _reload(self) -> tuple[int, Sequence[str]]:
         setup = self._configuration.read()
@@ -188,7 +180,7 @@ class Gateway:
         for warning in told:
             log.warning("%s", warning)
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
-        return closed, told
+        return closed, [*told, *map(str, self._firewall.found)]
 
     @property
     def saved_path(self) -> str:
@@ -211,10 +203,11 @@ class Gateway:
             except ValueError:
                 self.remove_forward(forward.name)
                 raise
-        for warning in warnings:
-            log.warning("forward %s: %s", forward.name, warning)
-        # The log reports what obstructs it as soon as the firewall is read.
-        return *warnings, *map(str, self._firewall.about(forward))
+        told = *warnings, *map(str, self._firewall.about(forward))
+        for warning in told:
+            text = f"forward {forward.name}: {warning}"
+            log.warning("%s", text, extra={"lines": with_commands(text)})
+        return told
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
         """See `ipmasq.control.gateway.RunningGateway`."""
@@ -294,9 +287,6 @@ class Gateway:
             settings_restored=self._settings.restored,
             settings_wrong=len(self._settings.wrong()),
             obstructions=len(self._firewall.found),
-            reloads=self._reloads,
-            reloads_refused=self._reloads_refused,
-            last_reload_refused=self._refused,
         )
 
     def fast_path(self) -> Iterable[Counter]:
@@ -336,6 +326,7 @@ class Gateway:
             self._plane.fast.passes_once,
             self._plane.fast.could_pass_once,
             bool(policy.forwards or policy.triggers),
+            self._plane.renames and not self._plane.fast.passes_once,
         )
 
     def _pass_twice(self, value: bool) -> None:

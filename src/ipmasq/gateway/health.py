@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 
@@ -20,6 +22,26 @@ class Health(NamedTuple):
     """Settings that cannot be restored."""
     obstructions: int
     """Obstructions found in the host's firewall now."""
-    reloads: int
-    reloads_refused: int
-    last_reload_refused: bool
+
+
+class Reloads:
+    """Reloads of the configuration, counted."""
+
+    def __init__(self) -> None:
+        self.applied = self.refused = 0
+        self.last_refused = False
+        self.callbacks: list[Callable[[], object]] = []
+        """Called after each reload, also after one that was refused."""
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a reload, which is refused if it raises."""
+        self.last_refused = True
+        try:
+            yield
+            self.last_refused = False
+        finally:
+            self.refused += self.last_refused
+            self.applied += not self.last_refused
+            for callback in self.callbacks:
+                callback()

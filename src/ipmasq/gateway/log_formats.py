@@ -1,7 +1,7 @@
 """How a line of the log is written: as text, as text for the systemd journal, or as JSON.
 
-Whatever a line consists of, it is one line and has visible characters only; a traceback, which is for debugging,
-has several.
+Whatever a line consists of, it is one line and has visible characters only. A traceback, which is for debugging,
+has several, and so has text with commands that people copy from a terminal.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def priority(level: int) -> int:
 
 
 class TextFormatter(logging.Formatter):
-    """One line of text; a traceback follows only when debugging."""
+    """One line of text, or those that the record brings as `lines`; a traceback follows only when debugging."""
 
     def __init__(
         self,
@@ -65,7 +65,11 @@ class TextFormatter(logging.Formatter):
         self.converter = time.localtime
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        return visible(super().formatMessage(record))
+        written = []
+        for line in getattr(record, "lines", [record.message]):
+            record.message = line
+            written.append(visible(super().formatMessage(record)))
+        return "\n".join(written)
 
     def formatException(self, error: object) -> str:  # noqa: N802
         if not logging.getLogger("ipmasq").isEnabledFor(logging.DEBUG):
@@ -80,6 +84,10 @@ class JournalFormatter(TextFormatter):
 
     def __init__(self) -> None:
         super().__init__("%(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """Return one line also for a record with several, since each line is an entry of its own there."""
+        return visible(record.message)
 
     def format(self, record: logging.LogRecord) -> str:
         mark = f"<{priority(record.levelno)}>"

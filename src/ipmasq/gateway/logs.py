@@ -16,6 +16,7 @@ from ipmasq.gateway.log_formats import AUTO, formatter
 from ipmasq.gateway.sentences import sentence
 from ipmasq.gateway.throttle import WINDOW, Sum, Throttle
 from ipmasq.wire.addresses import Address, to_text
+from ipmasq.wire.lines import lines
 
 log = logging.getLogger("ipmasq")
 
@@ -68,7 +69,10 @@ class Writer:
         if log.isEnabledFor(level):
             host = getattr(event, "host", None) or self._hosts.get(getattr(event, "flow", -1))
             said = {"event": type(event).__name__, "kind": _kind(event), "host": host}
-            log.log(level, "%s", sentence(event), extra=said)
+            text = sentence(event)
+            if isinstance(event, events.FirewallObstructed):
+                said["lines"] = lines(text)
+            log.log(level, "%s", text, extra=said)
 
 
 def level_of(event: type) -> int:

@@ -44,7 +44,7 @@ def _sentence(event: Event) -> str:
         case events.PolicyApplied():
             return f"a changed policy is in force; {event.closed} flows are no longer allowed"
         case events.FirewallObstructed():
-            return f"{event.what}; {event.remedy} ({GUIDE})"
+            return f"{event.what} ({GUIDE}); {event.remedy}"
         case events.FirewallCleared():
             return "the host's firewall no longer obstructs the gateway"
         case events.LimitNeared():

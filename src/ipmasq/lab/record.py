@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ipmasq.lab.plan import Host, Interface, Plan, check_prefix
 
-DIRECTORY = Path("/run/ipmasq/lab")
+DIRECTORY = Path("/run/ipmasq-lab")
+"""Not below /run/ipmasq, which belongs to the user of the service: root runs what is configured here."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ COMMANDS = {
 """By name: the module, and in it a function or, for a group of commands, a `typer.Typer`."""
 
 if sys.platform == "linux":
+    COMMANDS["install-service"] = "ipmasq.main.service.command:install_service"
     COMMANDS["lab"] = "ipmasq.lab.cli:app"  # it needs network namespaces
 
 

@@ -48,7 +48,7 @@ class Observers:
             except MetricsError as error:
                 raise ObserverError(str(error)) from error
         self._file.followers.append(self._follow)
-        self._gateway.reloaded.append(self._reopen)
+        self._gateway.reloads.callbacks.append(self._reopen)
 
     def close(self) -> None:
         """End, after the gateway has stopped, so that its last events are recorded."""

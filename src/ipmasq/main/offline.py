@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from ipmasq.front import output
 from ipmasq.front.asking import Json
 from ipmasq.front.exits import Code, give_up
 from ipmasq.main.run import CONFIG, Config, File, one_of
+from ipmasq.wire.lines import with_commands
 
 if TYPE_CHECKING:
     from ipmasq.config import HostState, Loaded, Problem
@@ -57,7 +59,7 @@ def check(
             {"kind": kind, **asdict(each)} for kind, found in kinds.items() for each in found
         )
     else:
-        for line in report.lines():
+        for line in chain.from_iterable(map(with_commands, report.lines())):
             output.say(line)
     if not report.is_good:
         raise typer.Exit(Code.CONFIG)

@@ -40,10 +40,11 @@ def _gateway(source: Source) -> Iterator[Metric]:
     yield InfoMetricFamily(PREFIX + "build", "The versions, and the plane that is in use.", said)
     text = "When the counting of events began, in seconds since 1970."
     yield gauge("start_time_seconds", text, source.began)
-    successful = 1 - health.last_reload_refused
+    reloads = source.gateway.reloads
+    successful = 1 - reloads.last_refused
     text = "Whether the last reload was applied (1) or refused (0)."
     yield gauge("config_last_reload_successful", text, successful)
-    results = {("applied",): health.reloads, ("refused",): health.reloads_refused}
+    results = {("applied",): reloads.applied, ("refused",): reloads.refused}
     yield counter("config_reloads", "Reloads of the configuration.", results, ["result"])
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 from prometheus_client.core import Metric
 
 from ipmasq.core.engine import Engine
-from ipmasq.gateway.health import Health
+from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.latency import Latency
 from ipmasq.metrics.counting import FlowCounts
 from ipmasq.offload.offload import Offloader
@@ -34,6 +34,9 @@ class RunningGateway(Protocol):
 
     @property
     def latency(self) -> Latency: ...
+
+    @property
+    def reloads(self) -> Reloads: ...
 
     def health(self) -> Health: ...
 

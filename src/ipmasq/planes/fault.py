@@ -130,6 +130,10 @@ class FaultPlane:
         if not self._happens(self.faults.get(side, NO_FAULTS).loss_after):
             self._plane.send(packet, side)
 
+    def hand_back(self, packet: Packet, side: Side) -> None:
+        if not self._happens(self.faults.get(side, NO_FAULTS).loss_after):
+            self._plane.hand_back(packet, side)
+
     def _befall(self, packet: Packet, side: Side) -> list[Packet]:
         """Apply the faults to an arriving packet. Return what arrives now."""
         faults, tally = self.faults.get(side, NO_FAULTS), self.tallies[side]

@@ -79,6 +79,9 @@ class MemoryPlane:
         inside = within(destination, self._inside)
         self._sent[Side.INSIDE if inside else Side.OUTSIDE].append(_copy(packet))
 
+    def hand_back(self, packet: Packet, side: Side) -> None:
+        self.send(packet, side)
+
 
 def _copy(packet: Packet) -> Packet:
     return Packet(bytearray(packet.data), packet.partial, packet.segment, packet.note)

@@ -36,6 +36,9 @@ class LivePlane(Protocol):
     def send(self, packet: Packet, side: Side) -> None:
         """Send a packet (by the kernel's routing, or as recorded) because of one that came in on `side`."""
 
+    def hand_back(self, packet: Packet, side: Side) -> None:
+        """Leave a packet that came in on `side` to the host itself, if possible as if it came in only now."""
+
 
 class PlaneError(Exception):
     """The plane cannot work. The message is for the operator."""

@@ -8,7 +8,6 @@ either family has neither offsets of its own nor an object for each packet. A `H
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from ipmasq.wire.addresses import Address
 
@@ -38,8 +37,9 @@ OF_KEY = {each.key.stop - each.key.start: each for each in (IPV4, IPV6)}
 """Families by the length of a key in bytes."""
 
 
-class Header(NamedTuple):
-    """The header of an IP packet, of either family.
+@dataclass(slots=True)
+class Header:
+    """The header of an IP packet, of either family. It is no NamedTuple, whose attributes take longer to read.
 
     `length` is the offset of the transport header, which extension headers of IPv6 may precede; `total` is the
     length of the packet, and `offset` that of a fragment, all in bytes. `protocol` is that of the transport header:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from ipmasq.core.policy import Forward, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall import iptables, nft
@@ -39,16 +41,21 @@ ESTABLISHED = [match({"ct": {"key": "state"}}, ["established", "related"], "in")
 USUAL = [ESTABLISHED, [match(IIF, "gi"), match(OIF, "go"), ACCEPT]]
 
 
-def tables(*rules: list[dict[str, object]], policy: str = "drop") -> list[Table]:
+def tables(
+    *rules: list[dict[str, object]], policy: str = "drop", texts: nft.Texts = MappingProxyType({})
+) -> list[Table]:
     table = {"family": "inet", "table": "filter"}
     hook = {"type": "filter", "hook": "forward", "prio": 0, "policy": policy}
     objects: list[dict[str, object]] = [
         {"metainfo": {"version": "1.0.6"}},
         {"table": {"family": "inet", "name": "filter"}},
         {"chain": {**table, "name": "forward", **hook}},
-        *({"rule": {**table, "chain": "forward", "expr": rule}} for rule in rules),
+        *(
+            {"rule": {**table, "chain": "forward", "handle": handle, "expr": rule}}
+            for handle, rule in enumerate(rules, 7)
+        ),
     ]
-    return nft.tables({"nftables": objects})
+    return nft.tables({"nftables": objects}, texts)
 
 
 def said(found: list[Table], where: Where) -> str:
@@ -111,9 +118,12 @@ def test_what_is_not_certain_is_not_told() -> None:
 def test_rules_that_forbid_what_never_passes_that_way_are_told_where_packets_pass_twice() -> None:
     source = match({"payload": {"protocol": "ip", "field": "saddr"}}, "10.0.0.66")
     forbids = [match(IIF, "gi"), match(OIF, "go"), source, {"drop": None}]
-    text = said(tables(forbids, policy="accept"), TWICE)
-    assert "1 rule of nft inet filter forbid something from gi -> go" in text
-    assert "write ipmasq-in in the place of go there" in text
+    text = said(
+        tables(forbids, policy="accept", texts={("inet filter", 7): "ip saddr 10.0.0.66 drop"}),
+        TWICE,
+    )
+    assert "1 rule of nft inet filter forbids something from gi -> go" in text
+    assert "chain forward, handle 7: ip saddr 10.0.0.66 drop; write ipmasq-in in the place" in text
     assert said(tables(forbids, policy="accept"), ONCE) == ""
 
 
@@ -248,3 +258,118 @@ def test_with_several_inside_interfaces_the_one_that_leads_to_the_host_is_asked_
 def test_a_table_that_iptables_made_is_not_read_from_nft() -> None:
     opaque = [{"xt": {"type": "match", "name": "conntrack"}}, ACCEPT]
     assert tables(opaque) == []
+
+
+DROP = "-A FORWARD -d 10.0.0.3/32 -p tcp -m tcp --dport 8080 -j DROP"
+FORWARD = Forward("web", 6, None, PortRange(80, 80), SERVER.address, 8080)
+
+
+def with_rule(name: str, rule: str, before: str) -> list[Table]:
+    """A rule set of a tool with one more rule."""
+    text = (RULESETS / f"{name}.rules").read_text()
+    assert before in text
+    return iptables.tables(text.replace(before, f"{rule}\n{before}", 1))
+
+
+def test_the_rule_that_drops_a_flow_is_named_as_its_tool_names_it() -> None:
+    accepting = ["*filter", ":FORWARD ACCEPT [0:0]", "-A FORWARD -o lo", DROP, "COMMIT"]
+    text = dropped(iptables.tables("\n".join(accepting)), ONCE, IN)
+    assert f"; chain FORWARD, rule 2 drops it: {DROP}; add: iptables -I FORWARD -i go" in text
+
+
+def test_the_rules_of_nft_are_named_by_their_handles_and_shown_as_nft_shows_them() -> None:
+    listing = """table inet filter { # handle 1
+\tchain forward { # handle 2
+\t\ttype filter hook forward priority filter; policy accept;
+\t\tip daddr 10.0.0.3 drop comment "no # handle 9" # handle 3
+\t}
+}
+"""
+    rule = [match({"payload": {"protocol": "ip", "field": "daddr"}}, "10.0.0.3"), {"drop": None}]
+    found = nft.texts(listing)
+    assert found == {("inet filter", 3): 'ip daddr 10.0.0.3 drop comment "no # handle 9"'}
+    hook = {"type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}
+    table = {"family": "inet", "table": "filter"}
+    objects: list[dict[str, object]] = [
+        {"chain": {**table, "name": "forward", **hook}},
+        {"rule": {**table, "chain": "forward", "handle": 3, "expr": rule}},
+    ]
+    text = dropped(nft.tables({"nftables": objects}, found), ONCE, IN)
+    assert 'chain forward, handle 3 drops it: ip daddr 10.0.0.3 drop comment "no' in text
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "before"),
+    [
+        ("ufw", DROP.replace("FORWARD", "ufw-before-forward"), "-A ufw-before-forward -j ufw-user"),
+        ("ufw", DROP.replace("FORWARD", "ufw-user-forward"), "COMMIT"),
+        ("docker", DROP, "-A FORWARD -j DOCKER-USER"),
+    ],
+)
+def test_what_is_to_be_added_precedes_a_rule_that_drops_where_a_tools_own_place_would_not(
+    name: str, rule: str, before: str
+) -> None:
+    text = dropped(with_rule(name, rule, before), ONCE, IN)
+    assert f"drops it: {rule}; add: iptables -I FORWARD -i go -o gi " in text
+
+
+def test_a_rule_at_the_end_that_drops_everything_is_named_and_a_tools_own_place_is_before_it() -> (
+    None
+):
+    rule = "-A ufw-reject-forward -j REJECT --reject-with icmp-port-unreachable"
+    text = dropped(with_rule("ufw", rule, "COMMIT"), ONCE, IN)
+    assert f"drops it: {rule}; add: ufw route allow in on go out on gi" in text
+
+
+def test_a_rule_about_one_published_server_is_found_without_being_asked_about_a_flow() -> None:
+    accepting = ["*filter", ":FORWARD ACCEPT [0:0]", DROP, "COMMIT"]
+    found = iptables.tables("\n".join(accepting))
+    assert findings(found, ONCE) == ()
+    (one,) = findings(found, ONCE, [FORWARD])
+    assert one.what.startswith("forward web: the host's firewall drops the gateway's packets: ")
+    assert f"chain FORWARD, rule 1 drops it: {DROP}" in one.what
+    elsewhere = replace(FORWARD, inside_port=8081)
+    assert findings(found, ONCE, [elsewhere]) == ()
+
+
+def test_what_is_said_of_all_published_servers_is_not_said_again_of_each() -> None:
+    found = tables(*USUAL)
+    assert findings(found, ONCE, [FORWARD]) == findings(found, ONCE)
+
+
+INPUT = """*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+:lan - [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -i go -p tcp -m tcp --dport 22 -j ACCEPT
+-A INPUT -j lan
+-A FORWARD ! -i go -j ACCEPT
+-A lan ! -i go -j ACCEPT
+COMMIT
+"""
+
+
+def test_input_rules_that_take_packets_from_outside_for_others_are_named_where_they_can() -> None:
+    found = iptables.tables(INPUT)
+    assert findings(found, TWICE) == ()
+    (one,) = findings(found, replace(TWICE, renamed=True))
+    assert one.what.startswith(
+        "2 input rules of iptables filter may take packets from go for others"
+    )
+    assert "chain INPUT, rule 2: -A INPUT -i go -p tcp" in one.what
+    assert "chain lan, rule 1: -A lan ! -i go -j ACCEPT" in one.what
+    assert one.remedy == "write ipmasq-out beside go there"
+    both = INPUT.replace("! -i go", "! -i +").replace("-i go", "-i +")
+    assert findings(iptables.tables(both), replace(TWICE, renamed=True)) == ()
+
+
+def test_a_table_about_the_input_hook_alone_is_read() -> None:
+    chain = {"family": "inet", "table": "host", "name": "in", "type": "filter", "hook": "input"}
+    rule = [match(IIF, "go", "!="), ACCEPT]
+    objects: list[dict[str, object]] = [
+        {"chain": {**chain, "prio": 0, "policy": "drop"}},
+        {"rule": {"family": "inet", "table": "host", "chain": "in", "handle": 4, "expr": rule}},
+    ]
+    found = nft.tables({"nftables": objects})
+    assert "chain in, handle 4" in said(found, replace(TWICE, renamed=True))

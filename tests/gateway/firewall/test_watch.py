@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,24 @@ def test_what_drops_one_flow_is_said_and_nothing_of_one_that_passes(watch: Firew
     )
     (found,) = watch.obstructions(published)
     assert found.rules == "iptables filter"
+
+
+def test_of_each_published_server_what_drops_its_connections_is_told(told: list[Event]) -> None:
+    rules = RULES.replace("COMMIT", "").replace(":FORWARD DROP", ":FORWARD ACCEPT")
+    rules += "-A FORWARD -d 10.0.0.3/32 -p tcp -m tcp --dport 81 -j DROP\nCOMMIT\n"
+    watch = FirewallWatch(
+        Loop(),
+        lambda: WHERE,
+        told.append,
+        forwards=lambda: [forward(80, 8080), replace(forward(81, 81), name="odd")],
+        read=lambda: iptables.tables(rules, "iptables"),
+    )
+    watch.begin()
+    watch.end()
+    (event,) = told
+    assert isinstance(event, FirewallObstructed)
+    assert "forward odd: " in event.what
+    assert "chain FORWARD, rule 4 drops it: " in event.what
 
 
 def test_the_interface_that_leads_to_an_address_is_asked_of_the_kernel() -> None:

@@ -47,3 +47,14 @@ def test_every_kind_of_change_can_be_read() -> None:
         "ProxyAdded",
         "SettingChanged",
     }
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "/proc/sys/kernel/core_pattern", "/proc/sys/net/../kernel/core_pattern", ""],
+)
+def test_a_record_that_names_a_file_elsewhere_is_refused(path: str):
+    good = changes.SettingChanged("/proc/sys/net/ipv4/ip_forward", "0", "1").written()
+    assert changes.read(good).written() == good
+    with pytest.raises(ValueError, match="is not below /proc/sys/net"):
+        changes.read({**good, "path": path})

@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.core.policy import ALL_PORTS, Claim, PortRange
+from ipmasq.planes.ebpf.layout import ADMITTED
 from ipmasq.planes.tun.steering import (
     CLAIM,
     FROM_INSIDE,
+    HANDED_BACK,
     KEEP,
     LAST_PORT,
     LOCAL,
@@ -52,7 +54,7 @@ def test_of_an_own_address_the_host_keeps_the_ports_that_nobody_claims() -> None
         RoutingRule(KEEP, 255, None, HOST, 6, PortRange(1, 79)),
         RoutingRule(KEEP, 255, None, HOST, 6, PortRange(81, 60999)),
         RoutingRule(KEEP, 255, None, HOST, 6, PortRange(65096, 65534)),
-        RoutingRule(CLAIM, 61002, "wan", HOST, 6),
+        RoutingRule(CLAIM, 61002, "wan", HOST, 6, unmarked=HANDED_BACK),
         RoutingRule(CLAIM, 61001, "lan", HOST, 6),
         RoutingRule(CLAIM, 61001, "dmz", HOST, 6),
     )
@@ -65,9 +67,13 @@ def test_between_two_ranges_the_host_keeps_its_own() -> None:
     assert reserved(claims, WHERE.own) == ((1024, 32767), (61000, 65535))
 
 
+def test_what_the_engine_has_returned_has_the_mark_by_which_the_programs_know_it() -> None:
+    assert HANDED_BACK == ADMITTED
+
+
 def test_icmp_has_no_ports_to_keep() -> None:
     assert claim_rules(WHERE, [Claim(1, PUBLIC, ALL_PORTS)]) == (
-        RoutingRule(CLAIM, 61002, "wan", HOST, 1),
+        RoutingRule(CLAIM, 61002, "wan", HOST, 1, unmarked=HANDED_BACK),
         RoutingRule(CLAIM, 61001, "lan", HOST, 1),
         RoutingRule(CLAIM, 61001, "dmz", HOST, 1),
     )
@@ -92,7 +98,7 @@ def test_an_ipv6_address_makes_the_same_rules() -> None:
     own = to_address("2001:db8::1")
     where = HostState("wan", (), (), frozenset({own}))
     assert claim_rules(where, [Claim(58, own, ALL_PORTS)]) == (
-        RoutingRule(CLAIM, 61002, "wan", Network(own, 128), 58),
+        RoutingRule(CLAIM, 61002, "wan", Network(own, 128), 58, unmarked=HANDED_BACK),
     )
 
 

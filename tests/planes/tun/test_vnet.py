@@ -48,6 +48,8 @@ def test_a_long_tcp_packet_comes_out_with_the_header_it_came_with(
     packet = vnet.packet_from(came, data)
     assert (packet.partial, packet.segment) == (True, 1448)
     assert vnet.header_for(packet) == bytes(came)
+    behind_ethernet = header(1, kind, 14 + length, 1448, 14 + start, 16)
+    assert vnet.header_for(packet, 14) == bytes(behind_ethernet)
 
 
 def test_a_long_datagram_comes_out_with_the_header_it_came_with() -> None:

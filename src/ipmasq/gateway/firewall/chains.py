@@ -58,6 +58,10 @@ class Rule:
     """A chain of the same table that is evaluated, instead of a verdict."""
     returns: bool = True
     """Whether evaluation continues after the rule at the end of that chain (`jump`, unlike `goto`)."""
+    said: str = field(default="", compare=False)
+    """The rule as its tool shows it."""
+    place: str = field(default="", compare=False)
+    """How its tool names it: `chain forward, handle 7` or `chain FORWARD, rule 3`."""
 
     def holds(self, facts: Facts) -> bool | None:
         answers = [condition.holds(facts) for condition in self.conditions]
@@ -75,13 +79,15 @@ class Chain:
 @dataclass(slots=True)
 class Table:
     """`kind` is `nft` or `iptables`. `name` is the tool's, such as `inet filter`. `forward` has the names of
-    its chains that filter at the forward hook, `postrouting` of those that translate at that hook."""
+    its chains that filter at the forward hook, `input` those at the input hook, `postrouting` those that translate
+    at that hook."""
 
     kind: str
     name: str
     chains: dict[str, Chain] = field(default_factory=dict)
     forward: list[str] = field(default_factory=list)
     postrouting: list[str] = field(default_factory=list)
+    input: list[str] = field(default_factory=list)
 
     def verdicts(self, chain: str, facts: Facts) -> frozenset[Verdict]:
         """Return the possible verdicts of a chain at a hook: ACCEPT, DROP or TRANSLATE."""
@@ -89,6 +95,25 @@ class Table:
         if Verdict.RETURN in found:
             found = (found - {Verdict.RETURN}) | {self.chains[chain].policy}
         return found
+
+    def dropping(self, chain: str, facts: Facts) -> Rule | None:
+        """Return the rule that certainly drops a packet whose only possible verdict is DROP; None if the chain's
+        policy does, or which rule it is depends on what is not known."""
+        return self._dropping(chain, facts, ())
+
+    def _dropping(self, name: str, facts: Facts, above: Sequence[str]) -> Rule | None:
+        for rule in self.chains[name].rules:
+            if not rule.holds(facts):
+                continue
+            if rule.verdict is Verdict.DROP and not rule.jump:
+                return rule
+            if rule.verdict is Verdict.RETURN and not rule.jump:
+                return None
+            if rule.jump in self.chains and rule.jump not in above:
+                found = self._dropping(rule.jump, facts, (*above, name))
+                if found is not None or not rule.returns:
+                    return found
+        return None
 
     def _walk(self, name: str, facts: Facts, above: Sequence[str]) -> frozenset[Verdict]:
         """Return the possible verdicts; RETURN means that the chain may end without one."""

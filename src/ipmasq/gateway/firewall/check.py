@@ -8,6 +8,7 @@ import re
 from ipmasq.config import ConfigError, HostState, Loaded, compile, resolve
 from ipmasq.gateway.firewall.findings import Finding, findings
 from ipmasq.gateway.firewall.reading import read_tables
+from ipmasq.gateway.firewall.watch import interface_to
 from ipmasq.gateway.firewall.ways import Where
 
 LINKS = (6, 6)
@@ -27,9 +28,8 @@ def check(loaded: Loaded, here: HostState) -> tuple[Finding, ...]:
     once = gateway.plane != "tun" and _release() >= LINKS
     published = bool(policy.forwards or policy.triggers)
     networks = tuple(map(str, policy.inside))
-    return findings(
-        read_tables(), Where(sides.outside, tuple(sides.inside), networks, once, once, published)
-    )
+    where = Where(sides.outside, tuple(sides.inside), networks, once, once, published)
+    return findings(read_tables(), where, policy.forwards, interface_to)
 
 
 def _release() -> tuple[int, ...]:

@@ -3,13 +3,22 @@ add."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
+from ipmasq.core.policy import Forward
 from ipmasq.gateway.firewall.chains import Rule, Table, Verdict
+from ipmasq.gateway.firewall.input_hook import MOST_NAMED, mistaken
 from ipmasq.gateway.firewall.remedies import FIREWALLD, remedy, unmasqueraded
-from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Way, Where, ways
+from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Way, Where, of_forward, ways
+from ipmasq.wire.addresses import Address
+
+DROPS = "the host's firewall drops the gateway's packets"
+
+MOST_FORWARDS = 64
+"""The most published servers of which each is looked at by itself: the gateway's packets wait meanwhile."""
 
 
 class Finding(NamedTuple):
@@ -22,13 +31,25 @@ class Finding(NamedTuple):
         return f"{self.what}; {self.remedy}"
 
 
-def findings(tables: Sequence[Table], where: Where) -> tuple[Finding, ...]:
-    """Return the findings. If the kernel translates as well, so that packets pass twice for now, the findings
-    include what packets need once it no longer does, so that one round of corrections is enough."""
+def findings(
+    tables: Sequence[Table],
+    where: Where,
+    forwards: Iterable[Forward] = (),
+    interface_to: Callable[[Address], str | None] = lambda _: None,
+) -> tuple[Finding, ...]:
+    """Return the findings, those about single published servers last. If the kernel translates as well, so that
+    packets pass twice for now, the findings include what packets need once it no longer does, so that one round
+    of corrections is enough. `interface_to` returns the interface by which an address is reached."""
     later = where
     if where.able and any(translates(table, where) for table in tables):
         later = replace(where, once=True)
-    return tuple(each for table in tables for each in _findings(table, where, later))
+    found = [each for table in tables for each in _findings(table, where, later)]
+    for forward in islice(forwards, MOST_FORWARDS):
+        passed = of_forward(forward, later, interface_to)
+        for table in tables:
+            whose = f"forward {forward.name}: "
+            found += _drops(table, later, passed, Ends.to(forward), whose, Ends())
+    return tuple(found)
 
 
 def obstructions(
@@ -45,7 +66,7 @@ def translates(table: Table, where: Where) -> bool:
     return any(
         Verdict.TRANSLATE
         in table.verdicts(
-            chain, _facts(inside, where.outside, NEW) | {"proto": "tcp", "saddr": network}
+            chain, _at(inside, where.outside, NEW) | {"proto": "tcp", "saddr": network}
         )
         for chain in table.postrouting
         for inside in where.inside
@@ -53,14 +74,28 @@ def translates(table: Table, where: Where) -> bool:
     )
 
 
-def _drops(table: Table, where: Where, passed: Iterable[Way], ends: Ends) -> Iterator[Finding]:
-    whose = f"{table.kind} {table.name}"
+def _drops(
+    table: Table,
+    where: Where,
+    passed: Iterable[Way],
+    ends: Ends,
+    whose: str = "",
+    known: Ends | None = None,
+) -> Iterator[Finding]:
+    """Yield what drops packets, except where they are dropped with what is `known` already."""
+    rules = f"{table.kind} {table.name}"
     for chain in table.forward:
         dropped = [way for way in passed if _is_dropped(table, chain, way, ends)]
+        if known is not None:
+            dropped = [way for way in dropped if not _is_dropped(table, chain, way, known)]
         if dropped:
             said = ", ".join(dict.fromkeys(map(str, dropped)))
-            text = f"the host's firewall drops the gateway's packets: {whose}, chain {chain}, does not accept {said}"
-            yield Finding(whose, text, f"add: {' && '.join(remedy(table, chain, dropped, where))}")
+            text = f"{whose}{DROPS}: {rules}, chain {chain}, does not accept {said}"
+            found = [table.dropping(chain, _facts(way, ends)) for way in dropped]
+            culprits = dict.fromkeys(each for each in found if each is not None)
+            text += "".join(f"; {each.place} drops it: {each.said}" for each in culprits)
+            how = remedy(table, chain, dropped, where, any(each.conditions for each in culprits))
+            yield Finding(rules, text, f"add: {' && '.join(how)}")
 
 
 def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
@@ -70,27 +105,34 @@ def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
         text = f"{whose} masquerades what leaves by {where.outside}, which the gateway does"
         how = unmasqueraded(where) if table.name == FIREWALLD else "remove that rule"
         yield Finding(whose, f"{text}; so packets pass the firewall twice", how)
-    unseen = 0 if where.once else _unseen(table, where)
+    if where.renamed and (wrong := mistaken(table, where)):
+        yield Finding(whose, *wrong)
+    unseen = [] if where.once else _unseen(table, where)
     if unseen:
         pairs = ", ".join(f"{inside} -> {where.outside}" for inside in where.inside)
-        count = f"{unseen} rule{'s' * (unseen != 1)}"
-        text = f"{count} of {whose} forbid something from {pairs}, and no packet passes there"
+        count = "1 rule" if len(unseen) == 1 else f"{len(unseen)} rules"
+        forbid = "forbids" if len(unseen) == 1 else "forbid"
+        text = f"{count} of {whose} {forbid} something from {pairs}, and no packet passes there"
+        text += "".join(f"; {each.place}: {each.said}" for each in unseen[:MOST_NAMED])
         yield Finding(whose, text, f"write {UP} in the place of {where.outside} there")
 
 
-def _facts(iif: str, oif: str, state: str) -> dict[str, str]:
+def _facts(way: Way, ends: Ends) -> dict[str, str]:
+    return _at(way.iif, way.oif, way.state) | ends.facts(way)
+
+
+def _at(iif: str, oif: str, state: str) -> dict[str, str]:
     return {"iif": iif, "oif": oif, "state": state, "status": "confirmed", "nfproto": "ipv4"}
 
 
 def _is_dropped(table: Table, chain: str, way: Way, ends: Ends) -> bool:
     """Return whether the packet is certainly dropped."""
-    facts = _facts(way.iif, way.oif, way.state) | ends.facts(way)
-    return table.verdicts(chain, facts) == {Verdict.DROP}
+    return table.verdicts(chain, _facts(way, ends)) == {Verdict.DROP}
 
 
-def _unseen(table: Table, where: Where) -> int:
+def _unseen(table: Table, where: Where) -> list[Rule]:
     rules = (rule for chain in table.chains.values() for rule in chain.rules)
-    return sum(_never_sees(rule, where) for rule in rules)
+    return [rule for rule in rules if _never_sees(rule, where)]
 
 
 def _never_sees(rule: Rule, where: Where) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ipmasq.gateway.firewall.chains import NOT_UNDERSTOOD, Chain, Condition, Rule, Table, Verdict
 
@@ -23,7 +24,7 @@ KEYS = {
 IGNORED = {"-m": 1, "--comment": 1}
 """Options that neither restrict a rule nor give a verdict, and the number of their arguments."""
 
-FORWARD, POSTROUTING = "FORWARD", "POSTROUTING"
+HOOKS = (("filter", "FORWARD"), ("filter", "INPUT"), ("nat", "POSTROUTING"))
 
 STATUSES = {"SNAT": "snat", "DNAT": "dnat"}
 """`--ctstate` also knows these two, which are conntrack's status."""
@@ -43,12 +44,13 @@ def tables(text: str, kind: str = "iptables") -> list[Table]:
             found[name].chains[chain] = Chain(policy=TARGETS.get(policy, Verdict.ACCEPT))
         elif line.startswith("-A ") and name:
             _, chain, *words = shlex.split(line)
-            found[name].chains.setdefault(chain, Chain()).rules += _rules(words)
-    for name, hooks in (("filter", FORWARD), ("nat", POSTROUTING)):
-        if name in found:
-            chains = [hooks] if hooks in found[name].chains else []
-            setattr(found[name], hooks.lower(), chains)
-    return [table for table in found.values() if table.forward or table.postrouting]
+            rules = found[name].chains.setdefault(chain, Chain()).rules
+            place = f"chain {chain}, rule {len(rules) + 1}"
+            rules += [replace(each, said=line, place=place) for each in _rules(words)] or [Rule(())]
+    for name, hook in HOOKS:
+        if name in found and hook in found[name].chains:
+            setattr(found[name], hook.lower(), [hook])
+    return [table for table in found.values() if table.forward or table.postrouting or table.input]
 
 
 def _rules(words: list[str]) -> Iterator[Rule]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from ipmasq.gateway.firewall.chains import NOT_UNDERSTOOD, Chain, Condition, Rule, Table, Verdict
@@ -34,7 +36,11 @@ Named = Mapping[tuple[str, str], Sequence[Any]]
 """Elements of sets and maps, by table and name."""
 
 
-def tables(said: Mapping[str, Any]) -> list[Table]:
+Texts = Mapping[tuple[str, int], str]
+"""Rules as `nft -a list ruleset` shows them, by table and handle."""
+
+
+def tables(said: Mapping[str, Any], texts: Texts = MappingProxyType({})) -> list[Table]:
     """Return the tables for IPv4 whose rules are complete. Those of iptables are not: they have `xt`
     statements, of which nft shows only the name. Raises KeyError, TypeError or ValueError if this is no rule
     set."""
@@ -51,15 +57,32 @@ def tables(said: Mapping[str, Any]) -> list[Table]:
         elif kind in ("set", "map"):
             named[table.name, each["name"]] = each.get("elem", ())
         elif kind == "rule":
-            rules = list(_rules(each["expr"], table.name, named))
-            table.chains.setdefault(each["chain"], Chain()).rules += rules
+            handle = each.get("handle", 0)
+            text = texts.get((table.name, handle), "")
+            place = f"chain {each['chain']}, handle {handle}"
+            rules = _rules(each["expr"], table.name, named)
+            chain = table.chains.setdefault(each["chain"], Chain())
+            chain.rules += [replace(rule, said=text, place=place) for rule in rules]
             if any("xt" in statement for statement in each["expr"]):
                 foreign.add(name)
     return [
         table
         for name, table in found.items()
-        if name not in foreign and (table.forward or table.postrouting)
+        if name not in foreign and (table.forward or table.postrouting or table.input)
     ]
+
+
+def texts(listing: str) -> Texts:
+    """Return the rules of `nft -a list ruleset`, where each has its handle in a comment."""
+    found: dict[tuple[str, int], str] = {}
+    table = ""
+    for line in listing.splitlines():
+        text, _, handle = line.strip().rpartition(" # handle ")
+        if text.startswith("table ") and text.endswith("{"):
+            table = text.removeprefix("table ").removesuffix("{").strip()
+        elif text and handle.isdigit() and not text.endswith("{"):
+            found[table, int(handle)] = text
+    return found
 
 
 def _objects(objects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -70,8 +93,8 @@ def _objects(objects: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mappin
 def _add_chain(table: Table, each: Mapping[str, Any]) -> None:
     chain = table.chains.setdefault(each["name"], Chain())
     chain.policy = VERDICTS[each.get("policy", "accept")]
-    if each.get("hook") == "forward" and each.get("type") == "filter":
-        table.forward.append(each["name"])
+    if each.get("hook") in ("forward", "input") and each.get("type") == "filter":
+        getattr(table, each["hook"]).append(each["name"])
     if each.get("hook") == "postrouting" and each.get("type") == "nat":
         table.postrouting.append(each["name"])
 

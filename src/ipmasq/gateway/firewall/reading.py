@@ -41,15 +41,17 @@ def has_legacy() -> bool:
 def _nft() -> list[Table]:
     """Return the tables of nft, with those of iptables whose rules nft understands completely."""
     try:
-        found = nft.tables(json.loads(_run("nft", "-j", "list", "ruleset") or "{}"))
+        said = json.loads(_run("nft", "-j", "list", "ruleset") or "{}")
+        found = nft.tables(said, nft.texts(_run("nft", "-a", "list", "ruleset")))
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
     return [table for table in found if not _is_iptables(table)]
 
 
 def _is_iptables(table: Table) -> bool:
-    hooks = {*table.forward, *table.postrouting}
-    is_named_so = table.name in ("ip filter", "ip nat") and hooks <= {"FORWARD", "POSTROUTING"}
+    hooks = {*table.forward, *table.postrouting, *table.input}
+    known = {hook for _, hook in iptables.HOOKS}
+    is_named_so = table.name in ("ip filter", "ip nat") and hooks <= known
     return is_named_so and _tool(SAVE) is not None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ipmasq.gateway.firewall.chains import Table
 from ipmasq.gateway.firewall.ways import DOWN, ESTABLISHED, UP, Purpose, Way, Where
@@ -20,10 +21,19 @@ POLICIES = {
 }
 
 
-def remedy(table: Table, chain: str, dropped: Sequence[Way], where: Where) -> Sequence[str]:
-    """Return commands of the tool to which the table belongs."""
-    if table.name == FIREWALLD:
+def remedy(
+    table: Table, chain: str, dropped: Sequence[Way], where: Where, before: bool = False
+) -> Sequence[str]:
+    """Return commands of the tool to which the table belongs. `before`: a rule about some packets drops
+    these, so that the new rule must precede all others."""
+    if before:
+        table = replace(
+            table, chains={chain: table.chains[chain]}
+        )  # not where a tool has its users' rules
+    if table.name == FIREWALLD and not before:
         return _firewalld(dropped, where)
+    if before:  # not behind it, in the chain that a tool leaves to its users
+        table = replace(table, chains={chain: table.chains[chain]})
     if where.once:
         return tuple(dict.fromkeys(_accept(table, chain, way, where) for way in dropped))
     return (_pass(table, chain, iif=BOTH), _pass(table, chain, oif=BOTH))

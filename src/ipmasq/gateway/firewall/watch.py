@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from pyroute2 import IPRoute
@@ -18,7 +18,7 @@ from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall.chains import Table
 from ipmasq.gateway.firewall.findings import Finding, findings, obstructions, translates
 from ipmasq.gateway.firewall.reading import has_legacy, read_tables
-from ipmasq.gateway.firewall.ways import Ends, Where, hairpin, inside_interface, passed, published
+from ipmasq.gateway.firewall.ways import Ends, Where, of_forward, passed
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.wire.addresses import Address, to_text
 
@@ -49,12 +49,14 @@ class FirewallWatch:
         where: Callable[[], Where],
         tell: Callable[[Event], object],
         pass_twice: Callable[[bool], object] = lambda _: None,
+        forwards: Callable[[], Iterable[Forward]] = tuple,
         read: Callable[[], Sequence[Table]] = read_tables,
     ) -> None:
         """`where` returns the present interfaces. `pass_twice` is called with True if the kernel would
-        translate packets that pass its firewall once, and with False when it no longer would."""
+        translate packets that pass its firewall once, and with False when it no longer would. `forwards` returns
+        the published servers."""
         self._loop, self._where, self._tell, self._read = loop, where, tell, read
-        self._pass_twice = pass_twice
+        self._pass_twice, self._forwards = pass_twice, forwards
         self._judged: Where | None = None
         self._translated = False
         self.found: tuple[Finding, ...] = ()
@@ -102,7 +104,10 @@ class FirewallWatch:
             self._pass_twice(translated)
         self._translated = translated
         self._judged = self._where()
-        before, self.found = self.found, findings(self._tables, self._judged)
+        before, self.found = (
+            self.found,
+            findings(self._tables, self._judged, self._forwards(), interface_to),
+        )
         for each in self.found:
             if each not in before:
                 self._tell(events.FirewallObstructed(self._loop.clock(), *each))
@@ -110,18 +115,22 @@ class FirewallWatch:
             self._tell(events.FirewallCleared(self._loop.clock()))
 
     def obstructions(self, passage: Passage) -> tuple[Finding, ...]:
-        """Return what certainly obstructs this flow, by the rules that were read last."""
+        """Return what certainly obstructs this flow, by the rules of now."""
         where = self._where()
         ways = passed(passage, where, interface_to)
-        return obstructions(self._tables, where, ways, Ends.of(passage))
+        return obstructions(self._present(), where, ways, Ends.of(passage))
 
     def about(self, forward: Forward) -> tuple[Finding, ...]:
         """Return what certainly obstructs connections to this published server."""
         where = self._where()
-        left = inside_interface(forward.inside, where, interface_to)
-        ways = [*published(where, left)]
-        ways += [way for entered in where.inside for way in hairpin(entered, left)]
-        return obstructions(self._tables, where, ways, Ends.to(forward))
+        ways = of_forward(forward, where, interface_to)
+        return obstructions(self._present(), where, ways, Ends.to(forward))
+
+    def _present(self) -> Sequence[Table]:
+        """Return the rules, those that were changed a moment ago included. Waits for the tools only then."""
+        self._notice()
+        pending = self._due is not None or self._thread is not None or has_legacy()
+        return self._read() if pending else self._tables
 
     def _wait(self) -> None:
         try:
@@ -138,6 +147,12 @@ class FirewallWatch:
         if self._again:
             self.look()
         self.judge()
+
+    def _notice(self) -> None:
+        """Notice a change of which the loop has not been told yet."""
+        with suppress(OSError):
+            if self._changes is not None and self._changes.recv(1, socket.MSG_PEEK):
+                self._changed()
 
     def _changed(self) -> None:
         with suppress(OSError):  # ENOBUFS: some messages were lost, which does no harm

@@ -43,6 +43,8 @@ class Where:
     able: bool = False
     forwards: bool = False
     """Whether servers are published."""
+    renamed: bool = False
+    """Whether packets from outside that are returned to the host come in by `ipmasq-out`."""
 
 
 class Purpose(Enum):
@@ -153,6 +155,16 @@ def hairpin(entered: str, left: str) -> Iterator[Way]:
     inside interface."""
     yield Way(entered, UP, NEW, Purpose.HAIRPIN, "client", "public")
     yield Way(UP, left, NEW, Purpose.HAIRPIN, "", "server")
+
+
+def of_forward(
+    forward: Forward, where: Where, interface_to: Callable[[Address], str | None]
+) -> tuple[Way, ...]:
+    """Return the ways of connections to one published server."""
+    left = inside_interface(forward.inside, where, interface_to)
+    found = [*published(where, left)]
+    found += [way for entered in where.inside for way in hairpin(entered, left)]
+    return tuple(found)
 
 
 def passed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import PortRange
+from ipmasq.planes.tun.settings import ROOT
 from ipmasq.planes.tun.steering import LOCAL_TABLE, RoutingRule
 from ipmasq.wire.addresses import to_address, to_network
 
@@ -157,8 +158,29 @@ def read(written: Mapping[str, Any]) -> Change:
         to, ports = to and to_network(to), ports and PortRange(*ports)
         rule = RoutingRule(priority, table, iif, to, protocol, ports, *unmarked)
         return RuleAdded(facts["family"], rule)
+    if kind == "SettingChanged":
+        _check_setting(facts["path"])
     kinds = (LocalRuleRemoved, UnreachableAdded, ProxyAdded, SettingChanged)
     return {each.__name__: each for each in kinds}[kind](**facts)
+
+
+def told(found: Sequence[Change]) -> str:
+    """Return settings by name, and the number of changes to routing."""
+    settings_set_back = [
+        f"{each.name} is {each.was or 'empty'} again"
+        for each in found
+        if isinstance(each, SettingChanged)
+    ]
+    routing = len(found) - len(settings_set_back)
+    return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
+
+
+def _check_setting(path: str) -> None:
+    """Raise ValueError unless it is a setting of the network. A gateway with fewer rights may have written the
+    record, and one with more must not write elsewhere because of it."""
+    parts = Path(path).parts
+    if parts[: len(ROOT.parts)] != ROOT.parts or ".." in parts:
+        raise ValueError(f"{path} is not below {ROOT}")
 
 
 def family_of(address: bytes) -> int:

@@ -13,6 +13,7 @@ from ipmasq.planes.plane import PlaneError
 TUNSETIFF = 0x400454CA
 TUNSETOFFLOAD = 0x400454D0
 IFF_TUN = 0x0001
+IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 TUN_F_CSUM = 0x01
@@ -42,11 +43,19 @@ def open_tun(name: str) -> int:
 
     Raises PlaneError.
     """
+    return _open(name, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
+
+
+def open_tap(name: str) -> int:
+    """Like `open_tun`, with a link layer."""
+    return _open(name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+
+
+def _open(name: str, flags: int) -> int:
     descriptor = -1
     try:
         descriptor = os.open(CLONE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        request = struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
-        fcntl.ioctl(descriptor, TUNSETIFF, request)
+        fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         _offload(descriptor)
     except OSError as error:
         if descriptor >= 0:

@@ -129,7 +129,8 @@ class Journal:
             "changes": [change.written() for change in self._changes],
         }
         draft = self._record.with_suffix(".new")
-        draft.write_text(json.dumps(record, indent=1))
+        with open(draft, "w", encoding="utf-8", opener=_opener) as file:
+            file.write(json.dumps(record, indent=1))
         draft.replace(self._record)
 
 
@@ -145,9 +146,14 @@ def _undo(kernel: IPRoute, changes: list[Change]) -> None:
         raise PlaneError("could not be undone: " + "; ".join(troubles))
 
 
+def _opener(path: str | Path, flags: int) -> int:
+    """Open a file, but not a symbolic link: the directory may belong to a user with fewer rights."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+
+
 def _lock(path: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _opener(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -20,9 +20,11 @@ from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes, settings
 from ipmasq.planes.tun.device import open_tun
 from ipmasq.planes.tun.journal import DIRECTORY, Journal
+from ipmasq.planes.tun.reentry import ReEntry, open_reentry
 from ipmasq.planes.tun.routing import Routing
 from ipmasq.planes.tun.steering import (
     DEVICE,
+    HOST_DEVICE,
     LOCAL,
     LOCAL_TABLE,
     TABLE,
@@ -91,6 +93,7 @@ class TunPlane:
         self._journal: Journal | None = None
         self._settings: Watched | None = None
         self._routing: Routing | None = None
+        self._reentry: ReEntry | None = None
         self._buffers = memoryview(bytearray(SIZE)), memoryview(bytearray(LONGEST))
         """For the virtio header and the packet."""
         self.unsent = 0
@@ -122,6 +125,21 @@ class TunPlane:
         except OSError:
             self.unsent += 1
 
+    def hand_back(self, packet: Packet, side: Side) -> None:
+        """Leave a packet to the host itself. One from outside comes in by the outside interface once more."""
+        if side is Side.INSIDE or self._reentry is None:
+            self.send(packet, side)
+            return
+        try:
+            self._reentry.send(packet)
+        except OSError:
+            self.unsent += 1
+
+    @property
+    def renames(self) -> bool:
+        """Whether packets from outside that are returned to the host come in by another interface."""
+        return self._reentry is None
+
     # -- the host's routing -----------------------------------------------------------------------
 
     def open(self) -> None:
@@ -144,6 +162,7 @@ class TunPlane:
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
         routing, self._routing = self._routing, None
+        reentry, self._reentry = self._reentry, None
         try:
             if journal:
                 journal.close()
@@ -152,7 +171,7 @@ class TunPlane:
                 os.close(descriptor)
             self._sides, self._devices = {}, {}
             self._rules, self._proxies, self._unmarked = (), (), 0
-            for each in (routing, kernel):
+            for each in (reentry, routing, kernel):
                 if each:
                     each.close()
 
@@ -266,7 +285,8 @@ class TunPlane:
         self._settings = Watched(self._journal)
         if found := self._journal.leftovers:
             log.warning(
-                "a gateway was killed here and had left its changes, undone now: %s", _told(found)
+                "a gateway was killed here and had left its changes, undone now: %s",
+                changes.told(found),
             )
         for name in (self.where.outside, *self.where.inside):
             if not kernel.link_lookup(ifname=name):
@@ -284,6 +304,8 @@ class TunPlane:
             # This is not recorded: the route disappears with the device, and the device with the process.
             kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
         self._settings.set(settings.without_early_demux())
+        self._reentry = open_reentry(kernel, self.where.outside)
+        self._settings.own(settings.without_ipv6(HOST_DEVICE))
         self._routing = Routing()
         self._make_room_before_local()
         self._steer()
@@ -312,6 +334,8 @@ class TunPlane:
         journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)
         journal.undo(changes.RuleAdded(FAMILY, rule) for rule in gone)
         self._rules = rules
+        if self._reentry is not None:
+            self._reentry.follow(where.outside)
         self._answer_for(proxied(where, self._claims))
         forwarding = settings.forwarding((where.outside, *where.inside))
         self._watched.leave(path for path in self._forwarding if path not in forwarding)
@@ -351,17 +375,6 @@ def undo_leftovers(directory: Path = DIRECTORY) -> int:
         journal = Journal(kernel, directory)
         journal.close()
         return len(journal.leftovers)
-
-
-def _told(found: Sequence[changes.Change]) -> str:
-    """Return settings by name, and the number of changes to routing."""
-    settings_set_back = [
-        f"{each.name} is {each.was or 'empty'} again"
-        for each in found
-        if isinstance(each, changes.SettingChanged)
-    ]
-    routing = len(found) - len(settings_set_back)
-    return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
 
 
 def _own_addresses(kernel: IPRoute) -> frozenset[Address]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ipmasq.core.policy import PortRange, merged, port_list
-from ipmasq.planes.tun.steering import DEVICE
+from ipmasq.planes.tun.steering import DEVICES
 
 ROOT = Path("/proc/sys/net")
 
@@ -21,6 +21,11 @@ def for_own_device(name: str) -> Mapping[str, str]:
         f"{conf}/forwarding": "1",
         f"{ROOT}/ipv6/conf/{name}/disable_ipv6": "1",
     }
+
+
+def without_ipv6(name: str) -> Mapping[str, str]:
+    """Return the settings of a device by which the kernel must send nothing of its own."""
+    return {f"{ROOT}/ipv6/conf/{name}/disable_ipv6": "1"}
 
 
 def forwarding(interfaces: Iterable[str]) -> Mapping[str, str]:
@@ -66,9 +71,7 @@ def read_rp_filters() -> Mapping[str, int]:
     """Return rp_filter by interface; the plane's own devices have theirs already (`for_own_device`)."""
     paths = (ROOT / "ipv4/conf").glob("*/rp_filter")
     return {
-        path.parent.name: int(path.read_text())
-        for path in paths
-        if path.parent.name not in DEVICE.values()
+        path.parent.name: int(path.read_text()) for path in paths if path.parent.name not in DEVICES
     }
 
 

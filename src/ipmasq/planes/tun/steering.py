@@ -11,6 +11,7 @@ The rules keep unclaimed ports, instead of diverting claimed ones, because a fra
 no port rule, and must go to the engine, which alone can find its flow.
 
 Packets from the engine come from `ipmasq-*`, which no CLAIM names, so only `local` and `main` apply to them.
+Those for the host itself come in by OUT once more, with a mark (`reentry`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ from ipmasq.wire.addresses import Address, Network
 DEVICE = {Side.INSIDE: "ipmasq-in", Side.OUTSIDE: "ipmasq-out"}
 TABLE = {Side.INSIDE: 61001, Side.OUTSIDE: 61002}
 LOCAL_TABLE = 255
+
+HOST_DEVICE = "ipmasq-host"
+"""The device of `reentry`."""
+DEVICES = (*DEVICE.values(), HOST_DEVICE)
+
+HANDED_BACK = 0x1000_0000
+"""The bit of the mark of packets that the engine has returned to the host; `ADMITTED` in bpf/layout.h."""
 
 # The priorities are as low as possible: no other rules should be between ours, and all others after them.
 KEEP, CLAIM, LOCAL, FROM_INSIDE, TO_INSIDE = 1, 2, 3, 4, 5
@@ -75,15 +83,16 @@ def claim_rules(
     where: HostState, claims: Sequence[Claim], unmarked: int = 0
 ) -> tuple[RoutingRule, ...]:
     """Return the rules before `local`, in the order in which to add them. Packets with a bit of `unmarked` in
-    their mark have been to the engine, and belong to the host."""
+    their mark have been to the engine, and belong to the host; so have those from outside to an address of the
+    host with HANDED_BACK."""
     rules: list[RoutingRule] = []
-    entrances = [(where.outside, TABLE[Side.OUTSIDE])]
-    entrances += [(name, TABLE[Side.INSIDE]) for name in where.inside]
+    entrances = [(where.outside, TABLE[Side.OUTSIDE], HANDED_BACK)]
+    entrances += [(name, TABLE[Side.INSIDE], 0) for name in where.inside]
     for address in sorted({claim.address for claim in claims}):
         to = Network(address, 8 * len(address))
         if address not in where.own:
             rules += [
-                RoutingRule(CLAIM, table, iif, to, unmarked=unmarked) for iif, table in entrances
+                RoutingRule(CLAIM, table, iif, to, unmarked=unmarked) for iif, table, _ in entrances
             ]
             continue
         for protocol in sorted({claim.protocol for claim in claims if claim.address == address}):
@@ -94,8 +103,8 @@ def claim_rules(
                     for ports in gaps(taken)
                 ]
             rules += [
-                RoutingRule(CLAIM, table, iif, to, protocol, unmarked=unmarked)
-                for iif, table in entrances
+                RoutingRule(CLAIM, table, iif, to, protocol, unmarked=unmarked | handed_back)
+                for iif, table, handed_back in entrances
             ]
     return tuple(rules)
 

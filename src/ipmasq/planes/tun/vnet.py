@@ -42,8 +42,8 @@ def packet_from(header: Buffer, data: memoryview) -> Packet:
     return Packet(data, partial, gso_size if gso_type != GSO_NONE else 0)
 
 
-def header_for(packet: Packet) -> bytes:
-    """Return the header of a packet to be written."""
+def header_for(packet: Packet, link: int = 0) -> bytes:
+    """Return the header of a packet to be written. `link` bytes of a link-layer header precede the packet."""
     if not packet.partial and not packet.segment:
         return PLAIN
     data = packet.data
@@ -57,7 +57,12 @@ def header_for(packet: Packet) -> bytes:
             length = start + (data[start + 12] >> 4) * 4
     flags, offset = (NEEDS_CSUM, CHECKSUM_AT[protocol]) if packet.partial else (0, 0)
     return HEADER.pack(
-        flags, gso_type, length, packet.segment, start if packet.partial else 0, offset
+        flags,
+        gso_type,
+        link + length if length else 0,
+        packet.segment,
+        link + start if packet.partial else 0,
+        offset,
     )
 
 

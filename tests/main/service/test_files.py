@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from ipmasq.config import load
+from ipmasq.main.service import files
+
+
+def test_a_unit_names_the_program_and_the_configuration_everywhere():
+    text = files.unit("/opt/a/bin/ipmasq", "/etc/b.toml")
+    assert "ExecStart=/opt/a/bin/ipmasq run /etc/b.toml\n" in text
+    assert "ExecReload=/opt/a/bin/ipmasq check /etc/b.toml\n" in text
+    assert "@" not in text.replace("@system-service", "").replace("@privileged", "").replace(
+        "@resources", ""
+    )
+
+
+def test_the_first_configuration_lacks_only_what_the_operator_must_say(tmp_path: Path):
+    path = tmp_path / "gateway.toml"
+    path.write_text(files.configuration())
+    assert {problem.key for problem in load(path).problems} == {
+        "gateway.inside",
+        "gateway.outside",
+    }
+
+
+def test_the_first_configuration_is_good_once_its_lines_are_in_force(tmp_path: Path):
+    path = tmp_path / "gateway.toml"
+    path.write_text(files.configuration().replace("#: ", ""))
+    assert list(load(path).problems) == []

@@ -1,0 +1,129 @@
+"""The service of the Debian package, run by systemd with its least privileges."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import REMOTE, Network, trace
+from tests.namespaces import within
+from tests.packages.clean import Machine
+from tests.packages.conftest import CONFIGURATION
+
+CAPABILITIES = {"net_admin": 12, "net_raw": 13, "perfmon": 38, "bpf": 39}
+"""<linux/capability.h>"""
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def fetch(network: Network, *options: str) -> bytes:
+    """Fetch a file by FTP from inside."""
+    command = ["curl", "-sS", "--max-time", "20", *options, f"ftp://{REMOTE}/file"]
+    done = subprocess.run([*within(network.name("in")), *command], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def plane(machine: Machine, name: str) -> None:
+    """Restart the service with another plane."""
+    machine.write("/etc/ipmasq/gateway.toml", CONFIGURATION + f'plane = "{name}"\n')
+    machine.run("systemctl", "restart", "ipmasq")
+
+
+@pytest.fixture
+def usual(service: Machine) -> Iterator[Machine]:
+    """The service, which runs with the usual configuration again afterwards."""
+    yield service
+    service.write("/etc/ipmasq/gateway.toml", CONFIGURATION)
+    service.run("systemctl", "restart", "ipmasq")
+
+
+def test_the_service_runs_as_its_own_user_with_four_capabilities(service: Machine):
+    status = service.file(f"/proc/{service.show('MainPID')}/status").read_text()
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    user = int(service.run("id", "-u", "ipmasq"))
+    assert user != 0
+    assert facts["Uid"].split() == [str(user)] * 4
+    wanted = sum(1 << number for number in CAPABILITIES.values())
+    assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == wanted
+    assert facts["NoNewPrivs"] == "1"
+
+
+@pytest.mark.parametrize("name", ["tun", "ebpf-tc", "ebpf-xdp-generic"])
+def test_an_active_transfer_passes_the_service_on_every_plane(
+    usual: Machine, network: Network, server: Path, name: str
+):
+    (server / "file").write_bytes(name.encode() * 100_000)
+    plane(usual, name)
+    assert name.partition("-")[0] in usual.run("ipmasq", "status")
+    assert fetch(network, "--ftp-port", "-") == name.encode() * 100_000
+    assert fetch(network) == name.encode() * 100_000
+
+
+def test_a_reload_applies_a_changed_file_and_fails_for_a_faulty_one(usual: Machine):
+    forward = '[[forward]]\nname = "web"\nport = 80\nto = "10.0.0.2"\n'
+    usual.write("/etc/ipmasq/gateway.toml", CONFIGURATION + forward)
+    usual.run("systemctl", "reload", "ipmasq")
+    eventually(lambda: "web" in usual.run("ipmasq", "show", "forwards"), usual.log())
+    usual.write("/etc/ipmasq/gateway.toml", CONFIGURATION + forward.replace("80", "'no port'"))
+    assert usual.ask("systemctl", "reload", "ipmasq").returncode != 0
+    assert "no port" in usual.log()
+    assert usual.show("ActiveState") == "active"
+    assert "web" in usual.run("ipmasq", "show", "forwards")
+
+
+def test_a_killed_gateway_is_started_again_and_has_undone_what_was_left(service: Machine):
+    before = service.show("MainPID")
+    service.kill_service()
+    eventually(
+        lambda: service.show("ActiveState") == "active" and service.show("MainPID") != before,
+        "it was not restarted",
+    )
+    assert "a gateway was killed here and had left its changes" in service.log()
+
+
+def test_systemd_waits_for_the_watchdog_and_for_readiness(service: Machine):
+    assert service.show("Type") == "notify"
+    assert service.show("WatchdogUSec") == "20s"
+    assert int(service.show("WatchdogTimestampMonotonic")) > 0
+
+
+def test_a_faulty_configuration_is_said_once_and_not_tried_again(usual: Machine):
+    usual.write("/etc/ipmasq/gateway.toml", CONFIGURATION + "mistake = 1\n")
+    assert usual.ask("systemctl", "restart", "ipmasq").returncode != 0
+    assert usual.show("ActiveState") == "failed"
+    assert usual.show("ExecMainStatus") == "3"
+    assert "mistake" in usual.log()
+
+
+def test_nothing_of_the_system_can_be_written_but_settings_of_the_network(service: Machine):
+    pid = service.show("MainPID")
+    inside = ["nsenter", f"--target={pid}", "--mount"]
+
+    def writable(path: str) -> bool:
+        return service.ask(*inside, "test", "-w", path).returncode == 0
+
+    closed = ("/etc/ipmasq", "/usr", "/var", "/proc/sys/kernel", "/sys/class", "/boot")
+    assert [path for path in closed if writable(path)] == []
+    assert writable("/run/ipmasq")
+    assert writable("/proc/sys/net/ipv4/ip_forward")
+
+
+def test_a_stopped_service_leaves_the_host_as_it_was(
+    machine: Machine, network: Network, usual: Machine
+):
+    machine.run("systemctl", "stop", "ipmasq")
+    before = trace(network)
+    machine.run("systemctl", "start", "ipmasq")
+    assert trace(network) != before
+    machine.run("systemctl", "stop", "ipmasq")
+    assert trace(network) == before

@@ -1,0 +1,57 @@
+"""The wheel, in a virtual environment of a clean Debian without a compiler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import Network
+from tests.namespaces import within
+from tests.packages.clean import Debian
+from tests.packages.conftest import CONFIGURATION
+from tests.packages.test_service import fetch
+
+PLACE = "/opt/ipmasq"
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Debian:
+    """A clean Debian with the wheel in a virtual environment."""
+    made = Debian(tmp_path_factory.mktemp("bare"))
+    made.put(wheel, f"/root/{wheel.name}")
+    made.run("apt-get", "update", "-q")
+    made.run("apt-get", "install", "-q", "-y", "--no-install-recommends", "python3-venv", "libbpf1")
+    made.run("python3", "-m", "venv", PLACE)
+    made.run(f"{PLACE}/bin/pip", "install", "--quiet", f"/root/{wheel.name}")
+    return made
+
+
+def test_a_service_of_a_virtual_environment_forwards_and_can_be_removed(
+    bare: Debian, network: Network, server: Path
+):
+    (server / "file").write_bytes(b"by pip" * 1000)
+    program = f"{PLACE}/bin/ipmasq"
+    with bare.booted(*within(network.name("gw"))) as machine:
+        assert "wrote /etc/systemd/system/ipmasq.service" in machine.run(program, "install-service")
+        assert "wrote" not in machine.run(program, "install-service"), "all is there"
+        assert f"ExecStart={program} run" in machine.run(program, "install-service", "--print")
+        machine.write("/etc/ipmasq/gateway.toml", CONFIGURATION)
+        machine.run("systemctl", "enable", "--now", "ipmasq")
+        assert "ebpf" in machine.run(program, "status"), machine.log()
+        assert fetch(network, "--ftp-port", "-") == b"by pip" * 1000
+        machine.run(program, "install-service", "--remove")
+        assert machine.ask("systemctl", "cat", "ipmasq").returncode != 0
+        assert machine.ask("id", "ipmasq").returncode != 0
+        assert machine.file("/etc/ipmasq/gateway.toml").read_text() == CONFIGURATION
+        assert not machine.file("/run/ipmasq").exists()
+
+
+def test_a_place_that_services_cannot_read_is_refused(bare: Debian, network: Network):
+    with bare.booted(*within(network.name("gw"))) as machine:
+        machine.run("cp", "-a", PLACE, "/root/venv")
+        done = machine.ask("/root/venv/bin/python", "-m", "ipmasq", "install-service")
+        assert done.returncode == 1
+        assert "/root" in done.stderr
+        assert "/opt" in done.stderr
+        assert machine.ask("systemctl", "cat", "ipmasq").returncode != 0

@@ -1,0 +1,90 @@
+"""The record of changes, in a directory that a user with fewer rights may own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from pyroute2 import IPRoute
+
+from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun.changes import RuleAdded
+from ipmasq.planes.tun.journal import Journal
+from ipmasq.planes.tun.steering import RoutingRule
+
+NAMESPACE = os.stat("/proc/self/ns/net").st_ino
+
+
+class Kernel(IPRoute):
+    """Does nothing: what is tested are files."""
+
+    def __init__(self) -> None:
+        pass
+
+    def rule(self, *arguments: object, **named: object) -> None:  # type: ignore[override]
+        pass
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A file that must not be written."""
+    made = tmp_path / "victim"
+    made.write_text("as it was")
+    return made
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    made = tmp_path / "run"
+    made.mkdir()
+    return made
+
+
+def change() -> RuleAdded:
+    return RuleAdded(2, RoutingRule(100, 7))
+
+
+def test_changes_are_on_record_until_they_are_undone(directory: Path):
+    journal = Journal(Kernel(), directory)
+    journal.make([change()])
+    (record,) = directory.glob("*.json")
+    assert json.loads(record.read_text())["changes"] == [json.loads(json.dumps(change().written()))]
+    journal.close()
+    assert list(directory.iterdir()) == []
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_is_left_alone(
+    directory: Path, victim: Path
+):
+    (directory / f"tun-{NAMESPACE}.lock").symlink_to(victim)
+    with pytest.raises(PlaneError):
+        Journal(Kernel(), directory)
+    assert victim.read_text() == "as it was"
+
+
+def test_a_draft_that_is_a_link_is_refused_and_what_it_leads_to_is_left_alone(
+    directory: Path, victim: Path
+):
+    (directory / f"tun-{NAMESPACE}.new").symlink_to(victim)
+    journal = Journal(Kernel(), directory)
+    with pytest.raises(OSError, match="symbolic links"):
+        journal.make([change()])
+    assert victim.read_text() == "as it was"
+    journal.close()
+
+
+def test_a_record_that_names_a_file_elsewhere_is_not_undone(directory: Path, victim: Path):
+    journal = Journal(Kernel(), directory)
+    journal.make([change()])
+    (record,) = directory.glob("*.json")
+    written = json.loads(record.read_text())
+    written["changes"] = [
+        {"change": "SettingChanged", "path": str(victim), "was": "", "value": "1"}
+    ]
+    journal.close()
+    record.write_text(json.dumps(written))
+    with pytest.raises(PlaneError, match="is not a record of changes"):
+        Journal(Kernel(), directory)
+    assert victim.read_text() == "as it was"

@@ -51,7 +51,7 @@ class Observers:
         self._gateway.reloads.callbacks.append(self._reopen)
 
     def close(self) -> None:
-        """End, after the gateway has stopped, so that its last events are recorded."""
+        """End. May be called whether they have begun or not."""
         if self._metrics is not None:
             self._metrics.close()
         if self._log is not None:

@@ -117,15 +117,15 @@ def _run(file: Configuration, plane: str | None) -> None:
     observers = Observers(gateway, loop, file)
     # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-    gateway.start()
     try:
         observers.open()
-        # The socket is opened last, so that whoever finds it finds a gateway that works.
-        control.open()
-        loop.run()
-    finally:
-        control.close()
+        gateway.start()
         try:
-            gateway.stop()
+            # The socket is opened last, so that whoever finds it finds a gateway that works.
+            control.open()
+            loop.run()
         finally:
-            observers.close()
+            control.close()
+            gateway.stop()
+    finally:
+        observers.close()  # after the gateway, so that its last events are recorded

@@ -257,3 +257,39 @@ def test_a_finished_connection_gives_its_port_away_and_the_log_says_so_in_this_o
     found = gateway.close()
     assert events(found) == ["mapping_opened", "mapping_closed"]
     assert found[1]["reason"] == "finished"
+
+
+def test_more_translations_than_the_queue_holds_all_begin_and_end_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """When the log begins and ends, the queue is filled no faster than it is written."""
+    monkeypatch.setattr("ipmasq.translations.outlet.GATHERING", 0.001)
+    gateway = Logged(tmp_path, WIDE)
+    gateway.config.write_text(gateway.config.read_text().replace("20000-20099", "20000-59999"))
+    policy = gateway.gateway._configuration.read().policy
+    gateway.gateway.engine.apply(policy, gateway.loop.clock())
+    for port in range(1024, 6024):
+        gateway.send(packets.udp(IN1, port, OUT1, 53))
+    gateway.round()
+    gateway.open()
+    (outlet,) = gateway.log.outlets
+    outlet._most = 500
+    gateway.until(lambda: len(gateway.log._translations) == 5000 and not gateway.log._feeds)
+    found = gateway.close()
+    assert Counter(events(found)) == {"mapping_opened": 5000, "mapping_closed": 5000}
+    assert outlet.lost == 0
+
+
+def test_a_target_that_takes_nothing_does_not_keep_the_gateway_from_stopping(
+    gateway: Logged, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ipmasq.translations.log.PATIENCE", 0.05)
+    gateway.log.open(TranslationLogTable(file="/dev/full"))
+    (outlet,) = gateway.log.outlets
+    outlet._most = 10
+    for port in range(5000, 5050):
+        gateway.send(packets.udp(IN1, port, OUT1, 53))
+    gateway.round()
+    gateway.log.close()
+    assert outlet.is_done
+    assert outlet.lost == 102  # all, with those about the log itself

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
+from math import inf
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from ipmasq.config.model import TranslationLogTable
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
-from ipmasq.core.views import FlowView
 from ipmasq.gateway.drive import Listener
 from ipmasq.gateway.loop import Loop, Timer
+from ipmasq.translations.feed import AT_ONCE, Feed
 from ipmasq.translations.lines import Line, Syslog, about_the_log, as_json, line
 from ipmasq.translations.outlet import Outlet
 from ipmasq.translations.records import Record, Translations
@@ -23,8 +24,8 @@ from ipmasq.translations.targets import DatagramTarget, FileTarget, Target
 
 log = logging.getLogger("ipmasq")
 
-AT_ONCE = 100
-"""Older flows that are recorded before packets have their turn, when the log begins: about a millisecond."""
+PATIENCE = 10.0
+"""Seconds for which the last records wait for room in the queues; then those that find none are lost."""
 
 LOOK_EVERY = 1.0
 """Seconds between two checks for records that were lost."""
@@ -51,6 +52,9 @@ class TranslationLog:
         self._paths: list[_Path] = []
         self._timer: Timer | None = None
         self._events_lost = 0
+        self._feeds: list[Feed] = []
+        self._beginning: Feed | None = None
+        """The one of the flows that are older than the log."""
         self._ending: list[Outlet] = []
         """Outlets of earlier logs that may still be writing."""
         self._told: WeakKeyDictionary[Outlet, int] = WeakKeyDictionary()
@@ -71,8 +75,8 @@ class TranslationLog:
         self._translations = Translations(table.destinations)
         self._events_lost = self._engine.lost_events
         self._listeners.append(self.listen)
-        self._put([about_the_log("log_started", time.time())])
-        self._know(self._engine.flows())
+        self._put(paths, [about_the_log("log_started", time.time())])
+        self._know()
         self._look()
 
     def end(self) -> None:
@@ -80,16 +84,27 @@ class TranslationLog:
         if not self._paths:
             return
         self._listeners.remove(self.listen)
-        self._record(self._translations.end_all(self._loop.clock(), "log_stopped"))
-        self._put([about_the_log("log_stopped", time.time())])
-        for path in self._paths:
-            path.outlet.end()
+        if self._beginning in self._feeds:
+            self._feeds.remove(self._beginning)
+        paths, now = self._paths, self._loop.clock()
+
+        def then() -> None:
+            self._put(paths, [about_the_log("log_stopped", time.time())])
+            for path in paths:
+                path.outlet.end()
+
+        ended = self._translations.end_all(now, "log_stopped")
+        batches = iter(lambda: list(islice(ended, AT_ONCE)), [])
+        self._feed(paths, batches, then, now + PATIENCE)
         self._ending += self.outlets
         self._paths = []
 
     def close(self) -> None:
         """End, and wait a little until what waits is written. May be called twice."""
         self.end()
+        while self._feeds:
+            pauses = [self._step(feed) for feed in list(self._feeds)]
+            time.sleep(min((each for each in pauses if each is not None), default=0.0))
         for outlet in self._ending:
             outlet.join()
         self._look()
@@ -111,27 +126,55 @@ class TranslationLog:
 
     def listen(self, events: Sequence[Event]) -> None:
         """A listener of the gateway."""
-        self._record(self._translations.follow(events))
+        self._record(self._paths, self._translations.follow(events))
 
     # -- detail
 
-    def _record(self, records: Iterable[Record]) -> None:
+    def _record(self, paths: Sequence[_Path], records: Iterable[Record]) -> None:
         epoch = time.time() - self._loop.clock()
-        self._put([line(record, epoch) for record in records])
+        self._put(paths, [line(record, epoch) for record in records])
 
-    def _put(self, lines: Sequence[Line]) -> None:
+    def _put(self, paths: Sequence[_Path], lines: Sequence[Line]) -> None:
         if lines:
-            for path in self._paths:
+            for path in paths:
                 path.outlet.put(list(map(path.frame, lines)))
 
-    def _know(self, flows: Iterator[FlowView]) -> None:
-        """Record flows that are older than the log, a few at a time."""
-        some = list(islice(flows, AT_ONCE))
-        now, over = self._loop.clock(), self._engine.table.over
-        known = (self._translations.know(view, now, view.id in over) for view in some)
-        self._record(chain.from_iterable(known))
-        if some and self._paths:
-            self._loop.later(0, partial(self._know, flows))
+    def _know(self) -> None:
+        """Record flows that are older than the log."""
+        if self._beginning in self._feeds:
+            self._feeds.remove(self._beginning)
+        self._beginning = self._feed(self._paths, self._older(), lambda: None, inf)
+
+    def _older(self) -> Iterator[list[Record]]:
+        flows = self._engine.flows()
+        while some := list(islice(flows, AT_ONCE)):
+            now, over = self._loop.clock(), self._engine.table.over
+            known = (self._translations.know(view, now, view.id in over) for view in some)
+            yield list(chain.from_iterable(known))
+
+    def _feed(
+        self,
+        paths: Sequence[_Path],
+        batches: Iterator[Sequence[Record]],
+        then: Callable[[], object],
+        until: float,
+    ) -> Feed:
+        put = partial(self._record, paths)
+        feed = Feed(batches, put, lambda: all(each.outlet.has_room for each in paths), then, until)
+        self._feeds.append(feed)
+        self._turn(feed)
+        return feed
+
+    def _turn(self, feed: Feed) -> None:
+        """Do a step of a feed, unless it was abandoned, and plan the next one."""
+        if feed in self._feeds and (pause := self._step(feed)) is not None:
+            self._loop.later(pause, partial(self._turn, feed))
+
+    def _step(self, feed: Feed) -> float | None:
+        pause = feed.step(self._loop.clock())
+        if pause is None:
+            self._feeds.remove(feed)
+        return pause
 
     def _look(self) -> None:
         """Report what was lost, and repair what lost events have left; called about once a second."""
@@ -143,8 +186,9 @@ class TranslationLog:
         if self._paths and self._engine.lost_events != self._events_lost:
             self._events_lost = self._engine.lost_events
             alive = self._engine.table.flows.keys()
-            self._record(self._translations.end_all(self._loop.clock(), "unknown", alive))
-            self._know(self._engine.flows())
+            lost = self._translations.end_all(self._loop.clock(), "unknown", alive)
+            self._record(self._paths, lost)
+            self._know()
         for outlet in (*self.outlets, *self._ending):
             self._report(outlet)
         self._ending = [outlet for outlet in self._ending if not outlet.is_done]

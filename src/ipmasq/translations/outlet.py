@@ -61,6 +61,11 @@ class Outlet:
     def waiting(self) -> int:
         return len(self._lines) + len(self._pending)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether half of the queue is empty, which is left to what happens now."""
+        return self.waiting < self._most // 2
+
     def put(self, lines: Sequence[bytes]) -> None:
         """Take lines, as far as there is room, and before them a marker if lines were lost. Never waits."""
         room = self._most - self.waiting

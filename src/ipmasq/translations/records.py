@@ -89,9 +89,10 @@ class Translations:
 
     def end_all(self, now: float, reason: str, alive: Iterable[int] = ()) -> Iterator[Record]:
         """Yield the ends of all translations but those of flows that are alive."""
-        for flow in self._flows.keys() - set(alive):
+        kept = frozenset(alive)
+        for flow in [each for each in self._flows if each not in kept]:
             yield from self._end(now, flow, reason)
-        for flow in self._finished.keys() - set(alive):
+        for flow in self._finished.keys() - kept:
             del self._finished[flow]
 
     def _begin(

@@ -130,7 +130,10 @@ class Attachment:
         line = message.text
         transaction = Transaction(self._services, self, speaker, message)
         try:
-            self._helper.on_line(line, transaction)
+            if self.registered.call is None:
+                self._helper.on_line(line, transaction)
+            else:
+                self.registered.call(self._helper, line, transaction)
         except AlreadyForwardedError as error:
             transaction.rollback()
             self.refuse(speaker, line, str(error), by_helper=False)

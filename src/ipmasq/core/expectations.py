@@ -154,6 +154,9 @@ class ExpectationTable:
         self._payers: dict[Address, int] = {}
         """Number of expectations by the address that opened the control flow."""
 
+    def __len__(self) -> int:
+        return len(self._by_key)
+
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(list(self._by_key.values()))
 

@@ -353,9 +353,18 @@ class FlowManager:
     def finish(self, flow: Flow) -> None:
         """Free the ports of a connection that is over, though late packets may arrive, and end its
         expectations."""
+        if flow.id not in self.table.over:
+            self.emit(events.FlowFinished(self.now, flow.id))
         self.table.finish(flow)
         self.reopenings.discard(flow.id)
         self.announcements.end_all(flow, Reason.MASTER_GONE)
+
+    def revive(self, flow: Flow) -> bool:
+        """Let a connection continue after a reset. Return False if it may not; see `Table.revive`."""
+        revived = self.table.revive(flow)
+        if revived:
+            self.emit(events.FlowRevived(self.now, flow.id))
+        return revived
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent."""

@@ -28,7 +28,7 @@ from ipmasq.wire.tcp import Segment
 LARGEST = 0xFFFF
 """The most bytes of a packet (RFC 791, 3.1)."""
 
-STRANGERS = bytes(4)
+FROM_OUTSIDE = bytes(4)
 """Outside hosts, which together have the share of one host of the work that is done: anybody can forge the source of
 a datagram, so a share for each source would limit nothing."""
 
@@ -49,7 +49,7 @@ class DatagramInspector(Inspector):
         self.due: Bucket[Any] | None = None
         self._services = services
         self._flow = flow
-        self._payer = flow.payer if flow.opened_by is Side.INSIDE else STRANGERS
+        self._payer = flow.payer if flow.opened_by is Side.INSIDE else FROM_OUTSIDE
         self._work = budget.work
         self._attachment = attachment
         self._stopped = False

@@ -39,6 +39,7 @@ TARGETS: Mapping[str, Target] = {
     "helper.ftp.latency_ms": Target(most=1),
     "start.tun.s": Target(most=1),
     "start.ebpf.s": Target(most=1),
+    "metrics.scraped.line_p99_ms": Target(most=1.1, of_ratio=True),
     "bulk.ebpf.tcp1.gbps": times(1),
     "bulk.ebpf.tcp8.gbps": times(1),
     "bulk.ftp.data.gbps": times(0.95),

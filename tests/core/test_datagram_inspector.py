@@ -14,6 +14,7 @@ from ipmasq.core.events import HelperFailed, HelperReleased, Refused, Rewritten
 from ipmasq.core.policy import Action, Behaviour, Forward, Limits, OnFailure, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_inspector import COST
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.conformance.packets import DF, UDP, Facts, fragments, joined
@@ -298,6 +299,35 @@ def test_a_host_that_has_used_up_its_lines_is_held_back_and_no_other():
     say(world, b"hello", source=IN2)
     world.later(1)
     say(world, b"hello")
+
+
+def forged(number: int) -> bytes:
+    """An address that an attacker has written into his packets."""
+    return bytes((45, 0, number >> 8, number & 255))
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_datagrams_with_forged_sources_do_not_use_up_the_work_of_all():
+    limits = replace(Limits(), lines_per_host=40, lines=160)
+    world = World(helpers=(use(Reader),), forwards=(PUBLISHED,), limits=limits)
+    reasons = [world.udp(forged(n), 4000, E1, 69, payload=READ).reason for n in range(30)]
+    assert reasons == [Reason.TRANSLATED] * 4 + [Reason.WORK_LIMIT] * 26
+    say(world, READ, source=IN2)
+    say(world, READ, source=IN1)
+    world.later(1)
+    world.udp(OUT1, 4000, E1, 69, payload=READ).reaches(IN1, 69)
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_datagrams_with_forged_sources_do_not_use_up_the_memory_of_inspection():
+    limits = replace(Limits(), stream_memory=8 * COST, stream_memory_per_host=4 * COST)
+    world = World(helpers=(use(Reader),), forwards=(PUBLISHED,), limits=limits)
+    for number in range(20):
+        for _ in range(2):
+            world.udp(forged(number), 4000, E1, 69, payload=READ).reaches(IN1, 69)
+    say(world, READ, source=IN2)
+    assert world.flows[-1].helper == "reader"
+    world.engine.check()
 
 
 def test_a_flow_for_which_there_is_no_memory_passes_without_inspection():

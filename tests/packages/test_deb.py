@@ -13,7 +13,7 @@ from tests.namespaces import within
 from tests.packages.clean import Debian, Machine, finish
 from tests.packages.conftest import CONFIGURATION, tree_status
 
-LEFT = "find / -xdev -name '*ipmasq*' -not -path '/var/log/*' -not -path '/var/cache/*' -not -path '/root/*'"
+LEFT = "find / -xdev -name '*ipmasq*' -not -path '/root/*'"
 
 
 @pytest.fixture

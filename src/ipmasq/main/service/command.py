@@ -26,7 +26,8 @@ def install_service(
         bool, typer.Option("--print", help="Print the unit, and change nothing.")
     ] = False,
     remove: Annotated[
-        bool, typer.Option("--remove", help="End the service and remove it; FILE stays.")
+        bool,
+        typer.Option("--remove", help="End the service and remove it; FILE and the logs stay."),
     ] = False,
 ) -> None:
     """Make ipmasq a systemd service with least privileges (root). It is neither started nor enabled.

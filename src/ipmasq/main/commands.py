@@ -18,6 +18,7 @@ COMMANDS = {
     "help": "ipmasq.main.help:show_help",
     "run": "ipmasq.main.run:run",
     "check": "ipmasq.main.offline:check",
+    "doctor": "ipmasq.doctor.command:doctor",
     "reload": "ipmasq.front.change:reload",
     "status": "ipmasq.front.inspect:status",
     "show": "ipmasq.front.show:app",

@@ -9,10 +9,9 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from ipmasq.front.asking import CONFIG
 from ipmasq.front.exits import Code, give_up
 from ipmasq.front.output import complain
-
-CONFIG = "/etc/ipmasq/gateway.toml"
 
 
 class Plane(StrEnum):

@@ -1,0 +1,43 @@
+"""The host's own firewall: rules that drop the gateway's packets, or translate them as well.
+
+Docker and Kubernetes are rule sets like any other: both may leave `FORWARD` with the policy DROP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipmasq.doctor.finding import Finding
+from ipmasq.doctor.host import Host
+from ipmasq.gateway.firewall.findings import Finding as Obstruction
+
+AUTHORS = {"DOCKER": "Docker", "KUBE-FORWARD": "Kubernetes", "ufw-user-forward": "ufw"}
+"""By a chain that only this software has."""
+
+
+def find(host: Host) -> Iterator[Finding]:
+    for found in host.firewall:
+        commands = found.commands
+        yield Finding(
+            "firewall",
+            found.what + _author(found, host),
+            _effect(found),
+            "" if commands else found.remedy,
+            commands,
+            safe=bool(commands) and not found.is_meant,
+        )
+
+
+def _effect(found: Obstruction) -> str:
+    if found.is_meant:
+        return "what the rule names is dropped; the command lets it pass, unless you have meant it"
+    if found.commands:
+        return "connections hang: their packets are dropped"
+    return "the kernel and the gateway do the same work, or a rule is not where packets pass"
+
+
+def _author(found: Obstruction, host: Host) -> str:
+    if not found.rules.startswith("iptables"):
+        return ""
+    named = [name for chain, name in AUTHORS.items() if f":{chain} " in host.rules]
+    return f" (rules of {' and '.join(named)} are loaded)" if named else ""

@@ -6,19 +6,19 @@ import json
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.live.as_users import Started, started
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, run
 from tests.live.firewalls import DOCKER, SIZE, fetch, ftp_server, load
 from tests.live.test_firewalls import IPTABLES_USUAL, NFT_MASQUERADES, NFT_ONE_SERVER, NFT_USUAL
-from tests.live.test_tun import tcp_server, tcp_talk
+from tests.live.test_tun import eventually, tcp_server, tcp_talk
 
 pytestmark = pytest.mark.live
 
@@ -98,21 +98,8 @@ class Doctor:
     def found(self, *arguments: str) -> list[dict[str, Any]]:
         return self.run(*arguments)[1]
 
-    @contextmanager
-    def gateway(self) -> Iterator[None]:
-        """A gateway runs, as users start it."""
-        process = self.network.start("gw", sys.executable, "-m", "ipmasq", "run", str(self.file))
-        try:
-            assert process.stdout
-            said = ""
-            while not Path(self.socket).exists():
-                assert process.poll() is None, process.stdout.read()
-                time.sleep(0.05)
-            yield
-        finally:
-            process.terminate()
-            said = process.communicate(timeout=20)[0]
-            assert "Traceback" not in said, said
+    def gateway(self) -> AbstractContextManager[Started]:
+        return started(self.network, self.file, Path(self.socket))
 
 
 @pytest.fixture
@@ -321,3 +308,53 @@ def test_what_is_broken_is_found_with_its_fix_and_works_with_it(doctor: Doctor, 
         assert any("done: " in each.get("done", "") for each in doctor.found("--fix"))
         assert broken.subject not in [each["subject"] for each in doctor.found()]
         assert broken.works(doctor)
+
+
+def test_a_right_that_not_even_root_has_is_found(doctor: Doctor) -> None:
+    without = ("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
+    code, found = doctor.run(before=without)
+    assert code == 1
+    (right,) = [each for each in found if each["subject"] == "kernel"]
+    assert "CAP_NET_ADMIN" in right["what"]
+    assert "--cap-add NET_ADMIN" in right["fix"]
+
+
+def test_a_mistake_in_the_file_is_found_with_its_line(doctor: Doctor) -> None:
+    doctor.write("\n[limits]\nflow = 3\n")
+    code, (found,) = doctor.run()
+    assert code == 1
+    assert "gateway.toml, line 10" in found["fix"]
+
+
+def test_ports_that_run_short_are_found_at_the_running_gateway(doctor: Doctor) -> None:
+    doctor.write(outside='"go"\nports = "40000-40004"')
+    with doctor.gateway(), doctor.network.at("in"):
+        sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4)]
+        for each in sockets:
+            each.sendto(b"ask", (REMOTE, 5000))
+        assert eventually(lambda: "limits" in [each["subject"] for each in doctor.found()])
+        for each in sockets:
+            each.close()
+
+
+def test_what_a_killed_gateway_left_is_found_and_the_next_start_undoes_it(doctor: Doctor) -> None:
+    with doctor.gateway() as gateway:
+        gateway.process.kill()
+        gateway.process.wait(10)
+        (found,) = [each for each in doctor.found() if each["subject"] == "leftovers"]
+        assert "ipmasq run" in found["fix"]
+        Path(doctor.socket).unlink(missing_ok=True)
+    with doctor.gateway():
+        assert doctor.run() == (0, [])
+
+
+def test_people_are_told_what_is_wrong_what_it_does_and_what_to_do(doctor: Doctor) -> None:
+    doctor.network.ip("gw", "link set gi down")
+    command = [sys.executable, "-m", "ipmasq", "doctor", str(doctor.file)]
+    with doctor.network.at("gw"):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "interfaces: gi is down." in done.stdout
+    assert "effect: inside hosts behind it are not reached." in done.stdout
+    assert "fix (safe): ip link set dev gi up" in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines() if "/" not in line)

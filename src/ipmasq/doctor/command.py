@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,14 +10,12 @@ import typer
 
 from ipmasq.front.asking import CONFIG, SOCKET, Json, Socket
 from ipmasq.front.exits import Code
-from ipmasq.front.output import say, say_json_list
+from ipmasq.front.output import complain, say, say_json_list
 
 if TYPE_CHECKING:
     from ipmasq.doctor.finding import Finding
 
 WIDTH = 78
-ROUNDS = 3
-"""A fix may reveal what it hid: an interface that comes up has no route yet."""
 
 
 def doctor(
@@ -43,18 +42,18 @@ def doctor(
       ipmasq doctor
       ipmasq doctor gateway.toml --fix
     """
-    from ipmasq.doctor.examine import examine
+    from ipmasq.doctor.examine import examine, mend
+    from ipmasq.doctor.finding import Finding
     from ipmasq.doctor.host import ask_gateway, look
 
     status = ask_gateway(socket)
     path = file or (status or {}).get("config") or CONFIG
-    done: list[str] = []
     found = examine(look(path, status))
-    for _ in range(ROUNDS if fix else 0):
-        if not any(each.safe for each in found):
-            break
-        done += _mended(found)
-        found = examine(look(path, ask_gateway(socket)))
+    done, tried = [], set[Finding]()
+    while fix and (safe := [each for each in found if each.safe and each not in tried]):
+        done += [line for each in safe for line in mend(each)]
+        tried.update(safe)
+        found = examine(look(path, ask_gateway(socket)))  # an interface that is up may lack a route
     if as_json:
         say_json_list([*({"done": line} for line in done), *(each.as_json() for each in found)])
     else:
@@ -63,13 +62,9 @@ def doctor(
         raise typer.Exit(Code.FAILED)
 
 
-def _mended(found: tuple[Finding, ...]) -> list[str]:
-    from ipmasq.doctor.examine import mend
-
-    return [line for each in found if each.safe for line in mend(each)]
-
-
 def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) -> None:
+    if os.geteuid():
+        complain("without root, the rules of the firewall and some settings cannot be read")
     running = "a gateway runs" if status else "no gateway runs"
     say(f"{path}: {running} here")
     for line in done:

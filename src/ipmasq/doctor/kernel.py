@@ -23,7 +23,7 @@ def find(host: Host) -> Iterator[Finding]:
         fix = f"modprobe tun; in a container: --device {TUN}"
         yield Finding(SUBJECT, f"there is no {TUN}", "the gateway does not start", fix)
     if host.status is None and os.geteuid() == 0:
-        yield from _rights(_bounding())
+        yield from lacking_rights(_bounding())
     if host.loaded.config.gateway.plane != "tun" and not BTF.exists():
         yield Finding(
             SUBJECT,
@@ -33,7 +33,8 @@ def find(host: Host) -> Iterator[Finding]:
         )
 
 
-def _rights(known: int) -> Iterator[Finding]:
+def lacking_rights(known: int) -> Iterator[Finding]:
+    """Find rights that the gateway needs and that are not among these, which are given as bits."""
     missing = [name for name, bit in RIGHTS.items() if not known >> bit & 1]
     if missing:
         yield _lacking(

@@ -14,12 +14,13 @@ from ipmasq.core.events import HelperFailed, HelperReleased, Refused, Rewritten
 from ipmasq.core.policy import Action, Behaviour, Forward, Limits, OnFailure, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.tcp_inspector import COST
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.conformance.packets import DF, UDP, Facts, fragments, joined
 from tests.conformance.world import E1, E2, IN1, IN2, OUT1, OUT2, World
 from tests.core.datagrams import READ, Reader, Teller, use
-from tests.core.restored import restored, serialised
+from tests.core.restored import restored
 
 STRICT = Behaviour.ADDRESS_AND_PORT_DEPENDENT
 PUBLISHED = Forward("tftp", UDP, None, PortRange(69, 69), IN1, 69)
@@ -300,6 +301,35 @@ def test_a_host_that_has_used_up_its_lines_is_held_back_and_no_other():
     say(world, b"hello")
 
 
+def forged(number: int) -> bytes:
+    """An address that an attacker has written into his packets."""
+    return bytes((45, 0, number >> 8, number & 255))
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_datagrams_with_forged_sources_do_not_use_up_the_work_of_all():
+    limits = replace(Limits(), lines_per_host=40, lines=160)
+    world = World(helpers=(use(Reader),), forwards=(PUBLISHED,), limits=limits)
+    reasons = [world.udp(forged(n), 4000, E1, 69, payload=READ).reason for n in range(30)]
+    assert reasons == [Reason.TRANSLATED] * 4 + [Reason.WORK_LIMIT] * 26
+    say(world, READ, source=IN2)
+    say(world, READ, source=IN1)
+    world.later(1)
+    world.udp(OUT1, 4000, E1, 69, payload=READ).reaches(IN1, 69)
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_datagrams_with_forged_sources_do_not_use_up_the_memory_of_inspection():
+    limits = replace(Limits(), stream_memory=8 * COST, stream_memory_per_host=4 * COST)
+    world = World(helpers=(use(Reader),), forwards=(PUBLISHED,), limits=limits)
+    for number in range(20):
+        for _ in range(2):
+            world.udp(forged(number), 4000, E1, 69, payload=READ).reaches(IN1, 69)
+    say(world, READ, source=IN2)
+    assert world.flows[-1].helper == "reader"
+    world.engine.check()
+
+
 def test_a_flow_for_which_there_is_no_memory_passes_without_inspection():
     world = World(helpers=(use(Teller),), limits=replace(Limits(), stream_memory_per_host=4096))
     say(world, b"hello")
@@ -353,25 +383,45 @@ def test_a_helper_may_change_its_protocol_when_it_is_loaded_again():
     assert say(world, AT).payload != AT
 
 
-def test_a_flow_is_inspected_as_before_by_an_engine_from_the_state():
-    world = World(helpers=(use(Reader),), filtering=STRICT)
-    public = world.udp(IN1, 4000, OUT1, 69, payload=READ).leaves_from(E1)
+# -- plain values
+
+
+def test_an_inspected_flow_goes_on_after_its_state_as_if_nothing_had_happened():
+    world = World(helpers=(use(Teller),))
+    told = say(world, AT).payload
     world.engine = restored(world.engine, Random(1), world.now)
-    answer = packets.udp(OUT1, 5555, *public, payload=b"\0\3\0\1data")
-    assert world.send(answer).reaches(IN1, 4000).payload == b"\0\3\0\1data"
-    world.engine = restored(world.engine, Random(1), world.now)
-    found = inspector(world)
-    assert found is not None
-    assert (found.is_inspecting, found.lacks_helper) == (True, False)
-    world.udp(IN1, 4000, OUT1, 69, payload=READ).leaves_from(E1)
     world.engine.check()
+    assert say(world, AT).payload == told
+    assert say(world, b"count").payload == b"3"
+    (event, _) = world.events(Rewritten)
+    assert event.position == len(AT)
+    public = world.flow.public
+    assert world.udp(OUT1, 69, *public, payload=b"count").one.payload == b"4"
 
 
-def test_a_helper_that_has_stopped_or_failed_stays_so_after_the_state():
-    for text in (b"stop", b"fail"):
-        world = World(helpers=(use(Teller, OnFailure.DROP),))
-        say(world, b"at 10.0.0.2:7000") if text == b"stop" else None
-        world.udp(IN1, 4000, OUT1, 69, payload=text)
-        before = world.engine.to_state(world.now)
-        world.engine = restored(world.engine, Random(1), world.now)
-        assert serialised(world.engine.to_state(world.now)) == serialised(before)
+def test_a_released_one_stays_released_after_its_state():
+    world = World(helpers=(use(Teller),))
+    say(world, b"hello")
+    world.engine.unload_helper("teller", world.now)
+    world.engine = restored(world.engine, Random(1), world.now)
+    assert say(world, AT).payload == AT
+    assert inspector(world) is None
+
+
+def test_a_blocked_flow_stays_blocked_after_its_state():
+    world = World(helpers=(use(Teller, OnFailure.DROP),))
+    world.udp(IN1, 4000, OUT1, 69, payload=b"fail").is_dropped(Reason.HELPER_DROP)
+    world.engine = restored(world.engine, Random(1), world.now)
+    world.udp(IN1, 4000, OUT1, 69).is_dropped(Reason.HELPER_DROP)
+
+
+def test_a_control_flow_keeps_its_link_after_its_state():
+    world = World(helpers=(use(Reader),))
+    public = world.udp(IN1, 4000, OUT1, 69, payload=READ).leaves_from(E1)
+    world.udp(OUT1, 5555, *public).reaches(IN1, 4000)
+    world.engine = restored(world.engine, Random(1), world.now)
+    for _ in range(3):
+        world.later(200)
+        world.udp(OUT1, 5555, *public).reaches(IN1, 4000)
+    control, data = world.flows
+    assert (control.links, data.master) == (1, control.id)

@@ -11,6 +11,7 @@ import pytest
 from ipmasq.config import HostAddress, HostState, load
 from ipmasq.config.routes import Route, Way
 from ipmasq.doctor import (
+    clock,
     configuration,
     firewall,
     forwarding,
@@ -274,3 +275,29 @@ def test_commands_are_run_in_order_until_one_fails(host: Host, tmp_path: Path):
     assert said[1].endswith("no such luck")
     assert len(said) == 2
     assert made.exists()
+
+
+def test_a_clock_that_nothing_synchronises_matters_for_a_translation_log_only(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(clock, "is_synchronised", lambda: False)
+    assert not list(clock.find(host))
+    path = tmp_path / "logged.toml"
+    path.write_text(TOML + f'[translation_log]\nfile = "{tmp_path}/log"\n')
+    logged = but(host, loaded=load(path))
+    assert "translation log" in the(clock.find, logged).effect
+    monkeypatch.setattr(clock, "is_synchronised", lambda: True)
+    assert not list(clock.find(logged))
+
+
+def test_the_kernel_is_asked_about_the_clock():
+    assert clock.is_synchronised() in (True, False)
+
+
+def test_a_server_of_a_network_that_is_not_inside_is_found(host: Host, tmp_path: Path):
+    path = tmp_path / "elsewhere.toml"
+    path.write_text(
+        TOML + '[[forward]]\nname = "web"\nprotocol = "tcp"\nport = 80\nto = "192.0.2.7:80"\n'
+    )
+    found = the(configuration.find, but(host, loaded=load(path)))
+    assert "192.0.2.7" in found.what

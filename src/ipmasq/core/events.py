@@ -45,6 +45,23 @@ class FlowNotOffloadable:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowFinished:
+    """The flow's connection is over: its public port is free for other hosts, though late packets still find
+    the flow until it is closed."""
+
+    at: float
+    flow: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRevived:
+    """A connection that was reset continues, with its public port (RFC 7857, 2.2)."""
+
+    at: float
+    flow: int
+
+
+@dataclass(frozen=True, slots=True)
 class FlowClosed:
     at: float
     flow: int
@@ -281,6 +298,8 @@ Event: TypeAlias = (
     FlowOpened
     | FlowOffloadable
     | FlowNotOffloadable
+    | FlowFinished
+    | FlowRevived
     | FlowClosed
     | HelperBound
     | HelperReleased

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipmasq.config import Problem
+from ipmasq.config.directions import not_private
 from ipmasq.config.host_checks import ephemeral_in_doubt, listening_in_doubt, memory_in_doubt
 from ipmasq.config.host_checks import inaccessible as unusable_socket
-from ipmasq.config.warnings import doubts
+from ipmasq.config.targets import doubtful_targets, strange_publics
+from ipmasq.config.warnings import find_warnings
 from ipmasq.doctor.finding import Finding
 from ipmasq.doctor.host import Host
 
@@ -22,7 +24,12 @@ def find(host: Host) -> Iterator[Finding]:
         yield _finding(problem, STOPS)
     if loaded.problems:
         return
-    found = [*doubts(config, loaded.helpers), *memory_in_doubt(config, here)]
+    sides = host.sides
+    found = [*find_warnings(config, loaded.helpers), *memory_in_doubt(config, here)]
+    found += strange_publics(config, sides)
+    if sides.networks:
+        found += not_private(config, sides.networks)
+        found += doubtful_targets(config, sides.networks, here, sides)
     if host.status is None:  # a running gateway has reserved its ports, and its sockets keep them
         found += [*ephemeral_in_doubt(config, here), *listening_in_doubt(config, here)]
     for mistake in found:

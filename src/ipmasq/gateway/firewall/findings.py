@@ -18,7 +18,9 @@ from ipmasq.wire.addresses import Address
 DROPS = "the host's firewall drops the gateway's packets"
 
 MOST_FORWARDS = 64
-"""The most published servers of which each is looked at by itself: the gateway's packets wait meanwhile."""
+MOST_RULES = 20_000
+"""The most published servers of which each is looked at by itself, and the most rules that are looked at for all of
+them: the gateway's packets wait meanwhile."""
 
 
 class Finding(NamedTuple):
@@ -48,7 +50,8 @@ def findings(
     if where.able and any(translates(table, where) for table in tables):
         later = replace(where, once=True)
     found = [each for table in tables for each in _findings(table, where, later)]
-    for forward in islice(forwards, MOST_FORWARDS):
+    rules = sum(len(chain.rules) for table in tables for chain in table.chains.values())
+    for forward in islice(forwards, min(MOST_FORWARDS, MOST_RULES // max(1, rules))):
         passed = of_forward(forward, later, interface_to)
         for table in tables:
             whose = f"forward {forward.name}: "

@@ -37,7 +37,7 @@ def doctor(
 
     Exit code 1 if something is wrong (with --fix: still wrong).
 
-    \\b
+    \b
     Examples:
       ipmasq doctor
       ipmasq doctor gateway.toml --fix

@@ -48,7 +48,7 @@ def setup(
 ) -> None:
     """Look at this host, ask at most three questions, and write a configuration. Nothing else is changed.
 
-    \\b
+    \b
     Examples:
       ipmasq setup
       ipmasq setup --yes

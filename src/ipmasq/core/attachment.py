@@ -9,7 +9,7 @@ from ipmasq.core import events
 from ipmasq.core.expectations import Expectation, Refusal
 from ipmasq.core.flow import Flow
 from ipmasq.core.framing import Framer, Message
-from ipmasq.core.helper import TCP, Helper, HelperContext
+from ipmasq.core.helper import ANYWHERE, TCP, Helper, HelperContext
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import OnFailure
 from ipmasq.core.registered import Registered
@@ -154,8 +154,20 @@ class Attachment:
             )
         )
 
-    def refuse(self, speaker: Speaker, line: bytes, reason: str, by_helper: bool) -> None:
-        """Report a refusal. `by_helper`: the helper itself says that this is an attack."""
+    def tell_encrypted(self) -> None:
+        flow, name = self.flow, self.registered.use.name
+        self._services.emit(events.FlowEncrypted(self._services.now, flow.id, name, flow.opened_by))
+
+    def refuse(
+        self,
+        speaker: Speaker,
+        line: bytes,
+        reason: str,
+        by_helper: bool,
+        announced: Endpoint | None = None,
+    ) -> None:
+        """Report a refusal. `by_helper`: the helper itself says that this is an attack. `announced` is the endpoint
+        that was refused, if it is one."""
         self.work += REFUSAL_COST
         refused = self.registered.refused
         refused[reason] = refused.get(reason, 0) + 1
@@ -163,7 +175,13 @@ class Attachment:
             self._block()
         self._services.emit(
             events.Refused(
-                self._services.now, self.flow.id, self.registered.use.name, speaker, reason, line
+                self._services.now,
+                self.flow.id,
+                self.registered.use.name,
+                speaker,
+                reason,
+                line,
+                announced,
             )
         )
 
@@ -203,6 +221,7 @@ class Transaction(HelperContext):
     _expectations: tuple[Expectation, ...] = ()
     _refusal: str | None = None
     _stop = False
+    _encrypted = False
     _forget = False
 
     def __init__(
@@ -220,11 +239,19 @@ class Transaction(HelperContext):
         try:
             made = self._services.expect(self._attachment, self.speaker, announced, protocol)
         except Refusal as refusal:
-            self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
+            text, seen = self._line.text, self._as_seen(announced)
+            self._attachment.refuse(self.speaker, text, str(refusal), False, seen)
             return None
         self._attachment.work += EXPECTATION_COST
         self._expectations += (made,)
         return made.public
+
+    def _as_seen(self, announced: Endpoint) -> Endpoint:
+        """Return where the other end connects to if it is not told otherwise."""
+        if announced.address != ANYWHERE:
+            return announced
+        known = self._attachment.flow.end(self.speaker).translated.address
+        return Endpoint(known, announced.port)
 
     def forget(self) -> None:
         self._forget = True
@@ -241,8 +268,9 @@ class Transaction(HelperContext):
     def refuse(self, reason: str) -> None:
         self._refusal = reason
 
-    def stop(self) -> None:
+    def stop(self, encrypted: bool = False) -> None:
         self._stop = True
+        self._encrypted = encrypted
 
     def rollback(self) -> None:
         self._services.withdraw(self._expectations)
@@ -257,6 +285,8 @@ class Transaction(HelperContext):
             self._services.forget(self._attachment.flow)
         if self._expectations:
             self._services.confirm(self._expectations, self._attachment)
+        if self._encrypted:
+            self._attachment.tell_encrypted()
         if not self._replacements:
             return Handled((), self._stop) if self._stop else UNCHANGED
         replacements = tuple(sorted(r for r in self._replacements if self._changes(r)))

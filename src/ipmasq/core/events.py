@@ -156,6 +156,19 @@ class Refused:
     speaker: Speaker
     reason: str
     line: bytes
+    announced: Endpoint | None = None
+    """The endpoint that was announced, as the other end would connect to it; None if it is something else that was
+    refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEncrypted:
+    """From here on a control flow is ciphertext, so that its helper sees no announcement any more."""
+
+    at: float
+    flow: int
+    helper: str
+    opened_by: Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +308,7 @@ Event: TypeAlias = (
     | ExpectationEnded
     | Rewritten
     | Refused
+    | FlowEncrypted
     | KeptAlive
     | ForwardAdded
     | ForwardRemoved

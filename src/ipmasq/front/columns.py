@@ -19,7 +19,7 @@ FLOWS = (
     Column("remote", remote),
     Column("state", lambda row: row["state"], 76),
     Column("expires", lambda row: duration(row["expires_in"]), 60, "right"),
-    Column("helper", lambda row: row["helper"] or "", 95),
+    Column("helper", lambda row: row["helper"] or "encrypted" * row.get("encrypted", False), 95),
     Column("bytes out", lambda row: size(row["bytes_out"]), 115, "right"),
     Column("bytes in", lambda row: size(row["bytes_in"]), 115, "right"),
     Column("origin", lambda row: row["origin"], 140),

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from ipmasq.front.asking import CONFIG
 from ipmasq.front.exits import Code, give_up
 from ipmasq.front.output import complain
 
 if TYPE_CHECKING:
     from ipmasq.gateway.file import File as Configuration
-
-CONFIG = "/etc/ipmasq/gateway.toml"
 
 
 class Plane(StrEnum):

@@ -28,6 +28,10 @@ class Finding(NamedTuple):
     """The rule set: `nft inet filter`, `iptables filter`, `iptables-legacy filter`."""
     what: str
     remedy: str
+    commands: tuple[str, ...] = ()
+    """The remedy as commands, if it is to add rules."""
+    is_meant: bool = False
+    """Whether a rule about some packets only drops them, so that the operator may have meant it."""
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}"
@@ -97,8 +101,9 @@ def _drops(
             found = [table.dropping(chain, _facts(way, ends)) for way in dropped]
             culprits = dict.fromkeys(each for each in found if each is not None)
             text += "".join(f"; {each.place} drops it: {each.said}" for each in culprits)
-            how = remedy(table, chain, dropped, where, any(each.conditions for each in culprits))
-            yield Finding(rules, text, f"add: {' && '.join(how)}")
+            is_meant = any(each.conditions for each in culprits)
+            how = tuple(remedy(table, chain, dropped, where, is_meant))
+            yield Finding(rules, text, f"add: {' && '.join(how)}", how, is_meant)
 
 
 def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:

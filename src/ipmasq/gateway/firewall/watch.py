@@ -115,7 +115,7 @@ class FirewallWatch:
         )
         for each in self.found:
             if each not in before:
-                self._tell(events.FirewallObstructed(self._loop.clock(), *each))
+                self._tell(events.FirewallObstructed(self._loop.clock(), *each[:3]))
         if before and not self.found:
             self._tell(events.FirewallCleared(self._loop.clock()))
 

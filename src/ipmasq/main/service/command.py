@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ipmasq.front.asking import CONFIG
 from ipmasq.front.exits import Code, give_up
 from ipmasq.front.output import say
-from ipmasq.main.run import CONFIG
 
 NEXT = """\
 Next: edit {config}, then

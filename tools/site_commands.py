@@ -13,7 +13,8 @@ from typer.main import get_command
 
 from ipmasq.main.cli import app
 
-WIDTH = 80
+WIDTH = 78
+"""What a terminal of 80 columns leaves for the help."""
 
 
 def helps(

@@ -29,7 +29,9 @@ app = typer.Typer(
 Prefix = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help="The lab's name, with which the names of its namespaces begin."
+        metavar="NAME",
+        envvar="IPMASQ_LAB",
+        help="The lab's name, with which the names of its namespaces begin.",
     ),
 ]
 DEFAULT = Layout()
@@ -178,20 +180,22 @@ def status(prefix: Prefix = DEFAULT.prefix) -> None:
 def _show(lab: Lab) -> None:
     found = record.load(lab.prefix)
     since = time.strftime("%F %T", time.localtime(found.created)) if found else "?"
-    table = Table("host", "role", "addresses", "default route", "namespace", "running", box=None)
-    for column in table.columns[:-1]:
+    table = Table("host", "role", "addresses", "default route", box=None, pad_edge=False)
+    for column in table.columns:
         column.no_wrap = True
-    for each in lab.status():
+    hosts = lab.status()
+    for each in hosts:
         interfaces = (f"{i.name} {i.address}" for i in each.host.interfaces)
-        running = (f"{pid} {processes.command_line(pid)}" for pid in each.processes)
         table.add_row(
-            each.host.name,
+            each.host.name if each.exists else f"{each.host.name} (gone)",
             each.host.role,
             "\n".join(interfaces),
             each.host.default_via or "",
-            each.namespace if each.exists else f"{each.namespace} (gone)",
-            "\n".join(running),
         )
-    console = Console()
-    console.print(f"Lab {lab.prefix!r}, up since {since}")
+    console = Console(highlight=False)
+    console.print(f"Lab {lab.prefix!r}, up since {since}; its namespaces are {lab.prefix}-HOST")
     console.print(table)
+    for each in hosts:
+        for pid in each.processes:
+            text = f"{each.host.name} runs {pid}: {processes.command_line(pid)}"
+            console.print(text, markup=False, soft_wrap=True)

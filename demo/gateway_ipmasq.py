@@ -37,7 +37,7 @@ class IpmasqGateway:
         with self._log.open("ab") as log:
             self._process = self._lab.spawn(
                 self._setting.host,
-                self._command("run", "-c", str(self._file)),
+                self._command("run", "--log", "text", "-c", str(self._file)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -15,6 +15,7 @@ include_patterns = [
     "*.md",
     "docs/*.md",
     "docs/**/*.md",
+    "contrib/README.md",
     "fuzz/README.md",
     "tests/hostile/README.md",
     "tests/soak/README.md",

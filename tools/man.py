@@ -70,12 +70,12 @@ def write(page: Page, directory: Path, day: str) -> Path:
     return made
 
 
-def main(directory: Path) -> None:
+def main(directory: Path) -> list[Path]:
+    """Write all pages into a directory, which is made if necessary. Return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     day = datetime.now(UTC).strftime("%Y-%m-%d")
-    for page in PAGES:
-        print(write(page, directory, day))
+    return [write(page, directory, day) for page in PAGES]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    print(*main(Path(sys.argv[1])), sep="\n")

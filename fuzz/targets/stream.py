@@ -109,7 +109,7 @@ def forge(network: Network, choices: Choices) -> None:
         0,
         data_options(choices, other.first),
     )
-    network.watch.outline(speaker, segment)
+    network.watch.renumbered(speaker, segment)
 
 
 def text(choices: Choices) -> bytes:

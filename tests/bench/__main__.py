@@ -24,6 +24,8 @@ from tests.bench import (
     latency,
     new,
     path,
+    scraped,
+    start,
     tun,
 )
 from tests.bench.figures import Figure, chosen
@@ -32,6 +34,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
     *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new),
+    *(start, scraped),
 )
 """Whatever is imported here has entered its benches."""
 

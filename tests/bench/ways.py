@@ -57,12 +57,12 @@ def masquerading(network: Network) -> Iterator[None]:
 
 
 @contextmanager
-def ipmasq(network: Network, plane: str = "tun") -> Iterator[None]:
-    """`ipmasq run` on this plane, with the FTP helper."""
+def ipmasq(network: Network, plane: str = "tun", more: str = "") -> Iterator[None]:
+    """`ipmasq run` on this plane, with the FTP helper; `more`: at the end of its configuration."""
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
         file = Path(directory, "gateway.toml")
         socket = Path(directory, "control.sock")
-        file.write_text(CONFIGURATION.format(socket=socket, plane=plane))
+        file.write_text(CONFIGURATION.format(socket=socket, plane=plane) + more)
         program = str(Path(sys.executable).with_name("ipmasq"))
         with network.running("gw", program, "run", "-c", str(file), ready="the gateway runs"):
             yield

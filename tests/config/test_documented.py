@@ -24,6 +24,9 @@ HEADERS = {
     "timeouts": "[timeouts]",
     "limits": "[limits]",
     "control": "[control]",
+    "log": "[log]",
+    "metrics": "[metrics]",
+    "translation_log": "[translation_log]",
     "rule": "[[rule]]",
     "forward": "[[forward]]",
     "trigger": "[[trigger]]",
@@ -123,7 +126,9 @@ def test_most_defaults_are_documented_as_values():
     assert len(LITERAL) > 25
 
 
-@pytest.mark.parametrize("section", ["timeouts", "limits", "control"])
+@pytest.mark.parametrize(
+    "section", ["timeouts", "limits", "control", "log", "metrics", "translation_log"]
+)
 def test_what_the_example_shows_as_a_default_is_the_default(section: str):
     for setting, value in everything()[section].items():
         if default(section, setting) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ipmasq.core import events
@@ -10,6 +12,7 @@ from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_inspector import COST
 from ipmasq.helpers.ftp import Ftp
+from ipmasq.helpers.tftp import Tftp
 from ipmasq.wire.addresses import Endpoint, to_address
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
@@ -18,6 +21,9 @@ from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP
 from tests.conformance.world import E1, GATEWAY, IN1, IN2, OFF, OUT1, OUT2, World
 
 FTP = HelperUse("ftp", Ftp, TCP, frozenset((21,)), Ftp.orthogonal)
+TFTP = HelperUse("tftp", Tftp, UDP, frozenset((69,)), Tftp.orthogonal)
+TFTP_SERVER = Forward("tftp", UDP, None, PortRange(69, 69), IN1, 69)
+READ = b"\0\1boot.img\0octet\0"
 
 
 def ftp(world: World | None = None, client: Endpoint = Endpoint(IN1, 4000)) -> Conversation:  # noqa: B008
@@ -687,3 +693,32 @@ def test_a_command_at_the_start_of_a_fragment_is_read_in_its_stream():
     talk.world.send(pieces[0])
     assert talk.world.send(pieces[1]).one.payload == line
     assert talk.world.expectations == 0
+
+
+def forged(number: int) -> bytes:
+    """An address that an attacker has written into his packets."""
+    return bytes((45, 0, number >> 8, number & 255))
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_datagrams_with_forged_sources_do_not_use_up_the_work_of_all():
+    limits = replace(Limits(), lines_per_host=40, lines=160)
+    world = World(helpers=(TFTP,), forwards=(TFTP_SERVER,), limits=limits)
+    reasons = [world.udp(forged(n), 4000, E1, 69, payload=READ).reason for n in range(30)]
+    assert reasons == [Reason.TRANSLATED] * 4 + [Reason.WORK_LIMIT] * 26
+    world.udp(IN2, 4000, OUT1, 69, payload=READ).leaves_from(E1)
+    world.udp(IN1, 4000, OUT1, 69, payload=READ).leaves_from(E1)
+    world.later(1)
+    world.udp(OUT1, 4000, E1, 69, payload=READ).reaches(IN1, 69)
+
+
+@pytest.mark.row("A-16", "A-21")
+def test_datagrams_with_forged_sources_do_not_use_up_the_memory_of_inspection():
+    limits = replace(Limits(), stream_memory=8 * COST, stream_memory_per_host=4 * COST)
+    world = World(helpers=(TFTP,), forwards=(TFTP_SERVER,), limits=limits)
+    for number in range(20):
+        for _ in range(2):
+            world.udp(forged(number), 4000, E1, 69, payload=READ).reaches(IN1, 69)
+    world.udp(IN2, 4000, OUT1, 69, payload=READ).leaves_from(E1)
+    assert world.flows[-1].helper == "tftp"
+    world.engine.check()

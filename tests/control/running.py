@@ -62,7 +62,7 @@ class StandIn:
         self.engine = engine
         self.loop = loop
         self.mistakes: tuple[str, ...] = ()
-        self.doubts: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         self.obstructed: tuple[str, ...] = ()
 
     def status(self) -> Mapping[str, Any]:
@@ -83,7 +83,7 @@ class StandIn:
 
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
         self.engine.add_forward(forward, self.loop.clock())
-        return self.doubts
+        return self.warnings
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
         return self.obstructed

@@ -28,6 +28,7 @@ VALUES: dict[str, Any] = {
     "Side": Side.INSIDE,
     "Speaker": Speaker.SERVER,
     "Endpoint": Endpoint(IN1, 5),
+    "Endpoint | None": Endpoint(IN1, 6),
     "Address": IN1,
     "Address | None": IN1,
 }

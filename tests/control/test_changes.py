@@ -23,7 +23,7 @@ def test_a_forward_is_added_and_removed(gateway: Running, client: Client):
 
 
 def test_what_is_doubtful_about_a_forward_is_told_and_it_is_added(gateway: Running, client: Client):
-    gateway.gateway.doubts = ("198.51.100.1 is in no inside network",)
+    gateway.gateway.warnings = ("198.51.100.1 is in no inside network",)
     added = client.ask("forward_add", ports=80, inside="198.51.100.1")
     assert added["warnings"] == ["198.51.100.1 is in no inside network"]
     assert len(gateway.engine.forwards()) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipmasq.core.helper import UDP, Helper, HelperContext
+from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import HelperUse, OnFailure
 from ipmasq.core.speaker import Speaker
 from ipmasq.wire.addresses import Endpoint, to_address, to_text
@@ -34,6 +35,14 @@ class Teller(Helper):
 
     def __init__(self) -> None:
         self.told = 0
+
+    state_version = 1
+
+    def to_state(self) -> Plain:
+        return {"told": self.told}
+
+    def restore(self, state: Fields) -> None:
+        self.told = state.integer("told")
 
     def on_line(self, line: bytes, context: HelperContext) -> None:
         self.told += 1

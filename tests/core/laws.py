@@ -14,17 +14,26 @@ EDITED_FLAGS = FIN | PSH | URG
 
 def header_arrives_as_sent(came: bytes, out: bytes, ttl_delta: int, inspected: bool) -> None:
     """`came`: a whole datagram, not a fragment; `out`: what was made of it, towards its receiver, the first
-    of several. `inspected`: TCP that a helper watches or has watched, whose segments are composed anew."""
+    of several. `inspected`: of a flow that a helper watches or has watched, whose segments are composed anew and
+    whose datagrams may have another payload."""
     came = came[: int.from_bytes(came[2:4], "big")]
     size = (came[0] & 15) * 4
     assert out[:2] == came[:2], "version, header length, TOS"
-    assert out[4:8] == came[4:8], "identification, flags"
+    if came[9] == UDP and inspected and len(out) > len(came):
+        assert not out[6] & 0x40, "a datagram that has grown may be cut"
+        assert out[6:8] == bytes((came[6] & 0xBF, came[7])), "flags"
+    else:
+        assert out[4:8] == came[4:8], "identification, flags"
     assert out[8] == came[8] + ttl_delta, "time to live"
     assert out[9] == came[9], "protocol"
     assert out[20:size] == came[20:size], "IP options"
     before, after = came[size:], out[size:]
     if came[9] == TCP and inspected:
         _inspected_segment(before, after)
+        return
+    if came[9] == UDP and inspected:
+        assert (after[6:8] == b"\0\0") == (before[6:8] == b"\0\0"), "UDP checksum"
+        assert int.from_bytes(after[4:6], "big") == len(after), "UDP length"
         return
     assert len(out) == len(came)
     if came[9] == TCP:

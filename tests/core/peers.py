@@ -18,7 +18,7 @@ from ipmasq.core.plain import Fields
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement, StreamFullError
 from ipmasq.core.tcp_end import LEAST_MSS
-from ipmasq.core.tcp_rewriter import Heard, TcpRewriter
+from ipmasq.core.tcp_rewriter import Handled, TcpRewriter
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, PSH, SYN, Segment
 from tests.core.restored import serialised
@@ -38,12 +38,12 @@ class Editor:
     def misframed(self, speaker: Speaker, error: Exception) -> None:
         raise AssertionError("lines can always be told")
 
-    def hear(self, speaker: Speaker, line: Message) -> Heard:
+    def handle(self, speaker: Speaker, line: Message) -> Handled:
         self.lines.append((speaker, line.text, line.position))
         new = self.rewrite(line.text)
         if new == line.text:
-            return Heard(stop=line.text == b"STOP\r\n")
-        return Heard((Replacement(0, len(line.text) - 2, new[:-2]),))
+            return Handled(stop=line.text == b"STOP\r\n")
+        return Handled((Replacement(0, len(line.text) - 2, new[:-2]),))
 
 
 class Peer:

@@ -33,6 +33,7 @@ from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.conformance.conversation import End
 from tests.conformance.packets import ACK, FIN, ICMP, PSH, RST, SYN, TCP, UDP, URG
+from tests.core import datagrams
 from tests.core.announcer import Announcer, NewerAnnouncer, here, use
 from tests.core.laws import answer_is_well_formed, header_arrives_as_sent
 from tests.core.odd_packets import any_fragment, any_packet, data_options, syn_options
@@ -46,13 +47,17 @@ OUTER = tuple(map(to_address, ("198.51.100.1", "198.51.100.2", "192.0.2.9")))
 ODD = tuple(map(to_address, ("10.0.0.1", "127.0.0.1", "224.0.0.1", "0.0.0.0", "10.0.9.9")))
 PORTS = PortRange(61000, 61011)
 HELPER = use(expectations_per_flow=2, expectations_per_host=3)
+TELLER = replace(
+    datagrams.use(datagrams.Teller, expectations_per_flow=2, expectations_per_host=3),
+    ports=frozenset({2121}),
+)
 POLICY = Policy(
     inside=(INSIDE,),
     public=PUBLIC[:1],
     own=frozenset((PUBLIC[0], ODD[0])),
     ports=PORTS,
     triggers=(Trigger("game", TCP, PortRange(6000, 6000), UDP, PortRange(7000, 7001), 20),),
-    helpers=(HELPER,),
+    helpers=(HELPER, TELLER),
     limits=Limits(
         flows=40, flows_per_host=25, ports_per_host=8, fragmented_datagrams=4, stream_bytes=4096
     ),
@@ -79,6 +84,8 @@ CHANGES: tuple[dict[str, object], ...] = (
     {"inside": (to_network("10.0.0.2/32"),)},
     {"helpers": ()},
     {"helpers": (replace(HELPER, on_failure=OnFailure.DROP, orthogonal=False),)},
+    {"helpers": (TELLER, HELPER)},
+    {"helpers": (replace(TELLER, on_failure=OnFailure.DROP),)},
 )
 LINES = (
     b"NOOP\r\n",
@@ -90,6 +97,8 @@ LINES = (
     b"HERE ",
     b"HERE 1,2\r\n",
 )
+DATAGRAMS = (b"count", b"at 10.0.0.2:7000", b"at 10.0.0.3:5000", b"stop", b"evil", b"fail")
+"""What the datagram helper understands."""
 MOST_OUT_PER_IN, MOST_OUT_AT_ONCE = 4, 16384
 """Nothing goes out that is more than came in, but for this factor, and these bytes once."""
 MOST_OF_ITS_OWN = 10
@@ -299,6 +308,12 @@ class Stress:
         )
         self.receive(data, self._side_from(speaker))
 
+    def tell(self, choose: Choose) -> None:
+        """A client inside tells the helper for datagrams something."""
+        text, summed = DATAGRAMS[choose(len(DATAGRAMS))], choose(4) > 0
+        ends = INNER[choose(2)], 5000 + choose(2), OUTER[choose(2)], 2121
+        self.receive(packets.udp(*ends, text, summed=summed), Side.INSIDE)
+
     def keep_promise(self, choose: Choose) -> None:
         """Somebody comes to where a promise was made: the one that it was made to, or another."""
         promised = list(self.engine.expectations())
@@ -382,8 +397,11 @@ class Stress:
         assert self.engine.close(number, self.now) is known
 
     def helper(self, choose: Choose) -> None:
-        if choose(2) and self.engine.helpers():
-            self.engine.unload_helper("announcer", self.now)
+        names = [each.name for each in self.engine.helpers()]
+        if choose(2) and names:
+            self.engine.unload_helper(names[choose(len(names))], self.now)
+        elif choose(4) == 0:
+            self.engine.load_helper(TELLER, self.now)
         else:
             make = (Announcer, NewerAnnouncer)[choose(2)]
             failure = (OnFailure.PASS, OnFailure.DROP)[choose(2)]
@@ -407,7 +425,7 @@ class Stress:
 
     EVENTS = (
         packet, answer, go_on, connect, say, keep_promise, error, fragments, spoilt, garbage, wait,
-        odd_packet, odd_fragment, disorder, forge, forward, reload, close, helper, reserve, look,
+        odd_packet, odd_fragment, disorder, forge, forward, reload, close, helper, reserve, look, tell,
     )  # fmt: skip
     OPERATOR = (forward, reload, close, helper, reserve, look)
     """Of these events, those that an operator, or the host, causes."""
@@ -535,11 +553,11 @@ class Stress:
         assert self.bytes_out <= most, "more goes out than came in"
 
     def _is_inspected(self, data: bytes, side: Side) -> bool:
-        """Whether it is of a connection that a helper watches or has watched."""
+        """Whether it is of a flow that a helper watches or has watched."""
         at = (data[0] & 15) * 4 if data else 0
-        if at < 20 or len(data) < at + 4 or data[9] != TCP:
+        if at < 20 or len(data) < at + 4 or data[9] not in (TCP, UDP):
             return False
-        half = self.engine.table.find(side, TCP, data[12:20] + data[at : at + 4])
+        half = self.engine.table.find(side, data[9], data[12:20] + data[at : at + 4])
         return half is not None and half.flow.inspector is not None
 
     @staticmethod

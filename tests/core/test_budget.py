@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ipmasq.core.budget import MOST_RATES, Rate
-from ipmasq.core.plain import Fields
+from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Limits
 from ipmasq.core.reasons import Reason
 from tests.core.conversation import (
@@ -17,6 +17,7 @@ from tests.core.conversation import (
 )
 from tests.core.restored import serialised
 
+HOST = b"\x0a\0\0\2"
 PORT = b"PORT 10,0,0,2,4,1\r\n"
 
 
@@ -81,3 +82,9 @@ def test_a_rate_is_the_same_after_its_state_on_another_clock() -> None:
     for host in (b"\x0a\0\0\x02", b"\x0a\0\0\x03"):
         for later in (0.0, 0.25, 5.0):
             assert after.allowance(host, 500.0 + later) == rate.allowance(host, 100.0 + later)
+
+
+@pytest.mark.parametrize("state", [{"hosts": [], "all": None}, {"hosts": [[HOST, None]], "all": 0}])
+def test_a_debt_that_never_ends_is_no_debt(state: object) -> None:
+    with pytest.raises(StateError):
+        Rate(1.0, 1.0).restore(Fields(state, "work"), 0.0)

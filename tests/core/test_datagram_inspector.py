@@ -19,7 +19,7 @@ from tests.conformance import packets
 from tests.conformance.packets import DF, UDP, Facts, fragments, joined
 from tests.conformance.world import E1, E2, IN1, IN2, OUT1, OUT2, World
 from tests.core.datagrams import READ, Reader, Teller, use
-from tests.core.restored import restored, serialised
+from tests.core.restored import restored
 
 STRICT = Behaviour.ADDRESS_AND_PORT_DEPENDENT
 PUBLISHED = Forward("tftp", UDP, None, PortRange(69, 69), IN1, 69)
@@ -155,6 +155,18 @@ def test_a_datagram_that_has_grown_may_be_fragmented_since_its_sender_cannot_shr
     assert int.from_bytes(grown.data[6:8], "big") == 0
     assert grown.data[4:6] != b"\0\7"
     assert say(world, AT).data[4:6] != grown.data[4:6]
+
+
+def test_of_datagrams_that_will_be_cut_apart_those_that_have_grown_may_be_fragmented():
+    world = World(helpers=(use(Teller),))
+    data = packets.udp(IN1, 4000, OUT1, 69, payload=AT + b"x" * 2 * len(AT))
+    packet = Packet(bytearray(data), segment=len(AT))
+    sent = world.engine.receive(packet, Side.INSIDE, world.now).packets
+    assert [len(each.data) - 28 for each in sent] > [len(AT)] * 3
+    assert [bool(each.data[6] & 0x40) for each in sent] == [False, True, True]
+    same = Packet(bytearray(packets.udp(IN1, 4000, OUT1, 69, payload=b"x" * 64)), segment=16)
+    (whole,) = world.engine.receive(same, Side.INSIDE, world.now).packets
+    assert whole.data[6] & 0x40
 
 
 def test_a_datagram_in_fragments_is_one_message():
@@ -353,25 +365,45 @@ def test_a_helper_may_change_its_protocol_when_it_is_loaded_again():
     assert say(world, AT).payload != AT
 
 
-def test_a_flow_is_inspected_as_before_by_an_engine_from_the_state():
-    world = World(helpers=(use(Reader),), filtering=STRICT)
-    public = world.udp(IN1, 4000, OUT1, 69, payload=READ).leaves_from(E1)
+# -- plain values
+
+
+def test_an_inspected_flow_goes_on_after_its_state_as_if_nothing_had_happened():
+    world = World(helpers=(use(Teller),))
+    told = say(world, AT).payload
     world.engine = restored(world.engine, Random(1), world.now)
-    answer = packets.udp(OUT1, 5555, *public, payload=b"\0\3\0\1data")
-    assert world.send(answer).reaches(IN1, 4000).payload == b"\0\3\0\1data"
-    world.engine = restored(world.engine, Random(1), world.now)
-    found = inspector(world)
-    assert found is not None
-    assert (found.is_inspecting, found.lacks_helper) == (True, False)
-    world.udp(IN1, 4000, OUT1, 69, payload=READ).leaves_from(E1)
     world.engine.check()
+    assert say(world, AT).payload == told
+    assert say(world, b"count").payload == b"3"
+    (event, _) = world.events(Rewritten)
+    assert event.position == len(AT)
+    public = world.flow.public
+    assert world.udp(OUT1, 69, *public, payload=b"count").one.payload == b"4"
 
 
-def test_a_helper_that_has_stopped_or_failed_stays_so_after_the_state():
-    for text in (b"stop", b"fail"):
-        world = World(helpers=(use(Teller, OnFailure.DROP),))
-        say(world, b"at 10.0.0.2:7000") if text == b"stop" else None
-        world.udp(IN1, 4000, OUT1, 69, payload=text)
-        before = world.engine.to_state(world.now)
-        world.engine = restored(world.engine, Random(1), world.now)
-        assert serialised(world.engine.to_state(world.now)) == serialised(before)
+def test_a_released_one_stays_released_after_its_state():
+    world = World(helpers=(use(Teller),))
+    say(world, b"hello")
+    world.engine.unload_helper("teller", world.now)
+    world.engine = restored(world.engine, Random(1), world.now)
+    assert say(world, AT).payload == AT
+    assert inspector(world) is None
+
+
+def test_a_blocked_flow_stays_blocked_after_its_state():
+    world = World(helpers=(use(Teller, OnFailure.DROP),))
+    world.udp(IN1, 4000, OUT1, 69, payload=b"fail").is_dropped(Reason.HELPER_DROP)
+    world.engine = restored(world.engine, Random(1), world.now)
+    world.udp(IN1, 4000, OUT1, 69).is_dropped(Reason.HELPER_DROP)
+
+
+def test_a_control_flow_keeps_its_link_after_its_state():
+    world = World(helpers=(use(Reader),))
+    public = world.udp(IN1, 4000, OUT1, 69, payload=READ).leaves_from(E1)
+    world.udp(OUT1, 5555, *public).reaches(IN1, 4000)
+    world.engine = restored(world.engine, Random(1), world.now)
+    for _ in range(3):
+        world.later(200)
+        world.udp(OUT1, 5555, *public).reaches(IN1, 4000)
+    control, data = world.flows
+    assert (control.links, data.master) == (1, control.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipmasq.core.events import ExpectationEnded, FlowClosed, HelperBound
+from ipmasq.core.events import ExpectationEnded, FlowClosed, FlowFinished, FlowRevived, HelperBound
 from ipmasq.core.policy import Behaviour, Timeouts
 from ipmasq.core.reasons import Reason
 from ipmasq.wire.addresses import Endpoint
@@ -70,3 +70,19 @@ def test_a_line_that_is_completed_after_a_fin_can_no_longer_be_changed():
     talk.send(CLIENT, ACK, line[-1:] + b"NOOP\r\n", seq=talk.ends[CLIENT].said - 1)
     assert world.expectations == 0
     talk.send(SERVER, ACK)
+
+
+def test_a_connection_that_is_over_is_reported_once_and_again_after_it_was_revived():
+    """RFC 7857, 2.2: data after a reset. Its public port belongs to it again."""
+    world = World()
+    talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 80))
+    talk.say(CLIENT, b"one")
+    assert world.events(FlowFinished) == []
+    talk.send(CLIENT, RST | ACK)
+    talk.send(CLIENT, RST | ACK)
+    assert [each.flow for each in world.events(FlowFinished)] == [world.flow.id]
+    assert world.events(FlowRevived) == []
+    talk.say(CLIENT, b"two")
+    assert [each.flow for each in world.events(FlowRevived)] == [world.flow.id]
+    talk.send(CLIENT, RST | ACK)
+    assert len(world.events(FlowFinished)) == 2

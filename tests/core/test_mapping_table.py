@@ -98,7 +98,7 @@ def test_a_public_endpoint_is_mapped_again_for_the_same_inside_endpoint_only():
 
 def test_usage_names_the_pools_of_which_any_port_is_taken():
     nat = table()
-    assert nat.mappings.usage() == []
+    assert list(nat.mappings.usage()) == []
     flow = flow_to(nat, REMOTES[0])
     assert nat.add(flow)
     (pool,) = nat.mappings.usage()

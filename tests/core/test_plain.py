@@ -38,8 +38,11 @@ def test_every_kind_of_value_is_read_back():
 
 def test_a_moment_is_written_as_the_time_until_then():
     assert left(12.5, 10.0) == 2.5
+    assert of(left(12.5, 10.0)).moment_or_never("x", 100.0) == 102.5
+    assert of(left(inf, 10.0)).moment_or_never("x", 100.0) == inf
     assert of(left(12.5, 10.0)).moment("x", 100.0) == 102.5
-    assert of(left(inf, 10.0)).moment("x", 100.0) == inf
+    with pytest.raises(StateError):
+        of(left(inf, 10.0)).moment("x", 100.0)
     assert of(10.0 - 4.0).past("x", 100.0) == 94.0
 
 

@@ -62,7 +62,11 @@ def test_a_timestamp_is_found_wherever_it_stands_if_its_segment_is_in_order(opti
     assert end.timestamp == b"ABCD"
 
 
-@pytest.mark.parametrize("options", [STAMPED, STAMPED + b"ABCD"])
+ODD = b"\x08\x04AB" + bytes(8)
+"""A timestamps option of a length that it cannot have (RFC 7323, 3.2)."""
+
+
+@pytest.mark.parametrize("options", [STAMPED, STAMPED + b"ABCD", ODD])
 def test_options_that_are_cut_off_say_no_timestamp(options: bytes):
     end = TcpEnd()
     end.learn(segment(options), 0, in_order=True)

@@ -17,11 +17,13 @@ def opened(number: int, host: bytes = IN1) -> Flow:
     return Flow(number, UDP, Ends(End(client, client), server), (Side.OUTSIDE, Side.INSIDE), 0.0)
 
 
-def test_a_datagram_flow_is_confirmed_once_its_client_goes_on():
+def test_a_datagram_flow_is_confirmed_once_its_client_goes_on_and_was_answered():
     flow = opened(1)
-    flow.original.packets = 1
+    flow.original.packets, flow.reply.packets = 1, 1
     assert not is_confirmed(flow)
-    flow.original.packets = 2
+    flow.original.packets, flow.reply.packets = 2, 0
+    assert not is_confirmed(flow), "a client that is not answered has shown nothing by it"
+    flow.original.packets, flow.reply.packets = 2, 1
     assert is_confirmed(flow)
 
 
@@ -33,7 +35,7 @@ def test_the_oldest_of_a_host_gives_way_and_the_confirmed_ones_are_passed_over()
     known, flows = Unconfirmed(), [opened(number) for number in range(1, 4)]
     for flow in flows:
         known.add(flow)
-    flows[0].original.packets = 2
+    flows[0].original.packets, flows[0].reply.packets = 2, 1
     assert known.oldest(IN1, nothing) is flows[1]
     known.discard(flows[1])
     assert known.oldest(IN1, nothing) is flows[2]

@@ -246,7 +246,7 @@ def test_idle_times_that_are_too_short_are_warned_of_as_in_the_file(
 
 
 def test_a_doubtful_forward_is_published_and_warned_of(gateway: Running, ipmasq: Ipmasq):
-    gateway.gateway.doubts = ("this host serves port 22 itself",)
+    gateway.gateway.warnings = ("this host serves port 22 itself",)
     done = ipmasq("forward", "add", "tcp", "22", "10.0.0.2", "--json")
     assert (done.returncode, "warnings" in json.loads(done.stdout)) == (0, False)
     assert done.stderr == "ipmasq: warning: this host serves port 22 itself\n"

@@ -13,6 +13,7 @@ from ipmasq.config.tables import table_of
 from ipmasq.config.toml import text_of
 from ipmasq.core.policy import Forward, PortRange
 from ipmasq.gateway.file import File
+from ipmasq.gateway.setup import SetupError
 from ipmasq.gateway.sockets import served
 from ipmasq.wire.addresses import to_address
 from tests.control.running import FINGER, IN1
@@ -108,3 +109,16 @@ def _said(file: File, forward: Forward) -> list[str]:
         return list(file.review_forward(forward, ()))
     except ValueError as error:
         return [str(error)]
+
+
+def test_followers_get_every_configuration_without_a_mistake(file: File):
+    seen: list[str] = []
+    file.followers.append(lambda config: seen.append(config.log.format))
+    path = Path(file.path)
+    path.write_text(TOML + '[log]\nformat = "json"\n')
+    file.read()
+    path.write_text(TOML + '[log]\nformat = "yaml"\n')
+    with pytest.raises(SetupError, match="format"):
+        file.read()
+    assert seen == ["json"]
+    assert file.config.log.format == "json"

@@ -14,7 +14,8 @@ from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.gateway import logs
-from ipmasq.gateway.logs import JsonFormatter, LineLimiter, TextFormatter, Writer, level_of, log
+from ipmasq.gateway.log_formats import JsonFormatter, TextFormatter
+from ipmasq.gateway.logs import LineLimiter, Writer, level_of, log
 from ipmasq.gateway.sentences import sentence
 from ipmasq.wire.addresses import Address, Endpoint, to_address, to_text
 

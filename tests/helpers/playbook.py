@@ -71,7 +71,7 @@ class ScriptedDoor(HelperContext):
         self.opened: list[Opened] = []
         self.replacements: list[tuple[int, int, bytes]] = []
         self.refusals: list[str] = []
-        self.stopped = False
+        self.stopped = self.encrypted = False
         self.forgotten = False
         self._ends, self._line, self._passed = ends, line, passed
 
@@ -110,8 +110,8 @@ class ScriptedDoor(HelperContext):
     def refuse(self, reason: str) -> None:
         self.refusals.append(reason)
 
-    def stop(self) -> None:
-        self.stopped = True
+    def stop(self, encrypted: bool = False) -> None:
+        self.stopped, self.encrypted = True, encrypted
 
     def edited(self) -> bytes:
         line = self._line
@@ -194,7 +194,7 @@ class Talk:
         server = server or (INSIDE_SERVER if SERVER in who else OUTSIDE_SERVER)
         self.helper = helper
         self.ends = Ends(client, server, who)
-        self.stopped = False
+        self.stopped = self.encrypted = False
         self.log: list[Heard] = []
         self._directions = {CLIENT: _Direction(), SERVER: _Direction()}
 
@@ -244,7 +244,7 @@ class Talk:
         self.helper.on_line(line, context)
         if context.refusals:
             return Heard(line, line, refusals=tuple(context.refusals), held=said.held)
-        self.stopped = context.stopped
+        self.stopped, self.encrypted = context.stopped, context.encrypted
         return Heard(
             line, context.edited(), tuple(context.opened), stopped=context.stopped, held=said.held
         )

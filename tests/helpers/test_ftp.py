@@ -893,3 +893,26 @@ def test_a_new_instance_goes_on_where_the_old_one_was(inside_server):
     inside_server.server("150 a moment").passes()
     inside_server.client("PORT 198,51,100,7,4,1").passes()
     inside_server.server("229 Go (|||1025|)").becomes("229 Go (|||61000|)")
+
+
+@pytest.mark.parametrize("reply", ["234 Begin TLS.", "334 Go on."])
+def test_what_is_encrypted_by_auth_tls_is_reported_as_such(reply):
+    talk = talk_to(CLIENT)
+    talk.client("AUTH TLS").passes()
+    talk.server(reply)
+    assert talk.stopped
+    assert talk.encrypted
+
+
+def test_a_browser_that_was_tricked_here_is_not_called_encrypted():
+    talk = talk_to(CLIENT)
+    talk.client("GET / HTTP/1.1")
+    assert talk.stopped
+    assert not talk.encrypted
+
+
+def test_a_connection_that_begins_with_a_tls_handshake_is_encrypted():
+    talk = Talk(Ftp(), (CLIENT,))
+    talk.client(b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03 anything\n")
+    assert talk.stopped
+    assert talk.encrypted

@@ -38,7 +38,14 @@ class Gateway:
         with self.log.open("wb") as log:
             self.process = lab.spawn(
                 HOST,
-                [str(Path(sys.executable).with_name("ipmasq")), "run", "-c", str(file)],
+                [
+                    str(Path(sys.executable).with_name("ipmasq")),
+                    "run",
+                    "--log",
+                    "text",
+                    "-c",
+                    str(file),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -108,7 +108,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
 
 
 def main(path: str) -> None:
-    logs.begin(json.loads(Path(path).read_text()).get("log", logging.WARNING))
+    logs.begin(json.loads(Path(path).read_text()).get("log", logging.WARNING), "text")
     loop = Loop()
     try:
         file = Json(path)

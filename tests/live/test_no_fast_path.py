@@ -109,7 +109,14 @@ def ipmasq(
     """The real command, under circumstances."""
     config = directory / "gateway.toml"
     config.write_text(TOML.format(name=network.prefix))
-    command = [str(Path(sys.executable).with_name("ipmasq")), "run", "-c", str(config)]
+    command = [
+        str(Path(sys.executable).with_name("ipmasq")),
+        "run",
+        "--log",
+        "text",
+        "-c",
+        str(config),
+    ]
     return network.start("gw", *circumstances, *command, "--plane", plane)
 
 

@@ -27,8 +27,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.packages)
 
 
+def tree_status() -> str:
+    """What of the source tree is changed, and which files are new."""
+    return finish(["git", "-C", str(ROOT), "status", "--porcelain"])
+
+
 @pytest.fixture(scope="session")
-def wheel() -> Path:
+def tree_before() -> str:
+    """The state of the source tree before anything is built."""
+    return tree_status()
+
+
+@pytest.fixture(scope="session")
+def wheel(tree_before: str) -> Path:
     return Path(finish([str(ROOT / "tools" / "wheel")]).split()[-1])
 
 

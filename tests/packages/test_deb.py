@@ -10,10 +10,10 @@ import pytest
 
 from tests.live.conftest import Network, trace
 from tests.namespaces import within
-from tests.packages.clean import ROOT, Debian, Machine, finish
-from tests.packages.conftest import CONFIGURATION
+from tests.packages.clean import Debian, Machine, finish
+from tests.packages.conftest import CONFIGURATION, tree_status
 
-LEFT = "find / -xdev -name '*ipmasq*' -not -path '/var/log/*' -not -path '/var/cache/*' -not -path '/root/*'"
+LEFT = "find / -xdev -name '*ipmasq*' -not -path '/root/*'"
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_package_has_the_version_of_the_project(package: Path, wheel: Path):
 def test_a_fresh_installation_is_complete_and_says_what_to_do(debian: Debian):
     assert debian.run("ipmasq", "--version").startswith("ipmasq ")
     script = "ipmasq check; echo $?; test -s /usr/share/man/man8/ipmasq.8.gz; echo $?"
-    said = debian.run("sh", "-c", f"{script}; id -un ipmasq; which clang gcc")
+    said = debian.run("sh", "-c", f"{script}; id -un ipmasq; command -v clang gcc || true")
     assert "inside" in said
     assert said.splitlines()[-3:] == ["3", "0", "ipmasq"], "and there is no compiler"
 
@@ -66,8 +66,8 @@ def test_an_upgrade_restarts_what_runs_and_a_purge_leaves_nothing(
         machine.write("/etc/ipmasq/gateway.toml", CONFIGURATION)
         machine.run("systemctl", "enable", "--now", "ipmasq")
         old = machine.show("MainPID")
-        machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
-        assert machine.show("ActiveState") == "active"
+        said = machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
+        assert machine.show("ActiveState") == "active", said + machine.log()
         assert machine.show("MainPID") != old
         assert machine.file("/etc/ipmasq/gateway.toml").read_text() == CONFIGURATION
         _remove(machine)
@@ -84,7 +84,5 @@ def _remove(machine: Machine) -> None:
     assert machine.run("sh", "-c", "ls /run; cat /etc/passwd /etc/group").count("ipmasq") == 0
 
 
-def test_the_source_tree_is_as_it_was(package: Path):
-    assert (
-        finish(["git", "-C", str(ROOT), "status", "--porcelain", "--ignored=no", "packaging"]) == ""
-    )
+def test_what_is_built_is_not_in_the_source_tree(tree_before: str, package: Path):
+    assert tree_status() == tree_before

@@ -115,6 +115,7 @@ def test_nothing_of_the_system_can_be_written_but_settings_of_the_network(servic
     closed = ("/etc/ipmasq", "/usr", "/var", "/proc/sys/kernel", "/sys/class", "/boot")
     assert [path for path in closed if writable(path)] == []
     assert writable("/run/ipmasq")
+    assert writable("/var/log/ipmasq")
     assert writable("/proc/sys/net/ipv4/ip_forward")
 
 

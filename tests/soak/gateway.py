@@ -125,7 +125,7 @@ def main(
     """Raises SetupError, PlaneError and SocketError."""
     if diagnose:
         tracemalloc.start()
-    logs.begin(logging.INFO, as_json=True)
+    logs.begin(logging.INFO, "json")
     loop = Loop()
     gateway = Gateway(File(config), loop, Path(directory), plane)
     impairment = dict.fromkeys(Side, Faults(**json.loads(faults)))

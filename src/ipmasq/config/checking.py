@@ -18,7 +18,7 @@ from ipmasq.config.mistakes import Mistake
 from ipmasq.config.problems import Report, in_order
 from ipmasq.config.sides import named_networks, resolve
 from ipmasq.config.targets import doubtful_targets, strange_publics
-from ipmasq.config.warnings import doubts
+from ipmasq.config.warnings import find_warnings
 
 
 def check(path: Path | str, here: HostState | None = None) -> Report:
@@ -31,7 +31,7 @@ def review(loaded: Loaded, here: HostState | None = None, starting: bool = False
     is no mistake."""
     config = loaded.config
     mistakes: list[Mistake] = []
-    warnings = list(doubts(config, loaded.helpers))
+    warnings = list(find_warnings(config, loaded.helpers))
     networks, sides = named_networks(config.gateway), None
     if here is not None:
         sides = resolve(config.gateway, here)

@@ -32,7 +32,7 @@ def not_private(config: Config, networks: tuple[Network, ...]) -> Iterator[Mista
         if network.length and is_martian(network.address):
             message = f"no host has an address of {network} (loopback, multicast or reserved)"
             yield place_of(config, network), message
-        elif not any(_within(network, private) for private in PRIVATE):
+        elif not is_private(network):
             message = (
                 f"{network} is not a private network (RFC 1918): other hosts of the Internet that have these"
                 " addresses cannot be reached from inside; are inside and outside swapped?"
@@ -88,6 +88,11 @@ def unrouted(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]
                 )
                 yield ("gateway", "public", index), message
                 break
+
+
+def is_private(network: Network) -> bool:
+    """Return whether no outside host can be meant by its addresses."""
+    return any(_within(network, private) for private in PRIVATE)
 
 
 def _within(network: Network, other: Network) -> bool:

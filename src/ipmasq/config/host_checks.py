@@ -66,15 +66,16 @@ def inaccessible(config: Config, here: HostState) -> Iterator[Mistake]:
 
 def local_doubts(config: Config, here: HostState) -> Iterator[Mistake]:
     sides = resolve(config.gateway, here)
-    yield from _interfaces(config, here, sides)
+    yield from interfaces_in_doubt(config, here, sides)
     yield from default_route(config, here, sides)
     yield from unrouted(config, here, sides)
-    yield from _ephemeral(config, here)
-    yield from _listening(config, here)
-    yield from _memory(config, here)
+    yield from ephemeral_in_doubt(config, here)
+    yield from listening_in_doubt(config, here)
+    yield from memory_in_doubt(config, here)
 
 
-def _memory(config: Config, here: HostState) -> Iterator[Mistake]:
+def memory_in_doubt(config: Config, here: HostState) -> Iterator[Mistake]:
+    """Find limits for which there may be too little memory."""
     flows, most = config.limits.flows, affordable_flows(here.memory)
     if flows is not None and flows > most:
         message = (
@@ -98,7 +99,8 @@ def absent_inside(config: Config, here: HostState) -> Iterator[Mistake]:
             yield ("gateway", "inside", index), lacking(entry, here)
 
 
-def _interfaces(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]:
+def interfaces_in_doubt(config: Config, here: HostState, sides: Sides) -> Iterator[Mistake]:
+    """Find interfaces that lack addresses, and networks that no interface leads to."""
     gateway = config.gateway
     if gateway.outside == "lo":
         message = (
@@ -142,7 +144,8 @@ def lacking(interface: str, here: HostState) -> str:
     return f"this machine has no interface {interface}; {advice}"
 
 
-def _ephemeral(config: Config, here: HostState) -> Iterator[Mistake]:
+def ephemeral_in_doubt(config: Config, here: HostState) -> Iterator[Mistake]:
+    """Find ranges that the host uses for connections of its own."""
     for key in ("ports", "data_ports"):
         ports = getattr(config.gateway, key)
         if ports in (None, AUTO) or here.ephemeral is None:
@@ -155,7 +158,7 @@ def _ephemeral(config: Config, here: HostState) -> Iterator[Mistake]:
             yield ("gateway", key), message
 
 
-def _listening(config: Config, here: HostState) -> Iterator[Mistake]:
+def listening_in_doubt(config: Config, here: HostState) -> Iterator[Mistake]:
     """Find forwards that take packets for which the host has a socket: one that is bound to the public address
     or to every address, and to no other interface."""
     sides = resolve(config.gateway, here)

@@ -22,7 +22,7 @@ from pydantic import (
     field_validator,
 )
 
-from ipmasq.config import values
+from ipmasq.config import endpoints, values
 from ipmasq.core import policy
 from ipmasq.core.helper import TCP
 from ipmasq.core.policy import (
@@ -35,7 +35,7 @@ from ipmasq.core.policy import (
     PortRange,
     Timeouts,
 )
-from ipmasq.wire.addresses import Address, Network
+from ipmasq.wire.addresses import Address, Endpoint, Network
 
 Value = TypeVar("Value")
 
@@ -94,6 +94,9 @@ Lines: TypeAlias = Annotated[int, PlainValidator(values.number("lines per second
 Packets: TypeAlias = Annotated[
     int, PlainValidator(values.number("packets per second", 100_000_000))
 ]
+Listening: TypeAlias = Annotated[Endpoint | str, PlainValidator(endpoints.listening)]
+Logger: TypeAlias = Annotated[Endpoint | str, PlainValidator(endpoints.logger)]
+LogFile: TypeAlias = Annotated[str, PlainValidator(endpoints.log_file)]
 Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
@@ -156,6 +159,28 @@ class ControlTable(_Table):
     group: Name | None = None
 
 
+class LogTable(_Table):
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class MetricsTable(_Table):
+    listen: Listening | None = None
+
+
+class TranslationLogTable(_Table):
+    file: LogFile | None = None
+    syslog: Logger | None = None
+    facility: Literal[
+        "user", "daemon", "auth", "authpriv",
+        "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    ] = "local0"  # fmt: skip
+    destinations: Switch = False
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.file is not None or self.syslog is not None
+
+
 class RuleTable(_Table):
     action: Does
     source: Items[Net] = Field(default={}, alias="from")
@@ -211,6 +236,9 @@ class Config(_Table):
     timeouts: TimeoutsTable = TimeoutsTable()
     limits: LimitsTable = LimitsTable()
     control: ControlTable = ControlTable()
+    log: LogTable = LogTable()
+    metrics: MetricsTable = MetricsTable()
+    translation_log: TranslationLogTable = TranslationLogTable()
     rule: Tables[RuleTable] = {}
     forward: Tables[ForwardTable] = {}
     trigger: Tables[TriggerTable] = {}
@@ -222,18 +250,22 @@ def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     match path:
         case ():
             return Config
-        case (("gateway" | "timeouts" | "limits" | "control") as section,):
+        case (str(section),) if section in _SINGLE:
             return _SECTIONS[section]
         case ("rule" | "forward" | "trigger" | "helper") as section, _:
             return _SECTIONS[section]
     return None
 
 
+_SINGLE = ("gateway", "timeouts", "limits", "control", "log", "metrics", "translation_log")
 _SECTIONS: dict[str, type[BaseModel]] = {
     "gateway": GatewayTable,
     "timeouts": TimeoutsTable,
     "limits": LimitsTable,
     "control": ControlTable,
+    "log": LogTable,
+    "metrics": MetricsTable,
+    "translation_log": TranslationLogTable,
     "rule": RuleTable,
     "forward": ForwardTable,
     "trigger": TriggerTable,

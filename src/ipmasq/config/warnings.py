@@ -11,8 +11,8 @@ from ipmasq.config.mistakes import Mistake, overlap
 from ipmasq.config.model import WITH_PORTS, Config
 from ipmasq.config.tables import forward, rule, trigger
 from ipmasq.config.values import AUTO, duration_text, protocol_text
-from ipmasq.core.policy import ANY_PROTOCOL, Action, Forward, HelperUse, PortRange, Rule
-from ipmasq.wire.addresses import Network
+from ipmasq.core.policy import ANY_PROTOCOL, Action, Behaviour, Forward, HelperUse, PortRange, Rule
+from ipmasq.wire.addresses import Endpoint, Network
 
 MINIMA = {
     "tcp_established": (7440.0, "RFC 5382 REQ-5", "5382-5"),
@@ -32,10 +32,13 @@ ANSWER = 5.0
 EXPECTATION_MINIMUM = 30.0
 """RFC 6384, 12."""
 
+LOOPBACK = 127
+"""The first byte of loopback addresses."""
+
 MASQUERADED = (ANY_PROTOCOL, 1, 6, 17)
 
 
-def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
+def find_warnings(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake]:
     yield from _timeouts(config)
     yield from unworkable(config)
     yield from _low_ports(config)
@@ -46,6 +49,21 @@ def doubts(config: Config, helpers: Mapping[str, HelperUse]) -> Iterator[Mistake
     if config.control.mode & 0o007:
         message = "lets every user of this host command the gateway"
         yield ("control", "mode"), message
+    listen = config.metrics.listen
+    if isinstance(listen, Endpoint) and listen.address[0] != LOOPBACK:
+        message = "whoever can reach it can read the metrics; let only the scraper's address in"
+        yield ("metrics", "listen"), message
+    yield from _translation_log(config)
+
+
+def _translation_log(config: Config) -> Iterator[Mistake]:
+    table = config.translation_log
+    sharing = config.gateway.mapping is Behaviour.ADDRESS_AND_PORT_DEPENDENT
+    if sharing and table.is_wanted and not table.destinations:
+        message = (
+            "several hosts share a public port: without destinations nobody can tell whose it was"
+        )
+        yield ("translation_log", "destinations"), message
 
 
 def short_times(times: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:

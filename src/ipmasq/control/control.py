@@ -13,6 +13,7 @@ from ipmasq.control.gateway import Context, RunningGateway
 from ipmasq.control.journal import Journal
 from ipmasq.control.protocol import Kind, RequestError, Row
 from ipmasq.control.server import Access, Server
+from ipmasq.control.transfers import Transfers
 from ipmasq.core.events import Event
 from ipmasq.gateway.loop import Loop
 
@@ -44,6 +45,7 @@ class Control:
 
     def __init__(self, gateway: RunningGateway, loop: Loop, access: Access) -> None:
         self.journal = Journal()
+        self.transfers = Transfers()
         self.server = Server(loop, self.answer, access)
         self._gateway = gateway
         self._loop = loop
@@ -56,8 +58,9 @@ class Control:
         self.server.close()
 
     def tell(self, events: Sequence[Event]) -> None:
-        """Record events, for clients that watch."""
+        """Record events, for clients that watch and for explanations."""
         self.journal.tell(events)
+        self.transfers.tell(events)
         self.server.wake()
 
     def answer(self, name: str, given: dict[str, object], peer: Peer) -> Answer:
@@ -70,5 +73,5 @@ class Control:
         model, begin = REQUESTS[name]
         checked = arguments.check(model, given)
         now = self._loop.clock()
-        context = Context(self._gateway, self.journal, peer, now, time.time() - now)
+        context = Context(self._gateway, self.journal, self.transfers, peer, now, time.time() - now)
         return begin(context, checked)

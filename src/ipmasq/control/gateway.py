@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ipmasq.control.answer import Peer
 from ipmasq.control.journal import Journal
+from ipmasq.control.transfers import Transfers
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Timeouts
 from ipmasq.core.views import Passage
@@ -67,6 +68,7 @@ class Context:
 
     gateway: RunningGateway
     journal: Journal
+    transfers: Transfers
     peer: Peer
     now: float
     """The time on the gateway's clock when the answer began."""

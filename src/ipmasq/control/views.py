@@ -12,12 +12,16 @@ from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.admission import is_inside
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
-from ipmasq.core.views import FlowView
+from ipmasq.core.views import Explanation, FlowView
+from ipmasq.gateway.describe import consequence
 from ipmasq.planes.fastpath import Counter
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint, to_text
 
 EXAMPLE_PORT = 40000
+
+FTPS = 990
+"""The port of FTP over TLS (IANA: `ftps`)."""
 
 
 def status(context: Context, _: arguments.Nothing) -> Rows:
@@ -32,7 +36,11 @@ def flows(context: Context, which: arguments.Which) -> Rows:
         loaded = ", ".join(known) or "none"
         raise RequestError(Kind.NOT_FOUND, f"there is no helper {which.helper}; loaded: {loaded}")
     for view in context.gateway.engine.flows():
-        yield answers.flow(view, context.now) if _is_wanted(view, which) else Pause.LOOKED
+        if _is_wanted(view, which):
+            encrypted = context.transfers.is_encrypted(view.id)
+            yield {**answers.flow(view, context.now), "encrypted": encrypted}
+        else:
+            yield Pause.LOOKED
 
 
 def mappings(context: Context, which: arguments.WhichMapping) -> Rows:
@@ -83,7 +91,7 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
     if about.flow is not None:
         view = context.gateway.engine.flow(about.flow)
         if view is None:
-            raise RequestError(Kind.NOT_FOUND, f"there is no flow {about.flow}")
+            raise RequestError(Kind.NOT_FOUND, _no_flow(context, about.flow))
         protocol, source, destination, side = _packet_of(view)
     elif about.protocol and about.source and about.destination:
         protocol, source, destination = about.protocol, about.source, about.destination
@@ -93,7 +101,28 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
         raise RequestError(Kind.BAD_ARGUMENT, "name a flow, or protocol, source and destination")
     found = context.gateway.engine.explain(protocol, source, destination, side, context.now)
     dropped = context.gateway.obstructions(found.passage) if found.passage else ()
-    yield {**answers.explanation(found), "side": side.name.lower(), "firewall": list(dropped)}
+    yield {
+        "transfer": _transfer(context, found, protocol, destination, side),
+        **answers.explanation(found),
+        "side": side.name.lower(),
+        "firewall": list(dropped),
+    }
+
+
+def _transfer(
+    context: Context, found: Explanation, protocol: int, destination: Endpoint, side: Side
+) -> str | None:
+    """Return why a transfer fails: one of this control flow, or that for which this connection would be."""
+    known = context.transfers
+    said = known.about(found.flow) if found.flow is not None else known.at(destination)
+    if said is None and (protocol, destination.port) == (ipv4.TCP, FTPS):
+        return f"port {FTPS} is encrypted from the first byte: {consequence(side)}"
+    return said
+
+
+def _no_flow(context: Context, flow: int) -> str:
+    last = context.transfers.about(flow)
+    return f"there is no flow {flow}" + (f"; before it ended, {last}" if last else "")
 
 
 def _need_ports(protocol: int, **ends: Endpoint) -> None:

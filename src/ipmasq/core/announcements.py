@@ -1,6 +1,6 @@
 """Announcements of helpers: expectations from the request of a helper to their end.
 
-This is the `Desk` of attachments: they request what an announcement needs (`expect`), and say whether the
+This is the `HelperServices` of attachments: they request what an announcement needs (`expect`), and say whether the
 announcement is forwarded (`confirm`) or not (`withdraw`).
 """
 

@@ -9,13 +9,13 @@ from ipmasq.core import events
 from ipmasq.core.expectations import Expectation, Refusal
 from ipmasq.core.flow import Flow
 from ipmasq.core.framing import Framer, Message
-from ipmasq.core.helper import TCP, Helper, HelperContext
+from ipmasq.core.helper import ANYWHERE, TCP, Helper, HelperContext
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import OnFailure
 from ipmasq.core.registered import Registered
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement
-from ipmasq.core.tcp_rewriter import NOTHING, Heard
+from ipmasq.core.tcp_rewriter import UNCHANGED, Handled
 from ipmasq.wire.addresses import Endpoint
 
 EXPECTATION_COST = 10
@@ -28,7 +28,7 @@ class AlreadyForwardedError(ValueError):
     False."""
 
 
-class Desk(Protocol):
+class HelperServices(Protocol):
     """What attachments need of the engine."""
 
     @property
@@ -53,7 +53,11 @@ class Attachment:
     """A helper instance attached to a flow. It is the listener of the flow's `TcpRewriter`."""
 
     def __init__(
-        self, desk: Desk, flow: Flow, registered: Registered, helper: Helper | None = None
+        self,
+        services: HelperServices,
+        flow: Flow,
+        registered: Registered,
+        helper: Helper | None = None,
     ) -> None:
         """`helper`: the instance; by default a new one. Raises whatever the helper's constructor raises."""
         self.flow = flow
@@ -62,7 +66,7 @@ class Attachment:
         """Whether the flow's packets are dropped, after a failure or refusal."""
         self.work = 0
         """The cost of its messages so far, in units of an ordinary line."""
-        self._desk = desk
+        self._services = services
         self._helper = helper or registered.use.make()
 
     def to_state(self) -> Plain:
@@ -78,7 +82,7 @@ class Attachment:
 
     @classmethod
     def from_state(
-        cls, desk: Desk, flow: Flow, helpers: dict[str, Registered], state: Fields
+        cls, services: HelperServices, flow: Flow, helpers: dict[str, Registered], state: Fields
     ) -> Attachment:
         """Return the attachment of a state, with one of these helpers. One that cannot take over its state is
         replaced by a stand-in; see `lacks_helper`. Raises StateError."""
@@ -86,7 +90,7 @@ class Attachment:
         if is_loaded and name not in helpers:
             raise state.error("helper", f"there is no helper {name}")
         registered = helpers[name] if is_loaded else Registered.unloaded(name)
-        made = cls(desk, flow, registered, _restored(registered, state) or Helper())
+        made = cls(services, flow, registered, _restored(registered, state) or Helper())
         made.blocked = state.boolean("blocked")
         return made
 
@@ -120,43 +124,64 @@ class Attachment:
     def misframed(self, speaker: Speaker, error: Exception) -> None:
         self._fail(speaker, b"", error)
 
-    def hear(self, speaker: Speaker, message: Message) -> Heard:
+    def handle(self, speaker: Speaker, message: Message) -> Handled:
         self.registered.inspected += 1
         self.work += 1
         line = message.text
-        transaction = Transaction(self._desk, self, speaker, message)
+        transaction = Transaction(self._services, self, speaker, message)
         try:
-            self._helper.on_line(line, transaction)
+            if self.registered.call is None:
+                self._helper.on_line(line, transaction)
+            else:
+                self.registered.call(self._helper, line, transaction)
         except AlreadyForwardedError as error:
             transaction.rollback()
             self.refuse(speaker, line, str(error), by_helper=False)
-            return NOTHING
+            return UNCHANGED
         except Exception as error:
             transaction.rollback()
             self._fail(speaker, line, error)
-            return NOTHING
+            return UNCHANGED
         return transaction.commit()
 
     def _fail(self, speaker: Speaker, line: bytes, error: Exception) -> None:
         self.registered.failed += 1
         self._block()
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        self._desk.emit(
+        self._services.emit(
             events.HelperFailed(
-                self._desk.now, self.flow.id, self.registered.use.name, speaker, line, text
+                self._services.now, self.flow.id, self.registered.use.name, speaker, line, text
             )
         )
 
-    def refuse(self, speaker: Speaker, line: bytes, reason: str, by_helper: bool) -> None:
-        """Report a refusal. `by_helper`: the helper itself says that this is an attack."""
+    def tell_encrypted(self) -> None:
+        flow, name = self.flow, self.registered.use.name
+        self._services.emit(events.FlowEncrypted(self._services.now, flow.id, name, flow.opened_by))
+
+    def refuse(
+        self,
+        speaker: Speaker,
+        line: bytes,
+        reason: str,
+        by_helper: bool,
+        announced: Endpoint | None = None,
+    ) -> None:
+        """Report a refusal. `by_helper`: the helper itself says that this is an attack. `announced` is the endpoint
+        that was refused, if it is one."""
         self.work += REFUSAL_COST
         refused = self.registered.refused
         refused[reason] = refused.get(reason, 0) + 1
         if by_helper:
             self._block()
-        self._desk.emit(
+        self._services.emit(
             events.Refused(
-                self._desk.now, self.flow.id, self.registered.use.name, speaker, reason, line
+                self._services.now,
+                self.flow.id,
+                self.registered.use.name,
+                speaker,
+                reason,
+                line,
+                announced,
             )
         )
 
@@ -196,11 +221,14 @@ class Transaction(HelperContext):
     _expectations: tuple[Expectation, ...] = ()
     _refusal: str | None = None
     _stop = False
+    _encrypted = False
     _forget = False
 
-    def __init__(self, desk: Desk, attachment: Attachment, speaker: Speaker, line: Message) -> None:
+    def __init__(
+        self, services: HelperServices, attachment: Attachment, speaker: Speaker, line: Message
+    ) -> None:
         self.speaker = speaker
-        self._desk = desk
+        self._services = services
         self._attachment = attachment
         self._line = line
 
@@ -209,13 +237,21 @@ class Transaction(HelperContext):
 
     def expect(self, announced: Endpoint, protocol: int = TCP) -> Endpoint | None:
         try:
-            made = self._desk.expect(self._attachment, self.speaker, announced, protocol)
+            made = self._services.expect(self._attachment, self.speaker, announced, protocol)
         except Refusal as refusal:
-            self._attachment.refuse(self.speaker, self._line.text, str(refusal), by_helper=False)
+            text, seen = self._line.text, self._as_seen(announced)
+            self._attachment.refuse(self.speaker, text, str(refusal), False, seen)
             return None
         self._attachment.work += EXPECTATION_COST
         self._expectations += (made,)
         return made.public
+
+    def _as_seen(self, announced: Endpoint) -> Endpoint:
+        """Return where the other end connects to if it is not told otherwise."""
+        if announced.address != ANYWHERE:
+            return announced
+        known = self._attachment.flow.end(self.speaker).translated.address
+        return Endpoint(known, announced.port)
 
     def forget(self) -> None:
         self._forget = True
@@ -232,37 +268,40 @@ class Transaction(HelperContext):
     def refuse(self, reason: str) -> None:
         self._refusal = reason
 
-    def stop(self) -> None:
+    def stop(self, encrypted: bool = False) -> None:
         self._stop = True
+        self._encrypted = encrypted
 
     def rollback(self) -> None:
-        self._desk.withdraw(self._expectations)
+        self._services.withdraw(self._expectations)
 
-    def commit(self) -> Heard:
+    def commit(self) -> Handled:
         """Carry out all requests."""
         if self._refusal is not None:
             self.rollback()
             self._attachment.refuse(self.speaker, self._line.text, self._refusal, by_helper=True)
-            return NOTHING
+            return UNCHANGED
         if self._forget:
-            self._desk.forget(self._attachment.flow)
+            self._services.forget(self._attachment.flow)
         if self._expectations:
-            self._desk.confirm(self._expectations, self._attachment)
+            self._services.confirm(self._expectations, self._attachment)
+        if self._encrypted:
+            self._attachment.tell_encrypted()
         if not self._replacements:
-            return Heard((), self._stop) if self._stop else NOTHING
+            return Handled((), self._stop) if self._stop else UNCHANGED
         replacements = tuple(sorted(r for r in self._replacements if self._changes(r)))
         if replacements:
             self._tell_rewritten(replacements)
-        return Heard(replacements, self._stop)
+        return Handled(replacements, self._stop)
 
     def _changes(self, replacement: Replacement) -> bool:
         return self._line.text[replacement.start : replacement.end] != replacement.text
 
     def _tell_rewritten(self, replacements: tuple[Replacement, ...]) -> None:
         self._attachment.registered.rewritten += 1
-        self._desk.emit(
+        self._services.emit(
             events.Rewritten(
-                self._desk.now,
+                self._services.now,
                 self._attachment.flow.id,
                 self._attachment.registered.use.name,
                 self.speaker,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ipmasq.core.attachment import Attachment, Desk, edited
+from ipmasq.core.attachment import Attachment, HelperServices, edited
 from ipmasq.core.budget import Rate
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.framing import Message
@@ -16,6 +16,7 @@ from ipmasq.core.inspector import BLOCKED, CORRUPT, NO_WORK, Inspected, Inspecto
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
+from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.timers import Bucket
 from ipmasq.core.translate import is_intact, rebuild, translate_packet
@@ -27,6 +28,10 @@ from ipmasq.wire.tcp import Segment
 LARGEST = 0xFFFF
 """The most bytes of a packet (RFC 791, 3.1)."""
 
+FROM_OUTSIDE = bytes(4)
+"""Outside hosts, which together have the share of one host of the work that is done: anybody can forge the source of
+a datagram, so a share for each source would limit nothing."""
+
 
 class Budget(Protocol):
     """The budget of inspection."""
@@ -35,14 +40,16 @@ class Budget(Protocol):
 
 
 class DatagramInspector(Inspector):
-    def __init__(self, desk: Desk, budget: Budget, flow: Flow, attachment: Attachment) -> None:
+    def __init__(
+        self, services: HelperServices, budget: Budget, flow: Flow, attachment: Attachment
+    ) -> None:
         self.flow_id = flow.id
         self.is_inspecting = True
         self.is_awaited = False
         self.due: Bucket[Any] | None = None
-        self._desk = desk
+        self._services = services
         self._flow = flow
-        self._payer = flow.payer
+        self._payer = flow.payer if flow.opened_by is Side.INSIDE else FROM_OUTSIDE
         self._work = budget.work
         self._attachment = attachment
         self._stopped = False
@@ -51,10 +58,10 @@ class DatagramInspector(Inspector):
 
     @classmethod
     def begin(
-        cls, desk: Desk, budget: Budget, flow: Flow, registered: Registered
+        cls, services: HelperServices, budget: Budget, flow: Flow, registered: Registered
     ) -> DatagramInspector:
         """Begin to inspect a flow with a new instance of a helper. Raises whatever the helper's constructor raises."""
-        return cls(desk, budget, flow, Attachment(desk, flow, registered))
+        return cls(services, budget, flow, Attachment(services, flow, registered))
 
     # -- datagrams
 
@@ -76,7 +83,7 @@ class DatagramInspector(Inspector):
         before = udp.payloads(packet.data, header, packet.segment)
         if self.is_inspecting and self._work.allowance(self._payer, now) < len(before):
             return NO_WORK
-        after = [self._hear(speaker, text, now) for text in before]
+        after = [self._handle(speaker, text, now) for text in before]
         if self._attachment.blocked:
             return BLOCKED
         released = self._stopped or not self.is_inspecting
@@ -90,17 +97,17 @@ class DatagramInspector(Inspector):
         ]
         return Inspected(Reason.TRANSLATED, packets, is_released=released)
 
-    def _hear(self, speaker: Speaker, text: bytes, now: float) -> bytes:
+    def _handle(self, speaker: Speaker, text: bytes, now: float) -> bytes:
         """Return what is to be sent in place of a datagram's payload; its host pays for the helper's work."""
         attachment, position = self._attachment, self._sent[speaker]
         self._sent[speaker] += len(text)
         if self._stopped or not self.is_inspecting or len(text) > attachment.longest:
             return text
         before = attachment.work
-        heard = attachment.hear(speaker, Message(text, position, 0, True))
+        handled = attachment.handle(speaker, Message(text, position, 0, True))
         self._work.spend(self._payer, attachment.work - before, now)
-        self._stopped = heard.stop
-        return edited(text, heard.replacements)
+        self._stopped = handled.stop
+        return edited(text, handled.replacements)
 
     # -- attaching and releasing the helper
 
@@ -113,7 +120,7 @@ class DatagramInspector(Inspector):
         return True
 
     def attach(self, registered: Registered) -> bool:
-        self._attachment = Attachment(self._desk, self._flow, registered)
+        self._attachment = Attachment(self._services, self._flow, registered)
         self.is_inspecting, self._stopped = True, False
         return True
 
@@ -136,7 +143,7 @@ class DatagramInspector(Inspector):
     @classmethod
     def from_state(
         cls,
-        desk: Desk,
+        services: HelperServices,
         budget: Budget,
         flow: Flow,
         helpers: dict[str, Registered],
@@ -144,8 +151,8 @@ class DatagramInspector(Inspector):
         now: float,
     ) -> DatagramInspector:
         """Return the inspector of a state, with one of these helpers. Raises StateError."""
-        attachment = Attachment.from_state(desk, flow, helpers, state.fields("attachment"))
-        made = cls(desk, budget, flow, attachment)
+        attachment = Attachment.from_state(services, flow, helpers, state.fields("attachment"))
+        made = cls(services, budget, flow, attachment)
         made.is_inspecting, made._stopped = state.boolean("is_inspecting"), state.boolean("stopped")
         sent = state.fields("sent")
         made._sent = {speaker: sent.integer(speaker) for speaker in Speaker}

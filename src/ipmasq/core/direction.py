@@ -63,9 +63,9 @@ class Delivery:
     def from_state(cls, state: Fields, now: float) -> Delivery:
         """Return the delivery of a state. Raises StateError."""
         made = cls()
-        made.since = state.moment("since", now)
+        made.since = state.moment_or_never("since", now)
         made.left_at = state.integer_or_none("left_at")
-        made.repeat_at = state.moment("repeat_at", now)
+        made.repeat_at = state.moment_or_never("repeat_at", now)
         made.interval = state.seconds("interval")
         made.repeats = state.integer("repeats")
         return made

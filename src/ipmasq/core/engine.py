@@ -8,7 +8,7 @@ life cycle, and `operate` has the operator's changes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from math import inf
 from typing import Self
@@ -27,6 +27,7 @@ from ipmasq.core.plain import Plain
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
+from ipmasq.core.registered import Call
 from ipmasq.core.side import Side
 from ipmasq.core.slow_path import SlowPath
 from ipmasq.core.translate import translate
@@ -232,6 +233,11 @@ class Engine:
     def unload_helper(self, name: str, now: float) -> None:
         """Unload a helper; its connections continue, shifted as they are. Raises KeyError."""
         operate.unload_helper(self.manager, name, now)
+
+    def call_helpers_by(self, call: Callable[[str], Call] | None) -> None:
+        """Let every helper that is loaded now be called by what `call` returns for its name; None: directly."""
+        for name, registered in self.manager.registered.items():
+            registered.call = call(name) if call else None
 
     # -- plain values
 

@@ -45,6 +45,23 @@ class FlowNotOffloadable:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowFinished:
+    """The flow's connection is over: its public port is free for other hosts, though late packets still find
+    the flow until it is closed."""
+
+    at: float
+    flow: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRevived:
+    """A connection that was reset continues, with its public port (RFC 7857, 2.2)."""
+
+    at: float
+    flow: int
+
+
+@dataclass(frozen=True, slots=True)
 class FlowClosed:
     at: float
     flow: int
@@ -139,6 +156,19 @@ class Refused:
     speaker: Speaker
     reason: str
     line: bytes
+    announced: Endpoint | None = None
+    """The endpoint that was announced, as the other end would connect to it; None if it is something else that was
+    refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEncrypted:
+    """From here on a control flow is ciphertext, so that its helper sees no announcement any more."""
+
+    at: float
+    flow: int
+    helper: str
+    opened_by: Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +298,8 @@ Event: TypeAlias = (
     FlowOpened
     | FlowOffloadable
     | FlowNotOffloadable
+    | FlowFinished
+    | FlowRevived
     | FlowClosed
     | HelperBound
     | HelperReleased
@@ -276,6 +308,7 @@ Event: TypeAlias = (
     | ExpectationEnded
     | Rewritten
     | Refused
+    | FlowEncrypted
     | KeptAlive
     | ForwardAdded
     | ForwardRemoved

@@ -120,7 +120,7 @@ class Expectation:
             state.endpoint("announced"),
             state.endpoint("target"),
             state.endpoint("public"),
-            state.moment("until", now),
+            state.moment_or_never("until", now),
         )
         if state.boolean("has_mapping"):
             made.mapping = table.mappings.at(made.protocol, made.public)
@@ -153,6 +153,9 @@ class ExpectationTable:
         self._by_flow: dict[int, list[Expectation]] = {}
         self._payers: dict[Address, int] = {}
         """Number of expectations by the address that opened the control flow."""
+
+    def __len__(self) -> int:
+        return len(self._by_key)
 
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(list(self._by_key.values()))

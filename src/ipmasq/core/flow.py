@@ -275,7 +275,6 @@ class Flow:
 
     @property
     def family(self) -> Family:
-        """The family of its packets, in both directions."""
         return OF_KEY[len(self.original.rewrite)]
 
     @property

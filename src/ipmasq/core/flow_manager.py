@@ -226,7 +226,7 @@ class FlowManager:
             flow.inspector.registered.kept_alive += 1
         self.emit(events.KeptAlive(self.now, flow.id, flow.links))
 
-    # -- helpers and their requests (`attachment.Desk`)
+    # -- helpers and their requests (`attachment.HelperServices`)
 
     def bind(self, flow: Flow, ends: Ends) -> None:
         """Bind the helper for this flow, if there is one."""
@@ -353,9 +353,18 @@ class FlowManager:
     def finish(self, flow: Flow) -> None:
         """Free the ports of a connection that is over, though late packets may arrive, and end its
         expectations."""
+        if flow.id not in self.table.over:
+            self.emit(events.FlowFinished(self.now, flow.id))
         self.table.finish(flow)
         self.reopenings.discard(flow.id)
         self.announcements.end_all(flow, Reason.MASTER_GONE)
+
+    def revive(self, flow: Flow) -> bool:
+        """Let a connection continue after a reset. Return False if it may not; see `Table.revive`."""
+        revived = self.table.revive(flow)
+        if revived:
+            self.emit(events.FlowRevived(self.now, flow.id))
+        return revived
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent."""

@@ -74,8 +74,9 @@ class HelperContext(ABC):
         line passes unchanged, or the flow is blocked if `on_failure` is `drop`."""
 
     @abstractmethod
-    def stop(self) -> None:
-        """End the inspection of this flow, in both directions (its positions stay shifted)."""
+    def stop(self, encrypted: bool = False) -> None:
+        """End the inspection of this flow, in both directions (its positions stay shifted). `encrypted`: because
+        the rest of it is ciphertext, which is reported."""
 
 
 class Helper:

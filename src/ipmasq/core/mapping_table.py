@@ -193,9 +193,10 @@ class MappingTable:
     ) -> Barred:
         return Barred(self.policy, self.host, self.at, protocol, address, remote, sharing)
 
-    def usage(self) -> list[PortPool[Mapping]]:
-        """Return the pools from which any port is taken now."""
-        return [pool for pools in self._pools.values() for pool in pools if pool.used]
+    def usage(self) -> Iterator[PortPool[Mapping]]:
+        """Yield the pools from which any port is taken, of those that there are at the beginning."""
+        for pools in list(self._pools.values()):
+            yield from (pool for pool in pools if pool.used)
 
     def public_for(self, inside: Address) -> Address:
         """Return the public address of an inside host: all its flows have the same one (RFC 4787 REQ-2:

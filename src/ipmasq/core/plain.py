@@ -35,7 +35,7 @@ class StateError(ValueError):
 
 
 def left(moment: float, now: float) -> float | None:
-    """Return the seconds from `now` until a moment; None if it never comes. See `Fields.moment`."""
+    """Return the seconds from `now` until a moment; None if it never comes. See `Fields.moment_or_never`."""
     return None if moment == inf else moment - now
 
 
@@ -137,8 +137,12 @@ class Fields:
         return now - self.seconds(key)
 
     def moment(self, key: str | int, now: float) -> float:
+        """Return the moment so many seconds after `now`."""
+        return now + self.seconds(key)
+
+    def moment_or_never(self, key: str | int, now: float) -> float:
         """Return the moment so many seconds after `now`; infinite for None. See `left`."""
-        return inf if self.is_none(key) else now + self.seconds(key)
+        return inf if self.is_none(key) else self.moment(key, now)
 
     def address(self, key: str | int) -> Address:
         value = self.blob(key)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TypeAlias
 
-from ipmasq.core.helper import Helper
+from ipmasq.core.helper import Helper, HelperContext
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.views import HelperView
+
+Call: TypeAlias = Callable[[Helper, bytes, HelperContext], None]
+"""Calls the `on_line` of a helper."""
 
 COUNTERS = (
     "bound", "watching", "inspected", "rewritten", "expected", "met", "kept_alive", "failed",
@@ -39,6 +43,8 @@ class Registered:
         self.kept_alive = 0
         self.failed = 0
         self.refused: dict[str, int] = {}
+        self.call: Call | None = None
+        """If set, it is called in place of `on_line`: by who measures how long the helper takes."""
         self.is_loaded = True
         """False after it was unloaded; a connection that it has changed may still refer to it."""
 

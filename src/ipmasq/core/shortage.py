@@ -158,14 +158,15 @@ def near_limits(table: Table) -> Iterator[Use]:
     """Yield the inside hosts that have reached a limit or are near it: from four fifths on, as for warnings."""
     limits = table.policy.limits
     for host, used in table.hosts.items():
-        if _is_near(used, limits.flows_per_host):
+        if is_near(used, limits.flows_per_host):
             yield Use("flows_per_host", host, 0, used, limits.flows_per_host)
     for (protocol, host), used in table.mappings.ports.items():
-        if _is_near(used, limits.ports_per_host):
+        if is_near(used, limits.ports_per_host):
             yield Use("ports_per_host", host, protocol, used, limits.ports_per_host)
 
 
-def _is_near(used: int, most: int) -> bool:
+def is_near(used: int, most: int) -> bool:
+    """Return whether four fifths of a limit are in use, as `near_limits` and warnings have it."""
     return used >= min(marks(most), default=most)
 
 

@@ -24,7 +24,7 @@ from ipmasq.core.tracking import track
 from ipmasq.core.translate import is_intact, translate_packet, translate_query
 from ipmasq.core.verdict import Verdict
 from ipmasq.core.window import is_in_window, is_within_reach
-from ipmasq.wire import icmp, ip, ipv4, tcp
+from ipmasq.wire import icmp, ip, ipv4, tcp, udp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.fragment import cut
 from ipmasq.wire.header import IPV6, Header
@@ -222,15 +222,17 @@ class SlowPath:
         if done.is_released:
             manager.leave(half.flow, inspector)
         if segment is None and header.dont_fragment:
-            self._allow_fragments(done.packets, header)
+            self._allow_fragments(done.packets, header, packet.segment)
         return Verdict(done.reason, done.packets)
 
-    def _allow_fragments(self, packets: Sequence[Packet], before: Header) -> None:
+    def _allow_fragments(self, packets: Sequence[Packet], before: Header, segment: int) -> None:
         """Clear DF of datagrams that have grown: their sender cannot make them smaller again. So each needs an
-        identification that its new source has not used (RFC 6864, 4.3)."""
+        identification that its new source has not used (RFC 6864, 4.3). `segment`: they came as one packet, to be
+        cut into datagrams with so many bytes each (GSO)."""
+        longest = before.length + udp.HEADER + segment if segment else before.total
         for packet in packets:
             data = packet.data
-            if len(data) > before.total:
+            if len(data) > longest and not packet.segment:
                 number = self.manager.identifications.take(
                     bytes(data[12:16]), bytes(data[16:20]), before.protocol
                 )

@@ -92,4 +92,4 @@ class TcpEnd:
 
 def _timestamp(options: bytes) -> bytes | None:
     stamp = tcp.option(options, tcp.TIMESTAMPS)
-    return stamp[:4] if stamp else None
+    return stamp[:4] if stamp and len(stamp) == 8 else None

@@ -7,7 +7,7 @@ from functools import partial
 from math import inf
 from typing import Any, Protocol
 
-from ipmasq.core.attachment import Attachment, Desk
+from ipmasq.core.attachment import Attachment, HelperServices
 from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.cutting import Sent
 from ipmasq.core.flow import Flow, Half
@@ -51,7 +51,7 @@ class Budget(Protocol):
 class TcpInspector(Inspector):
     def __init__(
         self,
-        desk: Desk,
+        services: HelperServices,
         budget: Budget,
         flow: Flow,
         attachment: Attachment,
@@ -62,7 +62,7 @@ class TcpInspector(Inspector):
         self.is_inspecting = True
         self.is_awaited = False
         self.due: Bucket[Any] | None = None
-        self._desk = desk
+        self._services = services
         self._flow = flow
         self._payer = flow.payer
         self._work = budget.work
@@ -71,16 +71,21 @@ class TcpInspector(Inspector):
 
     @classmethod
     def begin(
-        cls, desk: Desk, budget: Budget, flow: Flow, registered: Registered, limit: int
+        cls,
+        services: HelperServices,
+        budget: Budget,
+        flow: Flow,
+        registered: Registered,
+        limit: int,
     ) -> TcpInspector:
         """Begin to inspect a flow with a new instance of a helper. `limit` is the number of bytes kept for each
         stream. Raises TooLateError, and whatever the helper's constructor raises."""
-        attachment = Attachment(desk, flow, registered)
+        attachment = Attachment(services, flow, registered)
         framer = attachment.framer()
         if framer.overlap is None and flow.original.packets and flow.state is not State.INIT:
             raise TooLateError
         rewriter = TcpRewriter(attachment, framer, limit, _account(budget, flow))
-        made = cls(desk, budget, flow, attachment, rewriter)
+        made = cls(services, budget, flow, attachment, rewriter)
         made._join()
         return made
 
@@ -119,7 +124,7 @@ class TcpInspector(Inspector):
         payload = bytes(packet.data[header.length + segment.length : header.total])
         acknowledgment = self.rewriter.acknowledged(speaker, segment)
         if not is_in_window(half, segment, len(payload), acknowledgment):
-            sent = [self.rewriter.outline(speaker, segment)]
+            sent = [self.rewriter.renumbered(speaker, segment)]
             packets = _packets(packet, header, half, ttl_delta, segment, payload, sent)
             return Inspected(
                 Reason.TRANSLATED,
@@ -132,7 +137,7 @@ class TcpInspector(Inspector):
             return NO_WORK
         taken, data = allowed
         try:
-            sent = self._hear(speaker, taken, data, packet.segment, now)
+            sent = self._handle(speaker, taken, data, packet.segment, now)
         except StreamFullError:
             return NO_ROOM
         if self._attachment.blocked:
@@ -146,7 +151,7 @@ class TcpInspector(Inspector):
         released = self.rewriter.listener is None
         return Inspected(reason, packets, taken, len(data), acknowledgment, deadline, released)
 
-    def _hear(
+    def _handle(
         self, speaker: Speaker, segment: Segment, payload: bytes, size: int, now: float
     ) -> list[Sent]:
         """Return what to send for a segment in window; its host pays for the helper's work. Raises
@@ -205,7 +210,7 @@ class TcpInspector(Inspector):
         return self.rewriter.is_plain
 
     def attach(self, registered: Registered) -> bool:
-        attachment = Attachment(self._desk, self._flow, registered)
+        attachment = Attachment(self._services, self._flow, registered)
         framer = attachment.framer()
         if framer.overlap is None:
             return False
@@ -239,7 +244,7 @@ class TcpInspector(Inspector):
     @classmethod
     def from_state(
         cls,
-        desk: Desk,
+        services: HelperServices,
         budget: Budget,
         flow: Flow,
         helpers: dict[str, Registered],
@@ -247,12 +252,12 @@ class TcpInspector(Inspector):
         now: float,
     ) -> TcpInspector:
         """Return the inspector of a state, with one of these helpers. Raises StateError."""
-        attachment = Attachment.from_state(desk, flow, helpers, state.fields("attachment"))
+        attachment = Attachment.from_state(services, flow, helpers, state.fields("attachment"))
         framer, account = attachment.framer(), _account(budget, flow)
         rewriter = TcpRewriter.from_state(
             state.fields("rewriter"), now, attachment, framer, account
         )
-        made = cls(desk, budget, flow, attachment, rewriter)
+        made = cls(services, budget, flow, attachment, rewriter)
         made.is_inspecting = state.boolean("is_inspecting")
         made.is_awaited = state.boolean("is_awaited")
         return made

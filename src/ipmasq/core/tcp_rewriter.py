@@ -33,14 +33,14 @@ timestamp to be used in the gateway's own segments. A control connection has no 
 segment meets this condition once in 2^30, however large the windows are."""
 
 
-class Heard(NamedTuple):
+class Handled(NamedTuple):
     """What to replace in a message, in order, and whether inspection ends after it."""
 
     replacements: tuple[Replacement, ...] = ()
     stop: bool = False
 
 
-NOTHING = Heard()
+UNCHANGED = Handled()
 
 
 class Listener(Protocol):
@@ -49,7 +49,7 @@ class Listener(Protocol):
     def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
         """See `ipmasq.core.helper.Helper.may_rewrite`."""
 
-    def hear(self, speaker: Speaker, message: Message) -> Heard:
+    def handle(self, speaker: Speaker, message: Message) -> Handled:
         """Handle a complete message."""
 
     def misframed(self, speaker: Speaker, error: Exception) -> None:
@@ -121,7 +121,7 @@ class TcpRewriter:
         stream = me.stream
         if segment.flags & (RST | SYN) or stream is None:
             opens = segment.flags & (RST | SYN) == SYN
-            return [self._open(me, other, segment) if opens else self.outline(speaker, segment)]
+            return [self._open(me, other, segment) if opens else self.renumbered(speaker, segment)]
         fin = segment.flags & FIN
         if not self._is_open:
             self._is_open = speaker is Speaker.CLIENT and self._has_heard(segment)
@@ -152,7 +152,7 @@ class TcpRewriter:
             sent += report_gap(me, other, position)
         return sent
 
-    def outline(self, speaker: Speaker, segment: Segment) -> Sent:
+    def renumbered(self, speaker: Speaker, segment: Segment) -> Sent:
         """Return a segment without its payload, in the other end's sequence numbers, for one that is out of
         window: its receiver judges it, and may have to answer. Nothing is remembered of it."""
         stream, other = self.directions[speaker].stream, self.directions[1 - speaker].stream
@@ -304,14 +304,14 @@ class TcpRewriter:
         assert reader is not None
         reader.feed(fresh)
         while self.listener is not None and (message := self._next(me, reader)):
-            heard = self.listener.hear(me.speaker, message) if message.whole else NOTHING
-            replacements, passed = heard.replacements, message.passed
+            handled = self.listener.handle(me.speaker, message) if message.whole else UNCHANGED
+            replacements, passed = handled.replacements, message.passed
             if passed:
                 replacements = tuple(
                     Replacement(r.start - passed, r.end - passed, r.text) for r in replacements
                 )
             stream.decide(len(message.text) - passed, replacements)
-            if heard.stop:
+            if handled.stop:
                 self.release()
         if self.listener is None:
             return

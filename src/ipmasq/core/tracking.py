@@ -24,7 +24,7 @@ def track(
         _remember(half, segment, payload, acknowledgment, before)
     for event in _inputs(half, segment, payload, before):
         flow.state = following(flow.state, event)
-    if before is State.TRANS and flow.state is not before and not manager.table.revive(flow):
+    if before is State.TRANS and flow.state is not before and not manager.revive(flow):
         flow.state = before
     if flow.state is not before:
         if flow.state is State.C_S_FIN:

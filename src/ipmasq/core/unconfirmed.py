@@ -3,7 +3,8 @@ limit.
 
 Anybody can send the first packet of a flow with a forged source address, and a published server answers it;
 that must not keep its clients out (attack A-29). A flow is confirmed once its client has shown that it
-receives the answers (TCP), or has sent again (UDP). Other live flows are never evicted (RFC 6888, REQ-11D).
+receives the answers (TCP), or has sent again and was answered (UDP). Other live flows are never evicted (RFC 6888,
+REQ-11D).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def is_confirmed(flow: Flow) -> bool:
     """Return whether the client has shown that it receives the answers."""
     if flow.protocol == ipv4.TCP:
         return not flow.is_opening
-    return flow.original.packets > 1
+    return flow.original.packets > 1 and flow.reply.packets > 0
 
 
 class Unconfirmed:

@@ -19,6 +19,9 @@ Socket: TypeAlias = Annotated[
 ]
 SOCKET = usual_socket()
 
+CONFIG = "/etc/ipmasq/gateway.toml"
+"""The configuration, unless another one is named."""
+
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Host: TypeAlias = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Only those with this address at any end.")

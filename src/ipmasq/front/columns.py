@@ -19,7 +19,7 @@ FLOWS = (
     Column("remote", remote, wraps=True),
     Column("state", lambda row: row["state"], 5),
     Column("expires", lambda row: duration(row["expires_in"]), 6, "right"),
-    Column("helper", lambda row: row["helper"] or "", 1),
+    Column("helper", lambda row: row["helper"] or "encrypted" * row.get("encrypted", False), 1),
     Column("age", lambda row: duration(row["age"]), 2, "right"),
     Column("B/s", rate, 3, "right"),
     Column("bytes out", lambda row: size(row["bytes_out"]), 7, "right"),

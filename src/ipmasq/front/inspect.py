@@ -112,6 +112,9 @@ def explain(
 
 
 def _say(found: dict[str, Any]) -> None:
+    if found["transfer"]:
+        for line in lines(found["transfer"]):
+            output.say(line)
     flow = f"flow {found['flow']}" if found["flow"] is not None else f"from {found['side']}"
     output.say(f"{flow}: {found['verdict']}")
     for step in found["steps"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipmasq.core import events
 from ipmasq.core.events import Event
+from ipmasq.core.side import Side
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import to_text
 from ipmasq.wire.visible import visible
@@ -42,6 +43,8 @@ def _told(event: Event) -> str | None:
             return f"helper {event.helper} rewrote {show(event.before)} -> {show(event.after)}"
         case events.Refused():
             return f"helper {event.helper} did not act on {show(event.line)}: {event.reason}"
+        case events.FlowEncrypted():
+            return f"flow {event.flow} is encrypted from here on: {consequence(event.opened_by)}"
         case events.KeptAlive():
             return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
         case events.SettingRestored():
@@ -72,6 +75,16 @@ def _restored(event: events.SettingRestored) -> str:
     return (
         f"{event.name} is {event.found} and must be {event.wanted}, "
         f"but cannot be set: {event.trouble}"
+    )
+
+
+def consequence(opened_by: Side) -> str:
+    """Say which transfers of an encrypted control flow work, by the side of its client."""
+    if opened_by is Side.INSIDE:
+        return "no helper can read it; passive transfers still work, active ones do not"
+    return (
+        "no helper can read it; only passive transfers work, by a range of ports that a forward publishes and"
+        " the server announces with the public address"
     )
 
 

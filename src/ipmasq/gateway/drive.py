@@ -13,6 +13,8 @@ from ipmasq.core.events import Event
 from ipmasq.core.offloading import Command
 from ipmasq.core.policy import Claim, PortRange
 from ipmasq.core.reasons import Reason
+from ipmasq.core.side import Side
+from ipmasq.core.verdict import Verdict
 from ipmasq.gateway import garbage
 from ipmasq.gateway.claims import (
     InUse,
@@ -24,9 +26,11 @@ from ipmasq.gateway.claims import (
 from ipmasq.gateway.loop import Loop
 from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.packet import Packet
 
 T = TypeVar("T")
 Listener: TypeAlias = Callable[[Sequence[Event]], object]
+Receive: TypeAlias = Callable[[Packet, Side, float], Verdict]
 Executor: TypeAlias = Callable[[Sequence[Command]], object]
 
 chance = secrets.SystemRandom().randrange
@@ -41,6 +45,8 @@ class Drive:
         self.engine = engine
         self.plane = plane
         self.loop = loop
+        self.receive: Receive = engine.receive
+        """The engine's `receive`, or what calls it in order to measure it."""
         self.executors: list[Executor] = []
         """Each carries out the commands that concern it, before the packets of their verdict are sent."""
         self.listeners: list[Listener] = []
@@ -146,12 +152,12 @@ class Drive:
                 self.loop.failures.tell(error, self.loop.clock())
 
     def _receive(self, descriptor: int) -> None:
-        plane, engine, now = self.plane, self.engine, self.loop.clock()
+        plane, receive, now = self.plane, self.receive, self.loop.clock()
         for _ in range(BATCH):
             came = plane.receive(descriptor)
             if came is None:
                 break
-            verdict = engine.receive(*came, now)
+            verdict = receive(*came, now)
             if verdict.commands:
                 self.carry_out(verdict.commands)
             send = plane.hand_back if verdict.reason is Reason.HOST else plane.send

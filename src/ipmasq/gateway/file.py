@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ipmasq.config import (
     UNREACHED,
+    Config,
     ConfigError,
     HostState,
     Loaded,
@@ -37,6 +38,8 @@ from ipmasq.gateway.sockets import served
 _Origin: TypeAlias = tuple[str, Path | None, str | None]
 """A helper's name, its file unless it is installed, and the class in it unless it is the only one."""
 
+Follower: TypeAlias = Callable[[Config], object]
+
 NEEDS_A_RESTART = "has changed: the control socket stays as it is until a restart"
 
 
@@ -48,6 +51,8 @@ class File:
         """The settings of the control socket when the gateway started."""
         self._reserved: tuple[PortRange, ...] | None = None
         """`ip_local_reserved_ports` before the gateway added its own."""
+        self.followers: list[Follower] = []
+        """Called with every configuration that was read without a mistake, before it is applied."""
         self._given: dict[str, tuple[str, frozenset[int] | None]] = {}
         """Helpers that the operator loaded: how to find them, and their ports unless the usual ones."""
         self._code: dict[_Origin, type[Helper]] = {}
@@ -63,6 +68,8 @@ class File:
         for use in loaded.helpers.values():
             table = loaded.config.helper.get(use.name, HelperTable())
             self._executed(use, table.file, table.helper_class)
+        for follow in self.followers:
+            follow(loaded.config)
         self._control = self._control or loaded.config.control
         warnings = [*report.warnings]
         if loaded.config.control != self._control:
@@ -74,6 +81,12 @@ class File:
         """What the file said of the control socket when it was first read without a mistake."""
         assert self._control is not None  # as the gateway has read it by then
         return self._control
+
+    @property
+    def config(self) -> Config:
+        """What was read last without a mistake."""
+        assert self._loaded is not None  # as the gateway has read it by then
+        return self._loaded.config
 
     def adapt(self) -> Setup:
         return _setup(self._loaded, self._here()) if self._loaded else self.read()

@@ -21,8 +21,10 @@ from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
+from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.helpers import Helpers
 from ipmasq.gateway.host import Changes, notify_systemd
+from ipmasq.gateway.latency import Latency
 from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.offloading import Offloading
@@ -99,6 +101,9 @@ class Gateway:
         self._firewall = FirewallWatch(
             loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
         )
+        self.latency = Latency(self._drive)
+        self._drive.listeners.append(self.latency.listen)
+        self.reloads = Reloads()
         self._started = loop.clock()
 
     @property
@@ -147,7 +152,8 @@ class Gateway:
         Raises SetupError with every mistake, which are logged too; then the running policy stays.
         """
         try:
-            return self._reload()
+            with self.reloads.counted():
+                return self._reload()
         except SetupError as error:
             for mistake in error.mistakes:
                 log.error("not reloaded: %s", mistake)
@@ -270,6 +276,18 @@ class Gateway:
             "settings_restored": self._settings.restored,
             "settings_wrong": self._settings.wrong(),
         }
+
+    def health(self) -> Health:
+        return Health(
+            plane=self._plane.fast.describe(),
+            uptime=self._loop.clock() - self._started,
+            unsent=self._plane.unsent,
+            failures=self._loop.failures.count,
+            lines_left_out=limiter.left_out,
+            settings_restored=self._settings.restored,
+            settings_wrong=len(self._settings.wrong()),
+            obstructions=len(self._firewall.found),
+        )
 
     def fast_path(self) -> Iterable[Counter]:
         """Return its counters: see `ipmasq.control.gateway.RunningGateway`."""

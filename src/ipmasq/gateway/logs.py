@@ -6,23 +6,23 @@ terminal. Lines of one kind are written a few times and then summed up.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 
 from ipmasq.core import events
 from ipmasq.core.events import Event
+from ipmasq.gateway.log_formats import AUTO, formatter
 from ipmasq.gateway.sentences import sentence
 from ipmasq.gateway.throttle import WINDOW, Sum, Throttle
 from ipmasq.wire.addresses import Address, to_text
 from ipmasq.wire.lines import lines
-from ipmasq.wire.visible import visible
 
 log = logging.getLogger("ipmasq")
 
 LEVELS: dict[type, int] = {
     events.Refused: logging.WARNING,
+    events.FlowEncrypted: logging.INFO,
     events.HelperLoaded: logging.INFO,
     events.HelperUnloaded: logging.INFO,
     events.ForwardAdded: logging.INFO,
@@ -135,45 +135,10 @@ limiter = LineLimiter()
 """The filter of this process."""
 
 
-class TextFormatter(logging.Formatter):
-    """One line of text, or those that the record brings as `lines`; a traceback follows only when debugging."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        written = []
-        for line in getattr(record, "lines", [record.message]):
-            record.message = line
-            written.append(visible(super().formatMessage(record)))
-        return "\n".join(written)
-
-    def formatException(self, error: object) -> str:  # noqa: N802
-        if not log.isEnabledFor(logging.DEBUG):
-            return ""
-        text = super().formatException(error)  # type: ignore[arg-type]
-        return "\n".join(map(visible, text.split("\n")))
-
-
-class JsonFormatter(logging.Formatter):
-    """One object per line: time (seconds since 1970), level, event if there is one, message."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        said = {
-            "time": round(record.created, 3),
-            "level": record.levelname.lower(),
-            "event": getattr(record, "event", None),
-            "left_out": getattr(record, "left_out", None),
-            "message": visible(record.getMessage()),
-        }
-        if record.exc_info:
-            said["trace"] = self.formatException(record.exc_info)
-        return json.dumps({name: value for name, value in said.items() if value is not None})
-
-
-def begin(level: int = logging.INFO, as_json: bool = False) -> None:
-    """Log to standard error."""
+def begin(level: int = logging.INFO, wanted: str = AUTO) -> None:
+    """Log to standard error, in one of `log_formats.FORMATS`."""
     handler = logging.StreamHandler()
-    plain = TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    plain.converter = time.localtime
-    handler.setFormatter(JsonFormatter() if as_json else plain)
+    handler.setFormatter(formatter(wanted, handler.stream))
     handler.addFilter(limiter)
     log.handlers = [handler]
     log.setLevel(level)

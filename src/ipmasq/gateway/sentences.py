@@ -26,6 +26,10 @@ def _sentence(event: Event) -> str:
             return f"flow {event.flow} is offloadable: both directions were seen"
         case events.FlowNotOffloadable():
             return f"flow {event.flow} is no longer offloadable: it closes, or a helper inspects it"
+        case events.FlowFinished():
+            return f"the connection of flow {event.flow} is over; its public port is free"
+        case events.FlowRevived():
+            return f"the connection of flow {event.flow} continues after a reset"
         case events.ExpectationEnded():
             return f"expectation at {event.public} was met by flow {event.met_by}"
         case events.ForwardAdded():

@@ -54,6 +54,9 @@ connecting here."""
 SECURED = (b"234", b"334")
 """Replies that grant an AUTH and nothing else (RFC 2228, 3). Some servers use other codes for that."""
 
+TLS = b"\x16\x03"
+"""The beginning of a TLS handshake (RFC 8446, 5.1), with which FTPS begins at port 990 (if the helper is bound to that)."""
+
 LONGEST_BEGINNING = 1024
 """Bytes of a line whose end has not come for which it may still be rewritten. Announcements have less than a hundred;
 and what begins a line is looked at again with each segment, however short."""
@@ -118,7 +121,9 @@ class Ftp(Helper):
         return bool(passive) and not text and _could_become(partial, b"227 ", b"229 ")
 
     def on_line(self, line: bytes, context: HelperContext) -> None:
-        if context.speaker is Speaker.SERVER:
+        if line.startswith(TLS):
+            context.stop(encrypted=True)
+        elif context.speaker is Speaker.SERVER:
             code = self.dialogue.reply(line)
             if code is not None:
                 self._on_answer(code, line, context)
@@ -146,7 +151,7 @@ class Ftp(Helper):
         alone = len(self.dialogue.unanswered) == 1
         asked = self.dialogue.answered(code)
         if code in SECURED or (asked == AUTH and alone and code < b"4"):
-            context.stop()  # the rest is ciphertext, including a CCC that would end it
+            context.stop(encrypted=True)  # including a CCC that would end it
         elif code < b"4":
             self._on_success(asked, code, line, context)
 

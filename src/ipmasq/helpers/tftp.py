@@ -27,6 +27,7 @@ class Tftp(Helper):
     ports = (69,)
     protocol = UDP
     orthogonal = True
+    state_version = 1  # there is no state
     max_line = 512  # RFC 2347: the largest request
 
     def on_line(self, line: bytes, context: HelperContext) -> None:

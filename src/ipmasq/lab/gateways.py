@@ -64,7 +64,14 @@ def _launch(lab: Lab, host: Host) -> subprocess.Popen[bytes]:
     """Start the gateway. It outlives this process; `lab down` ends whatever runs in the lab's namespaces."""
     path = lab.directory / f"{host.name}.toml"
     path.write_text(configuration(lab, host), encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("ipmasq")), "run", "-c", str(path)]
+    command = [
+        str(Path(sys.executable).with_name("ipmasq")),
+        "run",
+        "--log",
+        "text",
+        "-c",
+        str(path),
+    ]
     with log_path(lab, host.name).open("wb") as log:
         return lab.spawn(
             host.name,

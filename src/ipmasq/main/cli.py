@@ -14,8 +14,8 @@ app = typer.Typer(
     cls=LazyGroup,
     help=(
         "An IP-masquerading gateway with helpers for protocols that carry addresses in their payload.\n\n"
-        "Begin with: ipmasq config example > gateway.toml; ipmasq check gateway.toml; "
-        "ipmasq run gateway.toml"
+        "Begin with: ipmasq setup gateway.toml; ipmasq check gateway.toml; ipmasq run gateway.toml. "
+        "If something does not work: ipmasq doctor"
     ),
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -16,8 +16,10 @@ from ipmasq.front.exits import Group
 
 COMMANDS = {
     "help": "ipmasq.main.help:show_help",
+    "setup": "ipmasq.setup.command:setup",
     "run": "ipmasq.main.run:run",
     "check": "ipmasq.main.offline:check",
+    "doctor": "ipmasq.doctor.command:doctor",
     "reload": "ipmasq.front.change:reload",
     "status": "ipmasq.front.inspect:status",
     "show": "ipmasq.front.show:app",

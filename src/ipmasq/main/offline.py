@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ipmasq.front import output
-from ipmasq.front.asking import Json
+from ipmasq.front.asking import CONFIG, Json
 from ipmasq.front.exits import Code, give_up
-from ipmasq.main.run import CONFIG, Config, File, one_of
+from ipmasq.main.run import Config, File, one_of
 from ipmasq.wire.lines import with_commands
 
 if TYPE_CHECKING:

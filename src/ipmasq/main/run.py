@@ -5,14 +5,16 @@ from __future__ import annotations
 import signal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from ipmasq.front.asking import CONFIG
 from ipmasq.front.exits import Code, give_up
 from ipmasq.front.output import complain
 
-CONFIG = "/etc/ipmasq/gateway.toml"
+if TYPE_CHECKING:
+    from ipmasq.gateway.file import File as Configuration
 
 
 class Plane(StrEnum):
@@ -25,6 +27,7 @@ class Plane(StrEnum):
 
 
 class Log(StrEnum):
+    AUTO = "auto"
     TEXT = "text"
     JSON = "json"
 
@@ -53,7 +56,10 @@ def run(
     plane: Annotated[
         Plane | None, typer.Option(help="How to forward packets; overrides the file.")
     ] = None,
-    log: Annotated[Log, typer.Option(help="The log's format (on standard error).")] = Log.TEXT,
+    log: Annotated[
+        Log | None,
+        typer.Option(help="The log's format (on standard error); overrides the file."),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Log every flow.")] = False,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reloads. At the end it undoes its changes to the host.
@@ -67,48 +73,58 @@ def run(
 
     from ipmasq.control.server import SocketError
     from ipmasq.gateway import logs
+    from ipmasq.gateway.file import File as Configuration
     from ipmasq.gateway.setup import SetupError
+    from ipmasq.main.observers import ObserverError
     from ipmasq.planes.plane import PlaneError
 
     path = one_of(file, config)
-    logs.begin(logging.DEBUG if debug else logging.INFO, log is Log.JSON)
+    level, wanted = logging.DEBUG if debug else logging.INFO, log.value if log else None
+    logs.begin(level, wanted or Log.AUTO.value)
+    configuration = Configuration(path)
+    configuration.followers.append(lambda read: logs.begin(level, wanted or read.log.format))
     try:
-        _run(path, plane.value if plane else None)
+        _run(configuration, plane.value if plane else None)
     except SetupError as error:
         for mistake in error.mistakes:
             complain(mistake)
         raise typer.Exit(Code.CONFIG) from None
-    except (PlaneError, SocketError) as error:
+    except (PlaneError, SocketError, ObserverError) as error:
         raise give_up(str(error)) from None
     except PermissionError as error:
         text = f"the gateway needs root: {error.filename or error.strerror}"
         raise give_up(text) from None
 
 
-def _run(config: str, plane: str | None) -> None:
-    """Run the gateway. Raises SetupError, PlaneError and SocketError; in that case nothing is left behind."""
+def _run(file: Configuration, plane: str | None) -> None:
+    """Run the gateway. Raises SetupError, PlaneError, SocketError and ObserverError; in that case nothing is left behind."""
     from ipmasq.control.control import Control
     from ipmasq.control.server import Access, check_access
     from ipmasq.control.socket_path import usual_socket
     from ipmasq.gateway import logs
-    from ipmasq.gateway.file import File
     from ipmasq.gateway.gateway import Gateway
     from ipmasq.gateway.loop import Loop
+    from ipmasq.main.observers import Observers
 
-    loop, file = Loop(), File(config)
+    loop = Loop()
     gateway = Gateway(file, loop, plane=plane)
     socket = file.control
     access = Access(Path(socket.socket or usual_socket()), socket.mode, socket.group)
     check_access(access)
     control = Control(gateway, loop, access)
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
+    observers = Observers(gateway, loop, file)
     # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-    gateway.start()
     try:
-        # The socket is opened last, so that whoever finds it finds a gateway that works.
-        control.open()
-        loop.run()
+        observers.open()
+        gateway.start()
+        try:
+            # The socket is opened last, so that whoever finds it finds a gateway that works.
+            control.open()
+            loop.run()
+        finally:
+            control.close()
+            gateway.stop()
     finally:
-        control.close()
-        gateway.stop()
+        observers.close()  # after the gateway, so that its last events are recorded

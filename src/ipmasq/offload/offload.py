@@ -61,6 +61,16 @@ class Offloader:
         if table.capacity:
             engine.set_counter_source(self.counters)
 
+    @property
+    def entered(self) -> int:
+        """The number of flows in the table, offloaded or not."""
+        return len(self._entries)
+
+    @property
+    def room(self) -> int:
+        """The number of flows that the table can hold; 0 if there is no fast path."""
+        return self._table.capacity // 2
+
     def numbers(self) -> list[int]:
         """The flows that are offloaded."""
         return [entry.flow for entry in self._entries.values() if entry.offloaded]

@@ -373,3 +373,19 @@ def test_a_table_about_the_input_hook_alone_is_read() -> None:
     ]
     found = nft.tables({"nftables": objects})
     assert "chain in, handle 4" in said(found, replace(TWICE, renamed=True))
+
+
+@pytest.mark.parametrize(("more", "looked_at"), [(0, 3), (18, 1), (99, 0)])
+def test_of_many_rules_and_published_servers_only_so_many_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, more: int, looked_at: int
+) -> None:
+    """The gateway's packets wait meanwhile."""
+    monkeypatch.setattr("ipmasq.gateway.firewall.findings.MOST_RULES", 20)
+    tcp = {"payload": {"protocol": "tcp", "field": "dport"}}
+    drop = [match(tcp, 81), {"drop": None}]
+    found = tables(drop, *[[match(IIF, "other"), ACCEPT]] * more, policy="accept")
+    servers = [
+        Forward(f"web{n}", 6, None, PortRange(80 + n, 80 + n), to_address("10.0.0.3"), 81)
+        for n in range(3)
+    ]
+    assert len(findings(found, ONCE, servers)) == looked_at

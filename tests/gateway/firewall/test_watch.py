@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from threading import Event as Signal
 
 import pytest
 
@@ -12,6 +13,7 @@ from ipmasq.core.policy import Forward, PortRange
 from ipmasq.core.side import Side
 from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall import iptables
+from ipmasq.gateway.firewall.chains import Table
 from ipmasq.gateway.firewall.watch import FirewallWatch, interface_to
 from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.loop import Loop
@@ -104,3 +106,39 @@ def test_of_each_published_server_what_drops_its_connections_is_told(told: list[
 
 def test_the_interface_that_leads_to_an_address_is_asked_of_the_kernel() -> None:
     assert interface_to(to_address("127.0.0.1")) == "lo"
+
+
+def test_an_answer_does_not_wait_for_a_tool_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No packet is forwarded meanwhile. The rules that were read last are judged."""
+    monkeypatch.setattr("ipmasq.gateway.firewall.watch.BRIEF", 0.01)
+    goes_on = Signal()
+    goes_on.set()
+
+    def read() -> list[Table]:
+        assert goes_on.wait(60)
+        return iptables.tables(RULES, "iptables")
+
+    watch = FirewallWatch(Loop(), lambda: WHERE, lambda _: None, read=read)
+    watch.begin()
+    goes_on.clear()
+    watch.look()
+    (found,) = watch.about(forward(80, 81))
+    assert "does not accept go -> gi (new)" in found.what
+    assert not goes_on.is_set()
+    goes_on.set()
+    watch.end()
+
+
+def test_an_answer_knows_the_rules_that_are_being_read(told: list[Event]) -> None:
+    rules = [RULES, RULES.replace("8080", "81")]
+    watch = FirewallWatch(
+        Loop(), lambda: WHERE, told.append, read=lambda: iptables.tables(rules.pop(0), "iptables")
+    )
+    watch.begin()
+    watch.look()
+    (found,) = watch.about(forward(80, 81))
+    assert "go -> gi" not in found.what
+    assert rules == []
+    watch.end()

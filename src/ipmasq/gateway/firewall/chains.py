@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from ipaddress import ip_network
 from typing import TypeAlias
+
+from ipmasq.gateway.firewall.spans import ORDERED, Spans, read_span, read_spans
 
 Facts: TypeAlias = Mapping[str, str]
 """What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's), `saddr`,
@@ -34,17 +35,25 @@ class Condition:
     key: str = ""
     values: Collection[str] = ()
     negated: bool = False
+    _spans: Spans | None = field(init=False, compare=False, repr=False)
+    """The values, if they are addresses or ports: read once, since sets have many and are asked often."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_spans", read_spans(self.key, self.values))
 
     def holds(self, facts: Facts) -> bool | None:
         """Return whether it holds; None if that is not known."""
         known = facts.get(self.key)
         if known is None:
             return None
-        if self.key in ("saddr", "daddr"):
-            return _is_within(known, self.values, self.negated)
-        if self.key == "dport":
-            return _is_port_of(known, self.values, self.negated)
-        return any(_is_like(known, each) for each in self.values) is not self.negated
+        if self.key not in ORDERED:
+            return any(_is_like(known, each) for each in self.values) is not self.negated
+        sought = read_span(self.key, known)
+        if self._spans is None or sought is None:
+            return None
+        if not self._spans.overlap(sought):
+            return self.negated
+        return not self.negated if self._spans.contain(sought) else None
 
 
 NOT_UNDERSTOOD = Condition()
@@ -64,10 +73,13 @@ class Rule:
     """How its tool names it: `chain forward, handle 7` or `chain FORWARD, rule 3`."""
 
     def holds(self, facts: Facts) -> bool | None:
-        answers = [condition.holds(facts) for condition in self.conditions]
-        if False in answers:
-            return False
-        return None if None in answers else True
+        answer: bool | None = True
+        for condition in self.conditions:
+            held = condition.holds(facts)
+            if held is False:
+                return False
+            answer = answer and held
+        return answer
 
 
 @dataclass(slots=True)
@@ -145,33 +157,3 @@ def _is_like(known: str, value: str) -> bool:
     if value[-1:] in ("*", "+"):
         return known.startswith(value[:-1])
     return known == value
-
-
-def _is_within(known: str, values: Collection[str], negated: bool) -> bool | None:
-    try:
-        network = ip_network(known)
-        others = [ip_network(each, strict=False) for each in values]
-    except ValueError:
-        return None
-    others = [each for each in others if each.version == network.version]
-    if not any(network.overlaps(each) for each in others):
-        return negated
-    whole = any(network.subnet_of(each) for each in others)  # type: ignore[arg-type]
-    return not negated if whole else None
-
-
-def _is_port_of(known: str, values: Collection[str], negated: bool) -> bool | None:
-    try:
-        low, high = _ports(known)
-        others = [_ports(each) for each in values]
-    except ValueError:  # it is the name of a service
-        return None
-    if not any(first <= high and low <= last for first, last in others):
-        return negated
-    whole = any(first <= low and high <= last for first, last in others)
-    return not negated if whole else None
-
-
-def _ports(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
-    return int(first), int(last or first)

@@ -18,7 +18,9 @@ from ipmasq.wire.addresses import Address
 DROPS = "the host's firewall drops the gateway's packets"
 
 MOST_FORWARDS = 64
-"""The most published servers of which each is looked at by itself: the gateway's packets wait meanwhile."""
+MOST_RULES = 20_000
+"""The most published servers of which each is looked at by itself, and the most rules that are looked at for all of
+them: the gateway's packets wait meanwhile."""
 
 
 class Finding(NamedTuple):
@@ -26,6 +28,10 @@ class Finding(NamedTuple):
     """The rule set: `nft inet filter`, `iptables filter`, `iptables-legacy filter`."""
     what: str
     remedy: str
+    commands: tuple[str, ...] = ()
+    """The remedy as commands, if it is to add rules."""
+    is_meant: bool = False
+    """Whether a rule about some packets only drops them, so that the operator may have meant it."""
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}"
@@ -44,7 +50,8 @@ def findings(
     if where.able and any(translates(table, where) for table in tables):
         later = replace(where, once=True)
     found = [each for table in tables for each in _findings(table, where, later)]
-    for forward in islice(forwards, MOST_FORWARDS):
+    rules = sum(len(chain.rules) for table in tables for chain in table.chains.values())
+    for forward in islice(forwards, min(MOST_FORWARDS, MOST_RULES // max(1, rules))):
         passed = of_forward(forward, later, interface_to)
         for table in tables:
             whose = f"forward {forward.name}: "
@@ -94,8 +101,9 @@ def _drops(
             found = [table.dropping(chain, _facts(way, ends)) for way in dropped]
             culprits = dict.fromkeys(each for each in found if each is not None)
             text += "".join(f"; {each.place} drops it: {each.said}" for each in culprits)
-            how = remedy(table, chain, dropped, where, any(each.conditions for each in culprits))
-            yield Finding(rules, text, f"add: {' && '.join(how)}")
+            is_meant = any(each.conditions for each in culprits)
+            how = tuple(remedy(table, chain, dropped, where, is_meant))
+            yield Finding(rules, text, f"add: {' && '.join(how)}", how, is_meant)
 
 
 def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:

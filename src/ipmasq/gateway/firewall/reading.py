@@ -30,6 +30,13 @@ def read_tables() -> list[Table]:
     return tables
 
 
+def listing() -> str:
+    """Return the rules of all tools as these list them: of nftables with handles, of iptables as commands."""
+    legacy = ("iptables-legacy-save",) if has_legacy() else ()
+    commands = (("nft", "-a", "list", "ruleset"), (SAVE,), *([legacy] if legacy else []))
+    return "\n".join(_run(*command) for command in commands)
+
+
 def has_legacy() -> bool:
     """Return whether iptables-legacy has any table. Its changes are not notified."""
     try:

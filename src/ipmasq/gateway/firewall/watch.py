@@ -32,6 +32,9 @@ LONGEST = 5.0
 LEGACY_EVERY = 10.0
 """Seconds between two checks of changes that are not notified."""
 
+BRIEF = 1.0
+"""Seconds for which an answer waits for the tools: no packet is forwarded meanwhile."""
+
 PLANE_EVERY = 1.0
 """Seconds between two checks whether packets take another way."""
 
@@ -91,7 +94,9 @@ class FirewallWatch:
 
     def look(self) -> None:
         """Read the rules again, and report changes."""
-        self._due = None
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         self._again = self._thread is not None
         if self._thread is None and self._done >= 0:
             self._thread = threading.Thread(target=self._wait, daemon=True)
@@ -110,7 +115,7 @@ class FirewallWatch:
         )
         for each in self.found:
             if each not in before:
-                self._tell(events.FirewallObstructed(self._loop.clock(), *each))
+                self._tell(events.FirewallObstructed(self._loop.clock(), *each[:3]))
         if before and not self.found:
             self._tell(events.FirewallCleared(self._loop.clock()))
 
@@ -127,10 +132,18 @@ class FirewallWatch:
         return obstructions(self._present(), where, ways, Ends.to(forward))
 
     def _present(self) -> Sequence[Table]:
-        """Return the rules, those that were changed a moment ago included. Waits for the tools only then."""
+        """Return the rules, those that were changed a moment ago included. Waits for the tools only then, and not for
+        long: after that, the rules that were read last are returned."""
         self._notice()
-        pending = self._due is not None or self._thread is not None or has_legacy()
-        return self._read() if pending else self._tables
+        if self._due is not None or has_legacy():
+            self.look()
+        until = self._loop.clock() + BRIEF
+        while self._thread is not None:
+            self._thread.join(max(0.0, until - self._loop.clock()))
+            if self._thread.is_alive():
+                break
+            self._have_read()
+        return self._tables
 
     def _wait(self) -> None:
         try:

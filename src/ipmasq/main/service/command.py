@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ipmasq.front.asking import CONFIG
 from ipmasq.front.exits import Code, give_up
 from ipmasq.front.output import say
-from ipmasq.main.run import CONFIG
 
 NEXT = """\
 Next: edit {config}, then
@@ -26,7 +26,8 @@ def install_service(
         bool, typer.Option("--print", help="Print the unit, and change nothing.")
     ] = False,
     remove: Annotated[
-        bool, typer.Option("--remove", help="End the service and remove it; FILE stays.")
+        bool,
+        typer.Option("--remove", help="End the service and remove it; FILE and the logs stay."),
     ] = False,
 ) -> None:
     """Make ipmasq a systemd service with least privileges.

@@ -61,7 +61,7 @@ def install(configuration: Path) -> Iterator[str]:
 
 
 def remove() -> Iterator[str]:
-    """End the service and remove all of it but the configuration. Yields what was done. Raises ServiceError."""
+    """End the service and remove all of it but the configuration and the logs. Yields what was done. Raises ServiceError."""
     _check_host()
     if UNIT.exists():
         _run("systemctl", "disable", "--now", files.NAME)

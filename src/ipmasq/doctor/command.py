@@ -1,0 +1,93 @@
+"""`ipmasq doctor`."""
+
+from __future__ import annotations
+
+import os
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ipmasq.front.asking import CONFIG, SOCKET, Json, Socket
+from ipmasq.front.exits import Code
+from ipmasq.front.output import complain, say, say_json_list
+
+if TYPE_CHECKING:
+    from ipmasq.doctor.finding import Finding
+
+WIDTH = 78
+
+
+def doctor(
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE",
+            help=f"The configuration; by default that of the running gateway, else {CONFIG}.",
+            show_default=False,
+        ),
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Run the commands that are safe, and say which.")
+    ] = False,
+    as_json: Json = False,
+    socket: Socket = SOCKET,
+) -> None:
+    """Find what keeps the gateway from working.
+
+    Each finding says what to do. Nothing is changed without --fix.
+
+    Exit code 1 if something is wrong (with --fix: still wrong).
+
+    \b
+    Examples:
+      ipmasq doctor
+      ipmasq doctor gateway.toml --fix
+    """
+    from ipmasq.doctor.examine import examine, mend
+    from ipmasq.doctor.finding import Finding
+    from ipmasq.doctor.host import ask_gateway, look
+
+    status = ask_gateway(socket)
+    path = file or (status or {}).get("config") or CONFIG
+    found = examine(look(path, status))
+    done, tried = [], set[Finding]()
+    while fix and (safe := [each for each in found if each.safe and each not in tried]):
+        done += [line for each in safe for line in mend(each)]
+        tried.update(safe)
+        found = examine(look(path, ask_gateway(socket)))  # an interface that is up may lack a route
+    if as_json:
+        say_json_list([*({"done": line} for line in done), *(each.as_json() for each in found)])
+    else:
+        _say(path, status, done, found)
+    if found:
+        raise typer.Exit(Code.FAILED)
+
+
+def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) -> None:
+    if os.geteuid():
+        complain("without root, the rules of the firewall and some settings cannot be read")
+    running = "a gateway runs" if status else "no gateway runs"
+    say(f"{path}: {running} here")
+    for line in done:
+        say(line)
+    for each in found:
+        say()
+        _say_one(each)
+    if any(each.safe for each in found):
+        say()
+        say("--fix runs the commands that are marked as safe.")
+    say()
+    say("nothing is wrong" if not found else f"{len(found)} finding{'s' * (len(found) > 1)}")
+
+
+def _say_one(finding: Finding) -> None:
+    for line in wrap(f"{finding.subject}: {finding.what}.", WIDTH, subsequent_indent="  "):
+        say(line)
+    for line in wrap(
+        f"effect: {finding.effect}.", WIDTH, initial_indent="  ", subsequent_indent="    "
+    ):
+        say(line)
+    safe = " (safe)" if finding.safe else ""
+    for line in finding.commands or (finding.fix,):
+        say(f"  fix{safe}: {line}")

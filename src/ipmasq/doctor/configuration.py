@@ -1,0 +1,42 @@
+"""The configuration: mistakes, and what is legal but probably wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipmasq.config import Problem
+from ipmasq.config.directions import not_private
+from ipmasq.config.host_checks import ephemeral_in_doubt, listening_in_doubt, memory_in_doubt
+from ipmasq.config.host_checks import inaccessible as unusable_socket
+from ipmasq.config.targets import doubtful_targets, strange_publics
+from ipmasq.config.warnings import find_warnings
+from ipmasq.doctor.finding import Finding
+from ipmasq.doctor.host import Host
+
+STOPS = "the gateway does not start, and a reload changes nothing"
+WARNS = "the gateway runs, but not as its operator may expect"
+
+
+def find(host: Host) -> Iterator[Finding]:
+    loaded, here = host.loaded, host.here
+    config = loaded.config
+    for problem in (*loaded.problems, *(loaded.problem(*m) for m in unusable_socket(config, here))):
+        yield _finding(problem, STOPS)
+    if loaded.problems:
+        return
+    sides = host.sides
+    found = [*find_warnings(config, loaded.helpers), *memory_in_doubt(config, here)]
+    found += strange_publics(config, sides)
+    if sides.networks:
+        found += not_private(config, sides.networks)
+        found += doubtful_targets(config, sides.networks, here, sides)
+    if host.status is None:  # a running gateway has reserved its ports, and its sockets keep them
+        found += [*ephemeral_in_doubt(config, here), *listening_in_doubt(config, here)]
+    for mistake in found:
+        yield _finding(loaded.problem(*mistake), WARNS)
+
+
+def _finding(problem: Problem, effect: str) -> Finding:
+    place = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
+    what = ": ".join(each for each in (problem.key, problem.message) if each)
+    return Finding("configuration", what, effect, f"edit {place}; then: ipmasq reload")

@@ -1,0 +1,55 @@
+"""The host's own firewall: rules that drop the gateway's packets, or translate them as well.
+
+Docker and Kubernetes are rule sets like any other: both may leave `FORWARD` with the policy DROP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipmasq.doctor.finding import Finding
+from ipmasq.doctor.host import Host
+from ipmasq.gateway.firewall.findings import Finding as Obstruction
+
+AUTHORS = {"DOCKER": "Docker", "KUBE-FORWARD": "Kubernetes", "ufw-user-forward": "ufw"}
+"""By a chain that only this software has."""
+
+EFFECT = "connections hang: their packets are dropped"
+
+
+def find(host: Host) -> Iterator[Finding]:
+    known = {str(found) for found in host.firewall}
+    for text in (host.status or {}).get("firewall", ()):
+        if text not in known:  # the gateway knows which way its packets take
+            what, _, fix = text.rpartition("; ")
+            yield Finding("firewall", what, EFFECT, fix)
+    for found in host.firewall:
+        commands = found.commands
+        yield Finding(
+            "firewall",
+            found.what + _author(found, host),
+            _effect(found),
+            "" if commands else found.remedy,
+            commands,
+            safe=bool(commands) and not found.is_meant and not _reloads(commands),
+        )
+
+
+def _reloads(commands: tuple[str, ...]) -> bool:
+    """Return whether they replace all rules, those of other software included."""
+    return any("--reload" in command for command in commands)
+
+
+def _effect(found: Obstruction) -> str:
+    if found.is_meant:
+        return "what the rule names is dropped; the command lets it pass, unless you have meant it"
+    if found.commands:
+        return EFFECT
+    return "the kernel and the gateway do the same work, or a rule is not where packets pass"
+
+
+def _author(found: Obstruction, host: Host) -> str:
+    if not found.rules.startswith("iptables"):
+        return ""
+    named = [name for chain, name in AUTHORS.items() if f":{chain} " in host.rules]
+    return f" (rules of {' and '.join(named)} are loaded)" if named else ""

@@ -1,0 +1,1 @@
+"""The first configuration of a host, from what is found there (`ipmasq setup`)."""

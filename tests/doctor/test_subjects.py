@@ -1,0 +1,303 @@
+"""What each subject finds, on hosts that are described and not there."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipmasq.config import HostAddress, HostState, load
+from ipmasq.config.routes import Route, Way
+from ipmasq.doctor import (
+    clock,
+    configuration,
+    firewall,
+    forwarding,
+    interfaces,
+    kernel,
+    kernel_helpers,
+    mtu,
+    names,
+    offloads,
+    programs,
+    routes,
+    rp_filter,
+    usage,
+)
+from ipmasq.doctor.examine import examine, mend
+from ipmasq.doctor.finding import Finding, Subject
+from ipmasq.doctor.host import Host, Link
+from ipmasq.gateway.firewall.findings import Finding as Obstruction
+from ipmasq.wire.addresses import Address, to_address
+
+TOML = """
+[gateway]
+inside = ["gi"]
+outside = "go"
+"""
+GOOD = {"gi": Link(True, True, 1500), "go": Link(True, True, 1500)}
+STATUS: dict[str, Any] = {
+    "plane": "tc",
+    "flows": 10,
+    "max_flows": 1000,
+    "public_ports": [{"address": "203.0.113.1", "protocol": "tcp", "used": 3, "max": 100}],
+    "hosts_near_limit": [],
+    "failures": 0,
+    "settings_wrong": [],
+}
+
+
+def outward(address: Address) -> Route:
+    return Route(Way.OUT, "gi" if address[0] == 10 else "go")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """One where all is well."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(TOML)
+    here = HostState(
+        {
+            "lo": (HostAddress(to_address("127.0.0.1"), 8),),
+            "gi": (HostAddress(to_address("10.0.0.1"), 24),),
+            "go": (HostAddress(to_address("203.0.113.1"), 24),),
+        },
+        route_to=outward,
+    )
+    return Host(load(path), here, GOOD)
+
+
+def but(host: Host, **changed: Any) -> Host:
+    return dataclasses.replace(host, **changed)
+
+
+def the(subject: Subject, host: Host) -> Finding:
+    (found,) = subject(host)
+    return found
+
+
+def links(**changed: Any) -> dict[str, Link]:
+    """Those of a good host, with a changed outside interface."""
+    return {**GOOD, "go": dataclasses.replace(GOOD["go"], **changed)}
+
+
+def test_nothing_is_found_where_all_is_well(host: Host):
+    assert examine(host) == ()
+    assert examine(but(host, status=STATUS)) == ()
+
+
+def test_a_mistake_in_the_file_is_the_only_subject_of_it(host: Host, tmp_path: Path):
+    path = tmp_path / "wrong.toml"
+    path.write_text(TOML + "outsid = 1\n")
+    found = examine(but(host, loaded=load(path)))
+    assert {each.subject for each in found} == {"configuration"}
+    assert "wrong.toml, line 5" in found[0].remedy
+    assert "does not start" in found[0].effect
+
+
+def test_what_is_legal_and_doubtful_is_found_with_its_line(host: Host, tmp_path: Path):
+    path = tmp_path / "doubtful.toml"
+    path.write_text(TOML + '[timeouts]\nicmp = "1s"\n')
+    found = the(configuration.find, but(host, loaded=load(path)))
+    assert "RFC 5508" in found.what
+    assert "line 6" in found.remedy
+
+
+def test_an_interface_without_carrier_cannot_be_put_right_by_a_command(host: Host):
+    found = the(interfaces.find, but(host, links=links(carrier=False)))
+    assert "no carrier" in found.what
+    assert not found.commands
+    down = the(interfaces.find, but(host, links=links(up=False)))
+    assert down.commands == ("ip link set dev go up",)
+    assert down.safe
+
+
+def test_an_interface_that_does_not_exist_is_found(host: Host):
+    here = dataclasses.replace(host.here, interfaces={"go": host.here.interfaces["go"]})
+    (found, *_) = interfaces.find(but(host, here=here))
+    assert "no interface gi" in found.what
+
+
+def test_an_inside_network_routed_outside_gets_a_route_only_if_one_interface_can_be_meant(
+    host: Host, tmp_path: Path
+):
+    here = dataclasses.replace(host.here, route_to=lambda _: Route(Way.OUT, "go"))
+    found = the(routes.find, but(host, here=here))
+    assert (found.commands, found.safe) == (("ip route replace 10.0.0.0/24 dev gi",), True)
+    path = tmp_path / "two.toml"
+    path.write_text(TOML.replace('["gi"]', '["gi", "gj"]'))
+    more = {**host.here.interfaces, "gj": (HostAddress(to_address("10.1.0.1"), 24),)}
+    two = but(host, loaded=load(path), here=dataclasses.replace(here, interfaces=more))
+    assert [(each.commands, each.safe) for each in routes.find(two)] == [((), False)] * 2
+
+
+def test_the_reverse_path_filter_matters_only_if_it_is_strict_and_answers_leave_elsewhere(
+    host: Host,
+):
+    away = dataclasses.replace(host.here, route_to=lambda _: Route(Way.OUT, "other"))
+    strict = {"net.ipv4.conf.all.rp_filter": "1", "net.ipv4.conf.go.rp_filter": "0"}
+    found = the(rp_filter.find, but(host, here=away, setting=strict.get))
+    assert found.commands == ("sysctl -w net/ipv4/conf/go/rp_filter=2",)
+    loose = {**strict, "net.ipv4.conf.go.rp_filter": "2"}
+    assert not list(rp_filter.find(but(host, here=away, setting=loose.get)))
+    assert not list(rp_filter.find(but(host, setting=strict.get)))
+
+
+def test_forwarding_that_is_off_matters_while_the_gateway_runs_or_cannot_switch_it_on(host: Host):
+    off = but(host, setting={"net.ipv4.conf.go.forwarding": "0"}.get)
+    assert not list(forwarding.find(off)), "the gateway switches it on when it starts"
+    assert "--sysctl" in the(forwarding.find, but(off, writable=False)).remedy
+    assert the(forwarding.find, but(off, status=STATUS)).safe
+    wrong = {**STATUS, "settings_wrong": ["net.ipv4.ip_early_demux is 1 and must be 0"]}
+    assert "early_demux" in the(forwarding.find, but(host, status=wrong)).what
+
+
+def test_a_rule_that_may_be_meant_is_never_overruled(host: Host):
+    commands = ("nft insert rule inet filter forward accept",)
+    policy = Obstruction("nft inet filter", "drops", "add: ...", commands)
+    assert the(firewall.find, but(host, firewall=[policy])).safe
+    meant = policy._replace(is_meant=True)
+    assert not the(firewall.find, but(host, firewall=[meant])).safe
+    reloading = policy._replace(commands=("firewall-cmd --reload",))
+    assert not the(firewall.find, but(host, firewall=[reloading])).safe
+    other = Obstruction("nft ip nat", "masquerades", "remove that rule")
+    assert the(firewall.find, but(host, firewall=[other])).remedy == "remove that rule"
+
+
+def test_what_only_the_running_gateway_knows_of_the_firewall_is_found(host: Host):
+    known = Obstruction("nft inet filter", "one", "add: command", ("command",))
+    status = {**STATUS, "firewall": [str(known), "two; add: another"]}
+    found = list(firewall.find(but(host, firewall=[known], status=status)))
+    assert [(each.what, each.remedy) for each in found] == [
+        ("two", "add: another"),
+        ("one", "command"),
+    ]
+
+
+def test_whose_rules_of_iptables_they_are_is_said(host: Host):
+    found = Obstruction("iptables filter", "drops", "add: ...", ("iptables -I FORWARD",))
+    said = the(firewall.find, but(host, firewall=[found], rules=":DOCKER - [0:0]")).what
+    assert said.endswith("(rules of Docker are loaded)")
+
+
+NFT = """table ip raw { # handle 3
+\tchain prerouting { # handle 1
+\t\ttcp dport 21 ct helper set "standard" # handle 4
+\t}
+}"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "command"),
+    [
+        (NFT, "nft delete rule ip raw prerouting handle 4"),
+        (
+            "*raw\n-A PREROUTING -p tcp --dport 21 -j CT --helper ftp\nCOMMIT",
+            "iptables -t raw -D PREROUTING -p tcp --dport 21 -j CT --helper ftp",
+        ),
+    ],
+)
+def test_a_rule_that_assigns_a_helper_of_the_kernel_is_found_and_kept(
+    host: Host, rules: str, command: str
+):
+    found = the(kernel_helpers.find, but(host, rules=rules))
+    assert (found.remedy, found.safe) == (command, False)
+
+
+def test_the_kernels_automatic_helpers_are_switched_off(host: Host):
+    on = but(host, setting={"net.netfilter.nf_conntrack_helper": "1"}.get)
+    assert the(kernel_helpers.find, on).safe
+
+
+@pytest.mark.parametrize(
+    ("lacking", "effect"),
+    [([12], "does not start"), ([39, 21], "no fast path"), ([38, 21], "no fast path")],
+)
+def test_a_right_that_root_lacks_is_found(lacking: list[int], effect: str):
+    known = (1 << 41) - 1
+    for bit in lacking:
+        known &= ~(1 << bit)
+    (found,) = kernel.lacking_rights(known)
+    assert effect in found.effect
+    assert "--cap-add" in found.remedy
+    assert not list(kernel.lacking_rights((1 << 41) - 1))
+
+
+def test_a_smaller_mtu_outside_matters_unless_a_rule_makes_segments_fit(host: Host):
+    small = but(host, links=links(mtu=1492))
+    assert "1492 bytes at most, and gi larger ones" in the(mtu.find, small).what
+    assert not list(mtu.find(but(small, rules="tcp option maxseg size set rt mtu")))
+    assert not list(mtu.find(but(small, rules="-j TCPMSS --clamp-mss-to-pmtu")))
+    assert "mtu 1500" in the(mtu.find, but(host, links=links(mtu=100))).remedy
+
+
+def test_a_program_of_other_software_is_found_and_our_own_xdp_program_is_not(host: Host):
+    xdp = but(host, links=links(programs=("XDP program 17",)))
+    assert "XDP program 17" in the(programs.find, xdp).what
+    ours = {**STATUS, "plane": "ebpf (xdp on go)"}
+    assert not list(programs.find(but(xdp, status=ours)))
+
+
+def test_lro_is_switched_off(host: Host, monkeypatch: pytest.MonkeyPatch):
+    said = {"gi": "large-receive-offload: off [fixed]", "go": "large-receive-offload: on"}
+    monkeypatch.setattr(offloads, "features", said.__getitem__)
+    assert the(offloads.find, host).commands == ("ethtool -K go lro off",)
+
+
+def test_limits_that_run_short_are_found(host: Host):
+    short = {
+        **STATUS,
+        "flows": 900,
+        "public_ports": [{"address": "203.0.113.1", "protocol": "tcp", "used": 80, "max": 100}],
+        "hosts_near_limit": [
+            {"host": "10.0.0.2", "limit": "ports_per_host", "used": 9, "max": 10, "protocol": "tcp"}
+        ],
+        "failures": 2,
+    }
+    said = [each.remedy for each in usage.find(but(host, status=short))]
+    assert [any(word in each for each in said) for word in ("flows", "ports in", "10.0.0.2")] == [
+        True
+    ] * 3
+    assert len(said) == 4
+
+
+def test_the_name_of_an_address_that_is_nobodys_is_not_asked_for(host: Host):
+    assert not list(names.find(host)), "203.0.113.1 is an address for documentation"
+
+
+def test_commands_are_run_in_order_until_one_fails(host: Host, tmp_path: Path):
+    made = tmp_path / "made"
+    commands = (f"touch {made}", "echo no such luck >&2; exit 3", f"rm {made}")
+    said = list(mend(Finding("a", "b", "c", "", commands, True)))
+    assert said[0] == f"done: touch {made}"
+    assert said[1].endswith("no such luck")
+    assert len(said) == 2
+    assert made.exists()
+
+
+def test_a_clock_that_nothing_synchronises_matters_for_a_translation_log_only(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(clock, "is_synchronised", lambda: False)
+    assert not list(clock.find(host))
+    path = tmp_path / "logged.toml"
+    path.write_text(TOML + f'[translation_log]\nfile = "{tmp_path}/log"\n')
+    logged = but(host, loaded=load(path))
+    assert "translation log" in the(clock.find, logged).effect
+    monkeypatch.setattr(clock, "is_synchronised", lambda: True)
+    assert not list(clock.find(logged))
+
+
+def test_the_kernel_is_asked_about_the_clock():
+    assert clock.is_synchronised() in (True, False)
+
+
+def test_a_server_of_a_network_that_is_not_inside_is_found(host: Host, tmp_path: Path):
+    path = tmp_path / "elsewhere.toml"
+    path.write_text(
+        TOML + '[[forward]]\nname = "web"\nprotocol = "tcp"\nport = 80\nto = "192.0.2.7:80"\n'
+    )
+    found = the(configuration.find, but(host, loaded=load(path)))
+    assert "192.0.2.7" in found.what

@@ -1,6 +1,6 @@
 # ipmasq. `make help` lists what there is to do.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-packages check bench fuzz soak hostile wheel deb image lint format docs lock setup packaging venv root \
+.PHONY: help demo test test-packages check bench fuzz soak hostile wheel deb image lint format docs site lock setup packaging venv root \
 	clean distclean
 MAKEFLAGS += --no-print-directory
 PLANE ?= tun
@@ -56,6 +56,9 @@ format: venv ## let ruff put the code in shape
 
 docs: venv ## write docs/conformance.md anew from the tests
 	$(PYTHON) tools/conformance.py
+
+site: venv ## the documentation site, in build/site; a warning is an error
+	$(PYTHON) -m sphinx --quiet --fail-on-warning --keep-going -c docs -d build/site.cache . build/site
 
 lock: ## renew requirements-dev.lock from pyproject.toml
 	@tools/lock

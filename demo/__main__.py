@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -17,6 +18,7 @@ from demo import cells, report
 from demo.gateway_ipmasq import make_ipmasq
 from demo.gateway_kernel import KernelGateway
 from demo.gateways import FastPath
+from demo.picture import draw
 from demo.runner import Runner, counted
 from demo.stage import stage
 from ipmasq.lab import LabError
@@ -34,6 +36,9 @@ def main(
     gateway: Annotated[Kind, typer.Option(help="kernel: netfilter, to compare.")] = Kind.IPMASQ,
     only: Annotated[str, typer.Option(help="Only cells whose label contains this.")] = "",
     links: Annotated[bool, typer.Option(help="Show the link as well (15 s).")] = True,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the tables to an SVG image, too.")
+    ] = None,
 ) -> None:
     """Real FTP through the gateway, whichever side is masqueraded, with the helper and without it.
 
@@ -65,6 +70,8 @@ def main(
         console.rule("the gateways")
         console.print(runner.accounts, markup=False, highlight=False)
     report.show(console, results, linked)
+    if picture:
+        draw(picture, results, linked)
     report.fast_paths(console, paths)
     sessions = sum(len(result.helped) + len(result.unhelped) for result in results)
     sessions += sum(1 if link.unhelped is None else 2 for link in linked)

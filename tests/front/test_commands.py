@@ -13,8 +13,10 @@ from scapy.layers.l2 import Ether
 from scapy.utils import rdpcap, wrpcap
 
 from ipmasq.core.policy import Forward, PortRange
+from ipmasq.core.side import Side
+from ipmasq.front.tables import UNBOUNDED_WIDTH, rate, size
 from tests.conformance import packets
-from tests.control.running import E1, IN1, IN2, Running, conversation
+from tests.control.running import E1, IN1, IN2, OUT1, Running, conversation
 from tests.front.conftest import Ipmasq
 
 MAC = "02:00:00:00:00:01"
@@ -369,3 +371,64 @@ def test_without_a_gateway_every_question_ends_with_code_4(
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("ipmasq: no gateway runs here: there is no control socket ")
     assert len(done.stderr.splitlines()) == 1
+
+
+EXCHANGED = 24_000
+
+
+def test_at_eighty_columns_a_flow_says_who_whom_by_which_helper_since_when_and_how_fast(
+    gateway: Running, ipmasq: Ipmasq
+):
+    conversation(gateway, [b"ask\r\n"])
+    title, row = ipmasq("show", "flows").stdout.splitlines()
+    assert title.split()[-3:] == ["helper", "age", "B/s"]
+    assert re.search(r" finger +\d+s +[1-9]\d*$", row)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.2, "24.0k"), (10, "2.4k"), (2400, "10"), (100_000, "0")]
+)
+def test_the_rate_is_the_average_over_the_life_of_the_flow(seconds: float, shown: str):
+    flow = {"bytes_out": EXCHANGED // 3, "bytes_in": EXCHANGED // 3 * 2, "age": seconds}
+    assert rate(flow) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(999, "999 B"), (1000, "1.0 kB"), (123456, "123 kB"), (2e15, "2000.0 TB")]
+)
+def test_a_size_has_four_characters_and_a_unit(count: float, shown: str):
+    assert size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("filters", "ports"),
+    [
+        (("-s", "10.0.0.2"), [4000]),
+        (("-s", "198.51.100.1"), [80]),
+        (("-d", "203.0.113.1"), [80]),
+        (("-d", "198.51.100.1"), [4000, 5353]),
+        (("--sport", "5353"), [5353]),
+        (("--sport", "50000"), [80]),
+        (("--dport", "79"), [4000]),
+        (("--dport", "8080"), [80]),
+        (("-p", "tcp", "-d", "198.51.100.1"), [4000]),
+        (("-p", "udp", "-s", "10.0.0.2"), []),
+    ],
+)
+def test_filters_by_source_and_destination_are_about_the_packet_that_opened_the_flow(
+    gateway: Running, ipmasq: Ipmasq, filters: tuple[str, ...], ports: list[int]
+):
+    conversation(gateway, [])
+    gateway.open_udp(IN2, 5353)
+    gateway.send(packets.tcp(OUT1, 50000, E1, 8080, packets.SYN), Side.OUTSIDE)
+    rows = json.loads(ipmasq("show", "flows", "--json", *filters).stdout)
+    assert [row["inside"]["port"] for row in rows] == ports
+
+
+def test_a_table_in_a_pipe_has_every_column(gateway: Running, ipmasq: Ipmasq):
+    conversation(gateway, [])
+    narrow = ipmasq("show", "flows", columns=40).stdout.splitlines()[0].split()
+    whole = ipmasq("show", "flows", columns=UNBOUNDED_WIDTH).stdout.splitlines()[0].split()
+    assert whole[:6] == ["flow", "proto", "inside", "public", "remote", "state"]
+    assert whole[-1] == "origin"
+    assert narrow == ["flow", "proto", "inside", "remote"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
+from ipmasq.main.cli import app
 from tests.control.running import Running
 from tests.front.conftest import Ipmasq
+from tools.site_commands import helps
 
 GOOD = '[gateway]\ninside = ["10.0.0.0/24"]\noutside = "eth0"\n'
 
@@ -87,3 +91,16 @@ def test_json_is_limited_only_if_that_is_asked_for(gateway: Running, ipmasq: Ipm
         for limit in ((), ("--limit", 0), ("--limit", 10)):
             done = ipmasq("show", what, "--json", *limit)
             assert (len(json.loads(done.stdout)), done.stderr) == (10, "")
+
+
+COMMANDS = dict(helps(get_command(app)))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_help_has_lines_of_eighty_columns_whole_summaries_and_names_for_values(command: str):
+    lines = COMMANDS[command].splitlines()
+    options = [line for line in lines if re.match(r" +-", line)]
+    assert options
+    assert [line for line in options if re.search(r"<(str|int|list|path)\b", line)] == []
+    assert [line for line in lines if re.match(r"  \S+  .*\.\.\.$", line)] == []
+    assert [line for line in lines if len(line) > 80 and "ipmasq " not in line] == []

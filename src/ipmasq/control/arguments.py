@@ -77,6 +77,12 @@ class Which(Arguments):
     protocol: ProtocolText | None = None
     helper: str | None = None
     state: StateText | None = None
+    source: AddressText | None = None
+    """The end that opened the flow, as it was then."""
+    source_port: Port | None = None
+    destination: AddressText | None = None
+    """What was addressed then: of a connection to a published server, the public address."""
+    destination_port: Port | None = None
 
 
 class WhichMapping(Arguments):

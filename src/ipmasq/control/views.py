@@ -139,6 +139,18 @@ def _is_wanted(view: FlowView, which: arguments.Which) -> bool:
         which.helper in (None, view.helper)
         and which.state in (None, view.state)
         and _has(which, view.protocol, (view.inside, view.public, view.remote, view.remote_real))
+        and _was_opened(view, which)
+    )
+
+
+def _was_opened(view: FlowView, which: arguments.Which) -> bool:
+    """Return whether the ends match of the packet that opened the flow."""
+    _, source, destination, _ = _packet_of(view)
+    return (
+        which.source in (None, source.address)
+        and which.source_port in (None, source.port)
+        and which.destination in (None, destination.address)
+        and which.destination_port in (None, destination.port)
     )
 
 

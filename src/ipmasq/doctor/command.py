@@ -33,7 +33,9 @@ def doctor(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Find what on this host keeps the gateway from working, with what to do. Changes nothing without --fix.
+    """Find what keeps the gateway from working.
+
+    Each finding says what to do. Nothing is changed without --fix.
 
     Exit code 1 if something is wrong (with --fix: still wrong).
 

@@ -26,9 +26,31 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for p
 Host: TypeAlias = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Only those with this address at any end.")
 ]
-Port: TypeAlias = Annotated[int | None, typer.Option(help="Only those with this port at any end.")]
+Port: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="PORT", help="Only those with this port at any end.")
+]
 Protocol: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="tcp|udp|icmp", help="Only those of this protocol.")
+    str | None,
+    typer.Option("-p", "--protocol", metavar="tcp|udp|icmp", help="Only those of this protocol."),
+]
+Source: TypeAlias = Annotated[
+    str | None,
+    typer.Option("-s", "--src", metavar="ADDRESS", help="Only flows that this address opened."),
+]
+SourcePort: TypeAlias = Annotated[
+    int | None, typer.Option("--sport", metavar="PORT", help="Only flows opened from this port.")
+]
+Destination: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "-d",
+        "--dst",
+        metavar="ADDRESS",
+        help="Only flows opened to this address; of published servers, the public one.",
+    ),
+]
+DestinationPort: TypeAlias = Annotated[
+    int | None, typer.Option("--dport", metavar="PORT", help="Only flows opened to this port.")
 ]
 Helper: TypeAlias = Annotated[
     str | None,

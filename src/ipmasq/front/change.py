@@ -45,7 +45,7 @@ def forward_add(
             help="The inside server; its ports are the public ones by default.",
         ),
     ],
-    name: Annotated[str | None, typer.Option(help="The forward's name.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Its name in commands.")] = None,
     public: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Only at this public address.")
     ] = None,
@@ -117,7 +117,9 @@ def helper_load(
     ],
     port: Annotated[
         list[int] | None,
-        typer.Option("--port", help="A port instead of the usual ones; may be repeated."),
+        typer.Option(
+            "--port", metavar="PORT", help="A port instead of the usual ones; may be repeated."
+        ),
     ] = None,
     save: Save = False,
     socket: Socket = SOCKET,
@@ -156,7 +158,7 @@ def helper_unload(name: HelperName, save: Save = False, socket: Socket = SOCKET)
 
 @helper.command("reload")
 def helper_reload(name: HelperName, socket: Socket = SOCKET) -> None:
-    """Load a helper's changed code, which takes over its connections.
+    """Load a helper's changed code; connections survive.
 
     \b
     Example:

@@ -13,7 +13,9 @@ from ipmasq.wire.lines import lines
 
 
 def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """Show whether a gateway runs, since when, and with which settings. Exit code 4 if none runs.
+    """Show whether a gateway runs, since when, and how it is.
+
+    It names its addresses, the ports in use, and what obstructs it or has failed. Exit code 4 if none runs.
 
     \b
     Example:

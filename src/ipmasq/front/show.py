@@ -12,11 +12,24 @@ import typer
 
 from ipmasq.control.client import Client
 from ipmasq.front import classic, output
-from ipmasq.front.asking import SOCKET, Helper, Host, Json, Port, Protocol, Socket, ask
+from ipmasq.front.asking import (
+    SOCKET,
+    Destination,
+    DestinationPort,
+    Helper,
+    Host,
+    Json,
+    Port,
+    Protocol,
+    Socket,
+    Source,
+    SourcePort,
+    ask,
+)
 from ipmasq.front.exits import Code, give_up
 
 app = typer.Typer(
-    help="Show flows, mappings, forwards, expectations, helpers, stats.",
+    help="List flows, mappings, forwards, helpers and other state.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -45,14 +58,18 @@ class Format(StrEnum):
 
 @app.command()
 def flows(
-    host: Host = None,
-    port: Port = None,
+    source: Source = None,
+    destination: Destination = None,
+    sport: SourcePort = None,
+    dport: DestinationPort = None,
     protocol: Protocol = None,
-    helper: Helper = None,
     state: Annotated[
         str | None,
         typer.Option(metavar="STATE", help="Only flows in this state: ESTABLISHED, TIME_WAIT, ..."),
     ] = None,
+    host: Host = None,
+    port: Port = None,
+    helper: Helper = None,
     format_: Annotated[
         Format,
         typer.Option("--format", help="ipfwadm and ip_masquerade are the listings of Linux 2.0."),
@@ -64,42 +81,60 @@ def flows(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """List live flows, with their endpoints and the time until they expire.
+    """List live flows: who with whom, since when, how fast.
+
+    The helper is the one that inspects the flow. B/s are the bytes per second of both directions together, on
+    average over the life of the flow (age). The filters -s, -d, --sport, --dport,
+    -p and --state are those of `conntrack -L`. A narrow terminal shows fewer columns; "linked" means that the flow
+    does not expire while its data flows live.
 
     \b
     Examples:
-      ipmasq show flows --host 10.0.0.2
+      ipmasq show flows -s 10.0.0.2 -p tcp --dport 21
       ipmasq show flows --helper ftp --json
       ipmasq show flows --format ipfwadm
     """
     if as_json and format_ not in (Format.TABLE, Format.JSON):
         raise give_up(f"--json and --format {format_.value} exclude each other", Code.USAGE)
-    chosen = Format.JSON if as_json else format_
+    filters = {
+        "source": source,
+        "destination": destination,
+        "source_port": sport,
+        "destination_port": dport,
+        "protocol": protocol,
+        "state": state,
+        "host": host,
+        "port": port,
+        "helper": helper,
+    }
     with ask(socket) as gateway:
-        if chosen in (Format.IPFWADM, Format.IP_MASQUERADE):
-            # This request comes before the flows, since a connection has one answer at a time.
-            whole_time = next(gateway.rows("timeouts"))["tcp_established"]
-            free = _free(gateway) if chosen is Format.IP_MASQUERADE else (0, 0, 0)
-        rows = gateway.rows(
-            "flows", host=host, port=port, protocol=protocol, helper=helper, state=state
-        )
-        match chosen:
-            case Format.JSON:
-                _json(rows, limit)
-            case Format.IPFWADM:
-                _lines(classic.ipfwadm(_some(rows, limit), whole_time, verbose))
-                _tell_of_more(rows, limit)
-            case Format.IP_MASQUERADE:
-                _lines(classic.ip_masquerade(_some(rows, limit), free, whole_time))
-                _tell_of_more(rows, limit)
-            case Format.TABLE:
-                from ipmasq.front import columns
+        chosen = Format.JSON if as_json else format_
+        _show_flows(gateway, chosen, limit, verbose, filters)
 
-                chosen_ones = any(
-                    each is not None for each in (host, port, protocol, helper, state)
-                )
-                empty = "There is no such flow." if chosen_ones else "There are no flows."
-                _table(rows, columns.FLOWS, empty, limit)
+
+def _show_flows(
+    gateway: Client, chosen: Format, limit: int | None, verbose: bool, filters: Row
+) -> None:
+    if chosen in (Format.IPFWADM, Format.IP_MASQUERADE):
+        # This request comes before the flows, since a connection has one answer at a time.
+        whole_time = next(gateway.rows("timeouts"))["tcp_established"]
+        free = _free(gateway) if chosen is Format.IP_MASQUERADE else (0, 0, 0)
+    rows = gateway.rows("flows", **filters)
+    match chosen:
+        case Format.JSON:
+            _json(rows, limit)
+        case Format.IPFWADM:
+            _lines(classic.ipfwadm(_some(rows, limit), whole_time, verbose))
+            _tell_of_more(rows, limit)
+        case Format.IP_MASQUERADE:
+            _lines(classic.ip_masquerade(_some(rows, limit), free, whole_time))
+            _tell_of_more(rows, limit)
+        case Format.TABLE:
+            from ipmasq.front import columns
+
+            is_filtered = any(each is not None for each in filters.values())
+            empty = "There is no such flow." if is_filtered else "There are no flows."
+            _table(rows, columns.FLOWS, empty, limit)
 
 
 @app.command()
@@ -111,7 +146,7 @@ def mappings(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """List inside endpoints and the public endpoints to which they are mapped.
+    """List inside endpoints and their public endpoints.
 
     \b
     Example:
@@ -138,7 +173,7 @@ def forwards(as_json: Json = False, socket: Socket = SOCKET) -> None:
 
 @app.command()
 def expectations(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """List flows that a helper expects and that have not arrived yet.
+    """List flows that helpers expect and that are still to come.
 
     \b
     Example:
@@ -151,7 +186,7 @@ def expectations(as_json: Json = False, socket: Socket = SOCKET) -> None:
 
 @app.command()
 def helpers(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """List loaded helpers, their ports, and counts of their work.
+    """List loaded helpers, their ports, and what they did.
 
     \b
     Example:
@@ -178,8 +213,9 @@ def stats(
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Count packets since the start by outcome (docs/reasons.md explains each reason), and the
-    flows and public ports in use.
+    """Count packets by outcome, and flows and ports in use.
+
+    Packets are counted since the start. docs/reasons.md explains each reason.
 
     \b
     Example:

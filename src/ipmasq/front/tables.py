@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,8 +16,8 @@ from ipmasq.wire.visible import visible
 
 Row: TypeAlias = dict[str, Any]
 
-UNBOUNDED_WIDTH = 200
-"""The width for output into a pipe or a file, for grep and awk."""
+UNBOUNDED_WIDTH = 1000
+"""The width for output into a pipe or a file, for grep and awk: no column is left out."""
 
 BATCH = 1000
 """Rows that are aligned together. Listings may be longer than fits into memory."""
@@ -26,9 +27,11 @@ BATCH = 1000
 class Column:
     title: str
     cell: Callable[[Row], str]
-    width: int = 0
-    """The column is shown only on terminals at least this wide."""
+    rank: int = 0
+    """0 for a column that is always shown. Of the others, those of the highest rank are left out first."""
     justify: Literal["left", "right"] = "left"
+    wraps: bool = False
+    """Whether its cells may be broken at a space, so that other columns have room."""
 
 
 class _Console(Console):
@@ -47,18 +50,42 @@ def console() -> Console:
 def show(rows: Iterable[Row], columns: tuple[Column, ...], empty: str) -> int:
     """Print rows as they arrive and return their number. `empty` is printed if there are none."""
     screen, count = console(), 0
-    chosen = [column for column in columns if column.width <= screen.width]
+    chosen: list[Column] = []
     for batch in _batches(iter(rows)):
+        chosen = chosen or _fitting(columns, batch, screen.width)
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
         for column in chosen:
             table.add_column(column.title, justify=column.justify, overflow="fold")
         for row in batch:
-            table.add_row(*(Text(visible(column.cell(row))) for column in chosen))
+            table.add_row(*(Text(_text(column, row)) for column in chosen))
         screen.print(table)
         count += len(batch)
     if not count:
         screen.print(empty)
     return count
+
+
+def _text(column: Column, row: Row) -> str:
+    return visible(column.cell(row))
+
+
+def _fitting(columns: tuple[Column, ...], rows: list[Row], width: int) -> list[Column]:
+    """Return the columns that fit side by side, or those that are always shown."""
+    wide = {
+        column: max(cell_len(column.title), *(_width(column, row) for row in rows))
+        for column in columns
+    }
+    chosen = list(columns)
+    for rank in sorted({column.rank for column in columns} - {0}, reverse=True):
+        if sum(wide[column] for column in chosen) + len(chosen) - 1 <= width:
+            break
+        chosen = [column for column in chosen if column.rank != rank]
+    return chosen
+
+
+def _width(column: Column, row: Row) -> int:
+    text = _text(column, row)
+    return max(map(cell_len, text.split(" "))) if column.wraps else cell_len(text)
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -89,13 +116,22 @@ def duration(seconds: float | None) -> str:
     return f"{whole}s"
 
 
-def size(count: int) -> str:
-    """Format a number of bytes in four characters and a unit."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return (
-                f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-            )
+def size(count: float) -> str:
+    """Format a number of bytes in four characters and a unit: `512 B`, `1.2 MB`."""
+    amount, prefix = _scaled(count)
+    return f"{amount} {prefix}B"
+
+
+def rate(flow: Row) -> str:
+    """Format the bytes per second of a flow: `512`, `1.2M`. They are those of both directions together, on average
+    over its life so far. The first second counts as a whole one."""
+    return "".join(_scaled((flow["bytes_out"] + flow["bytes_in"]) / max(flow["age"], 1)))
+
+
+def _scaled(amount: float) -> tuple[str, str]:
+    """Return a number in four characters, and the prefix that it needs."""
+    for prefix in ("", "k", "M", "G", "T"):
+        if amount < 1000 or prefix == "T":
+            break
         amount /= 1000
-    return f"{amount:.1f} TB"
+    return f"{amount:.0f}" if not prefix or 100 <= amount < 1000 else f"{amount:.1f}", prefix

@@ -26,19 +26,23 @@ def watch(
         ),
     ] = None,
     flow: Annotated[
-        int | None, typer.Option(help="Only events of this flow and its data flows.")
+        int | None,
+        typer.Option(metavar="FLOW", help="Only events of this flow and its data flows."),
     ] = None,
     host: Host = None,
     helper: Helper = None,
     last: Annotated[
         int,
-        typer.Option(min=0, help="Begin with the latest N events that pass the filters."),
+        typer.Option(
+            min=0, metavar="N", help="Begin with the latest N events that pass the filters."
+        ),
     ] = 0,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
-    """Show events as they happen, each rewrite with the line before and after.
+    """Show events, and each rewrite, as they happen.
 
+    Of a rewrite it shows the line before and after.
     It ends with Ctrl-C, or when the gateway stops. If events arrive faster than they are read, it shows how many were lost.
 
     \b

@@ -21,13 +21,18 @@ from ipmasq.lab.plan import LARGEST_MTU, Layout, LayoutError
 
 app = typer.Typer(
     name="lab",
-    help="A network of namespaces in which to try a gateway, a client or a server.",
+    help="Build a network of namespaces for experiments.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 Prefix = Annotated[
-    str, typer.Option(help="The lab's name, with which the names of its namespaces begin.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        envvar="IPMASQ_LAB",
+        help="The lab's name, with which the names of its namespaces begin.",
+    ),
 ]
 DEFAULT = Layout()
 
@@ -61,29 +66,41 @@ def _network(text: str) -> IPv4Network:
     raise typer.BadParameter(f'"{text}" is an address in a network; write "{meant}"')
 
 
-Network = Annotated[IPv4Network, typer.Option(parser=_network, metavar="NETWORK")]
-
-
 @app.command()
 def up(
     prefix: Prefix = DEFAULT.prefix,
     gateways_: Annotated[
         int,
-        typer.Option("--gateways", min=1, max=2, help="2 adds a private network behind gw2."),
+        typer.Option(
+            "--gateways", metavar="1|2", min=1, max=2, help="2 adds a private network behind gw2."
+        ),
     ] = DEFAULT.gateways,
-    inside: Annotated[int, typer.Option(min=0, help="Hosts behind each gateway.")] = DEFAULT.inside,
-    outside: Annotated[int, typer.Option(min=0, help="Hosts outside.")] = DEFAULT.outside,
+    inside: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Hosts behind each gateway.")
+    ] = DEFAULT.inside,
+    outside: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Hosts outside.")
+    ] = DEFAULT.outside,
     mtu: Annotated[
-        int, typer.Option(min=576, max=LARGEST_MTU, help="MTU of every interface, in bytes.")
+        int, typer.Option(metavar="BYTES", min=576, max=LARGEST_MTU, help="MTU of every interface.")
     ] = DEFAULT.mtu,
     transit_mtu: Annotated[
         int | None,
         typer.Option(
-            min=576, max=LARGEST_MTU, help="MTU between the gateways and the Internet, in bytes."
+            metavar="BYTES",
+            min=576,
+            max=LARGEST_MTU,
+            help="MTU between the gateways and the Internet; by default as --mtu.",
         ),
     ] = None,
-    network: Network = DEFAULT.network,
-    second_network: Network = DEFAULT.second_network,
+    network: Annotated[
+        IPv4Network,
+        typer.Option(parser=_network, metavar="NETWORK", help="The network behind gw1."),
+    ] = DEFAULT.network,
+    second_network: Annotated[
+        IPv4Network,
+        typer.Option(parser=_network, metavar="NETWORK", help="The network behind gw2."),
+    ] = DEFAULT.second_network,
     xdp: Annotated[
         bool,
         typer.Option("--xdp", help="Interfaces that suit XDP, and gateways that use it (--run)."),
@@ -119,7 +136,7 @@ def down(
     prefix: Prefix = DEFAULT.prefix,
     all_: Annotated[bool, typer.Option("--all", help="Remove every lab.")] = False,
 ) -> None:
-    """Remove a lab in any state, and end the processes that still run in it."""
+    """Remove a lab in any state, and end its processes."""
     with _plain_errors():
         for name in record.known() if all_ else [prefix]:
             if record.load(name) is None:
@@ -163,20 +180,22 @@ def status(prefix: Prefix = DEFAULT.prefix) -> None:
 def _show(lab: Lab) -> None:
     found = record.load(lab.prefix)
     since = time.strftime("%F %T", time.localtime(found.created)) if found else "?"
-    table = Table("host", "role", "addresses", "default route", "namespace", "running", box=None)
-    for column in table.columns[:-1]:
+    table = Table("host", "role", "addresses", "default route", box=None, pad_edge=False)
+    for column in table.columns:
         column.no_wrap = True
-    for each in lab.status():
+    hosts = lab.status()
+    for each in hosts:
         interfaces = (f"{i.name} {i.address}" for i in each.host.interfaces)
-        running = (f"{pid} {processes.command_line(pid)}" for pid in each.processes)
         table.add_row(
-            each.host.name,
+            each.host.name if each.exists else f"{each.host.name} (gone)",
             each.host.role,
             "\n".join(interfaces),
             each.host.default_via or "",
-            each.namespace if each.exists else f"{each.namespace} (gone)",
-            "\n".join(running),
         )
-    console = Console()
-    console.print(f"Lab {lab.prefix!r}, up since {since}")
+    console = Console(highlight=False)
+    console.print(f"Lab {lab.prefix!r}, up since {since}; its namespaces are {lab.prefix}-HOST")
     console.print(table)
+    for each in hosts:
+        for pid in each.processes:
+            text = f"{each.host.name} runs {pid}: {processes.command_line(pid)}"
+            console.print(text, markup=False, soft_wrap=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ipmasq.planes.pcap import Sides
 
 configuration = typer.Typer(
-    help="Configuration files.", no_args_is_help=True, rich_markup_mode=None
+    help="Print an example of a configuration.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -38,7 +38,9 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Report every mistake in a configuration file with its line, and warn of what is probably wrong.
+    """Report every mistake in a configuration file.
+
+    Each is shown with its line. It also warns of what is legal but probably wrong.
 
     Exit code 3 if there are mistakes; warnings alone give 0.
 
@@ -99,10 +101,11 @@ def replay(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what the gateway would have done with a capture, offline and without root.
+    """Send a capture through the engine, offline.
 
-    Each packet of OUT has comments that say what was done and why. The side of a packet is determined by
-    interface, hardware address or network; by default by the inside networks of the configuration.
+    It needs neither a network nor root. Each packet of OUT has comments that say what was done and why. The side
+    of a packet is determined by interface, hardware address or network; by default by the inside networks of the
+    configuration.
 
     \b
     Examples:

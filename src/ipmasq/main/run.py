@@ -39,7 +39,7 @@ File: TypeAlias = Annotated[
     ),
 ]
 Config: TypeAlias = Annotated[
-    str | None, typer.Option("-c", "--config", metavar="FILE", help="The configuration, too.")
+    str | None, typer.Option("-c", "--config", metavar="FILE", help="The same as FILE.")
 ]
 
 

@@ -49,7 +49,9 @@ def setup(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing FILE.")] = False,
 ) -> None:
-    """Look at this host, ask at most three questions, and write a configuration. Nothing else is changed.
+    """Write a first configuration, from what is found here.
+
+    It looks at this host and asks at most three questions. Nothing else is changed.
 
     \b
     Examples:

@@ -30,7 +30,9 @@ def install_service(
         typer.Option("--remove", help="End the service and remove it; FILE and the logs stay."),
     ] = False,
 ) -> None:
-    """Make ipmasq a systemd service with least privileges (root). It is neither started nor enabled.
+    """Make ipmasq a systemd service with least privileges.
+
+    Needs root. The service is neither started nor enabled.
 
     A Debian package has the service already; this is for who installed ipmasq with pip.
 

@@ -1,6 +1,6 @@
 """Whether what was shown is what a page says, apart from what differs each time: numbers, times, rates, spaces.
 
-Addresses and well-known ports are compared. A line `...` of the page stands for any lines.
+Addresses, and ports that the pages choose, are compared. A line `...` of the page stands for any lines.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from itertools import groupby
 
 ANY = "..."
 
+SAID_PORTS = r"\d{1,3}|2121|2222|8021|8080"
+"""Those that the pages choose. All others are chosen at random."""
+
 MASKS = (
     (re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]"), ""),
-    (re.compile(r"\b\d+\.\d+\.\d+\.\d+(:(?:\d{1,4}|10[0-2]\d\d))?\b(?!\d)"), None),
+    (re.compile(rf"\b\d+\.\d+\.\d+\.\d+(:(?:{SAID_PORTS})\b)?"), None),
     (re.compile(r"\b(?:\d+(?:ms|[dhms]))+\b"), "TIME"),
     (re.compile(r"\d+(?:[.,:]\d+)*[kMGT]?"), "N"),
     (re.compile(r"\s+"), " "),
 )
-"""What is replaced, in this order. Addresses, and ports below 10000, are kept."""
+"""What is replaced, in this order. Addresses, and ports that a page chooses, are kept."""
 
 
 def mask(line: str) -> str:

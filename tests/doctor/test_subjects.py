@@ -39,7 +39,7 @@ outside = "go"
 """
 GOOD = {"gi": Link(True, True, 1500), "go": Link(True, True, 1500)}
 STATUS: dict[str, Any] = {
-    "plane": "tc",
+    "plane": "ebpf (tc on gi, tc on go)",
     "flows": 10,
     "max_flows": 1000,
     "public_ports": [{"address": "203.0.113.1", "protocol": "tcp", "used": 3, "max": 100}],
@@ -166,14 +166,11 @@ def test_a_rule_that_may_be_meant_is_never_overruled(host: Host):
     assert the(firewall.find, but(host, firewall=[other])).remedy == "remove that rule"
 
 
-def test_what_only_the_running_gateway_knows_of_the_firewall_is_found(host: Host):
-    known = Obstruction("nft inet filter", "one", "add: command", ("command",))
-    status = {**STATUS, "firewall": [str(known), "two; add: another"]}
-    found = list(firewall.find(but(host, firewall=[known], status=status)))
-    assert [(each.what, each.remedy) for each in found] == [
-        ("two", "add: another"),
-        ("one", "command"),
-    ]
+def test_a_gateway_without_a_fast_path_says_why(host: Host):
+    slow = {**STATUS, "plane": "tun (the kernel has no eBPF)"}
+    assert "no fast path: the kernel has no eBPF" in the(kernel.find, but(host, status=slow)).what
+    meant = {**STATUS, "plane": "tun"}
+    assert not list(kernel.find(but(host, status=meant)))
 
 
 def test_whose_rules_of_iptables_they_are_is_said(host: Host):
@@ -213,7 +210,11 @@ def test_the_kernels_automatic_helpers_are_switched_off(host: Host):
 
 @pytest.mark.parametrize(
     ("lacking", "effect"),
-    [([12], "does not start"), ([39, 21], "no fast path"), ([38, 21], "no fast path")],
+    [
+        ([12], "does not start"),
+        ([39, 21], "the engine forwards"),
+        ([38, 21], "the engine forwards"),
+    ],
 )
 def test_a_right_that_root_lacks_is_found(lacking: list[int], effect: str):
     known = (1 << 41) - 1
@@ -236,7 +237,7 @@ def test_a_smaller_mtu_outside_matters_unless_a_rule_makes_segments_fit(host: Ho
 def test_a_program_of_other_software_is_found_and_our_own_xdp_program_is_not(host: Host):
     xdp = but(host, links=links(programs=("XDP program 17",)))
     assert "XDP program 17" in the(programs.find, xdp).what
-    ours = {**STATUS, "plane": "ebpf (xdp on go)"}
+    ours = {**STATUS, "plane": "ebpf (tc+xdp on go)"}
     assert not list(programs.find(but(xdp, status=ours)))
 
 

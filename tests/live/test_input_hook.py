@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -24,6 +26,7 @@ Start = Callable[..., Running]
 
 PORTS = "1024-32767"
 CLOSED, PUBLISHED, BEFORE = 20000, 20001, 20002
+BURST = 3000
 PATIENCE = 1.5
 """Seconds in which a SYN is repeated once."""
 
@@ -145,8 +148,9 @@ def test_a_datagram_in_fragments_reaches_a_new_socket_of_the_hosts(
         udp_socket(network, "gw", "0.0.0.0", PUBLISHED) as server,
         udp_socket(network, "out") as client,
     ):
-        client.sendto(b"a" * 60000, (PUBLIC, PUBLISHED))
-        assert server.recv(65535) == b"a" * 60000
+        for size in (60000, 65507):
+            client.sendto(b"a" * size, (PUBLIC, PUBLISHED))
+            assert server.recv(65535) == b"a" * size
 
 
 def test_a_bulk_of_data_reaches_a_connection_of_the_hosts_own_from_a_new_port(
@@ -209,3 +213,32 @@ def test_a_packet_whose_mark_a_rule_removes_is_dropped_instead_of_going_round(
     with network.at("gw"):
         assert "counter packets 2 " in run("nft", "list", "ruleset")
     assert "removes the mark 0x10000000" in running.stop()
+
+
+def test_a_burst_of_packets_whose_mark_a_rule_removes_goes_round_once_at_most(
+    network: Network, gateway: Start
+) -> None:
+    """More than the queues between hold, each with a time to live for many rounds."""
+    begin(network, gateway, "tun", ports=PORTS)
+    load(network, UNMARKED)
+    with (
+        udp_socket(network, "gw", "0.0.0.0", CLOSED),
+        udp_socket(network, "out") as client,
+    ):
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+        for number in range(BURST):
+            client.sendto(number.to_bytes(4, "big"), (PUBLIC, CLOSED))
+        before, seen = -1, 0
+        for _ in range(40):
+            if seen == before:
+                break
+            time.sleep(0.5)
+            before, seen = seen, _counted(network)
+    assert BURST / 2 < seen <= 2 * BURST
+
+
+def _counted(network: Network) -> int:
+    with network.at("gw"):
+        found = re.search(r"counter packets (\d+)", run("nft", "list", "ruleset"))
+    assert found
+    return int(found[1])

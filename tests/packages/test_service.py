@@ -69,6 +69,10 @@ def test_an_active_transfer_passes_the_service_on_every_plane(
     assert fetch(network) == name.encode() * 100_000
 
 
+def test_the_service_lacks_nothing_that_it_would_do_without(service: Machine):
+    assert "for the host itself pass its input hook as from" not in service.log()
+
+
 def test_a_reload_applies_a_changed_file_and_fails_for_a_faulty_one(usual: Machine):
     forward = '[[forward]]\nname = "web"\nport = 80\nto = "10.0.0.2"\n'
     usual.write("/etc/ipmasq/gateway.toml", CONFIGURATION + forward)

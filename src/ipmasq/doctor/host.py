@@ -75,12 +75,17 @@ def look(path: str, status: Mapping[str, Any] | None) -> Host:
         loaded,
         here,
         dict(_links(here)),
-        check_firewall(loaded, here),
+        check_firewall(loaded, here, status is None or has_programs(status)),
         listing(),
         status,
         setting,
         _may_write(),
     )
+
+
+def has_programs(status: Mapping[str, Any]) -> bool:
+    """Return whether the running gateway has a fast path."""
+    return str(status["plane"]).startswith("ebpf")
 
 
 def ask_gateway(socket: str) -> Mapping[str, Any] | None:

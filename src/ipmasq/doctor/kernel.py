@@ -18,12 +18,21 @@ BPF_RIGHTS = ({"CAP_BPF": 39, "CAP_PERFMON": 38}, {"CAP_SYS_ADMIN": 21})
 """Numbers of <linux/capability.h>. Programs need those of either group."""
 
 
+SLOW = "the engine forwards every packet, which is slower and costs more time of the processor"
+
+
 def find(host: Host) -> Iterator[Finding]:
     if not TUN.exists():
         fix = f"modprobe tun; in a container: --device {TUN}"
         yield Finding(SUBJECT, f"there is no {TUN}", "the gateway does not start", fix)
     if host.status is None and os.geteuid() == 0:
         yield from lacking_rights(_bounding())
+    plane, _, trouble = str((host.status or {}).get("plane", "")).partition(" (")
+    if plane == "tun" and trouble:
+        what = f"there is no fast path: {trouble.removesuffix(')')}"
+        yield Finding(
+            SUBJECT, what, SLOW, 'as it says; or plane = "tun" in [gateway], if it is meant'
+        )
     if host.loaded.config.gateway.plane != "tun" and not BTF.exists():
         yield Finding(
             SUBJECT,
@@ -41,9 +50,7 @@ def lacking_rights(known: int) -> Iterator[Finding]:
             missing, "the gateway does not start, or cannot bring back what belongs to the host"
         )
     elif not any(all(known >> bit & 1 for bit in each.values()) for each in BPF_RIGHTS):
-        yield _lacking(
-            list(BPF_RIGHTS[0]), "there is no fast path: the engine forwards every packet"
-        )
+        yield _lacking(list(BPF_RIGHTS[0]), SLOW)
 
 
 def _lacking(names: list[str], effect: str) -> Finding:

@@ -28,7 +28,10 @@ UNITS = tuple(
 
 def setup(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help=f"The file to write; {CONFIG} by default.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help=f"The file to write; {CONFIG} by default.", show_default=False
+        ),
     ] = Path(CONFIG),
     inside: Annotated[
         list[str] | None,

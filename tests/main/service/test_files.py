@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import ipmasq
 from ipmasq.config import load
 from ipmasq.main.service import files
 
@@ -28,3 +30,14 @@ def test_the_first_configuration_is_good_once_its_lines_are_in_force(tmp_path: P
     path = tmp_path / "gateway.toml"
     path.write_text(files.configuration().replace("#: ", ""))
     assert list(load(path).problems) == []
+
+
+def test_the_unit_admits_every_address_family_that_the_program_uses():
+    """What the service cannot open it does without, more or less well, and only a line in its log says so."""
+    (admitted,) = re.findall(
+        r"^RestrictAddressFamilies=(.+)$", files.unit("/a", "/b"), re.MULTILINE
+    )
+    sources = Path(ipmasq.__file__).parent.rglob("*.py")
+    used = {name for path in sources for name in re.findall(r"\bAF_[A-Z0-9]+", path.read_text())}
+    assert "AF_PACKET" in used
+    assert used <= set(admitted.split())

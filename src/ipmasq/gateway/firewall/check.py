@@ -15,8 +15,9 @@ LINKS = (6, 6)
 """The first Linux version with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
 
 
-def check(loaded: Loaded, here: HostState) -> tuple[Finding, ...]:
-    """As far as the rules can be read, which takes root. Nothing for a file that cannot be used."""
+def check(loaded: Loaded, here: HostState, with_programs: bool = True) -> tuple[Finding, ...]:
+    """As far as the rules can be read, which takes root. Nothing for a file that cannot be used.
+    `with_programs`: whether the gateway can have eBPF programs, as far as is known."""
     try:
         policy = compile(loaded, here)
     except ConfigError:
@@ -25,7 +26,7 @@ def check(loaded: Loaded, here: HostState) -> tuple[Finding, ...]:
     sides = resolve(gateway, here)
     if sides.outside is None:
         return ()
-    once = gateway.plane != "tun" and _release() >= LINKS
+    once = with_programs and gateway.plane != "tun" and _release() >= LINKS
     published = bool(policy.forwards or policy.triggers)
     networks = tuple(map(str, policy.inside))
     where = Where(sides.outside, tuple(sides.inside), networks, once, once, published)

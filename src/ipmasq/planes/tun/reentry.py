@@ -22,6 +22,7 @@ from ipmasq.core.side import Side
 from ipmasq.planes.tun.device import open_tap
 from ipmasq.planes.tun.steering import DEVICE, HANDED_BACK, HOST_DEVICE
 from ipmasq.planes.tun.vnet import header_for
+from ipmasq.wire.fragment import cut
 from ipmasq.wire.packet import Buffer, Packet
 
 log = logging.getLogger("ipmasq")
@@ -40,8 +41,9 @@ ETHERTYPE = struct.pack("!H", protocols.ETH_P_IP)
 ETHERNET = 14
 NOBODY = bytes(6)
 
-REMEMBERED = 256
-"""The most packets that are remembered to detect that one comes back."""
+REMEMBERED = 4096
+"""The most packets that are remembered to detect that one comes back: more than may be on the way in a burst, in the
+queues of the processor and of the TUN device (1,000 packets each by default)."""
 
 WITHOUT_MARK = f"a packet for the host itself was dropped: a rule at the prerouting hook removes the mark {HANDED_BACK:#x}"
 
@@ -109,8 +111,10 @@ class ReEntry:
         if self._has_come_back(packet.data):
             log.warning("%s", WITHOUT_MARK)
             return
-        parts = [header_for(packet, ETHERNET), self._header, packet.data]
-        self._socket.sendmsg(parts, (), 0, (HOST_DEVICE, protocols.ETH_P_IP))
+        # What was put together of fragments may be longer than the device takes.
+        for data in [packet.data] if packet.segment else cut(packet.data, LONGEST):
+            parts = [header_for(packet, ETHERNET), self._header, data]
+            self._socket.sendmsg(parts, (), 0, (HOST_DEVICE, protocols.ETH_P_IP))
 
     def _has_come_back(self, data: Buffer) -> bool:
         # Identification, protocol, addresses, and the first 8 bytes behind the usual header. On its way back to

@@ -1,4 +1,4 @@
-"""Whether the control socket can be served as the file wants it."""
+"""Whether the control socket and the translation log can be opened as the file wants it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.config.access import find_problems, has_group, unknown
+from ipmasq.config.access import find_problems, has_group, unknown, wrong_with_file
 
 
 def test_a_group_is_known_by_its_name_or_is_any_number():
@@ -46,3 +46,17 @@ def test_root_is_told_where_even_it_can_make_nothing():
 
 def test_of_another_machine_nothing_is_said():
     assert list(unknown("/proc/1/socket", "no-such-group")) == []
+
+
+def test_a_file_whose_directory_or_the_one_above_exists_can_be_written(tmp_path: Path):
+    for name in ("log", "made/log"):
+        assert wrong_with_file(str(tmp_path / name)) is None
+    assert wrong_with_file(str(tmp_path)) == f"{tmp_path} is a directory"
+    wrong = wrong_with_file(str(tmp_path / "not" / "yet" / "log"))
+    assert wrong == f"there is no directory {tmp_path / 'not'}"
+    (tmp_path / "file").touch()
+    assert (
+        wrong_with_file(str(tmp_path / "file" / "log"))
+        == f"there is no directory {tmp_path / 'file'}"
+    )
+    assert not (tmp_path / "made").exists()

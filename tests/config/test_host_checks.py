@@ -180,6 +180,16 @@ def test_a_control_socket_that_cannot_be_served_here_is_a_mistake(
     assert not (tmp_path / "not").exists()
 
 
+def test_a_translation_log_that_cannot_be_written_here_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    here = replace(
+        HERE, writable=lambda path: "there is no directory /v" if path == "/v/a/log" else None
+    )
+    text = 'file = "/v/a/log"  #! there is no directory /v'
+    assert_found_as_marked(tmp_path, f"{GATEWAY}\n[translation_log]\n{text}\n", here)
+
+
 def test_a_socket_that_is_served_already_is_no_mistake(tmp_path: Path):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))

@@ -310,6 +310,20 @@ def test_what_is_broken_is_found_with_its_fix_and_works_with_it(doctor: Doctor, 
         assert broken.works(doctor)
 
 
+def test_a_forward_that_was_added_while_the_gateway_runs_is_looked_at(doctor: Doctor) -> None:
+    load(doctor.network, NFT_USUAL)
+    with doctor.gateway():
+        assert doctor.run() == (0, [])
+        command = [sys.executable, "-m", "ipmasq", "forward", "add", "tcp", "80"]
+        command += [f"{INSIDE_HOST}:8080", "--name", "web", "--socket", doctor.socket]
+        with doctor.network.at("gw"):
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+        found = [each for each in doctor.found() if each["subject"] == "firewall"]
+        assert found
+        doctor.found("--fix")
+        assert doctor.run() == (0, [])
+
+
 def test_a_right_that_not_even_root_has_is_found(doctor: Doctor) -> None:
     without = ("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
     code, found = doctor.run(before=without)

@@ -111,8 +111,8 @@ def test_a_file_that_cannot_be_opened_is_an_error_and_the_log_goes_on_as_it_is(
     gateway: Logged, tmp_path: Path
 ):
     gateway.open()
-    impossible = TranslationLogTable(file=str(tmp_path / "none" / "log"))
-    with pytest.raises(TranslationLogError, match="none/log: No such file or directory"):
+    impossible = TranslationLogTable(file=str(tmp_path / "none" / "here" / "log"))
+    with pytest.raises(TranslationLogError, match="none/here/log: No such file or directory"):
         gateway.log.open(impossible)
     gateway.log.follow(impossible)
     gateway.send(packets.udp(IN1, 5000, OUT1, 53))

@@ -85,7 +85,13 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_line_gets_the_rest_of_it_later(
 
 def test_a_directory_that_is_missing_is_noticed_at_once(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
-        FileTarget(str(tmp_path / "none" / "log"))
+        FileTarget(str(tmp_path / "none" / "here" / "log"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_directory_of_the_file_is_made_for_its_owner_and_group(tmp_path: Path):
+    FileTarget(str(tmp_path / "made" / "log")).close()
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) & 0o027 == 0
 
 
 def test_each_line_is_a_datagram_to_the_server():

@@ -1,4 +1,4 @@
-"""Checks whether the control socket can be opened on this machine as configured."""
+"""Checks whether the control socket and the translation log can be opened on this machine as configured."""
 
 from __future__ import annotations
 
@@ -38,6 +38,31 @@ def has_group(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+Writable: TypeAlias = Callable[[str], str | None]
+"""Returns what is wrong with the path of a file that is to be written, or None."""
+
+
+def known_to_be_writable(path: str) -> None:
+    """Find nothing wrong, since nothing is known of the machine."""
+
+
+def wrong_with_file(path: str) -> str | None:
+    """Return why this file cannot be written now. Its directory is made when it is needed, the one above it is
+    not."""
+    file = Path(path)
+    try:
+        if file.is_dir():
+            return f"{file} is a directory"
+        directory = file.parent if os.path.lexists(file.parent) else file.parent.parent
+        if not directory.is_dir():
+            return f"there is no directory {directory}"
+    except (OSError, ValueError) as error:
+        return f"{path}: {error}"
+    if os.geteuid() == 0 and not os.access(directory, os.W_OK):
+        return f"nothing can be made in {directory}"
+    return None
 
 
 def _wrong_with(path: Path) -> str | None:

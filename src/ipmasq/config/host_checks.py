@@ -59,9 +59,12 @@ def _no_port_left(config: Config, here: HostState, sides: Sides) -> Iterator[Mis
 
 
 def inaccessible(config: Config, here: HostState) -> Iterator[Mistake]:
-    """Find a control socket that cannot be opened, before traffic is diverted."""
+    """Find a control socket or a translation log that cannot be opened, before traffic is diverted."""
     for setting, message in here.access(config.control.socket, config.control.group):
         yield ("control", setting), message
+    file = config.translation_log.file
+    if file is not None and (wrong := here.writable(str(file))):
+        yield ("translation_log", "file"), wrong
 
 
 def local_doubts(config: Config, here: HostState) -> Iterator[Mistake]:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.config import routes
-from ipmasq.config.access import Access, find_problems, unknown
+from ipmasq.config.access import (
+    Access,
+    Writable,
+    find_problems,
+    known_to_be_writable,
+    unknown,
+    wrong_with_file,
+)
 from ipmasq.config.memory import available
 from ipmasq.core.policy import PortRange, port_list
 from ipmasq.planes.tun.steering import DEVICES
@@ -57,6 +64,8 @@ class HostState:
     """Bytes that this process may use."""
     access: Access = unknown
     """What is wrong with a control socket."""
+    writable: Writable = known_to_be_writable
+    """What is wrong with a file that is to be written."""
     route_to: routes.Routes = routes.unknown
     """Finds the route of packets to an address."""
 
@@ -87,6 +96,7 @@ def read_host_state(served: Served = nothing) -> HostState:
         _reserved(),
         available(),
         find_problems,
+        wrong_with_file,
         routes.route_to,
     )
 

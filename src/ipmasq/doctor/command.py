@@ -46,16 +46,18 @@ def doctor(
     """
     from ipmasq.doctor.examine import examine, mend
     from ipmasq.doctor.finding import Finding
-    from ipmasq.doctor.host import ask_gateway, look
+    from ipmasq.doctor.host import ask_forwards, ask_gateway, look
 
     status = ask_gateway(socket)
     path = file or (status or {}).get("config") or CONFIG
-    found = examine(look(path, status))
+    found = examine(look(path, status, ask_forwards(socket)))
     done, tried = [], set[Finding]()
     while fix and (safe := [each for each in found if each.safe and each not in tried]):
         done += [line for each in safe for line in mend(each)]
         tried.update(safe)
-        found = examine(look(path, ask_gateway(socket)))  # an interface that is up may lack a route
+        found = examine(
+            look(path, ask_gateway(socket), ask_forwards(socket))
+        )  # an interface that is up may lack a route
     if as_json:
         say_json_list([*({"done": line} for line in done), *(each.as_json() for each in found)])
     else:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ipmasq.config import HostState, Loaded, Sides, load, read_host_state, resolve
+from ipmasq.config.values import PROTOCOLS
 from ipmasq.control.client import Client, UnreachableError
 from ipmasq.control.protocol import RequestError
+from ipmasq.core.policy import Forward, port_list
 from ipmasq.gateway.firewall.check import check as check_firewall
 from ipmasq.gateway.firewall.findings import Finding as FirewallFinding
 from ipmasq.gateway.firewall.reading import listing
 from ipmasq.gateway.sockets import served
+from ipmasq.wire.addresses import to_address
 
 PATIENCE = 3.0
 """Seconds that the running gateway may take for an answer."""
@@ -68,14 +71,18 @@ class Host:
         return name in self.links and not (self.links[name].up and self.links[name].carrier)
 
 
-def look(path: str, status: Mapping[str, Any] | None) -> Host:
-    """Gather everything. Changes nothing, and never raises for what a user may not read."""
+def look(
+    path: str, status: Mapping[str, Any] | None, forwards: Sequence[Mapping[str, Any]] = ()
+) -> Host:
+    """Gather everything. Changes nothing, and never raises for what a user may not read. `status` and `forwards`:
+    those of the running gateway."""
     loaded, here = load(path), read_host_state(served)
+    running = [_forward(row) for row in forwards]
     return Host(
         loaded,
         here,
         dict(_links(here)),
-        check_firewall(loaded, here, status is None or has_programs(status)),
+        check_firewall(loaded, here, status is None or has_programs(status), running),
         listing(),
         status,
         setting,
@@ -93,6 +100,21 @@ def ask_gateway(socket: str) -> Mapping[str, Any] | None:
     with suppress(UnreachableError, RequestError), Client(socket, PATIENCE) as gateway:
         return next(gateway.rows("status"))
     return None
+
+
+def ask_forwards(socket: str) -> list[Mapping[str, Any]]:
+    """Return the forwards of the running gateway; none if it does not answer in time."""
+    with suppress(UnreachableError, RequestError), Client(socket, PATIENCE) as gateway:
+        return list(gateway.rows("forwards"))
+    return []
+
+
+def _forward(row: Mapping[str, Any]) -> Forward:
+    """Return a forward from the control interface's form."""
+    (ports,), (inside,) = port_list(row["ports"]), port_list(row["inside_ports"])
+    public = to_address(row["public"]) if row["public"] else None
+    protocol = PROTOCOLS[row["protocol"]]
+    return Forward(row["name"], protocol, public, ports, to_address(row["inside"]), inside.low)
 
 
 def setting(name: str) -> str | None:

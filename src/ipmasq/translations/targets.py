@@ -56,6 +56,8 @@ class FileTarget:
             self._file = None
 
     def _open(self) -> int:
+        with suppress(OSError):  # the file's own error says what is wrong
+            os.mkdir(os.path.dirname(self._path), 0o750)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         return os.open(self._path, flags, 0o640)
 

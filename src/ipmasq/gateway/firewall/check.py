@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Sequence
 
 from ipmasq.config import ConfigError, HostState, Loaded, compile, resolve
+from ipmasq.core.policy import Forward
 from ipmasq.gateway.firewall.findings import Finding, findings
 from ipmasq.gateway.firewall.reading import read_tables
 from ipmasq.gateway.firewall.watch import interface_to
@@ -15,9 +17,15 @@ LINKS = (6, 6)
 """The first Linux version with which packets can pass the firewall once (`planes/ebpf/once.py`)."""
 
 
-def check(loaded: Loaded, here: HostState, with_programs: bool = True) -> tuple[Finding, ...]:
+def check(
+    loaded: Loaded,
+    here: HostState,
+    with_programs: bool = True,
+    running: Sequence[Forward] = (),
+) -> tuple[Finding, ...]:
     """As far as the rules can be read, which takes root. Nothing for a file that cannot be used.
-    `with_programs`: whether the gateway can have eBPF programs, as far as is known."""
+    `with_programs`: whether the gateway can have eBPF programs, as far as is known. `running`: the forwards of a
+    running gateway, which may not be in the file."""
     try:
         policy = compile(loaded, here)
     except ConfigError:
@@ -27,10 +35,12 @@ def check(loaded: Loaded, here: HostState, with_programs: bool = True) -> tuple[
     if sides.outside is None:
         return ()
     once = with_programs and gateway.plane != "tun" and _release() >= LINKS
-    published = bool(policy.forwards or policy.triggers)
+    names = {each.name for each in policy.forwards}
+    forwards = (*policy.forwards, *(each for each in running if each.name not in names))
+    published = bool(forwards or policy.triggers)
     networks = tuple(map(str, policy.inside))
     where = Where(sides.outside, tuple(sides.inside), networks, once, once, published)
-    return findings(read_tables(), where, policy.forwards, interface_to)
+    return findings(read_tables(), where, forwards, interface_to)
 
 
 def _release() -> tuple[int, ...]:

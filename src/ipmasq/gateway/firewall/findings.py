@@ -112,7 +112,11 @@ def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
     if where.able and translates(table, where):
         text = f"{whose} masquerades what leaves by {where.outside}, which the gateway does"
         how = unmasqueraded(where) if table.name == FIREWALLD else "remove that rule"
-        yield Finding(whose, f"{text}; so packets pass the firewall twice", how)
+        text += "; so packets pass the firewall twice, and hang where it accepts them only once"
+        rules = [each for chain in table.postrouting for each in table.chains[chain].rules]
+        named = [each for each in rules if each.verdict is Verdict.TRANSLATE and each.said]
+        text += "".join(f"; {each.place}: {each.said}" for each in named[:MOST_NAMED])
+        yield Finding(whose, text, how)
     if where.renamed and (wrong := mistaken(table, where)):
         yield Finding(whose, *wrong)
     unseen = [] if where.once else _unseen(table, where)

@@ -40,12 +40,14 @@ from ipmasq.wire.header import IPV4
 from ipmasq.wire.packet import Packet
 
 _IP = struct.Struct("!BxH2xHBB")
-_TCP = struct.Struct("!4xIIBB")
+_TCP = struct.Struct("!4xQBB")
+"""Sequence and acknowledgment number as one number, as in `Half.position`; data offset; flags."""
 _UDP = struct.Struct("!4xH")
 _LENGTH, _KEY = IPV4.length, IPV4.key
 _make = tuple.__new__
 """Makes a NamedTuple of all its fields, in half the time of its own constructor."""
 _SYN_ACK_RST_FIN = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN
+_ACK, _TRANSLATED = tcp.ACK, Reason.TRANSLATED
 
 
 class Engine:
@@ -56,6 +58,7 @@ class Engine:
         decreases."""
         self.manager = FlowManager(policy, chance, now)
         self.table = self.manager.table
+        self._halves = self.table.halves
         self.counts = self.manager.counts
         """Packets by `Reason`."""
         self._timers = self.manager.timers
@@ -94,7 +97,7 @@ class Engine:
         # whole. That is all that is particular to IPv4 here.
         if first != 0x45 or fragment & 0xBFFF or not 1 < ttl < 255 or total != size:
             return None
-        half = self.table.halves[side][protocol].get(bytes(data[_KEY]))
+        half = self._halves[side][protocol].get(bytes(data[_KEY]))
         if half is None:
             return None
         flow = half.flow
@@ -103,19 +106,19 @@ class Engine:
         if protocol == 6:
             if size < 40:
                 return self._drop(Reason.MALFORMED)
-            sequence, acknowledged, offset, flags = _TCP.unpack_from(data, _LENGTH)
+            numbers, offset, flags = _TCP.unpack_from(data, _LENGTH)
             length = total - _LENGTH - (offset >> 4 << 2)
-            if flags & _SYN_ACK_RST_FIN != tcp.ACK or length < 0 or offset < 0x50:
+            if flags & _SYN_ACK_RST_FIN != _ACK or length < 0 or offset < 0x50:
                 return None
             is_elsewhere = self._offloading.source is not None and self._offloading.sync(flow)
             before = half.position
-            position = ((sequence + length) & 0xFFFFFFFF) << 32 | acknowledged
+            position = (numbers + (length << 32)) & 0xFFFFFFFF_FFFFFFFF
             # Both numbers are a little after the last ones: the most common case of `is_within_reach`.
             if not (position - before) & FAR:
                 half.position = position
                 flow.last_seen = now
-            elif is_within_reach(half, position >> 32, acknowledged):
-                half.advance(position >> 32, acknowledged)
+            elif is_within_reach(half, position >> 32, position & 0xFFFFFFFF):
+                half.advance(position >> 32, position & 0xFFFFFFFF)
                 flow.last_seen = now
             if is_elsewhere:
                 self._offloading.moved(half, before)
@@ -129,7 +132,7 @@ class Engine:
         half.packets += 1
         half.bytes += size
         self.counts[0] += 1
-        return _make(Verdict, (Reason.TRANSLATED, (packet,), ()))
+        return _make(Verdict, (_TRANSLATED, (packet,), ()))
 
     def _drop(self, reason: Reason) -> Verdict:
         self.counts[reason] += 1

@@ -115,12 +115,12 @@ def test_a_log_that_cannot_be_written_is_named_before_the_gateway_serves(
     network: Network, tmp_path: Path
 ):
     config = tmp_path / "gateway.toml"
-    more = f'[translation_log]\nfile = "{tmp_path}/none/log"\n'
+    more = f'[translation_log]\nfile = "{tmp_path}/none/here/log"\n'
     config.write_text(CONFIG.format(plane="tun", directory=tmp_path) + more)
     log = tmp_path / "log"
     before = network.ip("gw", "rule")
     with log.open("w") as output:
         process = spawn(network, "gw", output, sys.executable, "-m", "ipmasq", "run", str(config))
-    assert process.wait(30) == 1
-    assert "none/log: No such file or directory" in log.read_text()
+    assert process.wait(30) == 3
+    assert f"there is no directory {tmp_path}/none" in log.read_text()
     assert network.ip("gw", "rule") == before

@@ -9,7 +9,7 @@ from ipmasq.core.policy import Forward, Limits, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import ROOM, WINDOW, Use, marks, near_limits
 from ipmasq.core.side import Side
-from ipmasq.gateway.sentences import sentence
+from ipmasq.gateway.describe import sentence
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.conversation import CLIENT, Conversation
 from tests.conformance.packets import SYN, TCP, UDP

@@ -14,9 +14,9 @@ from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.gateway import logs
+from ipmasq.gateway.describe import sentence
 from ipmasq.gateway.log_formats import JsonFormatter, TextFormatter
 from ipmasq.gateway.logs import LineLimiter, Writer, level_of, log
-from ipmasq.gateway.sentences import sentence
 from ipmasq.wire.addresses import Address, Endpoint, to_address, to_text
 
 HOST, OTHER, REMOTE = map(to_address, ("10.0.0.2", "10.0.0.3", "198.51.100.1"))

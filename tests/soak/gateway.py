@@ -28,10 +28,10 @@ from ipmasq.core.events import Event
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.gateway import logs
+from ipmasq.gateway.describe import sentence
 from ipmasq.gateway.file import File
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
-from ipmasq.gateway.sentences import sentence
 from ipmasq.planes.fault import FaultPlane, Faults
 
 MOST = 25

@@ -27,7 +27,7 @@ from ipmasq.core.views import (
     MappingView,
     Shift,
 )
-from ipmasq.gateway.sentences import sentence
+from ipmasq.gateway.describe import sentence
 from ipmasq.planes.fastpath import Counter
 from ipmasq.wire.addresses import Endpoint, to_text
 

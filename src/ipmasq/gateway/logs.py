@@ -12,8 +12,8 @@ from collections.abc import Callable, Hashable, Sequence
 
 from ipmasq.core import events
 from ipmasq.core.events import Event
+from ipmasq.gateway.describe import sentence
 from ipmasq.gateway.log_formats import AUTO, formatter
-from ipmasq.gateway.sentences import sentence
 from ipmasq.gateway.throttle import WINDOW, Sum, Throttle
 from ipmasq.wire.addresses import Address, to_text
 from ipmasq.wire.lines import lines

@@ -157,4 +157,7 @@ SEC("tc") int bare_tc(struct __sk_buff *skb)
 	return bpf_redirect(settings.onward, 0);
 }
 
+/* On egress: what it costs that there is a program at all. */
+SEC("tc") int pass_tc(struct __sk_buff *skb) { (void)skb; return -1; }
+
 char licence[] SEC("license") = "Dual BSD/GPL";

@@ -34,8 +34,11 @@ class Way(NamedTuple):
     translates: bool
 
 
-def bare(program: str, hook: int) -> Forwards:
-    """A redirect that writes MAC addresses and nothing else: nothing at that hook can be faster."""
+def bare(program: str, hook: int, leaving: bool = False) -> Forwards:
+    """A redirect that writes MAC addresses and nothing else: nothing at that hook can be faster.
+
+    `leaving`: packets that leave by the outside interface also meet a program there, which lets them pass.
+    """
 
     @contextmanager
     def forwards(wires: Wires, kind: Kind, flows: int) -> Iterator[None]:
@@ -43,6 +46,9 @@ def bare(program: str, hook: int) -> Forwards:
             with wires.at("gw"):
                 for end in (wires.inside, wires.outside):
                     stack.enter_context(wires.attached(program, end.gateway_index, hook))
+                if leaving:
+                    index, egress = wires.outside.gateway_index, libbpf.BPF_TCX_EGRESS
+                    stack.enter_context(wires.attached("pass_tc", index, egress))
             yield
 
     return forwards
@@ -126,6 +132,7 @@ WAYS: Mapping[str, Way] = {
     "xdp-redirect": Way(bare("bare_xdp", libbpf.BPF_XDP), translates=False),
     "xdp-line": Way(bare("line_xdp", libbpf.BPF_XDP), translates=False),
     "tc-redirect": Way(bare("bare_tc", libbpf.BPF_TCX_INGRESS), translates=False),
+    "tc-redirect-egress": Way(bare("bare_tc", libbpf.BPF_TCX_INGRESS, True), translates=False),
     "kernel-forward": Way(kernel_forward, translates=False),
     MASQUERADE: Way(kernel_masquerade, translates=True),
     "xdp": Way(ours(xdp=True), translates=True),

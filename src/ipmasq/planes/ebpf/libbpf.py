@@ -128,6 +128,11 @@ class Object:
                 raise error("the maps of the programs")
         self._load(more)
 
+    @property
+    def images(self) -> int:
+        """How often the image was read: once more for each later load."""
+        return len(self._handles)
+
     def map(self, name: str) -> int:
         """Return the descriptor of a map."""
         return int(self._lib.bpf_map__fd(self._map(name)))

@@ -267,7 +267,10 @@ BROKEN = {
         ip("route del default"), "routes", "no default route", "ip route replace default via"
     ),
     "the kernel masquerades": Broken(
-        rules(NFT_MASQUERADES), "firewall", "masquerades what leaves by go", "remove that rule"
+        rules(NFT_MASQUERADES),
+        "firewall",
+        "masquerades what leaves by go",
+        "nft delete rule ip nat",
     ),
     "a helper of the kernel": Broken(
         rules(NFT_HELPER),

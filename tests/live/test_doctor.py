@@ -360,6 +360,7 @@ def test_what_a_killed_gateway_left_is_found_and_the_next_start_undoes_it(doctor
         gateway.process.wait(10)
         (found,) = [each for each in doctor.found() if each["subject"] == "leftovers"]
         assert "ipmasq run" in found["fix"]
+        assert "ipmasq undo" in found["fix"]
         Path(doctor.socket).unlink(missing_ok=True)
     with doctor.gateway():
         assert doctor.run() == (0, [])

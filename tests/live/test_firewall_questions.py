@@ -188,7 +188,8 @@ def test_a_masquerading_rule_is_told_of_and_gone_with_the_command_that_is_said(
         assert any("masquerades what leaves by go" in each for each in status(running))
         type_at_gateway(network, found.deletes)
         assert ask() == ()
-    assert eventually(lambda: status(running) == [])
+    if tool != "iptables-legacy":  # whose changes are not notified
+        assert eventually(lambda: status(running) == [])
     with tcp_server(network, "out", REMOTE, 5000) as server:
         assert tcp_talk(network, "in", (REMOTE, 5000), server) == PUBLIC
 

@@ -26,7 +26,7 @@ class Settings:
         self._begun = False
 
     def begin(self) -> None:
-        """Log what the gateway has changed, and from now on what it changes later. To be called when everything has
+        """Log what the gateway has changed, and log later changes as they come. To be called when everything has
         begun, since the fast path changes some settings, too."""
         self._begun = True
         self.look()

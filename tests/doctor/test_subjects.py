@@ -164,6 +164,11 @@ def test_a_rule_that_may_be_meant_is_never_overruled(host: Host):
     assert not the(firewall.find, but(host, firewall=[reloading])).safe
     other = Obstruction("nft ip nat", "masquerades", "remove that rule")
     assert the(firewall.find, but(host, firewall=[other])).remedy == "remove that rule"
+    delete = policy._replace(commands=(), deletes=("nft delete rule ip nat post handle 5",))
+    deleting = the(firewall.find, but(host, firewall=[delete]))
+    assert (deleting.commands, deleting.safe) == (delete.deletes, False)
+    assert not deleting.is_note
+    assert the(firewall.find, but(host, forbidden=[other])).is_note
 
 
 def test_a_gateway_without_a_fast_path_says_why(host: Host):

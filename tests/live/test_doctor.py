@@ -366,6 +366,29 @@ def test_what_a_killed_gateway_left_is_found_and_the_next_start_undoes_it(doctor
         assert doctor.run() == (0, [])
 
 
+NFT_WEB_ONLY = NFT_USUAL.replace(
+    'iifname "gi" oifname "go" accept',
+    'iifname "gi" oifname "go" meta l4proto udp udp dport 53 accept; '
+    'iifname "gi" oifname "go" tcp dport { 80, 443 } accept',
+)
+
+
+def test_what_the_firewall_forbids_inside_hosts_is_said_and_nothing_is_wrong(
+    doctor: Doctor,
+) -> None:
+    load(doctor.network, NFT_WEB_ONLY)
+    code, (found,) = doctor.run("--fix")
+    assert code == 0
+    assert (found["note"], found["safe"]) == (True, False)
+    assert "inside hosts may not use FTP (tcp 21): nft inet filter, chain forward" in found["what"]
+    command = [sys.executable, "-m", "ipmasq", "doctor", str(doctor.file)]
+    with doctor.network.at("gw"):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "note: firewall: inside hosts may not use FTP (tcp 21)" in done.stdout
+    assert done.stdout.endswith("nothing is wrong\n")
+
+
 def test_people_are_told_what_is_wrong_what_it_does_and_what_to_do(doctor: Doctor) -> None:
     doctor.network.ip("gw", "link set gi down")
     command = [sys.executable, "-m", "ipmasq", "doctor", str(doctor.file)]

@@ -35,7 +35,7 @@ def doctor(
 ) -> None:
     """Find what keeps the gateway from working.
 
-    Each finding says what to do. Nothing is changed without --fix.
+    Each finding says what to do; a note is about what may be meant. Nothing is changed without --fix.
 
     Exit code 1 if something is wrong (with --fix: still wrong).
 
@@ -62,8 +62,13 @@ def doctor(
         say_json_list([*({"done": line} for line in done), *(each.as_json() for each in found)])
     else:
         _say(path, status, done, found)
-    if found:
+    if _wrong(found):
         raise typer.Exit(Code.FAILED)
+
+
+def _wrong(found: tuple[Finding, ...]) -> int:
+    """Return the number of findings that are not for information only."""
+    return sum(not each.is_note for each in found)
 
 
 def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) -> None:
@@ -80,16 +85,22 @@ def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) ->
         say()
         say("--fix runs the commands that are marked as safe.")
     say()
-    say("nothing is wrong" if not found else f"{len(found)} finding{'s' * (len(found) > 1)}")
+    wrong = _wrong(found)
+    say(f"{wrong} finding{'s' * (wrong > 1)}" if wrong else "nothing is wrong")
 
 
 def _say_one(finding: Finding) -> None:
-    for line in wrap(f"{finding.subject}: {finding.what}.", WIDTH, subsequent_indent="  "):
+    note = "note: " * finding.is_note
+    for line in wrap(f"{note}{finding.subject}: {finding.what}.", WIDTH, subsequent_indent="  "):
         say(line)
     for line in wrap(
         f"effect: {finding.effect}.", WIDTH, initial_indent="  ", subsequent_indent="    "
     ):
         say(line)
     safe = " (safe)" if finding.safe else ""
+    if finding.is_note:
+        for line in wrap(f"{finding.fix}.", WIDTH, initial_indent="  ", subsequent_indent="    "):
+            say(line)
+        return
     for line in finding.commands or (finding.fix,):
         say(f"  fix{safe}: {line}")

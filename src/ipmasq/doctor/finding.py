@@ -23,6 +23,8 @@ class Finding:
     """Commands for the shell that put it right, in this order."""
     safe: bool = False
     """Whether `--fix` runs the commands: they take nothing from anybody that works now."""
+    is_note: bool = False
+    """Whether it is information only, since the operator may have meant it."""
 
     @property
     def remedy(self) -> str:
@@ -37,6 +39,7 @@ class Finding:
             "fix": self.remedy,
             "commands": list(self.commands),
             "safe": self.safe,
+            "note": self.is_note,
         }
 
 

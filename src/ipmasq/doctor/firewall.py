@@ -28,6 +28,9 @@ def find(host: Host) -> Iterator[Finding]:
             commands,
             safe=bool(found.commands) and not found.is_meant and not _reloads(commands),
         )
+    for found in host.forbidden:
+        effect = "what is named is dropped, as the operator may have meant"
+        yield Finding("firewall", found.what, effect, found.remedy, is_note=True)
 
 
 def _reloads(commands: tuple[str, ...]) -> bool:

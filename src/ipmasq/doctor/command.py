@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ipmasq.doctor.lasting import how_long
 from ipmasq.front.asking import CONFIG, SOCKET, Json, Socket
 from ipmasq.front.exits import Code
 from ipmasq.front.output import complain, say, say_json_list
@@ -37,7 +38,7 @@ def doctor(
 
     Each finding says what to do. Nothing is changed without --fix.
 
-    Exit code 1 if something is wrong (with --fix: still wrong).
+    Exit code 1 if something keeps traffic from passing (with --fix: still does).
 
     \b
     Examples:
@@ -62,7 +63,7 @@ def doctor(
         say_json_list([*({"done": line} for line in done), *(each.as_json() for each in found)])
     else:
         _say(path, status, done, found)
-    if found:
+    if not all(each.is_hint for each in found):
         raise typer.Exit(Code.FAILED)
 
 
@@ -73,6 +74,9 @@ def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) ->
     say(f"{path}: {running} here")
     for line in done:
         say(line)
+    for text in how_long(done):
+        for line in wrap(text, WIDTH, subsequent_indent="  "):
+            say(line)
     for each in found:
         say()
         _say_one(each)
@@ -80,11 +84,24 @@ def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) ->
         say()
         say("--fix runs the commands that are marked as safe.")
     say()
-    say("nothing is wrong" if not found else f"{len(found)} finding{'s' * (len(found) > 1)}")
+    say(_summary(found))
+
+
+def _summary(found: tuple[Finding, ...]) -> str:
+    if not found:
+        return "nothing is wrong"
+    count = f"{len(found)} finding{'s' * (len(found) > 1)}"
+    hints = all(each.is_hint for each in found)
+    return f"{count}, and none keeps traffic from passing" if hints else count
+
+
+def _ended(text: str) -> str:
+    """Return the sentence with its full stop, unless it ends in another way."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _say_one(finding: Finding) -> None:
-    for line in wrap(f"{finding.subject}: {finding.what}.", WIDTH, subsequent_indent="  "):
+    for line in wrap(_ended(f"{finding.subject}: {finding.what}"), WIDTH, subsequent_indent="  "):
         say(line)
     for line in wrap(
         f"effect: {finding.effect}.", WIDTH, initial_indent="  ", subsequent_indent="    "

@@ -222,7 +222,8 @@ def linked_program(doctor: Doctor) -> None:
     loaded = libbpf.Object(compiled(FOREIGN), {})
     with doctor.network.at("gw"):
         index = socket.if_nametoindex("go")
-    doctor.links.append(libbpf.link(loaded.program("foreign"), index, libbpf.BPF_TCX_INGRESS))
+        made = libbpf.link(loaded.program("foreign"), index, libbpf.BPF_TCX_INGRESS)
+    doctor.links.append(made)
 
 
 def strict(doctor: Doctor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
@@ -158,6 +159,7 @@ def _except_over(rows: Iterator[Row], states: Counter[str]) -> Iterator[Row]:
 
 def _tell_of_over(count: int) -> None:
     are = "flow is" if count == 1 else "flows are"
+    sys.stdout.flush()  # or this line comes first in a pipe
     output.complain(f"{count} TCP {are} over ({OVER}) and not shown; --all shows all")
 
 

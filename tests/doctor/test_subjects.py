@@ -31,7 +31,7 @@ from ipmasq.doctor.examine import examine, mend
 from ipmasq.doctor.finding import Finding, Subject
 from ipmasq.doctor.host import Host, Link
 from ipmasq.doctor.lasting import how_long
-from ipmasq.gateway.firewall.findings import Finding as Obstruction
+from ipmasq.gateway.firewall.finding import Finding as Obstruction
 from ipmasq.wire.addresses import Address, to_address
 
 TOML = """

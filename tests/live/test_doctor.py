@@ -292,7 +292,10 @@ BROKEN = {
         ip("route del default"), "routes", "no default route", "ip route replace default via"
     ),
     "the kernel masquerades": Broken(
-        rules(NFT_MASQUERADES), "firewall", "masquerades what leaves by go", "remove that rule"
+        rules(NFT_MASQUERADES),
+        "firewall",
+        "masquerades what leaves by go",
+        "nft delete rule ip nat",
     ),
     "a helper of the kernel": Broken(
         rules(NFT_HELPER),
@@ -385,6 +388,7 @@ def test_what_a_killed_gateway_left_is_found_and_the_next_start_undoes_it(doctor
         gateway.process.wait(10)
         (found,) = [each for each in doctor.found() if each["subject"] == "leftovers"]
         assert "ipmasq run" in found["fix"]
+        assert "ipmasq undo" in found["fix"]
         Path(doctor.socket).unlink(missing_ok=True)
     with doctor.gateway():
         assert doctor.run() == (0, [])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -11,9 +13,10 @@ from unittest import mock
 import pytest
 
 from ipmasq.core.policy import ALL_PORTS, Claim, PortRange
+from ipmasq.planes.leftovers import find_leftovers, undo_leftovers
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes
-from ipmasq.planes.tun.plane import TunPlane, undo_leftovers
+from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.wire.addresses import to_address, to_network
 from tests.live.conftest import (
     INSIDE_HOST,
@@ -21,6 +24,7 @@ from tests.live.conftest import (
     PUBLIC,
     Network,
     Running,
+    run,
     says_only_what_it_undid,
     trace,
 )
@@ -137,9 +141,77 @@ def test_a_kill_while_undoing_can_be_undone(network: Network, tmp_path: Path) ->
 
     with network.at("gw"):
         assert os.WIFSIGNALED(in_a_child(run))
-        assert undo_leftovers(tmp_path) > 0
-        assert undo_leftovers(tmp_path) == 0
+        assert undo_leftovers(tmp_path).changes
+        assert not undo_leftovers(tmp_path)
     assert trace(network) == before
+
+
+def ipmasq(network: Network, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ipmasq", *arguments]
+    with network.at("gw"):
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_undo_restores_the_host_after_a_kill_and_says_what_it_undid(
+    network: Network, gateway: Start
+) -> None:
+    before = trace(network)
+    gateway(public=POOL, forwards=[FORWARD]).stop(signal.SIGKILL)
+    status = ipmasq(network, "status")
+    assert status.returncode == 4
+    assert "ipmasq undo" in status.stderr
+    done = ipmasq(network, "undo")
+    assert done.returncode == 0, done.stderr
+    assert "net.ipv4.conf.gi.forwarding is 0 again" in done.stdout
+    assert "routing rules" in done.stdout
+    assert trace(network) == before
+    again = ipmasq(network, "undo")
+    assert (again.returncode, again.stdout) == (0, "nothing is left to undo here\n")
+    assert "ipmasq undo" not in ipmasq(network, "status").stderr
+
+
+def test_undo_removes_filters_that_a_kill_leaves_at_interfaces(
+    network: Network, gateway: Start
+) -> None:
+    """Before Linux 6.6, whose links end with the process."""
+    gateway(plane="ebpf-tc", tcx=False).stop(signal.SIGKILL)
+    with network.at("gw"):
+        assert "ipmasq" in run("tc", "filter", "show", "dev", "go", "ingress")
+    assert "filters at interfaces" in ipmasq(network, "undo").stdout
+    with network.at("gw"):
+        for name in ("go", "gi"):
+            assert run("tc", "filter", "show", "dev", name, "ingress") == ""
+
+
+def test_undo_changes_nothing_while_a_gateway_runs_and_says_which(
+    network: Network, gateway: Start
+) -> None:
+    running = gateway()
+    during = trace(network)
+    done = ipmasq(network, "undo")
+    assert done.returncode == 1
+    process = running.process.pid
+    assert (
+        f"nothing is undone: ipmasq is running already in this network namespace (process {process})"
+        in (done.stderr)
+    )
+    assert trace(network) == during
+    with network.at("gw"):
+        assert not find_leftovers()
+    assert running.stop() == ""
+
+
+def test_a_record_is_looked_for_without_keeping_a_gateway_from_its_start(
+    network: Network, tmp_path: Path
+) -> None:
+    with network.at("gw"):
+        each = plane(tmp_path)
+        each.open()
+        assert not find_leftovers(tmp_path)
+        each.close()
+        assert not find_leftovers(tmp_path)
+        assert not undo_leftovers(tmp_path)
+        assert not list(tmp_path.iterdir())
 
 
 def test_claims_that_change_leave_no_rule_behind(network: Network, tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def explain(
         steps.append(f"{name(protocol)} cannot be masqueraded")
         answer = Reason.UNSUPPORTED
     if isinstance(answer, Reason):
-        return Explanation(None, _onward(answer, steps[-1]), tuple(steps), ())
+        found = _to_host(answer, protocol, source, destination, side)
+        return Explanation(None, _onward(answer, steps[-1]), tuple(steps), (), found)
     steps += _own_time(manager, protocol, answer.server)
     return Explanation(
         None,
@@ -62,6 +63,15 @@ def _onward(reason: Reason, deciding: str) -> str:
     if reason is Reason.PASSED:
         return f"would be routed with its own addresses: {deciding}"
     return f"would be dropped ({reason.name.lower()}): {deciding}"
+
+
+def _to_host(
+    answer: Reason, protocol: int, source: Endpoint, destination: Endpoint, side: Side
+) -> Passage | None:
+    """Return how pings of inside hosts to a public address reach the host, which the engine sees first."""
+    if (answer, protocol, side) != (Reason.HOST, ipv4.ICMP, Side.INSIDE):
+        return None
+    return Passage(protocol, (side, None), source, destination, destination, False)
 
 
 def _verdict(

@@ -14,7 +14,7 @@ from ipmasq.control.client import Client, UnreachableError
 from ipmasq.control.protocol import RequestError
 from ipmasq.core.policy import Forward, port_list
 from ipmasq.gateway.firewall.check import check as check_firewall
-from ipmasq.gateway.firewall.findings import Finding as FirewallFinding
+from ipmasq.gateway.firewall.finding import Finding as FirewallFinding
 from ipmasq.gateway.firewall.reading import listing
 from ipmasq.gateway.sockets import served
 from ipmasq.wire.addresses import to_address

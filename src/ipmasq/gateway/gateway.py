@@ -341,6 +341,7 @@ class Gateway:
             self._plane.fast.passes_once,
             self._plane.fast.could_pass_once,
             bool(policy.forwards or policy.triggers),
+            not self._plane.where.own.isdisjoint(policy.public),
             self._plane.renames and not self._plane.fast.passes_once,
         )
 

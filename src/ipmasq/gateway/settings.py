@@ -26,8 +26,8 @@ class Settings:
         self._begun = False
 
     def begin(self) -> None:
-        """Log what the gateway has changed, and after this call what it changes later. To be called when everything
-        has begun, since the fast path changes some settings, too."""
+        """Log what the gateway has changed, and log later changes as they come. To be called when everything has
+        begun, since the fast path changes some settings, too."""
         self._begun = True
         self.look()
 

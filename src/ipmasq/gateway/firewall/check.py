@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from ipmasq.config import ConfigError, HostState, Loaded, compile, resolve
 from ipmasq.core.policy import Forward
-from ipmasq.gateway.firewall.findings import Finding, findings
+from ipmasq.gateway.firewall.finding import Finding
+from ipmasq.gateway.firewall.findings import findings
 from ipmasq.gateway.firewall.reading import read_tables
 from ipmasq.gateway.firewall.watch import interface_to
 from ipmasq.gateway.firewall.ways import Where
@@ -39,7 +40,8 @@ def check(
     forwards = (*policy.forwards, *(each for each in running if each.name not in names))
     published = bool(forwards or policy.triggers)
     networks = tuple(map(str, policy.inside))
-    where = Where(sides.outside, tuple(sides.inside), networks, once, once, published)
+    answers = not set(policy.public).isdisjoint(here.own)
+    where = Where(sides.outside, tuple(sides.inside), networks, once, once, published, answers)
     return findings(read_tables(), where, forwards, interface_to)
 
 

@@ -125,8 +125,9 @@ def attach_xdp(
     return Attached("xdp-generic" if generic else "xdp", device, link)
 
 
-def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> None:
-    """Remove our filters from a device, if there are any."""
+def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> int:
+    """Remove our filters from a device. Return how many there were."""
+    removed = 0
     with suppress(NetlinkError):
         for each in list(kernel.get_filters(index=index, parent=direction.parent)):
             options = each.get_attr("TCA_OPTIONS")
@@ -140,3 +141,5 @@ def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> None:
                     prio=each["info"] >> 16,
                     parent=direction.parent,
                 )
+                removed += 1
+    return removed

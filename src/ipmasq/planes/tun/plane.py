@@ -148,7 +148,7 @@ class TunPlane:
 
     def open(self) -> None:
         try:
-            with _explained():
+            with explained():
                 self._open()
             self.fast = self._wanted.start(self)
         except BaseException:
@@ -182,7 +182,7 @@ class TunPlane:
     def claim(self, claims: Sequence[Claim]) -> None:
         """Set the claims. Raises PlaneError if they leave the host no port for its own connections; then
         nothing has changed."""
-        with _explained():
+        with explained():
             own = _own_addresses(self.kernel)
             taken = reserved(claims, own)
             if settings.none_left(_text(settings.EPHEMERAL), taken):
@@ -201,7 +201,7 @@ class TunPlane:
 
     def refresh(self) -> None:
         """Follow a change of interfaces or addresses. Raises PlaneError."""
-        with _explained():
+        with explained():
             # First, or other software's changes would be overwritten without a report.
             self._restored += self._watched.restore()
             self._follow_mtu()
@@ -217,7 +217,7 @@ class TunPlane:
     def restore(self) -> tuple[Restored, ...]:
         """Restore settings, rules and routes that other software has changed, and return them. Raises
         PlaneError."""
-        with _explained():
+        with explained():
             found, self._restored = self._restored, ()
             found += self._watched.restore()
             if self._routing is not None:
@@ -367,17 +367,6 @@ class TunPlane:
                     kernel.link("set", index=own["index"], mtu=min(*mtus, LONGEST))
 
 
-def undo_leftovers(directory: Path = DIRECTORY) -> int:
-    """Undo what a crashed gateway left behind in this network namespace. Return the number of changes.
-
-    Raises PlaneError if a gateway is running here, or something cannot be undone.
-    """
-    with _explained(), IPRoute() as kernel:
-        journal = Journal(kernel, directory)
-        journal.close()
-        return len(journal.leftovers)
-
-
 def _own_addresses(kernel: IPRoute) -> frozenset[Address]:
     addresses = (each.get_attr("IFA_LOCAL") for each in kernel.get_addr(family=FAMILY))
     return frozenset(to_address(text) for text in addresses if text)
@@ -388,7 +377,7 @@ def _text(path: str) -> str:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn errors of the kernel into PlaneError."""
     try:
         yield

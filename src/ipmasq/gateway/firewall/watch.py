@@ -80,7 +80,7 @@ class FirewallWatch:
         self._loop.watch(self._done, self._have_read)
         self._loop.every(LEGACY_EVERY, self._look_at_legacy)
         self._loop.every(PLANE_EVERY, self._look_at_plane)
-        self._tables = self._read()  # synchronously: packets may wait now
+        self._tables = self._loop.meanwhile(self._read)
         self.judge()
 
     def end(self) -> None:

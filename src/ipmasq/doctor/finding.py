@@ -23,8 +23,9 @@ class Finding:
     """Commands for the shell that put it right, in this order."""
     safe: bool = False
     """Whether `--fix` runs the commands: they take nothing from anybody that works now."""
-    is_note: bool = False
-    """Whether it is information only, since the operator may have meant it."""
+    is_hint: bool = False
+    """Whether traffic passes in spite of it, or the operator may have meant it. The exit code is 1 only for other
+    findings."""
 
     @property
     def remedy(self) -> str:
@@ -39,7 +40,7 @@ class Finding:
             "fix": self.remedy,
             "commands": list(self.commands),
             "safe": self.safe,
-            "note": self.is_note,
+            "hint": self.is_hint,
         }
 
 

@@ -30,7 +30,7 @@ def find(host: Host) -> Iterator[Finding]:
         )
     for found in host.forbidden:
         effect = "what is named is dropped, as the operator may have meant"
-        yield Finding("firewall", found.what, effect, found.remedy, is_note=True)
+        yield Finding("firewall", found.what, effect, found.remedy, is_hint=True)
 
 
 def _reloads(commands: tuple[str, ...]) -> bool:

@@ -199,9 +199,12 @@ class Gateway:
         return self._configuration.saved_path
 
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
-        """Add a forward. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
+        """Add a forward, or save one that was added before. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
         `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
         saved."""
+        if save and forward in self.engine.forwards():
+            self._configuration.save_forward(forward)
+            return ()
         warnings = self._configuration.review_forward(forward, self._helpers.in_use)
         self.engine.add_forward(forward, self._loop.clock())
         try:

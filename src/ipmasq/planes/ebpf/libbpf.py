@@ -37,6 +37,17 @@ class LinkOptions(ctypes.Structure):
     )
 
 
+class QueryOptions(ctypes.Structure):
+    _fields_ = (
+        ("size", c_size_t),
+        ("query_flags", c_uint32),
+        ("attach_flags", c_uint32),
+        ("programs", POINTER(c_uint32)),
+        ("count", c_uint32),
+        ("flags", c_void_p),
+    )
+
+
 class TestRunOptions(ctypes.Structure):
     _fields_ = (
         ("size", c_size_t),
@@ -81,6 +92,9 @@ def library() -> Any:
         ("bpf_map_delete_elem", c_int, (c_int, c_void_p)),
         ("bpf_map_get_next_key", c_int, (c_int, c_void_p, c_void_p)),
         ("bpf_prog_test_run_opts", c_int, (c_int, POINTER(TestRunOptions))),
+        ("bpf_prog_query_opts", c_int, (c_int, c_int, POINTER(QueryOptions))),
+        ("bpf_prog_get_fd_by_id", c_int, (c_uint32,)),
+        ("bpf_obj_get_info_by_fd", c_int, (c_int, c_void_p, POINTER(c_uint32))),
         ("libbpf_set_print", c_void_p, (_Print,)),
         ("libbpf_num_possible_cpus", c_int, ()),
     ):
@@ -215,6 +229,43 @@ def link(program: int, device: int, kind: int, flags: int = 0) -> int:
     if descriptor < 0:
         raise error("attaching")
     return descriptor
+
+
+MOST_ATTACHED = 64
+"""The most programs at one hook (BPF_MPROG_MAX)."""
+
+# struct bpf_prog_info of <linux/bpf.h>, up to the name
+_INFO_BYTES = 80
+_NAME_AT = 64
+
+
+def attached(device: int, kind: int) -> list[str]:
+    """Return the names of the programs at a TCX hook of a device, at most 15 characters each. Raises OSError if the
+    kernel has no such hooks (before 6.6), or without the right to ask."""
+    numbers = (c_uint32 * MOST_ATTACHED)()
+    options = QueryOptions(
+        size=ctypes.sizeof(QueryOptions),
+        programs=ctypes.cast(numbers, POINTER(c_uint32)),
+        count=MOST_ATTACHED,
+    )
+    # For these hooks the kernel takes the number of a device where it otherwise takes a descriptor.
+    if library().bpf_prog_query_opts(device, kind, byref(options)) < 0:
+        raise error("asking for programs")
+    return [_name(number) for number in numbers[: options.count]]
+
+
+def _name(number: int) -> str:
+    """Return the name of a program, given its number. Raises OSError."""
+    descriptor = library().bpf_prog_get_fd_by_id(number)
+    if descriptor < 0:
+        raise error("the program has gone")
+    try:
+        info = ctypes.create_string_buffer(_INFO_BYTES)
+        if library().bpf_obj_get_info_by_fd(descriptor, info, byref(c_uint32(_INFO_BYTES))) < 0:
+            raise error("asking for a program's name")
+    finally:
+        os.close(descriptor)
+    return info.raw[_NAME_AT:].partition(b"\0")[0].decode(errors="replace")
 
 
 def run_once(

@@ -16,6 +16,9 @@ from ipmasq.planes.plane import PlaneError
 
 OBJECT = "ipmasq.bpf.o"
 
+SHOWN = 15
+"""Characters of a program's name that the kernel keeps (BPF_OBJ_NAME_LEN)."""
+
 TROUBLES = {
     errno.EPERM: "loading programs needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
     errno.EACCES: "this kernel's verifier refuses the programs",
@@ -55,8 +58,20 @@ def needed(sides: Iterable[tuple[Device, Side]], xdp: bool | None) -> Iterator[s
     yield from DOWN.values()
 
 
+def is_ours(name: str) -> bool:
+    """Return whether this is the name of a program of ours, of which the kernel keeps 15 characters."""
+    return name[:SHOWN] in _OURS
+
+
 def refusal(error: OSError, flows: int) -> str:
     """Return why programs with a table for so many flows cannot be loaded."""
     number = error.errno or 0
     damaged = "their file is damaged" if number >= libbpf.NO_OBJECT else str(error.strerror)
     return f"the programs cannot be loaded: {TROUBLES.get(number, damaged).format(flows=flows)}"
+
+
+_OURS = frozenset(
+    name[:SHOWN]
+    for ethernet in (True, False)
+    for name in needed([(Device("", 0, ethernet, "", None), side) for side in Side], True)
+)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import sys
 from enum import IntEnum
@@ -32,14 +33,16 @@ STATE = (
     ("heartbeat", "Q"),
     ("seed", "Q"),
     ("factor", "Q"),
-    ("strict", "Q"),
     ("homes", "I"),
     ("epoch", "I"),
     ("via", "2I"),
+    ("grace", "I"),
     ("outside", "I"),
+    ("strict", "Q"),
     ("twice", "I"),
     ("address", "6s"),
     ("ethernet", "H"),
+    ("zero", "I"),
 )
 PAYER = (("whose", "4s"), ("side", "H"), ("kind", "H"))
 ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
@@ -71,7 +74,6 @@ POSITION_AT, REACH_AT = offsets(HALF)["end"], offsets(HALF)["reach"]
 
 TIME_SHIFT = 20
 TRAFFIC_SHIFT = 38
-HEARTBEAT_TIMEOUT = 9536
 WINDOW = 128
 DEVICES = 64
 ADMITTED = 0x10000000
@@ -141,6 +143,15 @@ class Account(_Described):
 class Hook(IntEnum):
     TC = 0
     XDP = 1
+
+
+def digest() -> str:
+    """Return a name of this layout, by which the maps of another one are recognised."""
+    numbers = [(each.name, each.value) for kind in (Use, Reason, Account, Hook) for each in kind]
+    structures = KEY, HALF, DEVICE, STATE, PAYER, ACCOUNT_STATE
+    constants = TIME_SHIFT, TRAFFIC_SHIFT, WINDOW, DEVICES, ADMITTED
+    text = repr((structures, constants, numbers))
+    return hashlib.blake2s(text.encode(), digest_size=6).hexdigest()
 
 
 def key(slice_: bytes, protocol: int, side: int) -> bytes:

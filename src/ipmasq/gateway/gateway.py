@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Policy, Timeouts
+from ipmasq.core.ports import Chance
 from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
 from ipmasq.gateway.changes import changed_times, discarded
@@ -60,6 +61,10 @@ LOG_EVERY = 1.0
 """Seconds between two checks for lines that the log left out and must sum up."""
 
 
+Restore: TypeAlias = Callable[[Policy, Chance, float], Engine]
+"""Makes an engine that knows what an earlier process has known, of the arguments of `Engine`."""
+
+
 class Gateway:
     """Create it, `start` it, run the loop, then `stop` it.
 
@@ -72,9 +77,11 @@ class Gateway:
         loop: Loop,
         directory: Path = DIRECTORY,
         plane: str | None = None,
+        restore: Restore | None = None,
     ) -> None:
         """Read the configuration, once, and log what is doubtful in it. `directory` is for the record of changes
-        to the host, `plane` the name of a plane that overrides the configuration's.
+        to the host, `plane` the name of a plane that overrides the configuration's. With `restore`, the gateway
+        takes over what an earlier process has left.
 
         Raises SetupError.
         """
@@ -87,9 +94,11 @@ class Gateway:
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen = plane
-        self._plane = make_plane(plane or setup.plane, setup, directory)
+        self._plane = make_plane(
+            plane or setup.plane, setup, directory, setup.grace, restore is not None
+        )
         policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
-        self.engine = engine = Engine(policy, chance, loop.clock())
+        self.engine = engine = (restore or Engine)(policy, chance, loop.clock())
         self._helpers = Helpers(engine, configuration, loop.clock)
         self._sockets = Sockets()
         engine.set_socket_lookup(self._sockets.find_socket)
@@ -105,6 +114,7 @@ class Gateway:
         self._drive.listeners.append(self.latency.listen)
         self.reloads = Reloads()
         self._started = loop.clock()
+        self._is_kept = False
 
     @property
     def listeners(self) -> list[Listener]:
@@ -131,17 +141,23 @@ class Gateway:
         Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
-        """Stop the gateway. Raises PlaneError if something could not be undone."""
+        """Stop the gateway, and undo its changes to the host, or leave them if `keep` was called. Raises PlaneError if
+        something could not be undone."""
         notify_systemd("STOPPING=1")
         self._settings.look()  # a value that was written in the last moment must be restored, too
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
         self._firewall.end()
         self._related.close()
-        self.offloading.end()
-        self._drive.stop()
+        self.offloading.end(self._is_kept)
+        self._drive.stop(self._plane.leave if self._is_kept else None)
         self._sockets.close()
-        log.info("the gateway has stopped")
+        log.info("the gateway has stopped%s", " and waits for a successor" * self._is_kept)
+
+    def keep(self) -> None:
+        """End the loop; everything is left to a successor, if the operator has allowed that."""
+        self._is_kept = bool(self._plane.grace)
+        self._loop.stop()
 
     # -- what an operator does
 

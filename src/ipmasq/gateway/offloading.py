@@ -70,9 +70,10 @@ class Offloading:
         if not self._catching_up:
             self._plane.fast.set_rates(self._engine.policy.limits)
 
-    def end(self) -> None:
-        """Stop using it. The counters are read for the last time."""
-        self._plane.fast.halt()
+    def end(self, is_kept: bool = False) -> None:
+        """Stop using it. The counters are read for the last time, unless `is_kept`: a successor will read on."""
+        if not is_kept:
+            self._plane.fast.halt()
         self._drive.carry_out(self._engine.commands())
         self._drive.executors.remove(self.offloader.carry_out)
         self.offloader.stop()

@@ -19,6 +19,8 @@ class Setup:
     warnings: tuple[str, ...] = ()
     plane: str = "auto"
     """The plane, one of `ipmasq.gateway.planes.PLANES`."""
+    grace: float = 0.0
+    """Seconds after the end of a gateway in which a successor can take over; 0: it cannot."""
 
 
 class SetupError(Exception):

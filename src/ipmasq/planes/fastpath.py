@@ -134,6 +134,9 @@ class FastPath(Protocol):
     def close(self) -> None:
         """Undo everything."""
 
+    def leave(self) -> None:
+        """Leave everything for a successor, as far as possible, and go on forwarding for the grace time."""
+
     # -- the host's firewall
 
     @property
@@ -222,6 +225,8 @@ class NoFastPath:
     def halt(self) -> None: ...
 
     def close(self) -> None: ...
+
+    def leave(self) -> None: ...
 
     def pass_twice(self, value: bool) -> None: ...
 

@@ -25,7 +25,7 @@ class Layout(NamedTuple):
     half: Fields
 
 
-KNOWN = {layout.digest(): Layout(layout.KEY, layout.HALF)}
+LAYOUTS = {layout.digest(): Layout(layout.KEY, layout.HALF)}
 """Layouts from which slots can be copied, by `layout.digest()`: the present one, and each of earlier releases."""
 
 MAPS = re.compile(r"maps-([0-9a-f]+)-([0-9]+)")
@@ -38,8 +38,8 @@ def source(directories: list[Path]) -> tuple[Path, Layout] | None:
     """Return the first directory of maps from which slots can be copied, and their layout."""
     for directory in directories:
         named = MAPS.fullmatch(directory.name)
-        if named is not None and named[1] in KNOWN:
-            return directory, KNOWN[named[1]]
+        if named is not None and named[1] in LAYOUTS:
+            return directory, LAYOUTS[named[1]]
     return None
 
 

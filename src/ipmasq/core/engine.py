@@ -246,9 +246,10 @@ class Engine:
 
     # -- its state as records (see `ipmasq.core.records`)
 
-    def keep_changes(self) -> None:
-        """Begin to note what changes, for `changed`."""
-        self.manager.changes.is_kept = True
+    def keep_changes(self, are_kept: bool = True) -> None:
+        """Begin to note what changes, for `changed`; or end, and forget what was noted."""
+        self.manager.changes.is_kept = are_kept
+        self.manager.changes.clear()
 
     def records(self, now: float) -> Iterator[Record]:
         """Yield everything that it remembers, between two packets."""
@@ -263,6 +264,22 @@ class Engine:
     def changed(self, now: float) -> list[Record]:
         """Return the records of what has changed since the last call, between two packets."""
         return records.changed(self.manager, now)
+
+    @property
+    def has_changes(self) -> bool:
+        return not self.manager.changes.is_empty()
+
+    def mark_all_but_flows(self) -> None:
+        """Mark everything as changed but flows; see `records.mark_all_but_flows`."""
+        records.mark_all_but_flows(self.manager)
+
+    def mark_flows(self, after: int, count: int) -> int:
+        """Mark the next flows as changed; see `records.mark_flows`."""
+        return records.mark_flows(self.manager, after, count)
+
+    def mark_small(self) -> None:
+        """Mark as changed what has no record of its own, such as counters."""
+        self.manager.changes.all_small()
 
     def refresh(self, after: int, count: int, since: float) -> int:
         """Mark flows as changed whose records lag; see `records.refresh`."""

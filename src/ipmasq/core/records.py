@@ -13,7 +13,7 @@ were in use since.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ipmasq.core.admission import ActiveTrigger
 from ipmasq.core.changes import Kind, Record
@@ -29,6 +29,9 @@ VERSION = 2
 
 FLOW_NAMES = *NAMES, "over", "unconfirmed", "unconfirmed_inspected", "syn"
 """What the values of a flow's row are: those of the flow, and its places in the orders of the manager."""
+
+SPARSE = 16
+"""Numbers that are looked up for each flow that is visited; most flows may have ended."""
 
 LAGGING = (
     "out_packets", "out_bytes", "out_position", "back_packets", "back_bytes", "back_position", "last_seen",
@@ -83,21 +86,60 @@ def _others(manager: FlowManager, now: float) -> Iterator[Record]:
         yield Record(kind, key, None if known is None else known.to_state(now))
 
 
+def mark_all_but_flows(manager: FlowManager) -> None:
+    """Mark everything as changed that is neither a flow nor the mapping of one; `mark_flows` marks those."""
+    changes = manager.changes
+    changes.all_small()
+    for pool in manager.table.mappings.numbered:
+        changes.other(Kind.POOL, pool.number)
+    for expectation in manager.expectations:
+        changes.other(Kind.EXPECTATION, expectation.number)
+        if expectation.mapping is not None:
+            changes.mapping(expectation.mapping.number)
+    for name in manager.admission.active_triggers:
+        changes.other(Kind.TRIGGER, name)
+    for datagram in manager.reassembly:
+        changes.other(Kind.DATAGRAM, datagram.number)
+
+
+def mark_flows(manager: FlowManager, after: int, count: int) -> int:
+    """Mark the next `count` flows as changed, with their mappings. `after` is the number of the flow before;
+    return the number of the last one, or 0 after the last of all."""
+    changes = manager.changes
+
+    def mark(flow: Flow) -> None:
+        changes.flow(flow.id)
+        for mapping in (flow.mapping, flow.server_mapping):
+            if mapping is not None:
+                changes.mapping(mapping.number)
+
+    return _sweep(manager, after, count, mark)
+
+
 def refresh(manager: FlowManager, after: int, count: int, since: float) -> int:
     """Mark those of the next flows as changed whose rows lag: that were seen since a moment. `after` is the number
     of the flow before; return the number of the last one, or 0 after the last of all. At most `count` flows are
     looked at."""
-    flows, last = manager.table.flows, 0
-    for number in range(after + 1, manager.opened + 1):
-        last = number
-        flow = flows.get(number)
-        if flow is None:
-            continue
+
+    def mark(flow: Flow) -> None:
         if flow.inspector is None and flow.last_seen >= since:
-            manager.changes.flow(number)
-        count -= 1
-        if count <= 0:
-            return last
+            manager.changes.flow(flow.id)
+
+    return _sweep(manager, after, count, mark)
+
+
+def _sweep(manager: FlowManager, after: int, count: int, visit: Callable[[Flow], object]) -> int:
+    """Visit the next `count` flows after a number. Numbers that are not in use any more cost a look-up each, of
+    which `SPARSE` times as many are made."""
+    flows, looks = manager.table.flows, SPARSE * count
+    for number in range(after + 1, manager.opened + 1):
+        flow = flows.get(number)
+        if flow is not None:
+            visit(flow)
+            count -= 1
+        looks -= 1
+        if not (count and looks):
+            return number
     return 0
 
 

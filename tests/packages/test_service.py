@@ -95,7 +95,8 @@ def test_a_killed_gateway_is_started_again_and_has_undone_what_was_left(service:
         "it was not restarted",
     )
     eventually(
-        lambda: "a gateway was killed here and had left its changes" in service.log(), "it did not say"
+        lambda: "a gateway was killed here and had left its changes" in service.log(),
+        "it did not say",
     )
 
 

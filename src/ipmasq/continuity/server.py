@@ -83,10 +83,11 @@ def connector(address: Address) -> Connect:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        limits = {
+        limits: dict[str, Any] = {
             "socket_timeout": patience,
             "socket_connect_timeout": patience,
             "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
         }
         if not address.sentinels:
             return redis.Redis.from_url(address.url, **limits)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import mmap
 import secrets
 import struct
+from math import inf
 
 from ipmasq.core.offloading import Rewrite, Traffic
 from ipmasq.planes.ebpf import layout, libbpf
@@ -111,10 +112,10 @@ class Table:
 
     # -- what the programs are told
 
-    def heartbeat(self, now: float) -> None:
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
         self.make_room()
         self.slots.reclaim()
-        self._tell("heartbeat", layout.units(now))
+        self._tell("heartbeat", layout.heartbeat(now, lasts))
         if now - self._renewed >= RENEW:
             self._renewed = now
             self.forget_hops()

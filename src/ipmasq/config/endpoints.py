@@ -47,7 +47,7 @@ def store(value: object) -> str:
     try:
         server.Address.parse(value)
     except ValueError as error:  # the URL itself may have a password
-        raise ValueError(f'is not the URL of a store: it {error}') from None
+        raise ValueError(f"is not the URL of a store: it {error}") from None
     return value
 
 

@@ -54,7 +54,9 @@ class Delay:
             else:
                 since, _ = self._young.get(key, (now + self._after, record))
                 self._young[key] = since, record
-        if any(record.kind in (Kind.FLOW, Kind.EXPECTATION) and is_urgent(record) for record in chosen):
+        if any(
+            record.kind in (Kind.FLOW, Kind.EXPECTATION) and is_urgent(record) for record in chosen
+        ):
             chosen[:0] = self._take(Kind.MAPPING)
         return [*self._old(now), *chosen]
 

@@ -87,6 +87,10 @@ class Feed:
         """Write what is waiting, for a short time, and end."""
         self._worker.end(PATIENCE)
 
+    def abandon(self) -> None:
+        """End without waiting for the store."""
+        self._worker.end(0)
+
     @property
     def waiting(self) -> int:
         """The bytes that wait to be written."""

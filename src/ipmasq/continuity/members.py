@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +11,20 @@ import msgpack
 
 from ipmasq.continuity.authentic import Entry, RefusedError, Seal
 from ipmasq.continuity.lease import key
-from ipmasq.continuity.server import Client
+from ipmasq.continuity.server import Client, Connect
+from ipmasq.continuity.worker import Worker
 
 EVERY = 1.0
 """Seconds between two descriptions."""
 
 LOST_AFTER = 3.5
 """Seconds after which a member that says nothing is lost."""
+
+PATIENCE = 1.0
+"""Seconds to wait for one answer of the store."""
+
+NOWHERE = "127.0.0.1", 9
+"""The discard port, where nobody answers."""
 
 FORGOTTEN_AFTER = 86_400.0
 """Seconds after which it is removed from the store."""
@@ -84,3 +92,48 @@ class Members:
 def _plain(member: Member) -> Mapping[str, Any]:
     names = ("name", "role", "generation", "votes", "lag", "complete", "refused", "version")
     return {name: getattr(member, name) for name in names}
+
+
+class Roll:
+    """Describes this member in the store, and knows the others, in a thread of its own."""
+
+    def __init__(
+        self, connect: Connect, seal: Seal, group: str, describe: Callable[[], Member]
+    ) -> None:
+        self.members: list[Member] = []
+        """All members, as the store was last asked."""
+        self._connect, self._describe = connect, describe
+        self._members = Members(seal, group)
+        self._client: Client | None = None
+        self._name = ""
+        self._worker = Worker("members", self.step)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def close(self) -> None:
+        """Leave the group, if the store answers."""
+        self._worker.end(PATIENCE)
+        with suppress(Exception):
+            if self._client is not None:
+                self._members.leave(self._client, self._name)
+
+    @property
+    def peers(self) -> dict[str, tuple[str, int]]:
+        """Where the other members that were alive answer questions; those that do not answer any are at a place
+        where nobody does, since without their consent there is none."""
+        others = [each for each in self.members if each.name != self._name and not each.is_lost]
+        return {each.name: each.votes or NOWHERE for each in others}
+
+    def step(self) -> float:
+        try:
+            if self._client is None:
+                self._client = self._connect(PATIENCE)
+            own = self._describe()
+            self._name = own.name
+            self.members = self._members.exchange(self._client, own)
+        except Exception:  # the lease and the records report what is wrong with the store
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
+        return EVERY

@@ -152,6 +152,11 @@ class Offloader:
         now = self._clock()
         self._table.heartbeat(now, until - now)
 
+    def limit(self, until: float) -> None:
+        """Let the fast path forward no longer than until a moment, at most until the next heartbeat is due."""
+        now = self._clock()
+        self._table.limit(now, until - now)
+
     def forget(self) -> None:
         """Remove all flows; their counters are reported first."""
         for flow in list(self._entries):

@@ -48,8 +48,11 @@ class FlowTable(Protocol):
 
     def heartbeat(self, now: float, lasts: float = inf) -> None:
         """Renew the heartbeat, so that packets are forwarded for a few seconds more; called about once a
-        second. They are forwarded for no longer than `lasts` seconds from now, and no longer at all if that is
-        not positive."""
+        second. `lasts` is as for `limit`."""
+
+    def limit(self, now: float, lasts: float) -> None:
+        """Set the heartbeat alone, so that packets are forwarded for no longer than `lasts` seconds from now, and
+        no longer at all if that is not positive."""
 
 
 class Offender(NamedTuple):
@@ -159,6 +162,8 @@ class EmptyTable:
         return None
 
     def heartbeat(self, now: float, lasts: float = inf) -> None: ...
+
+    def limit(self, now: float, lasts: float) -> None: ...
 
 
 @dataclass(frozen=True)

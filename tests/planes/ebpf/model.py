@@ -88,6 +88,9 @@ class Model:
         return reading(self._report(self.halves.pop(slot)), since, now)
 
     def heartbeat(self, now: float, lasts: float = inf) -> None:
+        self.limit(now, lasts)
+
+    def limit(self, now: float, lasts: float) -> None:
         self.beaten = now + min(lasts, TIMEOUT) - TIMEOUT if lasts > 0 else -inf
 
     @staticmethod

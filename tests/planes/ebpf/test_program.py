@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 import time
-from math import inf
 from collections.abc import Iterator
 from itertools import product
+from math import inf
 from random import Random
 
 import pytest

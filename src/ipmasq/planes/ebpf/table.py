@@ -115,10 +115,13 @@ class Table:
     def heartbeat(self, now: float, lasts: float = inf) -> None:
         self.make_room()
         self.slots.reclaim()
-        self._tell("heartbeat", layout.heartbeat(now, lasts))
+        self.limit(now, lasts)
         if now - self._renewed >= RENEW:
             self._renewed = now
             self.forget_hops()
+
+    def limit(self, now: float, lasts: float) -> None:
+        self._tell("heartbeat", layout.heartbeat(now, lasts))
 
     def via(self, inside: int, outside: int) -> None:
         """Set the devices (by ifindex) by which the engine's packets enter the kernel, by side."""

@@ -27,6 +27,7 @@ HEADERS = {
     "log": "[log]",
     "metrics": "[metrics]",
     "translation_log": "[translation_log]",
+    "ha": "[ha]",
     "rule": "[[rule]]",
     "forward": "[[forward]]",
     "trigger": "[[trigger]]",

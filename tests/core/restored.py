@@ -180,6 +180,7 @@ def difference(location: str, one: Any, other: Any) -> str | None:
 FOLLOWS = {
     "changes": "what a store has not taken is not part of the state",
     "_changes": "likewise",
+    "swept": "a store begins anew",
     "due": "timers are compared by their moments",
     "timers": "stale entries are not restored",
     "_timers": "likewise",

@@ -97,6 +97,9 @@ Packets: TypeAlias = Annotated[
 Listening: TypeAlias = Annotated[Endpoint | str, PlainValidator(endpoints.listening)]
 Logger: TypeAlias = Annotated[Endpoint | str, PlainValidator(endpoints.logger)]
 LogFile: TypeAlias = Annotated[str, PlainValidator(endpoints.log_file)]
+Votes: TypeAlias = Annotated[Endpoint, PlainValidator(endpoints.votes)]
+StoreUrl: TypeAlias = Annotated[str, PlainValidator(endpoints.store)]
+KeyFile: TypeAlias = Annotated[Path, PlainValidator(endpoints.key_file)]
 Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
@@ -181,6 +184,20 @@ class TranslationLogTable(_Table):
         return self.file is not None or self.syslog is not None
 
 
+class HaTable(_Table):
+    group: Name | None = None
+    store: StoreUrl | None = None
+    key_file: KeyFile | None = None
+    name: Name | None = None
+    votes: Votes | None = None
+    wait: Duration = 0.002
+    after: Duration = 1.0
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.group is not None
+
+
 class RuleTable(_Table):
     action: Does
     source: Items[Net] = Field(default={}, alias="from")
@@ -239,6 +256,7 @@ class Config(_Table):
     log: LogTable = LogTable()
     metrics: MetricsTable = MetricsTable()
     translation_log: TranslationLogTable = TranslationLogTable()
+    ha: HaTable = HaTable()
     rule: Tables[RuleTable] = {}
     forward: Tables[ForwardTable] = {}
     trigger: Tables[TriggerTable] = {}
@@ -257,7 +275,7 @@ def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     return None
 
 
-_SINGLE = ("gateway", "timeouts", "limits", "control", "log", "metrics", "translation_log")
+_SINGLE = ("gateway", "timeouts", "limits", "control", "log", "metrics", "translation_log", "ha")
 _SECTIONS: dict[str, type[BaseModel]] = {
     "gateway": GatewayTable,
     "timeouts": TimeoutsTable,
@@ -266,6 +284,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "log": LogTable,
     "metrics": MetricsTable,
     "translation_log": TranslationLogTable,
+    "ha": HaTable,
     "rule": RuleTable,
     "forward": ForwardTable,
     "trigger": TriggerTable,

@@ -1,1 +1,1 @@
-"""The state of a gateway outlives its process: how records are written down, kept and read again."""
+"""The state of a gateway outlives its process, and its machine: how records are kept, and shared with others."""

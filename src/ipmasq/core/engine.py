@@ -293,6 +293,13 @@ class Engine:
         restore(engine.manager, kept)
         return engine
 
+    def become(self, other: Engine) -> None:
+        """Continue as another engine, which must not be used any more. What belongs to the host stays."""
+        host = self.table.mappings.host
+        vars(self).update(vars(other))
+        self.reserve(host.reserved)
+        self.set_socket_lookup(host.find_socket)
+
     # -- views
 
     def flows(self) -> Iterator[FlowView]:

@@ -89,6 +89,8 @@ class FlowManager:
         )
         self.opened = 0
         """The number of flows that were opened, which is also that of the latest one."""
+        self.swept: list[int] = []
+        """The flows that are visited in slices; see `records`."""
 
     @property
     def policy(self) -> Policy:

@@ -13,6 +13,7 @@ were in use since.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 from ipmasq.core.admission import ActiveTrigger
@@ -29,9 +30,6 @@ VERSION = 2
 
 FLOW_NAMES = *NAMES, "over", "unconfirmed", "unconfirmed_inspected", "syn"
 """What the values of a flow's row are: those of the flow, and its places in the orders of the manager."""
-
-SPARSE = 16
-"""Numbers that are looked up for each flow that is visited; most flows may have ended."""
 
 LAGGING = (
     "out_packets", "out_bytes", "out_position", "back_packets", "back_bytes", "back_position", "last_seen",
@@ -129,18 +127,17 @@ def refresh(manager: FlowManager, after: int, count: int, since: float) -> int:
 
 
 def _sweep(manager: FlowManager, after: int, count: int, visit: Callable[[Flow], object]) -> int:
-    """Visit the next `count` flows after a number. Numbers that are not in use any more cost a look-up each, of
-    which `SPARSE` times as many are made."""
-    flows, looks = manager.table.flows, SPARSE * count
-    for number in range(after + 1, manager.opened + 1):
+    """Visit the next `count` flows after a number, of those that there were when this began with 0."""
+    flows = manager.table.flows
+    if not after:
+        manager.swept = list(flows)
+    start = bisect_right(manager.swept, after)
+    numbers = manager.swept[start : start + count]
+    for number in numbers:
         flow = flows.get(number)
         if flow is not None:
             visit(flow)
-            count -= 1
-        looks -= 1
-        if not (count and looks):
-            return number
-    return 0
+    return numbers[-1] if start + count < len(manager.swept) else 0
 
 
 def flow_row(manager: FlowManager, flow: Flow, now: float) -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Policy, Timeouts
 from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
+from ipmasq.gateway.availability import Availability
 from ipmasq.gateway.changes import changed_times, discarded
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
@@ -103,6 +104,12 @@ class Gateway:
         )
         self.latency = Latency(self._drive)
         self._drive.listeners.append(self.latency.listen)
+        self.availability = (
+            Availability(setup.ha, self._drive, self.offloading, self.latency.renew)
+            if setup.ha
+            else None
+        )
+        """Its role in a group of gateways, unless it is alone."""
         self.reloads = Reloads()
         self._started = loop.clock()
 
@@ -123,6 +130,8 @@ class Gateway:
         self._loop.every(OFFLOAD_EVERY, self.offloading.look)
         self._loop.every(LOG_EVERY, limiter.look)
         self._firewall.begin()
+        if self.availability is not None:
+            self.availability.start()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
@@ -133,6 +142,8 @@ class Gateway:
     def stop(self) -> None:
         """Stop the gateway. Raises PlaneError if something could not be undone."""
         notify_systemd("STOPPING=1")
+        if self.availability is not None:
+            self.availability.stop()
         self._settings.look()  # a value that was written in the last moment must be restored, too
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()

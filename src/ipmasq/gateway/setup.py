@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ipmasq.continuity.settings import HaSettings
 from ipmasq.core.policy import Forward, HelperUse, Policy
 
 
@@ -19,6 +20,8 @@ class Setup:
     warnings: tuple[str, ...] = ()
     plane: str = "auto"
     """The plane, one of `ipmasq.gateway.planes.PLANES`."""
+    ha: HaSettings | None = None
+    """The group to which this gateway belongs, if any."""
 
 
 class SetupError(Exception):

@@ -7,6 +7,7 @@ distinguished from a flood of untracked packets (docs/adr/0010).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.offloading import (
@@ -146,9 +147,20 @@ class Offloader:
             self._read(entry, self._table.read) if entry is not None and entry.offloaded else None
         )
 
-    def tick(self) -> None:
-        """Continue a round of readings, and renew the heartbeat; called about once a second."""
-        self._table.heartbeat(self._clock())
+    def tick(self, until: float = inf) -> None:
+        """Renew the heartbeat; called about once a second. The fast path forwards no longer than `until`."""
+        now = self._clock()
+        self._table.heartbeat(now, until - now)
+
+    def limit(self, until: float) -> None:
+        """Let the fast path forward no longer than until a moment, at most until the next heartbeat is due."""
+        now = self._clock()
+        self._table.limit(now, until - now)
+
+    def forget(self) -> None:
+        """Remove all flows; their counters are reported first."""
+        for flow in list(self._entries):
+            self.withdraw(flow)
 
     def read_on(self) -> bool:
         """Report the counters of the next flows. Return whether there are more in this round. Reading a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import count
+from math import inf
 
 from ipmasq.core.offloading import Rewrite
 from ipmasq.core.side import Side
@@ -11,6 +12,8 @@ from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.table import entered, reading
 from ipmasq.planes.fastpath import Reading
 from tests.conformance.packets import ACK, FIN, RST, SYN, TCP, UDP
+
+TIMEOUT = 10.0
 
 
 def summed(*words: bytes) -> int:
@@ -84,8 +87,11 @@ class Model:
         self.slots = {key: each for key, each in self.slots.items() if each != slot}
         return reading(self._report(self.halves.pop(slot)), since, now)
 
-    def heartbeat(self, now: float) -> None:
-        self.beaten = now
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
+        self.limit(now, lasts)
+
+    def limit(self, now: float, lasts: float) -> None:
+        self.beaten = now + min(lasts, TIMEOUT) - TIMEOUT if lasts > 0 else -inf
 
     @staticmethod
     def _report(half: bytearray) -> tuple[int, int, int, int]:
@@ -116,7 +122,7 @@ class Model:
         if total > len(data):
             return None
         slot = self.slots.get(layout.key(data[12:24], protocol, side))
-        if slot is None or slot not in self.offloaded or now - self.beaten > 10:
+        if slot is None or slot not in self.offloaded or now - self.beaten > TIMEOUT:
             return None
         half = self.halves[slot]
         self._count(half, total, now, position)

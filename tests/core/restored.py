@@ -103,7 +103,7 @@ def up_to_date(engine: Engine, now: float) -> Any:
             if values["inspector"] is None and (values["offloadable"] or values["protocol"] != TCP):
                 few = {name: min(values[name], 2) for name in ("out_packets", "back_packets")}
                 values |= dict.fromkeys(LAGGING)
-                values |= few if values["protocol"] != TCP else {}
+                values |= {} if values["offloadable"] else few
             row = values
         found.append((kind, key, row))
     return found

@@ -286,11 +286,19 @@ class Engine:
         return records.refresh(self.manager, after, count, since)
 
     @classmethod
-    def from_records(cls, policy: Policy, chance: Chance, kept: Iterable[Kept], now: float) -> Self:
-        """Return an engine that continues where the one was whose last records these are. If the policy is
-        another one now, it takes effect as by `apply`. Raises StateError."""
+    def from_records(
+        cls,
+        policy: Policy,
+        chance: Chance,
+        kept: Iterable[Kept],
+        now: float,
+        is_lagging: bool = False,
+    ) -> Self:
+        """Return an engine that continues where the one was whose last records these are. `is_lagging`: it wrote
+        them while it worked, so that they may lag; see `records`. If the policy is another one now, it takes effect
+        as by `apply`. Raises StateError."""
         engine = cls(policy, chance, now)
-        restore(engine.manager, kept)
+        restore(engine.manager, kept, is_lagging)
         return engine
 
     def become(self, other: Engine) -> None:

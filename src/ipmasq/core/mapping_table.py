@@ -270,7 +270,8 @@ class MappingTable:
         if key in self._by_inside or full:
             return None
         if lent is None:
-            pool = next((each for each in pools if each.claim(public.port)), None)
+            own = (each for each in pools if not isinstance(each, SharedPool))
+            pool = next((each for each in own if each.claim(public.port)), None)
         else:
             pool = lent.pool if lent.pool in pools and lent.claim(public.port) else None
         return None if pool is None else self._hold(Mapping(key, pool, public.port), host)

@@ -56,8 +56,13 @@ def _sentence(event: Event) -> str:
         case events.RoleChanged():
             why = f": {event.trouble}" if event.trouble else ""
             return f"this gateway is {ROLES[event.role]} (generation {event.generation}){why}"
+        case events.StateRestored():
+            flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
+            return f"the state of an earlier process was restored: {flows}; it had written {event.age:.1f} s before"
+        case events.StateRefused():
+            return f"the state of an earlier process was refused: {event.why}; the gateway begins without it"
         case events.StoreFailed():
-            return f"{event.trouble}; the records of this gateway reach no other member"
+            return f"the store of the state cannot be used: {event.trouble}; the gateway goes on without it"
         case events.StoreRecovered():
             return "the store can be used again, and gets everything once more"
         case events.RecordsRefused():

@@ -116,7 +116,7 @@ class Journal:
             ) from error
         # Numbers of namespaces are reused, cookies never: another namespace's record does not concern this
         # one.
-        if text["namespace"] != _cookie():
+        if text["namespace"] != cookie():
             changes = []
         _undo(self._kernel, changes)
         self._record.unlink()
@@ -125,7 +125,7 @@ class Journal:
     def _write(self) -> None:
         record = {
             "process": os.getpid(),
-            "namespace": _cookie(),
+            "namespace": cookie(),
             "changes": [change.written() for change in self._changes],
         }
         draft = self._record.with_suffix(".new")
@@ -173,7 +173,7 @@ def _read_setting(path: str) -> str:
     return Path(path).read_text().rstrip("\n")
 
 
-def _cookie() -> int:
+def cookie() -> int:
     """Return the kernel's cookie of this network namespace, which is never reused (Linux 5.14; before: 0)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:

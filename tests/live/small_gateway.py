@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from ipmasq.continuity.settings import StateSettings
 from ipmasq.core.policy import (
     Behaviour,
     Forward,
@@ -69,7 +70,9 @@ class Json:
                 for name, protocol, port, host, to in said.get("forwards", ())  # type: ignore[attr-defined]
             ),
         )
-        return Setup(policy, "go", tuple(inside), plane=str(said.get("plane", "tun")))
+        state = StateSettings(**said["state"]) if "state" in said else None  # type: ignore[arg-type]
+        plane = str(said.get("plane", "tun"))
+        return Setup(policy, "go", tuple(inside), plane=plane, state=state)
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         raise KeyError(name)
@@ -95,6 +98,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
     return {
         "plane": gateway.status()["plane"],
         "firewall": gateway.status()["firewall"],
+        "state": gateway.status()["state"],
         "entered": len(offload.numbers()),
         "fast": offload.packets,
         "room": gateway._plane.fast.table.capacity // 2,

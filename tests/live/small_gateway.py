@@ -70,9 +70,9 @@ class Json:
                 for name, protocol, port, host, to in said.get("forwards", ())  # type: ignore[attr-defined]
             ),
         )
-        state = StateSettings(**said["state"]) if "state" in said else None  # type: ignore[arg-type]
+        kept = StateSettings(grace=float(str(said["grace"]))) if said.get("grace") else None
         plane = str(said.get("plane", "tun"))
-        return Setup(policy, "go", tuple(inside), plane=plane, state=state)
+        return Setup(policy, "go", tuple(inside), plane=plane, state=kept)
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         raise KeyError(name)
@@ -112,7 +112,8 @@ def facts(gateway: Gateway) -> dict[str, object]:
 
 
 def main(path: str) -> None:
-    logs.begin(json.loads(Path(path).read_text()).get("log", logging.WARNING), "text")
+    said = json.loads(Path(path).read_text())
+    logs.begin(said.get("log", logging.WARNING), "text")
     loop = Loop()
     try:
         file = Json(path)
@@ -127,6 +128,7 @@ def main(path: str) -> None:
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))
     loop.on_signal(signal.SIGUSR1, lambda: print(json.dumps(facts(gateway)), flush=True))
+    loop.on_signal(signal.SIGUSR2, gateway.keep)
     loop.later(0, lambda: print("ready", flush=True))  # when signals are handled
     loop.run()
     gateway.stop()

@@ -191,6 +191,14 @@ class Engine:
         known = self.table.flows.get(flow)
         if known is not None:
             offloading.report(known, counters)
+            if flow in self.manager.pickups and None not in counters:
+                self.manager.pickups.discard(flow)
+                self.manager.judge_offloadable(known)
+
+    def lacks_positions(self, flow: int) -> bool:
+        """Return whether a flow was forwarded by an earlier process's fast path, perhaps, and only that knows the
+        positions of its ends; see `pickup`."""
+        return flow in self.manager.pickups
 
     @property
     def lost_events(self) -> int:

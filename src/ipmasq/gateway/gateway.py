@@ -90,11 +90,15 @@ class Gateway:
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen = plane
-        self._plane = make_plane(plane or setup.plane, setup, directory)
-        policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
         # A member of a group has its state from the others.
         alone = setup.state if setup.state and setup.state.keep and setup.ha is None else None
         self.keeping = Keeping(alone, directory, loop.clock()) if alone else None
+        grace, is_heir = (
+            alone.grace if alone else 0.0,
+            bool(self.keeping and self.keeping.found.kept),
+        )
+        self._plane = make_plane(plane or setup.plane, setup, directory, grace, is_heir)
+        policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
         self.engine = engine = self._make_engine(policy)
         self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock)
@@ -119,6 +123,7 @@ class Gateway:
         """Its role in a group of gateways, unless it is alone."""
         self.reloads = Reloads()
         self._started = loop.clock()
+        self._is_kept = False
 
     def _make_engine(self, policy: Policy) -> Engine:
         """Return an engine that goes on where an earlier process was, if there is one's state."""
@@ -159,7 +164,8 @@ class Gateway:
         Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
-        """Stop the gateway. Raises PlaneError if something could not be undone."""
+        """Stop the gateway, and undo its changes to the host, or leave them if `keep` was called. Raises PlaneError if
+        something could not be undone."""
         notify_systemd("STOPPING=1")
         if self.availability is not None:
             self.availability.stop()
@@ -168,12 +174,17 @@ class Gateway:
         self._changes.close()
         self._firewall.end()
         self._related.close()
-        self.offloading.end()
+        self.offloading.end(self._is_kept)
         if self.keeping is not None:
             self.keeping.end()
-        self._drive.stop()
+        self._drive.stop(self._plane.leave if self._is_kept else None)
         self._sockets.close()
-        log.info("the gateway has stopped")
+        log.info("the gateway has stopped%s", " and waits for a successor" * self._is_kept)
+
+    def keep(self) -> None:
+        """End the loop; everything is left to a successor, if the operator has allowed that."""
+        self._is_kept = bool(self._plane.grace)
+        self._loop.stop()
 
     # -- what an operator does
 

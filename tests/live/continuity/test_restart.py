@@ -18,7 +18,7 @@ pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
 
-SETTINGS = {"plane": "tun", "ftp": True, "forwards": FORWARDS, "state": {}}
+SETTINGS = {"plane": "tun", "ftp": True, "forwards": FORWARDS, "grace": 30}
 CASES = [("in", "out"), ("out", "in")]
 """The client and the server of a control connection."""
 
@@ -40,7 +40,7 @@ def gateway_that_restarts(gateway: Start) -> Gateway:
     return Gateway(gateway)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGUSR2])
 def test_everything_goes_on_after_some_seconds_without_a_gateway(
     network: Network, gateway_that_restarts: Gateway, how: signal.Signals
 ) -> None:
@@ -117,7 +117,7 @@ def test_many_commands_after_edits_of_different_lengths_are_still_in_order(
         announce_in(session, 10)
         assert lengths
         before = resets(network)
-        gateway_that_restarts.restart(signal.SIGTERM)
+        gateway_that_restarts.restart(signal.SIGUSR2)
         announce_in(session, 2)
         assert resets(network) == before
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from ipmasq.core.engine import Engine
+from ipmasq.continuity.settings import StateSettings
 from ipmasq.core.policy import (
     Behaviour,
     Forward,
@@ -27,7 +25,6 @@ from ipmasq.core.policy import (
     port_list,
     port_set,
 )
-from ipmasq.core.ports import Chance
 from ipmasq.gateway import logs
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.loop import Loop
@@ -73,13 +70,9 @@ class Json:
                 for name, protocol, port, host, to in said.get("forwards", ())  # type: ignore[attr-defined]
             ),
         )
-        return Setup(
-            policy,
-            "go",
-            tuple(inside),
-            plane=str(said.get("plane", "tun")),
-            grace=float(str(said.get("grace", 0))),
-        )
+        kept = StateSettings(grace=float(str(said["grace"]))) if said.get("grace") else None
+        plane = str(said.get("plane", "tun"))
+        return Setup(policy, "go", tuple(inside), plane=plane, state=kept)
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         raise KeyError(name)
@@ -98,13 +91,6 @@ def addresses(interface: str) -> list[Address]:
         return [to_address(each.get_attr("IFA_LOCAL")) for each in found]
 
 
-SAVED_EVERY = 0.1
-
-
-def restored(values: object, policy: Policy, chance: Chance, now: float) -> Engine:
-    return Engine.from_state(policy, chance, values, now)
-
-
 def facts(gateway: Gateway) -> dict[str, object]:
     """What a test wants to know in between."""
     offload = gateway.offloading.offloader
@@ -112,6 +98,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
     return {
         "plane": gateway.status()["plane"],
         "firewall": gateway.status()["firewall"],
+        "state": gateway.status()["state"],
         "entered": len(offload.numbers()),
         "fast": offload.packets,
         "room": gateway._plane.fast.table.capacity // 2,
@@ -124,28 +111,13 @@ def facts(gateway: Gateway) -> dict[str, object]:
     }
 
 
-def save(gateway: Gateway, path: Path) -> None:
-    """Write the engine's state and the offloader's marks. (The gateway's own store is another matter.)"""
-    offloader = gateway.offloading.offloader
-    offloader.refresh()
-    state = gateway.engine.to_state(gateway._loop.clock()), offloader.marks()
-    path.with_suffix(".new").write_bytes(pickle.dumps(state))
-    path.with_suffix(".new").replace(path)
-
-
 def main(path: str) -> None:
     said = json.loads(Path(path).read_text())
     logs.begin(said.get("log", logging.WARNING), "text")
     loop = Loop()
-    state = Path(path).with_suffix(".state")
-    restore, marks = None, {}
-    if state.exists():
-        values, marks = pickle.loads(state.read_bytes())
-        restore = partial(restored, values)
     try:
         file = Json(path)
-        gateway = Gateway(file, loop, Path(path).parent, restore=restore)
-        gateway.offloading.marks = marks
+        gateway = Gateway(file, loop, Path(path).parent)
         gateway.listeners.append(logs.Writer(gateway.host_of))
         if not file.said.get("tcx", True):
             sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -158,12 +130,7 @@ def main(path: str) -> None:
     loop.on_signal(signal.SIGUSR1, lambda: print(json.dumps(facts(gateway)), flush=True))
     loop.on_signal(signal.SIGUSR2, gateway.keep)
     loop.later(0, lambda: print("ready", flush=True))  # when signals are handled
-    if said.get("grace"):
-        save(gateway, state)
-        loop.every(SAVED_EVERY, partial(save, gateway, state))
     loop.run()
-    if said.get("grace"):
-        save(gateway, state)
     gateway.stop()
 
 

@@ -40,7 +40,7 @@ class Offloading:
         self.offloader = offloader = Offloader(self._engine, fast.table, self._loop.clock, marks)
         self._floods = Floods(fast)
         self._drive.executors.append(offloader.carry_out)
-        offloader.tick()
+        offloader.tick(self._drive.until)
         flows = list(self._engine.table.flows) if fast.table.capacity else ()
         self._catch_up(offloader, iter(flows))
 
@@ -78,6 +78,16 @@ class Offloading:
         self._drive.executors.remove(self.offloader.carry_out)
         self.offloader.stop()
 
+    def limit(self) -> None:
+        """Let the fast path forward only as long as the gateway may."""
+        self.offloader.limit(self._drive.until)
+
+    def forget(self) -> None:
+        """Remove all flows from the fast path, since the engine begins anew; then `begin`."""
+        self.offloader.forget()
+        self._drive.executors.remove(self.offloader.carry_out)
+        self.offloader.stop()
+
     def change(self, wanted: Start) -> None:
         """Replace the fast path if it is not the wanted one. Raises PlaneError; then the previous one stays."""
         if not self._plane.lacks(wanted):
@@ -92,7 +102,7 @@ class Offloading:
 
     def look(self) -> None:
         """Renew the heartbeat, read the counters, and look for floods; called about once a second."""
-        self.offloader.tick()
+        self.offloader.tick(self._drive.until)
         if not self._reading:
             self._read_on()
         self._floods.look(self._loop.clock())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ipmasq.continuity.settings import HaSettings, StateSettings
 from ipmasq.core.policy import Forward, HelperUse, Policy
 
 
@@ -19,8 +20,10 @@ class Setup:
     warnings: tuple[str, ...] = ()
     plane: str = "auto"
     """The plane, one of `ipmasq.gateway.planes.PLANES`."""
-    grace: float = 0.0
-    """Seconds after the end of a gateway in which a successor can take over; 0: it cannot."""
+    state: StateSettings | None = None
+    """Where its state is kept; None: nowhere."""
+    ha: HaSettings | None = None
+    """The group to which this gateway belongs, if any."""
 
 
 class SetupError(Exception):

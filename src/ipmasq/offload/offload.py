@@ -7,6 +7,7 @@ distinguished from a flood of untracked packets (docs/adr/0010).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -141,10 +142,14 @@ class Offloader:
     def _adopt(self, command: Offload | Track, offloaded: bool) -> bool:
         """Take over the slots of a flow that an earlier process has entered. Return whether it has both. If another
         flow had them, they are emptied."""
+        # The record of a flow may be older than its slots, which know its positions.
+        awaited = self._engine.lacks_positions(command.flow)
+        offloaded = offloaded or awaited
         now, (since, reply_since) = self._clock(), self._marks.get(command.flow, UNKNOWN)
         original = self._table.adopt(command.original, offloaded, since, now)
         reply = self._table.adopt(command.reply, offloaded, reply_since, now)
-        if original is None or reply is None or command.flow > self._last_restored:
+        unknown = awaited and (original and original.traffic) is None
+        if original is None or reply is None or unknown or command.flow > self._last_restored:
             for each in (original, reply):
                 if each is not None:
                     self._table.remove(each.slot, each.mark, now)
@@ -207,9 +212,20 @@ class Offloader:
             self._read(entry, self._table.read) if entry is not None and entry.offloaded else None
         )
 
-    def tick(self) -> None:
-        """Continue a round of readings, and renew the heartbeat; called about once a second."""
-        self._table.heartbeat(self._clock())
+    def tick(self, until: float = inf) -> None:
+        """Renew the heartbeat; called about once a second. The fast path forwards no longer than `until`."""
+        now = self._clock()
+        self._table.heartbeat(now, until - now)
+
+    def limit(self, until: float) -> None:
+        """Let the fast path forward no longer than until a moment, at most until the next heartbeat is due."""
+        now = self._clock()
+        self._table.limit(now, until - now)
+
+    def forget(self) -> None:
+        """Remove all flows; their counters are reported first."""
+        for flow in list(self._entries):
+            self.withdraw(flow)
 
     def read_on(self) -> bool:
         """Report the counters of the next flows. Return whether there are more in this round. Reading a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple, Protocol
 
 from ipmasq.core.offloading import Rewrite, Traffic
@@ -72,9 +73,13 @@ class FlowTable(Protocol):
     def remove(self, slot: int, since: int, now: float) -> Reading | None:
         """Empty the slot, and read it for the last time."""
 
-    def heartbeat(self, now: float) -> None:
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
         """Renew the heartbeat, so that packets are forwarded for a few seconds more; called about once a
-        second."""
+        second. `lasts` is as for `limit`."""
+
+    def limit(self, now: float, lasts: float) -> None:
+        """Set the heartbeat alone, so that packets are forwarded for no longer than `lasts` seconds from now, and
+        no longer at all if that is not positive."""
 
 
 class Offender(NamedTuple):
@@ -195,7 +200,9 @@ class EmptyTable:
     def remove(self, slot: int, since: int, now: float) -> Reading | None:
         return None
 
-    def heartbeat(self, now: float) -> None: ...
+    def heartbeat(self, now: float, lasts: float = inf) -> None: ...
+
+    def limit(self, now: float, lasts: float) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import count
+from math import inf
 
 from ipmasq.core.offloading import Rewrite
 from ipmasq.core.side import Side
@@ -116,8 +117,11 @@ class Model:
         self.slots = {key: each for key, each in self.slots.items() if each != slot}
         return reading(self._report(self.halves.pop(slot)), since, now)
 
-    def heartbeat(self, now: float) -> None:
-        self.beaten = now
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
+        self.limit(now, lasts)
+
+    def limit(self, now: float, lasts: float) -> None:
+        self.beaten = now + min(lasts, GRACE) - GRACE if lasts > 0 else -inf
 
     @staticmethod
     def _report(half: bytearray) -> tuple[int, int, int, int]:

@@ -169,6 +169,16 @@ def units(now: float) -> int:
     return int(now * 1e9) >> TIME_SHIFT
 
 
+def heartbeat(now: float, lasts: float, grace: float) -> int:
+    """Return a heartbeat after which programs forward for `grace` seconds, but no longer than for `lasts` seconds
+    from now."""
+    whole = units(now)
+    if lasts >= grace:
+        return whole
+    end = units(now + lasts) if lasts > 0 else whole - 1
+    return (end - units(grace)) & 0xFFFFFFFFFFFFFFFF
+
+
 def seen_at(now: float) -> int:
     """Convert a time to the form that a half reports."""
     return units(now) & _WORD

@@ -6,6 +6,7 @@ from __future__ import annotations
 import mmap
 import secrets
 import struct
+from math import inf
 
 from ipmasq.core.offloading import Rewrite, Traffic
 from ipmasq.planes.ebpf import layout, libbpf
@@ -96,6 +97,7 @@ class Table:
         """No slot before this one is inherited."""
         self._epoch = self._told("epoch") or 1
         self._renewed = 0.0
+        self._seconds = grace
         self._tell("grace", layout.units(grace))
         if not inherited:
             self._tell("seed", self.slots.seed)
@@ -204,13 +206,16 @@ class Table:
 
     # -- what the programs are told
 
-    def heartbeat(self, now: float) -> None:
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
         self.make_room()
         self.slots.reclaim()
-        self._tell("heartbeat", layout.units(now))
+        self.limit(now, lasts)
         if now - self._renewed >= RENEW:
             self._renewed = now
             self.forget_hops()
+
+    def limit(self, now: float, lasts: float) -> None:
+        self._tell("heartbeat", layout.heartbeat(now, lasts, self._seconds))
 
     def via(self, inside: int, outside: int) -> None:
         """Set the devices (by ifindex) by which the engine's packets enter the kernel, by side."""

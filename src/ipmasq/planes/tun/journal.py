@@ -44,7 +44,7 @@ class Journal:
         self._changes: list[Change] = []
         self._told: set[str] = set()
         namespace = os.stat("/proc/self/ns/net").st_ino
-        self.namespace = f"{namespace}-{_cookie()}"
+        self.namespace = f"{namespace}-{cookie()}"
         """A name of this network namespace that no other one ever gets."""
         self._record = directory / f"tun-{namespace}.json"
         try:
@@ -142,7 +142,7 @@ class Journal:
             ) from error
         # Numbers of namespaces are reused, cookies never: another namespace's record does not concern this
         # one.
-        if text["namespace"] != _cookie():
+        if text["namespace"] != cookie():
             changes = []
         if adopting:
             self.adopted = self._changes = changes
@@ -154,7 +154,7 @@ class Journal:
     def _write(self) -> None:
         record = {
             "process": os.getpid(),
-            "namespace": _cookie(),
+            "namespace": cookie(),
             "changes": [change.written() for change in self._changes],
         }
         draft = self._record.with_suffix(".new")
@@ -202,7 +202,7 @@ def _read_setting(path: str) -> str:
     return Path(path).read_text().rstrip("\n")
 
 
-def _cookie() -> int:
+def cookie() -> int:
     """Return the kernel's cookie of this network namespace, which is never reused (Linux 5.14; before: 0)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:

@@ -44,7 +44,8 @@ def main() -> int:
     if not other.exists():
         _git("worktree", "add", "--detach", str(other), commit)
     try:
-        subprocess.run(["make", "setup"], cwd=other, check=True)
+        for tree in (other, ROOT):
+            subprocess.run(["make", "setup"], cwd=tree, check=True)
         _compare(other, commit, options.only or USUAL, options.rounds, options.runs)
     finally:
         _git("worktree", "remove", "--force", str(other))

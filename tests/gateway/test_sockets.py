@@ -143,7 +143,7 @@ def test_a_kernel_that_cannot_be_asked_has_its_list_read(
     monkeypatch: pytest.MonkeyPatch, protocol: int
 ) -> None:
     # As of a kernel without inet_diag, which says of every socket that there is none.
-    monkeypatch.setattr(sockets, "_HEAD", sockets._HEADER.pack(sockets._SIZE, 99, 1, 0, 0))
+    monkeypatch.setattr(sockets, "_HEAD", sockets.HEADER.pack(sockets._SIZE, 99, 1, 0, 0))
     listed = Sockets()
     assert not listed.has_sock_diag
     with socket.socket(socket.AF_INET, KINDS[protocol]) as each:

@@ -11,6 +11,7 @@ def check(manager: FlowManager) -> None:
     """Raise AssertionError unless every index, count and stream is consistent."""
     manager.table.check()
     manager.expectations.check()
+    manager.unconfirmed.check()
     kept: dict[Address, int] = {}
     inspected: dict[Address, int] = {}
     timed = {id(thing) for _, things in manager.timers.pending() for thing in things}

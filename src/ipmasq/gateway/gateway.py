@@ -145,13 +145,28 @@ class Gateway:
         self._sockets.device = index_of(self._setup.outside)
         self._drive.leave(self._sockets.used(self._drive.ranges))
         self._drive.start()
+        try:
+            self._begin()
+        except BaseException:
+            self._drive.stop()
+            raise
+        log.info("the gateway runs: %s", self._summary())
+        notify_systemd("READY=1")
+        Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
+
+    def _begin(self) -> None:
+        """Begin everything else. Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises
+        PlaneError."""
         self.offloading.begin()
         self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(SETTINGS_EVERY, self._settings.look)
         self._loop.every(OFFLOAD_EVERY, self.offloading.look)
         self._loop.every(LOG_EVERY, limiter.look)
+        wanted = fast_path(self._chosen or self._setup.plane, self._setup.policy.limits)
+        self.offloading.change(self._loop.meanwhile(wanted.prepare(self._plane)))
         self._firewall.begin()
+        self._settings.begin()
         if self.keeping is not None:
             self.keeping.begin(self._drive)
         if self.availability is not None:
@@ -159,9 +174,6 @@ class Gateway:
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
-        log.info("the gateway runs: %s", self._summary())
-        notify_systemd("READY=1")
-        Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
         """Stop the gateway, and undo its changes to the host, or leave them if `keep` was called. Raises PlaneError if
@@ -346,6 +358,7 @@ class Gateway:
             self._plane.fast.passes_once,
             self._plane.fast.could_pass_once,
             bool(policy.forwards or policy.triggers),
+            not self._plane.where.own.isdisjoint(policy.public),
             self._plane.renames and not self._plane.fast.passes_once,
         )
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from ipmasq.planes.netlink import Reports
+
 TCP = 6
 UDP = 17
 TABLES = (("tcp", TCP), ("tcp6", TCP), ("udp", UDP), ("udp6", UDP))
@@ -41,27 +43,16 @@ def _is_loopback(address: str) -> bool:
     return address.endswith("7F") if len(address) == 8 else address == "0" * 24 + "01000000"
 
 
-class Changes:
+class Changes(Reports):
     """A descriptor that becomes readable when a link or an address of this host has changed."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        )
-        self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
+        super().__init__(RTMGRP_LINK | RTMGRP_IPV4_IFADDR)
 
     def drain(self) -> None:
-        """Discard all messages; the receiver looks at the present state. (So losing messages, ENOBUFS, does
-        no harm.)"""
-        with suppress(OSError):
-            while self._socket.recv(65536):
-                pass
-
-    def close(self) -> None:
-        self._socket.close()
+        """Discard all messages; the receiver looks at the present state. (So losing messages does no harm.)"""
+        for _ in self.take():
+            pass
 
 
 def notify_systemd(state: str) -> None:

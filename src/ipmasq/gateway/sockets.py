@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from ipmasq.core.host import SocketMatch
 from ipmasq.core.policy import PortRange
 from ipmasq.gateway.host import ports_in_use
+from ipmasq.planes.netlink import HEADER, messages
 from ipmasq.wire.addresses import Address, Endpoint
 
 NETLINK_SOCK_DIAG = 4
@@ -24,15 +25,14 @@ NLM_F_REQUEST = 1
 UDP = 17
 
 # <linux/netlink.h>, <linux/inet_diag.h>: struct nlmsghdr, then struct inet_diag_req_v2.
-_HEADER = struct.Struct("=IHHII")
 _FAMILY = struct.Struct("=BBBBI")
 _PLACE = struct.Struct("!HH4s12x4s12x")
 _REST = struct.Struct("=IQ")
 _KIND = struct.Struct("=4xH")
 _PEER = struct.Struct("!6xH")
 """Behind the header: the remote port of `struct inet_diag_msg`, 0 for a socket that is not connected."""
-_SIZE = _HEADER.size + _FAMILY.size + _PLACE.size + _REST.size
-_HEAD = _HEADER.pack(_SIZE, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0)
+_SIZE = HEADER.size + _FAMILY.size + _PLACE.size + _REST.size
+_HEAD = HEADER.pack(_SIZE, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0)
 _ALL_STATES = 0xFFFFFFFF
 _NO_COOKIE = 0xFFFFFFFFFFFFFFFF
 
@@ -123,7 +123,7 @@ class Sockets:
             return SocketMatch.NONE
         return (
             SocketMatch.CONNECTED
-            if _PEER.unpack_from(answer, _HEADER.size)[0]
+            if _PEER.unpack_from(answer, HEADER.size)[0]
             else SocketMatch.ANY_REMOTE
         )
 
@@ -173,7 +173,7 @@ def _listed(family: int, protocol: int, ports: PortRange) -> Iterator[int]:
         try:
             kernel.send(_listing(family, protocol, ports))
             while True:
-                for kind, message in _messages(kernel.recv(1 << 16, socket.MSG_DONTWAIT)):
+                for kind, message in messages(kernel.recv(1 << 16, socket.MSG_DONTWAIT)):
                     if kind in (NLMSG_DONE, NLMSG_ERROR) or not left:
                         return
                     left -= 1
@@ -193,17 +193,8 @@ def _listing(family: int, protocol: int, ports: PortRange) -> bytes:
     states = _TCP_STATES if protocol == socket.IPPROTO_TCP else _ALL_STATES
     request = _FAMILY.pack(family, protocol, 0, 0, states) + bytes(_PLACE.size)
     request += _REST.pack(0, _NO_COOKIE) + code
-    size, flags = _HEADER.size + len(request), NLM_F_REQUEST | NLM_F_DUMP
-    return _HEADER.pack(size, SOCK_DIAG_BY_FAMILY, flags, 0, 0) + request
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Kind and content of each netlink message."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        size, kind, *_ = _HEADER.unpack_from(data, at)
-        yield kind, data[at + _HEADER.size : at + size]
-        at += max(_HEADER.size, size + 3 & ~3)
+    size, flags = HEADER.size + len(request), NLM_F_REQUEST | NLM_F_DUMP
+    return HEADER.pack(size, SOCK_DIAG_BY_FAMILY, flags, 0, 0) + request
 
 
 def _is_loopback(family: int, address: bytes) -> bool:

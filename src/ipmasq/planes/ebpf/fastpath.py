@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from importlib.resources import files
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -26,30 +24,18 @@ from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import STRICT, Device, look_up, mistakable, rp_filter
 from ipmasq.planes.ebpf.exits import Exits
+from ipmasq.planes.ebpf.inheritance import Inheritance
 from ipmasq.planes.ebpf.layout import ADMITTED, Hook
-from ipmasq.planes.ebpf.migration import Migration, source
+from ipmasq.planes.ebpf.loading import refusal
 from ipmasq.planes.ebpf.once import Once
-from ipmasq.planes.ebpf.pins import Pins
 from ipmasq.planes.ebpf.policer import Policer, rates
-from ipmasq.planes.ebpf.table import GRACE, Table, sizes
+from ipmasq.planes.ebpf.table import GRACE, Table
 from ipmasq.planes.fastpath import Counter, Offender
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.planes.tun.steering import DEVICE
 
 log = logging.getLogger("ipmasq")
-
-OBJECT = "ipmasq.bpf.o"
-
-TROUBLES = {
-    errno.EPERM: "loading programs needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
-    errno.EACCES: "this kernel's verifier refuses the programs",
-    errno.EFAULT: "this kernel's verifier refuses the programs, as it does without CAP_PERFMON",
-    errno.EINVAL: "this kernel is too old for the programs",
-    errno.ENOSYS: "this kernel has no eBPF",
-    errno.E2BIG: "the table for {flows:,} flows is larger than this kernel allows; lower limits.flows",
-    errno.ENOMEM: "there is not enough memory for the table of {flows:,} flows; lower limits.flows",
-}
 
 XDP_TROUBLES = {
     errno.EOPNOTSUPP: "its driver has none; plane ebpf-xdp-generic does without",
@@ -63,26 +49,31 @@ class EbpfFastPath:
 
     trouble = ""
 
-    def __init__(self, plane: TunPlane, flows: int, xdp: bool | None, generic: bool) -> None:
-        """`plane` is open; the rest is as in `ipmasq.planes.ebpf.programs.Programs`. Raises PlaneError; then
-        there are no programs."""
-        self._plane, self._xdp, self._generic = plane, xdp, generic
+    def __init__(
+        self,
+        plane: TunPlane,
+        loaded: libbpf.Object,
+        flows: int,
+        xdp: bool | None,
+        generic: bool,
+        inheritance: Inheritance,
+    ) -> None:
+        """`plane` is open, `loaded` comes from `ipmasq.planes.ebpf.loading.load` and is closed at the end; the
+        rest is as in `ipmasq.planes.ebpf.programs.Programs`. Raises PlaneError; then there are no programs."""
+        self._pins = inheritance.pins
+        self._plane, self._loaded, self._xdp, self._generic = plane, loaded, xdp, generic
         self._attached: dict[tuple[Hook, int], Attached] = {}
-        self._migration: Migration | None = None
-        """From the table of an earlier process."""
         with ExitStack() as undo:
+            undo.callback(plane.unpin)
+            undo.enter_context(closing(loaded))
             # Before any look-up, so that no change is missed.
             self._changes = undo.enter_context(closing(HopChanges()))
-            undo.callback(plane.unpin)
-            self._load(undo, flows)
+            self._share(undo, flows, inheritance)
             undo.callback(self._end_once)
             undo.callback(self.halt)
             self._begin_to_police()
             self.follow()
-            if self._migration is not None:
-                self._migration.finish()
-            if self._pins is not None:
-                self._pins.sweep()
+            inheritance.finish()
             self._undo = undo.pop_all()
         log.info("the eBPF fast path: %s", self._where())
 
@@ -152,62 +143,18 @@ class EbpfFastPath:
 
     # -- programs
 
-    def _load(self, undo: ExitStack, flows: int) -> None:
-        """Load the programs. Raises PlaneError."""
-        capacity = 2 * flows
+    def _share(self, undo: ExitStack, flows: int, inheritance: Inheritance) -> None:
+        """Map the memory that is shared with the programs. Raises PlaneError."""
         try:
-            image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
-        except FileNotFoundError:
-            raise PlaneError("this package was built without the programs") from None
-        directory = self._plane.pins()
-        self._pins = pins = Pins(directory, capacity) if directory is not None else None
-        try:
-            inherited = self._load_with(undo, image, capacity)
-            if pins is not None and not inherited:
-                pins.keep_maps(self._loaded)
-            self._exits = Exits(self._loaded)
-            self._once: Once | None = Once(self._loaded, self.table, pins)
-            self._policer = Policer(self._loaded, pins)
+            table = Table(self._loaded, 2 * flows, inheritance.has_maps, self._plane.grace or GRACE)
+            self.table = undo.enter_context(closing(table))
+            inheritance.enter(self._loaded, table)
         except OSError as error:
-            if error.errno is None:
-                raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
-            raise PlaneError(_refusal(error, flows)) from error
+            raise PlaneError(refusal(error, flows)) from error
+        self._exits = Exits(self._loaded)
+        self._once: Once | None = Once(self._loaded, self.table, self._pins)
+        self._policer = Policer(self._loaded, self._pins)
         undo.callback(self._policer.detach, self._plane.kernel)
-
-    def _load_with(self, undo: ExitStack, image: bytes, capacity: int) -> bool:
-        """Load the programs with the maps of an earlier process, if they are to be inherited and have this layout.
-        Return whether there are such. Raises OSError."""
-        maps: dict[str, int] = {}
-        if self._pins is not None and self._plane.inherits:
-            maps = self._pins.found_maps()
-        try:
-            loaded = libbpf.Object(image, sizes(capacity), maps)
-        finally:
-            for each in maps.values():
-                os.close(each)
-        self._loaded = undo.enter_context(closing(loaded))
-        grace = self._plane.grace or GRACE
-        table = Table(loaded, capacity, bool(maps), grace)
-        self.table = undo.enter_context(closing(table))
-        if not maps:
-            self._migrate()
-        if table.inherits:
-            table.heartbeat(
-                time.monotonic()
-            )  # the new programs go on with it from the first packet
-        return bool(maps)
-
-    def _migrate(self) -> None:
-        """Copy what an earlier process has entered into a table of another layout or size."""
-        others = self._pins.others() if self._pins is not None and self._plane.inherits else []
-        found = source(others)
-        if found is not None:
-            self._migration = Migration.open(*found, self.table)
-        if self._migration is not None:
-            slots = self._migration.copy()
-            log.info("the fast path has a new table, with %d slots of the old one", slots)
-        elif others:
-            log.warning("the fast path begins anew: its table has a layout that is not known")
 
     def _begin_to_police(self) -> None:
         kernel = self._plane.kernel
@@ -253,7 +200,7 @@ class EbpfFastPath:
         wanted = {}
         for device, side in devices:
             wanted[Hook.TC, device.index] = device, side
-            if device.suits_xdp if self._xdp is None else self._xdp and device.ethernet:
+            if device.should_have_xdp(self._xdp):
                 wanted[Hook.XDP, device.index] = device, side
         return wanted
 
@@ -318,13 +265,6 @@ class EbpfFastPath:
 
     def _takes_redirected(self, device: Device) -> bool:
         return device.takes_redirected or (self._generic and device.ethernet)
-
-
-def _refusal(error: OSError, flows: int) -> str:
-    """Return why programs with a table for so many flows cannot be loaded."""
-    number = error.errno or 0
-    damaged = "their file is damaged" if number >= libbpf.NO_OBJECT else str(error.strerror)
-    return f"the programs cannot be loaded: {TROUBLES.get(number, damaged).format(flows=flows)}"
 
 
 def _reason(hook: Hook, error: OSError | NetlinkError) -> str:

@@ -16,7 +16,7 @@ from ipmasq.planes.tun import keeper
 PATIENCE = 5.0
 """Seconds that a keeper may take to answer."""
 
-UNDO = "import sys, pathlib; from ipmasq.planes.tun.leftovers import undo_leftovers; undo_leftovers(pathlib.Path(sys.argv[1]))"
+UNDO = "import sys, pathlib; from ipmasq.planes.leftovers import undo_leftovers; undo_leftovers(pathlib.Path(sys.argv[1]))"
 
 
 class Holder(Protocol):

@@ -53,6 +53,10 @@ FAMILY = changes.IPV4_FAMILY
 class Start(Protocol):
     """Starts the fast path of a plane."""
 
+    def prepare(self, plane: TunPlane) -> Callable[[], Start]:
+        """Return a function that does what takes long and needs no plane, so that another thread can call it.
+        It returns a Start that no longer has to do this once."""
+
     def start(self, plane: TunPlane) -> FastPath:
         """Start a fast path for an open plane. Raises PlaneError; then nothing is left behind."""
 
@@ -200,7 +204,6 @@ class TunPlane:
             self._claims, self.inherits = tuple(claims), False
             self._restored += self._watched.restore()
             self._steer()
-        self._tell_settings()
 
     def rearrange(self, outside: str, inside: Sequence[str], networks: Sequence[Network]) -> None:
         """Serve other interfaces or other networks. Raises PlaneError."""
@@ -216,11 +219,9 @@ class TunPlane:
             self._watched.follow_rp_filters()
             self._steer()
         self.fast.follow()
-        self._tell_settings()
 
-    def _tell_settings(self) -> None:
-        """Log settings when they are changed for the first time: at the start with the first claims, since the
-        fast path and the claims change some, too."""
+    def tell_settings(self) -> None:
+        """Log the settings that were changed for the first time since the last call."""
         if new := ", ".join(map(str, self._open_journal.new_settings())):
             log.info("kernel settings that are changed until the gateway stops: %s", new)
 

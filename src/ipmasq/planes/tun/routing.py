@@ -8,7 +8,6 @@ no cost otherwise.
 from __future__ import annotations
 
 import errno
-import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import PortRange
+from ipmasq.planes.netlink import Reports
 from ipmasq.planes.tun.changes import IPV4_FAMILY, UNREACHABLE_METRIC, RuleAdded, UnreachableAdded
 from ipmasq.planes.tun.steering import DEVICE, LOCAL, LOCAL_TABLE, TABLE, RoutingRule
 from ipmasq.planes.tun.watched import Restored
@@ -28,7 +28,6 @@ RTM_DELROUTE, RTM_NEWRULE, RTM_DELRULE = 25, 32, 33
 RT_TABLE_COMPAT = 252
 """The value in place of the number of a table beyond 255, like ours."""
 
-_HEADER = struct.Struct("=IHHII")
 _TABLE = struct.Struct("=4xB")
 
 
@@ -36,14 +35,11 @@ class Routing:
     """The routing of the network namespace in which this object was made."""
 
     def __init__(self) -> None:
-        self._changes = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        )
-        self._changes.bind((0, GROUPS))
+        self._reports = Reports(GROUPS)
         self._troubled = False
 
     def close(self) -> None:
-        self._changes.close()
+        self._reports.close()
 
     def restore(self, kernel: IPRoute, rules: Sequence[RoutingRule]) -> tuple[Restored, ...]:
         """Restore rules and routes that are missing, and return them, with `trouble` if that failed. `rules`
@@ -65,26 +61,8 @@ class Routing:
     def _have_come(self) -> bool:
         """Return whether a rule or route of ours may have been removed, or their order broken, since the last
         call."""
-        changed = False
-        while True:
-            try:
-                data = self._changes.recv(1 << 16)
-            except BlockingIOError:
-                return changed
-            except OSError:  # ENOBUFS: some messages were lost
-                changed = True
-                continue
-            changed = changed or any(_concerns(kind, body) for kind, body in _messages(data))
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, _, _, _ = _HEADER.unpack_from(data, at)
-        if length < _HEADER.size:
-            return
-        yield kind, data[at + _HEADER.size : at + length]
-        at += (length + 3) & ~3
+        reports = list(self._reports.take())
+        return any(report is None or _concerns(*report) for report in reports)
 
 
 def _concerns(kind: int, body: bytes) -> bool:

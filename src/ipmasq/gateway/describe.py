@@ -12,6 +12,14 @@ from ipmasq.wire.visible import visible
 
 GUIDE = "docs/firewalls.md"
 
+ROLES = {
+    "active": "active",
+    "silent": "silent, since it may have lost its role without knowing",
+    "waiting": "to be active, and waits for the lease of its group",
+    "standby": "a standby",
+}
+"""What a role of `RoleChanged` means."""
+
 
 def sentence(event: Event) -> str:
     """Return what happened as one visible line for people; names, reasons and payload may come from
@@ -45,6 +53,20 @@ def _sentence(event: Event) -> str:
             return f"a changed policy is in force; {event.closed} flows are no longer allowed"
         case events.FirewallObstructed():
             return f"{event.what} ({GUIDE}); {event.remedy}"
+        case events.RoleChanged():
+            why = f": {event.trouble}" if event.trouble else ""
+            return f"this gateway is {ROLES[event.role]} (generation {event.generation}){why}"
+        case events.StateRestored():
+            flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
+            return f"the state of an earlier process was restored: {flows}; it had written {event.age:.1f} s before"
+        case events.StateRefused():
+            return f"the state of an earlier process was refused: {event.why}; the gateway begins without it"
+        case events.StoreFailed():
+            return f"the store of the state cannot be used: {event.trouble}; the gateway goes on without it"
+        case events.StoreRecovered():
+            return "the store can be used again, and gets everything once more"
+        case events.RecordsRefused():
+            return f"{event.count} records in the store were refused ({event.why})"
         case events.FirewallCleared():
             return "the host's firewall no longer obstructs the gateway"
         case events.LimitNeared():

@@ -29,6 +29,7 @@ COMMANDS = {
     "helper": "ipmasq.front.change:helper",
     "timeouts": "ipmasq.front.change:timeouts",
     "close": "ipmasq.front.change:close",
+    "ha": "ipmasq.front.availability:app",
     "replay": "ipmasq.main.offline:replay",
     "config": "ipmasq.main.offline:configuration",
 }

@@ -80,8 +80,14 @@ def test_an_error_is_told_and_whoever_waits_does_not_wait_for_ever(slow: Slow) -
 
 def test_a_disk_that_does_not_keep_up_is_an_error(slow: Slow) -> None:
     store = Background(slow)
+    for _ in range(MOST_TASKS):
+        store.append(b"x")
     with pytest.raises(StoreError, match="does not keep up"):
-        for _ in range(MOST_TASKS + 2):
-            store.append(b"x")
+        fill(store)
     slow.may_go_on.set()
     store.close()
+
+
+def fill(store: Background) -> None:
+    for _ in range(2):
+        store.append(b"x")

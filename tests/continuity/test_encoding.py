@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import pi
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -40,13 +41,11 @@ def test_a_batch_that_is_cut_off_anywhere_is_found() -> None:
 
 @given(st.binary())
 def test_whatever_has_a_right_checksum_is_read_or_refused(body: bytes) -> None:
-    from zlib import crc32
-
     with pytest.raises(StateError):
         decode(crc32(body).to_bytes(CHECKSUM, "big") + body)
 
 
 def test_a_value_that_is_not_plain_is_refused() -> None:
     for value in (object(), 2**64):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"integer|Integer|serialize"):
             encode(0.0, 0.0, [Record(Kind.FLOW, 1, value)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipmasq.continuity.encoding import encode
-from ipmasq.continuity.kept import BOOT, Found, Place
+from ipmasq.continuity.kept import BOOT, Found, Location
 from ipmasq.core.changes import Kind, Record
 
 ABOUT = {BOOT: "first", "namespace": "7"}
@@ -19,11 +19,11 @@ ROWS = [
 ]
 
 
-def place(path: Path, durable: bool = False, **about: str) -> Place:
-    return Place(path / "state.db", ABOUT | about, durable)
+def place(path: Path, durable: bool = False, **about: str) -> Location:
+    return Location(path / "state.db", ABOUT | about, durable)
 
 
-def keep(where: Place, *batches: bytes) -> None:
+def keep(where: Location, *batches: bytes) -> None:
     found = where.find(0.0, 0.0)
     assert found.store is not None
     for each in batches:
@@ -111,7 +111,7 @@ def test_a_file_that_another_process_has_is_not_touched(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    found = Place(tmp_path / "file" / "state.db", ABOUT, durable=False).find(0.0, 0.0)
+    found = Location(tmp_path / "file" / "state.db", ABOUT, durable=False).find(0.0, 0.0)
     assert found.store is None
     assert "state.db" in found.trouble
 

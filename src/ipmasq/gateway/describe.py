@@ -60,7 +60,7 @@ def _sentence(event: Event) -> str:
             flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
             return f"the state of an earlier process was restored: {flows}; it had written {event.age:.1f} s before"
         case events.StateRefused():
-            return f"the state of an earlier process was refused: {event.why}; the gateway begins without it"
+            return f"the state of an earlier process was refused: {event.reason}; the gateway begins without it"
         case events.StoreFailed():
             return f"the store of the state cannot be used: {event.trouble}; the gateway goes on without it"
         case events.StoreRecovered():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ipmasq.continuity.durable import Background
-from ipmasq.continuity.kept import BOOT, Found, Place
+from ipmasq.continuity.kept import BOOT, Found, Location
 from ipmasq.continuity.settings import StateSettings
 from ipmasq.continuity.store import StoreError
 from ipmasq.continuity.writer import StateWriter
@@ -33,7 +33,7 @@ LONGEST_WAIT = 1.0
 """Seconds for which a packet waits for a disk at most."""
 
 
-def place(settings: StateSettings, directory: Path) -> Place:
+def place(settings: StateSettings, directory: Path) -> Location:
     """Return where the state of a gateway of this network namespace is. `directory` is for what need not survive
     a restart of the host."""
     namespace = os.stat("/proc/self/ns/net").st_ino
@@ -43,7 +43,7 @@ def place(settings: StateSettings, directory: Path) -> Place:
         BOOT: Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "namespace": str(cookie()),
     }
-    return Place((settings.directory or usual) / name, about, settings.durable)
+    return Location((settings.directory or usual) / name, about, settings.durable)
 
 
 class Keeping:

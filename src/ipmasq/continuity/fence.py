@@ -19,10 +19,10 @@ from ipmasq.continuity.lease import LIFE, Lease
 from ipmasq.continuity.server import Client, Connect, StoreError, UselessError, told
 from ipmasq.continuity.worker import Worker
 
-VALID = 0.9
+VALID = 0.7
 """Seconds after which a holder no longer relies on the lease: less than LIFE, so that clocks may differ."""
 
-RENEW_EVERY = 0.2
+RENEW_EVERY = 0.15
 RETRY_EVERY = 0.05
 """Seconds between two attempts to acquire or, if the store does not answer, to renew a lease."""
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ipmasq.continuity.server import Client
 
-LIFE = 1.0
+LIFE = 0.8
 """Seconds for which the store keeps a lease that is not renewed."""
 
 ACQUIRE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ftplib
 import signal
 import socket
 import time
@@ -153,11 +154,8 @@ def through(pair: Pair, name: str) -> None:
 
 def comes_until(datagrams: Datagrams) -> float:
     """Return when the last question came to the server, once none has come for a second."""
-    while True:
-        before, now = datagrams.heard, time.monotonic()
-        time.sleep(1)
-        if datagrams.heard == before:
-            return now
+    eventually(lambda: time.monotonic() - datagrams.last > 1)
+    return datagrams.last
 
 
 @pytest.mark.row("HA-13")
@@ -252,9 +250,17 @@ def fill(pair: Pair) -> None:
 
 
 def slow_down(pair: Pair) -> None:
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
+    def talk() -> None:
+        with ftplib.FTP(timeout=PATIENCE) as session:
+            session.connect(REMOTE)
+            session.login()
+            session.set_pasv(False)
+            session.nlst()
+
+    talking = Told(pair, "in", talk)
+    while talking.is_alive():
         pair.store(lambda client: client.client_pause(100))
+    talking.result()
     assert pair.status("gw1")["late_packets"] > 0
 
 

@@ -180,6 +180,8 @@ class Datagrams:
         self._server.settimeout(0.1)
         self.senders: set[tuple[str, int]] = set()
         self.asked = self.heard = self.answered = 0
+        self.last = 0.0
+        """When the latest question came."""
         self.pause = 0.0
         """The longest time between two answers since this was set to 0."""
         self._ends = False
@@ -191,7 +193,7 @@ class Datagrams:
             with suppress(TimeoutError):
                 data, sender = self._server.recvfrom(100)
                 self.senders.add(sender)
-                self.heard += 1
+                self.heard, self.last = self.heard + 1, time.monotonic()
                 self._server.sendto(data, sender)
 
     def _ask(self) -> None:

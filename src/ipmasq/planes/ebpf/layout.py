@@ -161,10 +161,10 @@ def units(now: float) -> int:
 def heartbeat(now: float, lasts: float) -> int:
     """Return a heartbeat after which programs forward for HEARTBEAT_TIMEOUT, but no longer than for `lasts`
     seconds from now."""
-    whole = units(now)
     if lasts * 1e9 >= HEARTBEAT_TIMEOUT << TIME_SHIFT:
-        return whole
-    end = units(now + lasts) if lasts > 0 else whole - 1
+        return units(now)
+    # The clock of the programs is some milliseconds behind this one, so the end must not be just now.
+    end = units(now + lasts) if lasts > 0 else units(now) - HEARTBEAT_TIMEOUT
     return (end - HEARTBEAT_TIMEOUT) & 0xFFFFFFFFFFFFFFFF
 
 

@@ -17,6 +17,8 @@ from tests.live.test_tun import eventually, udp_socket
 pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
+SAVED_EVERY = 0.1
+"""Seconds between two writes of the gateway's state (`small_gateway`)."""
 RATE = 100_000
 """Packets per second that are asked for; the sender shares the processors with all else."""
 
@@ -27,6 +29,12 @@ def for_xdp(network: Network, plane: str) -> None:
     if plane == "ebpf-xdp":
         for host in ("in", "out"):
             network.features(host, "eth", "tx", "off", "gro", "on")
+
+
+def kill(running: Running) -> None:
+    """Kill it when it has written what it knows."""
+    time.sleep(4 * SAVED_EVERY)
+    assert running.stop(signal.SIGKILL) == ""
 
 
 def is_at_an_end(directory: Path) -> bool:
@@ -80,13 +88,13 @@ def test_a_successor_whose_fast_path_is_refused_takes_over_on_the_tun_plane_and_
     before = trace(network)
     first = gateway(plane="ebpf-tc", grace=20)
     with offloaded_flow(network, first) as flow:
-        first.stop(signal.SIGKILL)
+        kill(first)
         second = gateway(plane="tun", grace=20)
         assert all(flow.ask() for _ in range(10))
         facts = second.ask()
         assert (facts["plane"], facts["fast"], len(facts["flows"])) == ("tun", 0, 1)
-        second.stop(signal.SIGKILL)
-        third = gateway(plane="ebpf-tc", grace=20)
+        kill(second)
+        third = flow.running = gateway(plane="ebpf-tc", grace=20)
         assert flow.goes_by()
         ((_, _, out, back),) = third.ask()["flows"]
         assert out == back == flow.asked
@@ -104,7 +112,7 @@ def test_packets_for_the_engine_wait_for_the_successor(network: Network, gateway
         client.connect((REMOTE, PORT))
         client.send(b"before")
         assert server.recv(100) == b"before"
-        first.stop(signal.SIGKILL)
+        kill(first)
         for number in range(300):
             client.send(b"%d" % number)
         second = gateway(grace=20)
@@ -123,3 +131,22 @@ def test_an_orderly_end_leaves_nothing_to_a_successor(
     assert trace(network) == before
     assert is_at_an_end(tmp_path)
     assert not [*tmp_path.glob("bpf*")]
+
+
+def test_a_successor_with_another_table_moves_the_flows_over_without_losing_a_packet(
+    network: Network, gateway: Start
+) -> None:
+    first = gateway(plane="ebpf-tc", grace=20, limits={"flows": 1000})
+    with offloaded_flow(network, first) as flow:
+        with pouring(network, flow.client, RATE) as poured:
+            time.sleep(0.3)
+            first.stop(signal.SIGKILL)
+            time.sleep(0.5)
+            second = gateway(plane="ebpf-tc", grace=20, limits={"flows": 50})
+            time.sleep(0.5)
+        assert poured.arrived == poured.sent
+        facts = second.ask()
+        ((_, _, out, _),) = facts["flows"]
+        assert (facts["room"], facts["entered"]) == (50, 1)
+        assert out == poured.sent + flow.asked
+    assert second.stop() == ""

@@ -27,6 +27,7 @@ from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import STRICT, Device, look_up, mistakable, rp_filter
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import ADMITTED, Hook
+from ipmasq.planes.ebpf.migration import Migration, source
 from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.pins import Pins
 from ipmasq.planes.ebpf.policer import Policer, rates
@@ -67,6 +68,8 @@ class EbpfFastPath:
         there are no programs."""
         self._plane, self._xdp, self._generic = plane, xdp, generic
         self._attached: dict[tuple[Hook, int], Attached] = {}
+        self._migration: Migration | None = None
+        """From the table of an earlier process."""
         with ExitStack() as undo:
             # Before any look-up, so that no change is missed.
             self._changes = undo.enter_context(closing(HopChanges()))
@@ -76,6 +79,8 @@ class EbpfFastPath:
             undo.callback(self.halt)
             self._begin_to_police()
             self.follow()
+            if self._migration is not None:
+                self._migration.finish()
             if self._pins is not None:
                 self._pins.sweep()
             self._undo = undo.pop_all()
@@ -175,8 +180,6 @@ class EbpfFastPath:
         maps: dict[str, int] = {}
         if self._pins is not None and self._plane.inherits:
             maps = self._pins.found_maps()
-            if not maps and self._pins.has_others:
-                log.info("the fast path begins anew: its table had another layout or size")
         try:
             loaded = libbpf.Object(image, sizes(capacity), maps)
         finally:
@@ -186,7 +189,25 @@ class EbpfFastPath:
         grace = self._plane.grace or GRACE
         table = Table(loaded, capacity, bool(maps), grace)
         self.table = undo.enter_context(closing(table))
+        if not maps:
+            self._migrate()
+        if table.inherits:
+            table.heartbeat(
+                time.monotonic()
+            )  # the new programs go on with it from the first packet
         return bool(maps)
+
+    def _migrate(self) -> None:
+        """Copy what an earlier process has entered into a table of another layout or size."""
+        others = self._pins.others() if self._pins is not None and self._plane.inherits else []
+        found = source(others)
+        if found is not None:
+            self._migration = Migration.open(*found, self.table)
+        if self._migration is not None:
+            slots = self._migration.copy()
+            log.info("the fast path has a new table, with %d slots of the old one", slots)
+        elif others:
+            log.warning("the fast path begins anew: its table has a layout that is not known")
 
     def _begin_to_police(self) -> None:
         kernel = self._plane.kernel

@@ -46,10 +46,9 @@ class Pins:
             os.close(each)
         return {}
 
-    @property
-    def has_others(self) -> bool:
-        """Whether there are maps of another layout or capacity."""
-        return any(each != self._maps for each in self._directory.glob("maps-*"))
+    def others(self) -> list[Path]:
+        """Return the directories of maps of another layout or capacity."""
+        return [each for each in self._directory.glob("maps-*") if each != self._maps]
 
     def keep_maps(self, loaded: libbpf.Object) -> None:
         """Pin the maps of programs that were loaded without inherited ones."""

@@ -91,6 +91,8 @@ class Table:
         self.grace = Grace(loaded)
         self._inherited = self.slots.inherit() if inherited else bytearray()
         self._used = self._left = self._inherited.count(1)
+        self._carried: dict[int, tuple[int, int]] = {}
+        """Packets and bytes of inherited slots that were counted elsewhere."""
         self._discarded = 0
         """No slot before this one is inherited."""
         self._epoch = self._told("epoch") or 1
@@ -124,7 +126,26 @@ class Table:
             self.offload(slot, half)
         elif was_offloaded and not offloaded:
             self.track(slot)
-        return adopted(slot, self.slots.report(slot), since, now, was_offloaded)
+        found = adopted(slot, self.slots.report(slot), since, now, was_offloaded)
+        packets, size = self._carried.pop(slot, (0, 0))
+        if found.traffic is None or since is None:
+            return found
+        counted = found.traffic.packets + packets, found.traffic.bytes + size
+        return found._replace(traffic=found.traffic._replace(packets=counted[0], bytes=counted[1]))
+
+    def enter_inherited(self, key: bytes, half: bytes, use: Use) -> int | None:
+        """Fill a slot as an earlier process had filled one elsewhere. Return None if there is no room."""
+        slot = self.slots.insert(key, half, use) if self._used < self.capacity else None
+        if slot is not None:
+            self._inherited = self._inherited or bytearray(room(self.slots.homes))
+            self._inherited[slot] = 1
+            self._used += 1
+            self._left += 1
+        return slot
+
+    def carry(self, slot: int, counted: tuple[int, int]) -> None:
+        """Count packets and bytes that were forwarded for an inherited slot elsewhere."""
+        self._carried[slot] = counted
 
     def discard(self) -> bool:
         for _ in range(DISCARDED):

@@ -53,6 +53,20 @@ def _sentence(event: Event) -> str:
             return f"a changed policy is in force; {event.closed} flows are no longer allowed"
         case events.FirewallObstructed():
             return f"{event.what} ({GUIDE}); {event.remedy}"
+        case events.FirewallCleared():
+            return "the host's firewall no longer obstructs the gateway"
+        case events.LimitNeared():
+            return _near(event)
+        case events.LimitReached():
+            short = why_refused(event.reason, event.host, event.protocol, event.most)
+            flows = "a new flow" if event.refusals == 1 else f"{event.refusals:,} new flows"
+            return f"{flows} of {to_text(event.host)} refused: {short}"
+    return _about_state(event)
+
+
+def _about_state(event: Event) -> str:
+    """Return a sentence about what outlives the process."""
+    match event:
         case events.RoleChanged():
             why = f": {event.trouble}" if event.trouble else ""
             return f"this gateway is {ROLES[event.role]} (generation {event.generation}){why}"
@@ -67,14 +81,6 @@ def _sentence(event: Event) -> str:
             return "the store can be used again, and gets everything once more"
         case events.RecordsRefused():
             return f"{event.count} records in the store were refused ({event.why})"
-        case events.FirewallCleared():
-            return "the host's firewall no longer obstructs the gateway"
-        case events.LimitNeared():
-            return _near(event)
-        case events.LimitReached():
-            short = why_refused(event.reason, event.host, event.protocol, event.most)
-            flows = "a new flow" if event.refusals == 1 else f"{event.refusals:,} new flows"
-            return f"{flows} of {to_text(event.host)} refused: {short}"
     raise AssertionError(event)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from ipmasq.gateway.outbox import Outbox, Send
 from ipmasq.gateway.setup import Configuration
 from ipmasq.planes.tun.journal import cookie
 from ipmasq.wire.packet import Packet
+
+log = logging.getLogger("ipmasq")
 
 DURABLE = Path("/var/lib/ipmasq")
 """Where a state is kept that survives a restart of the host."""
@@ -63,11 +66,9 @@ class Keeping:
         """What happened before anybody could listen."""
 
     @garbage.collect_all()
-    def engine(
-        self, policy: Policy, configuration: Configuration, now: float
-    ) -> tuple[Engine, Sequence[str]]:
-        """Return an engine that continues where the earlier process was, or a new one; and what an operator had
-        changed and could not be changed again. `policy` is that of the file."""
+    def engine(self, policy: Policy, configuration: Configuration, now: float) -> Engine:
+        """Return an engine that continues where the earlier process was, or a new one. `policy` is that of the
+        file."""
         found = self.found
         if found.kept:
             try:
@@ -80,10 +81,12 @@ class Keeping:
                 self.restored = len(made.table.flows)
                 self._news.append(StateRestored(now, self.restored, round(found.age, 3)))
                 found.kept = []
-                return made, troubles
+                for trouble in troubles:
+                    log.warning("%s", trouble)
+                return made
         if found.refused:
             self._news.append(StateRefused(now, found.refused))
-        return Engine(policy, chance, now), ()
+        return Engine(policy, chance, now)
 
     def begin(self, drive: Drive) -> None:
         """Begin to keep what the engine remembers."""

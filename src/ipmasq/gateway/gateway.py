@@ -99,7 +99,11 @@ class Gateway:
         )
         self._plane = make_plane(plane or setup.plane, setup, directory, grace, is_heir)
         policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
-        self.engine = engine = self._make_engine(policy)
+        self.engine = engine = (
+            self.keeping.engine(policy, configuration, loop.clock())
+            if self.keeping
+            else Engine(policy, chance, loop.clock())
+        )
         self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock)
         self._sockets = Sockets()
@@ -124,16 +128,6 @@ class Gateway:
         self.reloads = Reloads()
         self._started = loop.clock()
         self._is_kept = False
-
-    def _make_engine(self, policy: Policy) -> Engine:
-        """Return an engine that goes on where an earlier process was, if there is one's state."""
-        now = self._loop.clock()
-        if self.keeping is None:
-            return Engine(policy, chance, now)
-        engine, troubles = self.keeping.engine(policy, self._configuration, now)
-        for trouble in troubles:
-            log.warning("%s", trouble)
-        return engine
 
     @property
     def listeners(self) -> list[Listener]:

@@ -103,7 +103,7 @@ def up_to_date(engine: Engine, now: float) -> Any:
             if values["inspector"] is None and (values["offloadable"] or values["protocol"] != TCP):
                 few = {name: min(values[name], 2) for name in ("out_packets", "back_packets")}
                 values |= dict.fromkeys(LAGGING)
-                values |= few if values["protocol"] != TCP else {}
+                values |= {} if values["offloadable"] else few
             row = values
         found.append((kind, key, row))
     return found
@@ -180,6 +180,7 @@ def difference(location: str, one: Any, other: Any) -> str | None:
 FOLLOWS = {
     "changes": "what a store has not taken is not part of the state",
     "_changes": "likewise",
+    "swept": "a store begins anew",
     "due": "timers are compared by their moments",
     "timers": "stale entries are not restored",
     "_timers": "likewise",

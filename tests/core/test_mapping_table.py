@@ -12,6 +12,7 @@ from ipmasq.core.mapping_table import MappingTable
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Behaviour, Limits, PortRange
 from ipmasq.core.reasons import Reason
+from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Endpoint, to_address
 from tests.core.restored import serialised
 from tests.core.tables import INSIDE, PUBLIC, REMOTES, UDP, flow_to, table
@@ -160,3 +161,14 @@ def restore(mappings: MappingTable, pools: Rows, rows: Rows) -> None:
     for number, row in rows:
         mappings.restore_mapping(number, Fields(row, "mapping"))
     mappings.claim_ports()
+
+
+def test_a_port_that_is_shared_is_not_given_to_one_endpoint_alone():
+    """A connection goes on after a reset, and ports are not shared any more."""
+    nat = table(mapping=Behaviour.ADDRESS_AND_PORT_DEPENDENT)
+    server = Side.OUTSIDE, REMOTES[0]
+    shared = nat.mappings.map(UDP, INSIDE, REMOTES[0], server=server)
+    assert isinstance(shared, Mapping)
+    nat.mappings._active.policy = replace(nat.policy, mapping=Behaviour.ENDPOINT_INDEPENDENT)
+    other = Endpoint(PUBLIC, shared.port + 1 if shared.port < 61009 else shared.port - 1)
+    assert nat.mappings.map_at(UDP, INSIDE, other, REMOTES[0]) is None

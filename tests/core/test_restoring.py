@@ -277,8 +277,8 @@ def test_an_error_says_what_is_wrong_and_where() -> None:
 def test_values_that_contradict_each_other_are_refused() -> None:
     talk = Conversation(policy()).open()
     state = plain(talk.engine, talk.now)
-    (row,) = [row for kind, _, row in state if kind == Kind.MAPPING]
-    state.append([Kind.MAPPING, 61005, [*row[:-1], False]])
+    (row,) = [row for kind, _, row in state if kind == Kind.FLOW]
+    row[FLOW_NAMES.index("offloadable")] = True  # and yet it is inspected
     with pytest.raises(StateError, match="contradict"):
         Engine.from_records(talk.engine.policy, Random(1).randrange, written(state, 0.0), 0.0)
 

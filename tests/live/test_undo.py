@@ -13,7 +13,8 @@ import pytest
 from ipmasq.core.policy import ALL_PORTS, Claim, PortRange
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes
-from ipmasq.planes.tun.plane import TunPlane, undo_leftovers
+from ipmasq.planes.tun.leftovers import undo_leftovers
+from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.wire.addresses import to_address, to_network
 from tests.live.conftest import (
     INSIDE_HOST,

@@ -53,8 +53,17 @@ def store(value: object) -> str:
 
 def key_file(value: object) -> Path:
     """Parse the path of a file that holds a key."""
+    return _path(value, "/etc/ipmasq/ha.key")
+
+
+def directory(value: object) -> Path:
+    """Parse the path of a directory."""
+    return _path(value, "/var/lib/ipmasq")
+
+
+def _path(value: object, example: str) -> Path:
     if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError(f'{values.shown(value)} is not a whole path; write "/etc/ipmasq/ha.key"')
+        raise ValueError(f'{values.shown(value)} is not a whole path; write "{example}"')
     return Path(value)
 
 

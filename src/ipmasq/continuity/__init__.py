@@ -1,1 +1,1 @@
-"""What keeps the state of a gateway beyond its process: a store of its own, or one that several gateways share."""
+"""The state of a gateway outlives its process, and its machine: how records are kept, and shared with others."""

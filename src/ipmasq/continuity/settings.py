@@ -1,4 +1,4 @@
-"""What a member of a group needs to know."""
+"""What a gateway needs to know to keep its state, alone or as a member of a group."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from pathlib import Path
 
 from ipmasq.continuity.authentic import LEAST_KEY
 from ipmasq.continuity.server import Address
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """Where a gateway that is alone keeps its state."""
+
+    keep: bool = True
+    grace: float = 30.0
+    """Seconds for which established flows are forwarded while no gateway runs."""
+    durable: bool = False
+    """Whether the state survives a loss of power, too."""
+    directory: Path | None = None
+    """None: the usual one."""
 
 
 @dataclass(frozen=True, slots=True)

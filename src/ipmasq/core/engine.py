@@ -191,6 +191,14 @@ class Engine:
         known = self.table.flows.get(flow)
         if known is not None:
             offloading.report(known, counters)
+            if flow in self.manager.pickups and None not in counters:
+                self.manager.pickups.discard(flow)
+                self.manager.judge_offloadable(known)
+
+    def lacks_positions(self, flow: int) -> bool:
+        """Return whether a flow was forwarded by an earlier process's fast path, perhaps, and only that knows the
+        positions of its ends; see `pickup`."""
+        return flow in self.manager.pickups
 
     @property
     def lost_events(self) -> int:
@@ -246,9 +254,10 @@ class Engine:
 
     # -- its state as records (see `ipmasq.core.records`)
 
-    def keep_changes(self) -> None:
-        """Begin to note what changes, for `changed`."""
-        self.manager.changes.is_kept = True
+    def keep_changes(self, are_kept: bool = True) -> None:
+        """Begin to note what changes, for `changed`; or end, and forget what was noted."""
+        self.manager.changes.is_kept = are_kept
+        self.manager.changes.clear()
 
     def records(self, now: float) -> Iterator[Record]:
         """Yield everything that it remembers, between two packets."""
@@ -264,16 +273,40 @@ class Engine:
         """Return the records of what has changed since the last call, between two packets."""
         return records.changed(self.manager, now)
 
+    @property
+    def has_changes(self) -> bool:
+        return not self.manager.changes.is_empty()
+
+    def mark_all_but_flows(self) -> None:
+        """Mark everything as changed but flows; see `records.mark_all_but_flows`."""
+        records.mark_all_but_flows(self.manager)
+
+    def mark_flows(self, after: int, count: int) -> int:
+        """Mark the next flows as changed; see `records.mark_flows`."""
+        return records.mark_flows(self.manager, after, count)
+
+    def mark_small(self) -> None:
+        """Mark as changed what has no record of its own, such as counters."""
+        self.manager.changes.all_small()
+
     def refresh(self, after: int, count: int, since: float) -> int:
         """Mark flows as changed whose records lag; see `records.refresh`."""
         return records.refresh(self.manager, after, count, since)
 
     @classmethod
-    def from_records(cls, policy: Policy, chance: Chance, kept: Iterable[Kept], now: float) -> Self:
-        """Return an engine that continues where the one was whose last records these are. If the policy is
-        another one now, it takes effect as by `apply`. Raises StateError."""
+    def from_records(
+        cls,
+        policy: Policy,
+        chance: Chance,
+        kept: Iterable[Kept],
+        now: float,
+        is_lagging: bool = False,
+    ) -> Self:
+        """Return an engine that continues where the one was whose last records these are. `is_lagging`: it wrote
+        them while it worked, so that they may lag; see `records`. If the policy is another one now, it takes effect
+        as by `apply`. Raises StateError."""
         engine = cls(policy, chance, now)
-        restore(engine.manager, kept)
+        restore(engine.manager, kept, is_lagging)
         return engine
 
     def become(self, other: Engine) -> None:

@@ -308,8 +308,26 @@ class RoleChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StateRestored:
+    """The gateway has continued where an earlier process was."""
+
+    at: float
+    flows: int
+    age: float
+    """Seconds since that process had written last."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateRefused:
+    """The state of an earlier process could not be used, so the gateway has begun without one."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreFailed:
-    """The store that a group shares cannot be used."""
+    """The store of the state, or the one that a group shares, cannot be used."""
 
     at: float
     trouble: str
@@ -317,7 +335,7 @@ class StoreFailed:
 
 @dataclass(frozen=True, slots=True)
 class StoreRecovered:
-    """The store that a group shares can be used again."""
+    """The store can be used again."""
 
     at: float
 
@@ -360,6 +378,8 @@ Event: TypeAlias = (
     | FirewallObstructed
     | FirewallCleared
     | RoleChanged
+    | StateRestored
+    | StateRefused
     | StoreFailed
     | StoreRecovered
     | RecordsRefused

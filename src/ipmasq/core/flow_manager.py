@@ -25,6 +25,7 @@ from ipmasq.core.helping import Binding, binding
 from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Offloading
+from ipmasq.core.pickup import Pickups
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -83,12 +84,15 @@ class FlowManager:
         self.offloading = Offloading()
         self.events = EventQueue()
         self.reopenings = Reopenings()
+        self.pickups = Pickups()
         self.shortage = Shortage(self.table, self.emit)
         self.announcements = Announcements(
             self.table, self.expectations, self.timers, self.shortage, self.emit, lambda: self.now
         )
         self.opened = 0
         """The number of flows that were opened, which is also that of the latest one."""
+        self.swept: list[int] = []
+        """The flows that are visited in slices; see `records`."""
 
     @property
     def policy(self) -> Policy:
@@ -131,7 +135,8 @@ class FlowManager:
     def judge_offloadable(self, flow: Flow) -> None:
         """Update whether the flow's ordinary packets need no decision, and report a change."""
         if flow.protocol == ipv4.TCP:
-            offloadable = flow.state is State.ESTABLISHED and flow.inspector is None
+            settled = flow.state is State.ESTABLISHED and flow.id not in self.pickups
+            offloadable = settled and flow.inspector is None
         else:
             answered = bool(flow.original.packets and flow.reply.packets)
             offloadable = answered and flow.inspector is None
@@ -165,6 +170,7 @@ class FlowManager:
         self.offloading.sync(flow)
         self._forget_helper(flow, Reason.MASTER_GONE)
         self.reopenings.discard(flow.id)
+        self.pickups.discard(flow.id)
         self.unlink(flow)
         self.timers.cancel(flow)
         self.unconfirmed.discard(flow)

@@ -91,13 +91,14 @@ def add_forward(manager: FlowManager, forward: Forward, now: float) -> None:
     for other in manager.policy.forwards:
         if other.name == forward.name:
             raise ValueError(f"there is a forward {forward.name} already")
-        if _overlap(forward, other):
+        if overlap(forward, other):
             raise ValueError(f"it overlaps forward {other.name} ({other.ports})")
     _set_forwards(manager, (*manager.policy.forwards, forward))
     manager.emit(events.ForwardAdded(now, forward.name))
 
 
-def _overlap(one: Forward, other: Forward) -> bool:
+def overlap(one: Forward, other: Forward) -> bool:
+    """Return whether both publish a server at the same public endpoint."""
     return (
         one.protocol == other.protocol
         and (one.public == other.public or None in (one.public, other.public))

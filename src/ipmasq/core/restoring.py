@@ -16,7 +16,9 @@ from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.reasons import Reason
 from ipmasq.core.records import FLOW_NAMES, VERSION
 from ipmasq.core.registered import Registered
+from ipmasq.core.side import Side
 from ipmasq.core.tcp_inspector import COST, TcpInspector
+from ipmasq.core.tcp_states import State
 from ipmasq.core.timed import Timed
 from ipmasq.core.timers import SOON
 from ipmasq.wire import ipv4
@@ -36,14 +38,17 @@ Rows: TypeAlias = dict[int, list[Kept]]
 """Records by their kinds, each in the order of their keys."""
 
 
-def restore(manager: FlowManager, kept: Iterable[Kept]) -> None:
-    """Fill a new engine, whose policy is set, with the last record of each thing. Raises StateError; then the
-    engine is of no use."""
+def restore(manager: FlowManager, kept: Iterable[Kept], is_lagging: bool = False) -> None:
+    """Fill a new engine, whose policy is set, with the last record of each thing. `is_lagging`: records may lag
+    behind packets as `records` describes, since the engine has written them while it worked. Raises StateError;
+    then the engine is of no use."""
     rows = _by_kind(kept)
     state = _rest(rows)
     _restore_helpers(manager, state)
     _restore_mappings(manager, rows)
     _restore_flows(manager, rows)
+    if is_lagging:
+        _catch_up(manager, max(each.moment for each in rows[Kind.FLOW] or rows[Kind.REST]))
     for each in rows[Kind.EXPECTATION]:
         fields = _fields(each)
         made = manager.expectations.restore(int(each.key), fields, each.moment)
@@ -135,6 +140,28 @@ def _restore_flows(manager: FlowManager, rows: Rows) -> None:
     for each, state in made:
         if not state.is_none("inspector"):
             _restore_inspector(manager, table.flows[int(each.key)], state, each.moment)
+    for flow in table.flows.values():
+        settled = flow.protocol == ipv4.TCP and flow.state is State.ESTABLISHED
+        if settled and not flow.offloadable and flow.inspector is None:
+            manager.pickups.add(flow.id)  # as it was there, too
+
+
+def _catch_up(manager: FlowManager, latest: float) -> None:
+    """Let flows continue whose records lag. Nobody knows when they were last in use, so it may have been at the
+    latest moment of which there is a record."""
+    for flow in manager.table.flows.values():
+        is_tcp = flow.protocol == ipv4.TCP
+        if flow.inspector is not None or (is_tcp and flow.state is not State.ESTABLISHED):
+            continue
+        flow.last_seen = max(flow.last_seen, latest)
+        if is_tcp:
+            flow.offloadable = False
+            manager.pickups.add(flow.id)
+            if (
+                flow.opened_by is Side.INSIDE
+            ):  # the handshake ended with a segment that has no record
+                flow.original.acknowledged = flow.reply.end
+        manager.set_timer(flow)
 
 
 def _ranks(made: list[tuple[Kept, Fields]], key: str) -> Iterator[tuple[int, int]]:

@@ -165,7 +165,11 @@ class SlowPath:
         if flow.inspector is not None:
             return self._inspected(packet, header, segment, half, flow.inspector)
         payload = header.total - header.length - segment.length
-        believed = is_in_window(half, segment, payload, segment.acknowledgment)
+        believed = (
+            is_in_window(half, segment, payload, segment.acknowledgment)
+            if flow.id not in self.manager.pickups
+            else self._picked_up(half, segment, payload, is_elsewhere)
+        )
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
             # Its receiver will drop a damaged segment, so it must not change the state.
             believed = believed and is_intact(packet, header)
@@ -178,6 +182,16 @@ class SlowPath:
         translate_packet(packet, header, half, self._ttl_delta)
         self._account(half, header.total, believed)
         return Verdict(Reason.TRANSLATED, (packet,))
+
+    def _picked_up(
+        self, half: Half, segment: tcp.Segment, payload: int, is_elsewhere: bool
+    ) -> bool:
+        """Handle a segment of a flow whose positions are not known. Return whether they are now."""
+        pickups = self.manager.pickups
+        if is_elsewhere:  # the fast path has reported them
+            pickups.discard(half.flow.id)
+            return is_in_window(half, segment, payload, segment.acknowledgment)
+        return pickups.note(half, segment, payload, segment.acknowledgment)
 
     def _reopen(self, packet: Packet, header: Header, segment: tcp.Segment, half: Half) -> None:
         """Handle a SYN of a live connection, which may belong to a newer one; see `reopening`."""

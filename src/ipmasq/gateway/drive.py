@@ -82,10 +82,10 @@ class Drive:
         self.watch()
         self.loop.between(self._between)
 
-    def stop(self) -> None:
-        """Raises PlaneError if something could not be undone."""
+    def stop(self, leave: Callable[[], None] | None = None) -> None:
+        """Close the plane, or `leave` it to a successor. Raises PlaneError if something could not be undone."""
         self.unwatch()
-        self.plane.close()
+        (leave or self.plane.close)()
         self.tell()
 
     def watch(self) -> None:

@@ -32,7 +32,7 @@ from ipmasq.config.loading import ON_BY_DEFAULT
 from ipmasq.config.model import ControlTable, ForwardTable, HelperTable
 from ipmasq.config.tables import forward_name, table_of
 from ipmasq.continuity.server import Address
-from ipmasq.continuity.settings import HaSettings, read_key
+from ipmasq.continuity.settings import HaSettings, StateSettings, read_key
 from ipmasq.core.helper import Helper
 from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.gateway.setup import Setup, SetupError
@@ -226,7 +226,8 @@ def _setup(loaded: Loaded, here: HostState) -> Setup:
     if sides.outside is None:
         raise SetupError([str(loaded.problem(("gateway", "public"), UNREACHED))])
     plane, group = loaded.config.gateway.plane, _group(loaded)
-    return Setup(policy, sides.outside, sides.inside, plane=plane, ha=group)
+    state = StateSettings(**dict(loaded.config.state))
+    return Setup(policy, sides.outside, sides.inside, plane=plane, state=state, ha=group)
 
 
 def _group(loaded: Loaded) -> HaSettings | None:

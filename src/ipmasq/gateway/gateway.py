@@ -22,13 +22,16 @@ from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
+from ipmasq.gateway.forwards import Forwards
 from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.helpers import Helpers
 from ipmasq.gateway.host import Changes, notify_systemd
+from ipmasq.gateway.keeping import Keeping
 from ipmasq.gateway.latency import Latency
 from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.gateway.offloading import Offloading
+from ipmasq.gateway.operated import Operated
 from ipmasq.gateway.planes import fast_path, make_plane
 from ipmasq.gateway.settings import Settings
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
@@ -39,7 +42,6 @@ from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.wire.addresses import Address, to_text
-from ipmasq.wire.lines import with_commands
 
 log = logging.getLogger("ipmasq")
 
@@ -88,9 +90,21 @@ class Gateway:
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen = plane
-        self._plane = make_plane(plane or setup.plane, setup, directory)
+        # A member of a group has its state from the others.
+        alone = setup.state if setup.state and setup.state.keep and setup.ha is None else None
+        self.keeping = Keeping(alone, directory, loop.clock()) if alone else None
+        grace, is_heir = (
+            alone.grace if alone else 0.0,
+            bool(self.keeping and self.keeping.found.kept),
+        )
+        self._plane = make_plane(plane or setup.plane, setup, directory, grace, is_heir)
         policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
-        self.engine = engine = Engine(policy, chance, loop.clock())
+        self.engine = engine = (
+            self.keeping.engine(policy, configuration, loop.clock())
+            if self.keeping
+            else Engine(policy, chance, loop.clock())
+        )
+        self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock)
         self._sockets = Sockets()
         engine.set_socket_lookup(self._sockets.find_socket)
@@ -102,6 +116,7 @@ class Gateway:
         self._firewall = FirewallWatch(
             loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
         )
+        self._forwards = Forwards(configuration, self._drive, self._firewall, self._operated)
         self.latency = Latency(self._drive)
         self._drive.listeners.append(self.latency.listen)
         self.availability = (
@@ -112,6 +127,7 @@ class Gateway:
         """Its role in a group of gateways, unless it is alone."""
         self.reloads = Reloads()
         self._started = loop.clock()
+        self._is_kept = False
 
     @property
     def listeners(self) -> list[Listener]:
@@ -130,6 +146,8 @@ class Gateway:
         self._loop.every(OFFLOAD_EVERY, self.offloading.look)
         self._loop.every(LOG_EVERY, limiter.look)
         self._firewall.begin()
+        if self.keeping is not None:
+            self.keeping.begin(self._drive)
         if self.availability is not None:
             self.availability.start()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
@@ -140,7 +158,8 @@ class Gateway:
         Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
-        """Stop the gateway. Raises PlaneError if something could not be undone."""
+        """Stop the gateway, and undo its changes to the host, or leave them if `keep` was called. Raises PlaneError if
+        something could not be undone."""
         notify_systemd("STOPPING=1")
         if self.availability is not None:
             self.availability.stop()
@@ -149,10 +168,17 @@ class Gateway:
         self._changes.close()
         self._firewall.end()
         self._related.close()
-        self.offloading.end()
-        self._drive.stop()
+        self.offloading.end(self._is_kept)
+        if self.keeping is not None:
+            self.keeping.end()
+        self._drive.stop(self._plane.leave if self._is_kept else None)
         self._sockets.close()
-        log.info("the gateway has stopped")
+        log.info("the gateway has stopped%s", " and waits for a successor" * self._is_kept)
+
+    def keep(self) -> None:
+        """End the loop; everything is left to a successor, if the operator has allowed that."""
+        self._is_kept = bool(self._plane.grace)
+        self._loop.stop()
 
     # -- what an operator does
 
@@ -190,6 +216,7 @@ class Gateway:
             raise SetupError([str(error)]) from error
         for warning in told:
             log.warning("%s", warning)
+        self._operated.clear()
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
         return closed, [*told, *map(str, self._firewall.found)]
 
@@ -198,45 +225,16 @@ class Gateway:
         return self._configuration.saved_path
 
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
-        """Add a forward. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
-        `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
-        saved."""
-        warnings = self._configuration.review_forward(forward, self._helpers.in_use)
-        self.engine.add_forward(forward, self._loop.clock())
-        try:
-            self._drive.claim()
-        except PlaneError as error:
-            self.engine.remove_forward(forward.name, self._loop.clock())
-            raise ValueError(str(error)) from error
-        if save:
-            try:
-                self._configuration.save_forward(forward)
-            except ValueError:
-                self.remove_forward(forward.name)
-                raise
-        told = *warnings, *map(str, self._firewall.about(forward))
-        for warning in told:
-            text = f"forward {forward.name}: {warning}"
-            log.warning("%s", text, extra={"lines": with_commands(text)})
-        return told
+        """See `Forwards.add`."""
+        return self._forwards.add(forward, save)
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
         """See `ipmasq.control.gateway.RunningGateway`."""
         return [str(each) for each in self._firewall.obstructions(passage)]
 
     def remove_forward(self, name: str, save: bool = False) -> None:
-        """Remove a forward. Its live flows continue. Raises KeyError, or ValueError if the operator's own
-        file has it."""
-        forgotten = self._configuration.forget_forward(name) if save else False
-        try:
-            self.engine.remove_forward(name, self._loop.clock())
-        except KeyError:
-            if not forgotten:
-                raise
-        try:
-            self._drive.claim()
-        except PlaneError as error:
-            log.error("%s", error)
+        """See `Forwards.remove`."""
+        self._forwards.remove(name, save)
 
     def close(self, flow: int) -> bool:
         return self.engine.close(flow, self._loop.clock())
@@ -245,7 +243,9 @@ class Gateway:
         self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool = False
     ) -> str:
         """Load a helper by its registered name, or from a file. Return its name. Raises KeyError, ValueError."""
-        return self._helpers.load(name, file, ports, save)
+        loaded = self._helpers.load(name, file, ports, save)
+        self._operated.helper_loaded(loaded, file, ports)
+        return loaded
 
     def reload_helper(self, name: str) -> None:
         """Load a helper's code again. Raises KeyError, ValueError; then the running code stays."""
@@ -254,11 +254,13 @@ class Gateway:
     def unload_helper(self, name: str, save: bool = False) -> None:
         """Unload a helper. Its connections continue. Raises KeyError, or ValueError if it cannot be saved."""
         self._helpers.unload(name, save)
+        self._operated.helper_unloaded(name)
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         policy = replace(self.engine.policy, timeouts=timeouts)
         told = ", ".join(changed_times(self.engine.policy.timeouts, timeouts)) or "as they were"
         self.engine.apply(self._fit(policy), self._loop.clock())
+        self._operated.timeouts_set(timeouts)
         log.info("idle times were set: %s", told)
 
     def host_of(self, flow: int) -> Address | None:
@@ -286,6 +288,7 @@ class Gateway:
             "log_lines_left_out": limiter.left_out,
             "settings_restored": self._settings.restored,
             "settings_wrong": self._settings.wrong(),
+            "state": self.keeping.status() if self.keeping else {},
         }
 
     def health(self) -> Health:

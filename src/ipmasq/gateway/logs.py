@@ -32,6 +32,8 @@ LEVELS: dict[type, int] = {
     events.FirewallObstructed: logging.WARNING,
     events.FirewallCleared: logging.INFO,
     events.RoleChanged: logging.INFO,
+    events.StateRestored: logging.INFO,
+    events.StateRefused: logging.WARNING,
     events.StoreFailed: logging.WARNING,
     events.StoreRecovered: logging.INFO,
     events.RecordsRefused: logging.WARNING,

@@ -18,13 +18,18 @@ XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: 
 PLANES = ("tun", *XDP)
 
 
-def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
+def make_plane(
+    name: str, setup: Setup, directory: Path, grace: float = 0.0, is_heir: bool = False
+) -> TunPlane:
+    """See `TunPlane`."""
     return TunPlane(
         setup.outside,
         setup.inside,
         setup.policy.inside,
         directory,
         fast_path(name, setup.policy.limits),
+        grace,
+        is_heir,
     )
 
 

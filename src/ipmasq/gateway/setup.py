@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ipmasq.continuity.settings import HaSettings
+from ipmasq.continuity.settings import HaSettings, StateSettings
 from ipmasq.core.policy import Forward, HelperUse, Policy
 
 
@@ -20,6 +20,8 @@ class Setup:
     warnings: tuple[str, ...] = ()
     plane: str = "auto"
     """The plane, one of `ipmasq.gateway.planes.PLANES`."""
+    state: StateSettings | None = None
+    """Where its state is kept; None: nowhere."""
     ha: HaSettings | None = None
     """The group to which this gateway belongs, if any."""
 

@@ -18,7 +18,7 @@ from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Hook, Reason
 from ipmasq.planes.ebpf.table import Table, sizes
-from ipmasq.planes.fastpath import Reading
+from ipmasq.planes.fastpath import Adopted, Reading
 
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
 MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
@@ -128,6 +128,27 @@ class Kernel:
             key = layout.key(half.match, half.protocol, half.side)
             self._numbered[key], self._seen[slot] = slot, layout.seen_at(now)
         return slot
+
+    def inherit(self) -> None:
+        """Use the maps as a process does that finds them."""
+        self.table.close()
+        self.table = Table(self.loaded, self.capacity, inherited=True)
+
+    @property
+    def inherits(self) -> bool:
+        return self.table.inherits
+
+    def adopt(
+        self, half: Rewrite, offloaded: bool, since: int | None, now: float
+    ) -> Adopted | None:
+        found = self.table.adopt(half, offloaded, since, time.monotonic())
+        if found is None or found.traffic is None:
+            return found
+        seen = layout.seconds(self._seen[found.slot], now)
+        return found._replace(traffic=found.traffic._replace(seen=seen))
+
+    def discard(self) -> bool:
+        return self.table.discard()
 
     def offload(self, slot: int, half: Rewrite) -> None:
         self.table.offload(slot, half)

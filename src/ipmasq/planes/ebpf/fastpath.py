@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from importlib.resources import files
@@ -25,9 +27,11 @@ from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import STRICT, Device, look_up, mistakable, rp_filter
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import ADMITTED, Hook
+from ipmasq.planes.ebpf.migration import Migration, source
 from ipmasq.planes.ebpf.once import Once
+from ipmasq.planes.ebpf.pins import Pins
 from ipmasq.planes.ebpf.policer import Policer, rates
-from ipmasq.planes.ebpf.table import Table, sizes
+from ipmasq.planes.ebpf.table import GRACE, Table, sizes
 from ipmasq.planes.fastpath import Counter, Offender
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.plane import TunPlane
@@ -64,19 +68,35 @@ class EbpfFastPath:
         there are no programs."""
         self._plane, self._xdp, self._generic = plane, xdp, generic
         self._attached: dict[tuple[Hook, int], Attached] = {}
+        self._migration: Migration | None = None
+        """From the table of an earlier process."""
         with ExitStack() as undo:
             # Before any look-up, so that no change is missed.
             self._changes = undo.enter_context(closing(HopChanges()))
+            undo.callback(plane.unpin)
             self._load(undo, flows)
             undo.callback(self._end_once)
             undo.callback(self.halt)
             self._begin_to_police()
             self.follow()
+            if self._migration is not None:
+                self._migration.finish()
+            if self._pins is not None:
+                self._pins.sweep()
             self._undo = undo.pop_all()
         log.info("the eBPF fast path: %s", self._where())
 
     def close(self) -> None:
         self._undo.close()
+
+    def leave(self) -> None:
+        self._undo.pop_all()  # nothing of it is done
+        self.table.heartbeat(time.monotonic())
+        for each in (*self._attached.values(), self._policer, self._once):
+            if each is not None:
+                each.leave()
+        for closed in (self._changes, self.table, self._loaded):
+            closed.close()
 
     def halt(self) -> None:
         attached, self._attached = self._attached, {}
@@ -139,17 +159,55 @@ class EbpfFastPath:
             image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
         except FileNotFoundError:
             raise PlaneError("this package was built without the programs") from None
+        directory = self._plane.pins()
+        self._pins = pins = Pins(directory, capacity) if directory is not None else None
         try:
-            self._loaded = undo.enter_context(closing(libbpf.Object(image, sizes(capacity))))
-            self.table = undo.enter_context(closing(Table(self._loaded, capacity)))
+            inherited = self._load_with(undo, image, capacity)
+            if pins is not None and not inherited:
+                pins.keep_maps(self._loaded)
             self._exits = Exits(self._loaded)
-            self._once: Once | None = Once(self._loaded, self.table)
-            self._policer = Policer(self._loaded)
+            self._once: Once | None = Once(self._loaded, self.table, pins)
+            self._policer = Policer(self._loaded, pins)
         except OSError as error:
             if error.errno is None:
                 raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
             raise PlaneError(_refusal(error, flows)) from error
         undo.callback(self._policer.detach, self._plane.kernel)
+
+    def _load_with(self, undo: ExitStack, image: bytes, capacity: int) -> bool:
+        """Load the programs with the maps of an earlier process, if they are to be inherited and have this layout.
+        Return whether there are such. Raises OSError."""
+        maps: dict[str, int] = {}
+        if self._pins is not None and self._plane.inherits:
+            maps = self._pins.found_maps()
+        try:
+            loaded = libbpf.Object(image, sizes(capacity), maps)
+        finally:
+            for each in maps.values():
+                os.close(each)
+        self._loaded = undo.enter_context(closing(loaded))
+        grace = self._plane.grace or GRACE
+        table = Table(loaded, capacity, bool(maps), grace)
+        self.table = undo.enter_context(closing(table))
+        if not maps:
+            self._migrate()
+        if table.inherits:
+            table.heartbeat(
+                time.monotonic()
+            )  # the new programs go on with it from the first packet
+        return bool(maps)
+
+    def _migrate(self) -> None:
+        """Copy what an earlier process has entered into a table of another layout or size."""
+        others = self._pins.others() if self._pins is not None and self._plane.inherits else []
+        found = source(others)
+        if found is not None:
+            self._migration = Migration.open(*found, self.table)
+        if self._migration is not None:
+            slots = self._migration.copy()
+            log.info("the fast path has a new table, with %d slots of the old one", slots)
+        elif others:
+            log.warning("the fast path begins anew: its table has a layout that is not known")
 
     def _begin_to_police(self) -> None:
         kernel = self._plane.kernel
@@ -247,9 +305,9 @@ class EbpfFastPath:
     def _attach(self, key: tuple[Hook, int], device: Device, side: Side) -> None:
         try:
             if key[0] is Hook.TC:
-                made = attach_tc(self._plane.kernel, self._loaded, device, side)
+                made = attach_tc(self._plane.kernel, self._loaded, device, side, self._pins)
             else:
-                made = attach_xdp(self._loaded, device, side, self._generic)
+                made = attach_xdp(self._loaded, device, side, self._generic, self._pins)
         except (OSError, NetlinkError) as error:
             if key[0] is Hook.XDP and self._xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)

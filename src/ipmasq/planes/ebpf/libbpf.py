@@ -4,9 +4,12 @@ are used."""
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+from collections.abc import Mapping
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 LIBRARY = "libbpf.so.1"
@@ -68,7 +71,11 @@ def library() -> Any:
         ("bpf_object__find_program_by_name", c_void_p, (c_void_p, c_char_p)),
         ("bpf_map__fd", c_int, (c_void_p,)),
         ("bpf_map__set_max_entries", c_int, (c_void_p, c_uint32)),
+        ("bpf_map__reuse_fd", c_int, (c_void_p, c_int)),
         ("bpf_program__fd", c_int, (c_void_p,)),
+        ("bpf_obj_pin", c_int, (c_int, c_char_p)),
+        ("bpf_obj_get", c_int, (c_char_p,)),
+        ("bpf_link_update", c_int, (c_int, c_int, c_void_p)),
         ("bpf_link_create", c_int, (c_int, c_int, c_int, POINTER(LinkOptions))),
         ("bpf_map_lookup_elem", c_int, (c_int, c_void_p, c_void_p)),
         ("bpf_map_update_elem", c_int, (c_int, c_void_p, c_void_p, c_uint64)),
@@ -97,14 +104,19 @@ def error(what: str) -> OSError:
 class Object:
     """A compiled object in the kernel. Its maps and programs live until `close`, and end with this process."""
 
-    def __init__(self, image: bytes, sizes: dict[str, int]) -> None:
-        """Load the object. `sizes` are the entries of maps, by name. Raises OSError."""
+    def __init__(
+        self, image: bytes, sizes: dict[str, int], reused: Mapping[str, int] | None = None
+    ) -> None:
+        """Load the object. `sizes` are the entries of maps, by name; `reused` are descriptors of maps that exist
+        already, which keep their content. Raises OSError."""
         self._lib = lib = library()
         self._handle: int | None = lib.bpf_object__open_mem(image, len(image), None)
         if not self._handle:
             raise error("the object is not one")
         for name, entries in sizes.items():
             lib.bpf_map__set_max_entries(self._map(name), entries)
+        for name, descriptor in (reused or {}).items():
+            lib.bpf_map__reuse_fd(self._map(name), descriptor)
         if lib.bpf_object__load(self._handle) < 0:
             trouble = error("the kernel does not take the programs")
             self.close()
@@ -151,6 +163,28 @@ def link(program: int, device: int, kind: int, flags: int = 0) -> int:
     if descriptor < 0:
         raise error("attaching")
     return descriptor
+
+
+def exchange(descriptor: int, program: int) -> None:
+    """Exchange the program of a link, which no packet notices. Raises OSError, also if its device is gone."""
+    if library().bpf_link_update(descriptor, program, None) < 0:
+        raise error("exchanging a program")
+
+
+def pin(descriptor: int, path: Path) -> None:
+    """Give a map or a link a name in a bpffs, so that it lives as long as that. Raises OSError."""
+    if library().bpf_obj_pin(descriptor, bytes(path)) < 0:
+        raise error("pinning")
+
+
+def pinned(path: Path) -> int | None:
+    """Return the descriptor of a map or a link by its name in a bpffs; None if it is not there. Raises OSError."""
+    descriptor = int(library().bpf_obj_get(bytes(path)))
+    if descriptor >= 0:
+        return descriptor
+    if ctypes.get_errno() == errno.ENOENT:
+        return None
+    raise error("opening a pin")
 
 
 def run_once(

@@ -12,8 +12,9 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -25,14 +26,26 @@ DIRECTORY = Path("/run/ipmasq")
 SO_NETNS_COOKIE = 71
 
 
+C = TypeVar("C", bound=Change)
+
+
 class Journal:
     """Open the journal. Raises PlaneError if another process holds the lock, or /run cannot be written."""
 
-    def __init__(self, kernel: IPRoute, directory: Path = DIRECTORY) -> None:
+    def __init__(
+        self,
+        kernel: IPRoute,
+        directory: Path = DIRECTORY,
+        can_adopt: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Undo what an earlier process has left, or if `can_adopt` says so, treat it as this one's own changes. It is
+        asked when no other gateway runs."""
         self._kernel = kernel
         self._changes: list[Change] = []
         self._told: set[str] = set()
         namespace = os.stat("/proc/self/ns/net").st_ino
+        self.namespace = f"{namespace}-{cookie()}"
+        """A name of this network namespace that no other one ever gets."""
         self._record = directory / f"tun-{namespace}.json"
         try:
             directory.mkdir(mode=0o755, exist_ok=True)
@@ -43,12 +56,15 @@ class Journal:
             ) from error
         except OSError as error:
             raise PlaneError(f"{error.filename or directory}: {error.strerror}") from error
+        self.adopted: Sequence[Change] = ()
+        """The changes of an earlier process that remain in force."""
+        self.leftovers: Sequence[Change] = ()
+        """The changes of an earlier process that was killed, which were found and undone."""
         try:
-            self.leftovers = self._undo_leftovers()
+            self._take_leftovers(can_adopt())
         except BaseException:
             os.close(self._lock)
             raise
-        """The changes of an earlier process that was killed, which were found and undone."""
 
     def new_settings(self) -> Sequence[SettingChanged]:
         """Return the kernel settings that differ from before, without those that an earlier call returned."""
@@ -104,28 +120,41 @@ class Journal:
         os.close(self._lock)
         self._lock = -1
 
-    def _undo_leftovers(self) -> Sequence[Change]:
+    def made(self, kind: type[C]) -> list[C]:
+        """Return the changes of a kind that are in force, in their order."""
+        return [each for each in self._changes if isinstance(each, kind)]
+
+    def leave(self) -> None:
+        """Leave all changes and their record to a successor, and release the lock."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
+
+    def _take_leftovers(self, adopting: bool) -> None:
         try:
             text = json.loads(self._record.read_text())
             changes = [read(each) for each in text["changes"]]
         except FileNotFoundError:
-            return ()
+            return
         except (ValueError, KeyError, TypeError) as error:
             raise PlaneError(
                 f"{self._record} is not a record of changes; look at it, then remove it"
             ) from error
         # Numbers of namespaces are reused, cookies never: another namespace's record does not concern this
         # one.
-        if text["namespace"] != _cookie():
+        if text["namespace"] != cookie():
             changes = []
+        if adopting:
+            self.adopted = self._changes = changes
+            return
         _undo(self._kernel, changes)
         self._record.unlink()
-        return changes
+        self.leftovers = changes
 
     def _write(self) -> None:
         record = {
             "process": os.getpid(),
-            "namespace": _cookie(),
+            "namespace": cookie(),
             "changes": [change.written() for change in self._changes],
         }
         draft = self._record.with_suffix(".new")
@@ -173,7 +202,7 @@ def _read_setting(path: str) -> str:
     return Path(path).read_text().rstrip("\n")
 
 
-def _cookie() -> int:
+def cookie() -> int:
     """Return the kernel's cookie of this network namespace, which is never reused (Linux 5.14; before: 0)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:

@@ -1,8 +1,9 @@
 """Which records are written at once, and which only once they are older: most connections are short, and one that
 has ended meanwhile costs the store and the standby nothing.
 
-What helpers have to do with is never delayed: inspected flows, their data flows, expectations and triggers. Such a
-flow needs its mapping, and mappings depend on each other, so with it all mappings are written.
+What helpers have to do with is never delayed: inspected flows, their data flows, expectations and triggers. A flow
+or an expectation needs its mapping, and mappings depend on each other, so with it all mappings are written. An
+inspected flow needs the rest, which says which helpers are loaded.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ipmasq.core.records import FLOW_NAMES
 AT_ONCE = frozenset((Kind.POOL, Kind.EXPECTATION, Kind.TRIGGER, Kind.GATEWAY))
 
 INSPECTOR, MASTER = FLOW_NAMES.index("inspector"), FLOW_NAMES.index("master")
+MAPPED = tuple(map(FLOW_NAMES.index, ("has_mapping", "has_server_mapping", "out", "back")))
 
 
 def is_urgent(record: Record) -> bool:
@@ -26,14 +28,23 @@ def is_urgent(record: Record) -> bool:
     return row is not None and (row[INSPECTOR] is not None or row[MASTER] is not None)
 
 
+def mappings_of(record: Record) -> object:
+    """Return what a record says of mappings; None if nothing."""
+    row: Any = record.row
+    if record.kind == Kind.FLOW:
+        return tuple(row[at] for at in MAPPED)
+    return row if record.kind == Kind.EXPECTATION else None
+
+
 class Delay:
     def __init__(self, after: float) -> None:
         """`after` is how old a record must be, in seconds."""
         self._after = after
+        self._needs_mappings = False
         self._young: dict[Key, tuple[float, Record]] = {}
         """With the moments from which on they are old enough, which increase."""
-        self._written: set[Key] = set()
-        """What the store has, so that it must hear of its end, too."""
+        self._written: dict[Key, object] = {}
+        """What the store has, so that it must hear of its end, too; of each flow what it has to do with mappings."""
 
     def note(self, records: Iterable[Record]) -> None:
         """Record that these were written otherwise."""
@@ -54,11 +65,13 @@ class Delay:
             else:
                 since, _ = self._young.get(key, (now + self._after, record))
                 self._young[key] = since, record
-        if any(
-            record.kind in (Kind.FLOW, Kind.EXPECTATION) and is_urgent(record) for record in chosen
-        ):
+        chosen[:0] = self._old(now)
+        if self._needs_mappings:
+            self._needs_mappings = False
             chosen[:0] = self._take(Kind.MAPPING)
-        return [*self._old(now), *chosen]
+        if any(record.kind == Kind.FLOW and is_urgent(record) for record in chosen):
+            chosen[:0] = self._take(Kind.REST)
+        return chosen
 
     @property
     def next(self) -> float | None:
@@ -80,9 +93,12 @@ class Delay:
         return found
 
     def _note(self, record: Record) -> None:
-        key = record.kind, record.key
+        key, row = (record.kind, record.key), record.row
         self._young.pop(key, None)
-        if record.row is None:
-            self._written.discard(key)
-        else:
-            self._written.add(key)
+        if row is None:
+            self._written.pop(key, None)
+            return
+        mapped = mappings_of(record)
+        if mapped is not None and self._written.get(key) != mapped:
+            self._needs_mappings = True
+        self._written[key] = mapped

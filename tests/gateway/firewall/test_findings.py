@@ -142,7 +142,7 @@ def test_verdict_maps_sets_and_pairs_of_interfaces_are_understood() -> None:
     ("where", "rules"),
     [
         (replace(ONCE, forwards=False), "ufw route allow in on gi out on go"),
-        (TWICE, "ufw route allow out on ipmasq-+ && ufw route allow in on ipmasq-+"),
+        (TWICE, "ufw route allow in on ipmasq-+ && ufw route allow out on ipmasq-+"),
     ],
 )
 def test_ufw_forwards_nothing_unless_it_is_told_to(where: Where, rules: str) -> None:

@@ -56,7 +56,7 @@ def remedy(
     if table.name == firewalld.TABLE and not are_meant:
         return firewalld.remedy([(drop.way, accept) for drop, accept in accepts], where)
     # Positions are those of now: the last one first.
-    accepts.sort(key=lambda each: -(each[0].rule.number if each[0].rule else 0))
+    accepts.sort(key=lambda each: (-(each[0].rule.number if each[0].rule else 0), not each[1].iif))
     return tuple(dict.fromkeys(_command(table, chain, *each) for each in accepts))
 
 

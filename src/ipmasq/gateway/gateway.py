@@ -182,7 +182,7 @@ class Gateway:
         self._related.close()
         self.offloading.end(self._is_kept)
         if self.keeping is not None:
-            self.keeping.end()
+            self.keeping.end(self._is_kept)
         self._drive.stop(self._plane.leave if self._is_kept else None)
         self._sockets.close()
         log.info("the gateway has stopped%s", " and waits for a successor" * self._is_kept)

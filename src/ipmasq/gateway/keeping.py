@@ -6,12 +6,14 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ipmasq.continuity.durable import Background
 from ipmasq.continuity.kept import BOOT, Found, Location
 from ipmasq.continuity.settings import StateSettings
+from ipmasq.continuity.sqlite import remove
 from ipmasq.continuity.store import StoreError
 from ipmasq.continuity.writer import StateWriter
 from ipmasq.core.engine import Engine
@@ -53,6 +55,7 @@ class Keeping:
     def __init__(self, settings: StateSettings, directory: Path, now: float) -> None:
         """Find what an earlier process has kept. Never raises."""
         self._place = place(settings, directory)
+        self._durable = settings.durable
         self.found = self._place.find(now, time.time())
         self.operated = Operated(self._keep)
         self._rows: dict[str, object] = {}
@@ -106,12 +109,16 @@ class Keeping:
         drive.write_ahead = self.write_ahead
         drive.loop.between(self._writer.between)
 
-    def end(self) -> None:
-        """Write everything, so that a successor continues from here."""
+    def end(self, for_successor: bool) -> None:
+        """Write everything, so that a successor continues from here. Without one the state is removed, unless it
+        was to survive the host: what was changed for this run must not come back later."""
         if self._writer is not None and self._drive is not None:
             self._unfollow()
             self._writer.close(self._drive.loop.clock())
             self._drive.write_ahead = None
+        if not (for_successor or self._durable):
+            with suppress(OSError):
+                remove(self._place.path)
 
     def write_ahead(self, packets: Sequence[Packet], side: Side, send: Send) -> bool:
         """Write what packets depend on before they leave; see `ipmasq.gateway.drive.WriteAhead`."""

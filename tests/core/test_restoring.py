@@ -25,7 +25,7 @@ from ipmasq.core.records import FLOW_NAMES, VERSION
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import to_network
 from tests.core.conversation import Conversation, Side, policy
-from tests.core.restored import Restored, difference, kept, plain, restored, written
+from tests.core.restored import Journal, Restored, difference, kept, plain, restored, written
 from tests.core.stress import CHANGES, POLICY, Stress
 from tests.core.transfer import active
 
@@ -217,6 +217,22 @@ def test_a_rewritten_connection_stays_shifted() -> None:
     assert len(sent.payload) != len(b"PORT 10,0,0,2,4,1\r\n")
     assert (after.shift_out, after.helper) == (before.shift_out, "ftp")
     assert after.shift_out.delta == len(sent.payload) - len(b"PORT 10,0,0,2,4,1\r\n")
+
+
+def test_a_line_that_is_withheld_waits_for_its_rest_however_long_nobody_ran() -> None:
+    talk = Conversation()
+    journal = Journal(talk.engine, talk.now)
+    talk.open()
+    talk.client(b"PORT 10,0")
+    journal.follow(talk.engine, talk.now)
+    talk.now += 1000
+    talk.engine = Engine.from_records(
+        talk.engine.policy, Random(1).randrange, journal.last.values(), talk.now, is_lagging=True
+    )
+    talk.engine.tick(talk.now)
+    assert talk.engine.outgoing() == []
+    sent = talk.client(b",0,2,4,1\r\n")
+    assert sent.payload.startswith(b"PORT 203,0,113,1,")
 
 
 # -- what cannot be restored

@@ -46,7 +46,7 @@ def restore(manager: FlowManager, kept: Iterable[Kept], is_lagging: bool = False
     state = _rest(rows)
     _restore_helpers(manager, state)
     _restore_mappings(manager, rows)
-    _restore_flows(manager, rows)
+    _restore_flows(manager, rows, is_lagging)
     if is_lagging:
         _catch_up(manager, max(each.moment for each in rows[Kind.FLOW] or rows[Kind.REST]))
     for each in rows[Kind.EXPECTATION]:
@@ -124,7 +124,7 @@ def _restore_mappings(manager: FlowManager, rows: Rows) -> None:
     mappings.claim_ports()
 
 
-def _restore_flows(manager: FlowManager, rows: Rows) -> None:
+def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
     table = manager.table
     made = [(each, _fields(each, FLOW_NAMES)) for each in rows[Kind.FLOW]]
     for each, state in made:
@@ -139,7 +139,9 @@ def _restore_flows(manager: FlowManager, rows: Rows) -> None:
     manager.unconfirmed_inspected.restore(dict(_ranks(made, "unconfirmed_inspected")), table.flows)
     for each, state in made:
         if not state.is_none("inspector"):
-            _restore_inspector(manager, table.flows[int(each.key)], state, each.moment)
+            # While nobody ran, nobody could send the rest of a line that is withheld, nor acknowledge anything.
+            moment = manager.now if is_lagging else each.moment
+            _restore_inspector(manager, table.flows[int(each.key)], state, moment)
     for flow in table.flows.values():
         settled = flow.protocol == ipv4.TCP and flow.state is State.ESTABLISHED
         if settled and not flow.offloadable and flow.inspector is None:

@@ -90,20 +90,13 @@ class Gateway:
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen = plane
-        # A member of a group has its state from the others.
-        alone = setup.state if setup.state and setup.state.keep and setup.ha is None else None
+        alone = setup.alone
         self.keeping = Keeping(alone, directory, loop.clock()) if alone else None
-        grace, is_heir = (
-            alone.grace if alone else 0.0,
-            bool(self.keeping and self.keeping.found.kept),
-        )
+        is_heir = self.keeping is not None and bool(self.keeping.found.kept)
+        grace = alone.grace if alone else 0.0
         self._plane = make_plane(plane or setup.plane, setup, directory, grace, is_heir)
         policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
-        self.engine = engine = (
-            self.keeping.engine(policy, configuration, loop.clock())
-            if self.keeping
-            else Engine(policy, chance, loop.clock())
-        )
+        self.engine = engine = self._make_engine(policy)
         self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock)
         self._sockets = Sockets()
@@ -128,6 +121,13 @@ class Gateway:
         self.reloads = Reloads()
         self._started = loop.clock()
         self._is_kept = False
+
+    def _make_engine(self, policy: Policy) -> Engine:
+        """Return an engine that goes on where an earlier process was, if there is one's state."""
+        now = self._loop.clock()
+        if self.keeping is None:
+            return Engine(policy, chance, now)
+        return self.keeping.engine(policy, self._configuration, now)
 
     @property
     def listeners(self) -> list[Listener]:

@@ -140,6 +140,7 @@ def test_a_line_that_was_split_by_the_restart_is_rewritten(
         gateway_that_restarts.restart()
         session.client.connection.sendall(line[9:])
         session.told.append(session.server.hear())
+        assert session.told[-1].startswith("PORT 203,0,113,1,")
         session.carry(*session.meet(listening))
         session.talk("after")
 

@@ -139,6 +139,34 @@ def test_a_holder_stops_if_the_store_hangs_unless_the_others_consent(store: Stor
     wait_until(lambda: holds(one))
 
 
+def test_a_member_whose_process_ended_resumes_its_role_unless_it_gave_it_up(fence: Make):
+    one = fence("one")
+    one.want()
+    wait_until(lambda: holds(one))
+    one.close()
+    again = fence("one")
+    wait_until(lambda: holds(again))
+    assert again.generation > one.known
+    again.give_up()
+    wait_until(lambda: not again.generation)
+    again.close()
+    third = fence("one")
+    time.sleep(0.5)
+    assert not third.wanted
+
+
+def test_a_member_does_not_resume_a_role_that_another_one_has_had_since(fence: Make):
+    one, other = fence("one"), fence("other")
+    one.want()
+    wait_until(lambda: holds(one))
+    other.want()
+    one.close()
+    wait_until(lambda: holds(other))
+    again = fence("one")
+    time.sleep(0.5)
+    assert not again.wanted
+
+
 def test_a_member_that_has_promised_not_to_acquire_the_lease_does_not(fence: Make):
     one = fence("one")
     promised = time.monotonic()

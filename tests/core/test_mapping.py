@@ -58,7 +58,9 @@ KEY = endpoint_key(UDP, INSIDE)
 def test_a_mapping_is_the_same_after_its_state(kind: type[Mapping]):
     pool: PortPool[Mapping] = PortPool(UDP, PUBLIC, PortRange(61000, 61009))
     mapping = kind(endpoint_key(UDP, INSIDE), pool, 61003)
-    after = Mapping.from_state(Fields(serialised(mapping.to_state()), "mapping"), pool, 61003)
+    after = Mapping.from_state(
+        Fields(serialised((mapping.key, mapping.narrow)), "mapping"), pool, 61003
+    )
     assert type(after) is kind
     assert (after.key, after.port, after.flows) == (mapping.key, 61003, 0)
 

@@ -86,6 +86,8 @@ class Feed:
     def close(self) -> None:
         """Write what is waiting, for a short time, and end."""
         self._worker.end(PATIENCE)
+        if self._queue and not self.trouble:
+            self.step()
 
     def abandon(self) -> None:
         """End without waiting for the store."""

@@ -19,10 +19,10 @@ from ipmasq.continuity.lease import LIFE, Lease
 from ipmasq.continuity.server import Client, Connect, StoreError, UselessError, told
 from ipmasq.continuity.worker import Worker
 
-VALID = 0.9
+VALID = 0.7
 """Seconds after which a holder no longer relies on the lease: less than LIFE, so that clocks may differ."""
 
-RENEW_EVERY = 0.2
+RENEW_EVERY = 0.15
 RETRY_EVERY = 0.05
 """Seconds between two attempts to acquire or, if the store does not answer, to renew a lease."""
 
@@ -58,6 +58,9 @@ class Fence:
         self._clock, self._changed, self._vote = clock, changed, vote
         self._client: Client | None = None
         self._lock = threading.Lock()
+        self._asks_who_was_last = True
+        """Whether the store was not asked yet if this member was active when its process ended."""
+        self._for_good = False
         self._barred = -inf
         """Until when the lease must not be acquired, since another member was promised that."""
         self._worker = Worker("lease", self.step)
@@ -67,8 +70,9 @@ class Fence:
 
     def close(self) -> None:
         """Give up the lease, and end."""
-        self.give_up()
+        self.give_up(for_good=False)
         self._worker.end(3 * PATIENCE)
+        self.step()
 
     def want(self) -> None:
         """Acquire the lease as soon as possible, and again if it is lost."""
@@ -76,10 +80,12 @@ class Fence:
             self.wanted = True
         self._worker.wake()
 
-    def give_up(self) -> None:
-        """Forward no more, from now on; the lease is released as soon as the store answers."""
+    def give_up(self, for_good: bool = True) -> None:
+        """Forward no more, from now on; the lease is released as soon as the store answers. Unless `for_good`, this
+        member wants it again when its process starts anew, if nobody else has had it since."""
         with self._lock:
-            self.wanted = False
+            self.wanted = self._asks_who_was_last = False
+            self._for_good = for_good
             self.until = -inf
         self._worker.wake()
 
@@ -112,8 +118,12 @@ class Fence:
         if self._client is None:
             self._client = self._connect(PATIENCE)
         lease, sent = Lease(self._client, self._group, self._member), self._clock()
+        if self._asks_who_was_last:
+            resumes, self._asks_who_was_last = lease.was_mine(), False
+            with self._lock:
+                self.wanted = self.wanted or resumes
         if self.generation and not self.wanted:
-            lease.release()
+            lease.release(self._for_good)
             self.generation = 0
         elif self.generation:
             answer = lease.renew(self.generation)

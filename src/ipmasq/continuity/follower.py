@@ -15,8 +15,9 @@ from ipmasq.continuity.worker import Worker
 from ipmasq.core.changes import Key
 
 PATIENCE = 1.0
-BLOCK = 250
-"""Milliseconds for which the store holds a question until there is something new."""
+BLOCK, BRIEFLY = 200, 10
+"""Milliseconds for which the store holds a question until there is something new; the latter when a takeover is
+expected."""
 
 AT_ONCE = 512
 """Entries in one answer."""
@@ -57,6 +58,8 @@ class Follower:
         self.is_finished = False
         self.trouble = ""
         self.entries = 0
+        self.hurries = False
+        """Whether `finish` is expected soon."""
         self.sequence = Sequence(generation=known)
         self._connect, self._seal, self._group = connect, seal, group
         self._clock, self._changed = clock, changed
@@ -154,7 +157,7 @@ class Follower:
             self._compared = now
 
     def _read(self, client: Client) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        block = None if self._finishes else BLOCK
+        block = None if self._finishes else BRIEFLY if self.hurries else BLOCK
         found: Any = client.xread({self._stream: self._last}, count=AT_ONCE, block=block)
         return [entry for _, entries in found for entry in entries]
 

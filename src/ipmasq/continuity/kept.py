@@ -35,7 +35,7 @@ class Found:
     """Why there is no store."""
 
 
-class Place:
+class Location:
     """Where the state of a gateway is kept."""
 
     def __init__(self, path: Path, about: Mapping[str, str], durable: bool) -> None:
@@ -64,18 +64,18 @@ class Place:
         found.store = self._in_background(store)
         return found
 
-    def refuse(self, why: str, store: Store | None = None) -> Found:
+    def refuse(self, reason: str, store: Store | None = None) -> Found:
         """Set the state aside, and begin a new one."""
         if store is not None:
             store.close()
         try:
             set_aside(self.path)
         except OSError as error:
-            return Found(refused=why, trouble=f"{self.path}: {error.strerror}")
+            return Found(refused=reason, trouble=f"{self.path}: {error.strerror}")
         try:
-            return Found(self._in_background(self._open()), refused=why)
+            return Found(self._in_background(self._open()), refused=reason)
         except StoreError as error:
-            return Found(refused=why, trouble=str(error))
+            return Found(refused=reason, trouble=str(error))
 
     def begin(self) -> Store:
         """Return a new store in the place of the one that is there. Raises StoreError."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ipmasq.continuity.server import Client
 
-LIFE = 1.0
+LIFE = 0.8
 """Seconds for which the store keeps a lease that is not renewed."""
 
 ACQUIRE = """
@@ -21,9 +21,10 @@ if holder and holder ~= ARGV[1] then return {0, last, holder} end
 last = math.max(last, tonumber(ARGV[2])) + 1
 redis.call('SET', KEYS[2], string.format('%d', last))
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+redis.call('SET', KEYS[3], ARGV[1])
 return {1, last, ARGV[1]}
 """
-"""Keys: holder, generation. Arguments: member, the highest generation that it knows, life in ms."""
+"""Keys: holder, generation, last holder. Arguments: member, the highest generation that it knows, life in ms."""
 
 RENEW = """
 local holder = redis.call('GET', KEYS[1])
@@ -40,9 +41,11 @@ return {1, mine, ARGV[1]}
 again unless another member had one since."""
 
 RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '1' then redis.call('DEL', KEYS[2]) end
+return redis.call('DEL', KEYS[1])
 """
+"""Keys: holder, last holder. Arguments: member, whether it does not want to resume its role."""
 
 
 class Answer(NamedTuple):
@@ -58,7 +61,7 @@ class Lease:
 
     def __init__(self, client: Client, group: str, member: str) -> None:
         self._client = client
-        self._keys = key(group, "holder"), key(group, "generation")
+        self._keys = key(group, "holder"), key(group, "generation"), key(group, "last")
         self._member = member
         self._life = str(round(LIFE * 1000))
 
@@ -69,11 +72,19 @@ class Lease:
     def renew(self, generation: int) -> Answer:
         return self._ask(RENEW, generation)
 
-    def release(self) -> None:
-        self._client.eval(RELEASE, 1, self._keys[0], self._member)
+    def release(self, for_good: bool) -> None:
+        """Release it. Unless `for_good`, this member will be the last holder until there is another one."""
+        holder, _, last = self._keys
+        self._client.eval(RELEASE, 2, holder, last, self._member, str(int(for_good)))
+
+    def was_mine(self) -> bool:
+        """Return whether this member was the last one that had it, and has not released it for good."""
+        holder, _, last = self._keys
+        mine = self._member.encode()
+        return self._client.get(last) == mine and self._client.get(holder) in (None, mine)
 
     def _ask(self, script: str, generation: int) -> Answer:
-        told = self._client.eval(script, 2, *self._keys, self._member, str(generation), self._life)
+        told = self._client.eval(script, 3, *self._keys, self._member, str(generation), self._life)
         held, number, holder = told
         return Answer(bool(held), int(number), bytes(holder).decode(errors="replace"))
 

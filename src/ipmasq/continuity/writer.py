@@ -72,7 +72,7 @@ class StateWriter:
         self._others: dict[str, object] = {}
         self._new_others: set[str] = set()
         self._flush_at = self._maintain_at = self._small_at = inf
-        self._retry_at, self._pause = inf, RETRY
+        self._retry_at, self._pause, self._begun = inf, RETRY, inf
         self._sweep, self._since, self._sweep_began = 0, 0.0, 0.0
         self._is_snapshot = False
         self._size_after_snapshot = 0
@@ -87,7 +87,6 @@ class StateWriter:
         self._engine.keep_changes()
         self._new_others = set(self._others)
         self._maintain_at, self._small_at, self._retry_at = now, now + SMALL_EVERY, inf
-        self.trouble = ""
         self._guarded(now, self._begin_snapshot)
 
     def cannot(self, text: str, now: float) -> None:
@@ -204,6 +203,10 @@ class StateWriter:
         store, self.store = self.store, None
         self._engine.keep_changes(False)
         self.failures += 1
+        if now > self._begun + LONGEST_RETRY:
+            self._pause = (
+                RETRY  # it has lasted; one that fails at once again and again waits longer
+            )
         self._retry_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST_RETRY)
         if not self.trouble:
             self._failed(str(error))
@@ -218,8 +221,8 @@ class StateWriter:
             self._fail(error, now)
             return
         self.use(store, now)
-        if not self.trouble:
-            self._pause = RETRY
+        if self.store is not None:
+            self._begun, self.trouble = now, ""
             self._recovered()
 
     @property

@@ -322,7 +322,7 @@ class StateRefused:
     """The state of an earlier process could not be used, so the gateway has begun without one."""
 
     at: float
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,8 +217,8 @@ class Flow:
         self.links = 0
         """Data flows of this control flow that are alive."""
 
-    def to_state(self, now: float) -> tuple[object, ...]:
-        """Return it as plain values in the order of `NAMES`. A mapping is that of its translated endpoint, if
+    def to_state(self, now: float, *more: object) -> tuple[object, ...]:
+        """Return it as plain values in the order of `NAMES`, and then `more`. A mapping is that of its translated endpoint, if
         it has one; `links` follow from the flows that have it as their `master`."""
         (protocol, sides, reach), due, inspector = self.kind, self.due, self.inspector
         original, reply, origin_ = self.original, self.reply, self.origin
@@ -245,6 +245,7 @@ class Flow:
             None if due is None else due.moment - now,
             None if inspector is None else inspector.to_state(now),
             None if inspector is None or inspector.due is None else inspector.due.moment - now,
+            *more,
         )
 
     @classmethod

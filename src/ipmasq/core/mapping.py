@@ -34,14 +34,10 @@ class Mapping:
         """Remote addresses of its flows, with their numbers. Most mappings have one: then this is the
         `rewrite` of such a flow, which begins with the address and needs no further memory."""
 
-    def to_state(self) -> list[object]:
-        """Return the plain values from which the table restores it at its port. What follows from its flows
-        and expectations is not among them."""
-        return [self.key, self.narrow]
-
     @classmethod
     def from_state(cls, state: Fields, pool: PortPool[Mapping], port: int) -> Mapping:
-        """Return the mapping of a state, without flows. Raises StateError."""
+        """Return the mapping at a port of a state, which is its key and whether it is narrow, without flows. Raises
+        StateError."""
         key = state.blob(0)
         if port not in pool.ports:
             raise state.error(0, f"port {port} is not of its pool")

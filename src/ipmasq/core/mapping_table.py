@@ -312,13 +312,14 @@ class MappingTable:
         ranges = [list(each) for each in pool.ports.ranges]
         return [pool.protocol, pool.address, ranges, isinstance(pool, SharedPool)]
 
-    def row(self, number: int) -> list[object] | None:
+    def row(self, number: int) -> tuple[object, ...] | None:
         """Return a mapping as plain values, by its number; None if there is none. The last value says whether
         new flows of its inside endpoint get it, too."""
         mapping = self.numbered[number >> 16].at(number & 0xFFFF)
         if mapping is None:
             return None
-        return [*mapping.to_state(), self._by_inside.get(mapping.key) is mapping]
+        key = mapping.key
+        return key, mapping.narrow, self._by_inside.get(key) is mapping
 
     def restore_pool(self, number: int, state: Fields) -> None:
         """Enter an empty pool of a state; pools are restored in the order of their numbers. Raises StateError."""

@@ -31,6 +31,9 @@ VERSION = 2
 FLOW_NAMES = *NAMES, "over", "unconfirmed", "unconfirmed_inspected", "syn"
 """What the values of a flow's row are: those of the flow, and its places in the orders of the manager."""
 
+_make = tuple.__new__
+"""Makes a NamedTuple of all its fields, in half the time of its own constructor."""
+
 LAGGING = (
     "out_packets", "out_bytes", "out_position", "back_packets", "back_bytes", "back_position", "last_seen",
 )  # fmt: skip
@@ -60,11 +63,13 @@ def changed(manager: FlowManager, now: float) -> list[Record]:
     found = [Record(Kind.REST, 0, rest(manager, now))] if changes.rest else []
     if changes.others:
         found += _others(manager, now)
-    found += [Record(Kind.MAPPING, number, mappings.row(number)) for number in changes.mappings]
+    row_of, kind = mappings.row, Kind.MAPPING
+    found += [_make(Record, (kind, number, row_of(number))) for number in changes.mappings]
+    kind = Kind.FLOW
     for number in changes.flows:
         flow = flows.get(number)
         row = None if flow is None else flow_row(manager, flow, now)
-        found.append(Record(Kind.FLOW, number, row))
+        found.append(_make(Record, (kind, number, row)))
     changes.clear()
     return found
 
@@ -142,10 +147,10 @@ def _sweep(manager: FlowManager, after: int, count: int, visit: Callable[[Flow],
 
 def flow_row(manager: FlowManager, flow: Flow, now: float) -> tuple[object, ...]:
     """Return a flow as plain values, in the order of `FLOW_NAMES`."""
-    number, ranks = flow.id, manager.table.ranks
-    return (
-        *flow.to_state(now),
-        ranks.get(number) if ranks else None,
+    number = flow.id
+    return flow.to_state(
+        now,
+        manager.table.ranks.get(number),
         manager.unconfirmed.ranks.get(number),
         manager.unconfirmed_inspected.ranks.get(number),
         manager.reopenings.to_state(number),

@@ -156,6 +156,9 @@ class Availability:
     def look(self) -> None:
         """Follow the lease."""
         fence, replication = self._fence, self._replication
+        if self._follower is not None:
+            fence.known = max(fence.known, self._follower.generation)
+            self._follower.hurries = fence.wanted
         if self._giving_up is not None:
             self._finish_giving_up(*self._giving_up)
         elif replication is not None and fence.generation != self._generation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ipmasq.continuity.durable import Background
-from ipmasq.continuity.kept import BOOT, Found, Place
+from ipmasq.continuity.kept import BOOT, Found, Location
 from ipmasq.continuity.settings import StateSettings
 from ipmasq.continuity.store import StoreError
 from ipmasq.continuity.writer import StateWriter
@@ -26,6 +27,8 @@ from ipmasq.gateway.setup import Configuration
 from ipmasq.planes.tun.journal import cookie
 from ipmasq.wire.packet import Packet
 
+log = logging.getLogger("ipmasq")
+
 DURABLE = Path("/var/lib/ipmasq")
 """Where a state is kept that survives a restart of the host."""
 
@@ -33,7 +36,7 @@ LONGEST_WAIT = 1.0
 """Seconds for which a packet waits for a disk at most."""
 
 
-def place(settings: StateSettings, directory: Path) -> Place:
+def place(settings: StateSettings, directory: Path) -> Location:
     """Return where the state of a gateway of this network namespace is. `directory` is for what need not survive
     a restart of the host."""
     namespace = os.stat("/proc/self/ns/net").st_ino
@@ -43,7 +46,7 @@ def place(settings: StateSettings, directory: Path) -> Place:
         BOOT: Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "namespace": str(cookie()),
     }
-    return Place((settings.directory or usual) / name, about, settings.durable)
+    return Location((settings.directory or usual) / name, about, settings.durable)
 
 
 class Keeping:
@@ -63,11 +66,9 @@ class Keeping:
         """What happened before anybody could listen."""
 
     @garbage.collect_all()
-    def engine(
-        self, policy: Policy, configuration: Configuration, now: float
-    ) -> tuple[Engine, Sequence[str]]:
-        """Return an engine that continues where the earlier process was, or a new one; and what an operator had
-        changed and could not be changed again. `policy` is that of the file."""
+    def engine(self, policy: Policy, configuration: Configuration, now: float) -> Engine:
+        """Return an engine that continues where the earlier process was, or a new one. `policy` is that of the
+        file."""
         found = self.found
         if found.kept:
             try:
@@ -80,10 +81,12 @@ class Keeping:
                 self.restored = len(made.table.flows)
                 self._news.append(StateRestored(now, self.restored, round(found.age, 3)))
                 found.kept = []
-                return made, troubles
+                for trouble in troubles:
+                    log.warning("%s", trouble)
+                return made
         if found.refused:
             self._news.append(StateRefused(now, found.refused))
-        return Engine(policy, chance, now), ()
+        return Engine(policy, chance, now)
 
     def begin(self, drive: Drive) -> None:
         """Begin to keep what the engine remembers."""

@@ -25,6 +25,11 @@ class Setup:
     ha: HaSettings | None = None
     """The group to which this gateway belongs, if any."""
 
+    @property
+    def kept(self) -> StateSettings | None:
+        """Where its state is kept for a successor; None: nowhere. A member of a group has it from the others."""
+        return self.state if self.state and self.state.keep and self.ha is None else None
+
 
 class SetupError(Exception):
     """The configuration cannot be used. `mistakes` has one sentence for each, with its location."""

@@ -40,6 +40,7 @@ def gateway_that_restarts(gateway: Start) -> Gateway:
     return Gateway(gateway)
 
 
+@pytest.mark.row("HA-1")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGUSR2])
 def test_everything_goes_on_after_some_seconds_without_a_gateway(
     network: Network, gateway_that_restarts: Gateway, how: signal.Signals
@@ -77,7 +78,7 @@ def test_everything_goes_on_after_some_seconds_without_a_gateway(
         while any(
             each.bytes < had + (1 << 20) for each, had in zip(transfers, carried, strict=True)
         ):
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, [each.bytes for each in transfers]
             time.sleep(0.1)
         for transfer in transfers:
             transfer.end()
@@ -87,6 +88,7 @@ def test_everything_goes_on_after_some_seconds_without_a_gateway(
         assert resets(network) == before
 
 
+@pytest.mark.row("HA-3")
 @pytest.mark.parametrize("case", CASES)
 def test_a_data_connection_is_admitted_whose_announcement_was_forwarded_before_the_restart(
     network: Network, gateway_that_restarts: Gateway, case: tuple[str, str]
@@ -105,6 +107,7 @@ def announce_in(session: Control, count: int) -> None:
         session.talk(f"number {number}")
 
 
+@pytest.mark.row("HA-4")
 @pytest.mark.parametrize("case", CASES)
 def test_many_commands_after_edits_of_different_lengths_are_still_in_order(
     network: Network, gateway_that_restarts: Gateway, case: tuple[str, str]
@@ -122,6 +125,7 @@ def test_many_commands_after_edits_of_different_lengths_are_still_in_order(
         assert resets(network) == before
 
 
+@pytest.mark.row("HA-5")
 def test_a_line_that_was_split_by_the_restart_is_rewritten(
     network: Network, gateway_that_restarts: Gateway
 ) -> None:

@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 from pyroute2 import IPRoute, netns
@@ -164,8 +165,11 @@ class Kernel:
     def remove(self, slot: int, since: int, now: float) -> Reading | None:
         return self._on_our_clock(slot, self.table.remove(slot, since, time.monotonic()), now)
 
-    def heartbeat(self, now: float) -> None:
-        self.table.heartbeat(time.monotonic())
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
+        self.table.heartbeat(time.monotonic(), lasts)
+
+    def limit(self, now: float, lasts: float) -> None:
+        self.table.limit(time.monotonic(), lasts)
 
     def _on_our_clock(self, slot: int, read: Reading | None, now: float) -> Reading | None:
         if read is None:

@@ -172,10 +172,10 @@ def units(now: float) -> int:
 def heartbeat(now: float, lasts: float, grace: float) -> int:
     """Return a heartbeat after which programs forward for `grace` seconds, but no longer than for `lasts` seconds
     from now."""
-    whole = units(now)
     if lasts >= grace:
-        return whole
-    end = units(now + lasts) if lasts > 0 else whole - 1
+        return units(now)
+    # The clock of the programs is some milliseconds behind this one, so the end must not be just now.
+    end = units(now + lasts) if lasts > 0 else units(now) - units(grace)
     return (end - units(grace)) & 0xFFFFFFFFFFFFFFFF
 
 

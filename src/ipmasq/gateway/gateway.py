@@ -41,7 +41,7 @@ from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
-from ipmasq.wire.addresses import Address, to_text
+from ipmasq.wire.addresses import Address, to_text, to_texts
 
 log = logging.getLogger("ipmasq")
 
@@ -90,11 +90,10 @@ class Gateway:
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen = plane
-        alone = setup.alone
-        self.keeping = Keeping(alone, directory, loop.clock()) if alone else None
-        is_heir = self.keeping is not None and bool(self.keeping.found.kept)
-        grace = alone.grace if alone else 0.0
-        self._plane = make_plane(plane or setup.plane, setup, directory, grace, is_heir)
+        kept = setup.kept
+        self.keeping = Keeping(kept, directory, loop.clock()) if kept else None
+        is_heir = bool(self.keeping and self.keeping.found.kept)
+        self._plane = make_plane(plane or setup.plane, setup, directory, is_heir)
         policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
         self.engine = engine = self._make_engine(policy)
         self._operated = self.keeping.operated if self.keeping else Operated()
@@ -381,7 +380,7 @@ class Gateway:
             if policy.public != running.public:
                 # The first addresses are good news; other addresses, or none, end connections.
                 level = logging.WARNING if running.public else logging.INFO
-                log.log(level, "the public addresses are now: %s", _texts(policy.public))
+                log.log(level, "the public addresses are now: %s", to_texts(policy.public))
             if policy == running:
                 # Interfaces have changed, and nothing that the engine knows: our own devices coming up, for
                 # example.
@@ -400,9 +399,5 @@ class Gateway:
 
     def _summary(self) -> str:
         networks = ", ".join(map(str, self.engine.policy.inside))
-        where = f"{self._setup.outside} ({_texts(self.engine.policy.public)})"
+        where = f"{self._setup.outside} ({to_texts(self.engine.policy.public)})"
         return f"{networks} behind {where}, ports {self.engine.policy.ports}"
-
-
-def _texts(addresses: Sequence[bytes]) -> str:
-    return ", ".join(map(to_text, addresses)) or "none"

@@ -18,13 +18,11 @@ XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: 
 PLANES = ("tun", *XDP)
 
 
-def make_plane(
-    name: str, setup: Setup, directory: Path, grace: float = 0.0, is_heir: bool = False
-) -> TunPlane:
+def make_plane(name: str, setup: Setup, directory: Path, is_heir: bool = False) -> TunPlane:
     """Return a plane. Its fast path is loaded while packets pass; but that of an heir (see `TunPlane`) comes first,
     since the engine must know which flows are forwarded without it."""
     wanted = fast_path(name, setup.policy.limits) if is_heir else WITHOUT
-    inside = setup.policy.inside
+    inside, grace = setup.policy.inside, setup.kept.grace if setup.kept else 0.0
     return TunPlane(setup.outside, setup.inside, inside, directory, wanted, grace, is_heir)
 
 

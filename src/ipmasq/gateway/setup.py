@@ -26,8 +26,8 @@ class Setup:
     """The group to which this gateway belongs, if any."""
 
     @property
-    def alone(self) -> StateSettings | None:
-        """Where a gateway keeps its state that is in no group: a member of one has it from the others."""
+    def kept(self) -> StateSettings | None:
+        """Where its state is kept for a successor; None: nowhere. A member of a group has it from the others."""
         return self.state if self.state and self.state.keep and self.ha is None else None
 
 

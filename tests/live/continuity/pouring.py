@@ -19,10 +19,10 @@ poured.setblocking(True)
 threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
 began = time.monotonic()
 while not over.is_set():
-    for _ in range(min(1000, int((time.monotonic() - began) * float(sys.argv[2])) - sent)):
+    for _ in range(min(64, int((time.monotonic() - began) * float(sys.argv[2])) - sent)):
         poured.send(b"one of very many")
         sent += 1
-    time.sleep(0.0005)
+    time.sleep(0.0003)
 print(sent, time.monotonic() - began)
 """
 

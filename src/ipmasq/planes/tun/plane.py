@@ -341,8 +341,6 @@ class TunPlane:
         if self.inherits:
             log.info("taking over from a gateway that has ended")
 
-    # -- what the fast path leaves
-
     def pins(self) -> Path | None:
         """Return a directory of a bpffs in which programs and maps can be pinned; None if they are to end with this
         process."""

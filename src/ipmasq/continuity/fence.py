@@ -62,7 +62,7 @@ class Fence:
         """Whether the store was not asked yet if this member was active when its process ended."""
         self._for_good = False
         self._barred = -inf
-        """Until when the lease must not be acquired, since another member was promised that."""
+        """Until when the lease must not be acquired, since this member has agreed not to."""
         self._worker = Worker("lease", self.step)
 
     def start(self) -> None:
@@ -81,7 +81,7 @@ class Fence:
         self._worker.wake()
 
     def give_up(self, for_good: bool = True) -> None:
-        """Forward no more, from now on; the lease is released as soon as the store answers. Unless `for_good`, this
+        """Forward no more; the lease is released as soon as the store answers. Unless `for_good`, this
         member wants it again when its process starts anew, if nobody else has had it since."""
         with self._lock:
             self.wanted = self._asks_who_was_last = False
@@ -90,7 +90,7 @@ class Fence:
         self._worker.wake()
 
     def consent(self) -> bool:
-        """Promise not to acquire the lease for LIFE. Return False if this member has it or wants it."""
+        """Agree not to acquire the lease for LIFE. Return False if this member has it or wants it."""
         with self._lock:
             if self.wanted or self.generation:
                 return False

@@ -1,5 +1,5 @@
 """Questions between the members of a group, for the case that the store is silent: do you consent that I have the
-lease? Whoever consents has promised not to acquire it meanwhile (`Fence.consent`).
+lease? Whoever consents agrees not to acquire it meanwhile (`Fence.consent`).
 
 A question and its answer are one authenticated datagram each. A question has a number that never decreases, so
 that an old one cannot be used to keep a member from acquiring the lease; the answer repeats 16 random bytes.

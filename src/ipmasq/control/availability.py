@@ -26,7 +26,7 @@ def active(context: Context, _: arguments.Nothing) -> Row:
 
 
 def standby(context: Context, _: arguments.Nothing) -> Row:
-    """Forward nothing from now on, and let another member be active."""
+    """Stop forwarding, and let another member be active."""
     _of(context).stand_by()
     return {"role": _of(context).role.value}
 

@@ -300,7 +300,7 @@ class RoleChanged:
 
     at: float
     role: str
-    """`active`, `silent`, `waiting` or `standby`."""
+    """`active`, `fenced`, `waiting` or `standby`."""
     generation: int
     """The highest generation of the group's lease that is known."""
     trouble: str
@@ -346,7 +346,7 @@ class RecordsRefused:
 
     at: float
     count: int
-    why: str
+    reasons: str
     """All reasons so far: `forged`, `foreign`, `replayed`, `damaged`."""
 
 

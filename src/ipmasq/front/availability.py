@@ -60,7 +60,7 @@ def active(
 
 @app.command()
 def standby(socket: Socket = SOCKET) -> None:
-    """Let this gateway forward nothing from now on, so that another member can.
+    """Stop forwarding, so that another member can.
 
     \b
     Example:
@@ -73,7 +73,7 @@ def standby(socket: Socket = SOCKET) -> None:
 
 @app.command()
 def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
-    """Show the members of the group, their roles, and what replication does.
+    """Show the members of the group, and their roles.
 
     \b
     Example:

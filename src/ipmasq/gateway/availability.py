@@ -45,7 +45,7 @@ LAST_WORDS = 0.3
 
 class Role(StrEnum):
     ACTIVE = "active"
-    SILENT = "silent"
+    FENCED = "fenced"
     """It was active, and is not sure that it still may: it forwards nothing."""
     WAITING = "waiting"
     """It is to be active, and does not have the lease yet."""
@@ -133,7 +133,7 @@ class Availability:
     @property
     def role(self) -> Role:
         if self._replication is not None and self._fence.wanted and self._giving_up is None:
-            return Role.ACTIVE if self._loop.clock() < self._fence.until else Role.SILENT
+            return Role.ACTIVE if self._loop.clock() < self._fence.until else Role.FENCED
         return Role.WAITING if self._fence.wanted and self._giving_up is None else Role.STANDBY
 
     def activate(self) -> None:
@@ -145,7 +145,7 @@ class Availability:
         self.look()
 
     def stand_by(self) -> None:
-        """Forward no more, from now on."""
+        """Forward no more."""
         self._silence()
         if self._replication is not None and self._giving_up is None:
             self._giving_up = self._replication.end(), self._loop.clock() + LAST_WORDS

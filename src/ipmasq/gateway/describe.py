@@ -14,7 +14,7 @@ GUIDE = "docs/firewalls.md"
 
 ROLES = {
     "active": "active",
-    "silent": "silent, since it may have lost its role without knowing",
+    "fenced": "fenced: it forwards nothing, since it may have lost its role",
     "waiting": "to be active, and waits for the lease of its group",
     "standby": "a standby",
 }
@@ -68,8 +68,8 @@ def _about_state(event: Event) -> str:
     """Return a sentence about what outlives the process."""
     match event:
         case events.RoleChanged():
-            why = f": {event.trouble}" if event.trouble else ""
-            return f"this gateway is {ROLES[event.role]} (generation {event.generation}){why}"
+            trouble = f": {event.trouble}" if event.trouble else ""
+            return f"this gateway is {ROLES[event.role]} (generation {event.generation}){trouble}"
         case events.StateRestored():
             flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
             return f"the state of an earlier process was restored: {flows}; it had written {event.age:.1f} s before"
@@ -80,7 +80,7 @@ def _about_state(event: Event) -> str:
         case events.StoreRecovered():
             return "the store can be used again, and gets everything once more"
         case events.RecordsRefused():
-            return f"{event.count} records in the store were refused ({event.why})"
+            return f"{event.count} records in the store were refused ({event.reasons})"
     raise AssertionError(event)
 
 

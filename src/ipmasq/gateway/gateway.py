@@ -111,11 +111,7 @@ class Gateway:
         self._forwards = Forwards(configuration, self._drive, self._firewall, self._operated)
         self.latency = Latency(self._drive)
         self._drive.listeners.append(self.latency.listen)
-        self.availability = (
-            Availability(setup.ha, self._drive, self.offloading, self.latency.renew)
-            if setup.ha
-            else None
-        )
+        self.availability = self._group(setup)
         """Its role in a group of gateways, unless it is alone."""
         self.reloads = Reloads()
         self._started = loop.clock()
@@ -127,6 +123,11 @@ class Gateway:
         if self.keeping is None:
             return Engine(policy, chance, now)
         return self.keeping.engine(policy, self._configuration, now)
+
+    def _group(self, setup: Setup) -> Availability | None:
+        if setup.ha is None:
+            return None
+        return Availability(setup.ha, self._drive, self.offloading, self.latency.renew)
 
     @property
     def listeners(self) -> list[Listener]:

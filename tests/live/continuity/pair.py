@@ -38,7 +38,7 @@ IPMASQ = str(Path(sys.executable).with_name("ipmasq"))
 KEEPALIVED = Path(__file__).parents[3] / "contrib" / "keepalived"
 
 
-def eventually(true: Callable[[], object], limit: float = 10.0) -> float:
+def eventually(true: Callable[[], object], limit: float = 30.0) -> float:
     """Wait for a condition, and return how long that took."""
     begun = time.monotonic()
     while not true():
@@ -154,7 +154,7 @@ class Pair:
         run_directory = self.directory / f"run-{name}"
         run_directory.mkdir(exist_ok=True)
         self.start(name, name, IPMASQ, "run", "--log", "text", str(self.directory / f"{name}.toml"))
-        eventually(lambda: self.status(name), 20)
+        eventually(lambda: self.status(name), 60)
 
     def configuration(self, name: str, plane: str, settings: dict[str, object]) -> str:
         number = NAMES.index(name) + 11

@@ -73,7 +73,7 @@ def moved(bare: Pair, scripts: Path) -> Pair:
         bare.start_gateway(name, "ebpf-tc")
         start_keepalived(bare, name, scripts)
         if name == "gw1":
-            eventually(lambda: has_address(bare, "gw1") and is_active(bare, "gw1"), 20)
+            eventually(lambda: has_address(bare, "gw1") and is_active(bare, "gw1"))
     eventually(lambda: bare.follows("gw2"))
     return bare
 
@@ -119,5 +119,5 @@ def test_a_gateway_whose_process_is_restarted_resumes_its_role(moved: Pair) -> N
 
 def test_a_gateway_that_does_not_answer_loses_the_addresses(moved: Pair) -> None:
     moved.kill("gw1")
-    eventually(lambda: has_address(moved, "gw2") and is_active(moved, "gw2"), 20)
+    eventually(lambda: has_address(moved, "gw2") and is_active(moved, "gw2"))
     assert not has_address(moved, "gw1")

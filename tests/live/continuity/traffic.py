@@ -269,7 +269,7 @@ class Everything:
         """Wait until every transfer has brought so many more bytes."""
         transfers = [self.bulk, *(session for session, _ in self.sessions.values())]
         goals = [(each, each.came + transferred) for each in transfers]
-        eventually(lambda: all(each.came >= goal for each, goal in goals), 20)
+        eventually(lambda: all(each.came >= goal for each, goal in goals))
 
     def check(self) -> None:
         """Nothing was reset, lost or changed."""

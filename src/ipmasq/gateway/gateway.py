@@ -22,14 +22,15 @@ from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
+from ipmasq.gateway.following import Following
 from ipmasq.gateway.forwards import Forwards
 from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.helpers import Helpers
-from ipmasq.gateway.host import Changes, notify_systemd
+from ipmasq.gateway.host import notify_systemd
 from ipmasq.gateway.keeping import Keeping
 from ipmasq.gateway.latency import Latency
 from ipmasq.gateway.logs import limiter
-from ipmasq.gateway.loop import Loop, Timer
+from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.offloading import Offloading
 from ipmasq.gateway.operated import Operated
 from ipmasq.gateway.planes import fast_path, make_plane
@@ -50,11 +51,6 @@ PORTS_EVERY = 2.0
 
 SETTINGS_EVERY = 2.0
 """Seconds between two checks of the kernel settings on which the gateway depends."""
-
-SETTLING = 0.2
-"""Seconds to wait after a change of interfaces, since such changes come in bursts."""
-
-RETRY = 1.0
 
 OFFLOAD_EVERY = 1.0
 """Seconds between two rounds of reading the fast path's counters, unless one takes longer."""
@@ -84,8 +80,7 @@ class Gateway:
         self._configuration = configuration
         self._loop = loop
         # Before the first look at the host, so that no later change is missed.
-        self._changes = Changes()
-        self._settling: Timer | None = None
+        self._following = Following(loop, self._adapt)
         self._setup = setup = configuration.read()
         for warning in setup.warnings:
             log.warning("%s", warning)
@@ -152,7 +147,7 @@ class Gateway:
         """Begin everything else. Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises
         PlaneError."""
         self.offloading.begin()
-        self._loop.watch(self._changes.fileno(), self._changed)
+        self._following.begin()
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(SETTINGS_EVERY, self._settings.look)
         self._loop.every(OFFLOAD_EVERY, self.offloading.look)
@@ -176,8 +171,7 @@ class Gateway:
         if self.availability is not None:
             self.availability.stop()
         self._settings.look()  # a value that was written in the last moment must be restored, too
-        self._loop.unwatch(self._changes.fileno())
-        self._changes.close()
+        self._following.end()
         self._firewall.end()
         self._related.close()
         self.offloading.end(self._is_kept)
@@ -365,34 +359,22 @@ class Gateway:
         except PlaneError as error:
             log.error("%s", error)
 
-    def _changed(self) -> None:
-        self._changes.drain()
-        if self._settling is None:
-            self._settling = self._loop.later(SETTLING, self._adapt)
-
     @garbage.collect_new()
     def _adapt(self) -> None:
-        """Follow a change of interfaces or addresses. The operator's other changes stay."""
-        self._settling = self._loop.later(RETRY, self._adapt)  # unless this attempt succeeds
-        try:
-            setup = self._configuration.adapt()
-            new, running = setup.policy, self.engine.policy
-            policy = replace(running, inside=new.inside, public=new.public, own=new.own)
-            if policy.public != running.public:
-                # The first addresses are good news; other addresses, or none, end connections.
-                level = logging.WARNING if running.public else logging.INFO
-                log.log(level, "the public addresses are now: %s", to_texts(policy.public))
-            if policy == running:
-                # Interfaces have changed, and nothing that the engine knows: our own devices coming up, for
-                # example.
-                self._arrange(setup, policy)
-            else:
-                self._go_on(setup, self._fit(policy))
-        except (PlaneError, SetupError) as error:
-            log.error("%s (trying again)", error)
-            return
-        self._settling.cancel()
-        self._settling = None
+        """Follow a change of interfaces or addresses. The operator's other changes stay. Raises SetupError and
+        PlaneError."""
+        setup = self._configuration.adapt()
+        new, running = setup.policy, self.engine.policy
+        policy = replace(running, inside=new.inside, public=new.public, own=new.own)
+        if policy.public != running.public:
+            # The first addresses are good news; other addresses, or none, end connections.
+            level = logging.WARNING if running.public else logging.INFO
+            log.log(level, "the public addresses are now: %s", to_texts(policy.public))
+        if policy == running:
+            # Interfaces have changed, and nothing that the engine knows: our own devices coming up, for example.
+            self._arrange(setup, policy)
+        else:
+            self._go_on(setup, self._fit(policy))
 
     def _reload_on_signal(self) -> None:
         with suppress(SetupError):  # it is in the log

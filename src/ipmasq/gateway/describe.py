@@ -69,7 +69,7 @@ def _about_state(event: Event) -> str:
     match event:
         case events.RoleChanged():
             trouble = f": {event.trouble}" if event.trouble else ""
-            return f"this gateway is {ROLES[event.role]} (generation {event.generation}){trouble}"
+            return f"this gateway is {ROLES.get(event.role, event.role)} (generation {event.generation}){trouble}"
         case events.StateRestored():
             flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
             return f"the state of an earlier process was restored: {flows}; it had written {event.age:.1f} s before"

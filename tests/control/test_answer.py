@@ -18,8 +18,9 @@ def test_every_request_is_answered_step_by_step(name: str):
 
 
 def test_every_request_is_answered_by_one_module():
+    tables = [module.REQUESTS for module in (views, watching, changes)]
     names = [
-        name for module in (views, watching, changes, availability) for name in module.REQUESTS
+        name for table in (*tables, availability.LISTINGS, availability.CHANGES) for name in table
     ]
     assert sorted(names) == sorted(REQUESTS)
 

@@ -31,8 +31,8 @@ class Forwards:
 
     def add(self, forward: Forward, save: bool) -> Sequence[str]:
         """Add a forward, or save one that was added before. Return what `check` would warn of. Raises ValueError
-        for a mistake in the sense of `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
-        saved."""
+        for a mistake in the sense of `check`, if the name is taken, another forward overlaps, the host needs
+        these ports, or it cannot be saved."""
         if save and forward in self._engine.forwards():
             self._configuration.save_forward(forward)
             return ()

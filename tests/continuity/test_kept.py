@@ -10,6 +10,7 @@ import pytest
 from ipmasq.continuity.encoding import encode
 from ipmasq.continuity.kept import BOOT, Found, Location
 from ipmasq.core.changes import Kind, Record
+from ipmasq.core.compact import pack_flow, pack_mapping
 
 ABOUT = {BOOT: "first", "namespace": "7"}
 ROWS = [
@@ -126,3 +127,39 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     found = place(tmp_path).find(0.0, 0.0)
     assert not (tmp_path / "elsewhere").exists()
     assert found.store is None or not (tmp_path / "state.db").is_symlink()
+
+
+PLAIN = (
+    17, 1, 0, bytes(range(12)), 1, 28, 0, bytes(range(12, 24)), 1, 28, 0, 2.0, 1.0, 0, True, True, False,
+    0, "rule 1", False, None, 300.0, None, None, None, None, None, None,
+)  # fmt: skip
+INSPECTED = [*PLAIN[:22], {"an": "inspector"}, 1.0, *PLAIN[24:]]
+MAPPED = bytes(7), False, True
+
+
+def test_of_a_plain_flow_the_last_row_counts_with_its_moment(tmp_path: Path) -> None:
+    first = [Record(Kind.FLOW, number, PLAIN) for number in (1, 2, 3)]
+    first += [Record(Kind.MAPPING, number, MAPPED) for number in (70, 71)]
+    newer = *PLAIN[:4], 9, *PLAIN[5:]
+    second = [
+        Record(Kind.FLOW, 1, newer),
+        Record(Kind.FLOW, 2, None),
+        Record(Kind.MAPPING, 70, None),
+    ]
+    keep(place(tmp_path), encode(100.0, 0.0, first), encode(110.0, 0.0, second))
+    found = place(tmp_path).find(130.0, 0.0)
+    assert (found.kept, found.age) == ([], 20.0)
+    assert found.compact is not None
+    assert found.compact.flows == {1: pack_flow(newer), 3: pack_flow(PLAIN)}
+    assert found.compact.moments == {1: 110.0, 3: 100.0}
+    assert found.compact.mappings == {71: pack_mapping(MAPPED)}
+
+
+def test_a_flow_that_is_inspected_later_or_no_longer_has_one_record(tmp_path: Path) -> None:
+    first = [Record(Kind.FLOW, 1, PLAIN), Record(Kind.FLOW, 2, INSPECTED)]
+    second = [Record(Kind.FLOW, 1, INSPECTED), Record(Kind.FLOW, 2, PLAIN)]
+    keep(place(tmp_path), encode(100.0, 0.0, first), encode(110.0, 0.0, second))
+    found = place(tmp_path).find(130.0, 0.0)
+    assert summary(found) == [(Kind.FLOW, 1, INSPECTED, 110.0)]
+    assert found.compact is not None
+    assert list(found.compact.flows) == [2]

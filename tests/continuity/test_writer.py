@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipmasq.continuity import writer
-from ipmasq.continuity.kept import Location
+from ipmasq.continuity.kept import Found, Location
 from ipmasq.continuity.store import Store, StoreError
 from ipmasq.continuity.writer import DELAY, RETRY, SLICE, StateWriter
 from ipmasq.core.changes import Kind
@@ -55,7 +55,17 @@ class Kept(World):
         found = self.place.find(self.now, 0.0)
         self.writer.store = found.store
         assert not found.refused
-        return sum(each.kind == Kind.FLOW for each in found.kept)
+        assert found.compact is not None
+        return len(found.compact.flows) + sum(each.kind == Kind.FLOW for each in found.kept)
+
+    def go_on_as(self, found: Found) -> None:
+        """Let a successor go on with what it has found."""
+        policy = self.engine.policy
+        self.engine = self.writer._engine = Engine.from_records(
+            policy, lambda n: 0, found.kept, self.now, True, found.compact
+        )
+        assert found.store is not None
+        self.writer.use(found.store, self.now, goes_on=True)
 
     def restart(self) -> Engine:
         self.writer.close(self.now)
@@ -63,7 +73,7 @@ class Kept(World):
         assert found.store is not None
         found.store.close()
         return Engine.from_records(
-            self.engine.policy, lambda n: 0, found.kept, self.now, is_lagging=True
+            self.engine.policy, lambda n: 0, found.kept, self.now, True, found.compact
         )
 
 
@@ -107,7 +117,7 @@ def test_a_store_that_has_grown_gets_a_snapshot_and_is_small_again(
     for _ in range(20):
         kept.turn(0.3)
     largest = 0
-    for _ in range(20):
+    for _ in range(30):
         kept.engine.mark_all_but_flows()
         last = 0
         while last := kept.engine.mark_flows(last, SLICE):
@@ -176,3 +186,41 @@ def test_a_store_that_stays_away_is_tried_at_longer_and_longer_intervals(kept: K
     assert moments == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
     assert kept.said == ["the disk is gone"]
     assert kept.writer.status.trouble == "no disk"
+
+
+def test_while_flows_are_restored_the_store_keeps_what_it_has_and_then_gets_a_snapshot(
+    kept: Kept,
+) -> None:
+    for port in range(100):
+        kept.udp(IN1, 4000 + port, OUT1, 53)
+    kept.writer.close(kept.now)
+    found = kept.place.find(kept.now, 0.0)
+    assert found.store is not None
+    kept.go_on_as(found)
+    kept.udp(IN1, 5000, OUT1, 53)
+    kept.turn()
+    kept.turn(DELAY)
+    assert kept.engine.table.count == 101
+    assert len(kept.engine.table.flows) == 1
+    assert kept.flows() == 101, "a process that is killed now has lost nothing"
+    while not kept.engine.is_restored:
+        kept.engine.restore_some(10)
+    written = kept.writer.written
+    for _ in range(10):
+        kept.turn(0.3)
+    assert kept.writer.written - written >= 100
+    assert kept.flows() == 101
+
+
+def test_a_new_store_while_flows_are_restored_gets_all_of_them(kept: Kept) -> None:
+    for port in range(100):
+        kept.udp(IN1, 4000 + port, OUT1, 53)
+    kept.writer.close(kept.now)
+    found = kept.place.find(kept.now, 0.0)
+    assert found.store is not None
+    kept.go_on_as(found)
+    kept.writer.failed(StoreError("no disk"), kept.now)
+    for _ in range(10):
+        kept.turn(RETRY)
+    assert kept.said == ["no disk", "recovered"]
+    assert kept.flows() == 100

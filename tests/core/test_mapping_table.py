@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeAlias
 
 import pytest
 
 from ipmasq.core.mapping import Mapping
-from ipmasq.core.mapping_table import MappingTable
-from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Behaviour, Limits, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Endpoint, to_address
-from tests.core.restored import serialised
 from tests.core.tables import INSIDE, PUBLIC, REMOTES, UDP, flow_to, table
 
 
@@ -106,61 +102,6 @@ def test_usage_names_the_pools_of_which_any_port_is_taken():
     assert nat.add(flow)
     (pool,) = nat.mappings.usage()
     assert (pool.protocol, pool.address, pool.used) == (UDP, PUBLIC, 1)
-
-
-@pytest.mark.parametrize("behaviour", Behaviour)
-def test_mappings_and_free_ports_are_the_same_after_their_state(behaviour: Behaviour):
-    before, after = table(mapping=behaviour), table(mapping=behaviour)
-    for number, remote in enumerate(REMOTES):
-        before.add(flow_to(before, remote, number))
-    retired = next(iter(before.mappings))
-    before.mappings.retire(retired)
-    restore(after.mappings, *rows(before.mappings))
-    assert rows(after.mappings) == rows(before.mappings)
-    assert after.mappings.ports == before.mappings.ports
-    assert [len(pool) for pool in after.mappings.usage()] == [
-        len(pool) for pool in before.mappings.usage()
-    ]
-    taken = {each.port for each in after.mappings}
-    fresh = after.mappings.map(UDP, INSIDE, Endpoint(to_address("192.0.2.1"), 1))
-    assert isinstance(fresh, Mapping)
-    assert behaviour is Behaviour.ENDPOINT_INDEPENDENT or fresh.port not in taken
-
-
-def test_two_mappings_of_one_port_are_refused():
-    before, after = table(), table()
-    before.add(flow_to(before, REMOTES[0]))
-    pools, mappings = rows(before.mappings)
-    with pytest.raises(StateError, match=r"^mapping\[0\]: port \d+ has two mappings$"):
-        restore(after.mappings, pools, mappings * 2)
-
-
-def test_a_mapping_without_its_pool_is_refused():
-    before, after = table(), table()
-    before.add(flow_to(before, REMOTES[0]))
-    with pytest.raises(StateError, match=r"^mapping\[0\]: there is no pool 0$"):
-        restore(after.mappings, [], rows(before.mappings)[1])
-    with pytest.raises(StateError, match=r"^pool\[0\]: there is no pool 6$"):
-        after.mappings.restore_pool(7, Fields(before.mappings.pool_row(0), "pool"))
-
-
-Rows: TypeAlias = list[tuple[int, Any]]
-
-
-def rows(mappings: MappingTable) -> tuple[Rows, Rows]:
-    """The pools and mappings as serialised rows, each after its number."""
-    return (
-        [(pool.number, serialised(mappings.pool_row(pool.number))) for pool in mappings.numbered],
-        [(each.number, serialised(mappings.row(each.number))) for each in mappings],
-    )
-
-
-def restore(mappings: MappingTable, pools: Rows, rows: Rows) -> None:
-    for number, row in pools:
-        mappings.restore_pool(number, Fields(row, "pool"))
-    for number, row in rows:
-        mappings.restore_mapping(number, Fields(row, "mapping"))
-    mappings.claim_ports()
 
 
 def test_a_port_that_is_shared_is_not_given_to_one_endpoint_alone():

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipmasq.continuity.durable import Background
-from ipmasq.continuity.encoding import decode
+from ipmasq.continuity.encoding import Batch, decode
 from ipmasq.continuity.sqlite import BusyError, SqliteStore, remove, set_aside
 from ipmasq.continuity.store import Store, StoreError
 from ipmasq.core.changes import Key, Kind
+from ipmasq.core.compact import Compact
 from ipmasq.core.plain import StateError
 from ipmasq.core.restoring import Kept
 
@@ -24,7 +25,9 @@ class Found:
     store: Store | None = None
     """The store in which the state is kept on; None if there is none now."""
     kept: list[Kept] = field(default_factory=list)
-    """The last record of each thing."""
+    """The last record of each thing that is no row of `compact`."""
+    compact: Compact | None = None
+    """Plain flows and mappings."""
     others: dict[str, object] = field(default_factory=dict)
     """The rows of the gateway by their names."""
     age: float = 0.0
@@ -104,17 +107,36 @@ class Location:
             remove(self.path)
             return Found(self._open())
         same_run = store.about.get(BOOT) == self._about.get(BOOT)
-        last: dict[Key, Kept] = {}
+        last, compact = dict[Key, Kept](), Compact()
         moment = now
         for data in store.load():
             batch = decode(data)
             age = now - batch.moment if same_run else wall - batch.wall
             moment = now - max(0.0, age)
-            for kind, key, row in batch.records:
-                if row is None:
-                    last.pop((kind, key), None)
-                else:
-                    last[kind, key] = Kept(kind, key, row, moment)
+            _apply(batch, moment, last, compact)
         others = {str(key): each.row for (kind, key), each in last.items() if kind == Kind.GATEWAY}
         kept = [each for each in last.values() if each.kind != Kind.GATEWAY]
-        return Found(store, kept, others, now - moment)
+        return Found(store, kept, compact, others, now - moment)
+
+
+def _apply(batch: Batch, moment: float, last: dict[Key, Kept], compact: Compact) -> None:
+    """Let the records of a batch take the place of earlier ones."""
+    rows, flow, mapping = batch.rows, int(Kind.FLOW), int(Kind.MAPPING)
+    written = [(flow, number) for number in rows.flows]
+    written += [(mapping, number) for number in rows.mappings]
+    for key in last.keys() & set(written):
+        del last[key]
+    compact.flows.update(rows.flows)
+    compact.moments.update(dict.fromkeys(rows.flows, moment))
+    compact.mappings.update(rows.mappings)
+    gone = [(flow, number) for number in batch.ended_flows]
+    gone += [(mapping, number) for number in batch.ended_mappings]
+    for record in batch.records:
+        if record.row is not None:
+            last[record.kind, record.key] = Kept(*record, moment)
+            compact.forget(record.kind, record.key)
+        else:
+            last.pop((record.kind, record.key), None)
+    for kind, number in gone:
+        last.pop((kind, number), None)
+        compact.forget(kind, number)

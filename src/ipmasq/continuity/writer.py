@@ -74,20 +74,27 @@ class StateWriter:
         self._flush_at = self._maintain_at = self._small_at = inf
         self._retry_at, self._pause, self._begun = inf, RETRY, inf
         self._sweep, self._since, self._sweep_began = 0, 0.0, 0.0
-        self._is_snapshot = False
+        self._is_snapshot = self._waits = False
         self._size_after_snapshot = 0
         self.written = self.failures = 0
         self.trouble = ""
 
     # -- beginning and end
 
-    def use(self, store: Store, now: float) -> None:
-        """Write to this store, everything at first."""
+    def use(self, store: Store, now: float, goes_on: bool = False) -> None:
+        """Write to this store, everything at first. `goes_on`: it has the records from which the engine was restored, so
+        that this can wait until all its flows are."""
         self.store = store
         self._engine.keep_changes()
         self._new_others = set(self._others)
         self._maintain_at, self._small_at, self._retry_at = now, now + SMALL_EVERY, inf
-        self._guarded(now, self._begin_snapshot)
+        self._waits = goes_on and not self._engine.is_restored
+        if self._waits:
+            self._engine.mark_small()
+            self._guarded(now, self.write)
+        else:
+            self._engine.restore_all()
+            self._guarded(now, self._begin_snapshot)
 
     def cannot(self, text: str, now: float) -> None:
         """Note that there is no store now, and why; one is begun later."""
@@ -162,9 +169,14 @@ class StateWriter:
             # What was seen since the last round began is refreshed in the next one.
             self._since, self._sweep_began = self._sweep_began, now
         self.store.trim()
-        if self.store.size > max(SMALLEST, GROWTH * self._size_after_snapshot):
+        if self._engine.is_restored and (self._waits or self._is_long()):
+            self._waits = False
             self._begin_snapshot(now)
         self._maintain_at = now + MAINTENANCE_EVERY
+
+    def _is_long(self) -> bool:
+        assert self.store is not None
+        return self.store.size > max(SMALLEST, GROWTH * self._size_after_snapshot)
 
     def _begin_snapshot(self, now: float) -> None:
         assert self.store is not None

@@ -17,6 +17,7 @@ from ipmasq.core import offloading, operate, records
 from ipmasq.core import snapshots as views_of
 from ipmasq.core.changes import Record
 from ipmasq.core.claims import claims
+from ipmasq.core.compact import Compact
 from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
@@ -182,13 +183,13 @@ class Engine:
 
     def restate(self, flow: int) -> None:
         """Make a command for the present state of a flow, if it is alive."""
-        known = self.table.flows.get(flow)
+        known = self.table.flow(flow)
         if known is not None:
             self._offloading.command(known)
 
     def report(self, flow: int, counters: Counters) -> None:
         """Record counters of packets that were forwarded elsewhere."""
-        known = self.table.flows.get(flow)
+        known = self.table.flow(flow)
         if known is not None:
             offloading.report(known, counters)
             if flow in self.manager.pickups and None not in counters:
@@ -301,13 +302,37 @@ class Engine:
         kept: Iterable[Kept],
         now: float,
         is_lagging: bool = False,
+        compact: Compact | None = None,
     ) -> Self:
         """Return an engine that continues where the one was whose last records these are. `is_lagging`: it wrote
         them while it worked, so that they may lag; see `records`. If the policy is another one now, it takes effect
-        as by `apply`. Raises StateError."""
+        as by `apply`. Plain flows in `compact` are restored when something
+        asks for them, and by `restore_some`. Raises StateError."""
         engine = cls(policy, chance, now)
-        restore(engine.manager, kept, is_lagging)
+        restore(engine.manager, kept, is_lagging, compact)
         return engine
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether all flows of an earlier process are restored."""
+        return self.table.unrestored is None
+
+    def restore_all(self) -> None:
+        """Restore all flows at once."""
+        if self.table.unrestored is not None:
+            self.table.unrestored.all()
+
+    def restore_some(self, count: int) -> list[int]:
+        """Restore about so many of the flows that are not restored yet. Return the numbers of all that were restored
+        since the last call, in whatever way, which a fast path does not know yet (`restate`)."""
+        unrestored = self.table.unrestored
+        if unrestored is None:
+            return []
+        if not unrestored.some(count):
+            unrestored.all()
+            self._timers.cancel(unrestored)
+            self.table.unrestored = self.table.mappings.unrestored = None
+        return unrestored.fresh()
 
     def become(self, other: Engine) -> None:
         """Continue as another engine, which must not be used any more. What belongs to the host stays."""
@@ -321,12 +346,13 @@ class Engine:
     def flows(self) -> Iterator[FlowView]:
         """Yield the flows that are alive at the beginning, without those that end before it comes to them:
         packets may be received in between."""
-        for flow in list(self.table.flows.values()):
-            if flow.id in self.table.flows:
+        for number in self.table.numbers():
+            flow = self.table.flow(number)
+            if flow is not None:
                 yield views_of.flow(self.manager, flow)
 
     def flow(self, number: int) -> FlowView | None:
-        flow = self.table.flows.get(number)
+        flow = self.table.flow(number)
         return views_of.flow(self.manager, flow) if flow else None
 
     def mappings(self) -> Iterator[MappingView]:

@@ -113,7 +113,7 @@ class Expectation:
     @classmethod
     def from_state(cls, state: Fields, now: float, table: Table) -> Expectation:
         """Return the expectation of a state, which is in no index yet. Raises StateError."""
-        flow = table.flows.get(state.integer("flow"))
+        flow = table.flow(state.integer("flow"))
         if flow is None:
             raise state.error("flow", "there is no such flow")
         made = cls(
@@ -319,5 +319,5 @@ class ExpectationTable:
                 assert self._table.mappings.at(each.protocol, each.public) is each.mapping
                 mappings[id(each.mapping)] = mappings.get(id(each.mapping), 0) + 1
         assert payers == self._payers
-        for mapping in self._table.mappings:
+        for mapping in self._table.mappings.live():
             assert mapping.expectations == mappings.get(id(mapping), 0)

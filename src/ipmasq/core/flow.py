@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ipmasq.core.ends import End, Endpoints, Ends, endpoints
 from ipmasq.core.inspector import Inspector
-from ipmasq.core.keys import LENGTHS, destination_of, pack, source_address, source_of
+from ipmasq.core.keys import LENGTHS, destination_of, exchanged, pack, source_address, source_of
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import UNKNOWN, origin
 from ipmasq.core.origin import Kind as OriginKind
@@ -102,9 +102,7 @@ class Half:
     def match(self) -> bytes:
         """The key of its packets as they come in: that of the other half's packets as they leave, with source
         and destination exchanged."""
-        rewrite = self.twin.rewrite
-        size = (len(rewrite) - 4) // 2
-        return rewrite[size:-4] + rewrite[:size] + rewrite[-2:] + rewrite[-4:-2]
+        return exchanged(self.twin.rewrite)
 
     @property
     def remote(self) -> Address:
@@ -190,14 +188,28 @@ class Flow:
     ) -> None:
         """`sides` are those of client and server. The flow is not in the table yet."""
         client, server = ends
+        out, back = pack(client.translated, server.real), pack(server.translated, client.real)
+        self._begin(id_, protocol, sides, out, back, now)
+
+    @classmethod
+    def of_keys(
+        cls, id_: int, protocol: int, sides: tuple[Side, Side], out: bytes, back: bytes, now: float
+    ) -> Flow:
+        """Return a flow by the keys of both directions as their packets leave."""
+        flow = cls.__new__(cls)
+        flow._begin(id_, protocol, sides, out, back, now)
+        return flow
+
+    def _begin(
+        self, id_: int, protocol: int, sides: tuple[Side, Side], out: bytes, back: bytes, now: float
+    ) -> None:
         self.id = id_
         self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
-        match, rewrite = pack(client.real, server.translated), pack(client.translated, server.real)
-        addresses, payload = difference(match[:-4], rewrite[:-4]), difference(match, rewrite)
-        self.original = Half(self, rewrite, addresses, payload)
+        match = exchanged(back)
+        addresses, payload = difference(match[:-4], out[:-4]), difference(match, out)
+        self.original = Half(self, out, addresses, payload)
         # The reply has the same words, and changes them back.
-        reply = pack(server.translated, client.real)
-        self.reply = Half(self, reply, opposite(addresses), opposite(payload))
+        self.reply = Half(self, back, opposite(addresses), opposite(payload))
         self.opened = now
         self.last_seen = now
         """When a packet of it was last forwarded, or a data flow of it ended."""
@@ -255,10 +267,8 @@ class Flow:
         out, back = state.blob("out"), state.blob("back")
         if len(out) not in LENGTHS or len(back) != len(out):
             raise state.error("out", "is not of the length of a key, or not of that of the reply")
-        client = End(destination_of(back), source_of(out))
-        ends = Ends(client, End(destination_of(out), source_of(back)))
         both = Side(sides >> 1), Side(sides & 1)
-        flow = cls(id_, protocol, ends, both, state.past("opened", now))
+        flow = cls.of_keys(id_, protocol, both, out, back, state.past("opened", now))
         for half, name in ((flow.original, "out"), (flow.reply, "back")):
             half.packets, half.bytes = (
                 state.integer(f"{name}_packets"),

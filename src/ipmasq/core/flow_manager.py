@@ -23,7 +23,7 @@ from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Flow
 from ipmasq.core.helping import Binding, binding
 from ipmasq.core.identification import Identifications
-from ipmasq.core.inspector import Inspector
+from ipmasq.core.inspector import Inspector, NoMemoryError
 from ipmasq.core.offloading import Offloading
 from ipmasq.core.pickup import Pickups
 from ipmasq.core.policy import Policy
@@ -42,19 +42,13 @@ from ipmasq.core.tcp_states import State
 from ipmasq.core.timed import Timed, order
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.unconfirmed import Unconfirmed
+from ipmasq.core.unrestored import Unrestored
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
 
 _CAN_ANNOUNCE = frozenset((State.INIT, State.ESTABLISHED, State.ACTIVE))
 """Not a TCP stream that is closing."""
-
-
-class NoMemoryError(Exception):
-    """There is no memory for one more inspected connection; it goes on as it is."""
-
-    def __str__(self) -> str:
-        return "limits.stream_memory or stream_memory_per_host allows no more inspected connections"
 
 
 class FlowManager:
@@ -120,15 +114,19 @@ class FlowManager:
             or self.unconfirmed.oldest_of_most(self.offloading.sync)
         )
 
-    def set_timer(self, flow: Flow) -> None:
+    def due(self, flow: Flow) -> float:
+        """Return when a flow is to be examined."""
         timeouts = self.policy.timeouts
         deadline = flow.deadline(timeouts)
         if deadline == inf:
-            deadline = self.now + timeouts.tcp_established
-        elif flow.state is State.ESTABLISHED:
+            return self.now + timeouts.tcp_established
+        if flow.state is State.ESTABLISHED:
             # A flow that is being opened may be established by then, and have less time.
-            deadline = min(deadline, flow.last_seen + timeouts.tcp_established)
-        self.timers.set(flow, deadline)
+            return min(deadline, flow.last_seen + timeouts.tcp_established)
+        return deadline
+
+    def set_timer(self, flow: Flow) -> None:
+        self.timers.set(flow, self.due(flow))
         if self.changes.is_kept:
             self.changes.flows.add(flow.id)
 
@@ -190,7 +188,7 @@ class FlowManager:
     def unlink(self, flow: Flow) -> None:
         """Give the control flow of an ended data flow its full idle time again."""
         number, flow.master = flow.master, None
-        master = None if number is None else self.table.flows.get(number)
+        master = None if number is None else self.table.flow(number)
         if master is None:
             return
         master.links -= 1
@@ -217,6 +215,8 @@ class FlowManager:
             if self.admission.active_triggers.get(thing.trigger.name) is thing:
                 del self.admission.active_triggers[thing.trigger.name]
                 self.changes.other(Kind.TRIGGER, thing.trigger.name)
+        elif isinstance(thing, Unrestored):
+            thing.all()
         elif isinstance(thing, Datagram):
             if self.reassembly.forget(thing):
                 self.counts[Reason.FRAGMENT_TIMEOUT] += 1

@@ -47,6 +47,13 @@ NO_ROOM = Inspected(Reason.STREAM_LIMIT)
 NO_WORK = Inspected(Reason.WORK_LIMIT)
 
 
+class NoMemoryError(Exception):
+    """There is no memory for one more inspected connection; it goes on as it is."""
+
+    def __str__(self) -> str:
+        return "limits.stream_memory or stream_memory_per_host allows no more inspected connections"
+
+
 class Inspector(Protocol):
     """What is only of streams has a default here, which suits an inspector that withholds and shifts nothing."""
 

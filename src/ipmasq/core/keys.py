@@ -48,3 +48,9 @@ def endpoint_key(protocol: int, endpoint: Endpoint) -> bytes:
 
 def endpoint_of(key: bytes) -> Endpoint:
     return Endpoint(key[3:], key[1] << 8 | key[2])
+
+
+def exchanged(key: bytes) -> bytes:
+    """Return the key with source and destination exchanged."""
+    size = (len(key) - 4) // 2
+    return key[size:-4] + key[:size] + key[-2:] + key[-4:-2]

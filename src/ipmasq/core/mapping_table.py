@@ -13,11 +13,11 @@ from ipmasq.core.flow import Half
 from ipmasq.core.host import HostPorts
 from ipmasq.core.keys import endpoint_key, pack
 from ipmasq.core.mapping import Mapping, NarrowMapping, SharedMapping
-from ipmasq.core.plain import Fields
-from ipmasq.core.policy import Behaviour, Policy, PortRange, Ports, port_set
+from ipmasq.core.policy import Behaviour, Policy, Ports
 from ipmasq.core.ports import Block, Chance, PortPool, SharedPool
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.unrestored import Unrestored
 from ipmasq.wire.addresses import Address, Endpoint
 
 SCATTER = 0x9E3779B97F4A7C15
@@ -45,11 +45,14 @@ class MappingTable:
         self.host = HostPorts()
         self.ports: dict[tuple[int, Address], int] = {}
         """Number of public ports by protocol and inside host."""
-        self._by_inside: dict[bytes, Mapping] = {}
+        self.by_inside: dict[bytes, Mapping] = {}
+        """Mappings that new flows get, too, by their keys."""
         self._pools: dict[tuple[int, Address], list[PortPool[Mapping]]] = {}
         """Pools by protocol and public address; one for each range that was ever configured."""
         self.numbered: list[PortPool[Mapping]] = []
         """All pools; the number of each is its position."""
+        self.unrestored: Unrestored | None = None
+        """Mappings of an earlier process that are not restored yet. Their ports are taken, and `ports` counts them."""
 
     @property
     def policy(self) -> Policy:
@@ -66,18 +69,34 @@ class MappingTable:
 
     def of(self, protocol: int, inside: Endpoint, remote: Endpoint) -> Mapping | None:
         """Return the mapping by which an inside endpoint reaches a remote one."""
-        return self._by_inside.get(self._key(protocol, inside, remote))
+        return self._current(self._key(protocol, inside, remote))
+
+    def _current(self, key: bytes) -> Mapping | None:
+        """Return the mapping that new flows of this key get."""
+        mapping = self.by_inside.get(key)
+        if mapping is None and self.unrestored is not None and self.unrestored.of(key):
+            mapping = self.by_inside.get(key)
+        return mapping
 
     def at(self, protocol: int, public: Endpoint) -> Mapping | None:
         """Return the mapping of a public endpoint."""
-        for pool in self._pools.get((protocol, public.address), ()):
+        pools = self._pools.get((protocol, public.address), ())
+        for pool in pools:
             if mapping := pool.at(public.port):
                 return mapping
+        if self.unrestored is not None and self.unrestored.at(endpoint_key(protocol, public)):
+            return next(filter(None, (pool.at(public.port) for pool in pools)), None)
         return None
 
     def __iter__(self) -> Iterator[Mapping]:
+        if self.unrestored is not None:
+            self.unrestored.all()
         pools = [pool for pools in self._pools.values() for pool in pools]
         return iter([mapping for pool in pools for mapping in pool])
+
+    def live(self) -> list[Mapping]:
+        """Return all mappings but those that are not restored yet."""
+        return [mapping for pool in self.numbered for mapping in pool]
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -100,7 +119,7 @@ class MappingTable:
         if self.is_sharing and server is not None and policy.public:
             return self._share(protocol, known_at or self.public_for(inside.address), server)
         key = self._key(protocol, inside, remote)
-        if mapping := self._by_inside.get(key):
+        if mapping := self._current(key):
             return mapping
         if not policy.public:
             return Reason.NO_PORTS
@@ -114,7 +133,7 @@ class MappingTable:
         port = pool.take(self._chance, self._barred(protocol, address, remote))
         if port is None:
             return Reason.NO_PORTS
-        return self._hold((NarrowMapping if narrow else Mapping)(key, pool, port), host)
+        return self.hold((NarrowMapping if narrow else Mapping)(key, pool, port), host)
 
     @property
     def is_sharing(self) -> bool:
@@ -141,11 +160,19 @@ class MappingTable:
             if fallback is None:
                 return Reason.NO_PORTS
             port = fallback
-        mapping = pool.at(port)
+        mapping = self._holder(pool, port)
         if mapping is None:
             mapping = SharedMapping(pool, port)
             pool.hold(port, mapping)
             self._changes.mapping(mapping.number)
+        return mapping
+
+    def _holder(self, pool: PortPool[Mapping], port: int) -> Mapping | None:
+        """Return the mapping that has a port of a pool."""
+        mapping = pool.at(port)
+        if mapping is None and self.unrestored is not None:
+            self.unrestored.at(endpoint_key(pool.protocol, Endpoint(pool.address, port)))
+            mapping = pool.at(port)
         return mapping
 
     def _back(self, protocol: int, public: Endpoint, server: ServerEnd) -> Half | None:
@@ -161,7 +188,7 @@ class MappingTable:
         made: SharedPool[Mapping] = SharedPool(
             protocol, address, self.policy.ports, len(self.numbered)
         )
-        self._add_pool(made)
+        self.add_pool(made)
         return made
 
     def _lacks_shared(self, protocol: int, address: Address, server: ServerEnd) -> Reason | None:
@@ -225,14 +252,14 @@ class MappingTable:
         if not self.ports[host]:
             del self.ports[host]
         # After a change of policy the endpoint may have a newer mapping.
-        if self._by_inside.get(mapping.key) is mapping:
-            del self._by_inside[mapping.key]
+        if self.by_inside.get(mapping.key) is mapping:
+            del self.by_inside[mapping.key]
 
     def retire(self, mapping: Mapping) -> None:
         """Keep the mapping for its flows only; new flows get another one."""
-        if self._by_inside.get(mapping.key) is mapping:
+        if self.by_inside.get(mapping.key) is mapping:
             self._changes.mapping(mapping.number)
-            del self._by_inside[mapping.key]
+            del self.by_inside[mapping.key]
 
     def pool(self, protocol: int, address: Address, ports: Ports) -> PortPool[Mapping]:
         """Return a pool, which is made when it is first needed."""
@@ -241,10 +268,10 @@ class MappingTable:
             if pool.ports == ports and not isinstance(pool, SharedPool):
                 return pool
         made: PortPool[Mapping] = PortPool(protocol, address, ports, len(self.numbered))
-        self._add_pool(made)
+        self.add_pool(made)
         return made
 
-    def _add_pool(self, pool: PortPool[Mapping]) -> None:
+    def add_pool(self, pool: PortPool[Mapping]) -> None:
         self._pools.setdefault((pool.protocol, pool.address), []).append(pool)
         self.numbered.append(pool)
         self._changes.other(Kind.POOL, pool.number)
@@ -267,14 +294,14 @@ class MappingTable:
             return self._share_at(pools, public.port)
         key, host = self._key(protocol, inside, remote), (protocol, inside.address)
         full = self.ports.get(host, 0) >= self.policy.limits.ports_per_host
-        if key in self._by_inside or full:
+        if self._current(key) is not None or full:
             return None
         if lent is None:
             own = (each for each in pools if not isinstance(each, SharedPool))
             pool = next((each for each in own if each.claim(public.port)), None)
         else:
             pool = lent.pool if lent.pool in pools and lent.claim(public.port) else None
-        return None if pool is None else self._hold(Mapping(key, pool, public.port), host)
+        return None if pool is None else self.hold(Mapping(key, pool, public.port), host)
 
     def _share_at(self, pools: Iterable[PortPool[Mapping]], port: int) -> Mapping | None:
         pool = next((each for each in pools if isinstance(each, SharedPool)), None)
@@ -285,9 +312,9 @@ class MappingTable:
         self._changes.mapping(mapping.number)
         return mapping
 
-    def _hold(self, mapping: Mapping, host: tuple[int, Address]) -> Mapping:
+    def hold(self, mapping: Mapping, host: tuple[int, Address]) -> Mapping:
         """Enter a mapping whose port is taken. `host`: its protocol and inside address."""
-        self._by_inside[mapping.key] = mapping
+        self.by_inside[mapping.key] = mapping
         mapping.pool.hold(mapping.port, mapping)
         self.ports[host] = self.ports.get(host, 0) + 1
         if self._changes.is_kept:
@@ -319,49 +346,17 @@ class MappingTable:
         if mapping is None:
             return None
         key = mapping.key
-        return key, mapping.narrow, self._by_inside.get(key) is mapping
-
-    def restore_pool(self, number: int, state: Fields) -> None:
-        """Enter an empty pool of a state; pools are restored in the order of their numbers. Raises StateError."""
-        ports = port_set(
-            PortRange(each.integer(0, 0, 0xFFFF), each.integer(1, 0, 0xFFFF))
-            for each in state.rows(2)
-        )
-        kind = SharedPool if state.boolean(3) else PortPool
-        if number != len(self.numbered):
-            raise state.error(0, f"there is no pool {number - 1}")
-        self._add_pool(kind(state.integer(0, 0, 255), state.address(1), ports, number))
-
-    def restore_mapping(self, number: int, state: Fields) -> None:
-        """Enter a mapping of a state. Its port is claimed at last, by `claim_ports`. Raises StateError."""
-        if number >> 16 >= len(self.numbered):
-            raise state.error(0, f"there is no pool {number >> 16}")
-        pool = self.numbered[number >> 16]
-        mapping = Mapping.from_state(state, pool, number & 0xFFFF)
-        if self.at(mapping.protocol, mapping.public) is not None:
-            raise state.error(0, f"port {mapping.port} has two mappings")
-        if mapping.shared:
-            pool.hold(mapping.port, mapping)
-            return
-        is_current, current = state.boolean(2), self._by_inside.get(mapping.key)
-        if is_current and current is not None:
-            raise state.error(2, "another mapping of this endpoint is current, too")
-        self._hold(mapping, (mapping.protocol, mapping.inside.address))
-        if not is_current:
-            self.retire(mapping)
-        if current is not None:
-            self._by_inside[mapping.key] = current
-
-    def claim_ports(self) -> None:
-        """Claim the ports of all mappings that were restored, at once."""
-        for pool in self.numbered:
-            pool.claim_all({mapping.port for mapping in pool})
+        return key, mapping.narrow, self.by_inside.get(key) is mapping
 
     def check(self, flows: Dictionary[int, int]) -> None:
         """Raise AssertionError unless every index and count agrees with `flows`, the number of flows by the
         identity of their mapping."""
         ports: dict[tuple[int, Address], int] = {}
-        for mapping in self:
+        if self.unrestored is not None:
+            ports = {host: count for host, count in self.unrestored.ports.items() if count}
+            for number, taken in self.unrestored.taken.items():
+                assert not taken or self.numbered[number].has_none_free(taken)
+        for mapping in self.live():
             assert mapping.flows == flows.get(id(mapping), 0)
             assert mapping.flows or mapping.expectations
             if mapping.shared:
@@ -369,5 +364,5 @@ class MappingTable:
             host = mapping.protocol, mapping.inside.address
             ports[host] = ports.get(host, 0) + 1
         assert ports == self.ports
-        for mapping in self._by_inside.values():
+        for mapping in self.by_inside.values():
             assert self.at(mapping.protocol, mapping.public) is mapping

@@ -43,7 +43,7 @@ def conform(manager: FlowManager, before: Basis) -> int:
     the number of flows that were closed."""
     policy, now, after = manager.policy, manager.now, Basis.of(manager.policy)
     closed = 0
-    for flow in list(manager.table.flows.values()):
+    for flow in manager.table.all():
         reason = _objection(manager, flow)
         if reason is not None:
             manager.end(flow, reason)
@@ -57,7 +57,7 @@ def conform(manager: FlowManager, before: Basis) -> int:
     apply_helpers(manager, now)
     manager.changes.all_small()
     if after.timeouts != before.timeouts:
-        for flow in manager.table.flows.values():
+        for flow in manager.table.all():
             manager.set_timer(flow)
     manager.emit(events.PolicyApplied(now, closed))
     return closed
@@ -122,7 +122,7 @@ def _set_forwards(manager: FlowManager, forwards: tuple[Forward, ...]) -> None:
 
 def close(manager: FlowManager, number: int, now: float) -> bool:
     manager.now = now
-    flow = manager.table.flows.get(number)
+    flow = manager.table.flow(number)
     if flow is None:
         return False
     manager.end(flow, Reason.OPERATOR)
@@ -134,7 +134,7 @@ def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
     manager.changes.all_small()
     manager.emit(events.HelperLoaded(now, use.name, use.name in manager.registered))
     registered = manager.registered.add(use)
-    for flow in list(manager.table.flows.values()):
+    for flow in manager.table.all():
         inspector = flow.inspector
         if inspector is not None and inspector.is_inspecting:
             if inspector.registered is registered:
@@ -151,7 +151,7 @@ def unload_helper(manager: FlowManager, name: str, now: float) -> None:
     registered = manager.registered.remove(name)
     registered.is_loaded = False
     manager.changes.all_small()
-    for flow in list(manager.table.flows.values()):
+    for flow in manager.table.all():
         if flow.inspector is not None and flow.inspector.registered is registered:
             manager.announcements.end_all(flow, Reason.HELPER_UNLOADED)
             manager.release(flow, Reason.HELPER_UNLOADED)

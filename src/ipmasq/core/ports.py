@@ -94,6 +94,10 @@ class PortPool(Generic[Holder]):
         """Take these ports, all of which are free."""
         self._free = array("H", [port for port in self._free if port not in ports])
 
+    def has_none_free(self, ports: set[int]) -> bool:
+        """Return whether none of these ports is free."""
+        return ports.isdisjoint(self._free)
+
     def lend(self, count: int, chance: Chance, barred: Container[int]) -> Block[Holder]:
         """Lend up to `count` free ports that are not barred. Only the owner of the block can take one of
         them, until the block is returned."""
@@ -103,6 +107,10 @@ class PortPool(Generic[Holder]):
     def hold(self, port: int, holder: Holder) -> None:
         """Set the holder of a port that was taken."""
         self._holders[port - self._low] = holder
+
+    def restore(self, port: int, holder: Holder) -> None:
+        """Set the holder of a port that was taken before, for an earlier process's holder."""
+        self.hold(port, holder)
 
     def release(self, port: int) -> None:
         """Free the port."""
@@ -156,6 +164,16 @@ class SharedPool(PortPool[Holder]):
 
     def claim_all(self, ports: set[int]) -> None:
         """Do nothing: a shared port is never used up."""
+
+    def has_none_free(self, ports: set[int]) -> bool:
+        return True
+
+    def await_holder(self) -> None:
+        """Count a port as used whose holder is entered later, by `restore`."""
+        self._used += 1
+
+    def restore(self, port: int, holder: Holder) -> None:
+        super().hold(port, holder)
 
     def hold(self, port: int, holder: Holder) -> None:
         super().hold(port, holder)

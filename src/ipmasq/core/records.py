@@ -41,13 +41,13 @@ LAGGING = (
 
 def records(manager: FlowManager, now: float) -> Iterator[Record]:
     """Yield the records of everything."""
-    mappings = manager.table.mappings
+    mappings, flows = manager.table.mappings, manager.table.all()
     yield Record(Kind.REST, 0, rest(manager, now))
     for pool in mappings.numbered:
         yield Record(Kind.POOL, pool.number, mappings.pool_row(pool.number))
     for mapping in mappings:
         yield Record(Kind.MAPPING, mapping.number, mappings.row(mapping.number))
-    for flow in manager.table.flows.values():
+    for flow in flows:
         yield Record(Kind.FLOW, flow.id, flow_row(manager, flow, now))
     for expectation in manager.expectations:
         yield Record(Kind.EXPECTATION, expectation.number, expectation.to_state(now))
@@ -135,7 +135,7 @@ def _sweep(manager: FlowManager, after: int, count: int, visit: Callable[[Flow],
     """Visit the next `count` flows after a number, of those that there were when this began with 0."""
     flows = manager.table.flows
     if not after:
-        manager.swept = list(flows)
+        manager.swept = sorted(flows)
     start = bisect_right(manager.swept, after)
     numbers = manager.swept[start : start + count]
     for number in numbers:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
+from math import inf
 from typing import NamedTuple, TypeAlias
 
-from ipmasq.core import operate
+from ipmasq.core import mapping_state, operate
 from ipmasq.core.changes import Kind
+from ipmasq.core.compact import Compact, pack_flow, pack_mapping
 from ipmasq.core.datagram_inspector import DatagramInspector
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
@@ -21,6 +24,7 @@ from ipmasq.core.tcp_inspector import COST, TcpInspector
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timed import Timed
 from ipmasq.core.timers import SOON
+from ipmasq.core.unrestored import Unrestored
 from ipmasq.wire import ipv4
 
 
@@ -38,17 +42,39 @@ Rows: TypeAlias = dict[int, list[Kept]]
 """Records by their kinds, each in the order of their keys."""
 
 
-def restore(manager: FlowManager, kept: Iterable[Kept], is_lagging: bool = False) -> None:
+def compacted(kept: Iterable[Kept]) -> tuple[list[Kept], Compact]:
+    """Return these records with those of plain flows and of mappings as rows."""
+    others, compact = list[Kept](), Compact()
+    for each in kept:
+        number, row = each.key if isinstance(each.key, int) else 0, None
+        if each.kind == Kind.FLOW and (row := pack_flow(each.row)) is not None:
+            compact.flows[number], compact.moments[number] = row, each.moment
+        elif each.kind == Kind.MAPPING and (row := pack_mapping(each.row)) is not None:
+            compact.mappings[number] = row
+        if row is None:
+            others.append(each)
+    return others, compact
+
+
+def restore(
+    manager: FlowManager,
+    kept: Iterable[Kept],
+    is_lagging: bool = False,
+    compact: Compact | None = None,
+) -> None:
     """Fill a new engine, whose policy is set, with the last record of each thing. `is_lagging`: records may lag
-    behind packets as `records` describes, since the engine has written them while it worked. Raises StateError;
-    then the engine is of no use."""
+    behind packets as `records` describes, since the engine has written them while it worked. What is in `compact`
+    is restored later (see `Unrestored`), unless the policy has changed. Raises StateError; then the engine is of no
+    use."""
     rows = _by_kind(kept)
     state = _rest(rows)
+    latest = _latest(rows, compact) if is_lagging else None
     _restore_helpers(manager, state)
-    _restore_mappings(manager, rows)
+    _restore_mappings(manager, rows, compact, latest)
     _restore_flows(manager, rows, is_lagging)
-    if is_lagging:
-        _catch_up(manager, max(each.moment for each in rows[Kind.FLOW] or rows[Kind.REST]))
+    if latest is not None:
+        for flow in manager.table.flows.values():
+            _catch_up(manager, flow, latest)
     for each in rows[Kind.EXPECTATION]:
         fields = _fields(each)
         made = manager.expectations.restore(int(each.key), fields, each.moment)
@@ -63,13 +89,30 @@ def restore(manager: FlowManager, kept: Iterable[Kept], is_lagging: bool = False
         datagram = manager.reassembly.restore(int(each.key), fields, each.moment)
         _set_timer(manager, datagram, fields, each.moment)
     _restore_rest(manager, state, rows[Kind.REST][0].moment)
-    for mapping in list(manager.table.mappings):
-        manager.table.mappings.drop_unused(mapping)  # its flow was too young to have a record
+    _drop_unused(manager)
     try:
         check(manager)
     except AssertionError as error:
         raise StateError(f"state: its values contradict each other ({error})") from error
     _resume(manager, Basis(*map(state.fields("policy").text, range(3))))
+
+
+def _latest(rows: Rows, compact: Compact | None) -> float:
+    """Return the latest moment of which there is a record of a flow."""
+    moments = {each.moment for each in rows[Kind.FLOW]}
+    if compact is not None:
+        moments.update(compact.moments.values())
+    return max(moments or {rows[Kind.REST][0].moment})
+
+
+def _drop_unused(manager: FlowManager) -> None:
+    """Drop mappings whose flow was too young to have a record."""
+    mappings = manager.table.mappings
+    if mappings.unrestored is not None:
+        for public in mappings.unrestored.unused():
+            mappings.unrestored.at(public)
+    for mapping in mappings.live():
+        mappings.drop_unused(mapping)
 
 
 def _by_kind(kept: Iterable[Kept]) -> Rows:
@@ -115,13 +158,49 @@ def _set_timer(
 # -- mappings and flows
 
 
-def _restore_mappings(manager: FlowManager, rows: Rows) -> None:
-    mappings = manager.table.mappings
+def _restore_mappings(
+    manager: FlowManager, rows: Rows, compact: Compact | None, latest: float | None
+) -> None:
+    table, mappings = manager.table, manager.table.mappings
     for each in rows[Kind.POOL]:
-        mappings.restore_pool(int(each.key), _fields(each))
+        mapping_state.restore_pool(mappings, int(each.key), _fields(each))
     for each in rows[Kind.MAPPING]:
-        mappings.restore_mapping(int(each.key), _fields(each))
-    mappings.claim_ports()
+        mapping_state.restore_mapping(mappings, int(each.key), _fields(each))
+    if compact is not None:
+        unrestored = Unrestored(compact, mappings.numbered)
+        mapping_state.wait_for(mappings, unrestored)
+        table.unrestored, manager.opened = unrestored, unrestored.last
+        for host, count in unrestored.hosts.items():
+            table.hosts[host] = count
+        enter_mapping = partial(mapping_state.restore_waiting, mappings)
+        unrestored.begin(partial(_enter, manager, latest), enter_mapping)
+        if len(unrestored):
+            manager.timers.set(unrestored, _before_any_is_due(manager, unrestored, latest))
+    mapping_state.claim_ports(mappings)
+
+
+def _enter(
+    manager: FlowManager, latest: float | None, flow: Flow, moment: float, due: float
+) -> None:
+    """Make a flow live that was not restored until now."""
+    manager.table.restore_plain(flow)
+    if latest is not None and _catch_up(manager, flow, latest):
+        return
+    manager.timers.set(flow, moment + due)
+    _pick_up(manager, flow)
+
+
+def _before_any_is_due(manager: FlowManager, unrestored: Unrestored, latest: float | None) -> float:
+    """Return a moment before any of these flows is due. Its timer's bucket comes before theirs."""
+    if latest is None:
+        return unrestored.earliest() - 2
+    times = manager.policy.timeouts
+    idle = {
+        ipv4.TCP: min(times.tcp_established, times.tcp_opening),
+        ipv4.UDP: min(times.udp, *times.udp_ports.values(), times.udp),
+        ipv4.ICMP: times.icmp,
+    }
+    return latest + min((idle[each] for each in unrestored.protocols()), default=inf) - 2
 
 
 def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
@@ -132,7 +211,7 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
         if not state.is_none("syn"):
             manager.reopenings.restore(flow.id, state.fields("syn"))
         _set_timer(manager, flow, state, each.moment)
-        manager.opened = flow.id
+        manager.opened = max(manager.opened, flow.id)
     table.link_all()
     table.restore_over(dict(_ranks(made, "over")))
     manager.unconfirmed.restore(dict(_ranks(made, "unconfirmed")), table.flows)
@@ -143,27 +222,31 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
             moment = manager.now if is_lagging else each.moment
             _restore_inspector(manager, table.flows[int(each.key)], state, moment)
     for flow in table.flows.values():
-        settled = flow.protocol == ipv4.TCP and flow.state is State.ESTABLISHED
-        if settled and not flow.offloadable and flow.inspector is None:
-            manager.pickups.add(flow.id)  # as it was there, too
+        _pick_up(manager, flow)
 
 
-def _catch_up(manager: FlowManager, latest: float) -> None:
-    """Let flows continue whose records lag. Nobody knows when they were last in use, so it may have been at the
-    latest moment of which there is a record."""
-    for flow in manager.table.flows.values():
-        is_tcp = flow.protocol == ipv4.TCP
-        if flow.inspector is not None or (is_tcp and flow.state is not State.ESTABLISHED):
-            continue
-        flow.last_seen = max(flow.last_seen, latest)
-        if is_tcp:
-            flow.offloadable = False
-            manager.pickups.add(flow.id)
-            if (
-                flow.opened_by is Side.INSIDE
-            ):  # the handshake ended with a segment that has no record
-                flow.original.acknowledged = flow.reply.end
-        manager.set_timer(flow)
+def _pick_up(manager: FlowManager, flow: Flow) -> None:
+    """Let the positions of a flow be picked up if they were to be in the earlier process."""
+    settled = flow.protocol == ipv4.TCP and flow.state is State.ESTABLISHED
+    if settled and not flow.offloadable and flow.inspector is None:
+        manager.pickups.add(flow.id)
+
+
+def _catch_up(manager: FlowManager, flow: Flow, latest: float) -> bool:
+    """Let a flow continue whose record lags, and return whether it does. Nobody knows when it was last in use, so it may
+    have been at the latest moment of which there is a record."""
+    is_tcp = flow.protocol == ipv4.TCP
+    if flow.inspector is not None or (is_tcp and flow.state is not State.ESTABLISHED):
+        return False
+    flow.last_seen = max(flow.last_seen, latest)
+    if is_tcp:
+        flow.offloadable = False
+        manager.pickups.add(flow.id)
+        if flow.opened_by is Side.INSIDE:
+            # The handshake ended with a segment that has no record.
+            flow.original.acknowledged = flow.reply.end
+    manager.timers.set(flow, manager.due(flow))
+    return True
 
 
 def _ranks(made: list[tuple[Kept, Fields]], key: str) -> Iterator[tuple[int, int]]:

@@ -84,8 +84,8 @@ class Shortage:
         """Check the limits after a flow was opened, perhaps with a mapping."""
         table = self._table
         limits, host = table.policy.limits, flow.host
-        if len(table.flows) in marks(limits.flows):
-            self._near(now, "flows", None, None, 0, len(table.flows), limits.flows)
+        if table.count in marks(limits.flows):
+            self._near(now, "flows", None, None, 0, table.count, limits.flows)
         if table.hosts[host] in marks(limits.flows_per_host):
             count = table.hosts[host]
             self._near(now, "flows_per_host", host, None, 0, count, limits.flows_per_host)

@@ -15,6 +15,7 @@ from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.unrestored import Unrestored
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
 
@@ -48,6 +49,8 @@ class Table:
         """The places in that order, by flow."""
         self.finished = 0
         """The last place."""
+        self.unrestored: Unrestored | None = None
+        """Flows of an earlier process that are not restored yet. `hosts` counts them."""
 
     @property
     def policy(self) -> Policy:
@@ -56,25 +59,61 @@ class Table:
     # -- flows
 
     def find(self, side: Side, protocol: int, key: bytes) -> Half | None:
-        return self.halves[side][protocol].get(key)
+        halves = self.halves[side][protocol]
+        half = halves.get(key)
+        if half is None and self.unrestored is not None:
+            self.unrestored.find(side, protocol, key)
+            half = halves.get(key)
+        return half
+
+    def flow(self, number: int) -> Flow | None:
+        """Return a flow by its number."""
+        if self.unrestored is not None and number not in self.flows:
+            self.unrestored.restore(number)
+        return self.flows.get(number)
+
+    def __contains__(self, number: int) -> bool:
+        """Return whether a flow of this number is alive."""
+        waits = self.unrestored is not None and number in self.unrestored
+        return waits or number in self.flows
+
+    @property
+    def count(self) -> int:
+        """The number of flows."""
+        return len(self.flows) + (0 if self.unrestored is None else len(self.unrestored))
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all flows, in their order."""
+        return sorted((*self.flows, *(() if self.unrestored is None else self.unrestored.numbers)))
+
+    def all(self) -> list[Flow]:
+        """Return all flows, in the order of their numbers."""
+        if self.unrestored is not None:
+            self.unrestored.all()
+        return [self.flows[number] for number in sorted(self.flows)]
 
     def add(self, flow: Flow) -> bool:
         """Enter a flow. Return False, and change nothing, if one direction has the key of a live flow, or of
         the other direction (a host that sends to its own public endpoint)."""
         sides, protocol = flow.sides, flow.protocol
+        if self.unrestored is not None:
+            for half in (flow.original, flow.reply):
+                self.find(half.side, protocol, half.match)
         out, back = self.halves[sides[0]][protocol], self.halves[sides[1]][protocol]
         out_key, back_key = flow.original.match, flow.reply.match
         if out_key in out or back_key in back or (out is back and out_key == back_key):
             return False
-        self.flows[flow.id] = flow
         out[out_key], back[back_key] = flow.original, flow.reply
-        host = flow.host
-        self.hosts[host] = self.hosts.get(host, 0) + 1
+        self._enter(flow)
+        self._count(flow.host, 1)
+        return True
+
+    def _enter(self, flow: Flow) -> None:
+        self.flows[flow.id] = flow
         if flow.mapping:
             flow.mapping.add_flow(flow.reply.rewrite)
         if flow.server_mapping:
             flow.server_mapping.add_flow(flow.original.rewrite)
-        return True
 
     def remove(self, flow: Flow) -> None:
         """Remove a flow, and its mappings if nothing else uses them."""
@@ -165,6 +204,12 @@ class Table:
             raise state.error("out", f"flow {number} has an address of another one")
         return flow
 
+    def restore_plain(self, flow: Flow) -> None:
+        """Enter a flow that was not restored until now, and is counted already."""
+        for half in (flow.original, flow.reply):
+            self.halves[half.side][flow.protocol][half.match] = half
+        self._enter(flow)
+
     def restore_over(self, ranks: dict[int, int]) -> None:
         """Mark the flows of a state that are over, with their places. Raises StateError."""
         for number, rank in sorted(ranks.items(), key=lambda each: each[1]):
@@ -173,9 +218,10 @@ class Table:
 
     def link_all(self) -> None:
         """Count the data flows of each control flow, when all flows are restored."""
-        for flow in self.flows.values():
-            if flow.master in self.flows:
-                self.flows[flow.master].links += 1
+        for flow in list(self.flows.values()):
+            master = None if flow.master is None else self.flow(flow.master)
+            if master is not None:
+                master.links += 1
 
     def _held(self, state: Fields, key: str, protocol: int, end: End) -> Mapping | None:
         """Return the mapping of an end's translated endpoint, if its flow holds it."""
@@ -189,6 +235,9 @@ class Table:
     def check(self) -> None:
         """Raise AssertionError unless every index, count and reference agrees with the flows."""
         hosts: dict[Address, int] = {}
+        if self.unrestored is not None:
+            hosts = {host: count for host, count in self.unrestored.hosts.items() if count}
+            assert not any(number in self.unrestored for number in self.flows)
         flows: dict[int, int] = {}
         linked = Counter(flow.master for flow in self.flows.values())
         for flow in self.flows.values():
@@ -218,6 +267,6 @@ class Table:
     def lacks_room(self, host: Address) -> Reason | None:
         """Return why an inside host cannot have one more flow, or None."""
         limits = self.policy.limits
-        if len(self.flows) >= limits.flows:
+        if self.count >= limits.flows:
             return Reason.TABLE_FULL
         return Reason.HOST_LIMIT if self.hosts.get(host, 0) >= limits.flows_per_host else None

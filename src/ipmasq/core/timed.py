@@ -9,8 +9,9 @@ from ipmasq.core.expectations import Expectation
 from ipmasq.core.flow import Flow
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.reassembly import Datagram
+from ipmasq.core.unrestored import Unrestored
 
-Timed: TypeAlias = Flow | Expectation | ActiveTrigger | Datagram | Inspector
+Timed: TypeAlias = Flow | Expectation | ActiveTrigger | Datagram | Inspector | Unrestored
 
 
 def order(thing: Timed) -> tuple[int, int | str]:
@@ -18,6 +19,8 @@ def order(thing: Timed) -> tuple[int, int | str]:
     set, so that it is the same in an engine that was restored."""
     if isinstance(thing, Flow):
         return 0, thing.id
+    if isinstance(thing, Unrestored):
+        return -1, 0  # there is one, and what it restores may be due
     if isinstance(thing, ActiveTrigger):
         return 1, thing.trigger.name
     if isinstance(thing, Expectation):

@@ -121,7 +121,7 @@ class UnpublishedPorts:
     ) -> None:
         """Follow the policy's `claims`. This looks through all flows if some former claims are missing."""
         now = frozenset(each for each in claims if each.ports not in ranges)
-        flows = manager.table.flows
+        flows = manager.table
         for claim in self._before - now:
             self._flows.setdefault(claim, set()).update(_flows_of(claim, manager))
         living = {claim: {id_ for id_ in ids if id_ in flows} for claim, ids in self._flows.items()}
@@ -134,7 +134,7 @@ class UnpublishedPorts:
 
 
 def _flows_of(claim: Claim, manager: FlowManager) -> Iterable[int]:
-    for flow in manager.table.flows.values():
+    for flow in manager.table.all():
         if flow.protocol == claim.protocol and claim.protocol != ipv4.ICMP:
             public = flow.endpoints.public
             if public.address == claim.address and public.port in claim.ports:

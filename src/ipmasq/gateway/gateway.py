@@ -272,7 +272,7 @@ class Gateway:
 
     def host_of(self, flow: int) -> Address | None:
         """Return the inside host of a live flow."""
-        known = self.engine.table.flows.get(flow)
+        known = self.engine.table.flow(flow)
         return known.host if known is not None else None
 
     def status(self) -> Mapping[str, Any]:

@@ -76,14 +76,14 @@ class Keeping:
         if found.kept:
             try:
                 changed, troubles = self.operated.restore(policy, found.others, configuration)
-                made = Engine.from_records(changed, chance, found.kept, now, is_lagging=True)
+                made = Engine.from_records(changed, chance, found.kept, now, True, found.compact)
             except StateError as error:
                 self.operated.clear()
                 self.found = found = self._place.refuse(f"{self._place.path}: {error}", found.store)
             else:
-                self.restored = len(made.table.flows)
+                self.restored = made.table.count
                 self._news.append(StateRestored(now, self.restored, round(found.age, 3)))
-                found.kept = []
+                found.kept, found.compact = [], None
                 for trouble in troubles:
                     log.warning("%s", trouble)
                 return made
@@ -103,7 +103,7 @@ class Keeping:
         drive.say(*self._news)
         if self.found.store is not None:
             self._follow(self.found)
-            self._writer.use(self.found.store, now)
+            self._writer.use(self.found.store, now, goes_on=True)
         else:
             self._writer.cannot(self.found.trouble, now)
         drive.write_ahead = self.write_ahead

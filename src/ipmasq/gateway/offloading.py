@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 
@@ -19,6 +19,10 @@ AT_ONCE = 200
 """Flows that are entered into a new fast path before packets have their turn: about 2 ms."""
 
 
+RESTORED_AT_ONCE = 50
+"""Flows of an earlier process that are restored before packets have their turn: about 2 ms, too."""
+
+
 class Offloading:
     def __init__(self, drive: Drive, plane: TunPlane) -> None:
         self._drive = drive
@@ -28,8 +32,6 @@ class Offloading:
         """The present fast path's."""
         self._floods = Floods(plane.fast)
         self._reading = self._catching_up = False
-        self.is_restored: Callable[[], bool] = lambda: True
-        """Whether the engine knows all flows that are to continue."""
         self.marks: Mapping[int, Marks] = {}
         """Those of an earlier process whose slots the fast path may inherit (see `Offloader`)."""
 
@@ -45,12 +47,13 @@ class Offloading:
         self._catch_up(offloader, iter(flows))
 
     def _catch_up(self, offloader: Offloader, flows: Iterator[int]) -> None:
-        """Enter flows that are older than the fast path, a few at a time so that no packet waits long."""
+        """Enter flows that are older than the fast path, and restore those of an earlier process, a few at a time so that
+        no packet waits long."""
         if offloader is not self.offloader:
             return  # it was replaced by another one
-        some = list(islice(flows, AT_ONCE))
-        self._catching_up = bool(some)
-        if some:
+        some = list(islice(flows, AT_ONCE)) or self._restored(offloader)
+        self._catching_up = bool(some) or not self._engine.is_restored
+        if self._catching_up:
             self._loop.later(0, partial(self._catch_up, offloader, flows))
             for flow in some:
                 self._engine.restate(flow)
@@ -58,10 +61,15 @@ class Offloading:
             self.set_rates()
             self._discard(offloader)
 
+    def _restored(self, offloader: Offloader) -> list[int]:
+        """Restore some flows of an earlier process. Return which ones the fast path may know."""
+        fresh = self._engine.restore_some(RESTORED_AT_ONCE)
+        return fresh if offloader.room else []
+
     def _discard(self, offloader: Offloader) -> None:
         """Empty what an earlier process has left of flows that are not alive, a few at a time, when all flows are
         restored."""
-        if offloader is self.offloader and (not self.is_restored() or offloader.discard()):
+        if offloader is self.offloader and (not self._engine.is_restored or offloader.discard()):
             self._loop.later(READ_PAUSE, partial(self._discard, offloader))
 
     def set_rates(self) -> None:

@@ -19,7 +19,7 @@ def usage(table: Table) -> Mapping[str, Any]:
     """Return the usage of flows, of public ports by address and protocol, and of hosts near a limit; the fullest first."""
     pools = sorted(table.mappings.usage(), key=lambda pool: len(pool) / pool.ports.size)
     return {
-        "flows": len(table.flows),
+        "flows": table.count,
         "max_flows": table.policy.limits.flows,
         "public_ports": [_ports(pool) for pool in pools[:MOST]],
         "hosts_near_limit": [_host(use) for use in nlargest(MOST, near_limits(table), _part)],

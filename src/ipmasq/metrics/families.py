@@ -50,7 +50,7 @@ def _gateway(source: Source) -> Iterator[Metric]:
 
 def _flows(source: Source) -> Iterator[Metric]:
     engine = source.gateway.engine
-    yield gauge("flows", "Flows that are alive.", len(engine.table.flows))
+    yield gauge("flows", "Flows that are alive.", engine.table.count)
     yield gauge("flows_limit", "Flows that may be alive.", engine.policy.limits.flows)
     opened = {(origin,): count for origin, count in source.flows.opened.items()}
     yield counter("flows_opened", "Flows by what let them in.", opened, ["origin"])

@@ -185,7 +185,7 @@ class TranslationLog:
             outlet.put(())  # a marker of lost records, if there is room again
         if self._paths and self._engine.lost_events != self._events_lost:
             self._events_lost = self._engine.lost_events
-            alive = self._engine.table.flows.keys()
+            alive = set(self._engine.table.numbers())
             lost = self._translations.end_all(self._loop.clock(), "unknown", alive)
             self._record(self._paths, lost)
             self._know()

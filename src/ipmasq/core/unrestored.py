@@ -1,0 +1,267 @@
+"""Plain flows of a state that are not restored yet.
+
+Restoring a flow takes tens of microseconds, so a gateway with a million flows would pause for most of a minute before the
+first packet. Plain flows therefore wait in this object, and each is restored when something asks for it, or in the
+background. Nobody else can tell the difference: their public ports are taken, hosts and limits count them, whoever
+looks for a flow or a mapping finds it (`Table.find`, `MappingTable.at`), and none is overdue.
+
+A mapping is restored together with all its flows, so a mapping that is live has all the flows that it ever had.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Any, NamedTuple
+
+from ipmasq.core.compact import (
+    BACK,
+    FLOW,
+    HAS_FLAG,
+    HAS_MAPPING,
+    IS_CURRENT,
+    IS_OFFLOADABLE,
+    KEY,
+    OUT,
+    PLAIN,
+    Compact,
+)
+from ipmasq.core.flow import Flow
+from ipmasq.core.keys import endpoint_key, exchanged
+from ipmasq.core.mapping import Mapping
+from ipmasq.core.origin import Kind as OriginKind
+from ipmasq.core.origin import origin
+from ipmasq.core.plain import StateError
+from ipmasq.core.ports import PortPool, SharedPool
+from ipmasq.core.side import Side
+from ipmasq.core.timers import Bucket
+from ipmasq.wire.addresses import Address
+
+
+class Waiting(NamedTuple):
+    """A mapping that is not restored yet."""
+
+    number: int
+    key: bytes
+    bits: int
+    """See `compact.MAPPING`."""
+
+
+_make = tuple.__new__
+"""Makes a NamedTuple of all its fields, in half the time of its own constructor."""
+
+Enter = Callable[[Flow, float, float], object]
+"""Makes a flow live, as it was at a moment; the last argument is how many seconds later it was due."""
+
+EnterMapping = Callable[[Waiting], Mapping]
+"""Makes a mapping live, and returns it."""
+
+
+class Unrestored:
+    due: Bucket[Any] | None = None
+    """It has a timer: see `earliest`."""
+
+    def __init__(self, compact: Compact, pools: list[PortPool[Mapping]]) -> None:
+        """`pools`: all of the state. Raises StateError if rows contradict each other."""
+        compact.check_rows()
+        self._rows, self._moments = compact.flows, compact.moments
+        self._order = iter(sorted(self._rows))
+        self._by_key: dict[bytes, int] = {}
+        self._by_public: dict[bytes, list[int]] = {}
+        """Flows by the public endpoint of their mapping."""
+        self._mappings: dict[bytes, Waiting] = {}
+        """By their public endpoints."""
+        self._publics: dict[bytes, bytes] = {}
+        """Public endpoints of those mappings that new flows get, too, by the keys of the mappings."""
+        self.hosts: Counter[Address] = Counter()
+        """Flows by inside host."""
+        self.ports: Counter[tuple[int, Address]] = Counter()
+        """Mappings by protocol and inside host, without shared ones."""
+        self.taken: dict[int, set[int]] = {pool.number: set() for pool in pools}
+        """Ports of these mappings, by the number of their pool."""
+        self.last = max(self._rows, default=0)
+        self._fresh: list[int] = []
+        self._enter: Enter | None = None
+        self._enter_mapping: EnterMapping | None = None
+        compact.check_mappings(len(pools))
+        self._add_mappings(compact.mappings, pools)
+        self._index()
+
+    def begin(self, enter: Enter, enter_mapping: EnterMapping) -> None:
+        """Set what makes flows and mappings live. Before, none can be restored."""
+        self._enter, self._enter_mapping = enter, enter_mapping
+
+    def __len__(self) -> int:
+        """The number of flows."""
+        return len(self._rows)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._rows
+
+    def __bool__(self) -> bool:
+        return bool(self._rows or self._mappings)
+
+    @property
+    def numbers(self) -> Iterator[int]:
+        return iter(self._rows)
+
+    # -- what there is
+
+    def _add_mappings(self, rows: dict[int, bytes], pools: list[PortPool[Mapping]]) -> None:
+        waiting, publics, mapped, currents = self._mappings, self._publics, list[bytes](), 0
+        taken = self.taken
+        for number, row in rows.items():
+            pool, port, length = pools[number >> 16], number & 0xFFFF, row[0]
+            protocol, address, key = pool.protocol, pool.address, row[2 : 2 + length]
+            if port not in pool.ports:
+                raise StateError(f"mapping {number}: is not of its pool")
+            public = bytes((protocol, port >> 8, port & 0xFF)) + address
+            waiting[public] = _make(Waiting, (number, key, row[1]))
+            taken[number >> 16].add(port)
+            if isinstance(pool, SharedPool):
+                pool.await_holder()
+                continue
+            if length < 3 + len(address) or key[0] != protocol:
+                raise StateError(f"mapping {number}: is not of its pool")
+            mapped.append(key[:1] + key[3 : 3 + len(address)])
+            if row[1] & IS_CURRENT:
+                currents += 1
+                publics[key] = public
+        if len(waiting) != len(rows):
+            raise StateError("state: two mappings have the same public port")
+        if len(publics) != currents:
+            raise StateError("state: two mappings of the same endpoint are current")
+        for host, count in Counter(mapped).items():
+            self.ports[host[0], host[1:]] = count
+
+    def _index(self) -> None:
+        by_key, by_public, inside = self._by_key, self._by_public, int(Side.INSIDE)
+        hosts = []
+        for number, row in self._rows.items():
+            by_key[row[BACK]] = by_key[row[OUT]] = number
+            hosts.append(row[6:10] if row[1] == inside else row[20:24])
+            if row[29] & HAS_MAPPING:
+                public = row[:1] + row[24:26] + row[16:20]
+                if public in by_public:
+                    by_public[public].append(number)
+                else:
+                    by_public[public] = [number]
+        self.hosts.update(hosts)
+        if len(by_key) != 2 * len(self._rows):
+            raise StateError("state: two flows have the same addresses and ports")
+        if not by_public.keys() <= self._mappings.keys():
+            raise StateError("state: a flow has a mapping of which there is no record")
+
+    def earliest(self) -> float:
+        """Return when the first of the flows is due, on the engine's clock."""
+        moments = self._moments
+        dues = (moments[number] + FLOW.unpack(row)[13] for number, row in self._rows.items())
+        return min(dues, default=inf)
+
+    def protocols(self) -> set[int]:
+        return {row[0] for row in self._rows.values()}
+
+    def has(self, mapping: Mapping) -> bool:
+        """Return whether one of these mappings has the port of another one."""
+        return endpoint_key(mapping.pool.protocol, mapping.public) in self._mappings
+
+    # -- restoring
+
+    def find(self, side: Side, protocol: int, key: bytes) -> bool:
+        """Restore the flow whose packets come in on this side with this key. Return whether there is one."""
+        if len(key) != KEY:
+            return False
+        number = self._by_key.get(bytes((protocol, side)) + exchanged(key))
+        return number is not None and self.restore(number)
+
+    def restore(self, number: int) -> bool:
+        """Restore a flow by its number, with all that have the same mapping. Return whether there is one."""
+        row = self._rows.get(number)
+        if row is None:
+            return False
+        if row[29] & HAS_MAPPING:
+            return self.at(public_of(row))
+        self._restore(number, None)
+        return True
+
+    def at(self, public: bytes) -> bool:
+        """Restore the mapping at a public endpoint (see `endpoint_key`), and its flows. Return whether there is one."""
+        waiting = self._mappings.pop(public, None)
+        if waiting is None or self._enter_mapping is None:
+            return False
+        if self._publics.get(waiting.key) == public:
+            del self._publics[waiting.key]
+        self.taken[waiting.number >> 16].discard(waiting.number & 0xFFFF)
+        mapping = self._enter_mapping(waiting)
+        if not mapping.shared:
+            self.ports[mapping.protocol, mapping.inside.address] -= 1
+        for number in self._by_public.pop(public, ()):
+            self._restore(number, mapping)
+        return True
+
+    def of(self, key: bytes) -> bool:
+        """Restore the mapping that new flows of this key get. Return whether there is one."""
+        public = self._publics.get(key)
+        return public is not None and self.at(public)
+
+    def some(self, count: int) -> bool:
+        """Restore about so many flows. Return whether there are more."""
+        until = len(self._rows) - count
+        while len(self._rows) > until:
+            number = next(self._order, None)
+            if number is None:
+                break
+            self.restore(number)
+        return bool(self._rows)
+
+    def all(self) -> None:
+        """Restore everything."""
+        while self.some(len(self._rows)):
+            pass
+        for public in list(self._mappings):
+            self.at(public)
+
+    def unused(self) -> list[bytes]:
+        """Return the public endpoints of mappings that no flow has."""
+        return [public for public in self._mappings if public not in self._by_public]
+
+    def fresh(self) -> list[int]:
+        """Return the numbers of the flows that were restored since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def _restore(self, number: int, mapping: Mapping | None) -> None:
+        assert self._enter is not None
+        row, moment = self._rows.pop(number), self._moments.pop(number)
+        del self._by_key[row[BACK]], self._by_key[row[OUT]]
+        flow, due = flow_of(number, row, moment)
+        flow.mapping = mapping
+        self.hosts[flow.host] -= 1
+        self._fresh.append(number)
+        self._enter(flow, moment, due)
+
+
+def public_of(row: bytes) -> bytes:
+    """Return the public endpoint of the mapping of a flow; see `endpoint_key`."""
+    return row[:1] + row[24:26] + row[16:20]
+
+
+_SIDES = tuple(Side)
+
+
+def flow_of(number: int, row: bytes, now: float) -> tuple[Flow, float]:
+    """Return the flow of a row that was checked, without its mapping, not in the table yet, and in how many seconds it was
+    due. `now` is when the row was written."""
+    (protocol, client, back, _, server, out, reach, bits, kind, length, name, opened, last_seen, due,
+     *counters) = FLOW.unpack(row)  # fmt: skip
+    sides = _SIDES[client], _SIDES[server]
+    flow = Flow.of_keys(number, protocol, sides, out, back, now - opened)
+    original, reply = flow.original, flow.reply
+    original.packets, original.bytes, original.position = counters[:3]
+    reply.packets, reply.bytes, reply.position = counters[3:]
+    flow.reach = reach
+    flow.last_seen, flow.state = now - last_seen, PLAIN[protocol]
+    flow.offloadable = bool(bits & IS_OFFLOADABLE)
+    flow.origin = origin(OriginKind(kind), name[:length].decode(), bool(bits & HAS_FLAG))
+    return flow, due

@@ -131,7 +131,7 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
 
 PLAIN = (
     17, 1, 0, bytes(range(12)), 1, 28, 0, bytes(range(12, 24)), 1, 28, 0, 2.0, 1.0, 0, True, True, False,
-    0, "rule 1", False, None, 300.0, None, None, None, None, None, None,
+    0, "rule 1", False, None, 300.0, None, None, None, None, None, None, None,
 )  # fmt: skip
 INSPECTED = [*PLAIN[:22], {"an": "inspector"}, 1.0, *PLAIN[24:]]
 MAPPED = bytes(7), False, True

@@ -30,6 +30,14 @@ def test_the_row_of_a_plain_flow_says_what_its_record_says() -> None:
     assert packed > 100
 
 
+def test_the_marks_of_a_fast_path_are_in_the_row() -> None:
+    (plain, *_) = [each for each in rows(1, Kind.FLOW) if pack_flow(each) is not None]
+    marked = *plain[:-1], (1 << 63, 7)
+    row = pack_flow(marked)
+    assert row is not None
+    assert unpack_flow(row) == marked
+
+
 def test_a_flow_with_more_to_say_has_no_row() -> None:
     (plain, *_) = [each for each in rows(1, Kind.FLOW) if pack_flow(each) is not None]
     for name, value in {

@@ -135,7 +135,9 @@ class AdoptsNothingOnDemand(Offloader):
 
 class CountsTwiceWhatItAdopts(Offloader):
     def _adopt(self, command: Offload | Track, offloaded: bool) -> bool:
-        self._marks = {}.fromkeys(self._marks, (0, 0))
+        inherited = self._engine.manager.offloading.inherited
+        if command.flow in inherited:
+            inherited[command.flow] = 0, 0
         return super()._adopt(command, offloaded)
 
 

@@ -113,9 +113,11 @@ class Two:
     def _restart(self) -> None:
         """Kill the process that fills the table; the engine's state is restored as it was."""
         self.restarts += 1
-        marks = self.offload.marks()
+        engine = self.helped.manager.offloading
+        marks = {flow: engine.marks_of(flow) for flow in self.helped.table.flows}
         self.fast.inherit()
-        self.offload = self._make(self.helped, self.fast, lambda: self.now, marks)
+        self.offload = self._make(self.helped, self.fast, lambda: self.now)
+        engine.inherited = {flow: known for flow, known in marks.items() if known is not None}
         self.offload.tick()
         self._not_adopted = list(self.helped.table.flows)
 

@@ -20,18 +20,18 @@ from ipmasq.wire import ipv4
 KEY = 12
 """Bytes of the key of a flow, IPv4."""
 
-FLOW = struct.Struct("<BB12sBB12sBBBB24s3d6Q")
+FLOW = struct.Struct("<BB12sBB12sBBBB24s3d6Q2Q")
 """Protocol, side of the client, key of what the server sends as it leaves; protocol, side of the server, key of what the
 client sends as it leaves; reach, bits (see below), the kind of origin and the length of its name; the name; ages in
-seconds; packets, bytes and position of both directions."""
+seconds; packets, bytes and position of both directions; marks of both."""
 
-IS_OFFLOADABLE, HAS_MAPPING, HAS_FLAG = 1, 2, 4
+IS_OFFLOADABLE, HAS_MAPPING, HAS_FLAG, HAS_MARKS = 1, 2, 4, 8
 """Bits of a row."""
 
 BACK, OUT = slice(0, 2 + KEY), slice(2 + KEY, 4 + 2 * KEY)
 """Where a row has the keys, with protocol and side before them."""
 
-VALUES = 28
+VALUES = 29
 """How many values a flow's record has."""
 
 LONGEST_NAME = 24
@@ -56,7 +56,7 @@ def pack_flow(row: Any) -> bytes | None:
         return None
     (protocol, sides, reach, out, out_packets, out_bytes, out_position, back, back_packets, back_bytes, back_position,
      opened, last_seen, state, offloadable, has_mapping, has_server_mapping, kind, name, flag,
-     master, due, inspector, _, over, unconfirmed, unconfirmed_inspected, syn) = row  # fmt: skip
+     master, due, inspector, _, over, unconfirmed, unconfirmed_inspected, syn, marks) = row  # fmt: skip
     if (
         not (inspector is master is over is unconfirmed is unconfirmed_inspected is syn is None)
         or has_server_mapping
@@ -66,23 +66,25 @@ def pack_flow(row: Any) -> bytes | None:
         or len(text := name.encode()) > LONGEST_NAME
     ):
         return None
-    bits = offloadable | has_mapping << 1 | flag << 2
+    bits = offloadable | has_mapping << 1 | flag << 2 | (marks is not None) << 3
     return FLOW.pack(
         protocol, sides >> 1, back, protocol, sides & 1, out, reach, bits, kind, len(text), text,
         opened, last_seen, due,
-        out_packets, out_bytes, out_position, back_packets, back_bytes, back_position,
+        out_packets, out_bytes, out_position, back_packets, back_bytes, back_position, *(marks or (0, 0)),
     )  # fmt: skip
 
 
 def unpack_flow(row: bytes) -> tuple[object, ...]:
     """Return a row of `FLOW` as a flow's record."""
     (protocol, client, back, _, server, out, reach, bits, kind, length, name, opened, last_seen, due,
-     out_packets, out_bytes, out_position, back_packets, back_bytes, back_position) = FLOW.unpack(row)  # fmt: skip
+     out_packets, out_bytes, out_position, back_packets, back_bytes, back_position,
+     *marks) = FLOW.unpack(row)  # fmt: skip
     return (
         protocol, client << 1 | server, reach,
         out, out_packets, out_bytes, out_position, back, back_packets, back_bytes, back_position,
         opened, last_seen, int(PLAIN[protocol]), bool(bits & IS_OFFLOADABLE), bool(bits & HAS_MAPPING), False,
         kind, name[:length].decode(), bool(bits & HAS_FLAG), None, due, None, None, None, None, None, None,
+        tuple(marks) if bits & HAS_MARKS else None,
     )  # fmt: skip
 
 
@@ -126,7 +128,7 @@ class Compact:
                 or same != protocol
                 or max(client, server) > 1
                 or reach > 30
-                or bits > 7
+                or bits > 15
                 or kind > 4
                 or length > LONGEST_NAME
             ):

@@ -25,7 +25,7 @@ from ipmasq.core.flow import FAR
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.host import SocketLookup
 from ipmasq.core.invariants import check
-from ipmasq.core.offloading import Command, Counters, CounterSource
+from ipmasq.core.offloading import Command, Counters, CounterSource, Marks, MarkSource
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -176,6 +176,14 @@ class Engine:
         """Set the source of a fast path's counters, which is read before anything is judged by what was seen
         of a flow; None means no fast path. Live flows are not known to it yet (`restate`)."""
         self._offloading.source = source
+
+    def set_mark_source(self, source: MarkSource | None) -> None:
+        """Set the source of the marks that are kept with flows."""
+        self._offloading.mark_source = source
+
+    def take_marks(self, flow: int) -> Marks | None:
+        """Return, once, the marks that an earlier process had of a flow."""
+        return self._offloading.inherited.pop(flow, None)
 
     def commands(self) -> list[Command]:
         """Return the commands that no verdict has carried, since they arose between packets."""

@@ -55,6 +55,15 @@ CounterSource: TypeAlias = Callable[[int], Counters | None]
 offloaded."""
 
 
+Marks: TypeAlias = tuple[int, int]
+"""How far a fast path's own counters of a flow have been reported, for the original and the reply direction. Only the
+fast path knows what the numbers mean. They are kept with the flow's counters, so that a successor neither
+misses nor repeats what was forwarded since."""
+
+MarkSource: TypeAlias = Callable[[int], Marks | None]
+"""Returns the marks of a flow, by its number."""
+
+
 class Track(NamedTuple):
     """Track a flow. Its packets are left to the engine, and charged to its host."""
 
@@ -135,6 +144,14 @@ class Offloading:
         self.source: CounterSource | None = None
         """None if there is no fast path."""
         self.commands: list[Command] = []
+        self.mark_source: MarkSource | None = None
+        self.inherited: dict[int, Marks] = {}
+        """Marks of flows that an earlier process has offloaded, until the fast path has taken them over."""
+
+    def marks_of(self, flow: int) -> Marks | None:
+        """Return the marks of a flow, by its number; None if no fast path has it."""
+        marks = None if self.mark_source is None else self.mark_source(flow)
+        return self.inherited.get(flow) if marks is None else marks
 
     def take(self) -> list[Command]:
         taken = self.commands.copy()
@@ -148,6 +165,7 @@ class Offloading:
 
     def withdraw(self, flow: Flow) -> None:
         """Add a command for a flow that has ended."""
+        self.inherited.pop(flow.id, None)
         if self.source is not None:
             self.commands.append(Withdraw(flow.id))
 

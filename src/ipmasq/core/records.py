@@ -25,11 +25,11 @@ from ipmasq.core.operate import Basis
 from ipmasq.core.plain import Plain
 from ipmasq.core.reassembly import Datagram
 
-VERSION = 2
+VERSION = 3
 """A new number whenever an older state cannot be read any more."""
 
-FLOW_NAMES = *NAMES, "over", "unconfirmed", "unconfirmed_inspected", "syn"
-"""What the values of a flow's row are: those of the flow, and its places in the orders of the manager."""
+FLOW_NAMES = *NAMES, "over", "unconfirmed", "unconfirmed_inspected", "syn", "marks"
+"""What the values of a flow's row are: those of the flow, its places in the orders of the manager, and the marks of a fast path."""
 
 _make = tuple.__new__
 """Makes a NamedTuple of all its fields, in half the time of its own constructor."""
@@ -154,6 +154,7 @@ def flow_row(manager: FlowManager, flow: Flow, now: float) -> tuple[object, ...]
         manager.unconfirmed.ranks.get(number),
         manager.unconfirmed_inspected.ranks.get(number),
         manager.reopenings.to_state(number),
+        manager.offloading.marks_of(number),
     )
 
 

@@ -14,6 +14,7 @@ from ipmasq.core.datagram_inspector import DatagramInspector
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.invariants import check
+from ipmasq.core.offloading import Marks
 from ipmasq.core.operate import Basis
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.reasons import Reason
@@ -180,10 +181,17 @@ def _restore_mappings(
 
 
 def _enter(
-    manager: FlowManager, latest: float | None, flow: Flow, moment: float, due: float
+    manager: FlowManager,
+    latest: float | None,
+    flow: Flow,
+    moment: float,
+    due: float,
+    marks: Marks | None,
 ) -> None:
     """Make a flow live that was not restored until now."""
     manager.table.restore_plain(flow)
+    if marks is not None:
+        manager.offloading.inherited[flow.id] = marks
     if latest is not None and _catch_up(manager, flow, latest):
         return
     manager.timers.set(flow, moment + due)
@@ -210,6 +218,9 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
         flow = table.restore(int(each.key), state, each.moment)
         if not state.is_none("syn"):
             manager.reopenings.restore(flow.id, state.fields("syn"))
+        if not state.is_none("marks"):
+            marks = state.fields("marks")
+            manager.offloading.inherited[flow.id] = marks.integer(0), marks.integer(1)
         _set_timer(manager, flow, state, each.moment)
         manager.opened = max(manager.opened, flow.id)
     table.link_all()

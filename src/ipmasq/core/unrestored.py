@@ -20,6 +20,7 @@ from ipmasq.core.compact import (
     FLOW,
     HAS_FLAG,
     HAS_MAPPING,
+    HAS_MARKS,
     IS_CURRENT,
     IS_OFFLOADABLE,
     KEY,
@@ -30,6 +31,7 @@ from ipmasq.core.compact import (
 from ipmasq.core.flow import Flow
 from ipmasq.core.keys import endpoint_key, exchanged
 from ipmasq.core.mapping import Mapping
+from ipmasq.core.offloading import Marks
 from ipmasq.core.origin import Kind as OriginKind
 from ipmasq.core.origin import origin
 from ipmasq.core.plain import StateError
@@ -51,8 +53,8 @@ class Waiting(NamedTuple):
 _make = tuple.__new__
 """Makes a NamedTuple of all its fields, in half the time of its own constructor."""
 
-Enter = Callable[[Flow, float, float], object]
-"""Makes a flow live, as it was at a moment; the last argument is how many seconds later it was due."""
+Enter = Callable[[Flow, float, float, Marks | None], object]
+"""Makes a flow live, as it was at a moment; then follow how many seconds later it was due, and its marks."""
 
 EnterMapping = Callable[[Waiting], Mapping]
 """Makes a mapping live, and returns it."""
@@ -235,11 +237,11 @@ class Unrestored:
         assert self._enter is not None
         row, moment = self._rows.pop(number), self._moments.pop(number)
         del self._by_key[row[BACK]], self._by_key[row[OUT]]
-        flow, due = flow_of(number, row, moment)
+        flow, due, marks = flow_of(number, row, moment)
         flow.mapping = mapping
         self.hosts[flow.host] -= 1
         self._fresh.append(number)
-        self._enter(flow, moment, due)
+        self._enter(flow, moment, due, marks)
 
 
 def public_of(row: bytes) -> bytes:
@@ -250,18 +252,18 @@ def public_of(row: bytes) -> bytes:
 _SIDES = tuple(Side)
 
 
-def flow_of(number: int, row: bytes, now: float) -> tuple[Flow, float]:
-    """Return the flow of a row that was checked, without its mapping, not in the table yet, and in how many seconds it was
-    due. `now` is when the row was written."""
+def flow_of(number: int, row: bytes, now: float) -> tuple[Flow, float, Marks | None]:
+    """Return the flow of a row that was checked, without its mapping, not in the table yet; in how many seconds it was due;
+    and its marks. `now` is when the row was written."""
     (protocol, client, back, _, server, out, reach, bits, kind, length, name, opened, last_seen, due,
      *counters) = FLOW.unpack(row)  # fmt: skip
     sides = _SIDES[client], _SIDES[server]
     flow = Flow.of_keys(number, protocol, sides, out, back, now - opened)
     original, reply = flow.original, flow.reply
     original.packets, original.bytes, original.position = counters[:3]
-    reply.packets, reply.bytes, reply.position = counters[3:]
+    reply.packets, reply.bytes, reply.position = counters[3:6]
     flow.reach = reach
     flow.last_seen, flow.state = now - last_seen, PLAIN[protocol]
     flow.offloadable = bool(bits & IS_OFFLOADABLE)
     flow.origin = origin(OriginKind(kind), name[:length].decode(), bool(bits & HAS_FLAG))
-    return flow, due
+    return flow, due, (counters[6], counters[7]) if bits & HAS_MARKS else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.floods import Floods
-from ipmasq.offload.offload import Marks, Offloader
+from ipmasq.offload.offload import Offloader
 from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.tun.plane import Start, TunPlane
 
@@ -32,14 +32,11 @@ class Offloading:
         """The present fast path's."""
         self._floods = Floods(plane.fast)
         self._reading = self._catching_up = False
-        self.marks: Mapping[int, Marks] = {}
-        """Those of an earlier process whose slots the fast path may inherit (see `Offloader`)."""
 
     def begin(self) -> None:
         """Use the plane's present fast path."""
         fast = self._plane.fast
-        marks, self.marks = self.marks, {}
-        self.offloader = offloader = Offloader(self._engine, fast.table, self._loop.clock, marks)
+        self.offloader = offloader = Offloader(self._engine, fast.table, self._loop.clock)
         self._floods = Floods(fast)
         self._drive.executors.append(offloader.carry_out)
         offloader.tick(self._drive.until)

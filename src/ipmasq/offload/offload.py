@@ -6,15 +6,14 @@ distinguished from a flood of untracked packets (docs/adr/0010).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
-from types import MappingProxyType
-from typing import TypeAlias
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.offloading import (
     Command,
     Counters,
+    Marks,
     Move,
     Offload,
     Rewrite,
@@ -26,9 +25,6 @@ from ipmasq.core.offloading import command as command_for
 from ipmasq.core.speaker import Speaker
 from ipmasq.planes.fastpath import FlowTable, Reading
 from ipmasq.wire import ipv4
-
-Marks: TypeAlias = tuple[int, int]
-"""Of the latest readings of both directions of a flow, the original one first."""
 
 UNKNOWN = None, None
 PROTOCOLS = (ipv4.TCP, ipv4.UDP)
@@ -56,15 +52,12 @@ class Offloader:
         engine: Engine,
         table: FlowTable,
         clock: Callable[[], float],
-        marks: Mapping[int, Marks] = MappingProxyType({}),
     ) -> None:
         """Let the verdicts of `engine` carry commands for this object, and let the engine get its counters
-        here, unless the table holds nothing. `clock` is the engine's, and the kernel's monotonic one. `marks` are
-        those of an earlier process, by flow, if its engine's state was restored and the table inherits its slots."""
+        here, unless the table holds nothing. `clock` is the engine's, and the kernel's monotonic one."""
         self._engine = engine
         self._table = table
         self._clock = clock
-        self._marks = marks
         self._last_restored = engine.manager.opened
         """The flow that was opened last before this object was made. Later ones can inherit nothing."""
         self._entries: dict[int, Entry] = {}
@@ -78,6 +71,7 @@ class Offloader:
         self.bytes = 0
         if table.capacity:
             engine.set_counter_source(self.counters)
+        engine.set_mark_source(self._marks if table.capacity else None)
 
     @property
     def entered(self) -> int:
@@ -126,6 +120,7 @@ class Offloader:
         if self._table.inherits and self._adopt(command, offloaded):
             return
         now = self._clock()
+        self._engine.take_marks(command.flow)
         original = self._table.insert(command.original, offloaded, now)
         reply = self._table.insert(command.reply, offloaded, now)
         if original is not None and reply is not None:
@@ -145,7 +140,7 @@ class Offloader:
         # The record of a flow may be older than its slots, which know its positions.
         awaited = self._engine.lacks_positions(command.flow)
         offloaded = offloaded or awaited
-        now, (since, reply_since) = self._clock(), self._marks.get(command.flow, UNKNOWN)
+        now, (since, reply_since) = self._clock(), self._engine.take_marks(command.flow) or UNKNOWN
         original = self._table.adopt(command.original, offloaded, since, now)
         reply = self._table.adopt(command.reply, offloaded, reply_since, now)
         unknown = awaited and (original and original.traffic) is None
@@ -177,10 +172,10 @@ class Offloader:
         there are more. To be called when the engine knows all flows that are to continue."""
         return self._table.discard()
 
-    def marks(self) -> dict[int, Marks]:
-        """Return the marks of the latest readings by flow, for a successor."""
-        entries = self._entries.values()
-        return {each.flow: (each.original_mark, each.reply_mark) for each in entries}
+    def _marks(self, flow: int) -> Marks | None:
+        """Return the marks of the latest readings of a flow, for a successor: the engine's `MarkSource`."""
+        entry = self._entries.get(flow)
+        return None if entry is None else (entry.original_mark, entry.reply_mark)
 
     def _move(self, command: Move) -> None:
         entry = self._entries.get(command.flow)

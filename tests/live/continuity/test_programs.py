@@ -37,6 +37,12 @@ def kill(running: Running) -> None:
     assert running.stop(signal.SIGKILL) == ""
 
 
+def packets_out(running: Running) -> int:
+    """How many packets of its only flow have left, as the gateway knows."""
+    ((_, _, packets, _),) = running.ask()["flows"]
+    return int(packets)
+
+
 def is_at_an_end(directory: Path) -> bool:
     """Whether a keeper has undone all and ended."""
     return not [*directory.glob("tun-*")]
@@ -62,6 +68,11 @@ def test_no_packet_of_an_offloaded_flow_is_lost_while_no_gateway_runs_and_the_ne
         assert poured.arrived == poured.sent
         facts = second.ask()
         assert facts["entered"] == len(facts["flows"]) == 1
+        # Each packet is counted once, whichever process has forwarded it, or none.
+        assert eventually(lambda: packets_out(second) == flow.asked + poured.sent), (
+            packets_out(second),
+            flow.asked + poured.sent,
+        )
     assert second.stop() == ""
     assert trace(network) == before
 

@@ -110,7 +110,7 @@ def test_at_the_end_everything_is_written_and_a_successor_has_it(kept: Kept) -> 
 def test_a_store_that_has_grown_gets_a_snapshot_and_is_small_again(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    smallest = 4_500_000  # The usual limit would take minutes.
+    smallest = 2_500_000  # The usual limit would take minutes.
     monkeypatch.setattr(writer, "SMALLEST", smallest)
     for port in range(2 * SLICE):
         kept.udp(IN1, 2000 + port % 3000, OUT1, 53)
@@ -131,6 +131,25 @@ def test_a_store_that_has_grown_gets_a_snapshot_and_is_small_again(
         kept.turn(0.3)
     assert kept.writer.store.size < smallest
     assert kept.flows() == len(kept.engine.table.flows)
+
+
+def test_a_store_stays_small_however_fast_dependent_changes_come(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of lines of control connections between two looks at the size of the store."""
+    monkeypatch.setattr(writer, "SMALLEST", 20_000)
+    kept.tcp(IN1, 4000, OUT1, 80, SYN, seq=1)
+    largest = 0
+    for _ in range(50):
+        for _ in range(600):
+            kept.engine.mark_flows(0, SLICE)
+            kept.writer.write(kept.now)
+        kept.turn(0.25)
+        assert kept.writer.store is not None
+        largest = max(largest, kept.writer.store.size)
+    written = kept.writer.written
+    assert largest < 600 * 3 * 400, f"{written} records"
+    assert kept.flows() == 1
 
 
 @pytest.fixture

@@ -210,12 +210,27 @@ def test_flows_that_wait_end_when_their_time_is_over(seconds: float, alive: int)
     assert [each.reason for each in closed] == [Reason.IDLE] * (3 - alive)
 
 
+def test_before_flows_of_one_protocol_can_be_due_those_of_another_go_on_to_wait() -> None:
+    before = talked()
+    ping = Packet(bytearray(packets.echo(CLIENT, SERVER, 7)))
+    (sent,) = before.receive(ping, Side.INSIDE, START).packets
+    number = int.from_bytes(sent.data[24:26], "big")
+    assert send(
+        before, packets.echo(SERVER, PUBLIC[0], number, reply=True), Side.OUTSIDE, START
+    ) is (Reason.TRANSLATED)
+    engine = later(before)
+    engine.tick(START + 61)
+    assert (engine.table.count, waiting(engine)) == (3, 3)
+    engine.check()
+
+
 def test_the_rest_is_restored_in_the_background() -> None:
     engine = later(talked())
     fresh = []
     while not engine.is_restored:
         fresh += engine.restore_some(1)
         engine.check()
+    assert engine.restore_some(1) == []
     assert fresh == [1, 2, 3]
     assert plain(engine, START) == plain(talked(), START)
 
@@ -231,6 +246,7 @@ def test_a_flow_that_was_asked_for_is_reported_by_the_background_once() -> None:
 
 def test_under_another_policy_all_flows_are_restored_and_judged() -> None:
     engine = later(talked(), policy=replace(POLICY, public=PUBLIC[1:]))
+    assert engine.is_restored, "a store must not go on with what it has"
     assert engine.table.count == 0
     reasons = [each.reason for each in engine.events() if isinstance(each, events.FlowClosed)]
     assert reasons == [Reason.ADDRESS_GONE] * 3

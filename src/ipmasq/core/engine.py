@@ -323,7 +323,7 @@ class Engine:
     @property
     def is_restored(self) -> bool:
         """Whether all flows of an earlier process are restored."""
-        return self.table.unrestored is None
+        return not self.table.unrestored
 
     def restore_all(self) -> None:
         """Restore all flows at once."""

@@ -216,7 +216,7 @@ class FlowManager:
                 del self.admission.active_triggers[thing.trigger.name]
                 self.changes.other(Kind.TRIGGER, thing.trigger.name)
         elif isinstance(thing, Unrestored):
-            thing.all()
+            thing.restore_due(self.now, self.timers)
         elif isinstance(thing, Datagram):
             if self.reassembly.forget(thing):
                 self.counts[Reason.FRAGMENT_TIMEOUT] += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from math import inf
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.core import mapping_state, operate
@@ -173,10 +172,12 @@ def _restore_mappings(
         table.unrestored, manager.opened = unrestored, unrestored.last
         for host, count in unrestored.hosts.items():
             table.hosts[host] = count
-        enter_mapping = partial(mapping_state.restore_waiting, mappings)
-        unrestored.begin(partial(_enter, manager, latest), enter_mapping)
-        if len(unrestored):
-            manager.timers.set(unrestored, _before_any_is_due(manager, unrestored, latest))
+        unrestored.begin(
+            partial(_enter, manager, latest),
+            partial(mapping_state.restore_waiting, mappings),
+            _earliest(manager, unrestored, latest),
+        )
+        unrestored.set_timer(manager.timers)
     mapping_state.claim_ports(mappings)
 
 
@@ -198,17 +199,19 @@ def _enter(
     _pick_up(manager, flow)
 
 
-def _before_any_is_due(manager: FlowManager, unrestored: Unrestored, latest: float | None) -> float:
-    """Return a moment before any of these flows is due. Its timer's bucket comes before theirs."""
+def _earliest(
+    manager: FlowManager, unrestored: Unrestored, latest: float | None
+) -> dict[int, float]:
+    """Return before which moments none of these flows is due, by protocol."""
     if latest is None:
-        return unrestored.earliest() - 2
+        return unrestored.earliest()
     times = manager.policy.timeouts
     idle = {
         ipv4.TCP: min(times.tcp_established, times.tcp_opening),
         ipv4.UDP: min(times.udp, *times.udp_ports.values(), times.udp),
         ipv4.ICMP: times.icmp,
     }
-    return latest + min((idle[each] for each in unrestored.protocols()), default=inf) - 2
+    return {each: latest + idle[each] for each in unrestored.protocols}
 
 
 def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:

@@ -37,7 +37,7 @@ from ipmasq.core.origin import origin
 from ipmasq.core.plain import StateError
 from ipmasq.core.ports import PortPool, SharedPool
 from ipmasq.core.side import Side
-from ipmasq.core.timers import Bucket
+from ipmasq.core.timers import Bucket, Timers
 from ipmasq.wire.addresses import Address
 
 
@@ -60,9 +60,13 @@ EnterMapping = Callable[[Waiting], Mapping]
 """Makes a mapping live, and returns it."""
 
 
+AHEAD = 2
+"""Seconds for which flows are restored before one of them is due."""
+
+
 class Unrestored:
     due: Bucket[Any] | None = None
-    """It has a timer: see `earliest`."""
+    """See `set_timer`."""
 
     def __init__(self, compact: Compact, pools: list[PortPool[Mapping]]) -> None:
         """`pools`: all of the state. Raises StateError if rows contradict each other."""
@@ -86,13 +90,30 @@ class Unrestored:
         self._fresh: list[int] = []
         self._enter: Enter | None = None
         self._enter_mapping: EnterMapping | None = None
+        self._earliest: dict[int, float] = {}
         compact.check_mappings(len(pools))
         self._add_mappings(compact.mappings, pools)
         self._index()
 
-    def begin(self, enter: Enter, enter_mapping: EnterMapping) -> None:
-        """Set what makes flows and mappings live. Before, none can be restored."""
-        self._enter, self._enter_mapping = enter, enter_mapping
+    def begin(self, enter: Enter, enter_mapping: EnterMapping, earliest: dict[int, float]) -> None:
+        """Set what makes flows and mappings live; before, none can be restored. `earliest`: no flow of a protocol is due
+        before this moment."""
+        self._enter, self._enter_mapping, self._earliest = enter, enter_mapping, dict(earliest)
+
+    def set_timer(self, timers: Timers[Any]) -> None:
+        """Have flows restored before one of them is due: this timer's bucket comes before theirs."""
+        if self._earliest:
+            timers.set(self, min(self._earliest.values()) - AHEAD)
+
+    def restore_due(self, now: float, timers: Timers[Any]) -> None:
+        """Restore the flows of those protocols of which one may be due soon."""
+        late = {each for each, moment in self._earliest.items() if moment - AHEAD <= now}
+        for number, row in list(self._rows.items()):
+            if row[0] in late:
+                self.restore(number)
+        for each in late:
+            del self._earliest[each]
+        self.set_timer(timers)
 
     def __len__(self) -> int:
         """The number of flows."""
@@ -155,12 +176,15 @@ class Unrestored:
         if not by_public.keys() <= self._mappings.keys():
             raise StateError("state: a flow has a mapping of which there is no record")
 
-    def earliest(self) -> float:
-        """Return when the first of the flows is due, on the engine's clock."""
-        moments = self._moments
-        dues = (moments[number] + FLOW.unpack(row)[13] for number, row in self._rows.items())
-        return min(dues, default=inf)
+    def earliest(self) -> dict[int, float]:
+        """Return when the first of the flows of each protocol is due, as their rows say, on the engine's clock."""
+        found: dict[int, float] = {}
+        for number, row in self._rows.items():
+            moment = self._moments[number] + FLOW.unpack(row)[13]
+            found[row[0]] = min(found.get(row[0], inf), moment)
+        return found
 
+    @property
     def protocols(self) -> set[int]:
         return {row[0] for row in self._rows.values()}
 

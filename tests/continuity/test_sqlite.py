@@ -75,7 +75,7 @@ def test_after_a_snapshot_older_batches_are_removed_in_parts(tmp_path: Path) -> 
     store.end_snapshot()
     store.append(b"second")
     store.trim()
-    assert len(list(store.load())) == 12
+    assert len(list(store.load())) == 10, "TRIM, and two for the one that came since"
     store.trim()
     store.trim()
     assert list(store.load()) == [b"first", b"second"]

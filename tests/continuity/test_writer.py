@@ -130,7 +130,7 @@ def small(tmp_path: Path) -> Iterator[Kept]:
         pytest.skip("needs root, to mount a file system")
     place = tmp_path / "small"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "none", str(place)]
     subprocess.run(mount, check=True, timeout=10)
     made = Kept(place)
     try:
@@ -176,3 +176,23 @@ def test_a_store_that_stays_away_is_tried_at_longer_and_longer_intervals(kept: K
     assert moments == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
     assert kept.said == ["the disk is gone"]
     assert kept.writer.status.trouble == "no disk"
+
+
+def test_a_store_stays_small_whatever_is_written_to_it(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often there was a snapshot, and if more rows come than are removed at once."""
+    smallest = 50_000
+    monkeypatch.setattr(writer, "SMALLEST", smallest)
+    kept.udp(IN1, 4000, OUT1, 53)
+    largest = 0
+    for turn in range(4000):
+        kept.engine.mark_small()
+        kept.writer.write(kept.now)
+        kept.turn(1e-3)
+        assert kept.writer.store is not None
+        largest = max(largest, kept.writer.store.size)
+        if turn == 1000:
+            first = largest
+    assert first > smallest
+    assert largest <= 2 * first

@@ -21,7 +21,8 @@ LAYOUT = 1
 """`PRAGMA user_version`: a new number whenever the tables are others."""
 
 TRIM = 64
-"""Rows that are deleted at once, so that the loop does not wait for long."""
+"""Rows that are deleted at once, so that the loop does not wait for long, besides two for each new one: what is not
+needed any more has to go faster than whatever comes."""
 
 
 class BusyError(StoreError):
@@ -88,7 +89,7 @@ class SqliteStore:
         last, size = run("SELECT max(turn), total(length(changes)) FROM log").fetchone()
         self._turn, self._size = last or 0, int(size)
         self._needed: int | None = None
-        self._snapshot = 0
+        self._snapshot = self._appended = 0
         return dict(run("SELECT name, value FROM about"))
 
     def _make(self, about: Mapping[str, str]) -> None:
@@ -111,6 +112,7 @@ class SqliteStore:
         with _errors(self.path):
             self._connection.execute("INSERT INTO log VALUES (?, ?)", (self._turn + 1, batch))
         self._turn += 1
+        self._appended += 1
         self._size += len(batch)
         if kept is not None:
             kept()
@@ -122,16 +124,17 @@ class SqliteStore:
         self._needed = self._snapshot
 
     def trim(self) -> None:
+        most, self._appended = TRIM + 2 * self._appended, 0
         if self._needed is None:
             return
         with _errors(self.path):
             found = self._connection.execute(
                 "DELETE FROM log WHERE turn IN (SELECT turn FROM log WHERE turn < ? ORDER BY turn LIMIT ?)"
                 " RETURNING length(changes)",
-                (self._needed, TRIM),
+                (self._needed, most),
             ).fetchall()
         self._size -= sum(size for (size,) in found)
-        if len(found) < TRIM:
+        if len(found) < most:
             self._needed = None
 
     @property

@@ -32,8 +32,8 @@ SMALL_EVERY = 30.0
 """Seconds between two records of what has no record of its own."""
 
 SMALLEST, GROWTH = 4 << 20, 3
-"""A snapshot is begun when the store has more bytes than the first, and than the second times those after the last
-snapshot."""
+"""A snapshot is begun when more bytes were written since the last one than the first, and than the second times the
+bytes of that one. What was written while it was under way does not count as its own."""
 
 RETRY, LONGEST_RETRY = 5.0, 60.0
 """Seconds until a store that has failed is begun anew; doubled each time, up to the second."""
@@ -75,7 +75,7 @@ class StateWriter:
         self._retry_at, self._pause, self._begun = inf, RETRY, inf
         self._sweep, self._since, self._sweep_began = 0, 0.0, 0.0
         self._is_snapshot = False
-        self._size_after_snapshot = 0
+        self._snapshot_size = self._written_since = 0
         self.written = self.failures = 0
         self.trouble = ""
 
@@ -97,7 +97,7 @@ class StateWriter:
         """Write everything that lags or waits, and close the store."""
         if self.store is None:
             return
-        self._engine.mark_small()
+        self._engine.mark_all_but_flows()
         while self._engine.refresh(0, 1 << 40, 0.0):
             pass
         self.write(now)
@@ -123,7 +123,9 @@ class StateWriter:
         records = [*self._taken(), *self._engine.changed(now)]
         self.written += len(records)
         try:
-            self.store.append(encode(now, self._wall(), records), kept)
+            batch = encode(now, self._wall(), records)
+            self._written_since += len(batch)
+            self.store.append(batch, kept)
         except (StoreError, ValueError) as error:
             self._fail(error, now)
             if kept is not None:
@@ -162,7 +164,7 @@ class StateWriter:
             # What was seen since the last round began is refreshed in the next one.
             self._since, self._sweep_began = self._sweep_began, now
         self.store.trim()
-        if self.store.size > max(SMALLEST, GROWTH * self._size_after_snapshot):
+        if self._written_since > max(SMALLEST, GROWTH * self._snapshot_size):
             self._begin_snapshot(now)
         self._maintain_at = now + MAINTENANCE_EVERY
 
@@ -175,15 +177,17 @@ class StateWriter:
         self._engine.mark_all_but_flows()
         self._new_others = set(self._others)
         self._is_snapshot, self._sweep = True, 0
+        self._snapshot_size = 0
         self._go_on_with_snapshot(now)
 
     def _go_on_with_snapshot(self, now: float) -> None:
         self._sweep = self._engine.mark_flows(self._sweep, SLICE)
+        before = self._written_since
         self.write(now)
+        self._snapshot_size += self._written_since - before
         if not self._sweep and self.store is not None:
             self.store.end_snapshot()
-            self._is_snapshot = False
-            self._size_after_snapshot = self.store.size
+            self._is_snapshot, self._written_since = False, 0
         self._maintain_at = now + SNAPSHOT_EVERY
 
     # -- failures

@@ -13,7 +13,7 @@ import pytest
 from ipmasq.continuity import writer
 from ipmasq.continuity.kept import Location
 from ipmasq.continuity.store import Store, StoreError
-from ipmasq.continuity.writer import DELAY, RETRY, SLICE, StateWriter
+from ipmasq.continuity.writer import DELAY, RETRY, StateWriter
 from ipmasq.core.changes import Kind
 from ipmasq.core.engine import Engine
 from tests.conformance.packets import SYN

@@ -16,6 +16,7 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.plain import StateError
 from ipmasq.core.policy import Policy
 from ipmasq.core.reasons import Reason
+from ipmasq.core.records import INSPECTOR
 from ipmasq.core.restoring import Kept, compacted
 from ipmasq.core.side import Side
 from ipmasq.wire.packet import Packet
@@ -44,7 +45,13 @@ class Later(Restored):
         self.journal.follow(before, now)
         used = tuple(each.use for each in before.manager.registered.values())
         policy = replace(before.policy, helpers=used)
-        others, compact = compacted(self.journal.last.values())
+        # Fragments and early segments are not written as they come.
+        whole = {
+            (each.kind, each.key): each
+            for each in kept(before, now)
+            if each.kind == Kind.DATAGRAM or (each.kind == Kind.FLOW and each.row[INSPECTOR])  # type: ignore[index]
+        }
+        others, compact = compacted((self.journal.last | whole).values())
         self.begun += len(compact.flows)
         made = type(before).from_records(
             policy, self.chance.randrange, others, now, compact=compact

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import msgpack
 
-from ipmasq.core.changes import Kind, Record
+from ipmasq.core.changes import Kind, Record, read_record
 from ipmasq.core.compact import FLOW, MAPPING, Compact, pack_flow, pack_mapping
 from ipmasq.core.plain import StateError
 
@@ -87,7 +87,7 @@ def decode(data: bytes) -> Batch:
         raise StateError("a batch is of another format")
     try:
         _, moment, wall, others, flows, rows, mappings, mapping_rows, *ended = values
-        records = [Record(kind, key, row) for kind, key, row in others]
+        records = list(map(read_record, others))
         compact = Compact(
             flows=dict(zip(_read(flows), _cut(rows, FLOW.size), strict=True)),
             mappings=dict(zip(_read(mappings), _cut(mapping_rows, MAPPING.size), strict=True)),

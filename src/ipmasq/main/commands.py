@@ -26,7 +26,7 @@ COMMANDS = {
     "explain": "ipmasq.front.inspect:explain",
     "watch": "ipmasq.front.watch:watch",
     "forward": "ipmasq.front.change:forward",
-    "helper": "ipmasq.front.change:helper",
+    "helper": "ipmasq.main.authoring.commands:app",
     "timeouts": "ipmasq.front.change:timeouts",
     "close": "ipmasq.front.change:close",
     "replay": "ipmasq.main.replay:replay",

@@ -112,7 +112,8 @@ def test_a_line_ends_as_the_helper_says():
 
 def test_messages_are_split_by_the_helpers_framer():
     talk = Talk(Messages())
-    talk.client(b"\x02ab")
+    talk.client(b"\x02ab").passes()
+    assert Talk(Messages()).client("\x01z").unchanged().becomes("\x01z").line == b"\x01z"
     assert [heard.line for heard in talk.feed(CLIENT, b"\0\x01")] == [b"\0"]
     talk.feed(CLIENT, b"x\x07longest")
     assert talk.helper.given == [b"\x02ab", b"\0", b"\x01x"]
@@ -126,7 +127,7 @@ def test_inspection_ends_where_no_message_begins():
 
 def test_a_datagram_is_given_as_it_is():
     talk = Talk(Datagrams())
-    assert talk.client("ab").after == b"bbb"
+    assert talk.client("ab").becomes("bbb").after == b"bbb"
     assert talk.datagram(SERVER, b"x" * 13).line == b"x" * 13
     assert talk.helper.given == [b"ab"]
 

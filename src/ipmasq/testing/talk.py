@@ -50,9 +50,11 @@ class Heard:
     rejected: tuple[Endpoint, ...] = ()
     """Announced endpoints that were not acceptable."""
     terminator: bytes = b"\r\n"
+    """What `becomes` adds; nothing for a datagram, or a message of a helper with a framer of its own."""
 
     def becomes(self, text: str | bytes) -> Self:
-        """The other end receives this line; the terminator is added unless the text has it."""
+        """The other end receives this line. A line's terminator is added unless the text has it; a datagram, and a
+        message of a helper with a framer of its own, is compared as it is."""
         wanted = _ended(text, self.terminator)
         return self._check(self.after == wanted, f"becomes {_seen(wanted)}")
 
@@ -149,7 +151,8 @@ class Talk:
         self.log: list[Heard] = []
         """All lines so far, with their results."""
         framer = helper.framer()
-        self._lines = isinstance(framer, Lines)
+        lines = isinstance(framer, Lines) and helper.protocol != UDP
+        self._end = helper.terminator if lines else b""
         self._directions = {who: _Direction(MessageReader(framer)) for who in Speaker}
 
     def client(self, line: str | bytes) -> Heard:
@@ -183,7 +186,7 @@ class Talk:
         data = line if isinstance(line, bytes) else line.encode("latin-1")
         if self.helper.protocol == UDP:
             return self.datagram(speaker, data)
-        sent = _ended(data, self.helper.terminator) if self._lines else data
+        sent = _ended(data, self._end)
         heard = [h for at in range(len(sent)) for h in self.feed(speaker, sent[at : at + 1])]
         if len(heard) != 1:
             raise AssertionError(f"{_seen(sent)} is {len(heard)} messages, not one: use feed")
@@ -214,7 +217,7 @@ class Talk:
         said.held = max(said.held, held if looks else 0)
 
     def _hear(self, speaker: Speaker, message: Message, line: bytes, held: int) -> Heard:
-        end = self.helper.terminator
+        end = self._end
         if self.stopped or not message.whole:
             return Heard(line, line, stopped=self.stopped, held=held, terminator=end)
         context = ScriptedContext(speaker, self.ends, line, message.passed)

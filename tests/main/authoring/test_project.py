@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -16,6 +17,7 @@ from tests.front.conftest import Ipmasq, ipmasq
 
 __all__ = ["ipmasq"]
 
+TOP = Path(__file__).parents[3]
 NAMES = ("courier", "my-protocol", "x2")
 
 
@@ -96,3 +98,32 @@ def test_the_command_lists_what_it_wrote(ipmasq: Ipmasq, tmp_path: Path):
     again = ipmasq("helper", "new", "courier", tmp_path / "new")
     assert (again.returncode, again.stdout) == (1, "")
     assert ipmasq("helper", "new", "Courier").returncode == 2
+
+
+EXAMPLES = sorted((TOP / "examples").iterdir())
+PAGE = (TOP / "docs" / "helper-testing.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_the_tests_of_an_example_pass(example: Path, ipmasq: Ipmasq):
+    done = python("-m", "pytest", "-p", "no:cacheprovider", cwd=example)
+    assert done.returncode == 0, done.stdout
+    (file,) = example.glob("src/*/helper.py")
+    (playbook,) = example.glob("tests/*.talk")
+    tried = ipmasq("helper", "test", file, "--playbook", playbook)
+    assert (tried.returncode, tried.stderr) == (0, "")
+
+
+def test_the_conversations_on_the_page_about_the_test_kit_are_followed(
+    ipmasq: Ipmasq, tmp_path: Path
+):
+    write("courier", tmp_path / "project")
+    blocks = re.findall(r"```\w*\n# (test_courier\.py|courier\.talk)\n(.*?)```", PAGE, re.S)
+    assert [name for name, _ in blocks] == ["test_courier.py", "courier.talk"]
+    for name, text in blocks:
+        (tmp_path / "project" / "tests" / name).write_text(text, encoding="utf-8")
+    done = python("-m", "pytest", "-p", "no:cacheprovider", cwd=tmp_path / "project")
+    assert done.returncode == 0, done.stdout
+    file = tmp_path / "project" / "src" / "ipmasq_courier" / "helper.py"
+    talk = tmp_path / "project" / "tests" / "courier.talk"
+    assert ipmasq("helper", "test", file, "--playbook", talk).returncode == 0

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scapy.all import TCP, Ether
 
+from ipmasq.config.helpers import find
 from ipmasq.main.authoring.project import write
+from ipmasq.wire.addresses import to_address
 from tests.front.conftest import Ipmasq, ipmasq
 from tests.replay.cases import CASES
-from tests.replay.tape import CLIENT, SERVER, Talk, Tape
+from tests.replay.tape import CLIENT, POLICY, SERVER, Talk, Tape
 
 __all__ = ["ipmasq"]
+
+TOP = Path(__file__).parents[3]
 
 BROKEN = {
     "on_line": "    def on_line(self, line, context):\n        return {}[line]\n",
@@ -116,6 +122,30 @@ def test_a_capture_shows_what_the_helper_did(ipmasq: Ipmasq, courier: Path, capt
     assert "- helper courier did not act on it: " in done.stdout
     assert f"opened: TCP 10.0.0.2:5000 <- {SERVER}:50000" in done.stdout
     assert done.stdout.endswith("3 lines, 1 rewritten, 1 expected, 1 refused\n")
+
+
+def test_the_example_for_rexec_lets_the_connection_for_errors_in_and_leaves_the_rest_alone(
+    ipmasq: Ipmasq, tmp_path: Path
+):
+    tape = Tape()
+    control = Talk(tape, (CLIENT, 40000), (SERVER, 512))
+    control.client(b"5000\0me\x006000\0ls\0")
+    Talk(tape, (SERVER, 50000), (CLIENT, 5000)).client(b"an error\n")
+    control.server(b"\0")
+    path, file = tmp_path / "in.pcapng", TOP / "examples/ipmasq-rexec/src/ipmasq_rexec/helper.py"
+    path.write_bytes(tape.buffer.getvalue())
+    done = ipmasq("helper", "test", file, "--capture", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"opened: TCP {CLIENT}:5000 <- {SERVER}:50000" in done.stdout
+    assert done.stdout.endswith("1 lines, 1 rewritten, 1 expected, 0 refused\n")
+    _, records, _ = tape.replay(replace(POLICY, helpers=(find(str(file)),)))
+    sent = b"".join(
+        bytes(Ether(each.data)[TCP].payload)
+        for each in records
+        if each.data[30:34] == to_address(SERVER)
+    )
+    assert sent.endswith(b"\0me\x006000\0ls\0")
+    assert not sent.startswith(b"5000")
 
 
 def test_a_capture_with_a_published_server_needs_the_configuration(ipmasq: Ipmasq, tmp_path: Path):

@@ -137,7 +137,7 @@ def enter(
 
 
 def _answers_a_stranger(manager: FlowManager, flow: Flow) -> bool:
-    """Return whether somebody outside, who may have forged his address, has caused a flow from inside."""
+    """Return whether an outside host, which may have forged its address, has caused a flow from inside."""
     if flow.master is not None:
         return manager.table.flows[flow.master].opened_by is Side.OUTSIDE
     return manager.unconfirmed.is_answer(flow)

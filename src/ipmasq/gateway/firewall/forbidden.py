@@ -58,8 +58,8 @@ def _forbidden(table: Table, where: Where) -> Iterator[Finding]:
         if dropped:
             rules = f"{table.kind} {table.name}"
             names = ", ".join(map(str, dropped))
-            why = dict.fromkeys(_why(table, chain, facts) for facts in dropped.values())
-            text = f"inside hosts may not use {names}: {rules}, {'; '.join(why)}"
+            reasons = dict.fromkeys(_reason(table, chain, facts) for facts in dropped.values())
+            text = f"inside hosts may not use {names}: {rules}, {'; '.join(reasons)}"
             yield Finding(rules, text, ASK)
 
 
@@ -82,7 +82,7 @@ def _drops(table: Table, chain: str, facts: Facts) -> bool:
     return table.verdicts(chain, facts) == {Verdict.DROP}
 
 
-def _why(table: Table, chain: str, facts: Facts) -> str:
+def _reason(table: Table, chain: str, facts: Facts) -> str:
     path: tuple[Rule, ...] = table.dropping(chain, facts)
     return (
         f"{path[-1].place}: {path[-1].said}"

@@ -92,15 +92,18 @@ struct state {
 	__u64 seed;   /* Parameters of the hash. */
 	__u64 factor; /* secret and odd, so that nobody can choose flows that all hash to one
 		       * slot */
-	__u64 strict; /* bits by index in `devices`: devices where the kernel's `rp_filter` is 1 */
 	__u32 homes;  /* number of home slots; WINDOW more slots stand behind them */
 	__u32 epoch;  /* changes when routes, neighbours or devices have changed; never 0 */
 	__u32 via[2]; /* by side: the device by which the engine's packets enter the kernel */
+	__u32 grace;  /* time since the last heartbeat, in the same units, after which nothing is
+		       * offloaded any more */
 	/* For once.h: */
 	__u32 outside; /* the outside interface */
+	__u64 strict;  /* bits by index in `devices`: devices where the kernel's `rp_filter` is 1 */
 	__u32 twice;   /* set if packets pass the host's firewall twice, as on the tun plane */
 	__u8 address[6];
 	__u16 ethernet; /* whether the outside interface has a link layer, and its address there */
+	__u32 zero;
 };
 
 /* Which account pays for a packet that goes up to the engine (policer.h). */
@@ -116,9 +119,6 @@ struct account_state {
 	__u64 spent_until; /* CLOCK_MONOTONIC, nanoseconds */
 	__u64 dropped;	   /* packets that exceeded the rate */
 };
-
-/* Time since the last heartbeat, in units of 2^20 ns, after which nothing is offloaded any more. */
-#define HEARTBEAT_TIMEOUT 9536 /* 10 s */
 
 /* Why a program passed a packet on: XDP to TC, and TC to the kernel, which routes it to the
  * engine. */

@@ -69,7 +69,7 @@ static always_inline enum reason look_up(struct facts *facts, __u64 now, struct 
 	if (slot->key.use != OFFLOADED)
 		return NOT_OFFLOADED;
 	/* Signed, since this clock may be a tick behind the gateway's. */
-	return (__s64)(now - state.heartbeat) > HEARTBEAT_TIMEOUT ? HEARTBEAT_LOST : FORWARDED;
+	return (__s64)(now - state.heartbeat) > state.grace ? HEARTBEAT_LOST : FORWARDED;
 }
 
 #endif

@@ -36,6 +36,7 @@ def main(
     gateway: Annotated[Kind, typer.Option(help="kernel: netfilter, to compare.")] = Kind.IPMASQ,
     only: Annotated[str, typer.Option(help="Only cells whose label contains this.")] = "",
     links: Annotated[bool, typer.Option(help="Show the link as well (15 s).")] = True,
+    kill: Annotated[bool, typer.Option(help="Kill gateways during transfers, too (20 s).")] = True,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the tables to an SVG image, too.")
     ] = None,
@@ -61,24 +62,26 @@ def main(
         if only in cells.STRICT.label:
             results += runner.cells([cells.STRICT], strict=True)
         linked = runner.links(cells.LINKS) if links else []
+        killed = runner.killed(cells.KILLED) if kill and gateway is Kind.IPMASQ else []
     wrong = [(result.cell.label, outcome) for result in results for outcome in result.wrong]
     wrong += [("the link", outcome) for link in linked for outcome in link.wrong]
+    wrong += [("killed", outcome) for each in killed for outcome in each.wrong]
     paths = runner.fast_paths
     idle = [host for host, path in paths.items() if not only and _is_unused(plane, path)]
     report.transcripts(console, wrong)
     if wrong:
         console.rule("the gateways")
         console.print(runner.accounts, markup=False, highlight=False)
-    report.show(console, results, linked)
+    report.show(console, results, linked, killed)
     if picture:
-        draw(picture, results, linked)
+        draw(picture, results, linked, killed)
     report.fast_paths(console, paths)
     sessions = sum(len(result.helped) + len(result.unhelped) for result in results)
-    sessions += sum(1 if link.unhelped is None else 2 for link in linked)
+    sessions += sum(1 if link.unhelped is None else 2 for link in linked) + len(killed)
     for host in idle:
         console.print(f"{host} did not forward as plane {plane} should", style="bold red")
     console.print(
-        f"{counted(len(results) + len(linked), 'cell')}, {sessions} sessions, "
+        f"{counted(len(results) + len(linked) + len(killed), 'cell')}, {sessions} sessions, "
         f"{len(wrong) + len(idle)} not as they must be; {time.monotonic() - started:.0f} s in all"
     )
     raise typer.Exit(1 if wrong or idle else 0)

@@ -181,3 +181,17 @@ LINKS = (
     Linked(SERVER, None, Announce.PASV),
     Linked(SERVER, _behind_gw2(SERVER, "out2", "far1", "gw2"), Announce.PORT),
 )
+
+KILL_AFTER = 4
+"""Seconds until the gateways are killed, in the middle of transfers of SLOW_SECONDS."""
+
+KILLED = (
+    (CLIENT, Announce.PORT),
+    (CLIENT, Announce.PASV),
+    (SERVER, Announce.PORT),
+    (SERVER, Announce.PASV),
+    (BOTH, Announce.PORT),
+    (BOTH, Announce.EPSV),
+)
+"""Transfers in the middle of which the gateways are killed and started again. The end of each is heard on the control
+connection, whose sequence numbers the helper has shifted before."""

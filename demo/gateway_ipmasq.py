@@ -73,6 +73,12 @@ class IpmasqGateway:
             by_xdp = counts["offloaded"] - (passed - left)
         return FastPath(counts["offloaded"], by_xdp, left)
 
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+            self._process = None
+
     def stop(self) -> None:
         if self._process:
             self._process.terminate()

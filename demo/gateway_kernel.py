@@ -34,6 +34,9 @@ class KernelGateway:
     def fast_path(self) -> None:
         """The kernel's own is part of the kernel."""
 
+    def kill(self) -> None:
+        """The kernel's own is no process."""
+
     def stop(self) -> None:
         self._nft("delete table ip demo")
         self._sysctl("net.ipv4.ip_forward", 0)

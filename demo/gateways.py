@@ -76,6 +76,9 @@ class Gateway(Protocol):
     def fast_path(self) -> FastPath | None:
         """What it has done so far; None if it has none."""
 
+    def kill(self) -> None:
+        """End it at once (SIGKILL), so that it can undo and save nothing."""
+
     def stop(self) -> None: ...
 
 

@@ -10,16 +10,21 @@ from pathlib import Path
 from rich.console import Console
 
 from demo import report
-from demo.runner import LinkResult, Result
+from demo.runner import KilledResult, LinkResult, Result
 
 WIDTH = 108
 
 FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 
-def draw(path: Path, results: Sequence[Result], links: Sequence[LinkResult]) -> None:
+def draw(
+    path: Path,
+    results: Sequence[Result],
+    links: Sequence[LinkResult],
+    killed: Sequence[KilledResult],
+) -> None:
     """Write the tables to `path` as SVG, without fonts from elsewhere: a page that shows the image loads nothing from
     other hosts."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
-    report.show(console, results, links)
+    report.show(console, results, links, killed)
     path.write_text(FONTS.sub("", console.export_svg(title="make demo")), encoding="utf-8")

@@ -7,17 +7,22 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from demo.cells import ALL, CLIENT, SERVER, SLOW_SECONDS
+from demo.cells import ALL, CLIENT, KILL_AFTER, SERVER, SLOW_SECONDS
 from demo.clients import able
 from demo.gateways import FastPath
-from demo.runner import LinkResult, Result
+from demo.runner import KilledResult, LinkResult, Result
 from demo.session import Outcome
 
 NOTES = {CLIENT.otherwise: "a", SERVER.otherwise: "b"}
 MARKS = {"a": "¹", "b": "²"}
 
 
-def show(console: Console, results: Sequence[Result], links: Sequence[LinkResult]) -> None:
+def show(
+    console: Console,
+    results: Sequence[Result],
+    links: Sequence[LinkResult],
+    killed: Sequence[KilledResult] = (),
+) -> None:
     matrix = [result for result in results if not result.cell.title]
     more = [result for result in results if result.cell.title]
     if matrix:
@@ -32,6 +37,8 @@ def show(console: Console, results: Sequence[Result], links: Sequence[LinkResult
         console.print(_more(more))
     if links:
         console.print(_links(links))
+    if killed:
+        console.print(_killed(killed))
 
 
 def fast_paths(console: Console, paths: Mapping[str, FastPath]) -> None:
@@ -95,6 +102,16 @@ def _links(links: Sequence[LinkResult]) -> Table:
             "kept alive, then idle time anew" if spared else _bad("FAILS"),
             without,
         )
+    return table
+
+
+def _killed(killed: Sequence[KilledResult]) -> Table:
+    title = f"Killed (kill -9) and started again {KILL_AFTER} s after the start of a transfer of {SLOW_SECONDS} s"
+    table = Table("masqueraded", "announced", "the transfer", title=title)
+    for each in killed:
+        direction, announce = each.what
+        arrived = "arrives whole, and its end is heard"
+        table.add_row(direction.name, announce, _bad("FAILS") if each.wrong else arrived)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from itertools import count
 from typing import TypeVar
 
 from demo import cells, clients
-from demo.cells import Cell, Direction, Linked
+from demo.cells import Announce, Cell, Direction, Linked
 from demo.clients import Client
 from demo.gateways import SETTINGS, FastPath, Gateway, MakeGateway
 from demo.session import Outcome, Samples, Testbed, play
@@ -61,6 +62,18 @@ class LinkResult:
         return outcomes
 
 
+@dataclass
+class KilledResult:
+    """A transfer during which the gateways were killed."""
+
+    what: tuple[Direction, Announce]
+    outcome: Outcome
+
+    @property
+    def wrong(self) -> list[Outcome]:
+        return [] if self.outcome.works else [self.outcome]
+
+
 class Runner:
     def __init__(self, testbed: Testbed, make_gateway: MakeGateway, tell: Tell) -> None:
         self._testbed = testbed
@@ -94,12 +107,7 @@ class Runner:
             f"the link: {cells.SLOW_SECONDS} s of transfer, control silent, "
             f"idle time {cells.IDLE} s ..."
         )
-        self._samples[0] = (
-            Samples.write(self._testbed.directory / "note.bin", cells.KIB),
-            Samples.write(
-                self._testbed.directory / "slow.bin", cells.SLOW_RATE * cells.SLOW_SECONDS
-            ),
-        )
+        self._prepare_slow()
         with self._gateways(idle=cells.IDLE) as (_, second):
             second.unload_helper()
             jobs: list[tuple[Linked, Direction]] = []
@@ -118,19 +126,47 @@ class Runner:
             for linked in wanted
         ]
 
+    def killed(self, wanted: Sequence[tuple[Direction, Announce]]) -> list[KilledResult]:
+        """All at once. In the middle of the transfers both gateways are killed and started again."""
+        self._tell(
+            f"{cells.SLOW_SECONDS} s of transfer; after {cells.KILL_AFTER} s "
+            "the gateways are killed (kill -9) and started again ..."
+        )
+        self._prepare_slow()
+        with self._gateways() as gateways, ThreadPoolExecutor(len(wanted)) as pool:
+            playing = [pool.submit(self._play_slow, *each) for each in wanted]
+            time.sleep(cells.KILL_AFTER)
+            for gateway in gateways:
+                gateway.kill()
+                gateway.start()
+            outcomes = [each.result() for each in playing]
+        return list(map(KilledResult, wanted, outcomes))
+
     def _play_link(self, job: tuple[Linked, Direction]) -> Outcome:
         linked, direction = job
+        return self._play_slow(direction, linked.announce)
+
+    def _play_slow(self, direction: Direction, announce: Announce) -> Outcome:
+        """A session whose download takes SLOW_SECONDS, with a command two seconds after its end."""
         client = Client(
             "ftplib",
-            (linked.announce,),
+            (announce,),
             lambda errand: clients.ftplib(errand, True, "--then-wait", "2"),
         )
         number = next(self._numbers)
         samples = self._samples[0]
         return play(
-            *(self._testbed, direction, linked.announce, cells.SLOW_PORT, client, samples, number),
+            *(self._testbed, direction, announce, cells.SLOW_PORT, client, samples, number),
             patience=HOPELESS + 2,
         )
+
+    def _prepare_slow(self) -> None:
+        directory = self._testbed.directory
+        if 0 not in self._samples:
+            self._samples[0] = (
+                Samples.write(directory / "note.bin", cells.KIB),
+                Samples.write(directory / "slow.bin", cells.SLOW_RATE * cells.SLOW_SECONDS),
+            )
 
     def _play_all(
         self, results: Sequence[Result], kept: Callable[[Result], list[Outcome]], patience: int

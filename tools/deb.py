@@ -38,7 +38,7 @@ def prepare(wheel: Path) -> None:
     _completions()
     man.main(TREE / "man")
     (TREE / "examples").mkdir()
-    for name in ("prometheus", "grafana"):
+    for name in ("prometheus", "grafana", "keepalived"):
         shutil.copytree(ROOT / "contrib" / name, TREE / "examples" / name)
     example = (files("ipmasq.config") / "example.toml").read_text("utf-8")
     (TREE / "examples" / "gateway.toml").write_text(example, "utf-8")

@@ -27,6 +27,8 @@ HEADERS = {
     "log": "[log]",
     "metrics": "[metrics]",
     "translation_log": "[translation_log]",
+    "state": "[state]",
+    "ha": "[ha]",
     "rule": "[[rule]]",
     "forward": "[[forward]]",
     "trigger": "[[trigger]]",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ipmasq.config.endpoints import listening, log_file, logger
+from ipmasq.config.endpoints import key_file, listening, log_file, logger, store, votes
 from ipmasq.wire.addresses import Endpoint, to_address
 
 
@@ -38,3 +40,24 @@ def test_a_log_file_has_a_whole_path():
     for wrong in ("translations.json", "", 7, "/var/log/\n"):
         with pytest.raises(ValueError, match="is not a whole path"):
             log_file(wrong)
+
+
+def test_members_are_asked_at_an_endpoint():
+    assert votes("192.0.2.1:7343") == Endpoint(to_address("192.0.2.1"), 7343)
+    for wrong in ("/run/votes", "192.0.2.1", 7343):
+        with pytest.raises(ValueError, match="write"):
+            votes(wrong)
+
+
+def test_a_store_is_named_by_its_url_and_its_password_is_not_shown():
+    assert store("redis://:secret@192.0.2.9") == "redis://:secret@192.0.2.9"
+    for wrong in ("http://:secret@192.0.2.9", "redis://:secret@"):
+        with pytest.raises(ValueError, match="not the URL of a store") as caught:
+            store(wrong)
+        assert "secret" not in str(caught.value)
+
+
+def test_a_key_file_has_a_whole_path():
+    assert key_file("/etc/ipmasq/ha.key") == Path("/etc/ipmasq/ha.key")
+    with pytest.raises(ValueError, match="is not a whole path"):
+        key_file("ha.key")

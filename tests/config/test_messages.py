@@ -19,7 +19,7 @@ TRIGGER = "[[trigger]]\nports = 1\nopens = 2\n"
         'insde = ["eth2"]  #! gateway.insde: there is no such setting; did you mean "inside"?',
         'Data-Ports = "5-6"  #! did you mean "data_ports"?',
         "udp = 5  #! there is no such setting here; did you mean it to be in [timeouts]?",
-        'group = "wheel"  #! did you mean it to be in [control]?',
+        'group = "wheel"  #! did you mean it to be in [control] or [ha]?',
         'to = "10.0.0.2"  #! did you mean it to be in [[rule]] or [[forward]]?',
         "on_failure = 'drop'  #! did you mean it to be in [helper.NAME]?",
         'colour = "red"  #! there is no such setting; here can stand "inside", "outside"',

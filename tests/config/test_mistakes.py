@@ -168,3 +168,24 @@ def test_ports_of_another_protocol_are_others(tmp_path: Path):
 def test_a_class_needs_its_file(tmp_path: Path):
     text = '[helper.ftp]\nclass = "Ftp"  #! helper.ftp.class: means nothing without "file"\n'
     assert_found_as_marked(tmp_path, GATEWAY + text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[ha]  #! ha.store: is missing #! ha.key_file: is missing\ngroup = "office"',
+        '[ha]  #! ha.group: is missing: which gateways #! ha.key_file: is missing\nstore = "redis://s"',
+    ],
+)
+def test_a_member_of_a_group_needs_a_store_and_a_key(tmp_path: Path, text: str):
+    gateway = '[gateway]\ninside = "10.0.0.0/24"\npublic = "203.0.113.1"\n'
+    assert_found_as_marked(tmp_path, gateway + text)
+
+
+def test_the_public_addresses_of_a_group_are_named(tmp_path: Path):
+    text = (
+        "[gateway]  #! public: is missing: name the addresses that move\n"
+        'inside = "10.0.0.0/24"\noutside = "eth0"\n'
+        '[ha]\ngroup = "office"\nstore = "redis://s"\nkey_file = "/etc/ipmasq/ha.key"'
+    )
+    assert_found_as_marked(tmp_path, text)

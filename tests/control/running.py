@@ -64,6 +64,7 @@ class StandIn:
         self.mistakes: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
         self.obstructed: tuple[str, ...] = ()
+        self.availability = None
 
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.core.ends import End, Ends
-from ipmasq.core.flow import LATE, Flow, Half
+from ipmasq.core.flow import LATE, NAMES, Flow, Half
 from ipmasq.core.keys import pack
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Timeouts
@@ -124,7 +124,7 @@ def test_a_flow_is_the_same_after_its_state_on_another_clock():
     )
     (flow,) = world.engine.table.flows.values()
     state = serialised(flow.to_state(world.now))
-    after = Flow.from_state(Fields(state, "flow"), 500.0)
+    after = Flow.from_state(flow.id, Fields.named(state, NAMES, "flow"), 500.0)
     for name in ("id", "kind", "client", "server", "state", "offloadable", "origin", "master"):
         assert getattr(after, name) == getattr(flow, name)
     for one, other in ((after.original, flow.original), (after.reply, flow.reply)):
@@ -136,10 +136,10 @@ def test_a_flow_is_the_same_after_its_state_on_another_clock():
 
 def test_a_flow_with_half_a_key_is_refused():
     flow = Flow(1, UDP, Ends(End(HERE, HERE), End(THERE, THERE)), (Side.INSIDE, Side.OUTSIDE), 0.0)
-    state = flow.to_state(0.0)
-    state["original"][0] = state["original"][0][:8]
-    with pytest.raises(StateError, match=r"^flow\.original: "):
-        Flow.from_state(Fields(state, "flow"), 0.0)
+    state = list(flow.to_state(0.0))
+    state[NAMES.index("out")] = flow.original.rewrite[:8]
+    with pytest.raises(StateError, match=r"^flow\.out: "):
+        Flow.from_state(1, Fields.named(state, NAMES, "flow"), 0.0)
 
 
 HERE, THERE = Endpoint(IN1, 4000), Endpoint(OUT1, 53)

@@ -51,26 +51,30 @@ def test_a_shared_mapping_counts_its_flows_and_admits_no_peer():
     assert mapping.flows == 0
 
 
+KEY = endpoint_key(UDP, INSIDE)
+
+
 @pytest.mark.parametrize("kind", [Mapping, NarrowMapping])
 def test_a_mapping_is_the_same_after_its_state(kind: type[Mapping]):
     pool: PortPool[Mapping] = PortPool(UDP, PUBLIC, PortRange(61000, 61009))
     mapping = kind(endpoint_key(UDP, INSIDE), pool, 61003)
-    after = Mapping.from_state(Fields(serialised(mapping.to_state()), "mapping"), pool)
+    after = Mapping.from_state(
+        Fields(serialised((mapping.key, mapping.narrow)), "mapping"), pool, 61003
+    )
     assert type(after) is kind
     assert (after.key, after.port, after.flows) == (mapping.key, 61003, 0)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("port", "state", "message"),
     [
-        ({"port": 61010}, "mapping.port: 61010 is not of its pool"),
-        ({"key": b"\x06"}, "mapping.key: is not of its pool"),
-        ({"narrow": 1}, "mapping.narrow: expected a boolean, not int 1"),
+        (61010, [KEY, False], "mapping[0]: port 61010 is not of its pool"),
+        (61003, [b"\x06", False], "mapping[0]: is not of its pool"),
+        (61003, [KEY, 1], "mapping[1]: expected a boolean, not int 1"),
     ],
 )
-def test_a_mapping_that_its_pool_cannot_have_is_refused(change: dict[str, object], message: str):
+def test_a_mapping_that_its_pool_cannot_have_is_refused(port: int, state: object, message: str):
     pool: PortPool[Mapping] = PortPool(UDP, PUBLIC, PortRange(61000, 61009))
-    state = Mapping(endpoint_key(UDP, INSIDE), pool, 61003).to_state() | change
     with pytest.raises(StateError) as caught:
-        Mapping.from_state(Fields(state, "mapping"), pool)
+        Mapping.from_state(Fields(state, "mapping"), pool, port)
     assert str(caught.value) == message

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import pytest
 
 from ipmasq.core.mapping import Mapping
+from ipmasq.core.mapping_table import MappingTable
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Behaviour, Limits, PortRange
 from ipmasq.core.reasons import Reason
+from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Endpoint, to_address
 from tests.core.restored import serialised
 from tests.core.tables import INSIDE, PUBLIC, REMOTES, UDP, flow_to, table
@@ -112,9 +115,8 @@ def test_mappings_and_free_ports_are_the_same_after_their_state(behaviour: Behav
         before.add(flow_to(before, remote, number))
     retired = next(iter(before.mappings))
     before.mappings.retire(retired)
-    state = serialised(before.mappings.to_state())
-    after.mappings.restore(Fields({"pools": state}, "here").rows("pools"))
-    assert after.mappings.to_state() == before.mappings.to_state()
+    restore(after.mappings, *rows(before.mappings))
+    assert rows(after.mappings) == rows(before.mappings)
     assert after.mappings.ports == before.mappings.ports
     assert [len(pool) for pool in after.mappings.usage()] == [
         len(pool) for pool in before.mappings.usage()
@@ -128,7 +130,45 @@ def test_mappings_and_free_ports_are_the_same_after_their_state(behaviour: Behav
 def test_two_mappings_of_one_port_are_refused():
     before, after = table(), table()
     before.add(flow_to(before, REMOTES[0]))
-    (pool,) = before.mappings.to_state()
-    pool["mappings"] *= 2
-    with pytest.raises(StateError, match=r"pools\[0\]\.mappings\[1\]\.port: \d+ has two mappings"):
-        after.mappings.restore(Fields({"pools": [pool]}, "here").rows("pools"))
+    pools, mappings = rows(before.mappings)
+    with pytest.raises(StateError, match=r"^mapping\[0\]: port \d+ has two mappings$"):
+        restore(after.mappings, pools, mappings * 2)
+
+
+def test_a_mapping_without_its_pool_is_refused():
+    before, after = table(), table()
+    before.add(flow_to(before, REMOTES[0]))
+    with pytest.raises(StateError, match=r"^mapping\[0\]: there is no pool 0$"):
+        restore(after.mappings, [], rows(before.mappings)[1])
+    with pytest.raises(StateError, match=r"^pool\[0\]: there is no pool 6$"):
+        after.mappings.restore_pool(7, Fields(before.mappings.pool_row(0), "pool"))
+
+
+Rows: TypeAlias = list[tuple[int, Any]]
+
+
+def rows(mappings: MappingTable) -> tuple[Rows, Rows]:
+    """The pools and mappings as serialised rows, each after its number."""
+    return (
+        [(pool.number, serialised(mappings.pool_row(pool.number))) for pool in mappings.numbered],
+        [(each.number, serialised(mappings.row(each.number))) for each in mappings],
+    )
+
+
+def restore(mappings: MappingTable, pools: Rows, rows: Rows) -> None:
+    for number, row in pools:
+        mappings.restore_pool(number, Fields(row, "pool"))
+    for number, row in rows:
+        mappings.restore_mapping(number, Fields(row, "mapping"))
+    mappings.claim_ports()
+
+
+def test_a_port_that_is_shared_is_not_given_to_one_endpoint_alone():
+    """A connection goes on after a reset, and ports are not shared any more."""
+    nat = table(mapping=Behaviour.ADDRESS_AND_PORT_DEPENDENT)
+    server = Side.OUTSIDE, REMOTES[0]
+    shared = nat.mappings.map(UDP, INSIDE, REMOTES[0], server=server)
+    assert isinstance(shared, Mapping)
+    nat.mappings._active.policy = replace(nat.policy, mapping=Behaviour.ENDPOINT_INDEPENDENT)
+    other = Endpoint(PUBLIC, shared.port + 1 if shared.port < 61009 else shared.port - 1)
+    assert nat.mappings.map_at(UDP, INSIDE, other, REMOTES[0]) is None

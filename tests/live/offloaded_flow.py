@@ -19,7 +19,7 @@ class OffloadedFlow:
 
     def __init__(self, client: socket.socket, server: socket.socket, running: Running) -> None:
         self.client, self.server = client, server
-        self._running = running
+        self.running = running
         self.asked = 0
 
     def ask(self, size: int = 8) -> bool:
@@ -40,16 +40,16 @@ class OffloadedFlow:
     def by_kernel(self, times: int = 10, size: int = 8) -> int:
         """Of so many questions and answers, all of which must arrive: how many packets the fast path
         forwarded."""
-        before = self._running.ask()["fast"]
+        before = self.running.ask()["fast"]
         for _ in range(times):
             assert self.ask(size)
-        return int(self._running.ask()["fast"]) - before
+        return int(self.running.ask()["fast"]) - before
 
     def goes_by(self) -> bool:
         """Whether it comes to be forwarded in the kernel, both ways. If not, what the gateway knows is printed."""
         if eventually(lambda: self.by_kernel(5) == 10):
             return True
-        print(self._running.ask())
+        print(self.running.ask())
         return False
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from ipmasq.continuity.settings import StateSettings
 from ipmasq.core.policy import (
     Behaviour,
     Forward,
@@ -69,7 +70,9 @@ class Json:
                 for name, protocol, port, host, to in said.get("forwards", ())  # type: ignore[attr-defined]
             ),
         )
-        return Setup(policy, "go", tuple(inside), plane=str(said.get("plane", "tun")))
+        kept = StateSettings(grace=float(str(said["grace"]))) if said.get("grace") else None
+        plane = str(said.get("plane", "tun"))
+        return Setup(policy, "go", tuple(inside), plane=plane, state=kept)
 
     def helper(self, name: str | None, file: str | None, ports: Sequence[int] | None) -> HelperUse:
         raise KeyError(name)
@@ -95,6 +98,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
     return {
         "plane": gateway.status()["plane"],
         "firewall": gateway.status()["firewall"],
+        "state": gateway.status()["state"],
         "entered": len(offload.numbers()),
         "fast": offload.packets,
         "room": gateway._plane.fast.table.capacity // 2,
@@ -108,7 +112,8 @@ def facts(gateway: Gateway) -> dict[str, object]:
 
 
 def main(path: str) -> None:
-    logs.begin(json.loads(Path(path).read_text()).get("log", logging.WARNING), "text")
+    said = json.loads(Path(path).read_text())
+    logs.begin(said.get("log", logging.WARNING), "text")
     loop = Loop()
     try:
         file = Json(path)
@@ -123,6 +128,7 @@ def main(path: str) -> None:
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))
     loop.on_signal(signal.SIGUSR1, lambda: print(json.dumps(facts(gateway)), flush=True))
+    loop.on_signal(signal.SIGUSR2, gateway.keep)
     loop.later(0, lambda: print("ready", flush=True))  # when signals are handled
     loop.run()
     gateway.stop()

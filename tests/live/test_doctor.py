@@ -241,18 +241,18 @@ BROKEN = {
         rules(NFT_DROPS),
         "firewall",
         "nft inet filter, chain forward",
-        "nft insert rule inet filter forward",
+        "nft add rule inet filter forward",
         ftp,
     ),
     "docker": Broken(rules(DOCKER, "iptables-nft"), "firewall", "Docker", "DOCKER-USER", ftp),
     "kubernetes": Broken(
-        rules(KUBERNETES, "iptables-nft"), "firewall", "Kubernetes", "iptables -I FORWARD", ftp
+        rules(KUBERNETES, "iptables-nft"), "firewall", "Kubernetes", "iptables -A FORWARD", ftp
     ),
     "iptables-legacy": Broken(
         rules(IPTABLES_USUAL.replace("-A FORWARD -i gi -o go -j ACCEPT\n", ""), "iptables-legacy"),
         "firewall",
         "iptables-legacy filter, chain FORWARD",
-        "iptables-legacy -I FORWARD",
+        "iptables-legacy -A FORWARD",
         ftp,
     ),
     "a published server": Broken(

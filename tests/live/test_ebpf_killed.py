@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from ipmasq.planes.ebpf.layout import HEARTBEAT_TIMEOUT, TIME_SHIFT
+from ipmasq.planes.ebpf.table import GRACE
 from tests.live.conftest import PUBLIC, REMOTE, Network, Running, run, says_only_what_it_undid
 from tests.live.offloaded_flow import offloaded_flow
 from tests.live.test_ebpf import transfer
@@ -20,7 +20,6 @@ from tests.live.test_tun import PATIENCE, eventually, tcp_server, tcp_talk
 pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
-LEASE_SECONDS = HEARTBEAT_TIMEOUT * (1 << TIME_SHIFT) / 1e9
 
 
 def filters(network: Network) -> str:
@@ -84,7 +83,7 @@ def test_filters_that_a_kill_leaves_behind_let_go_after_the_lease_and_are_remove
         killed = time.monotonic()
         flow.server.settimeout(0.2)
         while flow.ask():
-            assert time.monotonic() < killed + LEASE_SECONDS + 2
+            assert time.monotonic() < killed + GRACE + 2
         assert "ipmasq direct-action" in filters(network)
         with tcp_server(network, "gw", PUBLIC, 80) as own:
             assert tcp_talk(network, "out", (PUBLIC, 80), own) == REMOTE

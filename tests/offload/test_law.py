@@ -41,6 +41,7 @@ def test_a_long_life_is_the_same_with_a_fast_path(seed: int) -> None:
     two = Two(Model(), Random(seed))
     live(two, seed, 2500)
     assert two.forwarded > 50
+    assert two.restarts > 5
 
 
 def test_a_fast_path_with_little_room_refuses_and_breaks_no_law() -> None:
@@ -127,6 +128,17 @@ class AnswersNobody(Offloader):
         pass
 
 
+class AdoptsNothingOnDemand(Offloader):
+    def _adopt_on_demand(self, flow: int) -> None:
+        pass
+
+
+class CountsTwiceWhatItAdopts(Offloader):
+    def _adopt(self, command: Offload | Track, offloaded: bool) -> bool:
+        self._marks = {}.fromkeys(self._marks, (0, 0))
+        return super()._adopt(command, offloaded)
+
+
 class SwapsTheReply(Offloader):
     def _enter(self, command: Offload | Track, offloaded: bool) -> None:
         reply = command.reply._replace(rewrite=command.original.rewrite)
@@ -146,6 +158,8 @@ class SwapsTheReply(Offloader):
         (BelievesAnyAcknowledgment, Offloader),
         (TakesPlacesBack, Offloader),
         (BeginsNowhere, Offloader),
+        (Model, AdoptsNothingOnDemand),
+        (Model, CountsTwiceWhatItAdopts),
         (Model, IgnoresClosing),
         (Model, LeavesStaleEntries),
         (Model, AnswersNobody),

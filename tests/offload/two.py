@@ -33,6 +33,9 @@ class FastPath(FlowTable, Protocol):
         self, data: bytes, side: int, now: float, partial: bool = False
     ) -> bytes | None: ...
 
+    def inherit(self) -> None:
+        """Another process uses the table that this one has filled."""
+
 
 class Two:
     def __init__(self, fast: FastPath, whim: Random, make: type[Offloader] = Offloader) -> None:
@@ -43,7 +46,10 @@ class Two:
         self.fast = fast
         self.offload = make(self.helped, fast, lambda: self.now)
         self.whim = whim
-        self.forwarded = 0
+        self._make = make
+        self._not_adopted: list[int] | None = None
+        """Flows that the present offloader has yet to be told; None when it knows all."""
+        self.forwarded = self.restarts = 0
         self.make_partial = False
         self._late: list[int] = []
         """Flows whose `Offload` was left out."""
@@ -99,6 +105,30 @@ class Two:
         if not self.whim.randrange(200) and self.offload.numbers():
             self.offload.withdraw(self.whim.choice(sorted(self.offload.numbers())))
 
+        if self._not_adopted is not None:
+            self._adopt()
+        elif not self.whim.randrange(100):
+            self._restart()
+
+    def _restart(self) -> None:
+        """Kill the process that fills the table; the engine's state is restored as it was."""
+        self.restarts += 1
+        marks = self.offload.marks()
+        self.fast.inherit()
+        self.offload = self._make(self.helped, self.fast, lambda: self.now, marks)
+        self.offload.tick()
+        self._not_adopted = list(self.helped.table.flows)
+
+    def _adopt(self) -> None:
+        """Tell the new offloader some of the flows, and after the last one discard what is left."""
+        assert self._not_adopted is not None
+        for flow in self._not_adopted[-2:]:
+            self.helped.restate(flow)
+        del self._not_adopted[-2:]
+        self.offload.carry_out(self.helped.commands())
+        if not self._not_adopted and not self.offload.discard():
+            self._not_adopted = None
+
     def _pass_on(self) -> None:
         """What the engine commands between packets. A flow may be offloaded late: then it is restated."""
         if self.whim.randrange(3):
@@ -138,6 +168,8 @@ class Two:
     def check(self) -> None:
         self.alone.check()
         self.helped.check()
+        while self._not_adopted is not None:  # before that, not all is counted
+            self._adopt()
         self.offload.refresh()
         for flow in self.offload.numbers():
             assert self.helped.flow(flow) is not None

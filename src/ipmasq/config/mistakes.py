@@ -7,7 +7,7 @@ from itertools import combinations
 
 from ipmasq.config.locations import Path
 from ipmasq.config.messages import meant, settings
-from ipmasq.config.model import Config, ForwardTable, GatewayTable
+from ipmasq.config.model import Config, ForwardTable, GatewayTable, HaTable
 from ipmasq.config.sides import named_networks
 from ipmasq.config.tables import forward, forward_name, trigger_name
 from ipmasq.core.admission import is_martian
@@ -28,6 +28,7 @@ def contradictions(
     yield from _names(config)
     yield from _classes(config)
     yield from _conflicting_helpers(helpers)
+    yield from _ha(config, known)
 
 
 def is_outside(interface: str) -> str:
@@ -52,6 +53,27 @@ def _incomplete(config: Config, known: Collection[Path]) -> Iterator[Mistake]:
     if missing and not {("gateway", "outside"), ("gateway", "public")} & broken:
         message = 'is missing: as whom? Name the interface, outside = "eth0"'
         yield ("gateway", "outside"), message
+
+
+NEEDED = {
+    "group": "which gateways belong together? The name is the same at all of them",
+    "store": 'which server do they share? Write store = "redis://192.0.2.9:6379"',
+    "key_file": "which file has the key that only they know?",
+}
+"""The settings that [ha] needs, and what they say."""
+
+
+def _ha(config: Config, known: Collection[Path]) -> Iterator[Mistake]:
+    """Find what a member of a group lacks."""
+    table, broken = config.ha, {path[:2] for path in known}
+    if table == HaTable() or ("ha",) in broken:
+        return
+    for name, what in NEEDED.items():
+        if getattr(table, name) is None and ("ha", name) not in broken:
+            yield ("ha", name), f"is missing: {what}"
+    if not config.gateway.public and ("gateway", "public") not in broken:
+        message = "is missing: name the addresses that move with the role"
+        yield ("gateway", "public"), message
 
 
 def _misspelled(path: Path) -> str | None:

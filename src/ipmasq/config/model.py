@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from ipmasq.config import endpoints, values
+from ipmasq.continuity.settings import StateSettings
 from ipmasq.core import policy
 from ipmasq.core.helper import TCP
 from ipmasq.core.policy import (
@@ -97,6 +98,10 @@ Packets: TypeAlias = Annotated[
 Listening: TypeAlias = Annotated[Endpoint | str, PlainValidator(endpoints.listening)]
 Logger: TypeAlias = Annotated[Endpoint | str, PlainValidator(endpoints.logger)]
 LogFile: TypeAlias = Annotated[str, PlainValidator(endpoints.log_file)]
+Votes: TypeAlias = Annotated[Endpoint, PlainValidator(endpoints.votes)]
+StoreUrl: TypeAlias = Annotated[str, PlainValidator(endpoints.store)]
+Directory: TypeAlias = Annotated[Path, PlainValidator(endpoints.directory)]
+KeyFile: TypeAlias = Annotated[Path, PlainValidator(endpoints.key_file)]
 Switch: TypeAlias = Annotated[bool, Field(strict=True)]
 Does: TypeAlias = Annotated[Action, PlainValidator(_word(Action))]
 Behaves: TypeAlias = Annotated[Behaviour, PlainValidator(_word(Behaviour))]
@@ -181,6 +186,27 @@ class TranslationLogTable(_Table):
         return self.file is not None or self.syslog is not None
 
 
+class StateTable(_Table):
+    keep: Switch = True
+    grace: Duration = StateSettings().grace
+    durable: Switch = False
+    directory: Directory | None = None
+
+
+class HaTable(_Table):
+    group: Name | None = None
+    store: StoreUrl | None = None
+    key_file: KeyFile | None = None
+    name: Name | None = None
+    votes: Votes | None = None
+    wait: Duration = 0.002
+    after: Duration = 1.0
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.group is not None
+
+
 class RuleTable(_Table):
     action: Does
     source: Items[Net] = Field(default={}, alias="from")
@@ -239,6 +265,8 @@ class Config(_Table):
     log: LogTable = LogTable()
     metrics: MetricsTable = MetricsTable()
     translation_log: TranslationLogTable = TranslationLogTable()
+    state: StateTable = StateTable()
+    ha: HaTable = HaTable()
     rule: Tables[RuleTable] = {}
     forward: Tables[ForwardTable] = {}
     trigger: Tables[TriggerTable] = {}
@@ -257,7 +285,17 @@ def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     return None
 
 
-_SINGLE = ("gateway", "timeouts", "limits", "control", "log", "metrics", "translation_log")
+_SINGLE = (
+    "gateway",
+    "timeouts",
+    "limits",
+    "control",
+    "log",
+    "metrics",
+    "translation_log",
+    "state",
+    "ha",
+)
 _SECTIONS: dict[str, type[BaseModel]] = {
     "gateway": GatewayTable,
     "timeouts": TimeoutsTable,
@@ -266,6 +304,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "log": LogTable,
     "metrics": MetricsTable,
     "translation_log": TranslationLogTable,
+    "state": StateTable,
+    "ha": HaTable,
     "rule": RuleTable,
     "forward": ForwardTable,
     "trigger": TriggerTable,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeAlias
 
-from ipmasq.control import arguments, changes, views, watching
+from ipmasq.control import arguments, availability, changes, views, watching
 from ipmasq.control.answer import Answer, Peer
 from ipmasq.control.gateway import Context, RunningGateway
 from ipmasq.control.journal import Journal
@@ -35,7 +35,11 @@ def _done(change: Change) -> Begin:
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
     **views.REQUESTS,
     **watching.REQUESTS,
-    **{name: (model, _done(change)) for name, (model, change) in changes.REQUESTS.items()},
+    **availability.LISTINGS,
+    **{
+        name: (model, _done(change))
+        for name, (model, change) in {**changes.REQUESTS, **availability.CHANGES}.items()
+    },
 }
 """Every request: its arguments, and the function that begins its answer."""
 

@@ -12,6 +12,7 @@ from ipmasq.control.transfers import Transfers
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Timeouts
 from ipmasq.core.views import Passage
+from ipmasq.gateway.availability import Availability
 from ipmasq.planes.fastpath import Counter
 
 
@@ -21,6 +22,10 @@ class RunningGateway(Protocol):
 
     @property
     def engine(self) -> Engine: ...
+
+    @property
+    def availability(self) -> Availability | None:
+        """Its role in a group of gateways; None if it is alone."""
 
     def status(self) -> Mapping[str, Any]:
         """Return facts for people and programs, as JSON values."""

@@ -5,7 +5,7 @@ A decision changes nothing, so that the same code answers `explain` for flows th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ipmasq.core.active import ActivePolicy
@@ -64,7 +64,8 @@ class ActiveTrigger:
 
     def to_state(self, now: float) -> Plain:
         """Return it as plain values. The policy has the rest of the trigger, by its name."""
-        return {"name": self.trigger.name, "host": self.host, "until": self.until - now}
+        due = None if self.due is None else self.due.moment - now
+        return {"host": self.host, "until": self.until - now, "due": due}
 
 
 def is_martian(address: Address) -> bool:
@@ -110,14 +111,13 @@ class Admission:
             return self._from_inside(protocol, source, destination, note)
         return self._from_outside(protocol, source, destination, note)
 
-    def restore(self, states: Iterable[Fields], now: float) -> None:
-        """Take over the active triggers of a state which the policy still has. Raises StateError."""
-        triggers = {trigger.name: trigger for trigger in self.policy.triggers}
-        for state in states:
-            name, host = state.text("name"), state.address("host")
-            until = state.moment("until", now)
-            if name in triggers:
-                self.active_triggers[name] = ActiveTrigger(triggers[name], host, until)
+    def restore(self, name: str, state: Fields, now: float) -> ActiveTrigger | None:
+        """Take over an active trigger of a state, unless the policy has it no longer. Raises StateError."""
+        host, until = state.address("host"), state.moment("until", now)
+        for trigger in self.policy.triggers:
+            if trigger.name == name:
+                self.active_triggers[name] = ActiveTrigger(trigger, host, until)
+        return self.active_triggers.get(name)
 
     def is_spoofed(self, source: Address, side: Side) -> bool:
         """Return whether no packet from this address can come in on this side (RFC 2827)."""

@@ -8,13 +8,14 @@ life cycle, and `operate` has the operator's changes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from math import inf
 from typing import Self
 
-from ipmasq.core import offloading, operate, state
+from ipmasq.core import offloading, operate, records
 from ipmasq.core import snapshots as views_of
+from ipmasq.core.changes import Record
 from ipmasq.core.claims import claims
 from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
@@ -22,12 +23,13 @@ from ipmasq.core.explain import explain
 from ipmasq.core.flow import FAR
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.host import SocketLookup
+from ipmasq.core.invariants import check
 from ipmasq.core.offloading import Command, Counters, CounterSource
-from ipmasq.core.plain import Plain
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Call
+from ipmasq.core.restoring import Kept, restore
 from ipmasq.core.side import Side
 from ipmasq.core.slow_path import SlowPath
 from ipmasq.core.translate import translate
@@ -189,6 +191,14 @@ class Engine:
         known = self.table.flows.get(flow)
         if known is not None:
             offloading.report(known, counters)
+            if flow in self.manager.pickups and None not in counters:
+                self.manager.pickups.discard(flow)
+                self.manager.judge_offloadable(known)
+
+    def lacks_positions(self, flow: int) -> bool:
+        """Return whether a flow was forwarded by an earlier process's fast path, perhaps, and only that knows the
+        positions of its ends; see `pickup`."""
+        return flow in self.manager.pickups
 
     @property
     def lost_events(self) -> int:
@@ -242,19 +252,69 @@ class Engine:
         for name, registered in self.manager.registered.items():
             registered.call = call(name) if call else None
 
-    # -- plain values
+    # -- its state as records (see `ipmasq.core.records`)
 
-    def to_state(self, now: float) -> Plain:
-        """Return everything that it remembers as plain values, between two packets; see `state`."""
-        return state.to_state(self.manager, now)
+    def keep_changes(self, are_kept: bool = True) -> None:
+        """Begin to note what changes, for `changed`; or end, and forget what was noted."""
+        self.manager.changes.is_kept = are_kept
+        self.manager.changes.clear()
+
+    def records(self, now: float) -> Iterator[Record]:
+        """Yield everything that it remembers, between two packets."""
+        return records.records(self.manager, now)
+
+    @property
+    def has_dependent_changes(self) -> bool:
+        """Whether the changes must be written before the packets leave that were returned since: a connection
+        could not go on without them."""
+        return self.manager.changes.is_dependent
+
+    def changed(self, now: float) -> list[Record]:
+        """Return the records of what has changed since the last call, between two packets."""
+        return records.changed(self.manager, now)
+
+    @property
+    def has_changes(self) -> bool:
+        return not self.manager.changes.is_empty()
+
+    def mark_all_but_flows(self) -> None:
+        """Mark everything as changed but flows; see `records.mark_all_but_flows`."""
+        records.mark_all_but_flows(self.manager)
+
+    def mark_flows(self, after: int, count: int) -> int:
+        """Mark the next flows as changed; see `records.mark_flows`."""
+        return records.mark_flows(self.manager, after, count)
+
+    def mark_small(self) -> None:
+        """Mark as changed what has no record of its own, such as counters."""
+        self.manager.changes.all_small()
+
+    def refresh(self, after: int, count: int, since: float) -> int:
+        """Mark flows as changed whose records lag; see `records.refresh`."""
+        return records.refresh(self.manager, after, count, since)
 
     @classmethod
-    def from_state(cls, policy: Policy, chance: Chance, values: object, now: float) -> Self:
-        """Return an engine that continues where the one was whose `to_state` returned `values`. If the policy
-        is another one now, it takes effect as by `apply`. Raises StateError."""
+    def from_records(
+        cls,
+        policy: Policy,
+        chance: Chance,
+        kept: Iterable[Kept],
+        now: float,
+        is_lagging: bool = False,
+    ) -> Self:
+        """Return an engine that continues where the one was whose last records these are. `is_lagging`: it wrote
+        them while it worked, so that they may lag; see `records`. If the policy is another one now, it takes effect
+        as by `apply`. Raises StateError."""
         engine = cls(policy, chance, now)
-        state.restore(engine.manager, values)
+        restore(engine.manager, kept, is_lagging)
         return engine
+
+    def become(self, other: Engine) -> None:
+        """Continue as another engine, which must not be used any more. What belongs to the host stays."""
+        host = self.table.mappings.host
+        vars(self).update(vars(other))
+        self.reserve(host.reserved)
+        self.set_socket_lookup(host.find_socket)
 
     # -- views
 
@@ -296,4 +356,4 @@ class Engine:
 
     def check(self) -> None:
         """Raise AssertionError unless every index, count and stream is consistent. For tests."""
-        self.manager.check()
+        check(self.manager)

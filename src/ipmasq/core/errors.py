@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ipmasq.core.admission import Admission
+from ipmasq.core.changes import Changes
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.reasons import Reason
@@ -97,6 +98,7 @@ def translate_error(
     table: Table,
     ttl_delta: int,
     sync: Callable[[Flow], object],
+    changes: Changes,
 ) -> Reason:
     """Rewrite the error in place and return TRANSLATED, or return why it is dropped. `sync` is called before
     a flow is judged by what was seen of it."""
@@ -119,6 +121,7 @@ def translate_error(
         return Reason.ICMP_UNRELATED
     before = bytes(data[quoted.at : quoted.at + 8])
     if flow.inspector is not None and quoted.protocol == ipv4.TCP:
+        changes.inspected(flow.id)
         _inspect_quote(data, header, quoted, twin.speaker, flow.inspector)
     data[quoted.start + 12 : quoted.start + 20] = twin.match[:8]
     if quoted.protocol == ipv4.ICMP:

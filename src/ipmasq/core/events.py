@@ -294,6 +294,62 @@ class FirewallCleared:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class RoleChanged:
+    """The role of this gateway in its group has changed."""
+
+    at: float
+    role: str
+    """`active`, `fenced`, `waiting` or `standby`."""
+    generation: int
+    """The highest generation of the group's lease that is known."""
+    trouble: str
+    """What is wrong with the store; empty if nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateRestored:
+    """The gateway has continued where an earlier process was."""
+
+    at: float
+    flows: int
+    age: float
+    """Seconds since that process had written last."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateRefused:
+    """The state of an earlier process could not be used, so the gateway has begun without one."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """The store of the state, or the one that a group shares, cannot be used."""
+
+    at: float
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecovered:
+    """The store can be used again."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRefused:
+    """A standby has refused records that were in the store."""
+
+    at: float
+    count: int
+    reasons: str
+    """All reasons so far: `forged`, `foreign`, `replayed`, `damaged`."""
+
+
 Event: TypeAlias = (
     FlowOpened
     | FlowOffloadable
@@ -321,4 +377,10 @@ Event: TypeAlias = (
     | SettingRestored
     | FirewallObstructed
     | FirewallCleared
+    | RoleChanged
+    | StateRestored
+    | StateRefused
+    | StoreFailed
+    | StoreRecovered
+    | RecordsRefused
 )

@@ -12,9 +12,9 @@ the other end of the control flow, and only for a limited time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
+from ipmasq.core.changes import Changes, Kind
 from ipmasq.core.flow import Flow
 from ipmasq.core.helper import ANYWHERE
 from ipmasq.core.keys import endpoint_key
@@ -50,6 +50,7 @@ class Expectation:
         "helper",
         "key",
         "mapping",
+        "number",
         "opener",
         "payer",
         "peer",
@@ -90,6 +91,8 @@ class Expectation:
         self.key = expectation_key(protocol, public, self.peer)
         self.mapping: Mapping | None = None
         self.until = until
+        self.number = 0
+        """The higher, the newer; set when it is added."""
         self.due: Bucket[Any] | None = None
 
     def to_state(self, now: float) -> Plain:
@@ -104,6 +107,7 @@ class Expectation:
             "public": list(self.public),
             "until": left(self.until, now),
             "has_mapping": self.mapping is not None,
+            "due": None if self.due is None else self.due.moment - now,
         }
 
     @classmethod
@@ -147,9 +151,13 @@ def expectation_key(protocol: int, public: Endpoint, peer: Address) -> bytes:
 class ExpectationTable:
     """All outstanding expectations."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, changes: Changes | None = None) -> None:
         self._table = table
+        self._changes = changes or Changes()
+        self.added = 0
+        """The number of the newest one."""
         self._by_key: dict[bytes, Expectation] = {}
+        self.numbered: dict[int, Expectation] = {}
         self._by_flow: dict[int, list[Expectation]] = {}
         self._payers: dict[Address, int] = {}
         """Number of expectations by the address that opened the control flow."""
@@ -260,6 +268,13 @@ class ExpectationTable:
         return surplus + ([same] if same else [])
 
     def add(self, expectation: Expectation) -> None:
+        self.added += 1
+        expectation.number = self.added
+        self._changes.other(Kind.EXPECTATION, expectation.number)
+        self._enter(expectation)
+
+    def _enter(self, expectation: Expectation) -> None:
+        self.numbered[expectation.number] = expectation
         self._by_key[expectation.key] = expectation
         self._by_flow.setdefault(expectation.flow.id, []).append(expectation)
         self._payers[expectation.payer] = self._payers.get(expectation.payer, 0) + 1
@@ -268,7 +283,8 @@ class ExpectationTable:
 
     def remove(self, expectation: Expectation) -> None:
         """Remove an expectation, and its mapping if nothing else uses that."""
-        del self._by_key[expectation.key]
+        self._changes.other(Kind.EXPECTATION, expectation.number)
+        del self._by_key[expectation.key], self.numbered[expectation.number]
         mine = self._by_flow[expectation.flow.id]
         mine.remove(expectation)
         if not mine:
@@ -280,22 +296,19 @@ class ExpectationTable:
             expectation.mapping.expectations -= 1
             self._table.mappings.drop_unused(expectation.mapping)
 
-    def to_state(self, now: float) -> list[Plain]:
-        """Return the expectations as plain values, oldest first."""
-        return [each.to_state(now) for each in self._by_key.values()]
-
-    def restore(self, states: Iterable[Fields], now: float) -> None:
-        """Enter the expectations of a state; there are none yet. Raises StateError."""
-        for state in states:
-            made = Expectation.from_state(state, now, self._table)
-            if made.key in self._by_key:
-                raise state.error("public", f"{made.public} is expected by another")
-            self.add(made)
+    def restore(self, number: int, state: Fields, now: float) -> Expectation:
+        """Enter an expectation of a state; they are restored in the order of their numbers. Raises StateError."""
+        made = Expectation.from_state(state, now, self._table)
+        if made.key in self._by_key:
+            raise state.error("public", f"{made.public} is expected by another")
+        made.number, self.added = number, max(number, self.added)
+        self._enter(made)
+        return made
 
     def check(self) -> None:
         """Raise AssertionError unless all indexes and counts agree."""
         listed = [e for mine in self._by_flow.values() for e in mine]
-        assert len(listed) == len(self._by_key)
+        assert len(listed) == len(self._by_key) == len(self.numbered)
         payers: dict[Address, int] = {}
         mappings: dict[int, int] = {}
         for each in listed:

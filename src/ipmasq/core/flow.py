@@ -17,7 +17,7 @@ from ipmasq.core.keys import LENGTHS, destination_of, pack, source_address, sour
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.origin import UNKNOWN, origin
 from ipmasq.core.origin import Kind as OriginKind
-from ipmasq.core.plain import Fields, Plain
+from ipmasq.core.plain import Fields
 from ipmasq.core.policy import Timeouts
 from ipmasq.core.ports import SHARED
 from ipmasq.core.side import Side
@@ -55,14 +55,6 @@ class Half:
         """What the change of addresses adds to the sum of a checksum; `payload_difference` is that of
         addresses and ports."""
         self.payload_difference = SHARED[payload]
-
-    def to_state(self) -> list[bytes | int]:
-        """Return it as plain values; see `Flow.to_state`."""
-        return [self.rewrite, self.packets, self.bytes, self.position]
-
-    def restore(self, state: Fields) -> None:
-        """Take over the counters and the position of a state. Raises StateError."""
-        self.packets, self.bytes, self.position = (state.integer(at) for at in (1, 2, 3))
 
     def advance(self, end: int, acknowledged: int) -> None:
         """TCP: move the position for a segment in window that ends at `end` and acknowledges `acknowledged`.
@@ -159,6 +151,16 @@ def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
     return Kind(protocol, sides, reach)
 
 
+NAMES = (
+    "protocol", "sides", "reach",
+    "out", "out_packets", "out_bytes", "out_position",
+    "back", "back_packets", "back_bytes", "back_position",
+    "opened", "last_seen", "state", "offloadable", "has_mapping", "has_server_mapping",
+    "origin", "origin_name", "origin_flag", "master", "due", "inspector", "inspector_due",
+)  # fmt: skip
+"""What the values of `Flow.to_state` are."""
+
+
 class Flow:
     __slots__ = (
         "due",
@@ -215,48 +217,64 @@ class Flow:
         self.links = 0
         """Data flows of this control flow that are alive."""
 
-    def to_state(self, now: float) -> Plain:
-        """Return it as plain values, its inspector included. A mapping is that of its translated endpoint, if
+    def to_state(self, now: float, *more: object) -> tuple[object, ...]:
+        """Return it as plain values in the order of `NAMES`, and then `more`. A mapping is that of its translated endpoint, if
         it has one; `links` follow from the flows that have it as their `master`."""
-        return {
-            "id": self.id,
-            "protocol": self.protocol,
-            "sides": list(self.sides),
-            "reach": self.reach,
-            "original": self.original.to_state(),
-            "reply": self.reply.to_state(),
-            "opened": now - self.opened,
-            "last_seen": now - self.last_seen,
-            "state": self.state,
-            "offloadable": self.offloadable,
-            "has_mapping": self.mapping is not None,
-            "has_server_mapping": self.server_mapping is not None,
-            "origin": list(self.origin),
-            "master": self.master,
-            "inspector": None if self.inspector is None else self.inspector.to_state(now),
-        }
+        (protocol, sides, reach), due, inspector = self.kind, self.due, self.inspector
+        original, reply, origin_ = self.original, self.reply, self.origin
+        return (
+            protocol,
+            sides[0] << 1 | sides[1],
+            reach,
+            original.rewrite,
+            original.packets,
+            original.bytes,
+            original.position,
+            reply.rewrite,
+            reply.packets,
+            reply.bytes,
+            reply.position,
+            now - self.opened,
+            now - self.last_seen,
+            self.state,
+            self.offloadable,
+            self.mapping is not None,
+            self.server_mapping is not None,
+            *origin_,
+            self.master,
+            None if due is None else due.moment - now,
+            None if inspector is None else inspector.to_state(now),
+            None if inspector is None or inspector.due is None else inspector.due.moment - now,
+            *more,
+        )
 
     @classmethod
-    def from_state(cls, state: Fields, now: float) -> Flow:
+    def from_state(cls, id_: int, state: Fields, now: float) -> Flow:
         """Return the flow of a state, without mappings and inspector, not in the table yet. Raises StateError."""
-        id_, protocol = state.integer("id", 1), state.integer("protocol", 1, 255)
-        sides = state.fields("sides")
-        original, reply = state.fields("original"), state.fields("reply")
-        out, back = original.blob(0), reply.blob(0)
+        protocol, sides = state.integer("protocol", 1, 255), state.integer("sides", 0, 3)
+        out, back = state.blob("out"), state.blob("back")
         if len(out) not in LENGTHS or len(back) != len(out):
-            raise state.error("original", "is not of the length of a key, or not of the reply's")
+            raise state.error("out", "is not of the length of a key, or not of that of the reply")
         client = End(destination_of(back), source_of(out))
         ends = Ends(client, End(destination_of(out), source_of(back)))
-        both = sides.choice(0, Side), sides.choice(1, Side)
+        both = Side(sides >> 1), Side(sides & 1)
         flow = cls(id_, protocol, ends, both, state.past("opened", now))
-        flow.original.restore(original)
-        flow.reply.restore(reply)
+        for half, name in ((flow.original, "out"), (flow.reply, "back")):
+            half.packets, half.bytes = (
+                state.integer(f"{name}_packets"),
+                state.integer(f"{name}_bytes"),
+            )
+            half.position = state.integer(f"{name}_position")
         flow.reach = state.integer("reach", 0, MOST_REACH)
         flow.last_seen = state.past("last_seen", now)
         flow.state = state.choice("state", State)
         flow.offloadable = state.boolean("offloadable")
-        by = state.fields("origin")
-        flow.origin = origin(by.choice(0, OriginKind), by.text(1), by.boolean(2))
+        by = (
+            state.choice("origin", OriginKind),
+            state.text("origin_name"),
+            state.boolean("origin_flag"),
+        )
+        flow.origin = origin(*by)
         flow.master = state.integer_or_none("master", 1)
         return flow
 

@@ -14,6 +14,7 @@ from ipmasq.core.active import ActivePolicy
 from ipmasq.core.admission import ActiveTrigger, Admission
 from ipmasq.core.announcements import Announcements
 from ipmasq.core.budget import Memory, Rate
+from ipmasq.core.changes import Changes, Kind
 from ipmasq.core.datagram_inspector import DatagramInspector
 from ipmasq.core.ends import Ends
 from ipmasq.core.event_queue import EventQueue
@@ -24,6 +25,7 @@ from ipmasq.core.helping import Binding, binding
 from ipmasq.core.identification import Identifications
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.offloading import Offloading
+from ipmasq.core.pickup import Pickups
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -37,6 +39,7 @@ from ipmasq.core.speaker import Speaker
 from ipmasq.core.table import Table
 from ipmasq.core.tcp_inspector import COST, TcpInspector, TooLateError
 from ipmasq.core.tcp_states import State
+from ipmasq.core.timed import Timed, order
 from ipmasq.core.timers import SOON, Timers
 from ipmasq.core.unconfirmed import Unconfirmed
 from ipmasq.wire import ipv4
@@ -59,12 +62,13 @@ class FlowManager:
         self.active = ActivePolicy(policy)
         self.now = now
         self.counts = [0] * (max(Reason) + 1)
-        self.table = Table(self.active, chance)
-        self.expectations = ExpectationTable(self.table)
+        self.changes = changes = Changes()
+        self.table = Table(self.active, chance, changes)
+        self.expectations = ExpectationTable(self.table, changes)
         self.admission = Admission(self.active, self.table, self.expectations)
         self.registered = RegisteredHelpers(policy.helpers)
-        self.reassembly = Reassembly(policy.limits.fragmented_datagrams)
-        self.timers: Timers[Flow | Expectation | ActiveTrigger | Datagram | Inspector] = Timers()
+        self.reassembly = Reassembly(policy.limits.fragmented_datagrams, changes)
+        self.timers: Timers[Timed] = Timers(order)
         limits = policy.limits
         self.memory = Memory(limits.stream_memory, limits.stream_memory_per_host)
         self.inspected = Memory(limits.stream_memory, limits.stream_memory_per_host)
@@ -74,18 +78,21 @@ class FlowManager:
         self.identifications = Identifications(chance)
         self.work = Rate(limits.lines_per_host, limits.lines)
         self._outgoing: list[tuple[Packet, Side]] = []
-        self.unconfirmed = Unconfirmed()
-        self.unconfirmed_inspected = Unconfirmed()
+        self.unconfirmed = Unconfirmed(changes)
+        self.unconfirmed_inspected = Unconfirmed(changes)
         """The unconfirmed flows that a helper inspects."""
         self.offloading = Offloading()
         self.events = EventQueue()
         self.reopenings = Reopenings()
+        self.pickups = Pickups()
         self.shortage = Shortage(self.table, self.emit)
         self.announcements = Announcements(
             self.table, self.expectations, self.timers, self.shortage, self.emit, lambda: self.now
         )
         self.opened = 0
         """The number of flows that were opened, which is also that of the latest one."""
+        self.swept: list[int] = []
+        """The flows that are visited in slices; see `records`."""
 
     @property
     def policy(self) -> Policy:
@@ -122,16 +129,20 @@ class FlowManager:
             # A flow that is being opened may be established by then, and have less time.
             deadline = min(deadline, flow.last_seen + timeouts.tcp_established)
         self.timers.set(flow, deadline)
+        if self.changes.is_kept:
+            self.changes.flows.add(flow.id)
 
     def judge_offloadable(self, flow: Flow) -> None:
         """Update whether the flow's ordinary packets need no decision, and report a change."""
         if flow.protocol == ipv4.TCP:
-            offloadable = flow.state is State.ESTABLISHED and flow.inspector is None
+            settled = flow.state is State.ESTABLISHED and flow.id not in self.pickups
+            offloadable = settled and flow.inspector is None
         else:
             answered = bool(flow.original.packets and flow.reply.packets)
             offloadable = answered and flow.inspector is None
         if offloadable is not flow.offloadable:
             flow.offloadable = offloadable
+            self.changes.flow(flow.id)
             self.offloading.command(flow)
             kind = events.FlowOffloadable if offloadable else events.FlowNotOffloadable
             self.emit(kind(self.now, flow.id))
@@ -159,6 +170,7 @@ class FlowManager:
         self.offloading.sync(flow)
         self._forget_helper(flow, Reason.MASTER_GONE)
         self.reopenings.discard(flow.id)
+        self.pickups.discard(flow.id)
         self.unlink(flow)
         self.timers.cancel(flow)
         self.unconfirmed.discard(flow)
@@ -196,7 +208,7 @@ class FlowManager:
             except Exception as error:
                 self.packet_failed(Side.INSIDE, b"", error)
 
-    def _is_due(self, thing: Flow | Expectation | ActiveTrigger | Datagram | Inspector) -> None:
+    def _is_due(self, thing: Timed) -> None:
         if isinstance(thing, Flow):
             self._flow_is_due(thing)
         elif isinstance(thing, Expectation):
@@ -204,6 +216,7 @@ class FlowManager:
         elif isinstance(thing, ActiveTrigger):
             if self.admission.active_triggers.get(thing.trigger.name) is thing:
                 del self.admission.active_triggers[thing.trigger.name]
+                self.changes.other(Kind.TRIGGER, thing.trigger.name)
         elif isinstance(thing, Datagram):
             if self.reassembly.forget(thing):
                 self.counts[Reason.FRAGMENT_TIMEOUT] += 1
@@ -249,6 +262,7 @@ class FlowManager:
         if inspector is None:
             return  # it is tried again with the next segment, if that may help
         flow.inspector = inspector
+        self.changes.inspected(flow.id)
         self.wait_for(inspector)
         helper.bound += 1
         helper.watching += 1
@@ -297,6 +311,7 @@ class FlowManager:
         deadline = inspector.deadline
         if deadline < inf:
             self.timers.set(inspector, max(deadline, self.now), SOON)
+        self.changes.inspected(inspector.flow_id)
 
     def _expire(self, inspector: Inspector) -> None:
         """Forward what is withheld, and retransmit what was acknowledged early."""
@@ -304,6 +319,7 @@ class FlowManager:
         if flow is None or flow.inspector is not inspector:
             return
         self._outgoing += inspector.expire(self.now)
+        self.changes.inspected(flow.id)
         self.wait_for(inspector)
 
     def take_outgoing(self) -> list[tuple[Packet, Side]]:
@@ -317,6 +333,7 @@ class FlowManager:
         if inspector is None:
             return
         inspector.is_awaited = False
+        self.changes.inspected(flow.id)
         if not inspector.is_inspecting:
             return
         inspector.registered.watching -= 1
@@ -340,10 +357,12 @@ class FlowManager:
         inspector.close()
         self.inspected.change(flow.payer, -COST)
         self.unconfirmed_inspected.discard(flow)
+        self.changes.inspected(flow.id)
         flow.inspector = None  # break reference cycles, as the table does, so that the garbage collector is not needed
 
     def renew(self, flow: Flow, inspector: Inspector) -> None:
         """Replace the helper by its newer code."""
+        self.changes.inspected(flow.id)
         try:
             inspector.renew()
         except Exception as error:
@@ -365,25 +384,6 @@ class FlowManager:
         if revived:
             self.emit(events.FlowRevived(self.now, flow.id))
         return revived
-
-    def check(self) -> None:
-        """Raise AssertionError unless every index, count and stream is consistent."""
-        self.table.check()
-        self.expectations.check()
-        self.unconfirmed.check()
-        kept: dict[Address, int] = {}
-        inspected: dict[Address, int] = {}
-        timed = {id(thing) for _, things in self.timers.pending() for thing in things}
-        others = (*self.expectations, *self.admission.active_triggers.values())
-        assert timed.issuperset(map(id, others))
-        for flow in self.table.flows.values():
-            assert not (flow.offloadable and flow.inspector)
-            assert id(flow) in timed
-            if flow.inspector is not None:
-                kept[flow.payer] = kept.get(flow.payer, 0) + flow.inspector.check()
-                inspected[flow.payer] = inspected.get(flow.payer, 0) + COST
-        self.memory.check(kept)
-        self.inspected.check(inspected)
 
     # -- events
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipmasq.core.keys import endpoint_of, source_address
-from ipmasq.core.plain import Fields, Plain
+from ipmasq.core.plain import Fields
 from ipmasq.core.ports import PortPool, SharedPool
 from ipmasq.wire.addresses import Address, Endpoint
 
@@ -34,22 +34,23 @@ class Mapping:
         """Remote addresses of its flows, with their numbers. Most mappings have one: then this is the
         `rewrite` of such a flow, which begins with the address and needs no further memory."""
 
-    def to_state(self) -> Plain:
-        """Return the plain values from which the table restores it. What follows from its flows and
-        expectations is not among them."""
-        return {"key": self.key, "port": self.port, "narrow": self.narrow}
-
     @classmethod
-    def from_state(cls, state: Fields, pool: PortPool[Mapping]) -> Mapping:
-        """Return the mapping of a state, without flows. Raises StateError."""
-        key, port = state.blob("key"), state.integer("port", 0, 0xFFFF)
+    def from_state(cls, state: Fields, pool: PortPool[Mapping], port: int) -> Mapping:
+        """Return the mapping at a port of a state, which is its key and whether it is narrow, without flows. Raises
+        StateError."""
+        key = state.blob(0)
         if port not in pool.ports:
-            raise state.error("port", f"{port} is not of its pool")
+            raise state.error(0, f"port {port} is not of its pool")
         if isinstance(pool, SharedPool):
             return SharedMapping(pool, port)
         if len(key) < 3 + len(pool.address) or key[0] != pool.protocol:
-            raise state.error("key", "is not of its pool")
-        return (NarrowMapping if state.boolean("narrow") else Mapping)(key, pool, port)
+            raise state.error(0, "is not of its pool")
+        return (NarrowMapping if state.boolean(1) else Mapping)(key, pool, port)
+
+    @property
+    def number(self) -> int:
+        """The key of its record: the number of its pool in the high bits, and its port."""
+        return self.pool.number << 16 | self.port
 
     @property
     def protocol(self) -> int:

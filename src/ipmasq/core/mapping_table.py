@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.barred import Barred
+from ipmasq.core.changes import Changes, Kind
 from ipmasq.core.flow import Half
 from ipmasq.core.host import HostPorts
 from ipmasq.core.keys import endpoint_key, pack
 from ipmasq.core.mapping import Mapping, NarrowMapping, SharedMapping
-from ipmasq.core.plain import Fields, Plain
+from ipmasq.core.plain import Fields
 from ipmasq.core.policy import Behaviour, Policy, PortRange, Ports, port_set
 from ipmasq.core.ports import Block, Chance, PortPool, SharedPool
 from ipmasq.core.reasons import Reason
@@ -34,8 +35,11 @@ FindHalf: TypeAlias = Callable[[Side, int, bytes], Half | None]
 
 
 class MappingTable:
-    def __init__(self, active: ActivePolicy, chance: Chance, find: FindHalf) -> None:
+    def __init__(
+        self, active: ActivePolicy, chance: Chance, find: FindHalf, changes: Changes
+    ) -> None:
         self._active = active
+        self._changes = changes
         self._chance = chance
         self._find = find
         self.host = HostPorts()
@@ -44,6 +48,8 @@ class MappingTable:
         self._by_inside: dict[bytes, Mapping] = {}
         self._pools: dict[tuple[int, Address], list[PortPool[Mapping]]] = {}
         """Pools by protocol and public address; one for each range that was ever configured."""
+        self.numbered: list[PortPool[Mapping]] = []
+        """All pools; the number of each is its position."""
 
     @property
     def policy(self) -> Policy:
@@ -139,6 +145,7 @@ class MappingTable:
         if mapping is None:
             mapping = SharedMapping(pool, port)
             pool.hold(port, mapping)
+            self._changes.mapping(mapping.number)
         return mapping
 
     def _back(self, protocol: int, public: Endpoint, server: ServerEnd) -> Half | None:
@@ -151,8 +158,10 @@ class MappingTable:
         for pool in pools:
             if isinstance(pool, SharedPool) and pool.ports == self.policy.ports:
                 return pool
-        made: SharedPool[Mapping] = SharedPool(protocol, address, self.policy.ports)
-        pools.append(made)
+        made: SharedPool[Mapping] = SharedPool(
+            protocol, address, self.policy.ports, len(self.numbered)
+        )
+        self._add_pool(made)
         return made
 
     def _lacks_shared(self, protocol: int, address: Address, server: ServerEnd) -> Reason | None:
@@ -208,6 +217,7 @@ class MappingTable:
         if mapping.flows or mapping.expectations:
             return
         mapping.pool.release(mapping.port)
+        self._changes.mapping(mapping.number)
         if mapping.shared:
             return
         host = mapping.protocol, mapping.inside.address
@@ -221,6 +231,7 @@ class MappingTable:
     def retire(self, mapping: Mapping) -> None:
         """Keep the mapping for its flows only; new flows get another one."""
         if self._by_inside.get(mapping.key) is mapping:
+            self._changes.mapping(mapping.number)
             del self._by_inside[mapping.key]
 
     def pool(self, protocol: int, address: Address, ports: Ports) -> PortPool[Mapping]:
@@ -229,8 +240,14 @@ class MappingTable:
         for pool in pools:
             if pool.ports == ports and not isinstance(pool, SharedPool):
                 return pool
-        pools.append(PortPool(protocol, address, ports))
-        return pools[-1]
+        made: PortPool[Mapping] = PortPool(protocol, address, ports, len(self.numbered))
+        self._add_pool(made)
+        return made
+
+    def _add_pool(self, pool: PortPool[Mapping]) -> None:
+        self._pools.setdefault((pool.protocol, pool.address), []).append(pool)
+        self.numbered.append(pool)
+        self._changes.other(Kind.POOL, pool.number)
 
     def map_at(
         self,
@@ -253,18 +270,19 @@ class MappingTable:
         if key in self._by_inside or full:
             return None
         if lent is None:
-            pool = next((each for each in pools if each.claim(public.port)), None)
+            own = (each for each in pools if not isinstance(each, SharedPool))
+            pool = next((each for each in own if each.claim(public.port)), None)
         else:
             pool = lent.pool if lent.pool in pools and lent.claim(public.port) else None
         return None if pool is None else self._hold(Mapping(key, pool, public.port), host)
 
-    @staticmethod
-    def _share_at(pools: Iterable[PortPool[Mapping]], port: int) -> Mapping | None:
+    def _share_at(self, pools: Iterable[PortPool[Mapping]], port: int) -> Mapping | None:
         pool = next((each for each in pools if isinstance(each, SharedPool)), None)
         if pool is None or port not in pool.ports:
             return None
         mapping = SharedMapping(pool, port)
         pool.hold(port, mapping)
+        self._changes.mapping(mapping.number)
         return mapping
 
     def _hold(self, mapping: Mapping, host: tuple[int, Address]) -> Mapping:
@@ -272,6 +290,8 @@ class MappingTable:
         self._by_inside[mapping.key] = mapping
         mapping.pool.hold(mapping.port, mapping)
         self.ports[host] = self.ports.get(host, 0) + 1
+        if self._changes.is_kept:
+            self._changes.mappings.add(mapping.number)
         return mapping
 
     def lend(self, protocol: int, address: Address, count: int) -> Block[Mapping]:
@@ -284,54 +304,58 @@ class MappingTable:
 
     # -- plain values
 
-    def to_state(self) -> list[Plain]:
-        """Return the pools as plain values, each with its mappings. `is_current`: whether new flows of its
-        inside endpoint get it, too."""
-        return [
-            {
-                "protocol": pool.protocol,
-                "address": pool.address,
-                "ports": [list(each) for each in pool.ports.ranges],
-                "is_shared": isinstance(pool, SharedPool),
-                "mappings": [
-                    each.to_state() | {"is_current": self._by_inside.get(each.key) is each}
-                    for each in pool
-                ],
-            }
-            for pools in self._pools.values()
-            for pool in pools
-        ]
+    def pool_row(self, number: int) -> list[object] | None:
+        """Return a pool as plain values; None if there is none of this number."""
+        if number >= len(self.numbered):
+            return None
+        pool = self.numbered[number]
+        ranges = [list(each) for each in pool.ports.ranges]
+        return [pool.protocol, pool.address, ranges, isinstance(pool, SharedPool)]
 
-    def restore(self, pools: Iterable[Fields]) -> None:
-        """Enter the pools and mappings of a state; there are none yet. Raises StateError."""
-        for state in pools:
-            protocol, address = state.integer("protocol", 0, 255), state.address("address")
-            ports = port_set(
-                PortRange(each.integer(0, 0, 0xFFFF), each.integer(1, 0, 0xFFFF))
-                for each in state.rows("ports")
-            )
-            kind = SharedPool if state.boolean("is_shared") else PortPool
-            pool: PortPool[Mapping] = kind(protocol, address, ports)
-            self._pools.setdefault((protocol, address), []).append(pool)
-            for each in state.rows("mappings"):
-                self._restore(each, pool)
-            pool.claim_all({mapping.port for mapping in pool})
+    def row(self, number: int) -> tuple[object, ...] | None:
+        """Return a mapping as plain values, by its number; None if there is none. The last value says whether
+        new flows of its inside endpoint get it, too."""
+        mapping = self.numbered[number >> 16].at(number & 0xFFFF)
+        if mapping is None:
+            return None
+        key = mapping.key
+        return key, mapping.narrow, self._by_inside.get(key) is mapping
 
-    def _restore(self, state: Fields, pool: PortPool[Mapping]) -> None:
-        mapping = Mapping.from_state(state, pool)
+    def restore_pool(self, number: int, state: Fields) -> None:
+        """Enter an empty pool of a state; pools are restored in the order of their numbers. Raises StateError."""
+        ports = port_set(
+            PortRange(each.integer(0, 0, 0xFFFF), each.integer(1, 0, 0xFFFF))
+            for each in state.rows(2)
+        )
+        kind = SharedPool if state.boolean(3) else PortPool
+        if number != len(self.numbered):
+            raise state.error(0, f"there is no pool {number - 1}")
+        self._add_pool(kind(state.integer(0, 0, 255), state.address(1), ports, number))
+
+    def restore_mapping(self, number: int, state: Fields) -> None:
+        """Enter a mapping of a state. Its port is claimed at last, by `claim_ports`. Raises StateError."""
+        if number >> 16 >= len(self.numbered):
+            raise state.error(0, f"there is no pool {number >> 16}")
+        pool = self.numbered[number >> 16]
+        mapping = Mapping.from_state(state, pool, number & 0xFFFF)
         if self.at(mapping.protocol, mapping.public) is not None:
-            raise state.error("port", f"{mapping.port} has two mappings")
+            raise state.error(0, f"port {mapping.port} has two mappings")
         if mapping.shared:
             pool.hold(mapping.port, mapping)
             return
-        is_current, current = state.boolean("is_current"), self._by_inside.get(mapping.key)
+        is_current, current = state.boolean(2), self._by_inside.get(mapping.key)
         if is_current and current is not None:
-            raise state.error("is_current", "another mapping of this endpoint is, too")
+            raise state.error(2, "another mapping of this endpoint is current, too")
         self._hold(mapping, (mapping.protocol, mapping.inside.address))
         if not is_current:
             self.retire(mapping)
         if current is not None:
             self._by_inside[mapping.key] = current
+
+    def claim_ports(self) -> None:
+        """Claim the ports of all mappings that were restored, at once."""
+        for pool in self.numbered:
+            pool.claim_all({mapping.port for mapping in pool})
 
     def check(self, flows: Dictionary[int, int]) -> None:
         """Raise AssertionError unless every index and count agrees with `flows`, the number of flows by the

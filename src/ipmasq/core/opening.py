@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ipmasq.core import events
 from ipmasq.core.admission import ActiveTrigger, Decision
+from ipmasq.core.changes import Kind
 from ipmasq.core.ends import End, Ends, endpoints
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
@@ -244,6 +245,7 @@ def _set_off(manager: FlowManager, flow: Flow, decision: Decision) -> None:
     if active[trigger.name].host == host:
         active[trigger.name].until = manager.now + trigger.life
         manager.timers.set(active[trigger.name], active[trigger.name].until)
+        manager.changes.other(Kind.TRIGGER, trigger.name)
 
 
 def _tell_opened(manager: FlowManager, flow: Flow, ends: Ends) -> None:

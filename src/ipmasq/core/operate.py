@@ -55,6 +55,7 @@ def conform(manager: FlowManager, before: Basis) -> int:
         for mapping in manager.table.mappings:
             manager.table.mappings.retire(mapping)
     apply_helpers(manager, now)
+    manager.changes.all_small()
     if after.timeouts != before.timeouts:
         for flow in manager.table.flows.values():
             manager.set_timer(flow)
@@ -90,13 +91,14 @@ def add_forward(manager: FlowManager, forward: Forward, now: float) -> None:
     for other in manager.policy.forwards:
         if other.name == forward.name:
             raise ValueError(f"there is a forward {forward.name} already")
-        if _overlap(forward, other):
+        if overlap(forward, other):
             raise ValueError(f"it overlaps forward {other.name} ({other.ports})")
     _set_forwards(manager, (*manager.policy.forwards, forward))
     manager.emit(events.ForwardAdded(now, forward.name))
 
 
-def _overlap(one: Forward, other: Forward) -> bool:
+def overlap(one: Forward, other: Forward) -> bool:
+    """Return whether both publish a server at the same public endpoint."""
     return (
         one.protocol == other.protocol
         and (one.public == other.public or None in (one.public, other.public))
@@ -129,6 +131,7 @@ def close(manager: FlowManager, number: int, now: float) -> bool:
 
 def load_helper(manager: FlowManager, use: HelperUse, now: float) -> None:
     manager.now = now
+    manager.changes.all_small()
     manager.emit(events.HelperLoaded(now, use.name, use.name in manager.registered))
     registered = manager.registered.add(use)
     for flow in list(manager.table.flows.values()):
@@ -147,6 +150,7 @@ def unload_helper(manager: FlowManager, name: str, now: float) -> None:
     manager.now = now
     registered = manager.registered.remove(name)
     registered.is_loaded = False
+    manager.changes.all_small()
     for flow in list(manager.table.flows.values()):
         if flow.inspector is not None and flow.inspector.registered is registered:
             manager.announcements.end_all(flow, Reason.HELPER_UNLOADED)

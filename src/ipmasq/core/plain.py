@@ -8,7 +8,7 @@ one. `from_state` reads the dict with `Fields`, which names the place of a wrong
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from math import inf
 from typing import Any, TypeAlias, TypeVar
@@ -51,6 +51,13 @@ class Fields:
             raise StateError(f"{location}: expected a dict or list, not {_named(values)}")
         self._values: Any = values
         self.location = location
+
+    @classmethod
+    def named(cls, values: object, names: Sequence[str], location: str) -> Fields:
+        """Return the values of a list by these names, one for each."""
+        if not isinstance(values, list | tuple) or len(values) != len(names):
+            raise StateError(f"{location}: expected {len(names)} values, not {_named(values)}")
+        return cls(dict(zip(names, values, strict=True)), location)
 
     def __len__(self) -> int:
         return len(self._values)

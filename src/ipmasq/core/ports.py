@@ -29,7 +29,9 @@ class PortPool(Generic[Holder]):
     between two ranges stay empty.
     """
 
-    def __init__(self, protocol: int, address: Address, ports: Ports) -> None:
+    def __init__(self, protocol: int, address: Address, ports: Ports, number: int = 0) -> None:
+        """`number`: that of the pool, see `Mapping.number`."""
+        self.number = number
         self.protocol = protocol
         self.address = address
         self.ports = ports
@@ -133,8 +135,8 @@ class Block(Generic[Holder]):
 class SharedPool(PortPool[Holder]):
     """A pool of shared ports, which are never used up: a holder stands for all flows that share its port."""
 
-    def __init__(self, protocol: int, address: Address, ports: Ports) -> None:
-        super().__init__(protocol, address, ports)
+    def __init__(self, protocol: int, address: Address, ports: Ports, number: int = 0) -> None:
+        super().__init__(protocol, address, ports, number)
         self._used = 0
 
     def __len__(self) -> int:

@@ -10,9 +10,10 @@ be too long for a path MTU that its sender has discovered (like Linux, ip_fragme
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ipmasq.core.changes import Changes, Kind
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -40,10 +41,22 @@ class Reassembled(NamedTuple):
 class Datagram:
     """A datagram that is being reassembled. `pieces` is payload by offset in bytes."""
 
-    __slots__ = ("due", "first", "key", "largest", "length", "pieces", "unbroken", "until")
+    __slots__ = (
+        "due",
+        "first",
+        "key",
+        "largest",
+        "length",
+        "number",
+        "pieces",
+        "unbroken",
+        "until",
+    )
 
     def __init__(self, key: Key, until: float) -> None:
         self.key = key
+        self.number = 0
+        """The higher, the newer."""
         self.until = until
         self.due: Bucket[Any] | None = None
         self.first: bytes | None = None
@@ -60,6 +73,7 @@ class Datagram:
         return {
             "key": list(self.key),
             "until": self.until - now,
+            "due": None if self.due is None else self.due.moment - now,
             "first": self.first,
             "length": self.length,
             "pieces": [[offset, piece] for offset, piece in self.pieces.items()],
@@ -86,11 +100,15 @@ class Datagram:
 
 
 class Reassembly:
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, changes: Changes | None = None) -> None:
+        self._changes = changes or Changes()
+        self.begun = 0
+        """The number of the newest datagram."""
         self.most = most
         """The most datagrams of one side, so that a flood from outside does not affect those from inside."""
         self._sides: tuple[dict[Key, Datagram], dict[Key, Datagram]] = ({}, {})
         """Oldest first."""
+        self.numbered: dict[int, Datagram] = {}
         self._sources: dict[tuple[Side, Address], int] = {}
         """Number of datagrams by source."""
 
@@ -126,6 +144,7 @@ class Reassembly:
         if not _fits(datagram, header, payload):
             self.forget(datagram)
             return Reason.FRAGMENT_LIMIT
+        self._changes.other(Kind.DATAGRAM, datagram.number)
         datagram.pieces[header.offset] = payload
         datagram.largest = max(datagram.largest, header.total)
         if header.dont_fragment:
@@ -140,17 +159,17 @@ class Reassembly:
         self.forget(datagram)
         return Reassembled(Packet(whole, note=packet.note), datagram.largest)
 
-    def to_state(self, now: float) -> list[Plain]:
-        """Return the datagrams as plain values, those of each side oldest first."""
-        return [each.to_state(now) for side in self._sides for each in side.values()]
+    def __iter__(self) -> Iterator[Datagram]:
+        """Iterate over the datagrams, those of each side oldest first."""
+        return iter([each for side in self._sides for each in side.values()])
 
-    def restore(self, states: Iterable[Fields], now: float) -> list[Datagram]:
-        """Take over the datagrams of a state, and return them. Raises StateError."""
-        made = [Datagram.from_state(state, now) for state in states]
-        for each in made:
-            side, source, *_ = each.key
-            self._sides[side][each.key] = each
-            self._sources[side, source] = self._sources.get((side, source), 0) + 1
+    def restore(self, number: int, state: Fields, now: float) -> Datagram:
+        """Enter a datagram of a state, oldest first. Raises StateError."""
+        made = Datagram.from_state(state, now)
+        made.number, self.begun = number, max(number, self.begun)
+        side, source, *_ = made.key
+        self._sides[side][made.key] = self.numbered[number] = made
+        self._sources[side, source] = self._sources.get((side, source), 0) + 1
         return made
 
     def _begin(self, key: Key, until: float) -> Datagram | None:
@@ -165,6 +184,9 @@ class Reassembly:
             self.forget(next(iter(known.values())))
         self._sources[side, source] = self._sources.get((side, source), 0) + 1
         datagram = known[key] = Datagram(key, until)
+        self.begun += 1
+        datagram.number = self.begun
+        self.numbered[datagram.number] = datagram
         return datagram
 
     def forget(self, datagram: Datagram) -> bool:
@@ -172,7 +194,8 @@ class Reassembly:
         side, source, *_ = datagram.key
         if datagram not in self:
             return False
-        del self._sides[side][datagram.key]
+        self._changes.other(Kind.DATAGRAM, datagram.number)
+        del self._sides[side][datagram.key], self.numbered[datagram.number]
         self._sources[side, source] -= 1
         if not self._sources[side, source]:
             del self._sources[side, source]

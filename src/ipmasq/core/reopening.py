@@ -13,8 +13,6 @@ are in window, too. It may also be a late duplicate of the old SYN.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ipmasq.core.plain import Fields
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import Segment
@@ -30,16 +28,15 @@ class Reopenings:
     def __init__(self) -> None:
         self._syns: dict[int, Segment] = {}
 
-    def to_state(self) -> list[list[object]]:
-        """Return the SYNs as plain values, each after the number of its flow; oldest first."""
-        return [[flow, *syn] for flow, syn in self._syns.items()]
+    def to_state(self, flow: int) -> list[object] | None:
+        """Return the SYN of a flow as plain values, or None."""
+        syn = self._syns.get(flow)
+        return None if syn is None else list(syn)
 
-    def restore(self, states: Iterable[Fields]) -> None:
-        """Take over the SYNs of a state. Raises StateError."""
-        for state in states:
-            header = [state.integer(at, 0, 0xFFFFFFFF) for at in range(1, 9)]
-            syn = Segment._make([*header, state.blob(9), state.integer(10, 0, 15)])
-            self._syns[state.integer(0)] = syn
+    def restore(self, flow: int, state: Fields) -> None:
+        """Take over the SYN of a flow. Raises StateError."""
+        header = [state.integer(at, 0, 0xFFFFFFFF) for at in range(8)]
+        self._syns[flow] = Segment._make([*header, state.blob(8), state.integer(9, 0, 15)])
 
     def note(self, flow: int, syn: Segment) -> None:
         """Remember a SYN that the client of a flow (by its number) has sent: its options, not its payload."""

@@ -40,6 +40,7 @@ class SlowPath:
         self._active = manager.active
         self._timers = manager.timers
         self._offloading = manager.offloading
+        self._changes = manager.changes
 
     @property
     def _ttl_delta(self) -> int:
@@ -164,7 +165,11 @@ class SlowPath:
         if flow.inspector is not None:
             return self._inspected(packet, header, segment, half, flow.inspector)
         payload = header.total - header.length - segment.length
-        believed = is_in_window(half, segment, payload, segment.acknowledgment)
+        believed = (
+            is_in_window(half, segment, payload, segment.acknowledgment)
+            if flow.id not in self.manager.pickups
+            else self._picked_up(half, segment, payload, is_elsewhere)
+        )
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
             # Its receiver will drop a damaged segment, so it must not change the state.
             believed = believed and is_intact(packet, header)
@@ -172,9 +177,21 @@ class SlowPath:
             track(self.manager, half, segment, payload, segment.acknowledgment)
             if is_elsewhere:
                 self._offloading.moved(half, before)
+        if not flow.offloadable:
+            self._changes.flow(flow.id)
         translate_packet(packet, header, half, self._ttl_delta)
         self._account(half, header.total, believed)
         return Verdict(Reason.TRANSLATED, (packet,))
+
+    def _picked_up(
+        self, half: Half, segment: tcp.Segment, payload: int, is_elsewhere: bool
+    ) -> bool:
+        """Handle a segment of a flow whose positions are not known. Return whether they are now."""
+        pickups = self.manager.pickups
+        if is_elsewhere:  # the fast path has reported them
+            pickups.discard(half.flow.id)
+            return is_in_window(half, segment, payload, segment.acknowledgment)
+        return pickups.note(half, segment, payload, segment.acknowledgment)
 
     def _reopen(self, packet: Packet, header: Header, segment: tcp.Segment, half: Half) -> None:
         """Handle a SYN of a live connection, which may belong to a newer one; see `reopening`."""
@@ -191,9 +208,11 @@ class SlowPath:
             )
             if half is flow.original and not old:
                 life.reopenings.note(flow.id, segment)
+                self._changes.flow(flow.id)
         elif half is flow.reply and flags == tcp.SYN | tcp.ACK:
             syn = life.reopenings.take(flow.id, segment.acknowledgment)
             if syn is not None:
+                self._changes.flow(flow.id)
                 life.reopen(flow)
                 track(life, flow.original, syn, 0, 0)
                 if flow.inspector is not None:
@@ -209,6 +228,7 @@ class SlowPath:
     ) -> Verdict:
         """Handle a packet of a flow that a helper inspects, or has inspected; TCP: its segment."""
         manager = self.manager
+        self._changes.inspected(half.flow.id)
         done = inspector.receive(
             packet, header, segment, half.speaker, self._ttl_delta, manager.now
         )
@@ -251,6 +271,7 @@ class SlowPath:
             return self._inspected(packet, header, None, half, half.flow.inspector)
         translate_packet(packet, header, half, self._ttl_delta)
         self._account(half, header.total)
+        self._note_datagram(half)
         self.manager.judge_offloadable(half.flow)
         return Verdict(Reason.TRANSLATED, (packet,))
 
@@ -260,7 +281,13 @@ class SlowPath:
             if self.manager.admission.is_spoofed(header.source, side) or is_martian(header.source):
                 return Verdict(Reason.SPOOFED)
             reason = translate_error(
-                packet, header, side, self.table, self._ttl_delta, self._offloading.sync
+                packet,
+                header,
+                side,
+                self.table,
+                self._ttl_delta,
+                self._offloading.sync,
+                self._changes,
             )
             if reason is Reason.ICMP_UNRELATED and would_pass(
                 self.manager.admission, packet.data, header, side
@@ -284,6 +311,7 @@ class SlowPath:
             half = opened.original
         translate_query(packet.data, header.length, half, self._ttl_delta)
         self._account(half, header.total)
+        self._note_datagram(half)
         return Verdict(Reason.TRANSLATED, (packet,))
 
     def _account(self, half: Half, size: int, believed: bool = True) -> None:
@@ -292,6 +320,12 @@ class SlowPath:
         half.bytes += size
         if believed:
             half.flow.last_seen = self.manager.now
+
+    def _note_datagram(self, half: Half) -> None:
+        """Mark a flow as changed for its first two packets in each direction, which decide whether it is
+        confirmed; the record may lag behind later ones, as it does for packets that the engine does not see."""
+        if half.packets <= 2:
+            self._changes.flow(half.flow.id)
 
     def _open(
         self,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from ipmasq.core.active import ActivePolicy
+from ipmasq.core.changes import Changes
 from ipmasq.core.ends import End
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.mapping_table import MappingTable
-from ipmasq.core.plain import Fields, Plain
+from ipmasq.core.plain import Fields
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
@@ -22,9 +23,12 @@ PROTOCOLS = ipv4.ICMP, ipv4.TCP, ipv4.UDP
 
 
 class Table:
-    def __init__(self, active: ActivePolicy, chance: Chance) -> None:
+    def __init__(
+        self, active: ActivePolicy, chance: Chance, changes: Changes | None = None
+    ) -> None:
         self._active = active
-        self.mappings = MappingTable(active, chance, self.find)
+        self._changes = changes or Changes()
+        self.mappings = MappingTable(active, chance, self.find, self._changes)
         self.flows: dict[int, Flow] = {}
         none: dict[bytes, Half] = {}
         self.halves: tuple[list[dict[bytes, Half]], list[dict[bytes, Half]]] = (
@@ -40,6 +44,10 @@ class Table:
         self.over: dict[int, Flow] = {}
         """Connections that are over, in the order in which that was found. Late packets find them, but they
         do not count to a host, and are evicted when the table is full."""
+        self.ranks: dict[int, int] = {}
+        """The places in that order, by flow."""
+        self.finished = 0
+        """The last place."""
 
     @property
     def policy(self) -> Policy:
@@ -73,17 +81,27 @@ class Table:
         del self.flows[flow.id]
         for half in (flow.original, flow.reply):
             del self.halves[half.side][flow.protocol][half.match]
-        if not self.over.pop(flow.id, None):
+        if not self._leaves_over(flow):
             self._count(flow.host, -1)
         self.free_ports(flow)
+        self._changes.flow(flow.id)
         flow.break_cycle()
 
     def finish(self, flow: Flow) -> None:
         """Mark a connection as over."""
         if flow.id not in self.over:
-            self.over[flow.id] = flow
-            self._count(flow.host, -1)
+            self.finished += 1
+            self._is_over(flow, self.finished)
         self.free_ports(flow)
+
+    def _is_over(self, flow: Flow, rank: int) -> None:
+        self.over[flow.id] = flow
+        self.ranks[flow.id] = rank
+        self._count(flow.host, -1)
+
+    def _leaves_over(self, flow: Flow) -> bool:
+        self.ranks.pop(flow.id, None)
+        return self.over.pop(flow.id, None) is not None
 
     def revive(self, flow: Flow) -> bool:
         """Count a connection again that continues after a reset (RFC 7857, 2.2). Return False if it may not
@@ -99,7 +117,7 @@ class Table:
                 return False
             flow.mapping = mapping
             mapping.add_flow(flow.reply.rewrite)
-        del self.over[flow.id]
+        self._leaves_over(flow)
         self._count(flow.host, 1)
         return True
 
@@ -110,7 +128,8 @@ class Table:
             flow = next(iter(self.over.values()))
             if flow.is_over:
                 return flow
-            del self.over[flow.id]
+            self._leaves_over(flow)
+            self._changes.flow(flow.id)
             self._count(flow.host, 1)
         return None
 
@@ -136,28 +155,24 @@ class Table:
 
     # -- plain values
 
-    def to_state(self, now: float) -> Plain:
-        """Return the flows and the pools of mappings as plain values. Indexes and counts follow from them."""
-        return {
-            "pools": self.mappings.to_state(),
-            "flows": [flow.to_state(now) for flow in self.flows.values()],
-            "over": list(self.over),
-        }
+    def restore(self, number: int, state: Fields, moment: float) -> Flow:
+        """Enter the flow of a state, without its inspector; flows are restored in the order of their numbers.
+        Raises StateError."""
+        flow = Flow.from_state(number, state, moment)
+        flow.mapping = self._held(state, "has_mapping", flow.protocol, flow.client)
+        flow.server_mapping = self._held(state, "has_server_mapping", flow.protocol, flow.server)
+        if flow.protocol not in PROTOCOLS or flow.id in self.flows or not self.add(flow):
+            raise state.error("out", f"flow {number} has an address of another one")
+        return flow
 
-    def restore(self, state: Fields, now: float) -> None:
-        """Enter the flows and mappings of a state, without inspectors; there are none yet. Raises StateError."""
-        self.mappings.restore(state.rows("pools"))
-        for each in state.rows("flows"):
-            flow = Flow.from_state(each, now)
-            flow.mapping = self._held(each, "has_mapping", flow.protocol, flow.client)
-            flow.server_mapping = self._held(each, "has_server_mapping", flow.protocol, flow.server)
-            if flow.protocol not in PROTOCOLS or flow.id in self.flows or not self.add(flow):
-                raise each.error("id", f"flow {flow.id} has the number or an address of another")
-        for number in state.integers("over"):
-            if number not in self.flows or number in self.over:
-                raise state.error("over", f"there is no flow {number}")
-            self.over[number] = flow = self.flows[number]
-            self._count(flow.host, -1)
+    def restore_over(self, ranks: dict[int, int]) -> None:
+        """Mark the flows of a state that are over, with their places. Raises StateError."""
+        for number, rank in sorted(ranks.items(), key=lambda each: each[1]):
+            self.finished = max(self.finished, rank)
+            self._is_over(self.flows[number], rank)
+
+    def link_all(self) -> None:
+        """Count the data flows of each control flow, when all flows are restored."""
         for flow in self.flows.values():
             if flow.master in self.flows:
                 self.flows[flow.master].links += 1
@@ -195,6 +210,7 @@ class Table:
             assert flow.links == linked[flow.id]
         assert hosts == self.hosts
         assert self.over.keys() <= self.flows.keys()
+        assert self.over.keys() == self.ranks.keys()
         halves = {id(table): len(table) for side in self.halves for table in side}
         assert sum(halves.values()) == 2 * len(self.flows)
         self.mappings.check(flows)

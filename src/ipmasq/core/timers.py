@@ -11,7 +11,7 @@ lasted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from math import ceil, inf
 from typing import Any, Generic, Protocol, TypeVar
@@ -31,9 +31,10 @@ SOON = 1 / 16
 class Bucket(Generic[T]):
     """Things to be examined at the same moment."""
 
-    __slots__ = ("left", "things")
+    __slots__ = ("left", "moment", "things")
 
-    def __init__(self) -> None:
+    def __init__(self, moment: float = inf) -> None:
+        self.moment = moment
         self.things: list[T] = []
         self.left = 0
         """The number of stale entries."""
@@ -45,7 +46,10 @@ class Bucket(Generic[T]):
 
 
 class Timers(Generic[T]):
-    def __init__(self) -> None:
+    def __init__(self, order: Callable[[T], Any] | None = None) -> None:
+        """`order`: the key by which things that are due at the same moment are sorted, so that their order does
+        not depend on what happened to them before; by default that in which they were set."""
+        self._order_of = order
         self._buckets: dict[float, Bucket[T]] = {}
         self._order: list[float] = []
         self.next: float = inf
@@ -57,7 +61,7 @@ class Timers(Generic[T]):
         moment = ceil(deadline / unit) * unit
         bucket = self._buckets.get(moment)
         if bucket is None:
-            bucket = self._buckets[moment] = Bucket()
+            bucket = self._buckets[moment] = Bucket(moment)
             heappush(self._order, moment)
             self.next = self._order[0]
         elif thing.due is bucket:
@@ -88,7 +92,9 @@ class Timers(Generic[T]):
             self.next = self._order[0] if self._order else inf
             bucket = self._buckets.pop(moment)
             # One by one, since a thing that is due may end later ones, or be in this bucket twice.
-            for thing in bucket.things:
+            if self._order_of is not None:
+                bucket.things.sort(key=self._order_of)
+            for thing in list(bucket.things):
                 if thing.due is bucket:
                     thing.due = None
                     yield thing

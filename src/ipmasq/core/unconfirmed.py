@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from ipmasq.core.changes import Changes
 from ipmasq.core.flow import Flow
 from ipmasq.core.side import Side
 from ipmasq.wire import ipv4
@@ -35,16 +36,17 @@ class Unconfirmed:
     """Flows by inside host, in the order in which they were opened. Confirmed ones are removed when they are
     met, so that a look-up takes constant time on average."""
 
-    def __init__(self) -> None:
+    def __init__(self, changes: Changes | None = None) -> None:
+        self._changes = changes or Changes()
         self._hosts: dict[Address, dict[int, Flow]] = {}
+        self.ranks: dict[int, int] = {}
+        """The places of all flows in the order in which they were added."""
+        self.added = 0
+        """The last place."""
         self._answers: dict[tuple[int, Address], dict[int, Flow]] = {}
         """Those that were opened from inside, by protocol and inside host."""
         self._strangers: dict[bytes, int] = {}
         """Number of flows from outside by `_ends`."""
-
-    def to_state(self) -> list[int]:
-        """Return the numbers of its flows, in its order: that in which `add` restores it."""
-        return [number for flows in self._hosts.values() for number in flows]
 
     def is_answer(self, flow: Flow) -> bool:
         """Return whether a flow from inside leads to an endpoint from which a flow to the same host came."""
@@ -56,16 +58,26 @@ class Unconfirmed:
         if flow.id in flows:
             return
         flows[flow.id] = flow
+        self.added += 1
+        self.ranks.setdefault(flow.id, self.added)
         if flow.opened_by is Side.INSIDE:
             self._answers.setdefault((flow.protocol, flow.host), {})[flow.id] = flow
         else:
             ends = _ends(flow)
             self._strangers[ends] = self._strangers.get(ends, 0) + 1
 
+    def restore(self, ranks: dict[int, int], flows: dict[int, Flow]) -> None:
+        """Add the flows of a state, with their places."""
+        for number, rank in sorted(ranks.items(), key=lambda each: each[1]):
+            self.add(flows[number])
+            self.ranks[number] = rank
+            self.added = max(self.added, rank)
+
     def discard(self, flow: Flow) -> None:
         """Remove a flow that has ended."""
         if not _remove(self._hosts, flow.host, flow):
             return
+        self.ranks.pop(flow.id, None)
         if flow.opened_by is Side.INSIDE:
             _remove(self._answers, (flow.protocol, flow.host), flow)
             return
@@ -116,6 +128,7 @@ class Unconfirmed:
             if not is_confirmed(flow):
                 return flow
             self.discard(flow)
+            self._changes.flow(flow.id)
         return None
 
     def check(self) -> None:

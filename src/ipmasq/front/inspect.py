@@ -60,9 +60,22 @@ def _texts(name: str, value: Any) -> list[str]:
         if name == "firewall":
             value = [line for each in value for line in lines(each)]
         return [show(each) for each in value] or [NOTHING[name]]
+    if name == "state":
+        return [_state(value)]
     if isinstance(value, list):
         return [", ".join(map(str, value)) or "none"]
     return [str(value)]
+
+
+def _state(found: dict[str, Any]) -> str:
+    """Return what the store of the state does; `found` is empty if there is none."""
+    if not found:
+        return "not kept"
+    if not found["kept"]:
+        return f"not kept: {found.get('trouble') or 'not yet'}"
+    restored = found["restored_flows"]
+    again = f"; {restored:,} flows were restored" if restored else ""
+    return f"kept in {found['path']}: {found['records']:,} records, {found['bytes']:,} bytes{again}"
 
 
 def _host(row: dict[str, Any]) -> str:

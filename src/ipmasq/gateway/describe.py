@@ -12,6 +12,14 @@ from ipmasq.wire.visible import visible
 
 GUIDE = "docs/firewalls.md"
 
+ROLES = {
+    "active": "active",
+    "fenced": "fenced: it forwards nothing, since it may have lost its role",
+    "waiting": "to be active, and waits for the lease of its group",
+    "standby": "a standby",
+}
+"""What a role of `RoleChanged` means."""
+
 
 def sentence(event: Event) -> str:
     """Return what happened as one visible line for people; names, reasons and payload may come from
@@ -53,6 +61,26 @@ def _sentence(event: Event) -> str:
             short = why_refused(event.reason, event.host, event.protocol, event.most)
             flows = "a new flow" if event.refusals == 1 else f"{event.refusals:,} new flows"
             return f"{flows} of {to_text(event.host)} refused: {short}"
+    return _about_state(event)
+
+
+def _about_state(event: Event) -> str:
+    """Return a sentence about what outlives the process."""
+    match event:
+        case events.RoleChanged():
+            trouble = f": {event.trouble}" if event.trouble else ""
+            return f"this gateway is {ROLES.get(event.role, event.role)} (generation {event.generation}){trouble}"
+        case events.StateRestored():
+            flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
+            return f"the state of an earlier process was restored: {flows}; it had written {event.age:.1f} s before"
+        case events.StateRefused():
+            return f"the state of an earlier process was refused: {event.reason}; the gateway begins without it"
+        case events.StoreFailed():
+            return f"the store of the state cannot be used: {event.trouble}; the gateway goes on without it"
+        case events.StoreRecovered():
+            return "the store can be used again, and gets everything once more"
+        case events.RecordsRefused():
+            return f"{event.count} records in the store were refused ({event.reasons})"
     raise AssertionError(event)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import inf
 from typing import TypeAlias, TypeVar
 
 from ipmasq.core.claims import given_out
@@ -24,6 +25,7 @@ from ipmasq.gateway.claims import (
     without_host_ports,
 )
 from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.outbox import Send
 from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.packet import Packet
@@ -32,6 +34,8 @@ T = TypeVar("T")
 Listener: TypeAlias = Callable[[Sequence[Event]], object]
 Receive: TypeAlias = Callable[[Packet, Side, float], Verdict]
 Executor: TypeAlias = Callable[[Sequence[Command]], object]
+WriteAhead: TypeAlias = Callable[[Sequence[Packet], Side, Send], bool]
+"""Takes the packets of a verdict, to be sent later, or returns False."""
 
 chance = secrets.SystemRandom().randrange
 """The one source of randomness."""
@@ -51,6 +55,14 @@ class Drive:
         """Each carries out the commands that concern it, before the packets of their verdict are sent."""
         self.listeners: list[Listener] = []
         """Called with events after a batch of packets."""
+        self.until = inf
+        """Packets that come in from this moment on are dropped: another gateway may forward."""
+        self.silenced = 0
+        """Packets that were dropped because of that."""
+        self.write_ahead: WriteAhead | None = None
+        """Takes packets that must not leave before something is written."""
+        self.steers = True
+        """Whether this gateway has claims."""
         self._in_use: InUse | None = None
         """The ports in use at the last look, if there was one."""
         self._lasting = LastingSockets()
@@ -70,10 +82,10 @@ class Drive:
         self.watch()
         self.loop.between(self._between)
 
-    def stop(self) -> None:
-        """Raises PlaneError if something could not be undone."""
+    def stop(self, leave: Callable[[], None] | None = None) -> None:
+        """Close the plane, or `leave` it to a successor. Raises PlaneError if something could not be undone."""
         self.unwatch()
-        self.plane.close()
+        (leave or self.plane.close)()
         self.tell()
 
     def watch(self) -> None:
@@ -113,6 +125,8 @@ class Drive:
         self.engine.reserve(self._lasting.ports)
         self._departed.follow(self.engine.claims(), ranges.all, self.engine.manager)
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
+        if not self.steers:
+            wanted = ()
         claims = without_host_ports(
             wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped
         )
@@ -153,6 +167,9 @@ class Drive:
 
     def _receive(self, descriptor: int) -> None:
         plane, receive, now = self.plane, self.receive, self.loop.clock()
+        if now >= self.until:
+            self._silence(descriptor)
+            return
         for _ in range(BATCH):
             came = plane.receive(descriptor)
             if came is None:
@@ -161,22 +178,35 @@ class Drive:
             if verdict.commands:
                 self.carry_out(verdict.commands)
             send = plane.hand_back if verdict.reason is Reason.HOST else plane.send
+            if self.write_ahead is not None and self.write_ahead(verdict.packets, came[1], send):
+                continue
             for packet in verdict.packets:
                 send(packet, came[1])
-        self._send()
+        self._send(now)
 
-    def _send(self) -> None:
+    def _silence(self, descriptor: int) -> None:
+        """Drop packets that wait."""
+        for _ in range(BATCH):
+            if self.plane.receive(descriptor) is None:
+                break
+            self.silenced += 1
+
+    def _send(self, now: float) -> None:
         """Carry out the engine's pending commands, and send its own packets."""
         if commands := self.engine.commands():
             self.carry_out(commands)
         for packet, side in self.engine.outgoing():
-            self.plane.send(packet, side)
+            if now >= self.until:
+                continue
+            send = self.plane.send
+            if self.write_ahead is None or not self.write_ahead((packet,), side, send):
+                send(packet, side)
 
     def _between(self, now: float) -> float | None:
         deadline = self.engine.deadline()
         if deadline is not None and deadline <= now:
             self.engine.tick(now)
             deadline = self.engine.deadline()
-        self._send()
+        self._send(now)
         self.tell()
         return deadline

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
@@ -30,10 +31,13 @@ from ipmasq.config.host_state import Served, nothing
 from ipmasq.config.loading import ON_BY_DEFAULT
 from ipmasq.config.model import ControlTable, ForwardTable, HelperTable
 from ipmasq.config.tables import forward_name, table_of
+from ipmasq.continuity.server import Address
+from ipmasq.continuity.settings import HaSettings, StateSettings, read_key
 from ipmasq.core.helper import Helper
 from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.gateway.setup import Setup, SetupError
 from ipmasq.gateway.sockets import served
+from ipmasq.wire.addresses import to_text
 
 _Origin: TypeAlias = tuple[str, Path | None, str | None]
 """A helper's name, its file unless it is installed, and the class in it unless it is the only one."""
@@ -225,4 +229,20 @@ def _setup(loaded: Loaded, here: HostState) -> Setup:
     sides = resolve(loaded.config.gateway, here)
     if sides.outside is None:
         raise SetupError([str(loaded.problem(("gateway", "public"), UNREACHED))])
-    return Setup(policy, sides.outside, sides.inside, plane=loaded.config.gateway.plane)
+    plane, group = loaded.config.gateway.plane, _group(loaded)
+    state = StateSettings(**dict(loaded.config.state))
+    return Setup(policy, sides.outside, sides.inside, plane=plane, state=state, ha=group)
+
+
+def _group(loaded: Loaded) -> HaSettings | None:
+    """Return the group of this gateway. Raises SetupError if the key cannot be read."""
+    table = loaded.config.ha
+    if not (table.group and table.store and table.key_file):
+        return None
+    try:
+        key = read_key(table.key_file)
+    except ValueError as error:
+        raise SetupError([str(loaded.problem(("ha", "key_file"), str(error)))]) from error
+    votes = (to_text(table.votes.address), table.votes.port) if table.votes else None
+    name, store = table.name or gethostname(), Address.parse(table.store)
+    return HaSettings(table.group, store, key, name, votes, table.wait, table.after)

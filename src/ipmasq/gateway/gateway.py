@@ -16,18 +16,23 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Policy, Timeouts
 from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
+from ipmasq.gateway.availability import Availability
 from ipmasq.gateway.changes import changed_times, discarded
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
+from ipmasq.gateway.following import Following
+from ipmasq.gateway.forwards import Forwards
 from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.helpers import Helpers
-from ipmasq.gateway.host import Changes, notify_systemd
+from ipmasq.gateway.host import notify_systemd
+from ipmasq.gateway.keeping import Keeping
 from ipmasq.gateway.latency import Latency
 from ipmasq.gateway.logs import limiter
-from ipmasq.gateway.loop import Loop, Timer
+from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.offloading import Offloading
+from ipmasq.gateway.operated import Operated
 from ipmasq.gateway.planes import fast_path, make_plane
 from ipmasq.gateway.settings import Settings
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
@@ -37,8 +42,7 @@ from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
-from ipmasq.wire.addresses import Address, to_text
-from ipmasq.wire.lines import with_commands
+from ipmasq.wire.addresses import Address, to_text, to_texts
 
 log = logging.getLogger("ipmasq")
 
@@ -47,11 +51,6 @@ PORTS_EVERY = 2.0
 
 SETTINGS_EVERY = 2.0
 """Seconds between two checks of the kernel settings on which the gateway depends."""
-
-SETTLING = 0.2
-"""Seconds to wait after a change of interfaces, since such changes come in bursts."""
-
-RETRY = 1.0
 
 OFFLOAD_EVERY = 1.0
 """Seconds between two rounds of reading the fast path's counters, unless one takes longer."""
@@ -81,15 +80,18 @@ class Gateway:
         self._configuration = configuration
         self._loop = loop
         # Before the first look at the host, so that no later change is missed.
-        self._changes = Changes()
-        self._settling: Timer | None = None
+        self._following = Following(loop, self._adapt)
         self._setup = setup = configuration.read()
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen = plane
-        self._plane = make_plane(setup, directory)
+        kept = setup.kept
+        self.keeping = Keeping(kept, directory, loop.clock()) if kept else None
+        is_heir = bool(self.keeping and self.keeping.found.kept)
+        self._plane = make_plane(plane or setup.plane, setup, directory, is_heir)
         policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
-        self.engine = engine = Engine(policy, chance, loop.clock())
+        self.engine = engine = self._make_engine(policy)
+        self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock)
         self._sockets = Sockets()
         engine.set_socket_lookup(self._sockets.find_socket)
@@ -101,10 +103,26 @@ class Gateway:
         self._firewall = FirewallWatch(
             loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
         )
+        self._forwards = Forwards(configuration, self._drive, self._firewall, self._operated)
         self.latency = Latency(self._drive)
         self._drive.listeners.append(self.latency.listen)
+        self.availability = self._group(setup)
+        """Its role in a group of gateways, unless it is alone."""
         self.reloads = Reloads()
         self._started = loop.clock()
+        self._is_kept = False
+
+    def _make_engine(self, policy: Policy) -> Engine:
+        """Return an engine that goes on where an earlier process was, if there is one's state."""
+        now = self._loop.clock()
+        if self.keeping is None:
+            return Engine(policy, chance, now)
+        return self.keeping.engine(policy, self._configuration, now)
+
+    def _group(self, setup: Setup) -> Availability | None:
+        if setup.ha is None:
+            return None
+        return Availability(setup.ha, self._drive, self.offloading, self.latency.renew)
 
     @property
     def listeners(self) -> list[Listener]:
@@ -129,7 +147,7 @@ class Gateway:
         """Begin everything else. Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises
         PlaneError."""
         self.offloading.begin()
-        self._loop.watch(self._changes.fileno(), self._changed)
+        self._following.begin()
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(SETTINGS_EVERY, self._settings.look)
         self._loop.every(OFFLOAD_EVERY, self.offloading.look)
@@ -138,22 +156,35 @@ class Gateway:
         self.offloading.change(self._loop.meanwhile(wanted.prepare(self._plane)))
         self._firewall.begin()
         self._settings.begin()
+        if self.keeping is not None:
+            self.keeping.begin(self._drive)
+        if self.availability is not None:
+            self.availability.start()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
 
     def stop(self) -> None:
-        """Stop the gateway. Raises PlaneError if something could not be undone."""
+        """Stop the gateway, and undo its changes to the host, or leave them if `keep` was called. Raises PlaneError if
+        something could not be undone."""
         notify_systemd("STOPPING=1")
+        if self.availability is not None:
+            self.availability.stop()
         self._settings.look()  # a value that was written in the last moment must be restored, too
-        self._loop.unwatch(self._changes.fileno())
-        self._changes.close()
+        self._following.end()
         self._firewall.end()
         self._related.close()
-        self.offloading.end()
-        self._drive.stop()
+        self.offloading.end(self._is_kept)
+        if self.keeping is not None:
+            self.keeping.end(self._is_kept)
+        self._drive.stop(self._plane.leave if self._is_kept else None)
         self._sockets.close()
-        log.info("the gateway has stopped")
+        log.info("the gateway has stopped%s", " and waits for a successor" * self._is_kept)
+
+    def keep(self) -> None:
+        """End the loop; everything is left to a successor, if the operator has allowed that."""
+        self._is_kept = bool(self._plane.grace)
+        self._loop.stop()
 
     # -- what an operator does
 
@@ -191,6 +222,7 @@ class Gateway:
             raise SetupError([str(error)]) from error
         for warning in told:
             log.warning("%s", warning)
+        self._operated.clear()
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
         return closed, [*told, *map(str, self._firewall.found)]
 
@@ -199,48 +231,16 @@ class Gateway:
         return self._configuration.saved_path
 
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
-        """Add a forward, or save one that was added before. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
-        `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
-        saved."""
-        if save and forward in self.engine.forwards():
-            self._configuration.save_forward(forward)
-            return ()
-        warnings = self._configuration.review_forward(forward, self._helpers.in_use)
-        self.engine.add_forward(forward, self._loop.clock())
-        try:
-            self._drive.claim()
-        except PlaneError as error:
-            self.engine.remove_forward(forward.name, self._loop.clock())
-            raise ValueError(str(error)) from error
-        if save:
-            try:
-                self._configuration.save_forward(forward)
-            except ValueError:
-                self.remove_forward(forward.name)
-                raise
-        told = *warnings, *map(str, self._firewall.about(forward))
-        for warning in told:
-            text = f"forward {forward.name}: {warning}"
-            log.warning("%s", text, extra={"lines": with_commands(text)})
-        return told
+        """See `Forwards.add`."""
+        return self._forwards.add(forward, save)
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
         """See `ipmasq.control.gateway.RunningGateway`."""
         return [str(each) for each in self._firewall.obstructions(passage)]
 
     def remove_forward(self, name: str, save: bool = False) -> None:
-        """Remove a forward. Its live flows continue. Raises KeyError, or ValueError if the operator's own
-        file has it."""
-        forgotten = self._configuration.forget_forward(name) if save else False
-        try:
-            self.engine.remove_forward(name, self._loop.clock())
-        except KeyError:
-            if not forgotten:
-                raise
-        try:
-            self._drive.claim()
-        except PlaneError as error:
-            log.error("%s", error)
+        """See `Forwards.remove`."""
+        self._forwards.remove(name, save)
 
     def close(self, flow: int) -> bool:
         return self.engine.close(flow, self._loop.clock())
@@ -249,7 +249,9 @@ class Gateway:
         self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool = False
     ) -> str:
         """Load a helper by its registered name, or from a file. Return its name. Raises KeyError, ValueError."""
-        return self._helpers.load(name, file, ports, save)
+        loaded = self._helpers.load(name, file, ports, save)
+        self._operated.helper_loaded(loaded, file, ports)
+        return loaded
 
     def reload_helper(self, name: str) -> None:
         """Load a helper's code again. Raises KeyError, ValueError; then the running code stays."""
@@ -258,11 +260,13 @@ class Gateway:
     def unload_helper(self, name: str, save: bool = False) -> None:
         """Unload a helper. Its connections continue. Raises KeyError, or ValueError if it cannot be saved."""
         self._helpers.unload(name, save)
+        self._operated.helper_unloaded(name)
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         policy = replace(self.engine.policy, timeouts=timeouts)
         told = ", ".join(changed_times(self.engine.policy.timeouts, timeouts)) or "as they were"
         self.engine.apply(self._fit(policy), self._loop.clock())
+        self._operated.timeouts_set(timeouts)
         log.info("idle times were set: %s", told)
 
     def host_of(self, flow: int) -> Address | None:
@@ -290,6 +294,7 @@ class Gateway:
             "log_lines_left_out": limiter.left_out,
             "settings_restored": self._settings.restored,
             "settings_wrong": self._settings.wrong(),
+            "state": self.keeping.status() if self.keeping else {},
         }
 
     def health(self) -> Health:
@@ -354,34 +359,22 @@ class Gateway:
         except PlaneError as error:
             log.error("%s", error)
 
-    def _changed(self) -> None:
-        self._changes.drain()
-        if self._settling is None:
-            self._settling = self._loop.later(SETTLING, self._adapt)
-
     @garbage.collect_new()
     def _adapt(self) -> None:
-        """Follow a change of interfaces or addresses. The operator's other changes stay."""
-        self._settling = self._loop.later(RETRY, self._adapt)  # unless this attempt succeeds
-        try:
-            setup = self._configuration.adapt()
-            new, running = setup.policy, self.engine.policy
-            policy = replace(running, inside=new.inside, public=new.public, own=new.own)
-            if policy.public != running.public:
-                # The first addresses are good news; other addresses, or none, end connections.
-                level = logging.WARNING if running.public else logging.INFO
-                log.log(level, "the public addresses are now: %s", _texts(policy.public))
-            if policy == running:
-                # Interfaces have changed, and nothing that the engine knows: our own devices coming up, for
-                # example.
-                self._arrange(setup, policy)
-            else:
-                self._go_on(setup, self._fit(policy))
-        except (PlaneError, SetupError) as error:
-            log.error("%s (trying again)", error)
-            return
-        self._settling.cancel()
-        self._settling = None
+        """Follow a change of interfaces or addresses. The operator's other changes stay. Raises SetupError and
+        PlaneError."""
+        setup = self._configuration.adapt()
+        new, running = setup.policy, self.engine.policy
+        policy = replace(running, inside=new.inside, public=new.public, own=new.own)
+        if policy.public != running.public:
+            # The first addresses are good news; other addresses, or none, end connections.
+            level = logging.WARNING if running.public else logging.INFO
+            log.log(level, "the public addresses are now: %s", to_texts(policy.public))
+        if policy == running:
+            # Interfaces have changed, and nothing that the engine knows: our own devices coming up, for example.
+            self._arrange(setup, policy)
+        else:
+            self._go_on(setup, self._fit(policy))
 
     def _reload_on_signal(self) -> None:
         with suppress(SetupError):  # it is in the log
@@ -389,9 +382,5 @@ class Gateway:
 
     def _summary(self) -> str:
         networks = ", ".join(map(str, self.engine.policy.inside))
-        where = f"{self._setup.outside} ({_texts(self.engine.policy.public)})"
+        where = f"{self._setup.outside} ({to_texts(self.engine.policy.public)})"
         return f"{networks} behind {where}, ports {self.engine.policy.ports}"
-
-
-def _texts(addresses: Sequence[bytes]) -> str:
-    return ", ".join(map(to_text, addresses)) or "none"

@@ -60,6 +60,11 @@ class Latency:
         self._drive.receive = self._drive.engine.receive
         self._drive.engine.call_helpers_by(None)
 
+    def renew(self) -> None:
+        """Measure the helpers of an engine that has begun anew, too."""
+        if self._timer is not None:
+            self._drive.engine.call_helpers_by(self._call)
+
     def listen(self, events: Sequence[Event]) -> None:
         """Measure helpers that were loaded, too."""
         if self._timer is not None and any(isinstance(each, HelperLoaded) for each in events):

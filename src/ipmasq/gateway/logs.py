@@ -31,6 +31,12 @@ LEVELS: dict[type, int] = {
     events.SettingRestored: logging.WARNING,
     events.FirewallObstructed: logging.WARNING,
     events.FirewallCleared: logging.INFO,
+    events.RoleChanged: logging.INFO,
+    events.StateRestored: logging.INFO,
+    events.StateRefused: logging.WARNING,
+    events.StoreFailed: logging.WARNING,
+    events.StoreRecovered: logging.INFO,
+    events.RecordsRefused: logging.WARNING,
     events.LimitNeared: logging.WARNING,
     events.LimitReached: logging.WARNING,
 }

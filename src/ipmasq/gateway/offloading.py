@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.floods import Floods
-from ipmasq.offload.offload import Offloader
+from ipmasq.offload.offload import Marks, Offloader
 from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.tun.plane import Start, TunPlane
 
@@ -28,14 +28,19 @@ class Offloading:
         """The present fast path's."""
         self._floods = Floods(plane.fast)
         self._reading = self._catching_up = False
+        self.is_restored: Callable[[], bool] = lambda: True
+        """Whether the engine knows all flows that are to continue."""
+        self.marks: Mapping[int, Marks] = {}
+        """Those of an earlier process whose slots the fast path may inherit (see `Offloader`)."""
 
     def begin(self) -> None:
         """Use the plane's present fast path."""
         fast = self._plane.fast
-        self.offloader = offloader = Offloader(self._engine, fast.table, self._loop.clock)
+        marks, self.marks = self.marks, {}
+        self.offloader = offloader = Offloader(self._engine, fast.table, self._loop.clock, marks)
         self._floods = Floods(fast)
         self._drive.executors.append(offloader.carry_out)
-        offloader.tick()
+        offloader.tick(self._drive.until)
         flows = list(self._engine.table.flows) if fast.table.capacity else ()
         self._catch_up(offloader, iter(flows))
 
@@ -51,6 +56,13 @@ class Offloading:
                 self._engine.restate(flow)
         else:
             self.set_rates()
+            self._discard(offloader)
+
+    def _discard(self, offloader: Offloader) -> None:
+        """Empty what an earlier process has left of flows that are not alive, a few at a time, when all flows are
+        restored."""
+        if offloader is self.offloader and (not self.is_restored() or offloader.discard()):
+            self._loop.later(READ_PAUSE, partial(self._discard, offloader))
 
     def set_rates(self) -> None:
         """Set the policer's rates to the policy's, only after flows are entered: before, their packets are
@@ -58,10 +70,21 @@ class Offloading:
         if not self._catching_up:
             self._plane.fast.set_rates(self._engine.policy.limits)
 
-    def end(self) -> None:
-        """Stop using it. The counters are read for the last time."""
-        self._plane.fast.halt()
+    def end(self, is_kept: bool = False) -> None:
+        """Stop using it. The counters are read for the last time, unless `is_kept`: a successor will read on."""
+        if not is_kept:
+            self._plane.fast.halt()
         self._drive.carry_out(self._engine.commands())
+        self._drive.executors.remove(self.offloader.carry_out)
+        self.offloader.stop()
+
+    def limit(self) -> None:
+        """Let the fast path forward only as long as the gateway may."""
+        self.offloader.limit(self._drive.until)
+
+    def forget(self) -> None:
+        """Remove all flows from the fast path, since the engine begins anew; then `begin`."""
+        self.offloader.forget()
         self._drive.executors.remove(self.offloader.carry_out)
         self.offloader.stop()
 
@@ -79,7 +102,7 @@ class Offloading:
 
     def look(self) -> None:
         """Renew the heartbeat, read the counters, and look for floods; called about once a second."""
-        self.offloader.tick()
+        self.offloader.tick(self._drive.until)
         if not self._reading:
             self._read_on()
         self._floods.look(self._loop.clock())

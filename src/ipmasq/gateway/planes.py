@@ -18,9 +18,12 @@ XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: 
 PLANES = ("tun", *XDP)
 
 
-def make_plane(setup: Setup, directory: Path) -> TunPlane:
-    """Return a plane without a fast path: that is loaded while packets pass."""
-    return TunPlane(setup.outside, setup.inside, setup.policy.inside, directory)
+def make_plane(name: str, setup: Setup, directory: Path, is_heir: bool = False) -> TunPlane:
+    """Return a plane. Its fast path is loaded while packets pass; but that of an heir (see `TunPlane`) comes first,
+    since the engine must know which flows are forwarded without it."""
+    wanted = fast_path(name, setup.policy.limits) if is_heir else WITHOUT
+    inside, grace = setup.policy.inside, setup.kept.grace if setup.kept else 0.0
+    return TunPlane(setup.outside, setup.inside, inside, directory, wanted, grace, is_heir)
 
 
 def fast_path(name: str, limits: Limits) -> Start:

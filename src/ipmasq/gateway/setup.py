@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ipmasq.continuity.settings import HaSettings, StateSettings
 from ipmasq.core.policy import Forward, HelperUse, Policy
 
 
@@ -19,6 +20,15 @@ class Setup:
     warnings: tuple[str, ...] = ()
     plane: str = "auto"
     """The plane, one of `ipmasq.gateway.planes.PLANES`."""
+    state: StateSettings | None = None
+    """Where its state is kept; None: nowhere."""
+    ha: HaSettings | None = None
+    """The group to which this gateway belongs, if any."""
+
+    @property
+    def kept(self) -> StateSettings | None:
+        """Where its state is kept for a successor; None: nowhere. A member of a group has it from the others."""
+        return self.state if self.state and self.state.keep and self.ha is None else None
 
 
 class SetupError(Exception):

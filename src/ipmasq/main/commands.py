@@ -29,6 +29,7 @@ COMMANDS = {
     "helper": "ipmasq.main.authoring.commands:app",
     "timeouts": "ipmasq.front.change:timeouts",
     "close": "ipmasq.front.change:close",
+    "ha": "ipmasq.front.availability:app",
     "replay": "ipmasq.main.replay:replay",
     "config": "ipmasq.main.offline:configuration",
 }

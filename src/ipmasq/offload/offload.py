@@ -6,7 +6,10 @@ distinguished from a flood of untracked packets (docs/adr/0010).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from types import MappingProxyType
+from typing import TypeAlias
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.offloading import (
@@ -19,10 +22,15 @@ from ipmasq.core.offloading import (
     Traffic,
     Withdraw,
 )
+from ipmasq.core.offloading import command as command_for
 from ipmasq.core.speaker import Speaker
 from ipmasq.planes.fastpath import FlowTable, Reading
 from ipmasq.wire import ipv4
 
+Marks: TypeAlias = tuple[int, int]
+"""Of the latest readings of both directions of a flow, the original one first."""
+
+UNKNOWN = None, None
 PROTOCOLS = (ipv4.TCP, ipv4.UDP)
 IPV4_KEY = 12
 SLICE = 1000
@@ -43,12 +51,22 @@ class Entry:
 
 
 class Offloader:
-    def __init__(self, engine: Engine, table: FlowTable, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        table: FlowTable,
+        clock: Callable[[], float],
+        marks: Mapping[int, Marks] = MappingProxyType({}),
+    ) -> None:
         """Let the verdicts of `engine` carry commands for this object, and let the engine get its counters
-        here, unless the table holds nothing. `clock` is the engine's, and the kernel's monotonic one."""
+        here, unless the table holds nothing. `clock` is the engine's, and the kernel's monotonic one. `marks` are
+        those of an earlier process, by flow, if its engine's state was restored and the table inherits its slots."""
         self._engine = engine
         self._table = table
         self._clock = clock
+        self._marks = marks
+        self._last_restored = engine.manager.opened
+        """The flow that was opened last before this object was made. Later ones can inherit nothing."""
         self._entries: dict[int, Entry] = {}
         self._unread: list[Entry] = []
         self.refused = 0
@@ -105,6 +123,8 @@ class Offloader:
     def _enter(self, command: Offload | Track, offloaded: bool) -> None:
         if not _can_be_offloaded(command.original):
             return
+        if self._table.inherits and self._adopt(command, offloaded):
+            return
         now = self._clock()
         original = self._table.insert(command.original, offloaded, now)
         reply = self._table.insert(command.reply, offloaded, now)
@@ -118,6 +138,49 @@ class Offloader:
         for slot in (original, reply):
             if slot is not None:
                 self._table.remove(slot, 0, now)
+
+    def _adopt(self, command: Offload | Track, offloaded: bool) -> bool:
+        """Take over the slots of a flow that an earlier process has entered. Return whether it has both. If another
+        flow had them, they are emptied."""
+        # The record of a flow may be older than its slots, which know its positions.
+        awaited = self._engine.lacks_positions(command.flow)
+        offloaded = offloaded or awaited
+        now, (since, reply_since) = self._clock(), self._marks.get(command.flow, UNKNOWN)
+        original = self._table.adopt(command.original, offloaded, since, now)
+        reply = self._table.adopt(command.reply, offloaded, reply_since, now)
+        unknown = awaited and (original and original.traffic) is None
+        if original is None or reply is None or unknown or command.flow > self._last_restored:
+            for each in (original, reply):
+                if each is not None:
+                    self._table.remove(each.slot, each.mark, now)
+            return False
+        entry = Entry(command.flow, original.slot, reply.slot, offloaded)
+        entry.original_mark, entry.reply_mark = original.mark, reply.mark
+        self._entries[command.flow] = entry
+        counters = original.traffic, reply.traffic
+        if counters != NOTHING:
+            for traffic in counters:
+                self._count(traffic)
+            self._engine.report(command.flow, counters)
+        return True
+
+    def _adopt_on_demand(self, flow: int) -> None:
+        """Take over the slots of a flow that was not restated yet, before anything is judged by what was seen."""
+        known = self._engine.table.flows.get(flow)
+        if known is not None:
+            command = command_for(known)
+            if _can_be_offloaded(command.original):
+                self._adopt(command, isinstance(command, Offload))
+
+    def discard(self) -> bool:
+        """Empty some slots of flows that an earlier process has entered and that are not alive here. Return whether
+        there are more. To be called when the engine knows all flows that are to continue."""
+        return self._table.discard()
+
+    def marks(self) -> dict[int, Marks]:
+        """Return the marks of the latest readings by flow, for a successor."""
+        entries = self._entries.values()
+        return {each.flow: (each.original_mark, each.reply_mark) for each in entries}
 
     def _move(self, command: Move) -> None:
         entry = self._entries.get(command.flow)
@@ -142,13 +205,27 @@ class Offloader:
     def counters(self, flow: int) -> Counters | None:
         """Return the flow's counters: the engine's `CounterSource`."""
         entry = self._entries.get(flow)
+        if entry is None and self._table.inherits and flow <= self._last_restored:
+            self._adopt_on_demand(flow)
+            entry = self._entries.get(flow)
         return (
             self._read(entry, self._table.read) if entry is not None and entry.offloaded else None
         )
 
-    def tick(self) -> None:
-        """Continue a round of readings, and renew the heartbeat; called about once a second."""
-        self._table.heartbeat(self._clock())
+    def tick(self, until: float = inf) -> None:
+        """Renew the heartbeat; called about once a second. The fast path forwards no longer than `until`."""
+        now = self._clock()
+        self._table.heartbeat(now, until - now)
+
+    def limit(self, until: float) -> None:
+        """Let the fast path forward no longer than until a moment, at most until the next heartbeat is due."""
+        now = self._clock()
+        self._table.limit(now, until - now)
+
+    def forget(self) -> None:
+        """Remove all flows; their counters are reported first."""
+        for flow in list(self._entries):
+            self.withdraw(flow)
 
     def read_on(self) -> bool:
         """Report the counters of the next flows. Return whether there are more in this round. Reading a
@@ -183,11 +260,14 @@ class Offloader:
         return self._counted(original), self._counted(reply)
 
     def _counted(self, reading: Reading | None) -> Traffic | None:
-        if reading is None:
-            return None
-        self.packets += reading.traffic.packets
-        self.bytes += reading.traffic.bytes
-        return reading.traffic
+        traffic = reading.traffic if reading is not None else None
+        self._count(traffic)
+        return traffic
+
+    def _count(self, traffic: Traffic | None) -> None:
+        if traffic is not None:
+            self.packets += traffic.packets
+            self.bytes += traffic.bytes
 
 
 Read = Callable[[int, int, float], Reading | None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple, Protocol
 
 from ipmasq.core.offloading import Rewrite, Traffic
@@ -19,6 +20,17 @@ class Reading(NamedTuple):
     traffic: Traffic
 
 
+class Adopted(NamedTuple):
+    """A slot that an earlier process has filled and that has been taken over."""
+
+    slot: int
+    mark: int
+    """See `Reading`."""
+    traffic: Traffic | None
+    """What was forwarded that is not counted yet, perhaps no packet, and the latest position of the sender; None
+    if the slot was not offloaded."""
+
+
 class FlowTable(Protocol):
     """The directions of flows, each in a slot, which is a number. `now` is on the monotonic clock, in
     seconds. `since` is the mark of the previous reading; 0 counts from when the slot was filled."""
@@ -29,6 +41,22 @@ class FlowTable(Protocol):
     def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
         """Fill a slot for packets that match no other slot. Unless `offloaded`, they are left to the engine.
         Return None if there is no room."""
+
+    @property
+    def inherits(self) -> bool:
+        """Whether there are slots that an earlier process has filled, and that were neither adopted nor discarded.
+        Their packets are forwarded as it has decided."""
+
+    def adopt(
+        self, half: Rewrite, offloaded: bool, since: int | None, now: float
+    ) -> Adopted | None:
+        """Take over the inherited slot of this direction, instead of `insert`. It keeps its counters and, if it was
+        offloaded, its position. `since` is the mark of the earlier process's last reading; if it is None, what was
+        not read remains uncounted. Return None if there is no such slot."""
+
+    def discard(self) -> bool:
+        """Empty some of the inherited slots. Return whether there are more. To be called when all flows have been
+        adopted that are to continue."""
 
     def offload(self, slot: int, half: Rewrite) -> None:
         """Forward the ordinary packets, from the position of `half` on."""
@@ -45,9 +73,13 @@ class FlowTable(Protocol):
     def remove(self, slot: int, since: int, now: float) -> Reading | None:
         """Empty the slot, and read it for the last time."""
 
-    def heartbeat(self, now: float) -> None:
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
         """Renew the heartbeat, so that packets are forwarded for a few seconds more; called about once a
-        second."""
+        second. `lasts` is as for `limit`."""
+
+    def limit(self, now: float, lasts: float) -> None:
+        """Set the heartbeat alone, so that packets are forwarded for no longer than `lasts` seconds from now, and
+        no longer at all if that is not positive."""
 
 
 class Offender(NamedTuple):
@@ -107,6 +139,9 @@ class FastPath(Protocol):
     def close(self) -> None:
         """Undo everything."""
 
+    def leave(self) -> None:
+        """Leave everything for a successor, as far as possible, and go on forwarding for the grace time."""
+
     # -- the host's firewall
 
     @property
@@ -140,6 +175,15 @@ class EmptyTable:
     """A FlowTable without room."""
 
     capacity = 0
+    inherits = False
+
+    def adopt(
+        self, half: Rewrite, offloaded: bool, since: int | None, now: float
+    ) -> Adopted | None:
+        return None
+
+    def discard(self) -> bool:
+        return False
 
     def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
         return None
@@ -156,7 +200,9 @@ class EmptyTable:
     def remove(self, slot: int, since: int, now: float) -> Reading | None:
         return None
 
-    def heartbeat(self, now: float) -> None: ...
+    def heartbeat(self, now: float, lasts: float = inf) -> None: ...
+
+    def limit(self, now: float, lasts: float) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -190,6 +236,8 @@ class NoFastPath:
     def halt(self) -> None: ...
 
     def close(self) -> None: ...
+
+    def leave(self) -> None: ...
 
     def pass_twice(self, value: bool) -> None: ...
 

@@ -15,8 +15,8 @@ from pyroute2 import IPRoute
 from ipmasq.planes.ebpf.attach import DIRECTIONS, remove_filters
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.changes import Change, told
+from ipmasq.planes.tun.explained import explained
 from ipmasq.planes.tun.journal import DIRECTORY, Journal, holder, record_in, recorded
-from ipmasq.planes.tun.plane import explained
 
 
 class Leftovers(NamedTuple):

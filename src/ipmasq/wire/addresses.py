@@ -62,3 +62,8 @@ def to_network(text: str) -> Network:
     """Parse `10.0.0.0/24` or a single address. Raises ValueError, also if host bits are set."""
     network = ipaddress.ip_network(text)
     return Network(network.network_address.packed, network.prefixlen)
+
+
+def to_texts(addresses: Iterable[Address]) -> str:
+    """Return them as a list for people."""
+    return ", ".join(map(to_text, addresses)) or "none"

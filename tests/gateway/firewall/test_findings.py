@@ -57,8 +57,8 @@ def test_where_packets_pass_once_the_usual_routers_rules_are_enough() -> None:
 def test_where_packets_pass_twice_it_is_said_what_the_usual_routers_rules_lack() -> None:
     text = said(tables(*USUAL), TWICE)
     assert "nft inet filter, chain forward, does not accept gi -> ipmasq-in (new)" in text
-    assert 'nft insert rule inet filter forward iifname "ipmasq-*" accept' in text
-    assert 'nft insert rule inet filter forward oifname "ipmasq-*" accept' in text
+    assert 'nft add rule inet filter forward iifname "ipmasq-*" accept' in text
+    assert 'nft add rule inet filter forward oifname "ipmasq-*" accept' in text
 
 
 def test_with_the_rule_that_was_said_nothing_is_found_any_more() -> None:
@@ -70,7 +70,7 @@ def test_for_published_servers_what_the_gateway_has_marked_is_to_be_accepted() -
     text = said(tables(*USUAL), ONCE)
     assert "does not accept go -> gi (new)" in text
     rule = 'iifname "go" oifname "gi" meta mark and 0x10000000 == 0x10000000 accept'
-    assert f"nft insert rule inet filter forward {rule}" in text
+    assert f"nft add rule inet filter forward {rule}" in text
 
 
 def test_what_inside_hosts_send_to_published_servers_by_the_public_address_passes_twice() -> None:
@@ -78,8 +78,8 @@ def test_what_inside_hosts_send_to_published_servers_by_the_public_address_passe
     text = said(tables(published, *USUAL), ONCE)
     hairpin = "(new, from inside hosts to a public address)"
     assert f"does not accept gi -> ipmasq-in {hairpin}, ipmasq-in -> gi {hairpin}; add: " in text
-    assert 'nft insert rule inet filter forward iifname "gi" oifname "ipmasq-in" accept' in text
-    assert 'nft insert rule inet filter forward iifname "ipmasq-in" oifname "gi" accept' in text
+    assert 'nft add rule inet filter forward iifname "gi" oifname "ipmasq-in" accept' in text
+    assert 'nft add rule inet filter forward iifname "ipmasq-in" oifname "gi" accept' in text
     added = [
         [match(IIF, "gi"), match(OIF, "ipmasq-in"), ACCEPT],
         [match(IIF, "ipmasq-in"), match(OIF, "gi"), ACCEPT],

@@ -68,6 +68,20 @@ def test_what_is_added_under_a_policy_comes_behind_what_the_operator_forbids_oth
     assert found.commands[0].startswith("nft insert rule inet filter forward handle 9 ")
 
 
+def test_what_is_added_for_all_traffic_leaves_forbidden_what_other_rules_forbid() -> None:
+    where = replace(ONCE, forwards=False)
+    forbids = [match(SADDR, "10.0.0.66"), DROP]
+    rule = 'iifname "gi" oifname "go" accept'
+    found = the(findings(tables(forbids, ESTABLISHED), where))
+    assert found.commands == (f"nft add rule inet filter forward {rule}",)
+    found = the(findings(tables(forbids, ESTABLISHED, [DROP], policy="accept"), where))
+    assert found.commands == (f"nft insert rule inet filter forward handle 9 {rule}",)
+    state = "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    last = "-A FORWARD -j REJECT --reject-with icmp-port-unreachable"
+    found = the(findings(saved("-A FORWARD -s 10.0.0.66/32 -j DROP", state, last), where))
+    assert found.commands == ("iptables -I FORWARD 3 -i gi -o go -j ACCEPT",)
+
+
 def test_a_ping_is_accepted_by_its_protocol() -> None:
     ping = OUT._replace(protocol=1, server=OUT.server._replace(port=0))
     found = the(of_flow(tables(ESTABLISHED), ONCE, ping))
@@ -172,7 +186,7 @@ def test_pings_of_inside_hosts_to_the_public_address_need_a_rule_of_their_own() 
     found = the(findings(tables(*USUAL), where))
     assert "does not accept gi -> ipmasq-in (pings of inside hosts to the public addr" in found.what
     rule = 'iifname "gi" oifname "ipmasq-in" meta l4proto icmp accept'
-    assert found.commands == (f"nft insert rule inet filter forward {rule}",)
+    assert found.commands == (f"nft add rule inet filter forward {rule}",)
     accepted = [
         match(IIF, "gi"),
         match(OIF, "ipmasq-in"),
@@ -187,7 +201,7 @@ def test_pings_are_not_said_to_need_a_rule_where_inside_hosts_may_not_ping_the_g
     state = "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     usual = (state, "-A FORWARD -i gi -o go -j ACCEPT")
     assert the(findings(saved(*usual), where)).commands == (
-        "iptables -I FORWARD -i gi -o ipmasq-in -p icmp -j ACCEPT",
+        "iptables -A FORWARD -i gi -o ipmasq-in -p icmp -j ACCEPT",
     )
     assert findings(saved(":INPUT DROP [0:0]", *usual), where) == ()
 

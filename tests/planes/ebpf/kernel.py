@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 from pyroute2 import IPRoute, netns
@@ -17,7 +18,7 @@ from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Hook, Reason
 from ipmasq.planes.ebpf.table import Table, sizes
-from ipmasq.planes.fastpath import Reading
+from ipmasq.planes.fastpath import Adopted, Reading
 
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
 MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
@@ -128,6 +129,27 @@ class Kernel:
             self._numbered[key], self._seen[slot] = slot, layout.seen_at(now)
         return slot
 
+    def inherit(self) -> None:
+        """Use the maps as a process does that finds them."""
+        self.table.close()
+        self.table = Table(self.loaded, self.capacity, inherited=True)
+
+    @property
+    def inherits(self) -> bool:
+        return self.table.inherits
+
+    def adopt(
+        self, half: Rewrite, offloaded: bool, since: int | None, now: float
+    ) -> Adopted | None:
+        found = self.table.adopt(half, offloaded, since, time.monotonic())
+        if found is None or found.traffic is None:
+            return found
+        seen = layout.seconds(self._seen[found.slot], now)
+        return found._replace(traffic=found.traffic._replace(seen=seen))
+
+    def discard(self) -> bool:
+        return self.table.discard()
+
     def offload(self, slot: int, half: Rewrite) -> None:
         self.table.offload(slot, half)
 
@@ -143,8 +165,11 @@ class Kernel:
     def remove(self, slot: int, since: int, now: float) -> Reading | None:
         return self._on_our_clock(slot, self.table.remove(slot, since, time.monotonic()), now)
 
-    def heartbeat(self, now: float) -> None:
-        self.table.heartbeat(time.monotonic())
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
+        self.table.heartbeat(time.monotonic(), lasts)
+
+    def limit(self, now: float, lasts: float) -> None:
+        self.table.limit(time.monotonic(), lasts)
 
     def _on_our_clock(self, slot: int, read: Reading | None, now: float) -> Reading | None:
         if read is None:

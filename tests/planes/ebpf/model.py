@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import struct
 from itertools import count
+from math import inf
 
 from ipmasq.core.offloading import Rewrite
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.table import entered, reading
-from ipmasq.planes.fastpath import Reading
+from ipmasq.planes.ebpf.table import GRACE, adopted, entered, reading
+from ipmasq.planes.fastpath import Adopted, Reading
 from tests.conformance.packets import ACK, FIN, RST, SYN, TCP, UDP
 
 
@@ -43,6 +44,7 @@ class Model:
         self.offloaded: set[int] = set()
         self._numbers = count()
         self.beaten = -1e9
+        self.inherited: set[int] = set()
 
     # -- what the gateway does to it
 
@@ -56,6 +58,37 @@ class Model:
         if offloaded:
             self.offload(slot, half)
         return slot
+
+    def inherit(self) -> None:
+        """The process that has filled the slots has ended; from here on another one uses them."""
+        self.inherited = set(self.halves)
+
+    @property
+    def inherits(self) -> bool:
+        return bool(self.inherited)
+
+    def adopt(
+        self, half: Rewrite, offloaded: bool, since: int | None, now: float
+    ) -> Adopted | None:
+        slot = self.slots.get(layout.key(half.match, half.protocol, half.side))
+        if slot not in self.inherited:
+            return None
+        self.inherited.discard(slot)
+        if self.halves[slot][:12] != half.rewrite:
+            self.remove(slot, 0, now)
+            return None
+        was_offloaded = slot in self.offloaded
+        if offloaded and not was_offloaded:
+            self.offload(slot, half)
+        elif was_offloaded and not offloaded:
+            self.track(slot)
+        return adopted(slot, self._report(self.halves[slot]), since, now, was_offloaded)
+
+    def discard(self) -> bool:
+        for slot in self.inherited:
+            self.remove(slot, 0, 0.0)
+        self.inherited = set()
+        return False
 
     def offload(self, slot: int, half: Rewrite) -> None:
         self.halves[slot][layout.REACH_AT] = half.reach
@@ -84,8 +117,11 @@ class Model:
         self.slots = {key: each for key, each in self.slots.items() if each != slot}
         return reading(self._report(self.halves.pop(slot)), since, now)
 
-    def heartbeat(self, now: float) -> None:
-        self.beaten = now
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
+        self.limit(now, lasts)
+
+    def limit(self, now: float, lasts: float) -> None:
+        self.beaten = now + min(lasts, GRACE) - GRACE if lasts > 0 else -inf
 
     @staticmethod
     def _report(half: bytearray) -> tuple[int, int, int, int]:
@@ -116,7 +152,7 @@ class Model:
         if total > len(data):
             return None
         slot = self.slots.get(layout.key(data[12:24], protocol, side))
-        if slot is None or slot not in self.offloaded or now - self.beaten > 10:
+        if slot is None or slot not in self.offloaded or now - self.beaten > GRACE:
             return None
         half = self.halves[slot]
         self._count(half, total, now, position)

@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Iterator
 from itertools import product
+from math import inf
 from random import Random
 
 import pytest
@@ -315,6 +316,22 @@ def test_nothing_is_repeated_for_a_gateway_that_has_fallen_silent(kernel: Kernel
     assert reason(kernel, packets.tcp(*ENDS, ACK)) == "HEARTBEAT_LOST"
     kernel.table.heartbeat(time.monotonic() - 8)
     assert reason(kernel, packets.tcp(*ENDS, ACK), Hook.TC) == ""
+
+
+@pytest.mark.row("HA-13")
+def test_nothing_is_repeated_after_the_lease_of_the_gateway(kernel: Kernel) -> None:
+    enter(kernel)
+    kernel.table.heartbeat(time.monotonic(), lasts=60)
+    assert reason(kernel, packets.tcp(*ENDS, ACK), Hook.TC) == ""
+    kernel.table.heartbeat(time.monotonic(), lasts=-inf)
+    assert reason(kernel, packets.tcp(*ENDS, ACK)) == "HEARTBEAT_LOST"
+    for _ in range(100):  # the clock of the programs is a few milliseconds behind
+        kernel.table.limit(time.monotonic(), -0.001)
+        assert reason(kernel, packets.tcp(*ENDS, ACK)) == "HEARTBEAT_LOST"
+    kernel.table.heartbeat(time.monotonic() - 1, lasts=2)
+    assert reason(kernel, packets.tcp(*ENDS, ACK), Hook.TC) == ""
+    kernel.table.heartbeat(time.monotonic() - 1, lasts=0.9)
+    assert reason(kernel, packets.tcp(*ENDS, ACK)) == "HEARTBEAT_LOST"
 
 
 def test_the_next_hop_is_followed_when_it_has_changed(devices: dict[str, int]) -> None:

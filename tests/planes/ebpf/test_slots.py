@@ -176,3 +176,18 @@ def test_a_report_can_still_be_read_when_its_half_is_gone() -> None:
     layout.REPORT.pack_into(memory, at, 1, 2, 3, 4)
     slots.remove(slot)
     assert slots.report(slot) == (1, 2, 3, 4)
+
+
+def test_what_an_earlier_process_has_filled_is_found_by_its_key() -> None:
+    slots, memory = table()
+    entered = [slots.insert(key(number), half(number), Use.OFFLOADED) for number in range(20)]
+    gone = entered.pop()
+    assert gone is not None
+    slots.remove(gone)
+    heir = Slots(memory, slots.homes, slots.seed, slots.factor)
+    inherited = heir.inherit()
+    assert [at for at, is_filled in enumerate(inherited) if is_filled] == sorted(entered)  # type: ignore[type-var]
+    assert [heir.find(key(number)) for number in range(20)] == [*entered, None]
+    heir.reclaim()
+    heir.reclaim()
+    assert heir.used(gone) is Use.EMPTY

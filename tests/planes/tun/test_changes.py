@@ -23,6 +23,8 @@ from ipmasq.wire.addresses import to_network
         changes.UnreachableAdded(2, 61001),
         changes.ProxyAdded(4, "203.0.113.50"),
         changes.SettingChanged("/proc/sys/net/ipv4/ip_forward", "0", "1"),
+        changes.BpffsMounted("/run/ipmasq/bpf-1-2"),
+        changes.ProgramsPinned("/sys/fs/bpf/ipmasq-1-2"),
     ],
     ids=lambda change: type(change).__name__,
 )
@@ -46,6 +48,8 @@ def test_every_kind_of_change_can_be_read() -> None:
         "UnreachableAdded",
         "ProxyAdded",
         "SettingChanged",
+        "BpffsMounted",
+        "ProgramsPinned",
     }
 
 

@@ -88,3 +88,38 @@ def test_a_record_that_names_a_file_elsewhere_is_not_undone(directory: Path, vic
     with pytest.raises(PlaneError, match="is not a record of changes"):
         Journal(Kernel(), directory)
     assert victim.read_text() == "as it was"
+
+
+def test_changes_that_are_left_are_adopted_by_a_successor_that_can(directory: Path):
+    first = Journal(Kernel(), directory)
+    first.make([change()])
+    first.leave()
+    second = Journal(Kernel(), directory, lambda: True)
+    assert second.adopted == [change()]
+    assert second.made(RuleAdded) == [change()]
+    assert second.leftovers == ()
+    second.close()
+    assert list(directory.iterdir()) == []
+
+
+def test_changes_that_are_left_are_undone_by_one_that_cannot(directory: Path):
+    first = Journal(Kernel(), directory)
+    first.make([change()])
+    first.leave()
+    second = Journal(Kernel(), directory)
+    assert second.leftovers == [change()]
+    assert second.made(RuleAdded) == []
+    second.close()
+
+
+def test_a_record_that_names_pins_of_others_is_not_undone(directory: Path, victim: Path):
+    journal = Journal(Kernel(), directory)
+    journal.make([change()])
+    (record,) = directory.glob("*.json")
+    written = json.loads(record.read_text())
+    written["changes"] = [{"change": "ProgramsPinned", "path": str(victim.parent)}]
+    journal.close()
+    record.write_text(json.dumps(written))
+    with pytest.raises(PlaneError, match="is not a record of changes"):
+        Journal(Kernel(), directory)
+    assert victim.read_text() == "as it was"

@@ -2,7 +2,8 @@
 
 If the question was about one flow or one published server, or a rule about some packets drops these, the rule to
 add is as narrow as that: these interfaces, this protocol and port, and the addresses that the dropping rule tests.
-It stands directly before the rule that drops, or behind all others where none is known to.
+Whatever it accepts, it stands directly before the rule that drops, or behind all others where none is known to, so
+that what other rules forbid stays forbidden.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ipmasq.gateway.firewall import firewalld
 from ipmasq.gateway.firewall.accepting import Accept
 from ipmasq.gateway.firewall.chains import Rule, Table, Verdict
 from ipmasq.gateway.firewall.ways import ESTABLISHED, NEW, Ends, Purpose, Way, Where
+from ipmasq.planes.tun.steering import DEVICE
 
 BOTH = "ipmasq-*"
 TESTED = frozenset(("saddr", "daddr", "dport", "proto", ""))
@@ -46,14 +48,16 @@ def remedy(
     table: Table, chain: str, drops: Sequence[Drop], where: Where, ends: Ends
 ) -> tuple[str, ...]:
     """Return commands that add rules."""
-    if ends == Ends() and not any(each.is_meant for each in drops):
-        return _wide(table, chain, drops, where)
-    if table.name == firewalld.TABLE and not any(each.is_meant for each in drops):
-        accepts = [(each.way, accepting(each, ends, where)) for each in drops]
-        return firewalld.remedy(accepts, where)
-    latest_first = sorted(drops, key=lambda each: -(each.rule.number if each.rule else 0))
-    found = (_narrow(table, chain, each, ends, where) for each in latest_first)
-    return tuple(dict.fromkeys(found))
+    are_meant = any(each.is_meant for each in drops)
+    is_narrow = are_meant or ends != Ends()
+    accepts = [
+        (each, _narrow(each, ends, where) if is_narrow else _wide(each, where)) for each in drops
+    ]
+    if table.name == firewalld.TABLE and not are_meant:
+        return firewalld.remedy([(drop.way, accept) for drop, accept in accepts], where)
+    # Positions are those of now: the last one first.
+    accepts.sort(key=lambda each: (-(each[0].rule.number if each[0].rule else 0), not each[1].iif))
+    return tuple(dict.fromkeys(_command(table, chain, *each) for each in accepts))
 
 
 def removal(table: Table, rule: Rule) -> str:
@@ -79,7 +83,7 @@ def removals(table: Table, chain: str, drops: Sequence[Drop]) -> tuple[str, ...]
     return tuple(removal(table, rule) for rule in rules.values())
 
 
-def accepting(drop: Drop, ends: Ends, where: Where) -> Accept:
+def _narrow(drop: Drop, ends: Ends, where: Where) -> Accept:
     """Return what accepts the packets that were dropped, as narrow as the question or the rule that drops them."""
     way, facts, tested = drop.way, drop.facts, drop.tested
     if way.state != NEW:
@@ -97,8 +101,17 @@ def accepting(drop: Drop, ends: Ends, where: Where) -> Accept:
     )
 
 
-def _narrow(table: Table, chain: str, drop: Drop, ends: Ends, where: Where) -> str:
-    accept = accepting(drop, ends, where)
+def _wide(drop: Drop, where: Where) -> Accept:
+    """Return what accepts all packets of the gateway that pass this way."""
+    way = drop.way
+    if not where.once:
+        return Accept(BOTH) if way.iif in DEVICE.values() else Accept(oif=BOTH)
+    if way.state == ESTABLISHED:
+        return Accept(established=True)
+    return Accept(way.iif, way.oif, protocol=way.protocol, marked=way.iif == where.outside)
+
+
+def _command(table: Table, chain: str, drop: Drop, accept: Accept) -> str:
     if not drop.is_meant and "ufw-user-forward" in table.chains and (said := accept.ufw()):
         return said
     if table.kind == "nft":
@@ -115,7 +128,7 @@ def _place_of_nft(table: Table, chain: str, drop: Drop, accept: Accept) -> str:
 
 def _place_of_iptables(table: Table, chain: str, drop: Drop, accept: Accept) -> str:
     if "DOCKER-USER" in table.chains and not drop.is_meant:
-        return "-I DOCKER-USER"
+        return "-I DOCKER-USER"  # the chain that Docker leaves to the operator
     if drop.rule is not None:
         return f"-I {drop.rule.chain} {drop.rule.number}"
     last = _passes_as_last(table, chain, drop, accept)
@@ -123,31 +136,5 @@ def _place_of_iptables(table: Table, chain: str, drop: Drop, accept: Accept) -> 
 
 
 def _passes_as_last(table: Table, chain: str, drop: Drop, accept: Accept) -> bool:
-    """Return whether the rule works behind all others, so that it lets nothing pass that another one forbids."""
+    """Return whether the rule works behind all others."""
     return table.with_last(chain, accept.rule()).verdicts(chain, drop.facts) != {Verdict.DROP}
-
-
-def _wide(table: Table, chain: str, drops: Sequence[Drop], where: Where) -> tuple[str, ...]:
-    """Return commands that let all packets of the gateway pass these ways."""
-    if table.name == firewalld.TABLE:
-        return firewalld.remedy([(each.way, _all_of(each.way, where)) for each in drops], where)
-    if not where.once:
-        return (_pass(table, chain, Accept(BOTH)), _pass(table, chain, Accept(oif=BOTH)))
-    accepts = (_all_of(each.way, where) for each in drops)
-    return tuple(dict.fromkeys(_pass(table, chain, each) for each in accepts))
-
-
-def _all_of(way: Way, where: Where) -> Accept:
-    if way.state == ESTABLISHED:
-        return Accept(established=True)
-    return Accept(way.iif, way.oif, protocol=way.protocol, marked=way.iif == where.outside)
-
-
-def _pass(table: Table, chain: str, accept: Accept) -> str:
-    if "ufw-user-forward" in table.chains and (said := accept.ufw()):
-        return said
-    if table.kind == "nft":
-        return f"nft insert rule {table.name} {chain} {accept.nft()}"
-    # Docker leaves one chain to the operator.
-    position = "DOCKER-USER" if "DOCKER-USER" in table.chains else chain
-    return f"{table.kind} -I {position} {accept.iptables()}"

@@ -1,6 +1,6 @@
-"""Attaches programs to interfaces. Links are used if the kernel has them: they end with this process, however
-it ends. An older kernel (before 6.6) has TC filters, which remain after a crash: they let everything pass
-once the gateway's heartbeat is too old, and the next gateway removes them."""
+"""Attaches programs to interfaces. Links are used if the kernel has them: unless they are pinned, they end with this
+process, however it ends. An older kernel (before 6.6) has TC filters, which remain after a crash. What remains lets
+everything pass once the gateway's heartbeat is too old; the next gateway exchanges its programs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.devices import Device
+from ipmasq.planes.ebpf.pins import Pins
 
 
 class Direction(NamedTuple):
@@ -40,7 +41,7 @@ class Attached:
         self,
         where: str,
         device: Device,
-        link: int | None,
+        link: Link | None,
         direction: Direction = INGRESS,
         made_qdisc: bool = False,
     ) -> None:
@@ -50,8 +51,7 @@ class Attached:
 
     def detach(self, kernel: IPRoute) -> None:
         if self._link is not None:
-            os.close(self._link)
-            self._link = None
+            self._link.detach()
             return
         index = self.device.index
         remove_filters(kernel, index, self._direction)
@@ -59,6 +59,47 @@ class Attached:
             with suppress(NetlinkError):
                 if not any(list(kernel.get_filters(index=index, parent=p)) for _, p in DIRECTIONS):
                     kernel.tc("del", "clsact", index)
+
+    def leave(self) -> None:
+        """Leave the program attached for a successor."""
+        if self._link is not None:
+            self._link.leave()
+
+
+class Link:
+    """A program that is attached by a link of the kernel's."""
+
+    def __init__(self, descriptor: int, name: str, pins: Pins | None) -> None:
+        self._descriptor, self._name, self._pins = descriptor, name, pins
+
+    def detach(self) -> None:
+        if self._pins is not None:
+            self._pins.remove_link(self._name)
+        self.leave()
+
+    def leave(self) -> None:
+        """Close it. If it is pinned, it remains attached."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+
+def _link(
+    pins: Pins | None, name: str, program: int, device: Device, kind: int, flags: int = 0
+) -> Link:
+    """Exchange the program of an earlier process's link, or make a new one. Raises OSError."""
+    name = f"{name}-{device.index}"
+    found = pins.found_link(name) if pins is not None else None
+    if found is not None:
+        try:
+            libbpf.exchange(found, program)
+        except OSError:  # its device is gone, and another one has its index
+            os.close(found)
+            found = None
+    descriptor = found if found is not None else libbpf.link(program, device.index, kind, flags)
+    if pins is not None:
+        pins.keep_link(name, descriptor, found is None)
+    return Link(descriptor, name, pins)
 
 
 def tc_program(device: Device, side: Side) -> str:
@@ -73,25 +114,40 @@ def xdp_program(side: Side) -> str:
     return f"xdp_{side.name.lower()}"
 
 
-def attach_tc(kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side) -> Attached:
+def attach_tc(
+    kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side, pins: Pins | None = None
+) -> Attached:
     """Attach to TC ingress. Raises OSError or NetlinkError."""
-    return _attach_tc(kernel, loaded.program(tc_program(device, side)), device, INGRESS)
+    program = loaded.program(tc_program(device, side))
+    return _attach_tc(kernel, "tc", program, device, INGRESS, pins)
 
 
-def attach_up(kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side) -> Attached:
+def attach_up(
+    kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side, pins: Pins | None = None
+) -> Attached:
     """Attach to the device by which packets of a side leave the kernel. Raises OSError or NetlinkError."""
-    return _attach_tc(kernel, loaded.program(up_program(side)), device, EGRESS)
+    return _attach_tc(kernel, "up", loaded.program(up_program(side)), device, EGRESS, pins)
 
 
-def attach_once(program: int, device: Device, direction: Direction) -> Attached:
-    """Attach behind the programs that are there. Raises OSError."""
-    return Attached("tc", device, libbpf.link(program, device.index, direction.link), direction)
+def attach_once(
+    loaded: libbpf.Object, name: str, device: Device, direction: Direction, pins: Pins | None
+) -> Attached:
+    """Attach the program of this name behind the programs that are there. Raises OSError."""
+    link = _link(pins, name, loaded.program(name), device, direction.link)
+    return Attached("tc", device, link, direction)
 
 
-def _attach_tc(kernel: IPRoute, program: int, device: Device, direction: Direction) -> Attached:
-    remove_filters(kernel, device.index, direction)
+def _attach_tc(
+    kernel: IPRoute,
+    name: str,
+    program: int,
+    device: Device,
+    direction: Direction,
+    pins: Pins | None,
+) -> Attached:
     try:
-        link = libbpf.link(program, device.index, direction.link)
+        link = _link(pins, name, program, device, direction.link)
+        remove_filters(kernel, device.index, direction)
         return Attached("tc", device, link, direction)
     except OSError as error:
         if error.errno not in NO_TCX:
@@ -101,7 +157,7 @@ def _attach_tc(kernel: IPRoute, program: int, device: Device, direction: Directi
         kernel.tc("add", "clsact", device.index)
         made_qdisc = True
     kernel.tc(
-        "add-filter",
+        "replace-filter",  # there may be one of an earlier process
         "bpf",
         device.index,
         handle=1,
@@ -116,13 +172,17 @@ def _attach_tc(kernel: IPRoute, program: int, device: Device, direction: Directi
 
 
 def attach_xdp(
-    loaded: libbpf.Object, device: Device, side: Side, generic: bool = False
+    loaded: libbpf.Object,
+    device: Device,
+    side: Side,
+    generic: bool = False,
+    pins: Pins | None = None,
 ) -> Attached:
     """Attach in the driver, or with `generic` behind it, which works with all drivers. Raises OSError."""
     program = loaded.program(xdp_program(side))
     mode = libbpf.XDP_FLAGS_SKB_MODE if generic else libbpf.XDP_FLAGS_DRV_MODE
-    link = libbpf.link(program, device.index, libbpf.BPF_XDP, mode)
-    return Attached("xdp-generic" if generic else "xdp", device, link)
+    where = "xdp-generic" if generic else "xdp"
+    return Attached(where, device, _link(pins, where, program, device, libbpf.BPF_XDP, mode))
 
 
 def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> int:

@@ -7,6 +7,7 @@ ends.
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -23,8 +24,9 @@ class Exits:
     def __init__(self, loaded: libbpf.Object) -> None:
         self._lib = libbpf.library()
         self._devices, self._targets = loaded.map("devices"), loaded.map("targets")
-        self._device_indices: dict[int, int] = {}
-        self._free = deque(range(layout.DEVICES))
+        named = {at: self._read(at) for at in range(layout.DEVICES)}
+        self._device_indices = {index: at for at, index in named.items() if index}
+        self._free = deque(at for at, index in named.items() if not index)
 
     def name(self, devices: Mapping[Device, bool]) -> None:
         """Set the devices, and whether each accepts packets from XDP. Packets still leave by a device without
@@ -49,6 +51,12 @@ class Exits:
             for index in set(indices)
             if index in self._device_indices
         )
+
+    def _read(self, device_index: int) -> int:
+        """Return the ifindex of an entry, which an earlier process may have made; 0: none."""
+        device = ctypes.create_string_buffer(layout.Device.size)
+        self._lib.bpf_map_lookup_elem(self._devices, _NUMBER.pack(device_index), device)
+        return int(layout.Device.unpack(device.raw)[0])
 
     def _write(self, device_index: int, index: int) -> None:
         """Write an entry. The programs fill in the address."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 
@@ -23,11 +24,12 @@ from ipmasq.planes.ebpf.attach import Attached, attach_tc, attach_xdp
 from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import STRICT, Device, look_up, mistakable, rp_filter
 from ipmasq.planes.ebpf.exits import Exits
+from ipmasq.planes.ebpf.inheritance import Inheritance
 from ipmasq.planes.ebpf.layout import ADMITTED, Hook
 from ipmasq.planes.ebpf.loading import refusal
 from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.policer import Policer, rates
-from ipmasq.planes.ebpf.table import Table
+from ipmasq.planes.ebpf.table import GRACE, Table
 from ipmasq.planes.fastpath import Counter, Offender
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.plane import TunPlane
@@ -54,25 +56,38 @@ class EbpfFastPath:
         flows: int,
         xdp: bool | None,
         generic: bool,
+        inheritance: Inheritance,
     ) -> None:
         """`plane` is open, `loaded` comes from `ipmasq.planes.ebpf.loading.load` and is closed at the end; the
         rest is as in `ipmasq.planes.ebpf.programs.Programs`. Raises PlaneError; then there are no programs."""
+        self._pins = inheritance.pins
         self._plane, self._loaded, self._xdp, self._generic = plane, loaded, xdp, generic
         self._attached: dict[tuple[Hook, int], Attached] = {}
         with ExitStack() as undo:
+            undo.callback(plane.unpin)
             undo.enter_context(closing(loaded))
             # Before any look-up, so that no change is missed.
             self._changes = undo.enter_context(closing(HopChanges()))
-            self._share(undo, flows)
+            self._share(undo, flows, inheritance)
             undo.callback(self._end_once)
             undo.callback(self.halt)
             self._begin_to_police()
             self.follow()
+            inheritance.finish()
             self._undo = undo.pop_all()
         log.info("the eBPF fast path: %s", self._where())
 
     def close(self) -> None:
         self._undo.close()
+
+    def leave(self) -> None:
+        self._undo.pop_all()  # nothing of it is done
+        self.table.heartbeat(time.monotonic())
+        for each in (*self._attached.values(), self._policer, self._once):
+            if each is not None:
+                each.leave()
+        for closed in (self._changes, self.table, self._loaded):
+            closed.close()
 
     def halt(self) -> None:
         attached, self._attached = self._attached, {}
@@ -128,15 +143,17 @@ class EbpfFastPath:
 
     # -- programs
 
-    def _share(self, undo: ExitStack, flows: int) -> None:
+    def _share(self, undo: ExitStack, flows: int, inheritance: Inheritance) -> None:
         """Map the memory that is shared with the programs. Raises PlaneError."""
         try:
-            self.table = undo.enter_context(closing(Table(self._loaded, 2 * flows)))
+            table = Table(self._loaded, 2 * flows, inheritance.has_maps, self._plane.grace or GRACE)
+            self.table = undo.enter_context(closing(table))
+            inheritance.enter(self._loaded, table)
         except OSError as error:
             raise PlaneError(refusal(error, flows)) from error
         self._exits = Exits(self._loaded)
-        self._once: Once | None = Once(self._loaded, self.table)
-        self._policer = Policer(self._loaded)
+        self._once: Once | None = Once(self._loaded, self.table, self._pins)
+        self._policer = Policer(self._loaded, self._pins)
         undo.callback(self._policer.detach, self._plane.kernel)
 
     def _begin_to_police(self) -> None:
@@ -235,9 +252,9 @@ class EbpfFastPath:
     def _attach(self, key: tuple[Hook, int], device: Device, side: Side) -> None:
         try:
             if key[0] is Hook.TC:
-                made = attach_tc(self._plane.kernel, self._loaded, device, side)
+                made = attach_tc(self._plane.kernel, self._loaded, device, side, self._pins)
             else:
-                made = attach_xdp(self._loaded, device, side, self._generic)
+                made = attach_xdp(self._loaded, device, side, self._generic, self._pins)
         except (OSError, NetlinkError) as error:
             if key[0] is Hook.XDP and self._xdp is None:
                 log.info("no XDP on %s: %s", device.name, error)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import sys
 from enum import IntEnum
@@ -32,14 +33,16 @@ STATE = (
     ("heartbeat", "Q"),
     ("seed", "Q"),
     ("factor", "Q"),
-    ("strict", "Q"),
     ("homes", "I"),
     ("epoch", "I"),
     ("via", "2I"),
+    ("grace", "I"),
     ("outside", "I"),
+    ("strict", "Q"),
     ("twice", "I"),
     ("address", "6s"),
     ("ethernet", "H"),
+    ("zero", "I"),
 )
 PAYER = (("whose", "4s"), ("side", "H"), ("kind", "H"))
 ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
@@ -71,7 +74,6 @@ POSITION_AT, REACH_AT = offsets(HALF)["end"], offsets(HALF)["reach"]
 
 TIME_SHIFT = 20
 TRAFFIC_SHIFT = 38
-HEARTBEAT_TIMEOUT = 9536
 WINDOW = 128
 DEVICES = 64
 ADMITTED = 0x10000000
@@ -143,6 +145,15 @@ class Hook(IntEnum):
     XDP = 1
 
 
+def digest() -> str:
+    """Return a name of this layout, by which the maps of another one are recognised."""
+    numbers = [(each.name, each.value) for kind in (Use, Reason, Account, Hook) for each in kind]
+    structures = KEY, HALF, DEVICE, STATE, PAYER, ACCOUNT_STATE
+    constants = TIME_SHIFT, TRAFFIC_SHIFT, WINDOW, DEVICES, ADMITTED
+    text = repr((structures, constants, numbers))
+    return hashlib.blake2s(text.encode(), digest_size=6).hexdigest()
+
+
 def key(slice_: bytes, protocol: int, side: int) -> bytes:
     """Return the key of packets with this slice."""
     return Key.pack(slice_, protocol, side, 0, 0)
@@ -156,6 +167,16 @@ _WORD = 0xFFFFFFFF
 def units(now: float) -> int:
     """Convert a time on the monotonic clock (seconds) to the programs' units."""
     return int(now * 1e9) >> TIME_SHIFT
+
+
+def heartbeat(now: float, lasts: float, grace: float) -> int:
+    """Return a heartbeat after which programs forward for `grace` seconds, but no longer than for `lasts` seconds
+    from now."""
+    if lasts >= grace:
+        return units(now)
+    # The clock of the programs is some milliseconds behind this one, so the end must not be just now.
+    end = units(now + lasts) if lasts > 0 else units(now) - units(grace)
+    return (end - units(grace)) & 0xFFFFFFFFFFFFFFFF
 
 
 def seen_at(now: float) -> int:

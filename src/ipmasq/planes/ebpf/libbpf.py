@@ -4,10 +4,12 @@ are used."""
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 LIBRARY = "libbpf.so.1"
@@ -84,6 +86,9 @@ def library() -> Any:
         ("bpf_map__reuse_fd", c_int, (c_void_p, c_int)),
         ("bpf_map__set_max_entries", c_int, (c_void_p, c_uint32)),
         ("bpf_program__fd", c_int, (c_void_p,)),
+        ("bpf_obj_pin", c_int, (c_int, c_char_p)),
+        ("bpf_obj_get", c_int, (c_char_p,)),
+        ("bpf_link_update", c_int, (c_int, c_int, c_void_p)),
         ("bpf_program__name", c_char_p, (c_void_p,)),
         ("bpf_program__set_autoload", c_int, (c_void_p, c_bool)),
         ("bpf_link_create", c_int, (c_int, c_int, c_int, POINTER(LinkOptions))),
@@ -120,14 +125,24 @@ class Object:
     Programs are loaded when they are needed: the verifier takes up to 0.15 s for one of them.
     """
 
-    def __init__(self, image: bytes, sizes: dict[str, int], programs: Iterable[str] = ()) -> None:
-        """Create the maps and load these programs. `sizes` are the entries of maps, by name. Raises OSError."""
+    def __init__(
+        self,
+        image: bytes,
+        sizes: Mapping[str, int],
+        programs: Iterable[str] = (),
+        reused: Mapping[str, int] | None = None,
+    ) -> None:
+        """Create the maps and load these programs. `sizes` are the entries of maps, by name; `reused` are descriptors
+        of maps that exist already, which keep their content. Raises OSError."""
         self._lib, self._image = library(), image
         self._handles: list[int] = []
         """Of the library's objects. The first one has created the maps; the others have more programs for them."""
         first = self._open(programs)
         for name, entries in sizes.items():
             self._lib.bpf_map__set_max_entries(self._map(name), entries)
+        for name, descriptor in (reused or {}).items():
+            if self._lib.bpf_map__reuse_fd(self._map(name), descriptor) < 0:
+                raise error("the maps of an earlier process")
         self._load(first)
 
     def load(self, programs: Iterable[str]) -> None:
@@ -229,6 +244,28 @@ def link(program: int, device: int, kind: int, flags: int = 0) -> int:
     if descriptor < 0:
         raise error("attaching")
     return descriptor
+
+
+def exchange(descriptor: int, program: int) -> None:
+    """Exchange the program of a link, which no packet notices. Raises OSError, also if its device is gone."""
+    if library().bpf_link_update(descriptor, program, None) < 0:
+        raise error("exchanging a program")
+
+
+def pin(descriptor: int, path: Path) -> None:
+    """Give a map or a link a name in a bpffs, so that it lives as long as that. Raises OSError."""
+    if library().bpf_obj_pin(descriptor, bytes(path)) < 0:
+        raise error("pinning")
+
+
+def pinned(path: Path) -> int | None:
+    """Return the descriptor of a map or a link by its name in a bpffs; None if it is not there. Raises OSError."""
+    descriptor = int(library().bpf_obj_get(bytes(path)))
+    if descriptor >= 0:
+        return descriptor
+    if ctypes.get_errno() == errno.ENOENT:
+        return None
+    raise error("opening a pin")
 
 
 MOST_ATTACHED = 64

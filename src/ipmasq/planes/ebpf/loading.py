@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 
 from ipmasq.core.side import Side
@@ -30,14 +30,17 @@ TROUBLES = {
 }
 
 
-def load(flows: int, programs: Iterable[str]) -> libbpf.Object:
-    """Create the maps, with a table for so many flows, and load these programs. Raises PlaneError."""
+def load(
+    flows: int, programs: Iterable[str], maps: Mapping[str, int] | None = None
+) -> libbpf.Object:
+    """Create the maps, with a table for so many flows, unless these `maps` are to be used, and load these programs.
+    Raises PlaneError."""
     try:
         image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
     except FileNotFoundError:
         raise PlaneError("this package was built without the programs") from None
     try:
-        return libbpf.Object(image, sizes(2 * flows), programs)
+        return libbpf.Object(image, sizes(2 * flows), programs, maps)
     except OSError as error:
         if error.errno is None:
             raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error

@@ -16,6 +16,7 @@ from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import EGRESS, INGRESS, Attached, Direction, attach_once
 from ipmasq.planes.ebpf.devices import Device
+from ipmasq.planes.ebpf.pins import Pins
 from ipmasq.planes.ebpf.table import Table
 
 DOWN = {side: f"down_from_{side.name.lower()}" for side in Side}
@@ -31,8 +32,8 @@ def leave_program(outside: Device) -> str:
 
 
 class Once:
-    def __init__(self, loaded: libbpf.Object, table: Table) -> None:
-        self._loaded, self._table = loaded, table
+    def __init__(self, loaded: libbpf.Object, table: Table, pins: Pins | None = None) -> None:
+        self._loaded, self._table, self._pins = loaded, table, pins
         self._attached: dict[tuple[str, int], Attached] = {}
 
     def follow(
@@ -59,8 +60,8 @@ class Once:
         try:
             for key, (device, direction) in wanted.items():
                 if key not in self._attached:
-                    program = self._loaded.program(key[0])
-                    self._attached[key] = attach_once(program, device, direction)
+                    made = attach_once(self._loaded, key[0], device, direction, self._pins)
+                    self._attached[key] = made
         except OSError:
             self.end(kernel)
             raise
@@ -68,6 +69,11 @@ class Once:
     def halt(self) -> None:
         """Detach, so that packets take the tun plane's way."""
         self._table.twice = True
+
+    def leave(self) -> None:
+        """Leave the programs attached for a successor."""
+        for each in self._attached.values():
+            each.leave()
 
     def end(self, kernel: IPRoute) -> None:
         attached, self._attached = self._attached, {}

@@ -16,6 +16,7 @@ from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.attach import Attached, attach_up
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.layout import Account
+from ipmasq.planes.ebpf.pins import Pins
 from ipmasq.planes.fastpath import Offender
 
 ACCOUNTS = tuple(Account)
@@ -41,9 +42,9 @@ def rates(limits: Limits) -> Rates:
 
 
 class Policer:
-    def __init__(self, loaded: libbpf.Object) -> None:
+    def __init__(self, loaded: libbpf.Object, pins: Pins | None = None) -> None:
         self._lib = libbpf.library()
-        self._loaded = loaded
+        self._loaded, self._pins = loaded, pins
         self._attached: list[Attached] = []
 
     def attach(self, kernel: IPRoute, devices: Mapping[Side, Device | None]) -> None:
@@ -51,12 +52,17 @@ class Policer:
         for side, device in devices.items():
             if device is None:
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-            self._attached.append(attach_up(kernel, self._loaded, device, side))
+            self._attached.append(attach_up(kernel, self._loaded, device, side, self._pins))
 
     def detach(self, kernel: IPRoute) -> None:
         attached, self._attached = self._attached, []
         for each in attached:
             each.detach(kernel)
+
+    def leave(self) -> None:
+        """Leave the programs attached for a successor."""
+        for each in self._attached:
+            each.leave()
 
     def set_rates(self, rates: Rates) -> None:
         """Set the rates of all accounts."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.devices import look_up
 from ipmasq.planes.ebpf.fastpath import EbpfFastPath
+from ipmasq.planes.ebpf.inheritance import Inheritance
 from ipmasq.planes.ebpf.loading import load, needed
 from ipmasq.planes.fastpath import FastPath, NoFastPath
 from ipmasq.planes.plane import PlaneError
@@ -46,16 +48,19 @@ class Programs:
     def start(self, plane: TunPlane) -> FastPath:
         """See `ipmasq.planes.tun.plane.Start`."""
         try:
-            return EbpfFastPath(plane, self._load(plane), self.flows, self.xdp, self.generic)
+            with closing(Inheritance(plane, self.flows)) as inheritance:
+                loaded = self._load(plane, inheritance.maps)
+                return EbpfFastPath(plane, loaded, self.flows, self.xdp, self.generic, inheritance)
         except PlaneError as error:
+            plane.unpin()  # what an earlier process has left there, too
             if self.required:
                 raise
             log.warning("without the eBPF fast path: %s", error)
             return NoFastPath(str(error))
 
-    def _load(self, plane: TunPlane) -> libbpf.Object:
+    def _load(self, plane: TunPlane, maps: Mapping[str, int]) -> libbpf.Object:
         """Return the loaded programs. Raises PlaneError."""
-        found = self.ahead.pop() if self.ahead else load(self.flows, self._needed(plane))
+        found = self.ahead.pop() if self.ahead else load(self.flows, self._needed(plane), maps)
         if isinstance(found, PlaneError):
             raise found
         return found

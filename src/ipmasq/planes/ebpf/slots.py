@@ -24,6 +24,8 @@ _WORDS = struct.Struct("=QQ")
 _ALL = (1 << 64) - 1
 _SCATTER = 0x9E3779B97F4A7C15
 _SIZE = layout.Key.size + layout.Half.size
+_SLICE = struct.calcsize(layout.SLICE)
+_FILLED = bytes(use >= Use.TRACKED for use in range(256))
 CROWD = 8
 """So many quarantined slots in the way of one key are too many."""
 _USE, _REACH = layout.offsets(layout.KEY)["use"], layout.offsets(layout.KEY)["reach"]
@@ -67,6 +69,36 @@ class Slots:
                 memory[at + _USE] = use
                 return home + distance
         return None
+
+    def find(self, key: bytes) -> int | None:
+        """Return the slot of a key, whether it is offloaded or not."""
+        memory, wanted = self._memory, key[:_USE]
+        home = self.home(key)
+        for slot in range(home, home + memory[home * _SIZE + _REACH] + 1):
+            at = slot * _SIZE
+            if memory[at + _USE] >= Use.TRACKED and memory[at : at + _USE] == wanted:
+                return slot
+        return None
+
+    def inherit(self) -> bytearray:
+        """Return 1 for each slot that an earlier process has filled, and 0 for the others. Those that it has
+        emptied will be free after two calls of `reclaim`."""
+        with memoryview(self._memory) as memory, memory[_USE::_SIZE] as each:
+            uses = each.tobytes()[: room(self.homes)]
+        at = uses.find(Use.QUARANTINED)
+        while at >= 0:
+            self._retired.append(at)
+            at = uses.find(Use.QUARANTINED, at + 1)
+        return bytearray(uses.translate(_FILLED))
+
+    def rewrite(self, slot: int) -> bytes:
+        """Return what packets of this slot are rewritten to."""
+        at = slot * _SIZE + layout.Key.size
+        return bytes(self._memory[at : at + _SLICE])
+
+    def used(self, slot: int) -> Use:
+        """Return the state of a slot."""
+        return Use(self._memory[slot * _SIZE + _USE])
 
     def use(self, slot: int, use: Use) -> None:
         """Set the state of a slot. Programs see it with the next packet."""

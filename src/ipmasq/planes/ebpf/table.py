@@ -6,16 +6,23 @@ from __future__ import annotations
 import mmap
 import secrets
 import struct
+from math import inf
 
 from ipmasq.core.offloading import Rewrite, Traffic
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.grace import Grace
 from ipmasq.planes.ebpf.layout import Hook, Reason, Use
 from ipmasq.planes.ebpf.slots import Slots, room
-from ipmasq.planes.fastpath import Reading
+from ipmasq.planes.fastpath import Adopted, Reading
 
 RENEW = 30.0
 """Seconds after which next hops are looked up again, so that the kernel confirms its neighbours."""
+
+GRACE = 10.0
+"""Seconds after the last heartbeat in which packets are forwarded, unless the operator has set another time."""
+
+DISCARDED = 1000
+"""Slots that `discard` empties at a time, which takes some milliseconds."""
 
 SHARE = 16
 
@@ -37,6 +44,18 @@ def reading(report: tuple[int, int, int, int], since: int, now: float) -> Readin
     return Reading(traffic, Traffic(layout.seconds(seen, now), *counted, end << 32 | acknowledged))
 
 
+def adopted(
+    slot: int, report: tuple[int, int, int, int], since: int | None, now: float, offloaded: bool
+) -> Adopted:
+    """Return what is reported of a slot that is adopted (see `ipmasq.planes.fastpath.FlowTable.adopt`)."""
+    seen, traffic, end, acknowledged = report
+    if not offloaded:
+        return Adopted(slot, traffic, None)
+    counted = layout.counted(traffic, traffic if since is None else since)
+    position = end << 32 | acknowledged
+    return Adopted(slot, traffic, Traffic(layout.seconds(seen, now), *counted, position))
+
+
 def homes(capacity: int) -> int:
     """Return the number of home slots: two for each half, so that most are in their home slot."""
     return 2 * capacity
@@ -55,23 +74,99 @@ def affordable(memory: int) -> int:
 class Table:
     """A FlowTable: the programs' own, in memory that is shared with them."""
 
-    def __init__(self, loaded: libbpf.Object, capacity: int) -> None:
-        """`loaded` was loaded with `sizes(capacity)`."""
+    def __init__(
+        self, loaded: libbpf.Object, capacity: int, inherited: bool = False, grace: float = GRACE
+    ) -> None:
+        """`loaded` was loaded with `sizes(capacity)`. `inherited`: its maps are those of an earlier process. Packets
+        are forwarded for `grace` seconds after a heartbeat."""
         self.capacity = capacity
         self._reasons = loaded.map("reasons")
         self._state = mmap.mmap(loaded.map(".bss"), mmap.PAGESIZE)
         size = room(homes(capacity)) * (layout.Key.size + layout.Half.size)
         self._memory = mmap.mmap(loaded.map("slots"), -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
         secret = secrets.randbits(64), secrets.randbits(64) | 1
+        if inherited:
+            secret = self._told("seed"), self._told("factor")
         self.slots = Slots(self._memory, homes(capacity), *secret)
         self.grace = Grace(loaded)
-        self._used = 0
-        self._epoch = 1
+        self._inherited = self.slots.inherit() if inherited else bytearray()
+        self._used = self._left = self._inherited.count(1)
+        self._carried: dict[int, tuple[int, int]] = {}
+        """Packets and bytes of inherited slots that were counted elsewhere."""
+        self._discarded = 0
+        """No slot before this one is inherited."""
+        self._epoch = self._told("epoch") or 1
         self._renewed = 0.0
-        self._tell("seed", self.slots.seed)
-        self._tell("factor", self.slots.factor)
-        self._tell("homes", self.slots.homes)
-        self._tell("epoch", self._epoch)
+        self._seconds = grace
+        self._tell("grace", layout.units(grace))
+        if not inherited:
+            self._tell("seed", self.slots.seed)
+            self._tell("factor", self.slots.factor)
+            self._tell("homes", self.slots.homes)
+            self._tell("epoch", self._epoch)
+
+    # -- what an earlier process has left
+
+    @property
+    def inherits(self) -> bool:
+        return self._left > 0
+
+    def adopt(
+        self, half: Rewrite, offloaded: bool, since: int | None, now: float
+    ) -> Adopted | None:
+        slot = self.slots.find(layout.key(half.match, half.protocol, half.side))
+        if slot is None or not self._take_over(slot):
+            return None
+        if self.slots.rewrite(slot) != half.rewrite:
+            self.slots.remove(slot)
+            self._used -= 1
+            return None
+        was_offloaded = self.slots.used(slot) is Use.OFFLOADED
+        if offloaded and not was_offloaded:
+            self.offload(slot, half)
+        elif was_offloaded and not offloaded:
+            self.track(slot)
+        found = adopted(slot, self.slots.report(slot), since, now, was_offloaded)
+        packets, size = self._carried.pop(slot, (0, 0))
+        if found.traffic is None or since is None:
+            return found
+        counted = found.traffic.packets + packets, found.traffic.bytes + size
+        return found._replace(traffic=found.traffic._replace(packets=counted[0], bytes=counted[1]))
+
+    def enter_inherited(self, key: bytes, half: bytes, use: Use) -> int | None:
+        """Fill a slot as an earlier process had filled one elsewhere. Return None if there is no room."""
+        slot = self.slots.insert(key, half, use) if self._used < self.capacity else None
+        if slot is not None:
+            self._inherited = self._inherited or bytearray(room(self.slots.homes))
+            self._inherited[slot] = 1
+            self._used += 1
+            self._left += 1
+        return slot
+
+    def carry(self, slot: int, counted: tuple[int, int]) -> None:
+        """Count packets and bytes that were forwarded for an inherited slot elsewhere."""
+        self._carried[slot] = counted
+
+    def discard(self) -> bool:
+        for _ in range(DISCARDED):
+            slot = self._inherited.find(1, self._discarded)
+            if slot < 0:
+                break
+            self._discarded = slot
+            self._take_over(slot)
+            self.slots.remove(slot)
+            self._used -= 1
+        return self.inherits
+
+    def _take_over(self, slot: int) -> bool:
+        """Return whether the slot was inherited. It is not any more."""
+        if slot >= len(self._inherited) or not self._inherited[slot]:
+            return False
+        self._inherited[slot] = 0
+        self._left -= 1
+        return True
+
+    # -- the flows
 
     def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
         if self._used >= self.capacity:
@@ -111,13 +206,16 @@ class Table:
 
     # -- what the programs are told
 
-    def heartbeat(self, now: float) -> None:
+    def heartbeat(self, now: float, lasts: float = inf) -> None:
         self.make_room()
         self.slots.reclaim()
-        self._tell("heartbeat", layout.units(now))
+        self.limit(now, lasts)
         if now - self._renewed >= RENEW:
             self._renewed = now
             self.forget_hops()
+
+    def limit(self, now: float, lasts: float) -> None:
+        self._tell("heartbeat", layout.heartbeat(now, lasts, self._seconds))
 
     def via(self, inside: int, outside: int) -> None:
         """Set the devices (by ifindex) by which the engine's packets enter the kernel, by side."""

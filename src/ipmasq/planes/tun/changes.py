@@ -18,6 +18,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import PortRange
+from ipmasq.planes import bpffs
 from ipmasq.planes.tun.settings import ROOT
 from ipmasq.planes.tun.steering import LOCAL_TABLE, RoutingRule
 from ipmasq.wire.addresses import to_address, to_network
@@ -27,6 +28,9 @@ IPV6_FAMILY = int(socket.AF_INET6)
 UNREACHABLE_METRIC = 0xFFFF_FFFF
 NTF_PROXY = 0x08
 PROTOCOL_STATIC = 4  # RTPROT_STATIC: an administrator's
+
+PINS = "ipmasq-"
+"""The beginning of the name of a directory of pins; the namespace follows."""
 
 GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXIO}
 
@@ -147,6 +151,34 @@ class SettingChanged(Change):
         return f"{self.name} = {self.value} (was {self.was or 'empty'})"
 
 
+@dataclass(frozen=True, slots=True)
+class BpffsMounted(Change):
+    """A bpffs of the gateway's own."""
+
+    path: str
+
+    def make(self, kernel: IPRoute) -> None:
+        bpffs.mount(Path(self.path))
+
+    def undo(self, kernel: IPRoute) -> None:
+        # In another mount namespace than its own there is nothing to undo: it ends with that.
+        if bpffs.is_bpffs(Path(self.path)):
+            bpffs.unmount(Path(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramsPinned(Change):
+    """A directory of a bpffs, in which the fast path's programs and maps have names."""
+
+    path: str
+
+    def make(self, kernel: IPRoute) -> None:
+        Path(self.path).mkdir(mode=0o700, exist_ok=True)
+
+    def undo(self, kernel: IPRoute) -> None:
+        _unless(GONE, bpffs.remove_all, Path(self.path))
+
+
 def read(written: Mapping[str, Any]) -> Change:
     """Return the change that `written()` has returned. Raises KeyError, TypeError or ValueError for other
     values."""
@@ -160,7 +192,16 @@ def read(written: Mapping[str, Any]) -> Change:
         return RuleAdded(facts["family"], rule)
     if kind == "SettingChanged":
         _check_setting(facts["path"])
-    kinds = (LocalRuleRemoved, UnreachableAdded, ProxyAdded, SettingChanged)
+    if kind == "ProgramsPinned":
+        _check_pins(facts["path"])
+    kinds = (
+        LocalRuleRemoved,
+        UnreachableAdded,
+        ProxyAdded,
+        SettingChanged,
+        BpffsMounted,
+        ProgramsPinned,
+    )
     return {each.__name__: each for each in kinds}[kind](**facts)
 
 
@@ -171,7 +212,8 @@ def told(found: Sequence[Change]) -> str:
         for each in found
         if isinstance(each, SettingChanged)
     ]
-    routing = len(found) - len(settings_set_back)
+    kinds = RuleAdded, LocalRuleRemoved, UnreachableAdded, ProxyAdded
+    routing = sum(isinstance(each, kinds) for each in found)
     return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
 
 
@@ -181,6 +223,12 @@ def _check_setting(path: str) -> None:
     parts = Path(path).parts
     if parts[: len(ROOT.parts)] != ROOT.parts or ".." in parts:
         raise ValueError(f"{path} is not below {ROOT}")
+
+
+def _check_pins(path: str) -> None:
+    """Raise ValueError unless it is a directory of pins: see `_check_setting`."""
+    if not Path(path).name.startswith(PINS) or ".." in Path(path).parts:
+        raise ValueError(f"{path} is not named {PINS}...")
 
 
 def family_of(address: bytes) -> int:

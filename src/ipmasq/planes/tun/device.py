@@ -6,11 +6,13 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Iterable, Mapping
 
 from ipmasq.planes.plane import PlaneError
 
 # <linux/if_tun.h>
 TUNSETIFF = 0x400454CA
+TUNGETIFF = 0x800454D2
 TUNSETOFFLOAD = 0x400454D0
 IFF_TUN = 0x0001
 IFF_TAP = 0x0002
@@ -49,6 +51,19 @@ def open_tun(name: str) -> int:
 def open_tap(name: str) -> int:
     """Like `open_tun`, with a link layer."""
     return _open(name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+
+
+def are_devices(descriptors: Mapping[str, int], names: Iterable[str]) -> bool:
+    """Return whether these are the descriptors of devices of these names, which still exist."""
+    for name in names:
+        request = bytearray(40)
+        try:
+            fcntl.ioctl(descriptors[name], TUNGETIFF, request)
+        except (KeyError, OSError):
+            return False
+        if request[:16].rstrip(b"\0") != name.encode():
+            return False
+    return True
 
 
 def _open(name: str, flags: int) -> int:

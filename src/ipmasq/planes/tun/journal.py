@@ -13,8 +13,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -29,13 +30,25 @@ ASKED, PAUSE = 5, 0.01
 """How often the lock is asked for before it is said that a gateway runs, and seconds between two attempts."""
 
 
+C = TypeVar("C", bound=Change)
+
+
 class Journal:
     """Open the journal. Raises PlaneError if another process holds the lock, or /run cannot be written."""
 
-    def __init__(self, kernel: IPRoute, directory: Path = DIRECTORY) -> None:
+    def __init__(
+        self,
+        kernel: IPRoute,
+        directory: Path = DIRECTORY,
+        can_adopt: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Undo what an earlier process has left, or if `can_adopt` says so, treat it as this one's own changes. It is
+        asked when no other gateway runs."""
         self._kernel = kernel
         self._changes: list[Change] = []
         self._told: set[str] = set()
+        self.namespace = f"{os.stat('/proc/self/ns/net').st_ino}-{cookie()}"
+        """A name of this network namespace that no other one ever gets."""
         self._record = record_in(directory)
         try:
             directory.mkdir(mode=0o755, exist_ok=True)
@@ -46,12 +59,15 @@ class Journal:
             ) from error
         except OSError as error:
             raise PlaneError(f"{error.filename or directory}: {error.strerror}") from error
+        self.adopted: Sequence[Change] = ()
+        """The changes of an earlier process that remain in force."""
+        self.leftovers: Sequence[Change] = ()
+        """The changes of an earlier process that was killed, which were found and undone."""
         try:
-            self.leftovers = self._undo_leftovers()
+            self._take_leftovers(can_adopt())
         except BaseException:
             os.close(self._lock)
             raise
-        """The changes of an earlier process that was killed, which were found and undone."""
 
     def new_settings(self) -> Sequence[SettingChanged]:
         """Return the kernel settings that differ from before, without those that an earlier call returned."""
@@ -107,16 +123,30 @@ class Journal:
         os.close(self._lock)
         self._lock = -1
 
-    def _undo_leftovers(self) -> Sequence[Change]:
+    def made(self, kind: type[C]) -> list[C]:
+        """Return the changes of a kind that are in force, in their order."""
+        return [each for each in self._changes if isinstance(each, kind)]
+
+    def leave(self) -> None:
+        """Leave all changes and their record to a successor, and release the lock."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
+
+    def _take_leftovers(self, is_adopted: bool) -> None:
         changes = recorded(self._record)
+        if is_adopted:
+            self.adopted = changes
+            self._changes = list(changes)
+            return
         _undo(self._kernel, changes)
         self._record.unlink(missing_ok=True)
-        return changes
+        self.leftovers = changes
 
     def _write(self) -> None:
         record = {
             "process": os.getpid(),
-            "namespace": _cookie(),
+            "namespace": cookie(),
             "changes": [change.written() for change in self._changes],
         }
         draft = self._record.with_suffix(".new")
@@ -137,7 +167,7 @@ def recorded(record: Path) -> list[Change]:
         changes = [read(each) for each in text["changes"]]
         # Numbers of namespaces are reused, cookies never: another namespace's record does not concern this
         # one.
-        return changes if text["namespace"] == _cookie() else []
+        return changes if text["namespace"] == cookie() else []
     except FileNotFoundError:
         return []
     except (ValueError, KeyError, TypeError) as error:
@@ -209,7 +239,7 @@ def _read_setting(path: str) -> str:
     return Path(path).read_text().rstrip("\n")
 
 
-def _cookie() -> int:
+def cookie() -> int:
     """Return the kernel's cookie of this network namespace, which is never reused (Linux 5.14; before: 0)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
 from ipmasq.planes.fastpath import FastPath, NoFastPath
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes, settings
-from ipmasq.planes.tun.device import open_tun
+from ipmasq.planes.tun.devices import Devices
+from ipmasq.planes.tun.explained import explained
+from ipmasq.planes.tun.host import LONGEST, follow_mtu, own_addresses, text_of
 from ipmasq.planes.tun.journal import DIRECTORY, Journal
+from ipmasq.planes.tun.pinning import pins_directory, unpin
 from ipmasq.planes.tun.reentry import ReEntry, open_reentry
 from ipmasq.planes.tun.routing import Routing
 from ipmasq.planes.tun.steering import (
@@ -38,12 +39,11 @@ from ipmasq.planes.tun.steering import (
 from ipmasq.planes.tun.unclaimed import forget_unclaimed
 from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
 from ipmasq.planes.tun.watched import Restored, Watched
-from ipmasq.wire.addresses import Address, Network, to_address, to_text
+from ipmasq.wire.addresses import Address, Network, to_text
 from ipmasq.wire.packet import Packet
 
 log = logging.getLogger("ipmasq")
 
-LONGEST = 65535
 QUEUE = 1000
 """The queue length of a TUN device, in packets (the kernel's default is 500; a wake-up handles 64)."""
 
@@ -77,10 +77,15 @@ class TunPlane:
         networks: Sequence[Network],
         directory: Path = DIRECTORY,
         wanted: Start = WITHOUT,
+        grace: float = 0.0,
+        is_heir: bool = False,
     ) -> None:
+        """If `grace` is not 0, a successor can take over within so many seconds after the end of this process, however
+        that ends, unless it is closed. `is_heir`: take over from an earlier process, if it has left something."""
         self.fast: FastPath = WITHOUT
         """The running fast path; none unless the plane is open."""
         self._wanted = wanted
+        self.grace, self._is_heir = grace, is_heir
         self.where = HostState(outside, tuple(inside), tuple(networks), frozenset())
         self._directory = directory
         self._claims: tuple[Claim, ...] = ()
@@ -88,11 +93,11 @@ class TunPlane:
         self._proxies: tuple[changes.ProxyAdded, ...] = ()
         self._forwarding: tuple[str, ...] = ()
         self._restored: tuple[Restored, ...] = ()
+        self.inherits = False
+        """Whether an earlier process's changes were adopted, and the claims are not known yet."""
         self._unmarked = 0
         """Packets with a bit of this in their mark are not brought to the engine."""
-        self._sides: dict[int, Side] = {}
-        self._devices: dict[Side, int] = {}
-        """The descriptors of the TUN devices; `_sides` is the inverse."""
+        self._devices = Devices(directory)
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
         self._settings: Watched | None = None
@@ -106,11 +111,11 @@ class TunPlane:
     # -- moving packets ---------------------------------------------------------------------------
 
     def descriptors(self) -> Sequence[int]:
-        return (*self._sides, *self.fast.descriptors())
+        return (*self._devices.sides, *self.fast.descriptors())
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         """Receive a packet. Raises PlaneError if the device was removed."""
-        side = self._sides.get(descriptor)
+        side = self._devices.sides.get(descriptor)
         if side is None:
             self.fast.look()
             return None
@@ -125,7 +130,7 @@ class TunPlane:
 
     def send(self, packet: Packet, side: Side) -> None:
         try:
-            os.writev(self._devices[side], (header_for(packet), packet.data))
+            os.writev(self._devices.descriptors[side], (header_for(packet), packet.data))
         except OSError:
             self.unsent += 1
 
@@ -151,6 +156,8 @@ class TunPlane:
             with explained():
                 self._open()
             self.fast = self._wanted.start(self)
+            if not self.fast.table.capacity:
+                self.unpin()
         except BaseException:
             self.close()
             raise
@@ -160,20 +167,24 @@ class TunPlane:
         try:
             self._end_fast_path()
         finally:
-            self._close()
+            self._close(Journal.close, self._devices.close)
 
-    def _close(self) -> None:
+    def leave(self) -> None:
+        """Leave everything to a successor, which has to come within the grace time."""
+        self.fast.leave()
+        self.fast = WITHOUT
+        self._close(Journal.leave, self._devices.leave)
+
+    def _close(self, end: Callable[[Journal], None], release: Callable[[], None]) -> None:
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
         routing, self._routing = self._routing, None
         reentry, self._reentry = self._reentry, None
         try:
             if journal:
-                journal.close()
+                end(journal)
         finally:
-            for descriptor in self._sides:
-                os.close(descriptor)
-            self._sides, self._devices = {}, {}
+            release()
             self._rules, self._proxies, self._unmarked = (), (), 0
             for each in (reentry, routing, kernel):
                 if each:
@@ -183,14 +194,14 @@ class TunPlane:
         """Set the claims. Raises PlaneError if they leave the host no port for its own connections; then
         nothing has changed."""
         with explained():
-            own = _own_addresses(self.kernel)
+            own = own_addresses(self.kernel)
             taken = reserved(claims, own)
-            if settings.none_left(_text(settings.EPHEMERAL), taken):
+            if settings.none_left(text_of(settings.EPHEMERAL), taken):
                 raise PlaneError(
                     "the port range leaves the host no port for its own connections: "
-                    f"keep some of {'-'.join(_text(settings.EPHEMERAL).split())} out of it"
+                    f"keep some of {'-'.join(text_of(settings.EPHEMERAL).split())} out of it"
                 )
-            self._claims = tuple(claims)
+            self._claims, self.inherits = tuple(claims), False
             self._restored += self._watched.restore()
             self._steer()
 
@@ -204,7 +215,7 @@ class TunPlane:
         with explained():
             # First, or other software's changes would be overwritten without a report.
             self._restored += self._watched.restore()
-            self._follow_mtu()
+            follow_mtu(self.kernel, self.where)
             self._watched.follow_rp_filters()
             self._steer()
         self.fast.follow()
@@ -282,7 +293,8 @@ class TunPlane:
 
     def _open(self) -> None:
         kernel = self._kernel = IPRoute()
-        self._journal = Journal(kernel, self._directory)
+        self._devices = Devices(self._directory)
+        self._journal = Journal(kernel, self._directory, self._take_devices)
         self._settings = Watched(self._journal)
         if found := self._journal.leftovers:
             log.warning(
@@ -292,24 +304,53 @@ class TunPlane:
         for name in (self.where.outside, *self.where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
-        for side, name in DEVICE.items():
-            self._devices[side] = descriptor = open_tun(name)
-            self._sides[descriptor] = side
+        self._adopt()
+        self._devices.open(self.grace)
+        for name in DEVICE.values():
             self._settings.own(settings.for_own_device(name))
-        self._follow_mtu()
+        follow_mtu(self.kernel, self.where)
         self._settings.follow_rp_filters()
         for side, name in DEVICE.items():
             index = kernel.link_lookup(ifname=name)[0]
             kernel.link("set", index=index, txqlen=QUEUE, state="up")
             self._open_journal.make([changes.UnreachableAdded(FAMILY, TABLE[side])])
             # This is not recorded: the route disappears with the device, and the device with the process.
-            kernel.route("add", family=FAMILY, dst="default", oif=index, table=TABLE[side])
+            kernel.route("replace", family=FAMILY, dst="default", oif=index, table=TABLE[side])
         self._settings.set(settings.without_early_demux())
         self._reentry = open_reentry(kernel, self.where.outside)
         self._settings.own(settings.without_ipv6(HOST_DEVICE))
         self._routing = Routing()
         self._make_room_before_local()
-        self._steer()
+        if not self.inherits:
+            self._steer()
+
+    def _take_devices(self) -> bool:
+        """Return whether the changes of an earlier process can be adopted, since its devices exist."""
+        if self._is_heir:
+            return self._devices.take()
+        self._devices.release()
+        return False
+
+    def _adopt(self) -> None:
+        """Go on with what an earlier process has left: rules stay until the claims are known."""
+        adopted = self._open_journal.adopted
+        self.inherits = bool(adopted)
+        rules = [each.rule for each in adopted if isinstance(each, changes.RuleAdded)]
+        self._rules = tuple(rule for rule in rules if rule.priority != LOCAL)
+        self._proxies = tuple(each for each in adopted if isinstance(each, changes.ProxyAdded))
+        if self.inherits:
+            log.info("taking over from a gateway that has ended")
+
+    def pins(self) -> Path | None:
+        """Return a directory of a bpffs in which programs and maps can be pinned; None if they are to end with this
+        process."""
+        return pins_directory(self._open_journal, self._directory) if self.grace else None
+
+    def unpin(self) -> None:
+        """Remove all pins of this network namespace."""
+        if self._journal is not None:
+            with explained():
+                unpin(self._journal)
 
     def _make_room_before_local(self) -> None:
         """Move `lookup local` from the front to after our claims."""
@@ -325,24 +366,27 @@ class TunPlane:
     def _steer(self) -> None:
         """Update the routing rules for the present interfaces and claims: first add, then remove."""
         kernel, journal = self.kernel, self._open_journal
-        where = self.where = replace(self.where, own=_own_addresses(kernel))
+        where = self.where = replace(self.where, own=own_addresses(kernel))
         rules = (
             *base_rules(where, self._unmarked),
             *claim_rules(where, self._claims, self._unmarked),
         )
-        gone = [rule for rule in reversed(self._rules) if rule not in rules]
+        # What was inherited stays until the claims are known.
+        gone = [rule for rule in reversed(self._rules) if rule not in rules and not self.inherits]
         self._rules = (*self._rules, *rules)  # in case the kernel refuses one of them
         journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)
         journal.undo(changes.RuleAdded(FAMILY, rule) for rule in gone)
-        self._rules = rules
+        self._rules = self._rules if self.inherits else rules
         if self._reentry is not None:
             self._reentry.follow(where.outside)
-        self._answer_for(proxied(where, self._claims))
+        if not self.inherits:
+            self._answer_for(proxied(where, self._claims))
         forwarding = settings.forwarding((where.outside, *where.inside))
         self._watched.leave(path for path in self._forwarding if path not in forwarding)
         self._watched.set(forwarding)
         self._forwarding = tuple(forwarding)
-        self._watched.reserve(reserved(self._claims, where.own))
+        if not self.inherits:
+            self._watched.reserve(reserved(self._claims, where.own))
         forget_unclaimed(kernel)
 
     def _answer_for(self, addresses: Iterable[Address]) -> None:
@@ -353,36 +397,3 @@ class TunPlane:
         self._open_journal.make(proxies)
         self._open_journal.undo(each for each in self._proxies if each not in proxies)
         self._proxies = proxies
-
-    def _follow_mtu(self) -> None:
-        """Give each TUN device the MTU of the interfaces behind it, so that the kernel answers a packet that
-        is too big before it is translated, and to the right end."""
-        kernel, where = self.kernel, self.where
-        for side, onward in ((Side.INSIDE, (where.outside,)), (Side.OUTSIDE, where.inside)):
-            indices = [i for name in onward for i in kernel.link_lookup(ifname=name)]
-            mtus = [kernel.get_links(i)[0].get_attr("IFLA_MTU") for i in indices]
-            if mtus:
-                own = kernel.get_links(kernel.link_lookup(ifname=DEVICE[side])[0])[0]
-                if own.get_attr("IFLA_MTU") != min(*mtus, LONGEST):
-                    kernel.link("set", index=own["index"], mtu=min(*mtus, LONGEST))
-
-
-def _own_addresses(kernel: IPRoute) -> frozenset[Address]:
-    addresses = (each.get_attr("IFA_LOCAL") for each in kernel.get_addr(family=FAMILY))
-    return frozenset(to_address(text) for text in addresses if text)
-
-
-def _text(path: str) -> str:
-    return Path(path).read_text().rstrip("\n")
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turn errors of the kernel into PlaneError."""
-    try:
-        yield
-    except NetlinkError as error:
-        raise PlaneError(f"the kernel refuses a routing change: {error}") from error
-    except OSError as error:
-        prefix = f"{error.filename}: " if error.filename else ""
-        raise PlaneError(f"{prefix}{error.strerror or error}") from error

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ipmasq.core.policy import PortRange
 from ipmasq.planes.tun import settings
-from ipmasq.planes.tun.changes import SettingChanged
+from ipmasq.planes.tun.changes import Change, SettingChanged
 from ipmasq.planes.tun.journal import Journal
 
 ALL_FORWARDING = f"{settings.ROOT}/ipv4/conf/all/forwarding"
@@ -51,6 +51,14 @@ class Watched:
         self._own: dict[str, str] = {}
         self._taken: tuple[PortRange, ...] = ()
         self._forwarding = _read(ALL_FORWARDING)
+        self.adopt(journal.adopted)
+
+    def adopt(self, changes: Iterable[Change]) -> None:
+        """Check the settings that an earlier process has made, too."""
+        for change in changes:
+            if isinstance(change, SettingChanged):
+                self._wanted[change.path] = change.value
+                self._made_for[change.path] = _index(change.path)
 
     def own(self, values: Mapping[str, str]) -> None:
         """Make settings of the plane's own devices. They disappear with the devices, so they need not be

@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from ipmasq.core import events
+from ipmasq.core.changes import Kind
 from ipmasq.core.engine import Engine
 from ipmasq.core.operate import Basis
 from ipmasq.core.plain import StateError
 from ipmasq.core.policy import HelperUse
 from ipmasq.core.reasons import Reason
-from ipmasq.core.state import VERSION
+from ipmasq.core.records import FLOW_NAMES, VERSION
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import to_network
 from tests.core.conversation import Conversation, Side, policy
-from tests.core.restored import Restored, difference, restored, serialised
+from tests.core.restored import Journal, Restored, difference, kept, plain, restored, written
 from tests.core.stress import CHANGES, POLICY, Stress
 from tests.core.transfer import active
 
@@ -46,10 +47,6 @@ def happens(stress: Stress, chance: Random, steps: int) -> Iterator[int]:
         event = Stress.EVENTS[kind] if kind < len(Stress.EVENTS) else Stress.EVENTS[kind % 8]
         event(stress, chance.randrange)
         yield step
-
-
-def plain(engine: Engine, now: float) -> Any:
-    return serialised(engine.to_state(now))
 
 
 class Restarts(RuleBasedStateMachine):
@@ -113,7 +110,7 @@ def test_under_another_policy_what_is_restored_is_what_a_reload_leaves(seed: int
         after = replace(after, helpers=tuple(_with(use, code) for use in after.helpers))
         reloaded = restored(engine, Random(1), now)
         reloaded.apply(after, now)
-        direct = type(engine).from_state(after, Random(1).randrange, plain(engine, now), now)
+        direct = type(engine).from_records(after, Random(1).randrange, kept(engine, now), now)
         one, other = plain(reloaded, now), plain(direct, now)
         assert one == other, difference("state", one, other)
         assert reloaded.events() == direct.events()
@@ -128,7 +125,8 @@ def _with(use: HelperUse, code: dict[str, Any]) -> HelperUse:
 def test_a_flow_that_the_new_policy_does_not_allow_is_closed() -> None:
     talk = Conversation().open()
     narrow = replace(talk.engine.policy, inside=(to_network("10.9.0.0/24"),))
-    engine = Engine.from_state(narrow, Random(1).randrange, talk.engine.to_state(talk.now), 5.0)
+    state = kept(talk.engine, talk.now, 5.0)
+    engine = Engine.from_records(narrow, Random(1).randrange, state, 5.0)
     assert not list(engine.flows())
     (closed,) = [each for each in engine.events() if isinstance(each, events.FlowClosed)]
     assert closed.reason is Reason.POLICY
@@ -156,8 +154,8 @@ def restarted(talk: Conversation, make: type[Ftp]) -> Engine:
     """The conversation goes on with an engine whose helper is of this class."""
     (use,) = talk.engine.policy.helpers
     new = replace(talk.engine.policy, helpers=(replace(use, make=make),))
-    state = plain(talk.engine, talk.now)
-    talk.engine = Engine.from_state(new, Random(1).randrange, state, talk.now)
+    state = kept(talk.engine, talk.now)
+    talk.engine = Engine.from_records(new, Random(1).randrange, state, talk.now)
     return talk.engine
 
 
@@ -191,7 +189,8 @@ def test_a_helper_that_is_gone_is_unloaded_from_its_flows() -> None:
     talk = Conversation().open()
     talk.client(b"PORT 10,0,0,2,4,1\r\n")
     none = replace(talk.engine.policy, helpers=())
-    engine = Engine.from_state(none, Random(1).randrange, plain(talk.engine, talk.now), talk.now)
+    state = kept(talk.engine, talk.now)
+    engine = Engine.from_records(none, Random(1).randrange, state, talk.now)
     assert not engine.helpers()
     assert not list(engine.expectations())
     reasons = [e.reason for e in engine.events() if isinstance(e, events.HelperReleased)]
@@ -220,6 +219,22 @@ def test_a_rewritten_connection_stays_shifted() -> None:
     assert after.shift_out.delta == len(sent.payload) - len(b"PORT 10,0,0,2,4,1\r\n")
 
 
+def test_a_line_that_is_withheld_waits_for_its_rest_however_long_nobody_ran() -> None:
+    talk = Conversation()
+    journal = Journal(talk.engine, talk.now)
+    talk.open()
+    talk.client(b"PORT 10,0")
+    journal.follow(talk.engine, talk.now)
+    talk.now += 1000
+    talk.engine = Engine.from_records(
+        talk.engine.policy, Random(1).randrange, journal.last.values(), talk.now, is_lagging=True
+    )
+    talk.engine.tick(talk.now)
+    assert talk.engine.outgoing() == []
+    sent = talk.client(b",0,2,4,1\r\n")
+    assert sent.payload.startswith(b"PORT 203,0,113,1,")
+
+
 # -- what cannot be restored
 
 
@@ -239,44 +254,49 @@ def _is_rich(engine: Engine) -> bool:
     )
 
 
-def restore(state: Any) -> Engine:
-    return Engine.from_state(POLICY, Random(1).randrange, state, START)
+def restore(records: Any) -> Engine:
+    return Engine.from_records(POLICY, Random(1).randrange, written(records, START), START)
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("records", "message"),
     [
-        (None, "state: expected a dict or list, not None"),
-        ({}, "state.version: is missing"),
-        ({"version": VERSION + 1}, f"state.version: expected {VERSION}, not {VERSION + 1}"),
-        ({"version": "1"}, "state.version: expected an integer, not str '1'"),
-        ({"version": VERSION}, "state.helpers: is missing"),
+        ([], "state: it has no record with its version"),
+        ([(Kind.REST, 0, None)], "state: expected a dict or list, not None"),
+        ([(Kind.REST, 0, {})], "state.version: is missing"),
+        (
+            [(0, 0, {"version": VERSION + 1})],
+            f"state.version: expected {VERSION}, not {VERSION + 1}",
+        ),
+        ([(0, 0, {"version": "1"})], "state.version: expected an integer, not str '1'"),
+        ([(0, 0, {"version": VERSION})], "state.helpers: is missing"),
+        ([(99, 0, {})], "state: there is no kind of record 99 with key 0"),
+        ([(3, "x", {})], "state: there is no kind of record 3 with key 'x'"),
     ],
 )
-def test_a_state_of_another_version_is_refused(values: object, message: str) -> None:
+def test_a_state_of_another_version_is_refused(records: Any, message: str) -> None:
     with pytest.raises(StateError) as caught:
-        restore(values)
+        restore(records)
     assert str(caught.value) == message
 
 
 def test_an_error_says_what_is_wrong_and_where() -> None:
     talk = Conversation(policy()).open()
     state = plain(talk.engine, talk.now)
-    state["table"]["flows"][0]["original"][1] = "many"
+    (row,) = [row for kind, _, row in state if kind == Kind.FLOW]
+    row[FLOW_NAMES.index("out_packets")] = "many"
     with pytest.raises(StateError) as caught:
-        Engine.from_state(talk.engine.policy, Random(1).randrange, state, 0.0)
-    where = "state.table.flows[0].original[1]"
-    assert str(caught.value) == f"{where}: expected an integer, not str 'many'"
+        Engine.from_records(talk.engine.policy, Random(1).randrange, written(state, 0.0), 0.0)
+    assert str(caught.value) == "flow 1.out_packets: expected an integer, not str 'many'"
 
 
 def test_values_that_contradict_each_other_are_refused() -> None:
     talk = Conversation(policy()).open()
     state = plain(talk.engine, talk.now)
-    state["table"]["pools"][0]["mappings"].append(
-        state["table"]["pools"][0]["mappings"][0] | {"port": 61005, "is_current": False}
-    )
+    (row,) = [row for kind, _, row in state if kind == Kind.FLOW]
+    row[FLOW_NAMES.index("offloadable")] = True  # and yet it is inspected
     with pytest.raises(StateError, match="contradict"):
-        Engine.from_state(talk.engine.policy, Random(1).randrange, state, 0.0)
+        Engine.from_records(talk.engine.policy, Random(1).randrange, written(state, 0.0), 0.0)
 
 
 JUNK = (
@@ -314,9 +334,14 @@ def test_a_damaged_state_is_refused_or_consistent(seed: int):
     refused = 0
     for _ in range(100):
         damaged = deepcopy(state)
-        _damage(damaged, chance)
+        record = chance.choice(damaged)
+        at = chance.choice((0, 1, *[2] * 8))
+        if at == 2 and isinstance(record[2], dict | list) and chance.randrange(8):
+            _damage(record[2], chance)
+        else:
+            record[at] = chance.choice(JUNK)
         try:
-            made = Engine.from_state(policy, chance.randrange, damaged, now)
+            made = Engine.from_records(policy, chance.randrange, written(damaged, now), now)
         except StateError:
             refused += 1
         else:

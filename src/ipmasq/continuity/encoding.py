@@ -1,0 +1,58 @@
+"""One turn of the loop as bytes: the records of what changed, and when they were written.
+
+A batch is MessagePack behind a checksum. The checksum finds damage; it is no protection against forgery, for which
+whoever sends batches over a network adds an authentication code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
+from zlib import crc32
+
+import msgpack
+
+from ipmasq.core.changes import Record
+from ipmasq.core.plain import StateError
+
+FORMAT = 1
+"""A new number whenever an older batch cannot be read any more."""
+
+CHECKSUM = 4
+"""Bytes of the checksum, which comes first."""
+
+
+class Batch(NamedTuple):
+    moment: float
+    """When it was written, in seconds on the clock of the host since it was started (`CLOCK_MONOTONIC`)."""
+    wall: float
+    """The same moment on the wall clock, in seconds since 1970, for a reader after a restart of the host."""
+    records: Sequence[Record]
+
+
+def encode(moment: float, wall: float, records: Iterable[Record]) -> bytes:
+    """Return a batch as bytes. Raises ValueError for a value that is not plain."""
+    try:
+        body = cast(bytes, msgpack.packb([FORMAT, moment, wall, list(records)]))
+    except (TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+    return crc32(body).to_bytes(CHECKSUM, "big") + body
+
+
+def decode(data: bytes) -> Batch:
+    """Return the batch of these bytes. Raises StateError if they are damaged or of another format."""
+    body = data[CHECKSUM:]
+    if crc32(body).to_bytes(CHECKSUM, "big") != data[:CHECKSUM]:
+        raise StateError("a batch is damaged: its checksum is wrong")
+    try:
+        values: Any = msgpack.unpackb(body, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise StateError(f"a batch cannot be read: {error}") from error
+    if not isinstance(values, list) or not values or values[0] != FORMAT:
+        raise StateError("a batch is of another format")
+    try:
+        _, moment, wall, rows = values
+        records = [Record(kind, key, row) for kind, key, row in rows]
+        return Batch(float(moment), float(wall), records)
+    except (TypeError, ValueError) as error:
+        raise StateError(f"a batch has another form: {error}") from error

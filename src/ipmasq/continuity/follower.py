@@ -1,0 +1,201 @@
+"""The standby's side of replication: follows the group's stream, and holds the last record of each thing ready."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from math import inf
+from typing import Any, NamedTuple
+
+from ipmasq.continuity.authentic import Refusal, RefusedError, Seal, Sequence
+from ipmasq.continuity.batches import Batch, DamagedError, Part, unpack
+from ipmasq.continuity.lease import key
+from ipmasq.continuity.server import Client, Connect, told
+from ipmasq.continuity.worker import Worker
+from ipmasq.core.changes import Key
+
+PATIENCE = 1.0
+BLOCK, BRIEFLY = 200, 10
+"""Milliseconds for which the store holds a question until there is something new; the latter when a takeover is
+expected."""
+
+AT_ONCE = 512
+"""Entries in one answer."""
+
+RETRY = 0.1
+BETWEEN_REWINDS = 1.0
+"""The least seconds between two attempts to read the whole stream."""
+
+TIME_EVERY = 1.0
+"""Seconds between two comparisons of the clocks."""
+
+
+class Row(NamedTuple):
+    row: object
+    moment: float
+    """When it was written, on the clock of this member."""
+
+
+Rows = dict[Key, Row]
+
+
+class Follower:
+    def __init__(
+        self,
+        connect: Connect,
+        seal: Seal,
+        group: str,
+        clock: Callable[[], float],
+        changed: Callable[[], object],
+        known: int = 0,
+    ) -> None:
+        """Entries of generations below `known` are refused. `changed` is called from the thread when records
+        are refused, the trouble changes, or the stream has been read to its end after `finish`."""
+        self.rows: Rows = {}
+        """The records; only to be used after the thread has ended."""
+        self.is_complete = False
+        """Whether a whole snapshot and all that followed it were read."""
+        self.is_finished = False
+        self.trouble = ""
+        self.entries = 0
+        self.hurries = False
+        """Whether `finish` is expected soon."""
+        self.sequence = Sequence(generation=known)
+        self._connect, self._seal, self._group = connect, seal, group
+        self._clock, self._changed = clock, changed
+        self._client: Client | None = None
+        self._stream, self._last = key(group, "stream"), "0"
+        self._fresh: Rows | None = None
+        """What a snapshot has brought that is not whole yet."""
+        self._offset = 0.0
+        """What to add to the store's time to get that of `clock`."""
+        self._compared = self._rewound = self._current = -inf
+        self._rereads = False
+        """Whether entries are read that may have been read before."""
+        self._finishes = False
+        self._worker = Worker("following", self.step)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def close(self) -> None:
+        self._worker.end(PATIENCE + 1)
+
+    def finish(self) -> None:
+        """Read what is in the stream by now, then set `is_finished` and stop to read. If the store does not answer,
+        there is nothing more to read."""
+        self._finishes = True
+        self._worker.wake()
+
+    @property
+    def refused(self) -> Counter[Refusal]:
+        return self.sequence.refused
+
+    @property
+    def generation(self) -> int:
+        return self.sequence.generation
+
+    def lag(self) -> float:
+        """Return the seconds since it has last read to the end of the stream."""
+        return self._clock() - self._current
+
+    def step(self) -> float:
+        """Read and apply what is new. Return the seconds until the next step. Never raises."""
+        if self.is_finished:
+            return BLOCK / 1000
+        try:
+            if self._client is None:
+                self._client = self._connect(PATIENCE)
+                self._rewind()
+            self._compare_clocks(self._client)
+            entries = self._read(self._client)
+            self._set_trouble("")
+        except Exception as error:
+            self._set_trouble(str(told(error)))
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
+            self._finish_if_asked()
+            return RETRY
+        self._take(entries)
+        return 0.0
+
+    def _take(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        for place, fields in entries:
+            self._last = place.decode()
+            self._admit(fields.get(b"e", b""), place)
+        if len(entries) < AT_ONCE:
+            self._current = self._clock()
+            self._rereads = False
+        if not entries:
+            self._finish_if_asked()
+            if not self.is_complete and self._clock() - self._rewound > BETWEEN_REWINDS:
+                self._rewind()
+
+    def _finish_if_asked(self) -> None:
+        if self._finishes:
+            self.is_finished = True
+            self._changed()
+
+    def _set_trouble(self, trouble: str) -> None:
+        before, self.trouble = self.trouble, trouble
+        if trouble != before:
+            self._changed()
+
+    def _rewind(self) -> None:
+        """Read the whole stream again, which begins with a snapshot. The records stay until that is whole."""
+        self._last, self._rewound = "0", self._clock()
+        self._fresh, self._rereads = None, True
+        self.is_complete = False
+        self.sequence.rewind()
+
+    def _compare_clocks(self, client: Client) -> None:
+        now = self._clock()
+        if now - self._compared >= TIME_EVERY:
+            seconds, micros = client.time()
+            self._offset = now - (seconds + micros / 1e6)
+            self._compared = now
+
+    def _read(self, client: Client) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        block = None if self._finishes else BRIEFLY if self.hurries else BLOCK
+        found: Any = client.xread({self._stream: self._last}, count=AT_ONCE, block=block)
+        return [entry for _, entries in found for entry in entries]
+
+    # -- entries
+
+    def _admit(self, data: bytes, place: bytes) -> None:
+        try:
+            entry = self._seal.read(data)
+            if self._rereads and entry.generation < self.sequence.generation:
+                return  # what an earlier holder has written
+            follows = self.sequence.admit(entry)
+            batch = _batch(entry.payload)
+        except RefusedError as error:
+            self.refused[error.refusal] += 1
+            self._changed()
+            return
+        self.entries += 1
+        moment = min(self._offset + int(place.partition(b"-")[0]) / 1000, self._clock())
+        if not follows and batch.part is not Part.BEGIN:
+            self._fresh, self.is_complete = None, False
+        self._apply(batch, moment)
+
+    def _apply(self, batch: Batch, moment: float) -> None:
+        if batch.part is Part.BEGIN:
+            self._fresh = {}
+        for into in (self.rows, self._fresh):
+            if into is not None:
+                for kind, name, row in batch.records:
+                    if row is None:
+                        into.pop((kind, name), None)
+                    else:
+                        into[kind, name] = Row(row, moment)
+        if batch.part is Part.END and self._fresh is not None:
+            self.rows, self._fresh, self.is_complete = self._fresh, None, True
+
+
+def _batch(payload: bytes) -> Batch:
+    try:
+        return unpack(payload)
+    except DamagedError as error:
+        raise RefusedError(Refusal.DAMAGED) from error

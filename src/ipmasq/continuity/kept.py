@@ -1,0 +1,120 @@
+"""What an earlier process has kept in the embedded store, as the successor finds it at its start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ipmasq.continuity.durable import Background
+from ipmasq.continuity.encoding import decode
+from ipmasq.continuity.sqlite import BusyError, SqliteStore, remove, set_aside
+from ipmasq.continuity.store import Store, StoreError
+from ipmasq.core.changes import Key, Kind
+from ipmasq.core.plain import StateError
+from ipmasq.core.restoring import Kept
+
+BOOT = "boot"
+"""The name under which a store has the identity of the host's present run: `boot_id`."""
+
+
+@dataclass(slots=True)
+class Found:
+    store: Store | None = None
+    """The store in which the state is kept on; None if there is none now."""
+    kept: list[Kept] = field(default_factory=list)
+    """The last record of each thing."""
+    others: dict[str, object] = field(default_factory=dict)
+    """The rows of the gateway by their names."""
+    age: float = 0.0
+    """Seconds since the last record was written."""
+    refused: str = ""
+    """Why a state was refused; empty if none was."""
+    trouble: str = ""
+    """Why there is no store."""
+
+
+class Location:
+    """Where the state of a gateway is kept."""
+
+    def __init__(self, path: Path, about: Mapping[str, str], durable: bool) -> None:
+        """`about` says of which run of the host and of which network namespace it is. A state of another one is
+        of no use, unless it is `durable`."""
+        self.path = path
+        self._about = about
+        self._durable = durable
+
+    def find(self, now: float, wall: float) -> Found:
+        """Return what an earlier process has kept. A state that cannot be read is set aside. `now` is on the clock of
+        the host, `wall` on the wall clock, both in seconds. Never raises."""
+        try:
+            store = self._open()
+        except BusyError as error:
+            return Found(trouble=str(error))
+        except StoreError as error:
+            if not self.path.exists():
+                return Found(trouble=str(error))
+            return self.refuse(str(error))
+        try:
+            found = self._read(store, now, wall)
+        except (StoreError, StateError) as error:
+            store.close()
+            return self.refuse(str(error))
+        found.store = self._in_background(store)
+        return found
+
+    def refuse(self, reason: str, store: Store | None = None) -> Found:
+        """Set the state aside, and begin a new one."""
+        if store is not None:
+            store.close()
+        try:
+            set_aside(self.path)
+        except OSError as error:
+            return Found(refused=reason, trouble=f"{self.path}: {error.strerror}")
+        try:
+            return Found(self._in_background(self._open()), refused=reason)
+        except StoreError as error:
+            return Found(refused=reason, trouble=str(error))
+
+    def begin(self) -> Store:
+        """Return a new store in the place of the one that is there. Raises StoreError."""
+        try:
+            remove(self.path)
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        return self._in_background(self._open())
+
+    def _open(self) -> SqliteStore:
+        try:
+            self.path.parent.mkdir(mode=0o755, exist_ok=True)
+            # It may have what users have typed, such as passwords.
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(self.path, flags, 0o600))
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        return SqliteStore(self.path, self._about, self._durable)
+
+    def _in_background(self, store: SqliteStore) -> Store:
+        return Background(store) if self._durable else store
+
+    def _read(self, store: SqliteStore, now: float, wall: float) -> Found:
+        if store.about != self._about and not self._durable:
+            store.close()
+            remove(self.path)
+            return Found(self._open())
+        same_run = store.about.get(BOOT) == self._about.get(BOOT)
+        last: dict[Key, Kept] = {}
+        moment = now
+        for data in store.load():
+            batch = decode(data)
+            age = now - batch.moment if same_run else wall - batch.wall
+            moment = now - max(0.0, age)
+            for kind, key, row in batch.records:
+                if row is None:
+                    last.pop((kind, key), None)
+                else:
+                    last[kind, key] = Kept(kind, key, row, moment)
+        others = {str(key): each.row for (kind, key), each in last.items() if kind == Kind.GATEWAY}
+        kept = [each for each in last.values() if each.kind != Kind.GATEWAY]
+        return Found(store, kept, others, now - moment)

@@ -1,0 +1,152 @@
+"""The embedded store: one row per turn in an SQLite file.
+
+A row per flow would cost a fifth of a new flow; a row per turn costs a few microseconds per change. The last
+record of a thing counts, so a snapshot is nothing but further rows in which everything is written once more, after
+which the rows before it are deleted, a few at a time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ipmasq.continuity.store import StoreError
+
+APPLICATION = 0x69706D71
+"""`PRAGMA application_id` of a state of this program: "ipmq"."""
+
+LAYOUT = 1
+"""`PRAGMA user_version`: a new number whenever the tables are others."""
+
+TRIM = 64
+"""Rows that are deleted at once, so that the loop does not wait for long."""
+
+
+class BusyError(StoreError):
+    """Another process has the file open."""
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """Raise StoreError for whatever SQLite raises."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        raise (BusyError if busy else StoreError)(f"{path}: {error}") from error
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+class SqliteStore:
+    """Not safe for use by two threads at the same time, but it may be opened by one and used by another."""
+
+    def __init__(self, path: Path, about: Mapping[str, str], durable: bool = False) -> None:
+        """Open the file, or make it. `about` says of what it is the state: it is written into a new file; see
+        `about`. `durable`: what was appended survives a loss of power, too. Raises StoreError, in particular if
+        the file is damaged or of another program or version; then it is left as it is."""
+        self.path = path
+        with _errors(path):
+            self._connection = sqlite3.connect(
+                path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=16
+            )
+        try:
+            with _errors(path):
+                self.about = self._open(about, durable)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self, about: Mapping[str, str], durable: bool) -> dict[str, str]:
+        run = self._connection.execute
+        run(
+            "PRAGMA locking_mode = EXCLUSIVE"
+        )  # no other process, and no shared memory beside the file
+        run("PRAGMA journal_mode = WAL")
+        run(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
+            self._make(about)
+        (application,), (layout,) = (
+            run(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+        )
+        if application != APPLICATION:
+            raise StoreError(f"{self.path}: it is not a state of ipmasq")
+        if layout != LAYOUT:
+            raise StoreError(f"{self.path}: it is a state of another version of ipmasq")
+        (sound,) = run("PRAGMA quick_check(1)").fetchone()
+        if sound != "ok":
+            raise StoreError(f"{self.path}: it is damaged ({sound})")
+        last, size = run("SELECT max(turn), total(length(changes)) FROM log").fetchone()
+        self._turn, self._size = last or 0, int(size)
+        self._needed: int | None = None
+        self._snapshot = 0
+        return dict(run("SELECT name, value FROM about"))
+
+    def _make(self, about: Mapping[str, str]) -> None:
+        run = self._connection.execute
+        run("BEGIN")
+        run(f"PRAGMA application_id = {APPLICATION}")
+        run(f"PRAGMA user_version = {LAYOUT}")
+        run("CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        run("CREATE TABLE log (turn INTEGER PRIMARY KEY, changes BLOB NOT NULL)")
+        self._connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+        run("COMMIT")
+
+    def load(self) -> Iterator[bytes]:
+        with _errors(self.path):
+            yield from (
+                row[0] for row in self._connection.execute("SELECT changes FROM log ORDER BY turn")
+            )
+
+    def append(self, batch: bytes, kept: Callable[[], object] | None = None) -> None:
+        with _errors(self.path):
+            self._connection.execute("INSERT INTO log VALUES (?, ?)", (self._turn + 1, batch))
+        self._turn += 1
+        self._size += len(batch)
+        if kept is not None:
+            kept()
+
+    def begin_snapshot(self) -> None:
+        self._snapshot = self._turn + 1
+
+    def end_snapshot(self) -> None:
+        self._needed = self._snapshot
+
+    def trim(self) -> None:
+        if self._needed is None:
+            return
+        with _errors(self.path):
+            found = self._connection.execute(
+                "DELETE FROM log WHERE turn IN (SELECT turn FROM log WHERE turn < ? ORDER BY turn LIMIT ?)"
+                " RETURNING length(changes)",
+                (self._needed, TRIM),
+            ).fetchall()
+        self._size -= sum(size for (size,) in found)
+        if len(found) < TRIM:
+            self._needed = None
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+
+def remove(path: Path) -> None:
+    """Remove the file of a store, with the files that SQLite keeps beside it. Raises OSError."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Give the file of a store another name, so that a new one can be made. Raises OSError."""
+    aside = path.with_name(f"{path.name}.refused")
+    for suffix in ("", "-wal"):
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").replace(f"{aside}{suffix}")
+    return aside

@@ -1,0 +1,61 @@
+"""Requests about the role of a gateway in its group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ipmasq.control import arguments
+from ipmasq.control.answer import Rows
+from ipmasq.control.gateway import Context
+from ipmasq.control.protocol import Kind, RequestError, Row
+from ipmasq.gateway.availability import Availability
+
+
+def _of(context: Context) -> Availability:
+    found = context.gateway.availability
+    if found is None:
+        raise RequestError(Kind.REFUSED, "this gateway belongs to no group: [ha] is not configured")
+    return found
+
+
+def active(context: Context, _: arguments.Nothing) -> Row:
+    """Become active as soon as the lease of the group can be had."""
+    _of(context).activate()
+    return {"role": _of(context).role.value}
+
+
+def standby(context: Context, _: arguments.Nothing) -> Row:
+    """Stop forwarding, and let another member be active."""
+    _of(context).stand_by()
+    return {"role": _of(context).role.value}
+
+
+def status(context: Context, _: arguments.Nothing) -> Row:
+    """Return the role of this member, and what it knows of the store."""
+    return dict(_of(context).status())
+
+
+def members(context: Context, _: arguments.Nothing) -> Rows:
+    """Yield the members of the group, as they have described themselves in the store."""
+    for each in _of(context).members():
+        yield {
+            "name": each.name,
+            "role": "lost" if each.is_lost else each.role,
+            "generation": each.generation,
+            "complete": each.complete,
+            "lag": None if each.lag is None else round(each.lag, 3),
+            "refused": each.refused,
+            "version": each.version,
+            "age": round(each.age, 3),
+        }
+
+
+CHANGES: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Row]]] = {
+    "ha_active": (arguments.Nothing, active),
+    "ha_standby": (arguments.Nothing, standby),
+    "ha_status": (arguments.Nothing, status),
+}
+LISTINGS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {
+    "ha_members": (arguments.Nothing, members),
+}

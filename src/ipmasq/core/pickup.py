@@ -1,0 +1,63 @@
+"""Picking up connections whose positions are not known, as conntrack does for connections that it has not seen open.
+
+The record of an established flow lags behind the packets that needed no decision. After a restart from such records
+the positions of its ends are too old to tell which segments are in window. They are picked up from the first
+segments of both directions that agree with each other: each end acknowledges about what the other has sent. Who
+cannot see the connection can forge a segment, but not one that agrees with the other end's. Until then every
+segment is forwarded, and none changes the state.
+"""
+
+from __future__ import annotations
+
+from ipmasq.core.flow import Flow, Half
+from ipmasq.core.speaker import Speaker
+from ipmasq.wire import tcp
+from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
+
+MOST_IN_FLIGHT = 1 << 24
+"""Bytes by which what an end has acknowledged may differ from what the other has sent, if the windows allow it. Two
+numbers that are guessed agree in one of 16,000 cases."""
+
+
+class Pickups:
+    """Flows whose positions are to be picked up, with the latest segment of each end."""
+
+    def __init__(self) -> None:
+        self._flows: dict[int, dict[Speaker, tuple[int, int]]] = {}
+
+    def __contains__(self, flow: int) -> bool:
+        return flow in self._flows
+
+    def add(self, flow: int) -> None:
+        self._flows[flow] = {}
+
+    def discard(self, flow: int) -> None:
+        """Forget a flow that has ended, or whose positions are known otherwise."""
+        self._flows.pop(flow, None)
+
+    def note(self, half: Half, segment: Segment, payload: int, acknowledgment: int) -> bool:
+        """Record a segment of a flow. Return whether the positions of both ends are known now."""
+        if segment.flags & (SYN | FIN | RST | ACK) != ACK:
+            return False
+        flow = half.flow
+        seen = self._flows[flow.id]
+        seen[half.speaker] = tcp.advance(segment.sequence, payload), acknowledgment
+        if len(seen) < len(Speaker) or not _agree(flow, seen):
+            return False
+        for each in (flow.original, flow.reply):
+            end, acknowledged = seen[each.speaker]
+            each.position = end << 32 | acknowledged
+        del self._flows[flow.id]
+        return True
+
+
+def _agree(flow: Flow, seen: dict[Speaker, tuple[int, int]]) -> bool:
+    most = min(1 << flow.reach, MOST_IN_FLIGHT)
+    (end, acknowledged), (other_end, other_acknowledged) = (
+        seen[Speaker.CLIENT],
+        seen[Speaker.SERVER],
+    )
+    return (
+        abs(tcp.distance(other_acknowledged, end)) <= most
+        and abs(tcp.distance(acknowledged, other_end)) <= most
+    )

@@ -1,0 +1,229 @@
+"""An engine from the records of another one (see `records`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from ipmasq.core import operate
+from ipmasq.core.changes import Kind
+from ipmasq.core.datagram_inspector import DatagramInspector
+from ipmasq.core.flow import Flow
+from ipmasq.core.flow_manager import FlowManager
+from ipmasq.core.invariants import check
+from ipmasq.core.operate import Basis
+from ipmasq.core.plain import Fields, StateError
+from ipmasq.core.reasons import Reason
+from ipmasq.core.records import FLOW_NAMES, VERSION
+from ipmasq.core.registered import Registered
+from ipmasq.core.side import Side
+from ipmasq.core.tcp_inspector import COST, TcpInspector
+from ipmasq.core.tcp_states import State
+from ipmasq.core.timed import Timed
+from ipmasq.core.timers import SOON
+from ipmasq.wire import ipv4
+
+
+class Kept(NamedTuple):
+    """A record that was kept, and when it was written."""
+
+    kind: int
+    key: int | str
+    row: object
+    moment: float
+    """When it was written, on the clock of the engine that is made. The ages in it are relative to that."""
+
+
+Rows: TypeAlias = dict[int, list[Kept]]
+"""Records by their kinds, each in the order of their keys."""
+
+
+def restore(manager: FlowManager, kept: Iterable[Kept], is_lagging: bool = False) -> None:
+    """Fill a new engine, whose policy is set, with the last record of each thing. `is_lagging`: records may lag
+    behind packets as `records` describes, since the engine has written them while it worked. Raises StateError;
+    then the engine is of no use."""
+    rows = _by_kind(kept)
+    state = _rest(rows)
+    _restore_helpers(manager, state)
+    _restore_mappings(manager, rows)
+    _restore_flows(manager, rows, is_lagging)
+    if is_lagging:
+        _catch_up(manager, max(each.moment for each in rows[Kind.FLOW] or rows[Kind.REST]))
+    for each in rows[Kind.EXPECTATION]:
+        fields = _fields(each)
+        made = manager.expectations.restore(int(each.key), fields, each.moment)
+        _set_timer(manager, made, fields, each.moment)
+    for each in rows[Kind.TRIGGER]:
+        fields = _fields(each)
+        trigger = manager.admission.restore(str(each.key), fields, each.moment)
+        if trigger is not None:
+            _set_timer(manager, trigger, fields, each.moment)
+    for each in rows[Kind.DATAGRAM]:
+        fields = _fields(each)
+        datagram = manager.reassembly.restore(int(each.key), fields, each.moment)
+        _set_timer(manager, datagram, fields, each.moment)
+    _restore_rest(manager, state, rows[Kind.REST][0].moment)
+    for mapping in list(manager.table.mappings):
+        manager.table.mappings.drop_unused(mapping)  # its flow was too young to have a record
+    try:
+        check(manager)
+    except AssertionError as error:
+        raise StateError(f"state: its values contradict each other ({error})") from error
+    _resume(manager, Basis(*map(state.fields("policy").text, range(3))))
+
+
+def _by_kind(kept: Iterable[Kept]) -> Rows:
+    rows: Rows = {kind: [] for kind in Kind}
+    for each in kept:
+        kind, key = each.kind, each.key
+        known = isinstance(kind, int) and kind in rows
+        if not (known and isinstance(key, str if kind in NAMED else int)):
+            raise StateError(f"state: there is no kind of record {kind!s:.40} with key {key!r:.40}")
+        rows[kind].append(each)
+    for each_kind in rows.values():
+        each_kind.sort(key=lambda each: each.key)
+    return rows
+
+
+NAMED = Kind.TRIGGER, Kind.GATEWAY
+"""Kinds whose keys are names."""
+
+
+def _rest(rows: Rows) -> Fields:
+    if len(rows[Kind.REST]) != 1:
+        raise StateError("state: it has no record with its version")
+    state = Fields(rows[Kind.REST][0].row, "state")
+    if state.integer("version") != VERSION:
+        raise state.error("version", f"expected {VERSION}, not {state.raw('version')}")
+    return state
+
+
+def _fields(each: Kept, names: tuple[str, ...] | None = None) -> Fields:
+    """Return the values of a row; `names` of its values if it is a list."""
+    location = f"{Kind(each.kind).name.lower()} {each.key}"
+    return Fields.named(each.row, names, location) if names else Fields(each.row, location)
+
+
+def _set_timer(
+    manager: FlowManager, thing: Timed, state: Fields, moment: float, key: str = "due"
+) -> None:
+    if not state.is_none(key):
+        unit = SOON if key == "inspector_due" else 1
+        manager.timers.set(thing, state.moment(key, moment), unit)
+
+
+# -- mappings and flows
+
+
+def _restore_mappings(manager: FlowManager, rows: Rows) -> None:
+    mappings = manager.table.mappings
+    for each in rows[Kind.POOL]:
+        mappings.restore_pool(int(each.key), _fields(each))
+    for each in rows[Kind.MAPPING]:
+        mappings.restore_mapping(int(each.key), _fields(each))
+    mappings.claim_ports()
+
+
+def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
+    table = manager.table
+    made = [(each, _fields(each, FLOW_NAMES)) for each in rows[Kind.FLOW]]
+    for each, state in made:
+        flow = table.restore(int(each.key), state, each.moment)
+        if not state.is_none("syn"):
+            manager.reopenings.restore(flow.id, state.fields("syn"))
+        _set_timer(manager, flow, state, each.moment)
+        manager.opened = flow.id
+    table.link_all()
+    table.restore_over(dict(_ranks(made, "over")))
+    manager.unconfirmed.restore(dict(_ranks(made, "unconfirmed")), table.flows)
+    manager.unconfirmed_inspected.restore(dict(_ranks(made, "unconfirmed_inspected")), table.flows)
+    for each, state in made:
+        if not state.is_none("inspector"):
+            # While nobody ran, nobody could send the rest of a line that is withheld, nor acknowledge anything.
+            moment = manager.now if is_lagging else each.moment
+            _restore_inspector(manager, table.flows[int(each.key)], state, moment)
+    for flow in table.flows.values():
+        settled = flow.protocol == ipv4.TCP and flow.state is State.ESTABLISHED
+        if settled and not flow.offloadable and flow.inspector is None:
+            manager.pickups.add(flow.id)  # as it was there, too
+
+
+def _catch_up(manager: FlowManager, latest: float) -> None:
+    """Let flows continue whose records lag. Nobody knows when they were last in use, so it may have been at the
+    latest moment of which there is a record."""
+    for flow in manager.table.flows.values():
+        is_tcp = flow.protocol == ipv4.TCP
+        if flow.inspector is not None or (is_tcp and flow.state is not State.ESTABLISHED):
+            continue
+        flow.last_seen = max(flow.last_seen, latest)
+        if is_tcp:
+            flow.offloadable = False
+            manager.pickups.add(flow.id)
+            if (
+                flow.opened_by is Side.INSIDE
+            ):  # the handshake ended with a segment that has no record
+                flow.original.acknowledged = flow.reply.end
+        manager.set_timer(flow)
+
+
+def _ranks(made: list[tuple[Kept, Fields]], key: str) -> Iterator[tuple[int, int]]:
+    for each, state in made:
+        rank = state.integer_or_none(key)
+        if rank is not None:
+            yield int(each.key), rank
+
+
+def _restore_inspector(manager: FlowManager, flow: Flow, state: Fields, moment: float) -> None:
+    kind = TcpInspector if flow.protocol == ipv4.TCP else DatagramInspector
+    services, helpers = manager.announcements, manager.registered
+    flow.inspector = inspector = kind.from_state(
+        services, manager, flow, helpers, state.fields("inspector"), moment
+    )
+    manager.inspected.change(flow.payer, COST)
+    _set_timer(manager, inspector, state, moment, "inspector_due")
+
+
+# -- the rest
+
+
+def _restore_helpers(manager: FlowManager, state: Fields) -> None:
+    """Enter the helpers of a state with their counters. One that the policy no longer has, or has with other
+    settings, is unloaded or loaded later (`apply_helpers`)."""
+    uses = {use.name: use for use in manager.policy.helpers}
+    manager.registered.restore(
+        Registered.from_state(each, uses.get(each.text("name"))) for each in state.rows("helpers")
+    )
+
+
+def _restore_rest(manager: FlowManager, state: Fields, moment: float) -> None:
+    counts = state.integers("counts")
+    manager.counts[: len(counts)] = counts[: len(manager.counts)]
+    manager.events.lost = state.integer("lost_events")
+    # Records of things may be newer than this one.
+    manager.opened = max(manager.opened, state.integer("opened"))
+    manager.table.finished = max(manager.table.finished, state.integer("finished"))
+    added = state.fields("added")
+    for at, each in enumerate((manager.unconfirmed, manager.unconfirmed_inspected)):
+        each.added = max(each.added, added.integer(at))
+    manager.expectations.added = max(manager.expectations.added, state.integer("expected"))
+    manager.reassembly.begun = max(manager.reassembly.begun, state.integer("reassembled"))
+    manager.work.restore(state.fields("work"), moment)
+    manager.refusals.restore(state.fields("refusals"), moment)
+    manager.shortage.restore(state.fields("shortage"), moment)
+    manager.identifications.restore(state.fields("identifications"))
+
+
+def _resume(manager: FlowManager, before: Basis) -> None:
+    """Begin to work under the present policy; `before` is that of the state."""
+    names = {use.name for use in manager.policy.helpers}
+    for flow in list(manager.table.flows.values()):
+        inspector = flow.inspector
+        if inspector is None or not (inspector.is_inspecting and inspector.lacks_helper):
+            continue
+        if inspector.registered.use.name in names:  # else it is unloaded below
+            manager.release(flow, Reason.HELPER_RESTARTED)
+            manager.bind(flow, flow.ends)
+    if before == Basis.of(manager.policy):
+        operate.apply_helpers(manager, manager.now)
+    else:
+        operate.conform(manager, before)

@@ -1,0 +1,99 @@
+"""`ipmasq ha`: the role of a gateway in its group."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from ipmasq.front import output, tables
+from ipmasq.front.asking import SOCKET, Json, Socket, ask
+from ipmasq.front.exits import Code, give_up
+from ipmasq.front.tables import Column
+
+app = typer.Typer(
+    help="Show or change the role of the gateway in a group.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+POLL = 0.02
+
+MEMBERS = (
+    Column("member", lambda row: str(row["name"])),
+    Column("role", lambda row: str(row["role"])),
+    Column("generation", lambda row: str(row["generation"]), justify="right"),
+    Column("records", lambda row: "complete" if row["complete"] else "incomplete"),
+    Column("lag", lambda row: "" if row["lag"] is None else f"{row['lag']}s", justify="right"),
+    Column("refused", lambda row: str(row["refused"]), justify="right"),
+    Column("version", lambda row: str(row["version"]), rank=1),
+)
+
+
+@app.command()
+def active(
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long to wait until it is active.")
+    ] = 0.0,
+    socket: Socket = SOCKET,
+) -> None:
+    """Let this gateway forward, as soon as no other member does.
+
+    keepalived calls this when it has moved the addresses here. It continues with the flows of the member that was
+    active before. Exit code 1 if it is not active after the time to wait.
+
+    \b
+    Example:
+      ipmasq ha active --wait 5
+    """
+    with ask(socket) as gateway:
+        role = gateway.ask("ha_active")["role"]
+        end = time.monotonic() + wait
+        while role != "active" and time.monotonic() < end:
+            time.sleep(POLL)
+            role = gateway.ask("ha_status")["role"]
+    output.say(f"this gateway is {role}")
+    if wait and role != "active":
+        raise give_up("it did not become active in time", Code.FAILED)
+
+
+@app.command()
+def standby(socket: Socket = SOCKET) -> None:
+    """Stop forwarding, so that another member can.
+
+    \b
+    Example:
+      ipmasq ha standby
+    """
+    with ask(socket) as gateway:
+        role = gateway.ask("ha_standby")["role"]
+    output.say(f"this gateway is {role}")
+
+
+@app.command()
+def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
+    """Show the members of the group, and their roles.
+
+    \b
+    Example:
+      ipmasq ha status
+    """
+    with ask(socket) as gateway:
+        own = gateway.ask("ha_status")
+        members = list(gateway.rows("ha_members"))
+    if as_json:
+        output.say_json({**own, "members": members})
+        return
+    for name, value in own.items():
+        output.say(f"{name.replace('_', ' '):<18} {_text(value)}")
+    output.say("")
+    tables.show(members, MEMBERS, "no member is known")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{number} {name}" for name, number in value.items()) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if value != "" else "none"

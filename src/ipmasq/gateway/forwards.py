@@ -1,0 +1,70 @@
+"""The forwards in use: those of the configuration, and the operator's changes to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ipmasq.core.policy import Forward
+from ipmasq.gateway.drive import Drive
+from ipmasq.gateway.firewall.watch import FirewallWatch
+from ipmasq.gateway.operated import Operated
+from ipmasq.gateway.setup import Configuration
+from ipmasq.planes.plane import PlaneError
+from ipmasq.wire.lines import with_commands
+
+log = logging.getLogger("ipmasq")
+
+
+class Forwards:
+    def __init__(
+        self,
+        configuration: Configuration,
+        drive: Drive,
+        firewall: FirewallWatch,
+        operated: Operated,
+    ) -> None:
+        self._configuration = configuration
+        self._drive, self._engine = drive, drive.engine
+        self._firewall = firewall
+        self._operated = operated
+
+    def add(self, forward: Forward, save: bool) -> Sequence[str]:
+        """Add a forward. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
+        `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
+        saved."""
+        uses = [each.use for each in self._engine.manager.registered.values()]
+        warnings = self._configuration.review_forward(forward, uses)
+        self._engine.add_forward(forward, self._drive.loop.clock())
+        try:
+            self._drive.claim()
+        except PlaneError as error:
+            self._engine.remove_forward(forward.name, self._drive.loop.clock())
+            raise ValueError(str(error)) from error
+        if save:
+            try:
+                self._configuration.save_forward(forward)
+            except ValueError:
+                self.remove(forward.name, save=False)
+                raise
+        self._operated.forward_added(forward)
+        told = *warnings, *map(str, self._firewall.about(forward))
+        for warning in told:
+            text = f"forward {forward.name}: {warning}"
+            log.warning("%s", text, extra={"lines": with_commands(text)})
+        return told
+
+    def remove(self, name: str, save: bool) -> None:
+        """Remove a forward. Its live flows continue. Raises KeyError, or ValueError if the operator's own
+        file has it."""
+        forgotten = self._configuration.forget_forward(name) if save else False
+        try:
+            self._engine.remove_forward(name, self._drive.loop.clock())
+        except KeyError:
+            if not forgotten:
+                raise
+        self._operated.forward_removed(name)
+        try:
+            self._drive.claim()
+        except PlaneError as error:
+            log.error("%s", error)

@@ -1,0 +1,197 @@
+"""The state of this gateway outlives its process: it is found at the start, and kept in an embedded store."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ipmasq.continuity.durable import Background
+from ipmasq.continuity.kept import BOOT, Found, Location
+from ipmasq.continuity.settings import StateSettings
+from ipmasq.continuity.sqlite import remove
+from ipmasq.continuity.store import StoreError
+from ipmasq.continuity.writer import StateWriter
+from ipmasq.core.engine import Engine
+from ipmasq.core.events import Event, StateRefused, StateRestored, StoreFailed, StoreRecovered
+from ipmasq.core.plain import StateError
+from ipmasq.core.policy import Policy
+from ipmasq.core.side import Side
+from ipmasq.gateway import garbage
+from ipmasq.gateway.drive import Drive, chance
+from ipmasq.gateway.operated import Operated
+from ipmasq.gateway.outbox import Outbox, Send
+from ipmasq.gateway.setup import Configuration
+from ipmasq.planes.tun.journal import cookie
+from ipmasq.wire.packet import Packet
+
+log = logging.getLogger("ipmasq")
+
+DURABLE = Path("/var/lib/ipmasq")
+"""Where a state is kept that survives a restart of the host."""
+
+LONGEST_WAIT = 1.0
+"""Seconds for which a packet waits for a disk at most."""
+
+
+def place(settings: StateSettings, directory: Path) -> Location:
+    """Return where the state of a gateway of this network namespace is. `directory` is for what need not survive
+    a restart of the host."""
+    namespace = os.stat("/proc/self/ns/net").st_ino
+    name = "state.db" if settings.durable else f"state-{namespace}.db"
+    usual = DURABLE if settings.durable else directory
+    about = {
+        BOOT: Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "namespace": str(cookie()),
+    }
+    return Location((settings.directory or usual) / name, about, settings.durable)
+
+
+class Keeping:
+    def __init__(self, settings: StateSettings, directory: Path, now: float) -> None:
+        """Find what an earlier process has kept. Never raises."""
+        self._place = place(settings, directory)
+        self._durable = settings.durable
+        self.found = self._place.find(now, time.time())
+        self.operated = Operated(self._keep)
+        self._rows: dict[str, object] = {}
+        self._writer: StateWriter | None = None
+        self._drive: Drive | None = None
+        self._outbox: Outbox | None = None
+        self._ticket = self._acknowledged = 0
+        self.restored = 0
+        """Flows that were restored."""
+        self._news: list[Event] = []
+        """What happened before anybody could listen."""
+
+    @garbage.collect_all()
+    def engine(self, policy: Policy, configuration: Configuration, now: float) -> Engine:
+        """Return an engine that continues where the earlier process was, or a new one. `policy` is that of the
+        file."""
+        found = self.found
+        if found.kept:
+            try:
+                changed, troubles = self.operated.restore(policy, found.others, configuration)
+                made = Engine.from_records(changed, chance, found.kept, now, is_lagging=True)
+            except StateError as error:
+                self.operated.clear()
+                self.found = found = self._place.refuse(f"{self._place.path}: {error}", found.store)
+            else:
+                self.restored = len(made.table.flows)
+                self._news.append(StateRestored(now, self.restored, round(found.age, 3)))
+                found.kept = []
+                for trouble in troubles:
+                    log.warning("%s", trouble)
+                return made
+        if found.refused:
+            self._news.append(StateRefused(now, found.refused))
+        return Engine(policy, chance, now)
+
+    def begin(self, drive: Drive) -> None:
+        """Begin to keep what the engine remembers."""
+        self._drive, now = drive, drive.loop.clock()
+        self._outbox = Outbox(drive.loop, LONGEST_WAIT)
+        self._writer = StateWriter(
+            drive.engine, self._begin_anew, time.time, self._failed, self._recovered
+        )
+        for name, row in self._rows.items():
+            self._writer.set(name, row, now)
+        drive.say(*self._news)
+        if self.found.store is not None:
+            self._follow(self.found)
+            self._writer.use(self.found.store, now)
+        else:
+            self._writer.cannot(self.found.trouble, now)
+        drive.write_ahead = self.write_ahead
+        drive.loop.between(self._writer.between)
+
+    def end(self, for_successor: bool) -> None:
+        """Write everything, so that a successor continues from here. Without one the state is removed, unless it
+        was to survive the host: what was changed for this run must not come back later."""
+        if self._writer is not None and self._drive is not None:
+            self._unfollow()
+            self._writer.close(self._drive.loop.clock())
+            self._drive.write_ahead = None
+        if not (for_successor or self._durable):
+            with suppress(OSError):
+                remove(self._place.path)
+
+    def write_ahead(self, packets: Sequence[Packet], side: Side, send: Send) -> bool:
+        """Write what packets depend on before they leave; see `ipmasq.gateway.drive.WriteAhead`."""
+        drive, writer, outbox = self._drive, self._writer, self._outbox
+        if (
+            drive is None
+            or writer is None
+            or outbox is None
+            or not drive.engine.has_dependent_changes
+        ):
+            return False
+        self._ticket += 1
+        ticket = self._ticket
+        writer.write(drive.loop.clock(), lambda: self._is_kept(ticket))
+        if self._acknowledged >= ticket:
+            return False  # it is written already
+        outbox.hold(ticket, send, packets, side)
+        return True
+
+    def _is_kept(self, ticket: int) -> None:
+        self._acknowledged = max(self._acknowledged, ticket)
+        if self._outbox is not None:
+            self._outbox.release(ticket)
+
+    def _keep(self, name: str, row: object) -> None:
+        self._rows[name] = row
+        if self._writer is not None and self._drive is not None:
+            self._writer.set(name, row, self._drive.loop.clock())
+
+    # -- a store in a thread, and failures
+
+    def _begin_anew(self) -> Any:
+        self.found = Found(self._place.begin())
+        self._follow(self.found)
+        return self.found.store
+
+    def _follow(self, found: Found) -> None:
+        if isinstance(found.store, Background) and self._drive is not None:
+            self._drive.loop.watch(found.store.descriptor, self._report)
+
+    def _unfollow(self) -> None:
+        if isinstance(self.found.store, Background) and self._drive is not None:
+            self._drive.loop.unwatch(self.found.store.descriptor)
+
+    def _report(self) -> None:
+        store = self.found.store
+        if isinstance(store, Background) and self._writer is not None and self._drive is not None:
+            try:
+                store.report()
+            except StoreError as error:
+                self._writer.failed(error, self._drive.loop.clock())
+
+    def _failed(self, text: str) -> None:
+        self._unfollow()
+        self.found = Found()
+        if self._drive is not None:
+            self._drive.say(StoreFailed(self._drive.loop.clock(), text))
+
+    def _recovered(self) -> None:
+        if self._drive is not None:
+            self._drive.say(StoreRecovered(self._drive.loop.clock()))
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what the store does, for people."""
+        if self._writer is None:
+            return {"path": str(self._place.path), "kept": False}
+        status = self._writer.status
+        return {
+            "path": str(self._place.path),
+            "kept": status.is_kept,
+            "records": status.written,
+            "bytes": status.size,
+            "failures": status.failures,
+            "trouble": status.trouble,
+            "restored_flows": self.restored,
+        }

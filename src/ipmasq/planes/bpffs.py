@@ -1,0 +1,54 @@
+"""The kernel's filesystem of names for eBPF objects (bpffs), as far as files go."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from contextlib import suppress
+from pathlib import Path
+
+SYSTEM = Path("/sys/fs/bpf")
+MOUNTS = Path("/proc/self/mountinfo")
+
+
+def is_bpffs(path: Path) -> bool:
+    """Return whether a bpffs is mounted here."""
+    with suppress(OSError):
+        for line in MOUNTS.read_text().splitlines():
+            before, _, after = line.partition(" - ")
+            if before.split()[4] == str(path) and after.startswith("bpf "):
+                return True
+    return False
+
+
+def mount(path: Path) -> None:
+    """Mount a bpffs. Raises OSError; without CAP_SYS_ADMIN it is not possible."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"bpf", bytes(path), b"bpf", 0, b"mode=0700") < 0:
+        number = ctypes.get_errno()
+        with suppress(OSError):
+            path.rmdir()
+        raise OSError(number, os.strerror(number), str(path))
+
+
+def unmount(path: Path) -> None:
+    """Unmount a bpffs. Its names end, unless it is mounted elsewhere. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if is_bpffs(path) and libc.umount2(bytes(path), 0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+    with suppress(OSError):
+        path.rmdir()
+
+
+def remove_all(path: Path) -> None:
+    """Remove a directory of names. Programs that send packets to the engine end first, those that catch them at the
+    other end (`leave`) last, so that none leaves untranslated. Raises OSError."""
+    if not path.is_dir():
+        return
+    for each in sorted(path.iterdir(), key=lambda each: each.name.startswith("leave")):
+        if each.is_dir():
+            remove_all(each)
+        else:
+            each.unlink(missing_ok=True)
+    path.rmdir()

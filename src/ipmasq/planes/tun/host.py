@@ -1,0 +1,35 @@
+"""What the plane reads of the host, and the MTU of its devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from ipmasq.core.side import Side
+from ipmasq.planes.tun.changes import IPV4_FAMILY
+from ipmasq.planes.tun.steering import DEVICE, HostState
+from ipmasq.wire.addresses import Address, to_address
+
+LONGEST = 65535
+
+
+def follow_mtu(kernel: IPRoute, where: HostState) -> None:
+    """Give each TUN device the MTU of the interfaces behind it, so that the kernel answers a packet that is too big
+    before it is translated, and to the right end. Raises NetlinkError."""
+    for side, onward in ((Side.INSIDE, (where.outside,)), (Side.OUTSIDE, where.inside)):
+        indices = [i for name in onward for i in kernel.link_lookup(ifname=name)]
+        mtus = [kernel.get_links(i)[0].get_attr("IFLA_MTU") for i in indices]
+        if mtus:
+            own = kernel.get_links(kernel.link_lookup(ifname=DEVICE[side])[0])[0]
+            if own.get_attr("IFLA_MTU") != min(*mtus, LONGEST):
+                kernel.link("set", index=own["index"], mtu=min(*mtus, LONGEST))
+
+
+def own_addresses(kernel: IPRoute) -> frozenset[Address]:
+    addresses = (each.get_attr("IFA_LOCAL") for each in kernel.get_addr(family=IPV4_FAMILY))
+    return frozenset(to_address(text) for text in addresses if text)
+
+
+def text_of(path: str) -> str:
+    return Path(path).read_text().rstrip("\n")

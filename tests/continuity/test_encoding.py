@@ -1,0 +1,51 @@
+"""Batches are read back as they were written; damage and foreign bytes are found."""
+
+from __future__ import annotations
+
+from math import pi
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipmasq.continuity.encoding import CHECKSUM, decode, encode
+from ipmasq.core.changes import Kind, Record
+from ipmasq.core.plain import StateError
+
+ROW = [1, -1, 2**63, pi, True, None, "text", b"\0\xff", [b"in", [None]], {"name": 0.5}]
+RECORDS = [Record(Kind.FLOW, 7, ROW), Record(Kind.TRIGGER, "game", None)]
+
+
+def test_records_are_read_back_with_their_moment() -> None:
+    batch = decode(encode(12.5, 1.7e9, RECORDS))
+    assert (batch.moment, batch.wall) == (12.5, 1.7e9)
+    assert batch.records == RECORDS
+
+
+def test_a_bit_that_is_flipped_anywhere_is_found() -> None:
+    data = encode(12.5, 1.7e9, RECORDS)
+    for at in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[at // 8] ^= 1 << at % 8
+        with pytest.raises(StateError):
+            decode(bytes(damaged))
+
+
+def test_a_batch_that_is_cut_off_anywhere_is_found() -> None:
+    data = encode(12.5, 1.7e9, RECORDS)
+    for length in range(len(data)):
+        with pytest.raises(StateError):
+            decode(data[:length])
+
+
+@given(st.binary())
+def test_whatever_has_a_right_checksum_is_read_or_refused(body: bytes) -> None:
+    with pytest.raises(StateError):
+        decode(crc32(body).to_bytes(CHECKSUM, "big") + body)
+
+
+def test_a_value_that_is_not_plain_is_refused() -> None:
+    for value in (object(), 2**64):
+        with pytest.raises(ValueError, match=r"integer|Integer|serialize"):
+            encode(0.0, 0.0, [Record(Kind.FLOW, 1, value)])

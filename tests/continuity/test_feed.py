@@ -1,0 +1,209 @@
+"""Replication through a real server: what the feed writes, the follower holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ipmasq.continuity.authentic import Entry, Refusal, Seal
+from ipmasq.continuity.batches import Part, pack
+from ipmasq.continuity.feed import MOST_WAITING, Feed
+from ipmasq.continuity.follower import Follower
+from ipmasq.continuity.lease import key
+from ipmasq.core.changes import Record
+from tests.continuity.stores import Store, wait_until
+
+SEAL = Seal(b"a secret of the operator", "group", "records")
+STREAM = key("group", "stream")
+
+
+@contextmanager
+def feeding(store: Store, generation: int = 1, member: str = "one") -> Iterator[Feed]:
+    feed = Feed(store.connect, SEAL, "group", member, generation, lambda: None)
+    feed.start()
+    try:
+        yield feed
+    finally:
+        feed.close()
+
+
+@contextmanager
+def following(store: Store) -> Iterator[Follower]:
+    follower = Follower(store.connect, SEAL, "group", time.monotonic, lambda: None)
+    follower.start()
+    try:
+        yield follower
+    finally:
+        follower.close()
+
+
+def give_snapshot(feed: Feed, *records: Record) -> None:
+    feed.append(Part.BEGIN, pack(Part.BEGIN))
+    feed.append(Part.PART, pack(Part.PART, records))
+    feed.append(Part.END, pack(Part.END))
+
+
+def change(feed: Feed, *records: Record) -> int:
+    return feed.append(Part.CHANGES, pack(Part.CHANGES, records))
+
+
+def held(follower: Follower) -> dict[tuple[int, int | str], object]:
+    return {name: row.row for name, row in follower.rows.items()}
+
+
+def flow(number: int, row: object) -> Record:
+    return Record(3, number, row)
+
+
+def test_a_follower_holds_the_snapshot_and_what_has_changed_since(store: Store):
+    with feeding(store) as feed, following(store) as follower:
+        give_snapshot(feed, flow(1, ["a"]), flow(2, ["b"]))
+        change(feed, flow(1, None), flow(2, ["c", b"\xff"]), flow(3, ["d"]))
+        wait_until(lambda: follower.entries == 4)
+        assert follower.is_complete
+        assert held(follower) == {(3, 2): ["c", b"\xff"], (3, 3): ["d"]}
+        assert not follower.refused
+
+
+def test_a_follower_that_comes_later_holds_the_same(store: Store):
+    with feeding(store) as feed:
+        give_snapshot(feed, flow(1, ["a"]))
+        change(feed, flow(2, ["b"]))
+        wait_until(lambda: feed.acknowledged == 4)
+    with following(store) as follower:
+        wait_until(lambda: follower.is_complete)
+        wait_until(lambda: held(follower) == {(3, 1): ["a"], (3, 2): ["b"]})
+
+
+def test_a_change_during_a_snapshot_is_not_overwritten(store: Store):
+    with feeding(store) as feed, following(store) as follower:
+        feed.append(Part.BEGIN, pack(Part.BEGIN))
+        feed.append(Part.PART, pack(Part.PART, [flow(1, ["old"]), flow(2, ["old"])]))
+        change(feed, flow(1, ["new"]), flow(2, None))
+        feed.append(Part.END, pack(Part.END))
+        wait_until(lambda: follower.is_complete)
+        assert held(follower) == {(3, 1): ["new"]}
+
+
+def test_what_precedes_a_whole_snapshot_is_removed_from_the_store(store: Store):
+    with feeding(store) as feed:
+        for _ in range(5):
+            give_snapshot(feed, flow(1, ["a"]))
+            change(feed, flow(1, ["b"]))
+        wait_until(lambda: feed.acknowledged == 20)
+        wait_until(lambda: store.client().xlen(STREAM) == 4)
+
+
+def test_a_record_has_the_moment_at_which_it_was_written(store: Store):
+    with feeding(store) as feed:
+        before = time.monotonic()
+        give_snapshot(feed, flow(1, ["a"]))
+        wait_until(lambda: feed.acknowledged == 3)
+        after = time.monotonic()
+    time.sleep(0.3)
+    with following(store) as follower:
+        wait_until(lambda: follower.is_complete)
+        assert before - 0.01 <= follower.rows[3, 1].moment <= after + 0.01  # clocks are rounded
+
+
+@pytest.mark.row("A-40")
+def test_forged_foreign_and_replayed_entries_are_refused_and_counted(store: Store):
+    other = Seal(b"the secret of an attacker", "group", "records")
+    foreign = Seal(b"a secret of the operator", "branch", "records")
+    evil = pack(Part.CHANGES, [flow(1, ["evil"])])
+    client = store.client()
+    with feeding(store) as feed, following(store) as follower:
+        give_snapshot(feed, flow(1, ["good"]))
+        wait_until(lambda: follower.is_complete)
+        replayed = client.xrange(STREAM)[1][1][b"e"]
+        client.xadd(STREAM, {"e": other.write(Entry("one", 1, 4, evil))})
+        client.xadd(STREAM, {"e": foreign.write(Entry("one", 1, 4, evil))})
+        client.xadd(STREAM, {"e": replayed})
+        client.xadd(STREAM, {"x": "nonsense"})
+        change(feed, flow(2, ["good"]))
+        wait_until(lambda: follower.entries == 4)
+        assert held(follower) == {(3, 1): ["good"], (3, 2): ["good"]}
+        assert follower.is_complete
+        assert follower.refused == {Refusal.FORGED: 2, Refusal.FOREIGN: 1, Refusal.REPLAYED: 1}
+
+
+@pytest.mark.row("A-40")
+def test_what_a_former_holder_still_writes_is_refused(store: Store):
+    with (
+        feeding(store, 1, "one") as old,
+        feeding(store, 2, "two") as new,
+        following(store) as follower,
+    ):
+        give_snapshot(old, flow(1, ["old"]))
+        wait_until(lambda: follower.is_complete)
+        give_snapshot(new, flow(1, ["new"]))
+        wait_until(lambda: follower.generation == 2)
+        change(old, flow(1, ["old"]))
+        wait_until(lambda: follower.refused[Refusal.REPLAYED] == 1)
+        assert held(follower) == {(3, 1): ["new"]}
+
+
+def test_a_removed_entry_makes_a_follower_incomplete_until_the_next_snapshot(store: Store):
+    with feeding(store) as feed:
+        give_snapshot(feed, flow(1, ["a"]))
+        change(feed, flow(1, ["b"]))
+        change(feed, flow(2, ["c"]))
+        wait_until(lambda: feed.acknowledged == 5)
+        client = store.client()
+        client.xdel(STREAM, client.xrange(STREAM)[3][0])
+        with following(store) as follower:
+            wait_until(lambda: follower.entries >= 4)
+            assert not follower.is_complete
+            give_snapshot(feed, flow(1, ["b"]), flow(2, ["c"]))
+            wait_until(lambda: follower.is_complete)
+            assert held(follower) == {(3, 1): ["b"], (3, 2): ["c"]}
+
+
+@pytest.mark.row("HA-14")
+def test_a_store_that_restarts_empty_gets_a_snapshot(store: Store):
+    with feeding(store) as feed, following(store) as follower:
+        feed.wants_snapshot = False
+        give_snapshot(feed, flow(1, ["a"]))
+        wait_until(lambda: follower.is_complete)
+        store.stop()
+        wait_until(lambda: change(feed, flow(1, ["lost"])) == 0)
+        assert "store" in feed.trouble
+        store.start()
+        wait_until(lambda: feed.wants_snapshot)
+        give_snapshot(feed, flow(1, ["b"]))
+        wait_until(lambda: held(follower) == {(3, 1): ["b"]})
+        wait_until(lambda: follower.is_complete)
+        assert not follower.refused
+
+
+@pytest.mark.row("HA-14")
+def test_a_full_store_drops_batches_and_gets_a_snapshot_once_it_has_room(store: Store):
+    client = store.client()
+    with feeding(store) as feed, following(store) as follower:
+        feed.wants_snapshot = False
+        give_snapshot(feed, flow(1, ["a"]))
+        wait_until(lambda: follower.is_complete)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1mb")
+        wait_until(lambda: change(feed, flow(1, ["lost" * 100])) == 0 or feed.trouble)
+        assert "memory" in feed.trouble
+        client.config_set("maxmemory", "0")
+        wait_until(lambda: feed.wants_snapshot)
+        give_snapshot(feed, flow(1, ["b"]))
+        wait_until(lambda: held(follower) == {(3, 1): ["b"]})
+
+
+@pytest.mark.row("HA-14")
+def test_batches_for_a_store_that_hangs_take_bounded_memory(store: Store):
+    with feeding(store) as feed:
+        give_snapshot(feed, flow(1, ["a"]))
+        wait_until(lambda: feed.acknowledged == 3)
+        store.hang()
+        payload = bytes(1 << 20)
+        tickets = [feed.append(Part.CHANGES, payload) for _ in range(2 * MOST_WAITING >> 20)]
+        assert tickets[-1] == 0
+        assert feed.waiting <= MOST_WAITING
+        store.go_on()

@@ -1,0 +1,128 @@
+"""A successor finds what an earlier process has kept, if it is of use, and starts in any case."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ipmasq.continuity.encoding import encode
+from ipmasq.continuity.kept import BOOT, Found, Location
+from ipmasq.core.changes import Kind, Record
+
+ABOUT = {BOOT: "first", "namespace": "7"}
+ROWS = [
+    Record(Kind.FLOW, 1, ["old"]),
+    Record(Kind.FLOW, 2, ["gone"]),
+    Record(Kind.GATEWAY, "forwards", [["web"]]),
+]
+
+
+def place(path: Path, durable: bool = False, **about: str) -> Location:
+    return Location(path / "state.db", ABOUT | about, durable)
+
+
+def keep(where: Location, *batches: bytes) -> None:
+    found = where.find(0.0, 0.0)
+    assert found.store is not None
+    for each in batches:
+        found.store.append(each)
+    found.store.close()
+
+
+def two_turns() -> tuple[bytes, bytes]:
+    later = [Record(Kind.FLOW, 1, ["new"]), Record(Kind.FLOW, 2, None)]
+    return encode(100.0, 5000.0, ROWS), encode(110.0, 5010.0, later)
+
+
+def summary(found: Found) -> list[tuple[int, int | str, object, float]]:
+    return [tuple(each) for each in found.kept]  # type: ignore[misc]
+
+
+def test_of_each_thing_the_last_record_counts_with_its_moment(tmp_path: Path) -> None:
+    keep(place(tmp_path), *two_turns())
+    found = place(tmp_path).find(130.0, 9e9)
+    assert summary(found) == [(Kind.FLOW, 1, ["new"], 110.0)]
+    assert found.others == {"forwards": [["web"]]}
+    assert (found.age, found.refused, found.trouble) == (20.0, "", "")
+
+
+@pytest.mark.row("HA-11")
+def test_a_jump_of_the_wall_clock_changes_no_age(tmp_path: Path) -> None:
+    keep(place(tmp_path), *two_turns())
+    for wall in (0.0, 5010.0, 1e12):
+        found = place(tmp_path).find(130.0, wall)
+        assert found.age == 20.0
+        assert found.store is not None
+        found.store.close()
+
+
+def test_after_a_restart_of_the_host_only_a_durable_state_is_found_and_is_aged_by_the_wall_clock(
+    tmp_path: Path,
+) -> None:
+    keep(place(tmp_path), *two_turns())
+    assert place(tmp_path, boot="second").find(3.0, 5310.0).kept == []
+    durable = tmp_path / "durable"
+    keep(place(durable, durable=True), *two_turns())
+    found = place(durable, durable=True, boot="second").find(3.0, 5310.0)
+    assert found.age == 300.0
+    assert summary(found) == [(Kind.FLOW, 1, ["new"], -297.0)]
+    assert found.store is not None
+    found.store.close()
+    earlier = place(durable, durable=True, boot="second").find(3.0, 1.0)
+    assert earlier.age == 0.0, "a clock that went back makes nothing younger than now"
+
+
+def test_the_state_of_another_network_namespace_is_not_used(tmp_path: Path) -> None:
+    keep(place(tmp_path), *two_turns())
+    assert place(tmp_path, namespace="8").find(130.0, 0.0).kept == []
+
+
+@pytest.mark.parametrize("damage", [b"no database " * 99, b""])
+def test_a_file_that_cannot_be_read_is_set_aside_and_a_new_one_is_begun(
+    tmp_path: Path, damage: bytes
+) -> None:
+    (tmp_path / "state.db").write_bytes(damage)
+    found = place(tmp_path).find(0.0, 0.0)
+    assert found.store is not None
+    assert bool(found.refused) is bool(damage)
+    assert (tmp_path / "state.db.refused").exists() is bool(damage)
+    assert found.kept == []
+
+
+def test_a_damaged_batch_is_refused(tmp_path: Path) -> None:
+    first, second = two_turns()
+    keep(place(tmp_path), first, second[:-1])
+    found = place(tmp_path).find(130.0, 0.0)
+    assert "damaged" in found.refused
+    assert (found.kept, found.others) == ([], {})
+    assert found.store is not None
+
+
+def test_a_file_that_another_process_has_is_not_touched(tmp_path: Path) -> None:
+    first = place(tmp_path).find(0.0, 0.0)
+    assert first.store is not None
+    second = place(tmp_path).find(0.0, 0.0)
+    assert second.store is None
+    assert "locked" in second.trouble
+    first.store.append(b"still there")
+
+
+def test_a_directory_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    found = Location(tmp_path / "file" / "state.db", ABOUT, durable=False).find(0.0, 0.0)
+    assert found.store is None
+    assert "state.db" in found.trouble
+
+
+def test_nobody_else_may_read_it_since_it_has_what_users_typed(tmp_path: Path) -> None:
+    keep(place(tmp_path), *two_turns())
+    assert (tmp_path / "state.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    os.symlink(tmp_path / "elsewhere", tmp_path / "state.db")
+    found = place(tmp_path).find(0.0, 0.0)
+    assert not (tmp_path / "elsewhere").exists()
+    assert found.store is None or not (tmp_path / "state.db").is_symlink()

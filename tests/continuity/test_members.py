@@ -1,0 +1,41 @@
+"""Members describe themselves in the store, and see each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ipmasq.continuity.authentic import Seal
+from ipmasq.continuity.lease import key
+from ipmasq.continuity.members import LOST_AFTER, Member, Members
+from tests.continuity.stores import Store
+
+SEAL = Seal(b"a secret of the operator", "group", "members")
+ONE = Member("one", "active", 3, ("192.0.2.1", 7343), version="0.1")
+TWO = Member("two", "standby", 3, None, 0.2, True, 1, "0.1")
+
+
+def told(members: list[Member]) -> list[Member]:
+    return [replace(each, age=0.0) for each in members]
+
+
+def test_members_see_each_other_until_one_leaves(store: Store):
+    members, client = Members(SEAL, "group"), store.client()
+    assert told(members.exchange(client, TWO)) == [TWO]
+    assert told(members.exchange(client, ONE)) == [ONE, TWO]
+    members.leave(client, "two")
+    assert told(members.exchange(client, ONE)) == [ONE]
+
+
+@pytest.mark.row("A-40")
+def test_a_description_that_is_not_authentic_is_left_out(store: Store):
+    members, client = Members(SEAL, "group"), store.client()
+    Members(Seal(b"the secret of an attacker", "group", "members"), "group").exchange(client, TWO)
+    client.hset(key("group", "members"), "three", b"nonsense")
+    assert told(members.exchange(client, ONE)) == [ONE]
+
+
+def test_a_member_that_says_nothing_any_more_is_lost():
+    assert not ONE.is_lost
+    assert replace(ONE, age=LOST_AFTER + 1).is_lost

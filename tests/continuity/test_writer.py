@@ -1,0 +1,173 @@
+"""What an engine remembers is in the store in time, and a store that fails stops nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ipmasq.continuity.kept import Location
+from ipmasq.continuity.store import Store, StoreError
+from ipmasq.continuity.writer import DELAY, RETRY, SLICE, SMALLEST, StateWriter
+from ipmasq.core.changes import Kind
+from ipmasq.core.engine import Engine
+from tests.conformance.packets import SYN
+from tests.conformance.world import IN1, OUT1, World
+
+
+class Kept(World):
+    """A world whose engine is kept."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.place = Location(path / "state.db", {}, durable=False)
+        self.said: list[str] = []
+        self.broken = False
+        self.writer = StateWriter(
+            self.engine,
+            self.begin,
+            lambda: 0.0,
+            self.said.append,
+            lambda: self.said.append("recovered"),
+        )
+        self.writer.use(self.begin(), self.now)
+
+    def begin(self) -> Store:
+        if self.broken:
+            raise StoreError("no disk")
+        return self.place.begin()
+
+    def turn(self, seconds: float = 0.0) -> float | None:
+        self.now += seconds
+        return self.writer.between(self.now)
+
+    def flows(self) -> int:
+        """How many flows a successor would find now."""
+        store = self.writer.store
+        assert store is not None
+        self.writer.store = None
+        store.close()
+        found = self.place.find(self.now, 0.0)
+        self.writer.store = found.store
+        assert not found.refused
+        return sum(each.kind == Kind.FLOW for each in found.kept)
+
+    def restart(self) -> Engine:
+        self.writer.close(self.now)
+        found = self.place.find(self.now, 0.0)
+        assert found.store is not None
+        found.store.close()
+        return Engine.from_records(
+            self.engine.policy, lambda n: 0, found.kept, self.now, is_lagging=True
+        )
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path)
+
+
+def test_a_plain_flow_is_written_a_short_time_later(kept: Kept) -> None:
+    kept.tcp(IN1, 4000, OUT1, 80, SYN, seq=1)
+    due = kept.turn()
+    assert due is not None
+    assert due <= kept.now + DELAY
+    kept.turn(DELAY)
+    assert kept.flows() == 1
+
+
+def test_what_packets_depend_on_is_written_at_once(kept: Kept) -> None:
+    kept.tcp(IN1, 4000, OUT1, 80, SYN, seq=1)
+    told: list[int] = []
+    kept.writer.write(kept.now, lambda: told.append(1))
+    assert told == [1]
+    assert kept.flows() == 1
+
+
+def test_at_the_end_everything_is_written_and_a_successor_has_it(kept: Kept) -> None:
+    for port in range(4000, 4100):
+        kept.udp(IN1, port, OUT1, 53)
+    engine = kept.restart()
+    assert len(list(engine.flows())) == 100
+    assert engine.counts == kept.engine.counts
+
+
+def test_a_store_that_has_grown_gets_a_snapshot_and_is_small_again(kept: Kept) -> None:
+    for port in range(3 * SLICE):
+        kept.udp(IN1, 2000 + port % 3000, OUT1, 53)
+    for _ in range(20):
+        kept.turn(0.3)
+    largest = 0
+    for _ in range(60):
+        kept.engine.mark_all_but_flows()
+        last = 0
+        while last := kept.engine.mark_flows(last, SLICE):
+            pass
+        kept.writer.write(kept.now)
+        kept.turn(0.3)
+        assert kept.writer.store is not None
+        largest = max(largest, kept.writer.store.size)
+    assert largest > SMALLEST
+    for _ in range(200):
+        kept.turn(0.3)
+    assert kept.writer.store.size < SMALLEST
+    assert kept.flows() == len(kept.engine.table.flows)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Kept]:
+    """On a file system of 1 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a file system")
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
+    subprocess.run(mount, check=True, timeout=10)
+    made = Kept(place)
+    try:
+        yield made
+    finally:
+        if made.writer.store is not None:
+            made.writer.store.close()
+        subprocess.run(["umount", str(place)], check=True, timeout=10)
+
+
+def test_a_full_disk_is_told_once_and_when_there_is_room_everything_is_kept_again(
+    small: Kept,
+) -> None:
+    ballast = small.place.path.with_name("ballast")
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    for port in range(1000):
+        small.udp(IN1, 2000 + port, OUT1, 53)
+        small.turn(DELAY)
+    assert len(small.said) == 1
+    assert "full" in small.said[0]
+    assert not small.writer.status.is_kept
+    assert not small.engine.has_changes, "nothing is noted for nobody"
+    small.udp(IN1, 9000, OUT1, 53)
+    ballast.unlink()
+    for _ in range(10):
+        small.turn(RETRY)
+    assert small.said[1:] == ["recovered"]
+    assert small.writer.status.is_kept
+    assert small.flows() == 1001
+
+
+def test_a_store_that_stays_away_is_tried_at_longer_and_longer_intervals(kept: Kept) -> None:
+    kept.broken = True
+    kept.writer.failed(StoreError("the disk is gone"), kept.now)
+    moments = []
+    for _ in range(6):
+        due = kept.turn()
+        assert due is not None
+        moments.append(due - kept.now)
+        kept.turn(due - kept.now)
+    assert moments == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    assert kept.said == ["the disk is gone"]
+    assert kept.writer.status.trouble == "no disk"

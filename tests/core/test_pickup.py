@@ -1,0 +1,101 @@
+"""A connection whose positions are not known any more goes on, and nobody who cannot see it can end it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipmasq.core.engine import Engine
+from ipmasq.core.flow import Flow
+from ipmasq.core.tcp_states import State
+from tests.conformance.packets import ACK, FIN, RST, SYN
+from tests.conformance.world import IN1, OUT1, World
+from tests.core.restored import Journal
+
+MOVED = 3 << 30
+"""Bytes that each end has sent since its record was written: more than any window."""
+
+
+class Talk(World):
+    """A connection that goes on in an engine from records that lag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        journal = Journal(self.engine, self.now)
+        self.public = self.tcp(IN1, 4000, OUT1, 80, SYN, seq=99).one.source
+        self.tcp(OUT1, 80, *self.public, SYN | ACK, seq=499, ack=100)
+        journal.follow(self.engine, self.now)
+        self.out(100, 500)
+        policy, chance = self.engine.policy, lambda n: 0
+        self.now += 3600.0
+        self.engine = Engine.from_records(
+            policy, chance, journal.last.values(), self.now, is_lagging=True
+        )
+
+    @property
+    def flow(self) -> Flow:
+        (flow,) = self.engine.table.flows.values()
+        return flow
+
+    def out(self, seq: int, ack: int, flags: int = ACK) -> None:
+        self.tcp(IN1, 4000, OUT1, 80, flags, seq=seq, ack=ack).leaves_from(self.public.address)
+
+    def back(self, seq: int, ack: int, flags: int = ACK) -> None:
+        self.tcp(OUT1, 80, *self.public, flags, seq=seq, ack=ack).reaches(IN1, 4000)
+
+    def go_on(self) -> None:
+        self.out(100 + MOVED, 500 + MOVED)
+        self.back(500 + MOVED, 100 + MOVED)
+
+
+def test_segments_that_agree_with_each_other_are_picked_up() -> None:
+    talk = Talk()
+    assert not talk.flow.offloadable
+    talk.go_on()
+    assert talk.flow.offloadable
+    assert (talk.flow.original.end, talk.flow.reply.end) == (
+        (100 + MOVED) % 2**32,
+        (500 + MOVED) % 2**32,
+    )
+    talk.back(500 + MOVED, 100 + MOVED, RST)
+    assert talk.flow.state is State.TRANS
+
+
+@pytest.mark.parametrize("forged", [(7, 7), (500 + MOVED, 7), (7, 100 + MOVED)])
+def test_a_segment_that_does_not_agree_is_forwarded_and_changes_nothing(
+    forged: tuple[int, int],
+) -> None:
+    talk = Talk()
+    talk.out(100 + MOVED, 500 + MOVED)
+    talk.back(*forged)
+    assert not talk.flow.offloadable
+    talk.go_on()
+    assert talk.flow.offloadable
+    assert talk.flow.reply.end == (500 + MOVED) % 2**32
+
+
+@pytest.mark.parametrize("flags", [RST, RST | ACK, FIN | ACK, SYN, SYN | ACK])
+def test_a_segment_that_would_end_a_connection_is_not_believed_before(flags: int) -> None:
+    talk = Talk()
+    talk.back(500, 100, flags)
+    assert talk.flow.state is State.ESTABLISHED
+    talk.go_on()
+    assert talk.flow.offloadable
+
+
+def test_a_connection_that_was_idle_has_its_whole_idle_time_and_is_open() -> None:
+    talk = Talk()
+    assert not talk.flow.is_opening
+    talk.later(talk.engine.policy.timeouts.tcp_established - 3700)
+    assert talk.flow.state is State.ESTABLISHED
+
+
+def test_what_was_not_picked_up_is_not_believed_after_another_restart_either() -> None:
+    talk = Talk()
+    for is_lagging in (True, False):
+        last = Journal(talk.engine, talk.now).last.values()
+        talk.engine = Engine.from_records(
+            talk.engine.policy, lambda n: 0, last, talk.now, is_lagging=is_lagging
+        )
+        assert not talk.flow.offloadable
+    talk.go_on()
+    assert talk.flow.offloadable

@@ -1,0 +1,91 @@
+"""Records of what changed: enough to go on, and nothing for packets that need no decision."""
+
+from __future__ import annotations
+
+from ipmasq.core.changes import Kind
+from ipmasq.core.records import FLOW_NAMES
+from tests.conformance.packets import SYN
+from tests.conformance.world import IN1, OUT1, World
+from tests.core.conversation import Conversation
+
+
+def a_world() -> World:
+    world = World()
+    world.engine.keep_changes()
+    return world
+
+
+def keys(world: World) -> list[tuple[int, int | str]]:
+    return [(kind, key) for kind, key, _ in world.engine.changed(world.now)]
+
+
+def test_a_new_flow_is_a_flow_a_mapping_and_once_its_pool() -> None:
+    world = a_world()
+    world.udp(IN1, 4000, OUT1, 53)
+    assert [kind for kind, _ in keys(world)] == [Kind.POOL, Kind.MAPPING, Kind.FLOW]
+    world.udp(IN1, 4001, OUT1, 53)
+    assert [kind for kind, _ in keys(world)] == [Kind.MAPPING, Kind.FLOW]
+    assert keys(world) == []
+
+
+def test_packets_of_an_offloadable_flow_change_no_record() -> None:
+    world = a_world()
+    out = world.udp(IN1, 4000, OUT1, 53).one
+    world.udp(OUT1, 53, out.source.address, out.source.port)
+    assert (Kind.FLOW, 1) in keys(world)
+    for _ in range(3):
+        world.udp(IN1, 4000, OUT1, 53)
+    assert keys(world) == []
+
+
+def test_a_flow_that_is_sent_in_one_direction_changes_no_record_after_its_second_packet() -> None:
+    world = a_world()
+    for _ in range(3):
+        world.udp(IN1, 4000, OUT1, 53)
+    keys(world)
+    world.udp(IN1, 4000, OUT1, 53)
+    assert keys(world) == []
+
+
+def test_what_has_ended_is_gone() -> None:
+    world = a_world()
+    world.udp(IN1, 4000, OUT1, 53)
+    before = {key for key in keys(world) if key[0] != Kind.POOL}
+    world.engine.close(1, world.now)
+    gone = world.engine.changed(world.now)
+    assert {(kind, key) for kind, key, _ in gone} == before
+    assert all(row is None for _, _, row in gone)
+
+
+def test_flows_that_were_in_use_are_refreshed_in_parts() -> None:
+    world = a_world()
+    for port in range(4000, 4005):
+        out = world.udp(IN1, port, OUT1, 53).one
+        world.udp(OUT1, 53, out.source.address, out.source.port)
+    keys(world)
+    world.later(10)
+    world.udp(IN1, 4000, OUT1, 53)
+    world.udp(IN1, 4004, OUT1, 53)
+    last = world.engine.refresh(0, 3, world.now - 1)
+    assert last == 3
+    assert keys(world) == [(Kind.FLOW, 1)]
+    assert world.engine.refresh(last, 3, world.now - 1) == 0
+    (record,) = world.engine.changed(world.now)
+    assert record.key == 5
+    assert isinstance(record.row, tuple)
+    assert record.row[FLOW_NAMES.index("last_seen")] == 0.0
+
+
+def test_a_packet_depends_on_the_records_of_an_inspected_flow_only() -> None:
+    world = a_world()
+    world.tcp(IN1, 4000, OUT1, 80, SYN, seq=7)
+    assert not world.engine.has_dependent_changes
+    talk = Conversation()
+    talk.engine.keep_changes()
+    talk.open()
+    talk.engine.changed(talk.now)
+    assert not talk.engine.has_dependent_changes
+    talk.client(b"PORT 10,0,0,2,4,1\r\n")
+    assert talk.engine.has_dependent_changes
+    kinds = [kind for kind, _, _ in talk.engine.changed(talk.now)]
+    assert kinds == [Kind.EXPECTATION, Kind.MAPPING, Kind.FLOW]

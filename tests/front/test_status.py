@@ -1,0 +1,30 @@
+"""What `ipmasq status` says of the store of the state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ipmasq.front.inspect import _state
+
+KEPT = {"path": "/run/ipmasq/state.db", "kept": True, "records": 1234, "bytes": 99999}
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ({}, "not kept"),
+        ({"path": "/x", "kept": False, "trouble": "no disk"}, "not kept: no disk"),
+        (
+            KEPT | {"restored_flows": 0},
+            "kept in /run/ipmasq/state.db: 1,234 records, 99,999 bytes",
+        ),
+        (
+            KEPT | {"restored_flows": 7},
+            "kept in /run/ipmasq/state.db: 1,234 records, 99,999 bytes; 7 flows were restored",
+        ),
+    ],
+)
+def test_status_says_where_the_state_is_kept_or_why_not(found: dict[str, Any], text: str) -> None:
+    assert _state(found) == text

@@ -1,0 +1,146 @@
+"""Established flows are forwarded while no gateway runs, and a successor takes over without losing a packet."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import REMOTE, Network, Running, trace
+from tests.live.continuity.pouring import pouring
+from tests.live.offloaded_flow import PORT, offloaded_flow
+from tests.live.test_tun import eventually, udp_socket
+
+pytestmark = pytest.mark.live
+
+Start = Callable[..., Running]
+WRITTEN = 0.5
+"""Seconds after which the state of a plain flow has been written."""
+RATE = 100_000
+"""Packets per second that are asked for; the sender shares the processors with all else."""
+
+PLANES = pytest.mark.parametrize("plane", ["ebpf-tc", "ebpf-xdp"])
+
+
+def for_xdp(network: Network, plane: str) -> None:
+    if plane == "ebpf-xdp":
+        for host in ("in", "out"):
+            network.features(host, "eth", "tx", "off", "gro", "on")
+
+
+def kill(running: Running) -> None:
+    """Kill it when it has written what it knows."""
+    time.sleep(WRITTEN)
+    assert running.stop(signal.SIGKILL) == ""
+
+
+def is_at_an_end(directory: Path) -> bool:
+    """Whether a keeper has undone all and ended."""
+    return not [*directory.glob("tun-*")]
+
+
+@PLANES
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGUSR2])
+def test_no_packet_of_an_offloaded_flow_is_lost_while_no_gateway_runs_and_the_next_one_takes_over(
+    network: Network, gateway: Start, plane: str, how: signal.Signals
+) -> None:
+    for_xdp(network, plane)
+    before = trace(network)
+    first = gateway(plane=plane, grace=20)
+    with offloaded_flow(network, first) as flow:
+        with pouring(network, flow.client, RATE) as poured:
+            time.sleep(WRITTEN)
+            assert first.stop(how) == ""
+            time.sleep(3)
+            second = gateway(plane=plane, grace=20)
+            time.sleep(1)
+        print(f"{poured.sent} packets, {poured.rate:.0f} per second")
+        assert poured.sent > 20_000
+        assert poured.arrived == poured.sent
+        facts = second.ask()
+        assert facts["entered"] == len(facts["flows"]) == 1
+    assert second.stop() == ""
+    assert trace(network) == before
+
+
+def test_when_the_grace_time_has_passed_without_a_successor_the_host_is_as_it_was(
+    network: Network, gateway: Start, tmp_path: Path
+) -> None:
+    before = trace(network)
+    first = gateway(plane="ebpf-tc", grace=2)
+    with offloaded_flow(network, first) as flow:
+        first.stop(signal.SIGKILL)
+        killed = time.monotonic()
+        assert flow.ask()
+        assert eventually(lambda: is_at_an_end(tmp_path))
+        assert time.monotonic() - killed > 1.5
+    assert trace(network) == before
+
+
+def test_a_successor_whose_fast_path_is_refused_takes_over_on_the_tun_plane_and_the_next_one_goes_back(
+    network: Network, gateway: Start
+) -> None:
+    before = trace(network)
+    first = gateway(plane="ebpf-tc", grace=20)
+    with offloaded_flow(network, first) as flow:
+        kill(first)
+        second = gateway(plane="tun", grace=20)
+        assert all(flow.ask() for _ in range(10))
+        facts = second.ask()
+        assert (facts["plane"], facts["fast"], len(facts["flows"])) == ("tun", 0, 1)
+        kill(second)
+        third = flow.running = gateway(plane="ebpf-tc", grace=20)
+        assert flow.goes_by()
+        assert len(third.ask()["flows"]) == 1
+    assert third.stop() == ""
+    assert trace(network) == before
+
+
+def test_packets_for_the_engine_wait_for_the_successor(network: Network, gateway: Start) -> None:
+    first = gateway(grace=20)
+    with (
+        udp_socket(network, "out", REMOTE, PORT) as server,
+        udp_socket(network, "in") as client,
+    ):
+        server.settimeout(5)
+        client.connect((REMOTE, PORT))
+        client.send(b"before")
+        assert server.recv(100) == b"before"
+        kill(first)
+        for number in range(100):
+            client.send(b"%d" % number)
+        second = gateway(grace=20)
+        assert [int(server.recv(100)) for _ in range(100)] == [*range(100)]
+    assert second.stop() == ""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_an_orderly_end_leaves_nothing_to_a_successor(
+    network: Network, gateway: Start, tmp_path: Path, how: signal.Signals
+) -> None:
+    before = trace(network)
+    first = gateway(plane="ebpf-tc", grace=20)
+    with offloaded_flow(network, first):
+        assert first.stop(how) == ""
+    assert trace(network) == before
+    assert is_at_an_end(tmp_path)
+    assert not [*tmp_path.glob("bpf*")]
+
+
+def test_a_successor_with_another_table_moves_the_flows_over_without_losing_a_packet(
+    network: Network, gateway: Start
+) -> None:
+    first = gateway(plane="ebpf-tc", grace=20, limits={"flows": 1000})
+    with offloaded_flow(network, first) as flow:
+        with pouring(network, flow.client, RATE) as poured:
+            kill(first)
+            time.sleep(0.5)
+            second = gateway(plane="ebpf-tc", grace=20, limits={"flows": 50})
+            time.sleep(0.5)
+        assert poured.arrived == poured.sent
+        facts = second.ask()
+        assert (facts["room"], facts["entered"], len(facts["flows"])) == (50, 1, 1)
+    assert second.stop() == ""

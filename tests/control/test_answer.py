@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from ipmasq.control import changes, views, watching
+from ipmasq.control import changes, live, views, watching
 from ipmasq.control.answer import Pause
 from ipmasq.control.control import REQUESTS
 
@@ -18,7 +18,7 @@ def test_every_request_is_answered_step_by_step(name: str):
 
 
 def test_every_request_is_answered_by_one_module():
-    names = [name for module in (views, watching, changes) for name in module.REQUESTS]
+    names = [name for module in (views, live, watching, changes) for name in module.REQUESTS]
     assert sorted(names) == sorted(REQUESTS)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ipmasq.control import answers, arguments
 from ipmasq.control.answer import Pause, Rows
 from ipmasq.control.gateway import Context
-from ipmasq.control.protocol import Row
+from ipmasq.control.protocol import Kind, RequestError, Row
 from ipmasq.control.survey import FlowRate, HostRate
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import name
@@ -31,6 +31,36 @@ def top(context: Context, which: arguments.Top) -> Rows:
     for rate in context.survey.flows(which.by, which.limit):
         view = context.gateway.engine.flow(rate.flow)
         yield _flow(context, view, rate) if view is not None else Pause.LOOKED
+
+
+def helped(context: Context, _: arguments.Nothing) -> Rows:
+    """Yield the flows that helpers inspect, and those that they expected."""
+    context.survey.want()
+    for number in context.survey.helped:
+        view = context.gateway.engine.flow(number)
+        yield _rated(context, view) if view is not None else Pause.LOOKED
+
+
+def flow(context: Context, which: arguments.WhichFlow) -> Rows:
+    """Yield one flow, then its control flow, or its data flows."""
+    context.survey.want()
+    engine = context.gateway.engine
+    view = engine.flow(which.flow)
+    if view is None:
+        raise RequestError(Kind.NOT_FOUND, f"there is no flow {which.flow}")
+    yield _rated(context, view)
+    master = engine.flow(view.master) if view.master is not None else None
+    if master is not None:
+        yield _rated(context, master)
+    linked = list(engine.table.flows.values()) if view.links else []
+    for each in linked:
+        data = engine.flow(each.id) if each.master == which.flow else None
+        yield _rated(context, data) if data is not None else Pause.LOOKED
+
+
+def _rated(context: Context, view: FlowView) -> Row:
+    out, back = context.survey.rate(view.id) or (0.0, 0.0)
+    return _flow(context, view, FlowRate(out + back, view.id, out, back))
 
 
 def _flow(context: Context, view: FlowView, rate: FlowRate) -> Row:
@@ -78,11 +108,11 @@ def _host(host: Address, rate: HostRate, ports: int) -> Row:
 def summary(context: Context, how: arguments.Summary) -> Rows:
     """Yield one row about everything, then one every so many seconds, when the client has read the last."""
     while True:
-        due = context.clock() + (how.every or 0)
         context.survey.want()
         yield (yield from _summary(context))
         if how.every is None:
             return
+        due = context.clock() + how.every
         yield Pause.TICK
         while context.clock() < due:
             yield Pause.TICK
@@ -130,6 +160,8 @@ def _ports(context: Context) -> Generator[Pause, None, dict[str, int]]:
 
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {
     "top": (arguments.Top, top),
+    "helped": (arguments.Nothing, helped),
+    "flow": (arguments.WhichFlow, flow),
     "hosts": (arguments.Hosts, hosts),
     "summary": (arguments.Summary, summary),
 }

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappush, heappushpop, nlargest
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.core.engine import Engine
@@ -67,8 +67,10 @@ _Before: TypeAlias = tuple[float, int, int]
 class _Round:
     """What one round has found so far. The readings are in the order of the flows' numbers."""
 
-    def __init__(self, began: float) -> None:
+    def __init__(self, began: float, newest: int) -> None:
+        """`newest` is the number of the latest flow then."""
         self.began = began
+        self.newest = newest
         self.flows = array("Q")
         self.at = array("d")
         self.out = array("Q")
@@ -79,6 +81,8 @@ class _Round:
         """A heap of the flows with the highest rates."""
         self.largest: list[FlowRate] = []
         """A heap of the flows with the most bytes, which are its first fields."""
+        self.helped: list[int] = []
+        """The numbers of the latest flows that a helper inspects or has expected."""
         self.hosts: dict[Address, HostRate] = {}
         self.total_out = self.total_back = 0.0
         """The sums of all rates."""
@@ -97,6 +101,9 @@ class _Round:
         _keep(self.fastest, FlowRate(rate_out + rate_back, found.flow, rate_out, rate_back))
         carried = found.bytes_out + found.bytes_in
         _keep(self.largest, FlowRate(carried, found.flow, rate_out, rate_back))
+        if found.is_helped:
+            self.helped.append(found.flow)
+            del self.helped[:-MOST]
         host = self.hosts.get(found.host) or self.hosts.setdefault(found.host, HostRate())
         host.flows += 1
         host.bytes += carried
@@ -180,12 +187,17 @@ class Survey:
         return None if place is None else (found.rate_out[place], found.rate_back[place])
 
     @property
+    def helped(self) -> Sequence[int]:
+        """The numbers of the latest flows that a helper inspects or has expected, at most `MOST`."""
+        return self._found().helped
+
+    @property
     def hosts(self) -> dict[Address, HostRate]:
         return self._found().hosts
 
     def _found(self) -> _Round:
         found = self._last or self._current
-        return found or _Round(self._loop.clock())
+        return found or _Round(self._loop.clock(), 0)
 
     # -- rounds
 
@@ -221,10 +233,16 @@ class Survey:
             self._runs = False
             self._current = self._last = None
             return
-        self._current = _Round(now)
-        # Sorted, since the state of another gateway may have been taken over in another order. Of sorted numbers
-        # this is a copy: 10 ms per million.
-        self._read_some(self._current, iter(sorted(self._engine.table.flows)), 0)
+        self._current = _Round(now, self._engine.manager.opened)
+        self._read_some(self._current, iter(self._numbers(self._current)), 0)
+
+    def _numbers(self, current: _Round) -> Iterable[int]:
+        """Return the numbers of the flows to read, in their order. Only the first round needs a copy of them, which
+        takes 25 ms per million flows."""
+        last = self._last
+        if last is None:
+            return sorted(self._engine.table.flows)
+        return chain(last.flows, range(last.newest + 1, current.newest + 1))
 
     def _read_some(self, current: _Round, numbers: Iterator[int], place: int) -> None:
         some = list(islice(numbers, AT_ONCE))

@@ -50,7 +50,8 @@ def reading(flow: Flow) -> Reading:
     out, back = flow.original.bytes, flow.reply.bytes
     if flow.opened_by is not Side.INSIDE:
         out, back = back, out
-    return Reading(flow.id, flow.host, flow.opened, out, back)
+    is_helped = flow.inspector is not None or flow.master is not None
+    return Reading(flow.id, flow.host, flow.opened, out, back, is_helped)
 
 
 def state(flow: Flow) -> str:

@@ -62,6 +62,8 @@ class Reading(NamedTuple):
     opened: float
     bytes_out: int
     bytes_in: int
+    is_helped: bool
+    """Whether a helper inspects it, or expected it."""
 
 
 @dataclass(frozen=True, slots=True)

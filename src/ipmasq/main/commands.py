@@ -30,7 +30,7 @@ COMMANDS = {
     "helper": "ipmasq.front.change:helper",
     "timeouts": "ipmasq.front.change:timeouts",
     "close": "ipmasq.front.change:close",
-    "replay": "ipmasq.main.offline:replay",
+    "replay": "ipmasq.main.replay:replay",
     "config": "ipmasq.main.offline:configuration",
 }
 """By name: the module, and in it a function or, for a group of commands, a `typer.Typer`."""

@@ -46,7 +46,9 @@ class Stream:
         sending = asyncio.ensure_future(self._send(send))
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
-            await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
+            # Cancelled when the server ends.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._events.streams -= 1
             sending.cancel()

@@ -19,7 +19,7 @@ export function Flows({ host = "" }) {
     <form class="line" onSubmit=${(event) => { event.preventDefault(); setFilter(values(event.target)); }}>
       <div><label for="host">Address</label><input id="host" name="host" size="16" value=${filter.host ?? ""} /></div>
       <div><label for="port">Port</label><input id="port" name="port" size="6" inputmode="numeric" /></div>
-      <div><label for="protocol">Protocol</label><select id="protocol" name="protocol"><option value="">any</option><option>tcp</option><option>udp</option><option>icmp</option></select></div>
+      <div><label for="protocol">Protocol</label><select id="protocol" name="protocol"><option value="">any</option><option value="tcp">tcp</option><option value="udp">udp</option><option value="icmp">icmp</option></select></div>
       <div><label for="helper">Helper</label><input id="helper" name="helper" size="8" /></div>
       <button>Filter</button><button type="button" onClick=${(event) => { event.target.form.reset(); setFilter({}); }}>All</button>
     </form>
@@ -80,7 +80,7 @@ export function Forwards() {
     ${found && html`<${Table} caption="Published servers" columns=${columns} rows=${found.rows} empty="No server is published." />`}
     <p role="status" class=${said[0]}>${said[1]}</p>
     ${settings.changes ? html`<section class="panel"><h2>Publish a server</h2><p>Until the gateway reads its configuration again.</p><form class="line" onSubmit=${add}>
-      <div><label for="new-protocol">Protocol</label><select id="new-protocol" name="protocol"><option>tcp</option><option>udp</option></select></div>
+      <div><label for="new-protocol">Protocol</label><select id="new-protocol" name="protocol"><option value="tcp">tcp</option><option value="udp">udp</option></select></div>
       <div><label for="new-ports">Public port or range</label><input id="new-ports" name="ports" size="11" required /></div>
       <div><label for="new-inside">Inside address</label><input id="new-inside" name="inside" size="16" required /></div>
       <div><label for="new-port">Its port, if another</label><input id="new-port" name="inside_port" size="11" /></div>

@@ -1,7 +1,7 @@
 import { html, useEffect, useRef } from "/vendor/preact.js";
 import { useLive } from "/live.js";
 import { Events } from "/parts.js";
-import { rate, scaled } from "/shown.js";
+import { clock, rate, scaled } from "/shown.js";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -16,12 +16,13 @@ function Plot({ title, rows, series, text }) {
   }
   const now = series.map(([label], number) => `${label} ${text(values[number].at(-1) ?? 0)}`).join(", ");
   useEffect(() => {
-    const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line") }, font: "12px sans-serif" };
+    const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, font: "12px sans-serif" };
+    const day = { ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 80 };
     const options = {
       width: place.current.clientWidth, height: 150, cursor: { show: false }, legend: { show: false }, padding: [8, 8, 0, 0],
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1)] } },
-      axes: [axis, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => text(tick)) }],
-      series: [{}, ...series.map(([label, stroke]) => ({ label, stroke: colour(stroke), width: 2 }))],
+      axes: [day, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => text(tick)) }],
+      series: [{}, ...series.map(([label, stroke]) => ({ label, stroke: colour(stroke), width: 2, points: { show: false } }))],
     };
     plot.current = new uPlot(options, [times, ...values], place.current);
     const resized = new ResizeObserver(() => plot.current.setSize({ width: place.current.clientWidth, height: 150 }));

@@ -10,9 +10,6 @@ from starlette.types import Receive, Scope, Send
 
 from ipmasq.front.web.feed import Feed, Message
 
-UNREAD = 20.0
-"""Seconds for which a browser may leave a message unread before its stream is closed."""
-
 ALIVE = 15.0
 """Seconds without a message after which a comment is sent, so that a connection that is gone is noticed."""
 
@@ -53,7 +50,7 @@ class Stream:
             self._events.streams -= 1
             sending.cancel()
             gone.cancel()
-            with suppress(asyncio.CancelledError, TimeoutError, OSError):
+            with suppress(asyncio.CancelledError, OSError):
                 await sending
 
     async def _send(self, send: Send) -> None:
@@ -80,9 +77,8 @@ class Stream:
 
 
 async def _say(send: Send, text: bytes) -> None:
-    """Raises TimeoutError if the browser does not read."""
-    message = {"type": "http.response.body", "body": text, "more_body": True}
-    await asyncio.wait_for(send(message), UNREAD)
+    """Send text when the browser has read most of what came before; see `serving.Impatient`."""
+    await send({"type": "http.response.body", "body": text, "more_body": True})
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -30,6 +30,9 @@ SESSIONS = 100
 LARGEST_BODY = 16_384
 """Bytes."""
 
+LARGEST_HEAD = 16_384
+"""Bytes of the address and the headers."""
+
 WRONG_TOKEN_DELAY = 0.5
 """Seconds until a wrong token is answered."""
 
@@ -101,6 +104,8 @@ class Guard:
         await self._app(scope, _bounded(receive), answer)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        if _size(scope) > LARGEST_HEAD:
+            return refused(431, f"a request's head has at most {LARGEST_HEAD} bytes")
         if _name(headers.get("host", "")) not in self._rules.hosts:
             return refused(421, "this name does not belong to these pages (see --host)")
         if _is_foreign(scope, headers):
@@ -128,6 +133,11 @@ def refused(status: int, message: str) -> Response:
 async def delay() -> None:
     """Wait before a wrong token is answered."""
     await asyncio.sleep(WRONG_TOKEN_DELAY)
+
+
+def _size(scope: Scope) -> int:
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    return headers + len(scope["raw_path"]) + len(scope["query_string"])
 
 
 def _name(host: str) -> str:

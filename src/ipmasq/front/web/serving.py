@@ -16,6 +16,9 @@ from ipmasq.front.web.guard import SHORTEST_TOKEN, Rules
 REQUEST_TIME = 10.0
 """Seconds until a request must be complete."""
 
+UNREAD = 20.0
+"""Seconds for which a client may leave unread what it was sent."""
+
 MOST_CONNECTIONS = 128
 
 LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -26,18 +29,30 @@ class WebError(Exception):
 
 
 class Impatient(H11Protocol):
-    """Closes a connection whose request is not complete in time; uvicorn limits only the time between requests."""
+    """Closes a connection whose request is not complete in time, or whose answer is not read; uvicorn limits only the
+    time between requests."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._deadline = self.loop.call_later(REQUEST_TIME, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
+        for timer in (self._deadline, self._unread):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ipmasq.front.upstream import Upstream
 from ipmasq.front.web import serving
 from ipmasq.front.web.app import make_app
-from ipmasq.front.web.upstream import Upstream
 
 TOKEN = "a-token-of-the-tests-0123456789"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ipmasq.front.upstream import Upstream
 from ipmasq.front.web.feed import HAPPENED, SUMMARIES, Feed
-from ipmasq.front.web.upstream import Upstream
 from tests.control.running import Running, conversation, running
 from tests.front.web.serving import Served, served
 

@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 from ipmasq.control.client import UnreachableError
 from ipmasq.control.protocol import Kind, RequestError, Row
+from ipmasq.front.upstream import Upstream
 from ipmasq.front.web.guard import refused
-from ipmasq.front.web.upstream import Upstream
 
 VIEWS: Mapping[str, tuple[str, ...]] = {
     "status": (),

@@ -16,11 +16,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ipmasq.front.upstream import Upstream
 from ipmasq.front.web.api import Api
 from ipmasq.front.web.events import Events, Stream
 from ipmasq.front.web.feed import Feed
 from ipmasq.front.web.guard import COOKIE, Guard, Rules, TooLargeError, delay, refused
-from ipmasq.front.web.upstream import Upstream
 
 TYPES = {
     ".html": "text/html; charset=utf-8",

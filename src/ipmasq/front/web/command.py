@@ -56,9 +56,9 @@ def web(
       ipmasq web --listen 192.0.2.1:8470 --host gateway.example --token-file /etc/ipmasq/web.token
       ipmasq web --allow-changes
     """
+    from ipmasq.front.upstream import Upstream
     from ipmasq.front.web import serving
     from ipmasq.front.web.app import make_app
-    from ipmasq.front.web.upstream import Upstream
 
     try:
         address, port = serving.endpoint(listen)

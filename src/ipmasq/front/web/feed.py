@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ipmasq.control.client import UnreachableError
 from ipmasq.control.protocol import RequestError, Row
-from ipmasq.front.web.upstream import Upstream
+from ipmasq.front.upstream import Upstream
 
 EVENTS = (
     "helper_bound", "helper_released", "helper_failed", "helper_loaded", "helper_unloaded",

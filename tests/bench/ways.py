@@ -57,15 +57,16 @@ def masquerading(network: Network) -> Iterator[None]:
 
 
 @contextmanager
-def ipmasq(network: Network, plane: str = "tun", more: str = "") -> Iterator[None]:
-    """`ipmasq run` on this plane, with the FTP helper; `more`: at the end of its configuration."""
+def ipmasq(network: Network, plane: str = "tun", more: str = "") -> Iterator[Path]:
+    """`ipmasq run` on this plane, with the FTP helper; `more`: at the end of its configuration. Yields the path of its
+    control socket."""
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
         file = Path(directory, "gateway.toml")
         socket = Path(directory, "control.sock")
         file.write_text(CONFIGURATION.format(socket=socket, plane=plane) + more)
         program = str(Path(sys.executable).with_name("ipmasq"))
         with network.running("gw", program, "run", "-c", str(file), ready="the gateway runs"):
-            yield
+            yield socket
 
 
 @contextmanager

@@ -44,6 +44,10 @@ def session(gateway: Running, client: bytes, server: bytes, command: bytes) -> N
     numbers = bytes(said.payload).decode().split()[1].split(",")
     port = int(numbers[4]) * 256 + int(numbers[5])
     gateway.send(packets.tcp(server, 20, E1, port, packets.SYN, 9000), Side.OUTSIDE)
+    (data,) = (each for each in gateway.engine.flows() if each.public.port == port)
+    if client == IN2:
+        gateway.send(packets.tcp(*data.inside, server, 20, back, 100, 9001))
+        gateway.send(packets.tcp(server, 20, E1, port, packets.ACK, 9001, 101), Side.OUTSIDE)
 
 
 @contextmanager
@@ -57,11 +61,14 @@ def traffic(gateway: Running) -> Iterator[None]:
             for number, server in enumerate(servers):
                 for host in (IN1, IN2):
                     size = chance.randrange(200, 1400) // (number + 1)
-                    gateway.send(packets.udp(host, 5000 + number, server, 443, bytes(size)))
+                    sent = gateway.send(packets.udp(host, 5000 + number, server, 443, bytes(size)))
+                    back = packets.read(sent).source.port
+                    answer = packets.udp(server, 443, E1, back, bytes(2 * size % 1400))
+                    gateway.send(answer, Side.OUTSIDE)
             if chance.random() < 0.3:
                 source = chance.randrange(10_000, 60_000)
                 gateway.send(packets.udp(IN2, source, OUT1, 53, bytes(40)))
-                gateway.send(packets.udp(OUT1, 53, E1, source, bytes(9)), Side.OUTSIDE)
+                gateway.send(packets.udp(OUT1, 53, E1, source, bytes(9)), Side.OUTSIDE)  # dropped
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -33,7 +33,7 @@ export function Network() {
         return html`<g><title>flow ${row.id}, ${kind}: ${endpoint(row.inside)} as ${endpoint(row.public)} with ${endpoint(row.remote)}</title>
           <line class=${kind} x1="172" y1=${left} x2="388" y2=${middle} marker-start=${outward ? undefined : arrow} marker-end=${outward ? arrow : undefined} />
           <line class=${kind} x1="512" y1=${middle} x2="728" y2=${right} marker-start=${outward ? undefined : arrow} marker-end=${outward ? arrow : undefined} />
-          ${kind === "data" && html`<text x="280" y=${(left + middle) / 2 - 6} text-anchor="middle">${rate(row.rate_out + row.rate_in)}</text>`}</g>`;
+          ${kind === "data" && html`<text x="280" y=${(left + middle) / 2 - 16} text-anchor="middle">${rate(row.rate_out + row.rate_in)}</text>`}</g>`;
       })}
       ${!flows.length && html`<text x="450" y="24" text-anchor="middle">no session that a helper inspects</text>`}
     </svg><p class="dim">Dashed: control connections. Solid: data connections that a helper expected. An arrow points from the end that opened the connection.</p></section>

@@ -71,7 +71,7 @@ class FlowScreen(ModalScreen[None]):
     async def _look(self) -> None:
         try:
             (told,), _ = await self._upstream.rows("explain", {"flow": self._number}, 1)
-            self.query_one("#why", Static).update(Text("\n".join(_why(told))))
+            self.query_one("#why", Static).update(Text("\n".join(_reasons(told))))
             while True:
                 rows, _ = await self._upstream.rows("flow", {"flow": self._number}, 100)
                 self.query_one("#facts", Static).update(Text("\n".join(_facts(*rows))))
@@ -122,7 +122,7 @@ def _facts(row: Row, *linked: Row) -> Iterator[str]:
         yield f"linked   flow {each['id']}: {endpoint(each['inside'])} {endpoint(each['remote'])}"
 
 
-def _why(told: Row) -> Iterator[str]:
+def _reasons(told: Row) -> Iterator[str]:
     yield ""
     if told["transfer"]:
         yield visible(told["transfer"])

@@ -71,6 +71,8 @@ class _Round:
         """`newest` is the number of the latest flow then."""
         self.began = began
         self.newest = newest
+        self.is_whole = True
+        """Whether no reading has failed."""
         self.flows = array("Q")
         self.at = array("d")
         self.out = array("Q")
@@ -237,10 +239,10 @@ class Survey:
         self._read_some(self._current, iter(self._numbers(self._current)), 0)
 
     def _numbers(self, current: _Round) -> Iterable[int]:
-        """Return the numbers of the flows to read, in their order. Only the first round needs a copy of them, which
-        takes 25 ms per million flows."""
+        """Return the numbers of the flows to read, in their order. Only the first round, or one after a
+        failure, needs a copy of them, which takes 25 ms per million flows."""
         last = self._last
-        if last is None:
+        if last is None or not last.is_whole:
             return sorted(self._engine.table.flows)
         return chain(last.flows, range(last.newest + 1, current.newest + 1))
 
@@ -252,12 +254,21 @@ class Survey:
             return
         # Planned first, so that a failure does not end the rounds.
         self._loop.later(PAUSE, lambda: self._read_some(current, numbers, place))
+        try:
+            place = self._add(current, some, place)
+        except Exception:
+            current.is_whole = False
+            raise
+
+    def _add(self, current: _Round, some: Iterable[int], place: int) -> int:
+        """Read these flows. `place` is that of their first reading in the last round, as far as is known; return the
+        place for the next ones."""
         now, last = self._loop.clock(), self._last
         for found in self._engine.readings(some):
+            at = last.find(found.flow, place) if last is not None else None
             before = None
-            if last is not None:
-                at = last.find(found.flow, place)
-                if at is not None:
-                    place, before = at + 1, last.reading(at)
+            if last is not None and at is not None:
+                place, before = at + 1, last.reading(at)
             current.add(found, now, before)
             self._count(found.bytes_out, found.bytes_in, before)
+        return place

@@ -139,7 +139,8 @@ class Top(App[None]):
         return self.query_one(f"#table-{shown.name}", DataTable)
 
     def _say(self, text: str) -> None:
-        self.query_one("#summary", Static).update(Text(text))
+        with suppress(NoMatches):  # as the screen begins or ends
+            self.query_one("#summary", Static).update(Text(text))
 
     def _show_summary(self) -> None:
         last = self._summaries[-1]
@@ -159,12 +160,16 @@ class Top(App[None]):
             f"  out {amount(last['rate_out'])}B/s  in {amount(last['rate_in'])}B/s"
         )
         for name in ("out", "in"):
-            line = self.query_one(f"#{name}", Sparkline)
-            line.data = [row[f"rate_{name}"] for row in self._summaries]
+            with suppress(NoMatches):
+                line = self.query_one(f"#{name}", Sparkline)
+                line.data = [row[f"rate_{name}"] for row in self._summaries]
 
     def _fill(self, shown: List, rows: list[Row]) -> None:
         """Replace the rows of a table. The cursor stays on its row, wherever that is now."""
-        table = self._table(shown)
+        try:
+            table = self._table(shown)
+        except NoMatches:
+            return  # the screen begins or ends
         columns = _fitting(shown.columns, self.size.width)
         kept = _key_at_cursor(table)
         table.clear(columns=True)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -48,6 +49,14 @@ def test_a_wheel_has_the_programs_and_leaves_the_tree_as_it_was(tree: Path):
         assert made.read(OBJECT).startswith(b"\x7fELF")
         assert "ipmasq/config/example.toml" in made.namelist()
     assert everything(tree) == before
+
+
+def test_the_maintainers_of_the_debian_package_are_the_authors():
+    (author,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["authors"]
+    who = f"{author['name']} <{author['email']}>"
+    control = (ROOT / "packaging/debian/control").read_text()
+    assert f"Maintainer: {who}\n" in control
+    assert f" -- {who}  " in (ROOT / "packaging/debian/changelog").read_text()
 
 
 def test_a_built_object_is_taken_as_it_is(tree: Path, tmp_path: Path):

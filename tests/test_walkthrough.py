@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.walkthrough.likeness import is_like, mask
-from tests.walkthrough.page import Type, Write, steps, with_shown
-from tests.walkthrough.session import pages
+from tests.walkthrough.page import Type, Write, copied, steps, with_shown
+from tests.walkthrough.session import README, pages
 
 PAGE = """\
 # A page
@@ -57,6 +57,19 @@ def test_what_is_shown_is_written_below_its_command():
     listing = next(step for step in steps(PAGE) if isinstance(step, Type))
     changed = with_shown(PAGE, {listing: ["c"]})
     assert changed == PAGE.replace("a\nb\n", "c\n")
+
+
+def test_the_sessions_of_the_readme_are_those_of_the_pages():
+    text = README.read_text(encoding="utf-8")
+    shown = copied(text, (page.read_text(encoding="utf-8") for page in pages()))
+    commands = [step.command.split()[1] for step in shown]
+    assert commands == ["show", "watch", "explain"]
+    assert with_shown(text, shown) == text, "python -m tests.walkthrough writes it"
+
+
+def test_a_session_that_no_page_has_cannot_be_copied():
+    with pytest.raises(KeyError, match="ls -a"):
+        copied("```console\n# ls -a\n```\n", [PAGE])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tests.bench import (
     bulk,
+    commands,
     engine_new,
     engine_scale,
     engine_speed,
@@ -35,7 +36,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
     *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new),
-    *(start, scraped, views),
+    *(start, commands, scraped, views),
 )
 """Whatever is imported here has entered its benches."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ipmasq.offload.offload import Offloader
 from ipmasq.planes.ebpf import libbpf
-from ipmasq.planes.ebpf.fastpath import OBJECT
+from ipmasq.planes.ebpf.loading import OBJECT
 from ipmasq.planes.ebpf.table import Table, sizes
 from tests.bench.figures import Figure, bench
 from tests.bench.flow_memory import FLOWS

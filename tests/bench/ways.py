@@ -58,7 +58,7 @@ def masquerading(network: Network) -> Iterator[None]:
 
 @contextmanager
 def ipmasq(network: Network, plane: str = "tun", more: str = "") -> Iterator[Path]:
-    """`ipmasq run` on this plane, with the FTP helper; `more`: at the end of its configuration. Yields the path of its
+    """`ipmasq run` on this plane, with the FTP helper; `more`: at the end of its configuration. Yields its
     control socket."""
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as directory:
         file = Path(directory, "gateway.toml")
@@ -85,7 +85,7 @@ def _offload(network: Network, checksums: str, receive: str) -> None:
         network.run(host, "ethtool", "-K", "eth", "tx", checksums, "gro", receive)
 
 
-WAYS: Mapping[str, Callable[[Network], AbstractContextManager[None]]] = {
+WAYS: Mapping[str, Callable[[Network], AbstractContextManager[object]]] = {
     "kernel-forward": forwarding,
     MASQUERADE: masquerading,
     "tun": ipmasq,

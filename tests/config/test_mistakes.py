@@ -38,6 +38,18 @@ def test_who_is_masqueraded_and_as_whom_must_be_said(tmp_path: Path, text: str):
         ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        """[gateway]\ninside = 'eth1'\noutsid = 'eth0'  #! did you mean "outside"?""",
+        """[gateway]\ninsde = 'eth1'  #! did you mean "inside"?\noutside = 'eth0'""",
+        """[gateway]\ninside = 'eth1'\npubic = '203.0.113.1'  #! did you mean "public"?""",
+    ],
+)
+def test_a_misspelled_setting_is_one_mistake_and_not_also_missing(tmp_path: Path, text: str):
+    assert_found_as_marked(tmp_path, text)
+
+
 def test_an_interface_is_not_on_both_sides(tmp_path: Path):
     text = '[gateway]\ninside = [\n"eth1",\n"eth0",  #! eth0 is the outside interface\n]\noutside = "eth0"'
     assert_found_as_marked(tmp_path, text)

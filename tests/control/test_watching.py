@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ipmasq.control.client import Client
+from ipmasq.control.client import PATIENCE, Client
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core import events
 from ipmasq.core.events import ForwardAdded
@@ -27,7 +27,7 @@ def until(rows: Iterator[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 
 def test_a_rewrite_is_told_with_before_and_after(gateway: Running, client: Client):
-    watch = client.watch(last=1000)
+    watch = client.watch(PATIENCE, last=1000)
     number = conversation(gateway, [b"ask me\r\n", b"refuse me\r\n", b"raise hell\r\n"])
     seen = {row["event"]: row for row in until(watch, "helper_failed")}
     assert seen["rewritten"]["before"] == "ask me\r\n"
@@ -42,7 +42,7 @@ def test_a_rewrite_is_told_with_before_and_after(gateway: Running, client: Clien
 def test_a_watcher_hears_only_what_it_asked_for(gateway: Running, client: Client):
     gateway.open_udp(IN1, 5000)
     followed = gateway.open_udp(IN2, 5000)
-    watch = client.watch(host="10.0.0.3", events=["flow_opened", "flow_closed"])
+    watch = client.watch(PATIENCE, host="10.0.0.3", events=["flow_opened", "flow_closed"])
     with Client(gateway.path) as other:
         list(other.rows("forwards"))  # the watch stood before this in the gateway's queue
     gateway.open_udp(IN1, 5001)
@@ -61,16 +61,16 @@ def test_last_counts_the_events_that_the_filters_admit(gateway: Running, client:
         gateway.open_udp(IN1, port)
     gateway.do(lambda: gateway.engine.close(wanted[2], gateway.loop.clock()))
     filters = {"host": "10.0.0.3", "events": ["flow_opened"], "last": 3}
-    told = list(islice(client.watch(**filters), 3))
+    told = list(islice(client.watch(PATIENCE, **filters), 3))
     assert [row["flow"] for row in told] == wanted[1:]
-    told = list(islice(client.watch(flow=wanted[2], last=2), 2))
+    told = list(islice(client.watch(PATIENCE, flow=wanted[2], last=2), 2))
     assert [row["event"] for row in told] == ["flow_opened", "flow_closed"]
 
 
 def test_a_watcher_of_a_host_is_told_of_hairpin_flows_to_it(gateway: Running, client: Client):
     """Host 10.0.0.3 serves port 80, which is published."""
     number = hairpin(gateway)
-    (opened,) = islice(client.watch(host="10.0.0.3", last=1), 1)
+    (opened,) = islice(client.watch(PATIENCE, host="10.0.0.3", last=1), 1)
     assert (opened["event"], opened["flow"]) == ("flow_opened", number)
     assert opened["remote"] == {"address": "203.0.113.1", "port": 8080}
     assert opened["remote_real"] == {"address": "10.0.0.3", "port": 80}
@@ -85,7 +85,7 @@ def hairpin(gateway: Running) -> int:
 def test_a_watcher_of_a_flow_knows_its_data_flows_that_are_alive(gateway: Running, client: Client):
     control, data = gateway.open_udp(IN1, 5000), gateway.open_udp(IN1, 5001)
     gateway.do(lambda: link(gateway.engine.table.flows, control, data))
-    watch = client.watch(flow=control, last=1)
+    watch = client.watch(PATIENCE, flow=control, last=1)
     opened = next(watch)
     gateway.do(lambda: gateway.engine.close(data, gateway.loop.clock()))
     closed = next(watch)
@@ -100,14 +100,14 @@ def link(flows: dict[int, Flow], control: int, data: int) -> None:
 
 def test_a_watcher_of_an_unknown_event_is_told_which_there_are(client: Client):
     with pytest.raises(RequestError) as caught:
-        list(client.watch(events=["flow_open"]))
+        list(client.watch(PATIENCE, events=["flow_open"]))
     assert caught.value.kind is Kind.BAD_ARGUMENT
     assert "flow_opened" in caught.value.message
 
 
 def test_a_watcher_that_reads_late_is_told_how_many_events_it_missed(gateway: Running):
     with Client(gateway.path) as client:
-        watch = client.watch(last=1)
+        watch = client.watch(PATIENCE, last=1)
         gateway.do(lambda: gateway.control.tell([ForwardAdded(0.0, "first")]))
         assert next(watch)["name"] == "first"
         names = [[ForwardAdded(0.0, f"{'n' * 500}{turn}")] * 100 for turn in range(200)]
@@ -119,3 +119,7 @@ def test_a_watcher_that_reads_late_is_told_how_many_events_it_missed(gateway: Ru
     added = sum(row["event"] == "forward_added" for row in told)
     assert lost > 0
     assert lost + added == 20_000
+
+
+def test_a_watcher_may_wait_for_a_limited_time_only(client: Client):
+    assert list(client.watch(0.05)) == []

@@ -26,10 +26,12 @@ from ipmasq.doctor import (
     rp_filter,
     usage,
 )
+from ipmasq.doctor.command import _say_one
 from ipmasq.doctor.examine import examine, mend
 from ipmasq.doctor.finding import Finding, Subject
 from ipmasq.doctor.host import Host, Link
-from ipmasq.gateway.firewall.findings import Finding as Obstruction
+from ipmasq.doctor.lasting import how_long
+from ipmasq.gateway.firewall.finding import Finding as Obstruction
 from ipmasq.wire.addresses import Address, to_address
 
 TOML = """
@@ -103,6 +105,32 @@ def test_what_is_legal_and_doubtful_is_found_with_its_line(host: Host, tmp_path:
     found = the(configuration.find, but(host, loaded=load(path)))
     assert "RFC 5508" in found.what
     assert "line 6" in found.remedy
+
+
+def test_what_fix_has_done_is_said_to_last_for_a_time_and_where_it_can_be_kept():
+    done = [
+        "done: nft insert rule inet filter forward accept",
+        "done: nft insert rule inet filter input accept",
+        "done: iptables-legacy -I FORWARD -j ACCEPT",
+        "failed: sysctl -w net/ipv4/ip_forward=1: no",
+    ]
+    nft, iptables = how_long(done)
+    assert "/etc/nftables.conf" in nft
+    assert "netfilter-persistent save" in iptables
+    assert "loads its file again" in nft
+
+
+def test_the_clock_is_a_hint_since_traffic_does_not_depend_on_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(clock.time, "time", lambda: 0.0)
+    assert the(clock.find, host).is_hint
+    assert not the(interfaces.find, but(host, links=links(carrier=False))).is_hint
+
+
+def test_a_question_has_no_full_stop(capsys: pytest.CaptureFixture[str]):
+    _say_one(Finding("configuration", 'did you mean "outside"?', "none", "edit it"))
+    assert 'configuration: did you mean "outside"?\n' in capsys.readouterr().out
 
 
 def test_an_interface_without_carrier_cannot_be_put_right_by_a_command(host: Host):

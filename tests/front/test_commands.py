@@ -165,6 +165,27 @@ def test_a_saved_change_says_where(gateway: Running, ipmasq: Ipmasq):
         assert said.endswith("; saved in gateway.saved.toml\n")
 
 
+def test_flows_that_are_over_are_counted_and_shown_only_if_asked_for(
+    gateway: Running, ipmasq: Ipmasq
+):
+    gateway.open_udp()
+    out, ack = (IN1, 4000, OUT1, 80), packets.ACK
+    public = packets.read(gateway.send(packets.tcp(*out, packets.SYN, 100))).source.port
+    back = (OUT1, 80, E1, public)
+    gateway.send(packets.tcp(*back, packets.SYN | ack, 500, 101), Side.OUTSIDE)
+    gateway.send(packets.tcp(*back, packets.FIN | ack, 501, 101), Side.OUTSIDE)
+    assert "CLOSE_WAIT" in ipmasq("show", "flows", columns=200).stdout
+    gateway.send(packets.tcp(*out, packets.FIN | ack, 101, 502))
+    usual = ipmasq("show", "flows")
+    assert "TIME_WAIT" not in usual.stdout
+    assert len(usual.stdout.splitlines()) == 2
+    assert usual.stderr == "ipmasq: 1 TCP flow is over (TIME_WAIT) and not shown; --all shows all\n"
+    for asked in (("--all",), ("--state", "TIME_WAIT"), ("--json",)):
+        found = ipmasq("show", "flows", *asked, columns=200)
+        assert "TIME_WAIT" in found.stdout
+        assert not found.stderr
+
+
 def test_flows_are_closed(gateway: Running, ipmasq: Ipmasq):
     numbers = gateway.open_udp(port=5000), gateway.open_udp(port=5001)
     assert ipmasq("close", *numbers).returncode == 0

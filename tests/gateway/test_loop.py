@@ -49,6 +49,30 @@ def test_each_ready_descriptor_is_served_once_per_round(pair: Pair) -> None:
         assert turns.count(pair[0].fileno()) == turns.count(third.fileno()) == 4
 
 
+def test_packets_are_read_while_a_thread_works(pair: Pair) -> None:
+    loop, read = Loop(), threading.Event()
+
+    def receive() -> None:
+        pair[0].recv(64)
+        read.set()
+
+    loop.watch(pair[0].fileno(), receive)
+    pair[1].sendall(b"x")
+    # The work ends only after the loop has read.
+    assert loop.meanwhile(lambda: read.wait(10))
+
+
+def test_what_the_work_of_a_thread_raises_is_raised_to_whoever_waits_for_it() -> None:
+    loop = Loop()
+
+    def fail() -> None:
+        raise PlaneError("no programs")
+
+    with pytest.raises(PlaneError, match="no programs"):
+        loop.meanwhile(fail)
+    assert loop.meanwhile(lambda: 1) == 1
+
+
 def test_reading_and_writing_of_one_descriptor_are_watched_apart(pair: Pair) -> None:
     loop, done = Loop(), []
     number = pair[0].fileno()

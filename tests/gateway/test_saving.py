@@ -57,6 +57,17 @@ def test_a_forward_is_saved_and_forgotten(file: File):
     assert not Path(file.saved_path).exists()
 
 
+def test_a_forward_that_is_saved_twice_is_saved_once_and_one_that_was_written_is_not(file: File):
+    file.save_forward(WEB)
+    file.save_forward(WEB)
+    assert names(file) == ["ssh", "web"]
+    with pytest.raises(ValueError, match=r"forward ssh stands in .*gateway\.toml already"):
+        file.save_forward(Forward("ssh", 6, None, PortRange(22, 22), IN1, 22))
+    with pytest.raises(ValueError, match="cannot be saved"):
+        file.save_forward(replace(WEB, inside_port=81))
+    assert names(file) == ["ssh", "web"]
+
+
 def test_what_the_operator_wrote_is_not_forgotten(file: File):
     with pytest.raises(
         ValueError, match=r"forward ssh stands in .*gateway\.toml: take it out there"

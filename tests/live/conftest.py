@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ INSIDE_GATEWAY = "10.0.0.1"
 PUBLIC = "203.0.113.1"
 REMOTE = "203.0.113.2"
 POOL = "203.0.113.50"
+
+CARRIER = 20.0
+"""Seconds for which the carrier of a new link is waited for."""
 
 _number = itertools.count()
 
@@ -61,6 +65,17 @@ class Network:
         self.ip("gw", f"link set {interface} up")
         self.ip(host, f"addr add {address}/24 dev eth")
         self.ip(host, "link set eth up")
+        assert self._is_connected(interface), f"{interface} has no carrier after {CARRIER} s"
+
+    def _is_connected(self, interface: str) -> bool:
+        """Wait until the kernel has processed that there is a carrier, which it does in a thread of its own, later
+        if it is busy. Until then its routes have the flag `linkdown`, by which `trace` would differ."""
+        deadline = time.monotonic() + CARRIER
+        while "linkdown" in self.ip("gw", f"-4 route show table all dev {interface}"):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def ip(self, host: str, command: str) -> str:
         return run(*within(self.name(host), "ip", *command.split()))

@@ -61,7 +61,8 @@ class Tool:
 
     def add(self, remedy: str) -> None:
         """Do what was said to be done, exactly."""
-        self.type(remedy.removeprefix("add: "))
+        adding = remedy.removeprefix("add: ").partition("; or delete: ")[0]
+        self.type(adding.removeprefix("delete: "))
 
     def _run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

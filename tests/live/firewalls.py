@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,7 +49,12 @@ def load(network: Network, rules: str, tool: str = "nft") -> None:
 
 def add(network: Network, remedy: str) -> None:
     """Do what was said to be done, exactly."""
-    for command in remedy.removeprefix("add: ").split(" && "):
+    adding = remedy.removeprefix("add: ").partition("; or delete: ")[0]
+    type_at_gateway(network, adding.split(" && "))
+
+
+def type_at_gateway(network: Network, commands: Iterable[str]) -> None:
+    for command in commands:
         with network.at("gw"):
             subprocess.run(["sh", "-c", command], check=True, capture_output=True)
 

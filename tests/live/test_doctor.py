@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from ipmasq.planes.ebpf import libbpf
 from tests.live.as_users import Started, started
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, run
 from tests.live.firewalls import DOCKER, SIZE, fetch, ftp_server, load
 from tests.live.test_firewalls import IPTABLES_USUAL, NFT_MASQUERADES, NFT_ONE_SERVER, NFT_USUAL
 from tests.live.test_tun import eventually, tcp_server, tcp_talk
+from tests.planes.ebpf.compiled import compiled
 
 pytestmark = pytest.mark.live
 
@@ -66,6 +69,8 @@ table ip raw {
 }
 """
 
+FOREIGN = Path(__file__).with_name("foreign.bpf.c")
+
 
 class Doctor:
     """The command, and a gateway, on the gateway's host of a network."""
@@ -74,6 +79,8 @@ class Doctor:
         self.network = network
         self.socket = str(directory / "control.sock")
         self.file = directory / "gateway.toml"
+        self.links: list[int] = []
+        """Descriptors that keep programs of other software attached."""
         self.write()
 
     def write(self, more: str = "", **changed: str) -> None:
@@ -103,9 +110,12 @@ class Doctor:
 
 
 @pytest.fixture
-def doctor(network: Network, tmp_path: Path) -> Doctor:
+def doctor(network: Network, tmp_path: Path) -> Iterator[Doctor]:
     network.ip("gw", f"route add default via {REMOTE}")
-    return Doctor(network, tmp_path)
+    made = Doctor(network, tmp_path)
+    yield made
+    for descriptor in made.links:
+        os.close(descriptor)
 
 
 def test_nothing_is_found_on_a_host_where_all_is_well(doctor: Doctor) -> None:
@@ -115,6 +125,12 @@ def test_nothing_is_found_on_a_host_where_all_is_well(doctor: Doctor) -> None:
     with doctor.gateway():
         assert doctor.run() == (0, [])
         assert ftp(doctor)
+
+
+def test_what_keeps_no_traffic_from_passing_is_found_without_an_exit_code(doctor: Doctor) -> None:
+    doctor.write("\n[timeouts]\nicmp = '1s'\n")
+    code, (found,) = doctor.run()
+    assert (code, found["hint"], found["subject"]) == (0, True, "configuration")
 
 
 @dataclass
@@ -201,6 +217,15 @@ def program(doctor: Doctor) -> None:
         run("tc", "filter", "add", "dev", "go", "ingress", "bpf", *code)
 
 
+def linked_program(doctor: Doctor) -> None:
+    """A program of other software at a TCX hook, as Cilium has it. It lives as long as this test."""
+    loaded = libbpf.Object(compiled(FOREIGN), {})
+    with doctor.network.at("gw"):
+        index = socket.if_nametoindex("go")
+        made = libbpf.link(loaded.program("foreign"), index, libbpf.BPF_TCX_INGRESS)
+    doctor.links.append(made)
+
+
 def strict(doctor: Doctor) -> None:
     doctor.network.ip("gw", "link add other type veth peer name another")
     doctor.network.ip("gw", "addr add 192.0.2.1/24 dev other")
@@ -267,7 +292,10 @@ BROKEN = {
         ip("route del default"), "routes", "no default route", "ip route replace default via"
     ),
     "the kernel masquerades": Broken(
-        rules(NFT_MASQUERADES), "firewall", "masquerades what leaves by go", "remove that rule"
+        rules(NFT_MASQUERADES),
+        "firewall",
+        "masquerades what leaves by go",
+        "nft delete rule ip nat",
     ),
     "a helper of the kernel": Broken(
         rules(NFT_HELPER),
@@ -285,6 +313,9 @@ BROKEN = {
         ip("addr flush dev go"), "interfaces", "go has no IPv4 address", "ip addr add"
     ),
     "another program": Broken(program, "programs", "filter at ingress", "tc filter show dev go"),
+    "another program by a link": Broken(
+        linked_program, "programs", "TCX program at ingress, foreign", "bpftool net show dev go"
+    ),
     "a smaller MTU outside": Broken(
         ip("link set go mtu 1400"), "MTU", "1400 bytes at most", "maxseg size set rt mtu"
     ),
@@ -357,9 +388,33 @@ def test_what_a_killed_gateway_left_is_found_and_the_next_start_undoes_it(doctor
         gateway.process.wait(10)
         (found,) = [each for each in doctor.found() if each["subject"] == "leftovers"]
         assert "ipmasq run" in found["fix"]
+        assert "ipmasq undo" in found["fix"]
         Path(doctor.socket).unlink(missing_ok=True)
     with doctor.gateway():
         assert doctor.run() == (0, [])
+
+
+NFT_WEB_ONLY = NFT_USUAL.replace(
+    'iifname "gi" oifname "go" accept',
+    'iifname "gi" oifname "go" meta l4proto udp udp dport 53 accept; '
+    'iifname "gi" oifname "go" tcp dport { 80, 443 } accept',
+)
+
+
+def test_what_the_firewall_forbids_inside_hosts_is_said_and_nothing_is_wrong(
+    doctor: Doctor,
+) -> None:
+    load(doctor.network, NFT_WEB_ONLY)
+    code, (found,) = doctor.run("--fix")
+    assert code == 0
+    assert (found["hint"], found["safe"]) == (True, False)
+    assert "inside hosts may not use FTP (tcp 21): nft inet filter, chain forward" in found["what"]
+    command = [sys.executable, "-m", "ipmasq", "doctor", str(doctor.file)]
+    with doctor.network.at("gw"):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "hint: firewall: inside hosts may not use FTP (tcp 21)" in done.stdout
+    assert done.stdout.endswith("nothing keeps traffic from passing; 1 hint\n")
 
 
 def test_people_are_told_what_is_wrong_what_it_does_and_what_to_do(doctor: Doctor) -> None:

@@ -212,7 +212,10 @@ def test_what_is_saved_survives_a_reload_and_a_restart(network: Network, toml: P
     with network.at("gw"):
         gateway = begun()
         try:
-            gateway.add_forward(web, save=True)
+            gateway.add_forward(web)
+            with pytest.raises(ValueError, match="there is a forward web already"):
+                gateway.add_forward(web)
+            gateway.add_forward(web, save=True)  # only now to be kept
             gateway.load_helper(None, str(code), None, save=True)
             assert gateway.reload() == (0, [])
             assert there(gateway) == ({"web"}, {"ftp", "finger"})

@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 import pytest
 
-from ipmasq.gateway.firewall.findings import findings, translates
+from ipmasq.gateway.firewall.findings import findings
+from ipmasq.gateway.firewall.masquerading import translates
 from ipmasq.gateway.firewall.reading import read_tables
 from ipmasq.gateway.firewall.ways import Where
 from tests.live.conftest import Network, Running

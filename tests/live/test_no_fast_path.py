@@ -31,8 +31,10 @@ socket = "/tmp/{name}.sock"
 """
 
 REFUSED = """
+#define tc_inside reads_safely
 #include "ipmasq.bpf.c"
-SEC("tc") int reads_any_address(struct __sk_buff *skb) { return *(int *)(long)skb->mark; }
+#undef tc_inside
+SEC("tc") int tc_inside(struct __sk_buff *skb) { return *(int *)(long)skb->mark; }
 """
 
 WITHOUT_BPF = """

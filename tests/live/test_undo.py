@@ -11,9 +11,10 @@ from unittest import mock
 import pytest
 
 from ipmasq.core.policy import ALL_PORTS, Claim, PortRange
+from ipmasq.planes.leftovers import find_leftovers, undo_leftovers
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes
-from ipmasq.planes.tun.plane import TunPlane, undo_leftovers
+from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.wire.addresses import to_address, to_network
 from tests.live.conftest import (
     INSIDE_HOST,
@@ -137,9 +138,22 @@ def test_a_kill_while_undoing_can_be_undone(network: Network, tmp_path: Path) ->
 
     with network.at("gw"):
         assert os.WIFSIGNALED(in_a_child(run))
-        assert undo_leftovers(tmp_path) > 0
-        assert undo_leftovers(tmp_path) == 0
+        assert undo_leftovers(tmp_path).changes
+        assert not undo_leftovers(tmp_path)
     assert trace(network) == before
+
+
+def test_a_record_is_looked_for_without_keeping_a_gateway_from_its_start(
+    network: Network, tmp_path: Path
+) -> None:
+    with network.at("gw"):
+        each = plane(tmp_path)
+        each.open()
+        assert not find_leftovers(tmp_path)
+        each.close()
+        assert not find_leftovers(tmp_path)
+        assert not undo_leftovers(tmp_path)
+        assert not list(tmp_path.iterdir())
 
 
 def test_claims_that_change_leave_no_rule_behind(network: Network, tmp_path: Path) -> None:

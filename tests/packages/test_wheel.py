@@ -13,6 +13,8 @@ from tests.packages.conftest import CONFIGURATION
 from tests.packages.test_service import fetch
 
 PLACE = "/opt/ipmasq"
+EVERYBODYS = ("PIPX_HOME=/opt/pipx", "PIPX_BIN_DIR=/usr/local/bin")
+"""Where pipx puts programs that are not for one user alone."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,24 @@ def test_a_service_of_a_virtual_environment_forwards_and_can_be_removed(
         assert machine.ask("id", "ipmasq").returncode != 0
         assert machine.file("/etc/ipmasq/gateway.toml").read_text() == CONFIGURATION
         assert not machine.file("/run/ipmasq").exists()
+
+
+def test_pipx_installs_it_for_the_whole_host(
+    wheel: Path, network: Network, tmp_path_factory: pytest.TempPathFactory
+):
+    made = Debian(tmp_path_factory.mktemp("pipx"))
+    made.put(wheel, f"/root/{wheel.name}")
+    made.run("apt-get", "update", "-q")
+    made.run("apt-get", "install", "-q", "-y", "--no-install-recommends", "pipx", "libbpf1")
+    made.run("env", *EVERYBODYS, "pipx", "install", f"/root/{wheel.name}")
+    version = wheel.name.split("-")[1]
+    assert made.run("ipmasq", "--version") == f"ipmasq {version}\n"
+    with made.booted(*within(network.name("gw"))) as machine:
+        program = "/usr/local/bin/ipmasq"
+        assert "wrote /etc/systemd/system/ipmasq.service" in machine.run(program, "install-service")
+        machine.write("/etc/ipmasq/gateway.toml", CONFIGURATION)
+        machine.run("systemctl", "enable", "--now", "ipmasq")
+        assert "203.0.113.1" in machine.run(program, "status"), machine.log()
 
 
 def test_a_place_that_services_cannot_read_is_refused(bare: Debian, network: Network):

@@ -9,7 +9,7 @@ behind the path, or on gw1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 GATEWAY = "gw1"
@@ -77,6 +77,24 @@ def _session(lines: list[str], start: int, end: int) -> Iterator[Type]:
         while at < end and not PROMPT.match(lines[at]):
             at += 1
         yield Type(prompt[1], "\n".join(typed), tuple(lines[first:at]), first, at)
+
+
+def copied(text: str, others: Iterable[str]) -> dict[Type, list[str]]:
+    """Return what other pages show for the commands of this one, whatever stands before these there. Raises KeyError if
+    none shows one of them."""
+    known = [step for other in others for step in steps(other) if isinstance(step, Type)]
+    found = {}
+    for step in steps(text):
+        if isinstance(step, Type):
+            fitting = (each for each in known if _repeats(each.command, step.command))
+            if not (match := next(fitting, None)):
+                raise KeyError(step.command)
+            found[step] = list(match.shown)
+    return found
+
+
+def _repeats(command: str, shorter: str) -> bool:
+    return command.removesuffix("&").rstrip().endswith(f" {shorter}")
 
 
 def with_shown(text: str, shown: dict[Type, list[str]]) -> str:

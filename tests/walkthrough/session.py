@@ -14,6 +14,8 @@ from tests.walkthrough.likeness import is_like
 from tests.walkthrough.page import Type, Write, steps
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
+README = DOCS.parent / "README.md"
+"""Its sessions are copies of those of the pages."""
 
 
 def pages() -> list[Path]:

@@ -21,3 +21,14 @@ def test_text_without_commands_is_broken_up_only_if_it_is_known_to_be_about_a_fi
     assert len(lines(WHAT)) > 2
     assert with_commands(WHAT) == [WHAT]
     assert with_commands(TEXT) == lines(TEXT)
+
+
+def test_commands_that_delete_are_told_from_those_that_add() -> None:
+    delete = "nft delete rule inet filter forward handle 7"
+    *_, first, second, third = lines(f"{TEXT}; or delete: {delete}")
+    assert [first, second] == [f"  add: {each}" for each in COMMANDS]
+    assert third == f"  or delete: {delete}"
+    assert with_commands(f"it translates; delete: {delete}") == [
+        "it translates",
+        f"  delete: {delete}",
+    ]

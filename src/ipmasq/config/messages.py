@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -58,6 +58,12 @@ def sentence(error: Any) -> str:
     return str(error["msg"])
 
 
+def meant(key: str, known: Sequence[str]) -> str | None:
+    """Return the known setting of which this key is a misspelling; None if there is none."""
+    close = get_close_matches(key.lower().replace("-", "_"), known, n=1)
+    return close[0] if close else None
+
+
 def _plain(value: object) -> str:
     """Return the value like `shown`, and a whole number without a fraction."""
     whole = isinstance(value, float) and value.is_integer()
@@ -69,9 +75,8 @@ def _unknown(path: Path) -> str:
     if table is None:
         return "there is no such setting"
     known = settings(table)
-    close = get_close_matches(key.lower().replace("-", "_"), known, n=1)
-    if close:
-        return f'there is no such setting; did you mean "{close[0]}"?'
+    if close := meant(key, known):
+        return f'there is no such setting; did you mean "{close}"?'
     elsewhere = _tables_with(key)
     if elsewhere:
         return f"there is no such setting here; did you mean it to be in {' or '.join(elsewhere)}?"

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 
 from ipmasq.config.locations import Path
-from ipmasq.config.model import Config, ForwardTable
+from ipmasq.config.messages import meant, settings
+from ipmasq.config.model import Config, ForwardTable, GatewayTable
 from ipmasq.config.sides import named_networks
 from ipmasq.config.tables import forward, forward_name, trigger_name
 from ipmasq.core.admission import is_martian
@@ -40,6 +41,8 @@ def overlap(one: PortRange, other: PortRange) -> bool:
 def _incomplete(config: Config, known: Collection[Path]) -> Iterator[Mistake]:
     gateway = config.gateway
     broken = {path[:2] for path in known}
+    # A setting whose name is misspelled is there, and is reported already.
+    broken |= {("gateway", name) for path in known if (name := _misspelled(path))}
     if ("gateway",) in broken:
         return
     if not gateway.inside and ("gateway", "inside") not in broken:
@@ -49,6 +52,14 @@ def _incomplete(config: Config, known: Collection[Path]) -> Iterator[Mistake]:
     if missing and not {("gateway", "outside"), ("gateway", "public")} & broken:
         message = 'is missing: as whom? Name the interface, outside = "eth0"'
         yield ("gateway", "outside"), message
+
+
+def _misspelled(path: Path) -> str | None:
+    """Return the setting of [gateway] that was meant by an unknown one."""
+    match path:
+        case ("gateway", str(key)) if key not in (known := settings(GatewayTable)):
+            return meant(key, known)
+    return None
 
 
 def _sides(config: Config) -> Iterator[Mistake]:

@@ -94,10 +94,10 @@ class Client:
         """Yield the rows as they come. The next request discards the rest."""
         return self.answer(request, **arguments)
 
-    def watch(self, **arguments: object) -> Iterator[Row]:
-        """Yield events as they happen, until the gateway stops."""
+    def watch(self, patience: float | None = None, **arguments: object) -> Iterator[Row]:
+        """Yield events as they happen, until the gateway stops, or none has come for `patience` seconds."""
         answer = self.answer("watch", **arguments)
-        self._link.settimeout(None)
+        self._link.settimeout(patience)
         return _until_it_stops(answer)
 
     def answer(self, request: str, **arguments: object) -> Generator[Row, None, Row]:

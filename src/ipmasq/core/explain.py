@@ -9,7 +9,7 @@ from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
-from ipmasq.core.opening import known_at
+from ipmasq.core.opening import giving_its_port, known_at
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import PROTOCOLS, limit_of, name, sentence
 from ipmasq.core.side import Side
@@ -37,7 +37,8 @@ def explain(
         steps.append(f"{name(protocol)} cannot be masqueraded")
         answer = Reason.UNSUPPORTED
     if isinstance(answer, Reason):
-        return Explanation(None, _onward(answer, steps[-1]), tuple(steps), ())
+        found = _to_host(answer, protocol, source, destination, side)
+        return Explanation(None, _onward(answer, steps[-1]), tuple(steps), (), found)
     steps += _own_time(manager, protocol, answer.server)
     return Explanation(
         None,
@@ -62,6 +63,15 @@ def _onward(reason: Reason, deciding: str) -> str:
     if reason is Reason.PASSED:
         return f"would be routed with its own addresses: {deciding}"
     return f"would be dropped ({reason.name.lower()}): {deciding}"
+
+
+def _to_host(
+    answer: Reason, protocol: int, source: Endpoint, destination: Endpoint, side: Side
+) -> Passage | None:
+    """Return how pings of inside hosts to a public address reach the host, which the engine sees first."""
+    if (answer, protocol, side) != (Reason.HOST, ipv4.ICMP, Side.INSIDE):
+        return None
+    return Passage(protocol, (side, None), source, destination, destination, False)
 
 
 def _verdict(
@@ -113,6 +123,8 @@ def _refusal(
         reason = table.mappings.lacks_port(
             protocol, source, destination, known_at(decision), server
         )
+        if reason is not None and giving_its_port(manager, reason, protocol, host):
+            reason = None
     return None if reason is None else sentence(reason, host, protocol, limit_of(table, reason))
 
 

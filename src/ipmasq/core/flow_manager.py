@@ -370,6 +370,7 @@ class FlowManager:
         """Raise AssertionError unless every index, count and stream is consistent."""
         self.table.check()
         self.expectations.check()
+        self.unconfirmed.check()
         kept: dict[Address, int] = {}
         inspected: dict[Address, int] = {}
         timed = {id(thing) for _, things in self.timers.pending() for thing in things}

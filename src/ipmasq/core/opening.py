@@ -120,10 +120,10 @@ def enter(
             manager.table.mappings.drop_unused(flow.mapping)
         return False
     manager.opened = flow.id
-    if flow.opened_by is Side.OUTSIDE:
-        manager.unconfirmed.add(flow)
     if decision.expectation:
         manager.announcements.meet(decision.expectation, flow)
+    if flow.opened_by is Side.OUTSIDE or _answers_a_stranger(manager, flow):
+        manager.unconfirmed.add(flow)
     if decision.trigger:
         _set_off(manager, flow, decision)
     manager.set_timer(flow)
@@ -134,6 +134,13 @@ def enter(
     if not decision.expectation:
         manager.bind(flow, ends)
     return True
+
+
+def _answers_a_stranger(manager: FlowManager, flow: Flow) -> bool:
+    """Return whether an outside host, which may have forged its address, has caused a flow from inside."""
+    if flow.master is not None:
+        return manager.table.flows[flow.master].opened_by is Side.OUTSIDE
+    return manager.unconfirmed.is_answer(flow)
 
 
 def known_at(decision: Decision) -> Address | None:
@@ -169,7 +176,10 @@ def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) ->
             protocol, source, destination, known_at=known_at(decision), server=server
         )
         if isinstance(mapping, Reason):
-            return _refused(manager, mapping, source.address, protocol)
+            if (answer := giving_its_port(manager, mapping, protocol, source.address)) is None:
+                return _refused(manager, mapping, source.address, protocol)
+            manager.end(answer, Reason.REPLACED)
+            continue
         # A port that has become free may have a connection that is over with the same remote endpoint. If all
         # ports that were tried have one, it is evicted, as the kernel does when ports are short.
         replaces = not left or mapping.shared
@@ -177,6 +187,17 @@ def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) ->
         if flow is not None:
             return flow
     return _refused(manager, Reason.NO_PORTS, source.address, protocol)
+
+
+def giving_its_port(
+    manager: FlowManager, lacking: Reason, protocol: int, host: Address
+) -> Flow | None:
+    """Return the flow that is evicted for its public port: the oldest answer to a stranger who has not sent
+    anything since, of the host that has reached its limit or, if no port is free, of the host with the most."""
+    known, sync = manager.unconfirmed, manager.offloading.sync
+    if lacking is Reason.PORT_LIMIT:
+        return known.oldest_answer(protocol, host, sync)
+    return known.oldest_answer_of_most(protocol, sync) if manager.policy.public else None
 
 
 def _refused(manager: FlowManager, reason: Reason, host: Address, protocol: int) -> Reason:

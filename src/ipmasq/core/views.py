@@ -119,8 +119,8 @@ class Passage(NamedTuple):
     """Between which ends the packets of a flow pass, where they are not translated yet, or no longer."""
 
     protocol: int
-    sides: tuple[Side, Side]
-    """Of the client and of the server."""
+    sides: tuple[Side, Side | None]
+    """Of the client and of the server; None if the gateway's host itself answers."""
     client: Endpoint
     public: Endpoint
     """What the client sends to."""
@@ -142,4 +142,4 @@ class Explanation:
     """The steps of the decision, in order."""
     helpers: tuple[HelperVerdict, ...]
     passage: Passage | None = None
-    """None if it is not opened."""
+    """None if it is not opened, unless it is a ping that the gateway's host answers."""

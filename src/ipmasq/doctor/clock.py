@@ -31,6 +31,7 @@ def find(host: Host) -> Iterator[Finding]:
             " before ipmasq was installed",
             "lines of the log have wrong times; nothing else depends on it",
             FIX,
+            is_hint=True,
         )
     elif host.loaded.config.translation_log.is_wanted and not is_synchronised():
         yield Finding(
@@ -38,6 +39,7 @@ def find(host: Host) -> Iterator[Finding]:
             "nothing synchronises this host's clock",
             "the translation log may have other times than the logs of those who ask about a connection",
             FIX,
+            is_hint=True,
         )
 
 

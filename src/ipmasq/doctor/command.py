@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ipmasq.doctor.lasting import how_long
 from ipmasq.front.asking import CONFIG, SOCKET, Json, Socket
 from ipmasq.front.exits import Code
 from ipmasq.front.output import complain, say, say_json_list
@@ -35,9 +36,9 @@ def doctor(
 ) -> None:
     """Find what keeps the gateway from working.
 
-    Each finding says what to do. Nothing is changed without --fix.
+    Each finding says what to do; a hint is about what does not keep traffic from passing. Nothing is changed without --fix.
 
-    Exit code 1 if something is wrong (with --fix: still wrong).
+    Exit code 1 if something keeps traffic from passing (with --fix: still does).
 
     \b
     Examples:
@@ -62,8 +63,13 @@ def doctor(
         say_json_list([*({"done": line} for line in done), *(each.as_json() for each in found)])
     else:
         _say(path, status, done, found)
-    if found:
+    if _wrong(found):
         raise typer.Exit(Code.FAILED)
+
+
+def _wrong(found: tuple[Finding, ...]) -> int:
+    """Return the number of findings that keep traffic from passing."""
+    return sum(not each.is_hint for each in found)
 
 
 def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) -> None:
@@ -73,6 +79,9 @@ def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) ->
     say(f"{path}: {running} here")
     for line in done:
         say(line)
+    for text in how_long(done):
+        for line in wrap(text, WIDTH, subsequent_indent="  "):
+            say(line)
     for each in found:
         say()
         _say_one(each)
@@ -80,16 +89,33 @@ def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) ->
         say()
         say("--fix runs the commands that are marked as safe.")
     say()
-    say("nothing is wrong" if not found else f"{len(found)} finding{'s' * (len(found) > 1)}")
+    say(_summary(found))
+
+
+def _summary(found: tuple[Finding, ...]) -> str:
+    wrong = _wrong(found)
+    hints = len(found) - wrong
+    said = f"{wrong} finding{'s' * (wrong > 1)}" if wrong else "nothing keeps traffic from passing"
+    return f"{said}; {hints} hint{'s' * (hints > 1)}" if hints else said
+
+
+def _ended(text: str) -> str:
+    """Return the sentence with its full stop, unless it ends in another way."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _say_one(finding: Finding) -> None:
-    for line in wrap(f"{finding.subject}: {finding.what}.", WIDTH, subsequent_indent="  "):
+    text = _ended(f"{'hint: ' * finding.is_hint}{finding.subject}: {finding.what}")
+    for line in wrap(text, WIDTH, subsequent_indent="  "):
         say(line)
     for line in wrap(
         f"effect: {finding.effect}.", WIDTH, initial_indent="  ", subsequent_indent="    "
     ):
         say(line)
     safe = " (safe)" if finding.safe else ""
-    for line in finding.commands or (finding.fix,):
+    for line in finding.commands:
         say(f"  fix{safe}: {line}")
+    if not finding.commands:
+        text = _ended(f"fix: {finding.fix}")
+        for line in wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    "):
+            say(line)

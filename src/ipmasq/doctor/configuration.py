@@ -39,4 +39,5 @@ def find(host: Host) -> Iterator[Finding]:
 def _finding(problem: Problem, effect: str) -> Finding:
     place = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
     what = ": ".join(each for each in (problem.key, problem.message) if each)
-    return Finding("configuration", what, effect, f"edit {place}; then: ipmasq reload")
+    fix = f"edit {place}; then: ipmasq reload"
+    return Finding("configuration", what, effect, fix, is_hint=effect == WARNS)

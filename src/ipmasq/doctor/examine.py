@@ -24,6 +24,7 @@ from ipmasq.doctor import (
 )
 from ipmasq.doctor.finding import Finding, Subject
 from ipmasq.doctor.host import Host
+from ipmasq.doctor.lasting import DONE
 
 PATIENCE = 30.0
 """Seconds that a command may take."""
@@ -72,4 +73,4 @@ def mend(finding: Finding) -> Iterator[str]:
         if done.returncode:
             yield f"failed: {command}: {(done.stderr or done.stdout).strip()}"
             return
-        yield f"done: {command}"
+        yield f"{DONE}{command}"

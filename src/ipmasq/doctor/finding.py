@@ -23,6 +23,9 @@ class Finding:
     """Commands for the shell that put it right, in this order."""
     safe: bool = False
     """Whether `--fix` runs the commands: they take nothing from anybody that works now."""
+    is_hint: bool = False
+    """Whether traffic passes in spite of it, or the operator may have meant it. The exit code is 1 only for other
+    findings."""
 
     @property
     def remedy(self) -> str:
@@ -37,6 +40,7 @@ class Finding:
             "fix": self.remedy,
             "commands": list(self.commands),
             "safe": self.safe,
+            "hint": self.is_hint,
         }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ipmasq.doctor.finding import Finding
 from ipmasq.doctor.host import Host
-from ipmasq.gateway.firewall.findings import Finding as Obstruction
+from ipmasq.gateway.firewall.finding import Finding as Obstruction
 
 AUTHORS = {"DOCKER": "Docker", "KUBE-FORWARD": "Kubernetes", "ufw-user-forward": "ufw"}
 """By a chain that only this software has."""
@@ -19,15 +19,18 @@ EFFECT = "connections hang: their packets are dropped"
 
 def find(host: Host) -> Iterator[Finding]:
     for found in host.firewall:
-        commands = found.commands
+        commands = found.commands or found.deletes
         yield Finding(
             "firewall",
             found.what + _author(found, host),
             _effect(found),
             "" if commands else found.remedy,
             commands,
-            safe=bool(commands) and not found.is_meant and not _reloads(commands),
+            safe=bool(found.commands) and not found.is_meant and not _reloads(commands),
         )
+    for found in host.forbidden:
+        effect = "what is named is dropped, as the operator may have meant"
+        yield Finding("firewall", found.what, effect, found.remedy, is_hint=True)
 
 
 def _reloads(commands: tuple[str, ...]) -> bool:
@@ -37,7 +40,9 @@ def _reloads(commands: tuple[str, ...]) -> bool:
 
 def _effect(found: Obstruction) -> str:
     if found.is_meant:
-        return "what the rule names is dropped; the command lets it pass, unless you have meant it"
+        delete = f"; or delete it: {' && '.join(found.deletes)}" if found.deletes else ""
+        text = "what the rule names is dropped; the command lets it pass, unless you have meant it"
+        return text + delete
     if found.commands:
         return EFFECT
     return "the kernel and the gateway do the same work, or a rule is not where packets pass"

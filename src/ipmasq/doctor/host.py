@@ -13,8 +13,8 @@ from ipmasq.config.values import PROTOCOLS
 from ipmasq.control.client import Client, UnreachableError
 from ipmasq.control.protocol import RequestError
 from ipmasq.core.policy import Forward, port_list
-from ipmasq.gateway.firewall.check import check as check_firewall
-from ipmasq.gateway.firewall.findings import Finding as FirewallFinding
+from ipmasq.gateway.firewall.check import examine as examine_firewall
+from ipmasq.gateway.firewall.finding import Finding as FirewallFinding
 from ipmasq.gateway.firewall.reading import listing
 from ipmasq.gateway.sockets import served
 from ipmasq.wire.addresses import to_address
@@ -47,6 +47,8 @@ class Host:
     here: HostState
     links: Mapping[str, Link] = field(default_factory=dict)
     firewall: Sequence[FirewallFinding] = ()
+    forbidden: Sequence[FirewallFinding] = ()
+    """What the firewall forbids inside hosts, which may be meant."""
     rules: str = ""
     """The rules of the host's firewall, as its tools list them."""
     status: Mapping[str, Any] | None = None
@@ -78,11 +80,12 @@ def look(
     those of the running gateway."""
     loaded, here = load(path), read_host_state(served)
     running = [_forward(row) for row in forwards]
+    with_programs = status is None or has_programs(status)
     return Host(
         loaded,
         here,
         dict(_links(here)),
-        check_firewall(loaded, here, status is None or has_programs(status), running),
+        *examine_firewall(loaded, here, with_programs, running),
         listing(),
         status,
         setting,

@@ -31,7 +31,11 @@ def find(host: Host) -> Iterator[Finding]:
     if plane == "tun" and trouble:
         what = f"there is no fast path: {trouble.removesuffix(')')}"
         yield Finding(
-            SUBJECT, what, SLOW, 'as it says; or plane = "tun" in [gateway], if it is meant'
+            SUBJECT,
+            what,
+            SLOW,
+            'as it says; or plane = "tun" in [gateway], if it is meant',
+            is_hint=True,
         )
     if host.loaded.config.gateway.plane != "tun" and not BTF.exists():
         yield Finding(
@@ -39,6 +43,7 @@ def find(host: Host) -> Iterator[Finding]:
             f"the kernel describes no types of its own ({BTF})",
             "packets pass the firewall twice, as on the tun plane (docs/firewalls.md)",
             "use a kernel with CONFIG_DEBUG_INFO_BTF, as those of distributions are",
+            is_hint=True,
         )
 
 
@@ -61,6 +66,7 @@ def _lacking(names: list[str], effect: str) -> Finding:
         what,
         effect,
         f"start the container with {' '.join(f'--cap-add {n[4:]}' for n in names)}",
+        is_hint=effect == SLOW,
     )
 
 

@@ -28,6 +28,7 @@ def find(host: Host) -> Iterator[Finding]:
                 f"{address} has the name {name}, which is the name of {', '.join(others)}",
                 "some FTP, mail and SSH servers refuse or delay hosts whose name does not lead back to them",
                 "correct the PTR record of the address, or the A record of the name",
+                is_hint=True,
             )
 
 

@@ -11,11 +11,15 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.doctor.finding import Finding
 from ipmasq.doctor.host import Host
+from ipmasq.planes.ebpf import libbpf
+from ipmasq.planes.ebpf.loading import is_ours
 
 HOOKS = {"ingress": 0xFFFFFFF2, "egress": 0xFFFFFFF3}
 OURS = "ipmasq"
 """The name of our filters, and what our devices' names begin with."""
 XDP = "XDP program"
+TCX = "TCX program"
+LINKS = {"ingress": libbpf.BPF_TCX_INGRESS, "egress": libbpf.BPF_TCX_EGRESS}
 
 
 def find(host: Host) -> Iterator[Finding]:
@@ -25,13 +29,21 @@ def find(host: Host) -> Iterator[Finding]:
             is_xdp = program.startswith(XDP)
             if is_xdp and uses_xdp:
                 continue
-            how = f"ip link set dev {name} xdp off" if is_xdp else f"tc filter show dev {name}"
             yield Finding(
                 "programs",
                 f"{name} has a program of other software: {program}",
                 "it sees packets before the gateway, and may drop or redirect them",
-                f"ask the software that attached it (Cilium, Calico, a load balancer), or remove it: {how}",
+                f"ask the software that attached it (Cilium, Calico, a load balancer), or remove it: {_removal(name, program)}",
             )
+
+
+def _removal(interface: str, program: str) -> str:
+    """Return the command that removes a program, or shows what can be removed."""
+    if program.startswith(XDP):
+        return f"ip link set dev {interface} xdp off"
+    if program.startswith(TCX):
+        return f"bpftool net show dev {interface}, then bpftool link detach id LINK"
+    return f"tc filter show dev {interface}"
 
 
 def programs_at(kernel: IPRoute, link: Any) -> Iterator[str]:
@@ -43,6 +55,15 @@ def programs_at(kernel: IPRoute, link: Any) -> Iterator[str]:
     for hook, parent in HOOKS.items():
         with suppress(NetlinkError):
             yield from _filters(kernel, link["index"], hook, parent)
+    for hook, kind in LINKS.items():
+        with suppress(OSError):  # an older kernel, no libbpf, or no right to ask
+            yield from _linked(link["index"], hook, kind)
+
+
+def _linked(index: int, hook: str, kind: int) -> Iterator[str]:
+    for name in libbpf.attached(index, kind):
+        if not is_ours(name):
+            yield f"{TCX} at {hook}, {name or 'without a name'}"
 
 
 def _filters(kernel: IPRoute, index: int, hook: str, parent: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from enum import IntEnum
 from typing import Any
@@ -39,6 +40,9 @@ CODES = {
     Kind.BUSY: Code.UNREACHABLE,
 }
 
+NO_NUMBER = re.compile(r"^'(.*)' is not a valid int(?: range)?\.$", re.DOTALL)
+"""What typer says of a word that is not a number."""
+
 
 def give_up(message: str, code: Code = Code.FAILED) -> typer.Exit:
     """Print a message and return the exception to raise: `raise give_up("...")`."""
@@ -55,7 +59,7 @@ class Group(TyperGroup):
             sys.stdout.flush()
             return result
         except typer.BadParameter as error:
-            error.message = _in_plain_words(error)
+            error.message = NO_NUMBER.sub(r'"\1" is not a whole number.', error.message)
             raise
         except RequestError as error:
             for detail in error.details:
@@ -77,16 +81,6 @@ class Group(TyperGroup):
                 raise
             text = f"a fault of ipmasq itself: {type(error).__name__}: {error}"
             raise give_up(f"{text} ({DEBUG_VARIABLE}=1 shows where)") from None
-
-
-def _in_plain_words(error: typer.BadParameter) -> str:
-    """Typer repeats what pydantic says about a value; turn its records into our messages."""
-    cause = error.__cause__
-    if cause is None or not hasattr(cause, "errors"):
-        return error.message
-    from ipmasq.config.messages import sentence
-
-    return sentence(cause.errors(include_url=False)[0])
 
 
 def _discard_output() -> None:

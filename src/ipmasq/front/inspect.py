@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ipmasq.control.client import UnreachableError
+from ipmasq.control.leftovers import hint
 from ipmasq.front import output
 from ipmasq.front.asking import SOCKET, Json, Socket, ask
 from ipmasq.front.exits import Code, give_up
@@ -15,14 +17,18 @@ from ipmasq.wire.lines import lines
 def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
     """Show whether a gateway runs, since when, and how it is.
 
-    It names its addresses, the ports in use, and what obstructs it or has failed. Exit code 4 if none runs.
+    It names its addresses, the ports in use, and what obstructs it or has failed. Exit code 4 if none runs, and
+    whether one was killed here.
 
     \b
     Example:
       ipmasq status
     """
-    with ask(socket) as gateway:
-        found = next(gateway.rows("status"))
+    try:
+        with ask(socket) as gateway:
+            found = next(gateway.rows("status"))
+    except UnreachableError as error:
+        raise UnreachableError(f"{error}{hint()}") from None
     if as_json:
         output.say_json(found)
         return

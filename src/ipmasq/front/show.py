@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
@@ -39,6 +40,9 @@ Row: TypeAlias = dict[str, Any]
 MOST_ROWS = 1000
 """The most rows of a table, unless another limit is given."""
 
+OVER = "TIME_WAIT"
+"""The state of a TCP flow that both ends have closed."""
+
 Limit: TypeAlias = Annotated[
     int | None,
     typer.Option(
@@ -74,6 +78,9 @@ def flows(
         Format,
         typer.Option("--format", help="ipfwadm and ip_masquerade are the listings of Linux 2.0."),
     ] = Format.TABLE,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also TCP flows that are over (TIME_WAIT).")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="With --format ipfwadm: also sequence shifts.")
     ] = False,
@@ -85,7 +92,8 @@ def flows(
 
     The helper is the one that inspects the flow. B/s are the bytes per second of both directions together, on
     average over the life of the flow (age). The filters -s, -d, --sport, --dport,
-    -p and --state are those of `conntrack -L`. A narrow terminal shows fewer columns; "linked" means that the flow
+    -p and --state are those of `conntrack -L`. The table leaves out TCP flows that are over (TIME_WAIT) and
+    says how many, unless --all or --state is given. A narrow terminal shows fewer columns; "linked" means that the flow
     does not expire while its data flows live.
 
     \b
@@ -109,11 +117,11 @@ def flows(
     }
     with ask(socket) as gateway:
         chosen = Format.JSON if as_json else format_
-        _show_flows(gateway, chosen, limit, verbose, filters)
+        _show_flows(gateway, chosen, limit, verbose, every or state is not None, filters)
 
 
 def _show_flows(
-    gateway: Client, chosen: Format, limit: int | None, verbose: bool, filters: Row
+    gateway: Client, chosen: Format, limit: int | None, verbose: bool, every: bool, filters: Row
 ) -> None:
     if chosen in (Format.IPFWADM, Format.IP_MASQUERADE):
         # This request comes before the flows, since a connection has one answer at a time.
@@ -134,7 +142,25 @@ def _show_flows(
 
             is_filtered = any(each is not None for each in filters.values())
             empty = "There is no such flow." if is_filtered else "There are no flows."
-            _table(rows, columns.FLOWS, empty, limit)
+            states = Counter[str]()
+            shown = rows if every else _except_over(rows, states)
+            _table(shown, columns.FLOWS, empty, limit)
+            if states[OVER]:
+                _tell_of_over(states[OVER])
+
+
+def _except_over(rows: Iterator[Row], states: Counter[str]) -> Iterator[Row]:
+    """Yield the flows of which more may be to come. Count all by their state."""
+    for row in rows:
+        states[row["state"]] += 1
+        if row["state"] != OVER:
+            yield row
+
+
+def _tell_of_over(count: int) -> None:
+    are = "flow is" if count == 1 else "flows are"
+    sys.stdout.flush()  # or this line comes first in a pipe
+    output.complain(f"{count} TCP {are} over ({OVER}) and not shown; --all shows all")
 
 
 @app.command()

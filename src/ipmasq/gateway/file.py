@@ -134,7 +134,11 @@ class File:
         return str(saved.path_of(Path(self.path)))
 
     def save_forward(self, forward: Forward) -> None:
-        self._save(lambda kept: kept.forwards.append(table_of(forward)))
+        if self._has_written("forward", forward.name):
+            raise ValueError(f"forward {forward.name} stands in {self.path} already")
+        table = table_of(forward)
+        if table not in self._saved().forwards:
+            self._save(lambda kept: kept.forwards.append(table))
 
     def forget_forward(self, name: str) -> bool:
         kept = self._saved()

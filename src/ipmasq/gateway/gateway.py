@@ -87,7 +87,7 @@ class Gateway:
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen = plane
-        self._plane = make_plane(plane or setup.plane, setup, directory)
+        self._plane = make_plane(setup, directory)
         policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
         self.engine = engine = Engine(policy, chance, loop.clock())
         self._helpers = Helpers(engine, configuration, loop.clock)
@@ -116,19 +116,31 @@ class Gateway:
         self._sockets.device = index_of(self._setup.outside)
         self._drive.leave(self._sockets.used(self._drive.ranges))
         self._drive.start()
+        try:
+            self._begin()
+        except BaseException:
+            self._drive.stop()
+            raise
+        log.info("the gateway runs: %s", self._summary())
+        notify_systemd("READY=1")
+        Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
+
+    def _begin(self) -> None:
+        """Begin everything else. Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises
+        PlaneError."""
         self.offloading.begin()
         self._loop.watch(self._changes.fileno(), self._changed)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(SETTINGS_EVERY, self._settings.look)
         self._loop.every(OFFLOAD_EVERY, self.offloading.look)
         self._loop.every(LOG_EVERY, limiter.look)
+        wanted = fast_path(self._chosen or self._setup.plane, self._setup.policy.limits)
+        self.offloading.change(self._loop.meanwhile(wanted.prepare(self._plane)))
         self._firewall.begin()
+        self._settings.begin()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
-        log.info("the gateway runs: %s", self._summary())
-        notify_systemd("READY=1")
-        Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def stop(self) -> None:
         """Stop the gateway. Raises PlaneError if something could not be undone."""
@@ -187,9 +199,12 @@ class Gateway:
         return self._configuration.saved_path
 
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
-        """Add a forward. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
+        """Add a forward, or save one that was added before. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
         `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
         saved."""
+        if save and forward in self.engine.forwards():
+            self._configuration.save_forward(forward)
+            return ()
         warnings = self._configuration.review_forward(forward, self._helpers.in_use)
         self.engine.add_forward(forward, self._loop.clock())
         try:
@@ -326,6 +341,7 @@ class Gateway:
             self._plane.fast.passes_once,
             self._plane.fast.could_pass_once,
             bool(policy.forwards or policy.triggers),
+            not self._plane.where.own.isdisjoint(policy.public),
             self._plane.renames and not self._plane.fast.passes_once,
         )
 

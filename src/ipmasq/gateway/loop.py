@@ -11,18 +11,22 @@ second.
 from __future__ import annotations
 
 import heapq
+import os
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ipmasq.gateway.failures import FailureLog, Pause
 from ipmasq.planes.plane import PlaneError
+
+T = TypeVar("T")
 
 Callback: TypeAlias = Callable[[], object]
 Between: TypeAlias = Callable[[float], float | None]
@@ -147,6 +151,22 @@ class Loop:
                 self.round()
         finally:
             restore()
+
+    def meanwhile(self, work: Callable[[], T]) -> T:
+        """Do this in a thread, and everything that is due until it is done. Return what it returns, or raise what
+        it raises. Raises PlaneError as `run` does."""
+        done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(done, lambda: None)
+        try:
+            with ThreadPoolExecutor(1) as thread:
+                future = thread.submit(work)
+                future.add_done_callback(lambda _: os.eventfd_write(done, 1))
+                while not future.done():
+                    self.round()
+                return future.result()
+        finally:
+            self.unwatch(done)
+            os.close(done)
 
     def round(self) -> None:
         """Wait until something is due, and handle everything that is."""

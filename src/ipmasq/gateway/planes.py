@@ -18,14 +18,9 @@ XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: 
 PLANES = ("tun", *XDP)
 
 
-def make_plane(name: str, setup: Setup, directory: Path) -> TunPlane:
-    return TunPlane(
-        setup.outside,
-        setup.inside,
-        setup.policy.inside,
-        directory,
-        fast_path(name, setup.policy.limits),
-    )
+def make_plane(setup: Setup, directory: Path) -> TunPlane:
+    """Return a plane without a fast path: that is loaded while packets pass."""
+    return TunPlane(setup.outside, setup.inside, setup.policy.inside, directory)
 
 
 def fast_path(name: str, limits: Limits) -> Start:

@@ -23,6 +23,13 @@ class Settings:
         """How many were found changed since the start."""
         self._wrong: dict[str, Restored] = {}
         """Those that cannot be restored, by name."""
+        self._begun = False
+
+    def begin(self) -> None:
+        """Log what the gateway has changed, and log later changes as they come. To be called when everything has
+        begun, since the fast path changes some settings, too."""
+        self._begun = True
+        self.look()
 
     def look(self) -> None:
         """Check all of them; called every few seconds. One that cannot be restored is reported once."""
@@ -36,6 +43,8 @@ class Settings:
             if not each.trouble or each.setting not in self._wrong:
                 self._engine.note(SettingRestored(self._clock(), *each[:3], trouble=each.trouble))
         self._wrong = {each.setting: each for each in found if each.trouble}
+        if self._begun:
+            self._plane.tell_settings()
 
     def wrong(self) -> Sequence[str]:
         """Return a description of each that cannot be restored."""

@@ -38,6 +38,7 @@ COMMANDS = {
 
 if sys.platform == "linux":
     COMMANDS["install-service"] = "ipmasq.main.service.command:install_service"
+    COMMANDS["undo"] = "ipmasq.main.undo:undo"
     COMMANDS["lab"] = "ipmasq.lab.cli:app"  # it needs network namespaces
 
 

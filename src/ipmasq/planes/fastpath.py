@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -166,6 +166,10 @@ class NoFastPath:
     trouble: str = ""
     table: FlowTable = field(default=EmptyTable(), compare=False)
     passes_once = could_pass_once = False
+
+    def prepare(self, plane: object) -> Callable[[], NoFastPath]:
+        """See `ipmasq.planes.tun.plane.Start`."""
+        return lambda: self
 
     def start(self, plane: object) -> FastPath:
         """See `ipmasq.planes.tun.plane.Start`."""

@@ -3,22 +3,27 @@ be copied."""
 
 from __future__ import annotations
 
+import re
 from textwrap import wrap
 
 WIDTH = 78
 """Characters. A command is one line, however long it is."""
 
-ADD, AND = "; add: ", " && "
-"""What precedes the commands, and what stands between them."""
+KINDS = re.compile(r"; (add|or delete|delete): ")
+"""What precedes commands: of rules to add, and of rules to delete."""
+
+AND = " && "
+"""What stands between commands."""
 
 
 def lines(text: str) -> list[str]:
     """Return sentences first, then each command in a line of its own."""
-    what, found, commands = text.partition(ADD)
+    what, *rest = KINDS.split(text)
     said = wrap(what, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return [*said, *(f"  add: {each}" for each in commands.split(AND) if found)]
+    pairs = zip(rest[::2], rest[1::2], strict=True)
+    return [*said, *(f"  {kind}: {each}" for kind, found in pairs for each in found.split(AND))]
 
 
 def with_commands(text: str) -> list[str]:
-    """Like `lines` for text with commands to add. Any other text is one line."""
-    return lines(text) if ADD in text else [text]
+    """Like `lines` for text with commands about rules. Any other text is one line."""
+    return lines(text) if KINDS.search(text) else [text]

@@ -5,22 +5,37 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
 from ipmasq.core.policy import Forward, PortRange
-from ipmasq.core.side import Side
 from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall import iptables, nft
 from ipmasq.gateway.firewall.chains import Table
-from ipmasq.gateway.firewall.findings import findings, obstructions, translates
-from ipmasq.gateway.firewall.ways import Ends, Where, passed
-from ipmasq.wire.addresses import Endpoint, to_address
+from ipmasq.gateway.firewall.findings import findings
+from ipmasq.gateway.firewall.masquerading import translates
+from ipmasq.gateway.firewall.ways import Where, passed
+from ipmasq.wire.addresses import to_address
+from tests.gateway.firewall.rule_sets import (
+    ACCEPT,
+    BACK,
+    CLIENT,
+    ESTABLISHED,
+    IIF,
+    IN,
+    OIF,
+    ONCE,
+    OUT,
+    REMOTE,
+    SERVER,
+    TWICE,
+    USUAL,
+    match,
+    of_flow,
+    tables,
+)
 
 RULESETS = Path(__file__).with_name("rulesets")
-TWICE = Where("go", ("gi",), ("10.0.0.0/24",), forwards=True)
-ONCE = replace(TWICE, once=True, able=True)
 
 
 def iptables_of(name: str) -> list[Table]:
@@ -29,33 +44,6 @@ def iptables_of(name: str) -> list[Table]:
 
 def firewalld() -> list[Table]:
     return nft.tables(json.loads((RULESETS / "firewalld.json").read_text()))
-
-
-def match(left: dict[str, object], right: object, op: str = "==") -> dict[str, object]:
-    return {"match": {"op": op, "left": left, "right": right}}
-
-
-IIF, OIF = {"meta": {"key": "iifname"}}, {"meta": {"key": "oifname"}}
-ACCEPT: dict[str, object] = {"accept": None}
-ESTABLISHED = [match({"ct": {"key": "state"}}, ["established", "related"], "in"), ACCEPT]
-USUAL = [ESTABLISHED, [match(IIF, "gi"), match(OIF, "go"), ACCEPT]]
-
-
-def tables(
-    *rules: list[dict[str, object]], policy: str = "drop", texts: nft.Texts = MappingProxyType({})
-) -> list[Table]:
-    table = {"family": "inet", "table": "filter"}
-    hook = {"type": "filter", "hook": "forward", "prio": 0, "policy": policy}
-    objects: list[dict[str, object]] = [
-        {"metainfo": {"version": "1.0.6"}},
-        {"table": {"family": "inet", "name": "filter"}},
-        {"chain": {**table, "name": "forward", **hook}},
-        *(
-            {"rule": {**table, "chain": "forward", "handle": handle, "expr": rule}}
-            for handle, rule in enumerate(rules, 7)
-        ),
-    ]
-    return nft.tables({"nftables": objects}, texts)
 
 
 def said(found: list[Table], where: Where) -> str:
@@ -189,16 +177,8 @@ def test_firewallds_external_zone_masquerades_and_forwards_nothing_between_zones
     assert "firewall-cmd --permanent --new-policy=ipmasq-out" in text
 
 
-CLIENT, REMOTE = Endpoint(to_address("10.0.0.2"), 40000), Endpoint(to_address("198.51.100.1"), 21)
-PUBLIC, SERVER = Endpoint(to_address("203.0.113.1"), 80), Endpoint(to_address("10.0.0.3"), 8080)
-OUT = Passage(6, (Side.INSIDE, Side.OUTSIDE), CLIENT, REMOTE, REMOTE, False)
-IN = Passage(6, (Side.OUTSIDE, Side.INSIDE), REMOTE, PUBLIC, SERVER, False)
-BACK = Passage(6, (Side.INSIDE, Side.INSIDE), CLIENT, PUBLIC, SERVER, False)
-
-
 def dropped(found: list[Table], where: Where, passage: Passage) -> str:
-    ways = passed(passage, where, lambda _: None)
-    return "\n".join(map(str, obstructions(found, where, ways, Ends.of(passage))))
+    return "\n".join(map(str, of_flow(found, where, passage)))
 
 
 @pytest.mark.parametrize("where", [ONCE, TWICE])
@@ -252,7 +232,8 @@ def test_with_several_inside_interfaces_the_one_that_leads_to_the_host_is_asked_
     where = replace(ONCE, inside=("gi", "guest"))
     leads = {CLIENT.address: "guest", SERVER.address: "gi"}
     ways = passed(BACK, where, leads.get)
-    assert [way[:2] for way in ways] == [("guest", "ipmasq-in"), ("ipmasq-in", "gi")]
+    there = [("guest", "ipmasq-in"), ("ipmasq-in", "gi")]
+    assert [way[:2] for way in ways] == [*there, ("gi", "ipmasq-in"), ("ipmasq-in", "guest")]
 
 
 def test_a_table_that_iptables_made_is_not_read_from_nft() -> None:
@@ -261,6 +242,7 @@ def test_a_table_that_iptables_made_is_not_read_from_nft() -> None:
 
 
 DROP = "-A FORWARD -d 10.0.0.3/32 -p tcp -m tcp --dport 8080 -j DROP"
+WEB_ONLY = "-d 10.0.0.3 -p tcp --dport 8080 -m mark --mark 0x10000000/0x10000000 -j ACCEPT"
 FORWARD = Forward("web", 6, None, PortRange(80, 80), SERVER.address, 8080)
 
 
@@ -274,7 +256,11 @@ def with_rule(name: str, rule: str, before: str) -> list[Table]:
 def test_the_rule_that_drops_a_flow_is_named_as_its_tool_names_it() -> None:
     accepting = ["*filter", ":FORWARD ACCEPT [0:0]", "-A FORWARD -o lo", DROP, "COMMIT"]
     text = dropped(iptables.tables("\n".join(accepting)), ONCE, IN)
-    assert f"; chain FORWARD, rule 2 drops it: {DROP}; add: iptables -I FORWARD -i go" in text
+    assert (
+        f"; chain FORWARD, rule 2 drops it: {DROP}; add: iptables -I FORWARD 2 -i go -o gi {WEB_ONLY}"
+        in text
+    )
+    assert text.endswith(f"; or delete: iptables {DROP.replace('-A', '-D')}")
 
 
 def test_the_rules_of_nft_are_named_by_their_handles_and_shown_as_nft_shows_them() -> None:
@@ -299,18 +285,19 @@ def test_the_rules_of_nft_are_named_by_their_handles_and_shown_as_nft_shows_them
 
 
 @pytest.mark.parametrize(
-    ("name", "rule", "before"),
+    ("name", "chain", "number", "before"),
     [
-        ("ufw", DROP.replace("FORWARD", "ufw-before-forward"), "-A ufw-before-forward -j ufw-user"),
-        ("ufw", DROP.replace("FORWARD", "ufw-user-forward"), "COMMIT"),
-        ("docker", DROP, "-A FORWARD -j DOCKER-USER"),
+        ("ufw", "ufw-before-forward", 6, "-A ufw-before-forward -j ufw-user"),
+        ("ufw", "ufw-user-forward", 1, "COMMIT"),
+        ("docker", "FORWARD", 1, "-A FORWARD -j DOCKER-USER"),
     ],
 )
 def test_what_is_to_be_added_precedes_a_rule_that_drops_where_a_tools_own_place_would_not(
-    name: str, rule: str, before: str
+    name: str, chain: str, number: int, before: str
 ) -> None:
+    rule = DROP.replace("FORWARD", chain)
     text = dropped(with_rule(name, rule, before), ONCE, IN)
-    assert f"drops it: {rule}; add: iptables -I FORWARD -i go -o gi " in text
+    assert f"drops it: {rule}; add: iptables -I {chain} {number} -i go -o gi {WEB_ONLY}" in text
 
 
 def test_a_rule_at_the_end_that_drops_everything_is_named_and_a_tools_own_place_is_before_it() -> (
@@ -318,7 +305,7 @@ def test_a_rule_at_the_end_that_drops_everything_is_named_and_a_tools_own_place_
 ):
     rule = "-A ufw-reject-forward -j REJECT --reject-with icmp-port-unreachable"
     text = dropped(with_rule("ufw", rule, "COMMIT"), ONCE, IN)
-    assert f"drops it: {rule}; add: ufw route allow in on go out on gi" in text
+    assert f"drops it: {rule}; add: ufw route allow in on go out on gi proto tcp to" in text
 
 
 def test_a_rule_about_one_published_server_is_found_without_being_asked_about_a_flow() -> None:

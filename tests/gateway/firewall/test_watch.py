@@ -55,7 +55,10 @@ def test_the_rules_that_drop_connections_to_a_new_forward_are_said(
     assert not any(isinstance(event, FirewallObstructed) for event in told)
     (found,) = watch.about(forward(80, 81))
     assert "does not accept go -> gi (new), gi -> ipmasq-in (new" in found.what
-    assert "iptables -I FORWARD -i go -o gi -m mark --mark 0x10000000" in found.remedy
+    assert (
+        "iptables -A FORWARD -i go -o gi -d 10.0.0.3 -p tcp --dport 81 -m mark --mark 0x10000"
+        in found.remedy
+    )
 
 
 def test_of_a_forward_that_they_accept_only_what_inside_hosts_need_is_said(
@@ -63,7 +66,10 @@ def test_of_a_forward_that_they_accept_only_what_inside_hosts_need_is_said(
 ) -> None:
     (found,) = watch.about(forward(80, 8080))
     assert "go -> gi" not in found.what
-    assert "iptables -I FORWARD -i ipmasq-in -o gi -j ACCEPT" in found.remedy
+    assert found.commands == (
+        "iptables -A FORWARD -i gi -o ipmasq-in -p tcp --dport 80 -j ACCEPT",
+        "iptables -A FORWARD -i ipmasq-in -o gi -d 10.0.0.3 -p tcp --dport 8080 -j ACCEPT",
+    )
 
 
 def test_of_a_range_of_ports_only_what_holds_for_all_of_them_is_said(watch: FirewallWatch) -> None:

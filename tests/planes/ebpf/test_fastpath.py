@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import attach_tc
 from ipmasq.planes.ebpf.devices import look_up
 from ipmasq.planes.ebpf.fastpath import EbpfFastPath
+from ipmasq.planes.ebpf.layout import Hook, Reason
+from ipmasq.planes.ebpf.loading import needed
 from ipmasq.planes.ebpf.programs import Programs
 from ipmasq.planes.ebpf.table import sizes
 from ipmasq.planes.fastpath import NoFastPath
@@ -22,6 +26,7 @@ from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.wire.addresses import to_network
 from tests.planes.ebpf.kernel import OBJECT, network
 from tests.planes.ebpf.old_kernel import link as link_of_old_kernel
+from tests.planes.ebpf.test_layout import ROOT
 
 pytestmark = pytest.mark.live
 
@@ -148,6 +153,44 @@ def test_xdp_behind_the_driver_stands_where_no_driver_has_it(
     assert "xdpgeneric" in link("br0")
     generic.close()
     assert "xdp" not in link("br0")
+
+
+def test_the_verifier_accepts_every_program() -> None:
+    source = (ROOT / "bpf" / "ipmasq.bpf.c").read_text()
+    programs = re.findall(r'^SEC\("(?:tc|xdp)"\) int (\w+)', source, re.MULTILINE)
+    assert len(programs) == 17
+    with closing(libbpf.Object(OBJECT.read_bytes(), sizes(4), programs)) as loaded:
+        assert len({loaded.program(name) for name in programs}) == len(programs)
+
+
+def test_a_program_that_is_loaded_later_has_the_maps_of_the_others() -> None:
+    with closing(libbpf.Object(OBJECT.read_bytes(), sizes(4), ["tc_inside"])) as loaded:
+        counters = len(Hook) * len(Reason)
+        for number, name in enumerate(("tc_inside", "tc_outside_bare"), 1):
+            libbpf.run_once(loaded.program(name), bytes(64))
+            assert sum(libbpf.counts(loaded.map("reasons"), counters)) == number
+
+
+def test_only_programs_that_the_interfaces_need_are_loaded(
+    devices: dict[str, int], tmp_path: Path
+) -> None:
+    with IPRoute() as kernel:
+        found = look_up(kernel, "in0"), look_up(kernel, "out0")
+    assert found[0]
+    assert found[1]
+    programs = set(needed([(found[0], Side.INSIDE), (found[1], Side.OUTSIDE)], xdp=False))
+    assert "tc_inside" in programs
+    assert not any(name.endswith("_bare") or name.startswith("xdp") for name in programs)
+    with closing(libbpf.Object(OBJECT.read_bytes(), sizes(4), programs)) as loaded:
+        alone = TunPlane("out0", ["in0"], [to_network("10.0.0.0/24")], tmp_path)
+        alone.open()
+        try:
+            alone.change(Programs(2, xdp=False, ahead=[loaded]))
+            assert hooks(alone) == {"out0": "tc", "in0": "tc"}
+            # A second image would be here if one had been missing.
+            assert loaded.images == 1
+        finally:
+            alone.close()
 
 
 def test_counters_say_which_of_them_count_drops(devices: dict[str, int], tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ followed, so the result is the set of possible verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -69,8 +69,16 @@ class Rule:
     """Whether evaluation continues after the rule at the end of that chain (`jump`, unlike `goto`)."""
     said: str = field(default="", compare=False)
     """The rule as its tool shows it."""
-    place: str = field(default="", compare=False)
-    """How its tool names it: `chain forward, handle 7` or `chain FORWARD, rule 3`."""
+    chain: str = field(default="", compare=False)
+    number: int = field(default=0, compare=False)
+    """Its handle (nftables) or its position, from 1 (iptables)."""
+    numbered: str = field(default="rule", compare=False)
+    """What its tool calls that number: `handle` or `rule`."""
+
+    @property
+    def place(self) -> str:
+        """How its tool names it: `chain forward, handle 7` or `chain FORWARD, rule 3`."""
+        return f"chain {self.chain}, {self.numbered} {self.number}"
 
     def holds(self, facts: Facts) -> bool | None:
         answer: bool | None = True
@@ -108,23 +116,50 @@ class Table:
             found = (found - {Verdict.RETURN}) | {self.chains[chain].policy}
         return found
 
-    def dropping(self, chain: str, facts: Facts) -> Rule | None:
-        """Return the rule that certainly drops a packet whose only possible verdict is DROP; None if the chain's
-        policy does, or which rule it is depends on what is not known."""
-        return self._dropping(chain, facts, ())
+    def dropping(self, chain: str, facts: Facts) -> tuple[Rule, ...]:
+        """Return the rule that certainly drops a packet whose only possible verdict is DROP, after the rules that
+        lead to its chain. Nothing if the chain's policy drops it, or which rule it is depends on what is not known."""
+        return self._dropping(chain, facts, ()) or ()
 
-    def _dropping(self, name: str, facts: Facts, above: Sequence[str]) -> Rule | None:
+    def without(self, rule: Rule) -> Table:
+        """Return the table as it is after a rule is deleted."""
+        left = [each for each in self.chains[rule.chain].rules if each.number != rule.number]
+        chain = replace(self.chains[rule.chain], rules=left)
+        return replace(self, chains={**self.chains, rule.chain: chain})
+
+    def with_last(self, chain: str, rule: Rule) -> Table:
+        """Return the table as it is after a rule is appended to a chain."""
+        longer = replace(self.chains[chain], rules=[*self.chains[chain].rules, rule])
+        return replace(self, chains={**self.chains, chain: longer})
+
+    def translating(self, chain: str, facts: Facts) -> tuple[Rule, ...]:
+        """Return the rules by which the kernel may translate a packet."""
+        met = (rule for rule in self._met(chain, facts, ()) if rule.verdict is Verdict.TRANSLATE)
+        return tuple({rule.place: rule for rule in met if not rule.jump}.values())
+
+    def _met(self, name: str, facts: Facts, above: Sequence[str]) -> Iterator[Rule]:
+        """Yield the rules that may decide, those of the chains to which they lead included."""
+        for rule in self.chains[name].rules:
+            held = rule.holds(facts)
+            if held is False:
+                continue
+            yield rule
+            if rule.jump in self.chains and rule.jump not in above:
+                yield from self._met(rule.jump, facts, (*above, name))
+            if held and not rule.jump and rule.verdict is not Verdict.CONTINUE:
+                return
+
+    def _dropping(self, name: str, facts: Facts, above: Sequence[str]) -> tuple[Rule, ...] | None:
+        """Return None where the chain ends without a verdict that is known."""
         for rule in self.chains[name].rules:
             if not rule.holds(facts):
                 continue
-            if rule.verdict is Verdict.DROP and not rule.jump:
-                return rule
-            if rule.verdict is Verdict.RETURN and not rule.jump:
-                return None
+            if not rule.jump and rule.verdict is not Verdict.CONTINUE:
+                return (rule,) if rule.verdict is Verdict.DROP else None
             if rule.jump in self.chains and rule.jump not in above:
                 found = self._dropping(rule.jump, facts, (*above, name))
                 if found is not None or not rule.returns:
-                    return found
+                    return (rule, *found) if found else None
         return None
 
     def _walk(self, name: str, facts: Facts, above: Sequence[str]) -> frozenset[Verdict]:

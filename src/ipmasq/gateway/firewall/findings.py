@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple
 
 from ipmasq.core.policy import Forward
 from ipmasq.gateway.firewall.chains import Rule, Table, Verdict
+from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.gateway.firewall.input_hook import MOST_NAMED, mistaken
-from ipmasq.gateway.firewall.remedies import FIREWALLD, remedy, unmasqueraded
-from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Way, Where, of_forward, ways
+from ipmasq.gateway.firewall.masquerading import masquerading, masquerading_of, translates
+from ipmasq.gateway.firewall.remedies import Drop, remedy, removals
+from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Purpose, Way, Where, at, of_forward, ways
 from ipmasq.wire.addresses import Address
 
 DROPS = "the host's firewall drops the gateway's packets"
@@ -21,20 +22,6 @@ MOST_FORWARDS = 64
 MOST_RULES = 20_000
 """The most published servers of which each is looked at by itself, and the most rules that are looked at for all of
 them: the gateway's packets wait meanwhile."""
-
-
-class Finding(NamedTuple):
-    rules: str
-    """The rule set: `nft inet filter`, `iptables filter`, `iptables-legacy filter`."""
-    what: str
-    remedy: str
-    commands: tuple[str, ...] = ()
-    """The remedy as commands, if it is to add rules."""
-    is_meant: bool = False
-    """Whether a rule about some packets only drops them, so that the operator may have meant it."""
-
-    def __str__(self) -> str:
-        return f"{self.what}; {self.remedy}"
 
 
 def findings(
@@ -49,6 +36,7 @@ def findings(
     later = where
     if where.able and any(translates(table, where) for table in tables):
         later = replace(where, once=True)
+    later = replace(later, answers=where.answers and not _refuses_pings(tables, where))
     found = [each for table in tables for each in _findings(table, where, later)]
     rules = sum(len(chain.rules) for table in tables for chain in table.chains.values())
     for forward in islice(forwards, min(MOST_FORWARDS, MOST_RULES // max(1, rules))):
@@ -60,25 +48,17 @@ def findings(
 
 
 def obstructions(
-    tables: Iterable[Table], where: Where, passed: Iterable[Way], ends: Ends
+    tables: Iterable[Table], where: Where, ways_of: Callable[[Where], Iterable[Way]], ends: Ends
 ) -> tuple[Finding, ...]:
-    """Return what drops the packets of one flow, of which more is known than of all flows."""
-    found = tuple(passed)
-    return tuple(each for table in tables for each in _drops(table, where, found, ends))
-
-
-def translates(table: Table, where: Where) -> bool:
-    """Return whether the kernel may masquerade packets that the gateway translates."""
-    networks = where.networks or ("0.0.0.0/0",)
-    return any(
-        Verdict.TRANSLATE
-        in table.verdicts(
-            chain, _at(inside, where.outside, NEW) | {"proto": "tcp", "saddr": network}
-        )
-        for chain in table.postrouting
-        for inside in where.inside
-        for network in networks
-    )
+    """Return what drops the packets of one flow, of which more is known than of all flows, and what translates
+    them. `ways_of` returns the ways of the flow."""
+    passed, once = tuple(ways_of(where)), tuple(ways_of(replace(where, once=True)))
+    found: list[Finding] = []
+    for table in tables:
+        found += _drops(table, where, passed, ends)
+        if where.able:
+            found += masquerading_of(table, where, once, ends)
+    return tuple(found)
 
 
 def _drops(
@@ -90,33 +70,53 @@ def _drops(
     known: Ends | None = None,
 ) -> Iterator[Finding]:
     """Yield what drops packets, except where they are dropped with what is `known` already."""
-    rules = f"{table.kind} {table.name}"
     for chain in table.forward:
         dropped = [way for way in passed if _is_dropped(table, chain, way, ends)]
         if known is not None:
             dropped = [way for way in dropped if not _is_dropped(table, chain, way, known)]
         if dropped:
-            said = ", ".join(dict.fromkeys(map(str, dropped)))
-            text = f"{whose}{DROPS}: {rules}, chain {chain}, does not accept {said}"
-            found = [table.dropping(chain, _facts(way, ends)) for way in dropped]
-            culprits = dict.fromkeys(each for each in found if each is not None)
-            text += "".join(f"; {each.place} drops it: {each.said}" for each in culprits)
-            is_meant = any(each.conditions for each in culprits)
-            how = tuple(remedy(table, chain, dropped, where, is_meant))
-            yield Finding(rules, text, f"add: {' && '.join(how)}", how, is_meant)
+            yield _finding(table, chain, _without_pings(dropped), ends, whose, where)
+
+
+def _refuses_pings(tables: Sequence[Table], where: Where) -> bool:
+    """Return whether no inside host may ping the gateway, so that nobody expects an answer."""
+    return all(
+        any(
+            table.verdicts(chain, at(inside, "", NEW) | {"proto": "icmp"}) == {Verdict.DROP}
+            for table in tables
+            for chain in table.input
+        )
+        for inside in where.inside
+    )
+
+
+def _without_pings(dropped: Sequence[Way]) -> list[Way]:
+    """Return the ways without those of pings that other packets need as well."""
+    needed = {way[:2] for way in dropped if way.purpose is not Purpose.PING}
+    return [way for way in dropped if way.purpose is not Purpose.PING or way[:2] not in needed]
+
+
+def _finding(
+    table: Table, chain: str, dropped: Sequence[Way], ends: Ends, whose: str, where: Where
+) -> Finding:
+    rules = f"{table.kind} {table.name}"
+    said = ", ".join(dict.fromkeys(map(str, dropped)))
+    text = f"{whose}{DROPS}: {rules}, chain {chain}, does not accept {said}"
+    facts = [_facts(way, ends) for way in dropped]
+    paths = [table.dropping(chain, each) for each in facts]
+    drops = [Drop(*each) for each in zip(dropped, paths, facts, strict=True)]
+    culprits = dict.fromkeys(each.rule for each in drops if each.rule is not None)
+    text += "".join(f"; {each.place} drops it: {each.said}" for each in culprits)
+    how, deletes = remedy(table, chain, drops, where, ends), removals(table, chain, drops)
+    told = f"add: {' && '.join(how)}" + f"; or delete: {' && '.join(deletes)}" * bool(deletes)
+    return Finding(rules, text, told, how, any(each.is_meant for each in drops), deletes)
 
 
 def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
     whose = f"{table.kind} {table.name}"
     yield from _drops(table, later, ways(later), Ends())
-    if where.able and translates(table, where):
-        text = f"{whose} masquerades what leaves by {where.outside}, which the gateway does"
-        how = unmasqueraded(where) if table.name == FIREWALLD else "remove that rule"
-        text += "; so packets pass the firewall twice, and hang where it accepts them only once"
-        rules = [each for chain in table.postrouting for each in table.chains[chain].rules]
-        named = [each for each in rules if each.verdict is Verdict.TRANSLATE and each.said]
-        text += "".join(f"; {each.place}: {each.said}" for each in named[:MOST_NAMED])
-        yield Finding(whose, text, how)
+    if where.able:
+        yield from masquerading(table, where)
     if where.renamed and (wrong := mistaken(table, where)):
         yield Finding(whose, *wrong)
     unseen = [] if where.once else _unseen(table, where)
@@ -130,11 +130,7 @@ def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
 
 
 def _facts(way: Way, ends: Ends) -> dict[str, str]:
-    return _at(way.iif, way.oif, way.state) | ends.facts(way)
-
-
-def _at(iif: str, oif: str, state: str) -> dict[str, str]:
-    return {"iif": iif, "oif": oif, "state": state, "status": "confirmed", "nfproto": "ipv4"}
+    return at(way.iif, way.oif, way.state) | ends.facts(way)
 
 
 def _is_dropped(table: Table, chain: str, way: Way, ends: Ends) -> bool:

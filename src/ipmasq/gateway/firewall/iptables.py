@@ -45,8 +45,9 @@ def tables(text: str, kind: str = "iptables") -> list[Table]:
         elif line.startswith("-A ") and name:
             _, chain, *words = shlex.split(line)
             rules = found[name].chains.setdefault(chain, Chain()).rules
-            place = f"chain {chain}, rule {len(rules) + 1}"
-            rules += [replace(each, said=line, place=place) for each in _rules(words)] or [Rule(())]
+            found_rules = list(_rules(words)) or [Rule(())]
+            number = len(rules) + 1
+            rules += [replace(each, said=line, chain=chain, number=number) for each in found_rules]
     for name, hook in HOOKS:
         if name in found and hook in found[name].chains:
             setattr(found[name], hook.lower(), [hook])

@@ -59,10 +59,10 @@ def tables(said: Mapping[str, Any], texts: Texts = MappingProxyType({})) -> list
         elif kind == "rule":
             handle = each.get("handle", 0)
             text = texts.get((table.name, handle), "")
-            place = f"chain {each['chain']}, handle {handle}"
+            where = {"chain": each["chain"], "number": handle, "numbered": "handle"}
             rules = _rules(each["expr"], table.name, named)
             chain = table.chains.setdefault(each["chain"], Chain())
-            chain.rules += [replace(rule, said=text, place=place) for rule in rules]
+            chain.rules += [replace(rule, said=text, **where) for rule in rules]
             if any("xt" in statement for statement in each["expr"]):
                 foreign.add(name)
     return [

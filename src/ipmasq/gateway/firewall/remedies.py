@@ -1,119 +1,153 @@
-"""Rules that let the gateway's packets pass, as commands of the tool that keeps the rules."""
+"""Rules that let the gateway's packets pass, as commands of the tool that keeps the rules.
+
+If the question was about one flow or one published server, or a rule about some packets drops these, the rule to
+add is as narrow as that: these interfaces, this protocol and port, and the addresses that the dropping rule tests.
+It stands directly before the rule that drops, or behind all others where none is known to.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import NamedTuple
 
-from ipmasq.gateway.firewall.chains import Table
-from ipmasq.gateway.firewall.ways import DOWN, ESTABLISHED, UP, Purpose, Way, Where
-from ipmasq.planes.ebpf.layout import ADMITTED
+from ipmasq.gateway.firewall import firewalld
+from ipmasq.gateway.firewall.accepting import Accept
+from ipmasq.gateway.firewall.chains import Rule, Table, Verdict
+from ipmasq.gateway.firewall.ways import ESTABLISHED, NEW, Ends, Purpose, Way, Where
 
 BOTH = "ipmasq-*"
-MARK = f"{ADMITTED:#x}"
-FIREWALLD = "inet firewalld"
-ZONE = "ipmasq-tun"
-"""The zone of the device by which hairpinned packets pass. No policy may have the same name."""
-POLICIES = {
-    Purpose.OUTGOING: "ipmasq-out",
-    Purpose.PUBLISHED: "ipmasq-in",
-    Purpose.HAIRPIN: "ipmasq-hairpin",
-}
+TESTED = frozenset(("saddr", "daddr", "dport", "proto", ""))
+"""Conditions of a rule about some packets only. The empty key: a condition that is not understood."""
+
+
+class Drop(NamedTuple):
+    way: Way
+    path: tuple[Rule, ...]
+    """The rule that drops packets which go this way, after those that lead to it; empty if it is not known."""
+    facts: dict[str, str]
+    """What is known of such a packet."""
+
+    @property
+    def rule(self) -> Rule | None:
+        return self.path[-1] if self.path else None
+
+    @property
+    def tested(self) -> frozenset[str]:
+        return frozenset(each.key for rule in self.path for each in rule.conditions)
+
+    @property
+    def is_meant(self) -> bool:
+        """Whether the rule is about some packets only, so that the operator may have meant it."""
+        return bool(self.path and self.path[-1].conditions) or not self.tested.isdisjoint(TESTED)
 
 
 def remedy(
-    table: Table, chain: str, dropped: Sequence[Way], where: Where, before: bool = False
-) -> Sequence[str]:
-    """Return commands of the tool to which the table belongs. `before`: a rule about some packets drops
-    these, so that the new rule must precede all others."""
-    if before:
-        table = replace(
-            table, chains={chain: table.chains[chain]}
-        )  # not where a tool has its users' rules
-    if table.name == FIREWALLD and not before:
-        return _firewalld(dropped, where)
-    if before:  # not behind it, in the chain that a tool leaves to its users
-        table = replace(table, chains={chain: table.chains[chain]})
-    if where.once:
-        return tuple(dict.fromkeys(_accept(table, chain, way, where) for way in dropped))
-    return (_pass(table, chain, iif=BOTH), _pass(table, chain, oif=BOTH))
+    table: Table, chain: str, drops: Sequence[Drop], where: Where, ends: Ends
+) -> tuple[str, ...]:
+    """Return commands that add rules."""
+    if ends == Ends() and not any(each.is_meant for each in drops):
+        return _wide(table, chain, drops, where)
+    if table.name == firewalld.TABLE and not any(each.is_meant for each in drops):
+        accepts = [(each.way, accepting(each, ends, where)) for each in drops]
+        return firewalld.remedy(accepts, where)
+    latest_first = sorted(drops, key=lambda each: -(each.rule.number if each.rule else 0))
+    found = (_narrow(table, chain, each, ends, where) for each in latest_first)
+    return tuple(dict.fromkeys(found))
 
 
-def _accept(table: Table, chain: str, way: Way, where: Where) -> str:
-    """Return the rule that lets packets which pass once go this way."""
-    if way.state == ESTABLISHED:
-        return _established(table, chain)
-    return _pass(table, chain, way.iif, way.oif, marked=way.iif == where.outside)
+def removal(table: Table, rule: Rule) -> str:
+    """Return the command that deletes a rule."""
+    if table.kind == "nft":
+        return f"nft delete rule {table.name} {rule.chain} handle {rule.number}"
+    words = shlex.join(["-D", *shlex.split(rule.said)[1:]])
+    return f"{table.kind} {f'-t {table.name} ' * (table.name != 'filter')}{words}"
 
 
-def _firewalld(dropped: Sequence[Way], where: Where) -> Sequence[str]:
-    """Return commands for firewalld, which accepts packets between zones by policies. The gateway's own
-    devices are in no zone yet."""
-    both = " ".join(f"--add-interface={name}" for name in (UP, DOWN))
-    said: list[str] = []
-    if not where.once:
-        said += [f"firewall-cmd --permanent --zone=trusted {both}"]
-        said += _policy("ipmasq", ("ANY",), ("trusted",))
-    for purpose in dict.fromkeys(way.purpose for way in dropped if where.once):
-        ways = [way for way in dropped if way.purpose is purpose and way.state != ESTABLISHED]
-        if not ways:  # established connections are accepted in any case
-            continue
-        iifs = tuple(_zone(way.iif) for way in ways)
-        oifs = tuple(_zone(way.oif) for way in ways)
-        if purpose is Purpose.HAIRPIN:
-            said += [f"firewall-cmd --permanent --new-zone={ZONE}"]
-            said += [f"firewall-cmd --permanent --zone={ZONE} --change-interface={UP}"]
-            iifs = oifs = (*iifs, *oifs)
-        said += _policy(POLICIES[purpose], iifs, oifs)
-    return (*said, "firewall-cmd --reload")
+def removals(table: Table, chain: str, drops: Sequence[Drop]) -> tuple[str, ...]:
+    """Return commands that delete the rules about some packets which drop these. Nothing if packets would be
+    dropped after that, too, or a rule does something else as well."""
+    rules = {each.rule.place: each.rule for each in drops if each.rule and each.is_meant}
+    left = table
+    for rule in rules.values():
+        same = [each for each in table.chains[rule.chain].rules if each.number == rule.number]
+        if len(same) > 1 or not rule.said:
+            return ()
+        left = left.without(rule)
+    if any(left.verdicts(chain, each.facts) == {Verdict.DROP} for each in drops):
+        return ()
+    return tuple(removal(table, rule) for rule in rules.values())
 
 
-def unmasqueraded(where: Where) -> str:
-    """Return how to make firewalld leave translation to the gateway."""
-    zone = _zone(where.outside)
-    return f"firewall-cmd --permanent --zone={zone} --remove-masquerade && firewall-cmd --reload"
-
-
-def _zone(interface: str) -> str:
-    if interface == UP:
-        return ZONE
-    return f"$(firewall-cmd --get-zone-of-interface={interface} || firewall-cmd --get-default-zone)"
-
-
-def _policy(name: str, ingress: Sequence[str], egress: Sequence[str]) -> tuple[str, ...]:
-    """Return the commands for a policy that accepts everything from some zones to others."""
-    start = f"firewall-cmd --permanent --policy={name}"
-    ingress = [f"--add-ingress-zone={zone}" for zone in dict.fromkeys(ingress)]
-    egress = [f"--add-egress-zone={zone}" for zone in dict.fromkeys(egress)]
-    return (  # one kind of option at a time is allowed
-        f"firewall-cmd --permanent --new-policy={name}",
-        f"{start} {' '.join(ingress)}",
-        f"{start} {' '.join(egress)}",
-        f"{start} --set-target=ACCEPT",
+def accepting(drop: Drop, ends: Ends, where: Where) -> Accept:
+    """Return what accepts the packets that were dropped, as narrow as the question or the rule that drops them."""
+    way, facts, tested = drop.way, drop.facts, drop.tested
+    if way.state != NEW:
+        return Accept(way.iif, way.oif, established=True)
+    known = ends != Ends()
+    is_server = known and way.purpose is not Purpose.OUTGOING
+    return Accept(
+        way.iif,
+        way.oif,
+        facts.get("saddr", "") if "saddr" in tested else "",
+        facts.get("daddr", "") if is_server or "daddr" in tested else "",
+        facts["proto"] if known or way.protocol or tested & {"proto", "dport"} else "",
+        facts.get("dport", ""),
+        marked=way.iif == where.outside,
     )
 
 
-def _established(table: Table, chain: str) -> str:
+def _narrow(table: Table, chain: str, drop: Drop, ends: Ends, where: Where) -> str:
+    accept = accepting(drop, ends, where)
+    if not drop.is_meant and "ufw-user-forward" in table.chains and (said := accept.ufw()):
+        return said
     if table.kind == "nft":
-        return f"nft insert rule {table.name} {chain} ct state established,related accept"
-    position = _position(table, chain)
-    return f"{table.kind} -I {position} -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+        return f"nft {_place_of_nft(table, chain, drop, accept)} {accept.nft()}"
+    return f"{table.kind} {_place_of_iptables(table, chain, drop, accept)} {accept.iptables()}"
 
 
-def _pass(table: Table, chain: str, iif: str = "", oif: str = "", marked: bool = False) -> str:
-    if "ufw-user-forward" in table.chains:
-        ends = [f"{word} on {name}" for word, name in (("in", iif), ("out", oif)) if name]
-        return f"ufw route allow {' '.join(ends)}".replace("*", "+")
+def _place_of_nft(table: Table, chain: str, drop: Drop, accept: Accept) -> str:
+    if drop.rule is not None:
+        return f"insert rule {table.name} {drop.rule.chain} handle {drop.rule.number}"
+    last = _passes_as_last(table, chain, drop, accept)
+    return f"{'add' if last else 'insert'} rule {table.name} {chain}"
+
+
+def _place_of_iptables(table: Table, chain: str, drop: Drop, accept: Accept) -> str:
+    if "DOCKER-USER" in table.chains and not drop.is_meant:
+        return "-I DOCKER-USER"
+    if drop.rule is not None:
+        return f"-I {drop.rule.chain} {drop.rule.number}"
+    last = _passes_as_last(table, chain, drop, accept)
+    return f"{'-A' if last else '-I'} {chain}"
+
+
+def _passes_as_last(table: Table, chain: str, drop: Drop, accept: Accept) -> bool:
+    """Return whether the rule works behind all others, so that it lets nothing pass that another one forbids."""
+    return table.with_last(chain, accept.rule()).verdicts(chain, drop.facts) != {Verdict.DROP}
+
+
+def _wide(table: Table, chain: str, drops: Sequence[Drop], where: Where) -> tuple[str, ...]:
+    """Return commands that let all packets of the gateway pass these ways."""
+    if table.name == firewalld.TABLE:
+        return firewalld.remedy([(each.way, _all_of(each.way, where)) for each in drops], where)
+    if not where.once:
+        return (_pass(table, chain, Accept(BOTH)), _pass(table, chain, Accept(oif=BOTH)))
+    accepts = (_all_of(each.way, where) for each in drops)
+    return tuple(dict.fromkeys(_pass(table, chain, each) for each in accepts))
+
+
+def _all_of(way: Way, where: Where) -> Accept:
+    if way.state == ESTABLISHED:
+        return Accept(established=True)
+    return Accept(way.iif, way.oif, protocol=way.protocol, marked=way.iif == where.outside)
+
+
+def _pass(table: Table, chain: str, accept: Accept) -> str:
+    if "ufw-user-forward" in table.chains and (said := accept.ufw()):
+        return said
     if table.kind == "nft":
-        words = [f'{word} "{name}"' for word, name in (("iifname", iif), ("oifname", oif)) if name]
-        words += [f"meta mark and {MARK} == {MARK}"] * marked
-        return f"nft insert rule {table.name} {chain} {' '.join(words)} accept"
-    words = [f"{word} {name}" for word, name in (("-i", iif), ("-o", oif)) if name]
-    words += [f"-m mark --mark {MARK}/{MARK}"] * marked
-    command = f"{table.kind} -I {_position(table, chain)} {' '.join(words)} -j ACCEPT"
-    return command.replace("*", "+")
-
-
-def _position(table: Table, chain: str) -> str:
-    """Return where to insert the rule. Docker leaves one chain to the operator."""
-    return "DOCKER-USER" if "DOCKER-USER" in table.chains else chain
+        return f"nft insert rule {table.name} {chain} {accept.nft()}"
+    # Docker leaves one chain to the operator.
+    position = "DOCKER-USER" if "DOCKER-USER" in table.chains else chain
+    return f"{table.kind} -I {position} {accept.iptables()}"

@@ -16,9 +16,11 @@ from ipmasq.core.events import Event
 from ipmasq.core.policy import Forward
 from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall.chains import Table
-from ipmasq.gateway.firewall.findings import Finding, findings, obstructions, translates
+from ipmasq.gateway.firewall.finding import Finding
+from ipmasq.gateway.firewall.findings import findings, obstructions
+from ipmasq.gateway.firewall.masquerading import translates
 from ipmasq.gateway.firewall.reading import has_legacy, read_tables
-from ipmasq.gateway.firewall.ways import Ends, Where, of_forward, passed
+from ipmasq.gateway.firewall.ways import Ends, Way, Where, of_forward, passed
 from ipmasq.gateway.loop import Loop, Timer
 from ipmasq.wire.addresses import Address, to_text
 
@@ -78,7 +80,7 @@ class FirewallWatch:
         self._loop.watch(self._done, self._have_read)
         self._loop.every(LEGACY_EVERY, self._look_at_legacy)
         self._loop.every(PLANE_EVERY, self._look_at_plane)
-        self._tables = self._read()  # synchronously: packets may wait now
+        self._tables = self._loop.meanwhile(self._read)
         self.judge()
 
     def end(self) -> None:
@@ -122,14 +124,20 @@ class FirewallWatch:
     def obstructions(self, passage: Passage) -> tuple[Finding, ...]:
         """Return what certainly obstructs this flow, by the rules of now."""
         where = self._where()
-        ways = passed(passage, where, interface_to)
-        return obstructions(self._present(), where, ways, Ends.of(passage))
+
+        def ways_of(where: Where) -> tuple[Way, ...]:
+            return passed(passage, where, interface_to)
+
+        return obstructions(self._present(), where, ways_of, Ends.of(passage))
 
     def about(self, forward: Forward) -> tuple[Finding, ...]:
         """Return what certainly obstructs connections to this published server."""
         where = self._where()
-        ways = of_forward(forward, where, interface_to)
-        return obstructions(self._present(), where, ways, Ends.to(forward))
+
+        def ways_of(where: Where) -> tuple[Way, ...]:
+            return of_forward(forward, where, interface_to)
+
+        return obstructions(self._present(), where, ways_of, Ends.to(forward))
 
     def _present(self) -> Sequence[Table]:
         """Return the rules, those that were changed a moment ago included. Waits for the tools only then, and not for

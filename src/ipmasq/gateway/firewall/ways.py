@@ -43,6 +43,8 @@ class Where:
     able: bool = False
     forwards: bool = False
     """Whether servers are published."""
+    answers: bool = False
+    """Whether the public address is one of the host's own, so that the host answers pings to it."""
     renamed: bool = False
     """Whether packets from outside that are returned to the host come in by `ipmasq-out`."""
 
@@ -53,12 +55,15 @@ class Purpose(Enum):
     OUTGOING = Side.INSIDE, Side.OUTSIDE
     PUBLISHED = Side.OUTSIDE, Side.INSIDE
     HAIRPIN = Side.INSIDE, Side.INSIDE
+    PING = Side.INSIDE, None
+    """From an inside host to the public address, which the host itself answers."""
 
 
 SAID = {
     Purpose.OUTGOING: "new",
     Purpose.PUBLISHED: "new",
     Purpose.HAIRPIN: "new, from inside hosts to a public address",
+    Purpose.PING: "pings of inside hosts to the public address",
 }
 
 
@@ -70,6 +75,8 @@ class Way(NamedTuple):
     source: str = ""
     """Which address a packet has as its source there: the name of a field of `Ends`."""
     target: str = ""
+    protocol: str = ""
+    """The protocol, if only packets of this one pass so."""
 
     def __str__(self) -> str:
         said = f"{self.iif} -> {self.oif}"
@@ -96,7 +103,7 @@ class Ends:
         port, inside_port = forward.ports.low, forward.inside_port
         if forward.ports.high != port:  # a single port of several is not known
             port = inside_port = 0
-        public = Endpoint(forward.public, port) if forward.public else None
+        public = Endpoint(forward.public or b"", port)  # any public address if it names none
         server = Endpoint(forward.inside, inside_port)
         return cls(_protocol(forward.protocol), None, public, server)
 
@@ -105,13 +112,18 @@ class Ends:
         source, target = (
             getattr(self, name) if name else None for name in (way.source, way.target)
         )
-        found = {"proto": self.protocol}
-        if source is not None:
+        found = {"proto": way.protocol or self.protocol}
+        if source is not None and source.address:
             found["saddr"] = to_text(source.address)
         if target is not None:
-            found["daddr"] = to_text(target.address)
+            found |= {"daddr": to_text(target.address)} if target.address else {}
             found |= {"dport": str(target.port)} if target.port else {}
         return found
+
+
+def at(iif: str, oif: str, state: str) -> dict[str, str]:
+    """Return the facts of any packet that passes there."""
+    return {"iif": iif, "oif": oif, "state": state, "status": "confirmed", "nfproto": "ipv4"}
 
 
 def _protocol(number: int) -> str:
@@ -124,6 +136,8 @@ def ways(where: Where) -> tuple[Way, ...]:
     if where.forwards:
         found += [way for inside in where.inside for way in published(where, inside)]
         found += [way for inside in where.inside for way in hairpin(inside, inside)]
+    if where.answers:
+        found += [way for inside in where.inside for way in ping(inside)]
     return tuple(dict.fromkeys(found))
 
 
@@ -145,9 +159,12 @@ def published(where: Where, inside: str) -> Iterator[Way]:
     purpose = Purpose.PUBLISHED
     if where.once:
         yield Way(where.outside, inside, NEW, purpose, "client", "server")
+        yield Way(inside, where.outside, ESTABLISHED, purpose)
         return
     yield Way(DOWN, inside, NEW, purpose, "client", "server")
     yield Way(where.outside, DOWN, NEW, purpose, "client", "public")
+    yield Way(inside, UP, ESTABLISHED, purpose)
+    yield Way(UP, where.outside, ESTABLISHED, purpose)
 
 
 def hairpin(entered: str, left: str) -> Iterator[Way]:
@@ -155,6 +172,14 @@ def hairpin(entered: str, left: str) -> Iterator[Way]:
     inside interface."""
     yield Way(entered, UP, NEW, Purpose.HAIRPIN, "client", "public")
     yield Way(UP, left, NEW, Purpose.HAIRPIN, "", "server")
+    yield Way(left, UP, ESTABLISHED, Purpose.HAIRPIN)
+    yield Way(UP, entered, ESTABLISHED, Purpose.HAIRPIN)
+
+
+def ping(entered: str) -> Iterator[Way]:
+    """Yield the way of pings from an inside interface to the public address. At the input hook they come from
+    `ipmasq-in`."""
+    yield Way(entered, UP, NEW, Purpose.PING, "client", "public", "icmp")
 
 
 def of_forward(
@@ -182,6 +207,8 @@ def passed(
             found = published(where, left)
         case Purpose.HAIRPIN:
             found = hairpin(entered, left)
+        case Purpose.PING:
+            found = ping(entered)
     if passage.expected:
         return tuple(way._replace(state=RELATED) if way.state == NEW else way for way in found)
     return tuple(found)

@@ -61,16 +61,26 @@ class Attached:
                     kernel.tc("del", "clsact", index)
 
 
+def tc_program(device: Device, side: Side) -> str:
+    return f"tc_{side.name.lower()}" + ("" if device.ethernet else "_bare")
+
+
+def up_program(side: Side) -> str:
+    return f"up_{side.name.lower()}"
+
+
+def xdp_program(side: Side) -> str:
+    return f"xdp_{side.name.lower()}"
+
+
 def attach_tc(kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side) -> Attached:
     """Attach to TC ingress. Raises OSError or NetlinkError."""
-    name = f"tc_{side.name.lower()}" + ("" if device.ethernet else "_bare")
-    return _attach_tc(kernel, loaded.program(name), device, INGRESS)
+    return _attach_tc(kernel, loaded.program(tc_program(device, side)), device, INGRESS)
 
 
 def attach_up(kernel: IPRoute, loaded: libbpf.Object, device: Device, side: Side) -> Attached:
     """Attach to the device by which packets of a side leave the kernel. Raises OSError or NetlinkError."""
-    program = loaded.program(f"up_{side.name.lower()}")
-    return _attach_tc(kernel, program, device, EGRESS)
+    return _attach_tc(kernel, loaded.program(up_program(side)), device, EGRESS)
 
 
 def attach_once(program: int, device: Device, direction: Direction) -> Attached:
@@ -109,14 +119,15 @@ def attach_xdp(
     loaded: libbpf.Object, device: Device, side: Side, generic: bool = False
 ) -> Attached:
     """Attach in the driver, or with `generic` behind it, which works with all drivers. Raises OSError."""
-    program = loaded.program(f"xdp_{side.name.lower()}")
+    program = loaded.program(xdp_program(side))
     mode = libbpf.XDP_FLAGS_SKB_MODE if generic else libbpf.XDP_FLAGS_DRV_MODE
     link = libbpf.link(program, device.index, libbpf.BPF_XDP, mode)
     return Attached("xdp-generic" if generic else "xdp", device, link)
 
 
-def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> None:
-    """Remove our filters from a device, if there are any."""
+def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> int:
+    """Remove our filters from a device. Return how many there were."""
+    removed = 0
     with suppress(NetlinkError):
         for each in list(kernel.get_filters(index=index, parent=direction.parent)):
             options = each.get_attr("TCA_OPTIONS")
@@ -130,3 +141,5 @@ def remove_filters(kernel: IPRoute, index: int, direction: Direction) -> None:
                     prio=each["info"] >> 16,
                     parent=direction.parent,
                 )
+                removed += 1
+    return removed

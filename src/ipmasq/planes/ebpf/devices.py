@@ -42,6 +42,10 @@ class Device:
         """Whether `auto` should attach XDP."""
         return self.ethernet and self.kind not in UNFIT and bool((self.features or 0) & REDIRECT)
 
+    def should_have_xdp(self, wanted: bool | None) -> bool:
+        """Return whether to attach XDP; `wanted` is as in `ipmasq.planes.ebpf.programs.Programs`."""
+        return self.suits_xdp if wanted is None else wanted and self.ethernet
+
     @property
     def takes_redirected(self) -> bool:
         """Whether it accepts frames that XDP redirects; otherwise they would be lost."""

@@ -13,7 +13,6 @@ import errno
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from importlib.resources import files
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -25,27 +24,16 @@ from ipmasq.planes.ebpf.changes import HopChanges
 from ipmasq.planes.ebpf.devices import STRICT, Device, look_up, mistakable, rp_filter
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import ADMITTED, Hook
+from ipmasq.planes.ebpf.loading import refusal
 from ipmasq.planes.ebpf.once import Once
 from ipmasq.planes.ebpf.policer import Policer, rates
-from ipmasq.planes.ebpf.table import Table, sizes
+from ipmasq.planes.ebpf.table import Table
 from ipmasq.planes.fastpath import Counter, Offender
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.planes.tun.steering import DEVICE
 
 log = logging.getLogger("ipmasq")
-
-OBJECT = "ipmasq.bpf.o"
-
-TROUBLES = {
-    errno.EPERM: "loading programs needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
-    errno.EACCES: "this kernel's verifier refuses the programs",
-    errno.EFAULT: "this kernel's verifier refuses the programs, as it does without CAP_PERFMON",
-    errno.EINVAL: "this kernel is too old for the programs",
-    errno.ENOSYS: "this kernel has no eBPF",
-    errno.E2BIG: "the table for {flows:,} flows is larger than this kernel allows; lower limits.flows",
-    errno.ENOMEM: "there is not enough memory for the table of {flows:,} flows; lower limits.flows",
-}
 
 XDP_TROUBLES = {
     errno.EOPNOTSUPP: "its driver has none; plane ebpf-xdp-generic does without",
@@ -59,15 +47,23 @@ class EbpfFastPath:
 
     trouble = ""
 
-    def __init__(self, plane: TunPlane, flows: int, xdp: bool | None, generic: bool) -> None:
-        """`plane` is open; the rest is as in `ipmasq.planes.ebpf.programs.Programs`. Raises PlaneError; then
-        there are no programs."""
-        self._plane, self._xdp, self._generic = plane, xdp, generic
+    def __init__(
+        self,
+        plane: TunPlane,
+        loaded: libbpf.Object,
+        flows: int,
+        xdp: bool | None,
+        generic: bool,
+    ) -> None:
+        """`plane` is open, `loaded` comes from `ipmasq.planes.ebpf.loading.load` and is closed at the end; the
+        rest is as in `ipmasq.planes.ebpf.programs.Programs`. Raises PlaneError; then there are no programs."""
+        self._plane, self._loaded, self._xdp, self._generic = plane, loaded, xdp, generic
         self._attached: dict[tuple[Hook, int], Attached] = {}
         with ExitStack() as undo:
+            undo.enter_context(closing(loaded))
             # Before any look-up, so that no change is missed.
             self._changes = undo.enter_context(closing(HopChanges()))
-            self._load(undo, flows)
+            self._share(undo, flows)
             undo.callback(self._end_once)
             undo.callback(self.halt)
             self._begin_to_police()
@@ -132,23 +128,15 @@ class EbpfFastPath:
 
     # -- programs
 
-    def _load(self, undo: ExitStack, flows: int) -> None:
-        """Load the programs. Raises PlaneError."""
-        capacity = 2 * flows
+    def _share(self, undo: ExitStack, flows: int) -> None:
+        """Map the memory that is shared with the programs. Raises PlaneError."""
         try:
-            image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
-        except FileNotFoundError:
-            raise PlaneError("this package was built without the programs") from None
-        try:
-            self._loaded = undo.enter_context(closing(libbpf.Object(image, sizes(capacity))))
-            self.table = undo.enter_context(closing(Table(self._loaded, capacity)))
-            self._exits = Exits(self._loaded)
-            self._once: Once | None = Once(self._loaded, self.table)
-            self._policer = Policer(self._loaded)
+            self.table = undo.enter_context(closing(Table(self._loaded, 2 * flows)))
         except OSError as error:
-            if error.errno is None:
-                raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
-            raise PlaneError(_refusal(error, flows)) from error
+            raise PlaneError(refusal(error, flows)) from error
+        self._exits = Exits(self._loaded)
+        self._once: Once | None = Once(self._loaded, self.table)
+        self._policer = Policer(self._loaded)
         undo.callback(self._policer.detach, self._plane.kernel)
 
     def _begin_to_police(self) -> None:
@@ -195,7 +183,7 @@ class EbpfFastPath:
         wanted = {}
         for device, side in devices:
             wanted[Hook.TC, device.index] = device, side
-            if device.suits_xdp if self._xdp is None else self._xdp and device.ethernet:
+            if device.should_have_xdp(self._xdp):
                 wanted[Hook.XDP, device.index] = device, side
         return wanted
 
@@ -260,13 +248,6 @@ class EbpfFastPath:
 
     def _takes_redirected(self, device: Device) -> bool:
         return device.takes_redirected or (self._generic and device.ethernet)
-
-
-def _refusal(error: OSError, flows: int) -> str:
-    """Return why programs with a table for so many flows cannot be loaded."""
-    number = error.errno or 0
-    damaged = "their file is damaged" if number >= libbpf.NO_OBJECT else str(error.strerror)
-    return f"the programs cannot be loaded: {TROUBLES.get(number, damaged).format(flows=flows)}"
 
 
 def _reason(hook: Hook, error: OSError | NetlinkError) -> str:

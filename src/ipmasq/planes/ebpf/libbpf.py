@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from collections.abc import Iterable, Iterator
+from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from functools import cache
 from typing import Any
 
@@ -33,6 +34,17 @@ class LinkOptions(ctypes.Structure):
         ("iter_info_len", c_uint32),
         ("target_btf_id", c_uint32),
         ("rest", c_uint64 * 4),
+    )
+
+
+class QueryOptions(ctypes.Structure):
+    _fields_ = (
+        ("size", c_size_t),
+        ("query_flags", c_uint32),
+        ("attach_flags", c_uint32),
+        ("programs", POINTER(c_uint32)),
+        ("count", c_uint32),
+        ("flags", c_void_p),
     )
 
 
@@ -66,15 +78,23 @@ def library() -> Any:
         ("bpf_object__close", None, (c_void_p,)),
         ("bpf_object__find_map_by_name", c_void_p, (c_void_p, c_char_p)),
         ("bpf_object__find_program_by_name", c_void_p, (c_void_p, c_char_p)),
+        ("bpf_object__next_map", c_void_p, (c_void_p, c_void_p)),
+        ("bpf_object__next_program", c_void_p, (c_void_p, c_void_p)),
         ("bpf_map__fd", c_int, (c_void_p,)),
+        ("bpf_map__reuse_fd", c_int, (c_void_p, c_int)),
         ("bpf_map__set_max_entries", c_int, (c_void_p, c_uint32)),
         ("bpf_program__fd", c_int, (c_void_p,)),
+        ("bpf_program__name", c_char_p, (c_void_p,)),
+        ("bpf_program__set_autoload", c_int, (c_void_p, c_bool)),
         ("bpf_link_create", c_int, (c_int, c_int, c_int, POINTER(LinkOptions))),
         ("bpf_map_lookup_elem", c_int, (c_int, c_void_p, c_void_p)),
         ("bpf_map_update_elem", c_int, (c_int, c_void_p, c_void_p, c_uint64)),
         ("bpf_map_delete_elem", c_int, (c_int, c_void_p)),
         ("bpf_map_get_next_key", c_int, (c_int, c_void_p, c_void_p)),
         ("bpf_prog_test_run_opts", c_int, (c_int, POINTER(TestRunOptions))),
+        ("bpf_prog_query_opts", c_int, (c_int, c_int, POINTER(QueryOptions))),
+        ("bpf_prog_get_fd_by_id", c_int, (c_uint32,)),
+        ("bpf_obj_get_info_by_fd", c_int, (c_int, c_void_p, POINTER(c_uint32))),
         ("libbpf_set_print", c_void_p, (_Print,)),
         ("libbpf_num_possible_cpus", c_int, ()),
     ):
@@ -95,40 +115,98 @@ def error(what: str) -> OSError:
 
 
 class Object:
-    """A compiled object in the kernel. Its maps and programs live until `close`, and end with this process."""
+    """A compiled object in the kernel. Its maps and programs live until `close`, and end with this process.
 
-    def __init__(self, image: bytes, sizes: dict[str, int]) -> None:
-        """Load the object. `sizes` are the entries of maps, by name. Raises OSError."""
-        self._lib = lib = library()
-        self._handle: int | None = lib.bpf_object__open_mem(image, len(image), None)
-        if not self._handle:
-            raise error("the object is not one")
+    Programs are loaded when they are needed: the verifier takes up to 0.15 s for one of them.
+    """
+
+    def __init__(self, image: bytes, sizes: dict[str, int], programs: Iterable[str] = ()) -> None:
+        """Create the maps and load these programs. `sizes` are the entries of maps, by name. Raises OSError."""
+        self._lib, self._image = library(), image
+        self._handles: list[int] = []
+        """Of the library's objects. The first one has created the maps; the others have more programs for them."""
+        first = self._open(programs)
         for name, entries in sizes.items():
-            lib.bpf_map__set_max_entries(self._map(name), entries)
-        if lib.bpf_object__load(self._handle) < 0:
-            trouble = error("the kernel does not take the programs")
-            self.close()
-            raise trouble
+            self._lib.bpf_map__set_max_entries(self._map(name), entries)
+        self._load(first)
 
-    def _map(self, name: str) -> int:
-        found: int = self._lib.bpf_object__find_map_by_name(self._handle, name.encode())
-        assert found, name
-        return found
+    def load(self, programs: Iterable[str]) -> None:
+        """Load those of these programs that are not loaded yet. Raises OSError."""
+        missing = [name for name in programs if self._loaded(name) is None]
+        if not missing:
+            return
+        there = [self._lib.bpf_map__fd(each) for each in self._maps(self._handles[0])]
+        more = self._open(missing)
+        for each, descriptor in zip(self._maps(more), there, strict=True):
+            if self._lib.bpf_map__reuse_fd(each, descriptor) < 0:
+                raise error("the maps of the programs")
+        self._load(more)
+
+    @property
+    def images(self) -> int:
+        """How often the image was read: once more for each later load."""
+        return len(self._handles)
 
     def map(self, name: str) -> int:
         """Return the descriptor of a map."""
         return int(self._lib.bpf_map__fd(self._map(name)))
 
     def program(self, name: str) -> int:
-        """Return the descriptor of a program."""
-        found = self._lib.bpf_object__find_program_by_name(self._handle, name.encode())
-        assert found, name
-        return int(self._lib.bpf_program__fd(found))
+        """Return the descriptor of a program, which is loaded if it is not yet. Raises OSError."""
+        self.load([name])
+        found = self._loaded(name)
+        assert found is not None, name
+        return found
 
     def close(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle:
+        handles, self._handles = self._handles, []
+        for handle in reversed(handles):
             self._lib.bpf_object__close(handle)
+
+    def _open(self, programs: Iterable[str]) -> int:
+        """Parse the image; of its programs, only these will be loaded."""
+        handle = self._lib.bpf_object__open_mem(self._image, len(self._image), None)
+        if not handle:
+            raise error("the object is not one")
+        self._handles.append(handle)
+        wanted = {name.encode() for name in programs}
+        for each in _all(self._lib.bpf_object__next_program, handle):
+            self._lib.bpf_program__set_autoload(each, self._lib.bpf_program__name(each) in wanted)
+        return int(handle)
+
+    def _load(self, handle: int) -> None:
+        if self._lib.bpf_object__load(handle) < 0:
+            trouble = error("the kernel does not take the programs")
+            self._handles.remove(handle)
+            self._lib.bpf_object__close(handle)
+            raise trouble
+
+    def _map(self, name: str) -> int:
+        found: int = self._lib.bpf_object__find_map_by_name(self._handles[0], name.encode())
+        assert found, name
+        return found
+
+    def _maps(self, handle: int) -> list[int]:
+        """Return the maps of an object, in the order of the image."""
+        return list(_all(self._lib.bpf_object__next_map, handle))
+
+    def _loaded(self, name: str) -> int | None:
+        """Return the descriptor of a program that is loaded."""
+        for handle in self._handles:
+            found = self._lib.bpf_object__find_program_by_name(handle, name.encode())
+            assert found, name
+            descriptor = int(self._lib.bpf_program__fd(found))
+            if descriptor >= 0:
+                return descriptor
+        return None
+
+
+def _all(following: Any, handle: int) -> Iterator[int]:
+    """Yield the maps or programs of an object; `following` returns the next one."""
+    each = following(handle, None)
+    while each:
+        yield each
+        each = following(handle, each)
 
 
 def counts(counters: int, entries: int) -> list[int]:
@@ -151,6 +229,43 @@ def link(program: int, device: int, kind: int, flags: int = 0) -> int:
     if descriptor < 0:
         raise error("attaching")
     return descriptor
+
+
+MOST_ATTACHED = 64
+"""The most programs at one hook (BPF_MPROG_MAX)."""
+
+# struct bpf_prog_info of <linux/bpf.h>, up to the name
+_INFO_BYTES = 80
+_NAME_AT = 64
+
+
+def attached(device: int, kind: int) -> list[str]:
+    """Return the names of the programs at a TCX hook of a device, at most 15 characters each. Raises OSError if the
+    kernel has no such hooks (before 6.6), or without the right to ask."""
+    numbers = (c_uint32 * MOST_ATTACHED)()
+    options = QueryOptions(
+        size=ctypes.sizeof(QueryOptions),
+        programs=ctypes.cast(numbers, POINTER(c_uint32)),
+        count=MOST_ATTACHED,
+    )
+    # For these hooks the kernel takes the number of a device where it otherwise takes a descriptor.
+    if library().bpf_prog_query_opts(device, kind, byref(options)) < 0:
+        raise error("asking for programs")
+    return [_name(number) for number in numbers[: options.count]]
+
+
+def _name(number: int) -> str:
+    """Return the name of a program, given its number. Raises OSError."""
+    descriptor = library().bpf_prog_get_fd_by_id(number)
+    if descriptor < 0:
+        raise error("the program has gone")
+    try:
+        info = ctypes.create_string_buffer(_INFO_BYTES)
+        if library().bpf_obj_get_info_by_fd(descriptor, info, byref(c_uint32(_INFO_BYTES))) < 0:
+            raise error("asking for a program's name")
+    finally:
+        os.close(descriptor)
+    return info.raw[_NAME_AT:].partition(b"\0")[0].decode(errors="replace")
 
 
 def run_once(

@@ -18,6 +18,17 @@ from ipmasq.planes.ebpf.attach import EGRESS, INGRESS, Attached, Direction, atta
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.table import Table
 
+DOWN = {side: f"down_from_{side.name.lower()}" for side in Side}
+"""The programs for packets that the engine sends into the kernel, by the device of which side."""
+
+
+def enter_program(device: Device, side: Side) -> str:
+    return f"enter_{side.name.lower()}_{_form(device)}"
+
+
+def leave_program(outside: Device) -> str:
+    return f"leave_outside_{_form(outside)}"
+
 
 class Once:
     def __init__(self, loaded: libbpf.Object, table: Table) -> None:
@@ -36,12 +47,12 @@ class Once:
         wanted: dict[tuple[str, int], tuple[Device, Direction]] = {}
         if outside is not None:
             # Egress first: before that, no packet that comes in may be sent there.
-            _want(wanted, "leave_outside", outside, EGRESS)
+            wanted[leave_program(outside), outside.index] = outside, EGRESS
             for device in inside:
-                _want(wanted, "enter_inside", device, INGRESS)
-            _want(wanted, "enter_outside", outside, INGRESS)
+                wanted[enter_program(device, Side.INSIDE), device.index] = device, INGRESS
+            wanted[enter_program(outside, Side.OUTSIDE), outside.index] = outside, INGRESS
             for side, device in engine.items():
-                wanted[f"down_from_{side.name.lower()}", device.index] = device, INGRESS
+                wanted[DOWN[side], device.index] = device, INGRESS
             self._table.between(outside.index, _address(kernel, outside), outside.ethernet)
         for key in [key for key in self._attached if key not in wanted]:
             self._attached.pop(key).detach(kernel)
@@ -65,14 +76,8 @@ class Once:
             each.detach(kernel)
 
 
-def _want(
-    wanted: dict[tuple[str, int], tuple[Device, Direction]],
-    program: str,
-    device: Device,
-    direction: Direction,
-) -> None:
-    suffix = "ethernet" if device.ethernet else "bare"
-    wanted[f"{program}_{suffix}", device.index] = device, direction
+def _form(device: Device) -> str:
+    return "ethernet" if device.ethernet else "bare"
 
 
 def _address(kernel: IPRoute, device: Device) -> bytes:

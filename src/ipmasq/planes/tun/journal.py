@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from ipmasq.planes.tun.changes import Change, SettingChanged, read
 DIRECTORY = Path("/run/ipmasq")
 SO_NETNS_COOKIE = 71
 
+ASKED, PAUSE = 5, 0.01
+"""How often the lock is asked for before it is said that a gateway runs, and seconds between two attempts."""
+
 
 class Journal:
     """Open the journal. Raises PlaneError if another process holds the lock, or /run cannot be written."""
@@ -32,11 +36,10 @@ class Journal:
         self._kernel = kernel
         self._changes: list[Change] = []
         self._told: set[str] = set()
-        namespace = os.stat("/proc/self/ns/net").st_ino
-        self._record = directory / f"tun-{namespace}.json"
+        self._record = record_in(directory)
         try:
             directory.mkdir(mode=0o755, exist_ok=True)
-            self._lock = _lock(directory / f"tun-{namespace}.lock")
+            self._lock = _lock(self._record.with_suffix(".lock"))
         except PermissionError as error:
             raise PlaneError(
                 f"the gateway needs root: {error.filename}: {error.strerror}"
@@ -105,21 +108,9 @@ class Journal:
         self._lock = -1
 
     def _undo_leftovers(self) -> Sequence[Change]:
-        try:
-            text = json.loads(self._record.read_text())
-            changes = [read(each) for each in text["changes"]]
-        except FileNotFoundError:
-            return ()
-        except (ValueError, KeyError, TypeError) as error:
-            raise PlaneError(
-                f"{self._record} is not a record of changes; look at it, then remove it"
-            ) from error
-        # Numbers of namespaces are reused, cookies never: another namespace's record does not concern this
-        # one.
-        if text["namespace"] != _cookie():
-            changes = []
+        changes = recorded(self._record)
         _undo(self._kernel, changes)
-        self._record.unlink()
+        self._record.unlink(missing_ok=True)
         return changes
 
     def _write(self) -> None:
@@ -132,6 +123,42 @@ class Journal:
         with open(draft, "w", encoding="utf-8", opener=_opener) as file:
             file.write(json.dumps(record, indent=1))
         draft.replace(self._record)
+
+
+def record_in(directory: Path = DIRECTORY) -> Path:
+    """Return the record of changes in this network namespace."""
+    return directory / f"tun-{os.stat('/proc/self/ns/net').st_ino}.json"
+
+
+def recorded(record: Path) -> list[Change]:
+    """Return the changes that were recorded in this network namespace and not undone. Raises PlaneError, OSError."""
+    try:
+        text = json.loads(record.read_text())
+        changes = [read(each) for each in text["changes"]]
+        # Numbers of namespaces are reused, cookies never: another namespace's record does not concern this
+        # one.
+        return changes if text["namespace"] == _cookie() else []
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlaneError(
+            f"{record} is not a record of changes; look at it, then remove it"
+        ) from error
+
+
+def holder(record: Path) -> str | None:
+    """Return the process of the gateway whose record it is; None if none lives. Raises OSError."""
+    try:
+        descriptor = _opener(record.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        return _process(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _undo(kernel: IPRoute, changes: list[Change]) -> None:
@@ -152,21 +179,30 @@ def _opener(path: str | Path, flags: int) -> int:
 
 
 def _lock(path: Path) -> int:
+    asked = 0
     while True:
         descriptor = _opener(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(descriptor, 20).decode() or "unknown"
+            process = _process(descriptor)
             os.close(descriptor)
+            asked += 1
+            if asked < ASKED:  # `holder` has the lock for a moment
+                time.sleep(PAUSE)
+                continue
             raise PlaneError(
-                f"ipmasq is running already in this network namespace (process {holder})"
+                f"ipmasq is running already in this network namespace (process {process})"
             ) from error
         if os.fstat(descriptor).st_nlink:
             os.truncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             return descriptor
         os.close(descriptor)  # The holder has just removed it at its end: open the next one.
+
+
+def _process(descriptor: int) -> str:
+    return os.pread(descriptor, 20, 0).decode() or "unknown"
 
 
 def _read_setting(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +52,10 @@ FAMILY = changes.IPV4_FAMILY
 
 class Start(Protocol):
     """Starts the fast path of a plane."""
+
+    def prepare(self, plane: TunPlane) -> Callable[[], Start]:
+        """Return a function that does what takes long and needs no plane, so that another thread can call it.
+        It returns a Start that no longer has to do this once."""
 
     def start(self, plane: TunPlane) -> FastPath:
         """Start a fast path for an open plane. Raises PlaneError; then nothing is left behind."""
@@ -144,7 +148,7 @@ class TunPlane:
 
     def open(self) -> None:
         try:
-            with _explained():
+            with explained():
                 self._open()
             self.fast = self._wanted.start(self)
         except BaseException:
@@ -178,7 +182,7 @@ class TunPlane:
     def claim(self, claims: Sequence[Claim]) -> None:
         """Set the claims. Raises PlaneError if they leave the host no port for its own connections; then
         nothing has changed."""
-        with _explained():
+        with explained():
             own = _own_addresses(self.kernel)
             taken = reserved(claims, own)
             if settings.none_left(_text(settings.EPHEMERAL), taken):
@@ -189,7 +193,6 @@ class TunPlane:
             self._claims = tuple(claims)
             self._restored += self._watched.restore()
             self._steer()
-        self._tell_settings()
 
     def rearrange(self, outside: str, inside: Sequence[str], networks: Sequence[Network]) -> None:
         """Serve other interfaces or other networks. Raises PlaneError."""
@@ -198,25 +201,23 @@ class TunPlane:
 
     def refresh(self) -> None:
         """Follow a change of interfaces or addresses. Raises PlaneError."""
-        with _explained():
+        with explained():
             # First, or other software's changes would be overwritten without a report.
             self._restored += self._watched.restore()
             self._follow_mtu()
             self._watched.follow_rp_filters()
             self._steer()
         self.fast.follow()
-        self._tell_settings()
 
-    def _tell_settings(self) -> None:
-        """Log settings when they are changed for the first time: at the start with the first claims, since the
-        fast path and the claims change some, too."""
+    def tell_settings(self) -> None:
+        """Log the settings that were changed for the first time since the last call."""
         if new := ", ".join(map(str, self._open_journal.new_settings())):
             log.info("kernel settings that are changed until the gateway stops: %s", new)
 
     def restore(self) -> tuple[Restored, ...]:
         """Restore settings, rules and routes that other software has changed, and return them. Raises
         PlaneError."""
-        with _explained():
+        with explained():
             found, self._restored = self._restored, ()
             found += self._watched.restore()
             if self._routing is not None:
@@ -366,17 +367,6 @@ class TunPlane:
                     kernel.link("set", index=own["index"], mtu=min(*mtus, LONGEST))
 
 
-def undo_leftovers(directory: Path = DIRECTORY) -> int:
-    """Undo what a crashed gateway left behind in this network namespace. Return the number of changes.
-
-    Raises PlaneError if a gateway is running here, or something cannot be undone.
-    """
-    with _explained(), IPRoute() as kernel:
-        journal = Journal(kernel, directory)
-        journal.close()
-        return len(journal.leftovers)
-
-
 def _own_addresses(kernel: IPRoute) -> frozenset[Address]:
     addresses = (each.get_attr("IFA_LOCAL") for each in kernel.get_addr(family=FAMILY))
     return frozenset(to_address(text) for text in addresses if text)
@@ -387,7 +377,7 @@ def _text(path: str) -> str:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn errors of the kernel into PlaneError."""
     try:
         yield

@@ -1,0 +1,21 @@
+"""What is found in the host's firewall."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Finding(NamedTuple):
+    rules: str
+    """The rule set: `nft inet filter`, `iptables filter`, `iptables-legacy filter`."""
+    what: str
+    remedy: str
+    commands: tuple[str, ...] = ()
+    """The remedy as commands, if it is to add rules."""
+    is_meant: bool = False
+    """Whether a rule about some packets only drops them, so that the operator may have meant it."""
+    deletes: tuple[str, ...] = ()
+    """Commands that delete the rules instead. Other packets may need them."""
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}"

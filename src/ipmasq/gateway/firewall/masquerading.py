@@ -1,0 +1,66 @@
+"""Finds rules by which the kernel translates what the gateway translates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ipmasq.gateway.firewall import firewalld
+from ipmasq.gateway.firewall.chains import Facts, Rule, Table, Verdict
+from ipmasq.gateway.firewall.finding import Finding
+from ipmasq.gateway.firewall.input_hook import MOST_NAMED
+from ipmasq.gateway.firewall.remedies import removal
+from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Way, Where, at
+
+TWICE = "so packets pass the firewall twice, and hang where it accepts them only once"
+
+
+def translates(table: Table, where: Where) -> bool:
+    """Return whether the kernel may masquerade packets that the gateway translates."""
+    return bool(_rules(table, _leaving(where)))
+
+
+def masquerading(table: Table, where: Where) -> Iterator[Finding]:
+    """Yield what is found for packets from inside hosts in general."""
+    if rules := _rules(table, _leaving(where)):
+        yield _finding(table, rules, where)
+
+
+def masquerading_of(
+    table: Table, where: Where, passed: Iterable[Way], ends: Ends
+) -> Iterator[Finding]:
+    """Yield what is found for one flow. `passed`: its ways if its packets pass once."""
+    opening = (way for way in passed if way.state == NEW and UP not in way[:2])
+    facts = (at(way.iif, way.oif, way.state) | ends.facts(way) for way in opening)
+    if rules := _rules(table, facts):
+        yield _finding(table, rules, where)
+
+
+def _leaving(where: Where) -> Iterator[Facts]:
+    for inside in where.inside:
+        for network in where.networks or ("0.0.0.0/0",):
+            yield at(inside, where.outside, NEW) | {"proto": "tcp", "saddr": network}
+
+
+def _rules(table: Table, packets: Iterable[Facts]) -> tuple[Rule, ...]:
+    """Return the rules that may translate one of these packets."""
+    found = [
+        rule
+        for facts in packets
+        for chain in table.postrouting
+        if Verdict.TRANSLATE in table.verdicts(chain, facts)
+        for rule in table.translating(chain, facts)
+    ]
+    return tuple({rule.place: rule for rule in found}.values())
+
+
+def _finding(table: Table, rules: tuple[Rule, ...], where: Where) -> Finding:
+    whose = f"{table.kind} {table.name}"
+    text = f"{whose} masquerades what leaves by {where.outside}, which the gateway does; {TWICE}"
+    named = [each for each in rules if each.said]
+    text += "".join(f"; {each.place}: {each.said}" for each in named[:MOST_NAMED])
+    if table.name == firewalld.TABLE:
+        return Finding(whose, text, firewalld.unmasqueraded(where))
+    if not named:
+        return Finding(whose, text, "remove that rule")
+    deletes = tuple(removal(table, each) for each in named)
+    return Finding(whose, text, f"delete: {' && '.join(deletes)}", deletes=deletes)

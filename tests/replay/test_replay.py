@@ -14,6 +14,7 @@ from scapy.all import ARP, DNS, DNSQR, ICMP, IP, TCP, UDP, Ether, raw
 from ipmasq.core.policy import Forward, Policy, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.planes.pcap import NOT_IP, ByInterface
+from ipmasq.replay.recorder import Recorder
 from ipmasq.replay.replay import replay
 from ipmasq.wire import capture
 from ipmasq.wire.addresses import to_address
@@ -100,6 +101,12 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ports() -> No
     first, again, other = (active_ftp().replay(seed=seed)[2] for seed in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+def test_recording_the_steps_changes_nothing_in_what_is_written() -> None:
+    target = io.BytesIO()
+    replay(active_ftp_source(), target, POLICY, None, 1, Recorder())
+    assert target.getvalue() == active_ftp().replay(seed=1)[2]
 
 
 def test_without_the_helper_nothing_is_rewritten_and_the_data_connection_is_refused() -> None:

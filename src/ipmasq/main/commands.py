@@ -28,7 +28,7 @@ COMMANDS = {
     "top": "ipmasq.front.top.command:top",
     "web": "ipmasq.front.web.command:web",
     "forward": "ipmasq.front.change:forward",
-    "helper": "ipmasq.front.change:helper",
+    "helper": "ipmasq.main.authoring.commands:app",
     "timeouts": "ipmasq.front.change:timeouts",
     "close": "ipmasq.front.change:close",
     "replay": "ipmasq.main.replay:replay",

@@ -60,7 +60,7 @@ def replay(
       ipmasq replay in.pcapng -c gateway.toml -o out.pcapng --inside-interface eth1 --outside-interface eth0
     """
     sides = _sides(inside_interface, outside_interface, inside_mac, inside_network)
-    policy = _policy(config)
+    policy = policy_of(config)
     _check_different(capture, out, html)
     summary, steps = _play(capture, out, policy, sides)
     facts = _facts(summary)
@@ -117,7 +117,8 @@ def _write_page(
     html.write_text(render(steps, capture.name, texts, damage), encoding="utf-8")
 
 
-def _policy(path: str) -> Policy:
+def policy_of(path: str) -> Policy:
+    """Return the policy of a configuration file. Raises typer.Exit, after its mistakes were printed."""
     from ipmasq.config import ConfigError, compile, load
     from ipmasq.main.offline import here
 

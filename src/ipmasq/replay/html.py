@@ -118,7 +118,8 @@ def _picture(step: Step) -> str:
         Kind.DROPPED: _ends,
     }
     written = texts[step.kind](step) if step.kind in texts else ""
-    return f'<div class="texts">{written}</div>{_arrow(step) if step.is_arrow else ""}'
+    kind = "text" if step.kind is Kind.LINE and step.before == step.after else "texts"
+    return f'<div class="{kind}">{written}</div>{_arrow(step) if step.is_arrow else ""}'
 
 
 def _arrow(step: Step) -> str:
@@ -132,7 +133,7 @@ def _line(step: Step) -> str:
     """Return a line: once if it passed unchanged, else as it was sent and as it was received."""
     said = f'<span class="unseen">From the {step.source} host: </span>'
     if step.before == step.after:
-        return f'<div class="all">{said}<code>{_text(step.before)}</code></div>'
+        return f"{said}<code>{_text(step.before)}</code>"
     before, after = _marked(step.before, step.after)
     sent, received = ("left", "right") if step.source is Column.INSIDE else ("right", "left")
     heard = f'<span class="unseen">To the {step.target} host: </span>'

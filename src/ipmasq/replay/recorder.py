@@ -151,11 +151,11 @@ class Recorder:
         step.sentences.append(event.reason.sentence)
         step.packets = event.packets_out + event.packets_in
         step.bytes_out, step.bytes_in = event.bytes_out, event.bytes_in
-        opened = self._opened.pop(event.flow)
-        real = opened.inside, opened.remote_real
-        for key in (real, real[::-1]):
-            if self._by_ends.get(key) == event.flow:
-                del self._by_ends[key]
+        if opened := self._opened.pop(event.flow, None):
+            real = opened.inside, opened.remote_real
+            for key in (real, real[::-1]):
+                if self._by_ends.get(key) == event.flow:
+                    del self._by_ends[key]
         self._lines.pop(event.flow, None)
         self._openings.pop(event.flow, None)
 

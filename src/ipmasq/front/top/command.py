@@ -25,7 +25,7 @@ def top(
         ),
     ] = None,
 ) -> None:
-    """Show the busiest flows and hosts, what helpers do, and what is dropped, as it happens.
+    """Show the busiest flows, helpers and drops on a screen.
 
     Keys: Tab and the arrows move, Enter opens a flow, s sorts, / filters, c closes the opened flow, q ends.
 

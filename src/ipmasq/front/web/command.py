@@ -45,7 +45,7 @@ def web(
         ),
     ] = None,
 ) -> None:
-    """Serve pages for a browser that show what the gateway does, until Ctrl-C.
+    """Serve pages for a browser that show the gateway.
 
     They change nothing, unless --allow-changes is given. An address that other machines reach needs a token, and so
     does --allow-changes.

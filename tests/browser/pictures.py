@@ -44,7 +44,11 @@ def session(gateway: Running, client: bytes, server: bytes, command: bytes) -> N
     numbers = bytes(said.payload).decode().split()[1].split(",")
     port = int(numbers[4]) * 256 + int(numbers[5])
     gateway.send(packets.tcp(server, 20, E1, port, packets.SYN, 9000), Side.OUTSIDE)
-    (data,) = (each for each in gateway.engine.flows() if each.public.port == port)
+    (data,) = (
+        each
+        for each in gateway.engine.flows()
+        if each.master is not None and each.public.port == port
+    )
     if client == IN2:
         gateway.send(packets.tcp(*data.inside, server, 20, back, 100, 9001))
         gateway.send(packets.tcp(server, 20, E1, port, packets.ACK, 9001, 101), Side.OUTSIDE)
@@ -110,7 +114,7 @@ def main() -> None:
         policy = replace(POLICY, helpers=(ftp,), ports=PortRange(1024, 65535))
         gateway.do(lambda: gateway.engine.apply(policy, gateway.loop.clock()))
         session(gateway, IN1, OUT1, b"PORT 10,0,0,2,128,255\r\n")
-        session(gateway, IN2, SERVER, b"PORT 10,0,0,3,156,64\r\n")
+        session(gateway, IN2, SERVER, b"PORT 10,0,0,3,160,12\r\n")
         with traffic(gateway):
             browser(gateway.path, directory)
             asyncio.run(terminal(gateway.path, directory))

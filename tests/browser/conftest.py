@@ -27,8 +27,10 @@ FLAGS = [
 Open: TypeAlias = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Playwright's event loop runs in this thread as long as it lives. It ends with the module, since tests of other
+    modules in the same process have event loops of their own (pyroute2)."""
     if shutil.which(CHROMIUM) is None:
         pytest.fail(f"{CHROMIUM} is missing: make setup")
     with sync_playwright() as playwright:

@@ -122,12 +122,14 @@ class StandIn:
 class Running:
     """`with running(path) as gateway`: the loop turns in a thread of its own; `do` does things there."""
 
-    def __init__(self, path: Path, **access: Any) -> None:
+    def __init__(self, path: Path, viewing: Path | None = None, **access: Any) -> None:
         self.path = str(path)
         self.loop = Loop()
         self.engine = Engine(POLICY, Random(1).randrange, self.loop.clock())
         self.gateway = StandIn(self.engine, self.loop)
-        self.control = Control(self.gateway, self.loop, Access(path, **access))
+        self.control = Control(
+            self.gateway, self.loop, Access(path, **access), Access(viewing) if viewing else None
+        )
         self._stop = threading.Event()
         self._wanted: list[tuple[Any, threading.Event, list[Any]]] = []
 
@@ -177,8 +179,8 @@ class Running:
 
 
 @contextmanager
-def running(path: Path, **access: Any) -> Iterator[Running]:
-    gateway = Running(path, **access)
+def running(path: Path, viewing: Path | None = None, **access: Any) -> Iterator[Running]:
+    gateway = Running(path, viewing, **access)
     gateway.control.open()
     thread = threading.Thread(target=gateway.turn, daemon=True)
     thread.start()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ipmasq.control.answer import Peer
 from ipmasq.control.journal import Journal
+from ipmasq.control.survey import Survey
 from ipmasq.control.transfers import Transfers
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Timeouts
@@ -74,8 +75,11 @@ class Context:
     gateway: RunningGateway
     journal: Journal
     transfers: Transfers
+    survey: Survey
     peer: Peer
     now: float
     """The time on the gateway's clock when the answer began."""
+    clock: Callable[[], float]
+    """The gateway's clock."""
     epoch: float
     """The seconds to add to the gateway's clock to get seconds since 1970."""

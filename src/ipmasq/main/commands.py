@@ -25,6 +25,8 @@ COMMANDS = {
     "show": "ipmasq.front.show:app",
     "explain": "ipmasq.front.inspect:explain",
     "watch": "ipmasq.front.watch:watch",
+    "top": "ipmasq.front.top.command:top",
+    "web": "ipmasq.front.web.command:web",
     "forward": "ipmasq.front.change:forward",
     "helper": "ipmasq.main.authoring.commands:app",
     "timeouts": "ipmasq.front.change:timeouts",

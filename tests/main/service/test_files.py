@@ -17,6 +17,14 @@ def test_a_unit_names_the_program_and_the_configuration_everywhere():
     )
 
 
+def test_the_unit_of_the_pages_names_the_program_and_the_socket_for_views():
+    text = files.web_unit("/opt/a/bin/ipmasq")
+    assert "ExecStart=/opt/a/bin/ipmasq web --socket /run/ipmasq/view.sock\n" in text
+    assert "@IPMASQ@" not in text
+    assert "AmbientCapabilities" not in text
+    assert "\nCapabilityBoundingSet=\n" in text
+
+
 def test_the_first_configuration_lacks_only_what_the_operator_must_say(tmp_path: Path):
     path = tmp_path / "gateway.toml"
     path.write_text(files.configuration())

@@ -22,6 +22,7 @@ BOOTED = Path("/run/systemd/system")
 """Exists if systemd runs this machine (sd_booted(3))."""
 
 UNIT = Path("/etc/systemd/system", files.NAME)
+WEB = Path("/etc/systemd/system", files.WEB)
 USER = Path("/etc/sysusers.d/ipmasq.conf")
 STATE = Path("/run/ipmasq")
 PACKAGED = tuple(
@@ -63,16 +64,18 @@ def install(configuration: Path) -> Iterator[str]:
 def remove() -> Iterator[str]:
     """End the service and remove all of it but the configuration and the logs. Yields what was done. Raises ServiceError."""
     _check_host()
-    if UNIT.exists():
-        _run("systemctl", "disable", "--now", files.NAME)
-    for path in (UNIT, USER):
+    for path in (WEB, UNIT):
+        if path.exists():
+            _run("systemctl", "disable", "--now", path.name)
+    for path in (UNIT, WEB, USER):
         if path.exists():
             path.unlink()
             yield f"removed {path}"
     _run("systemctl", "daemon-reload")
     shutil.rmtree(STATE, ignore_errors=True)
-    if subprocess.run(["userdel", "ipmasq"], capture_output=True, check=False).returncode == 0:
-        yield "removed the user ipmasq"
+    for user in ("ipmasq", "ipmasq-web"):
+        if subprocess.run(["userdel", user], capture_output=True, check=False).returncode == 0:
+            yield f"removed the user {user}"
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def _writes(configuration: Path) -> Iterator[_File]:
     yield _File(configuration, files.configuration(), is_kept=True)
     yield _File(USER, files.user())
     yield _File(UNIT, unit(configuration))
+    yield _File(WEB, ORIGIN + files.web_unit(str(place.program())))
 
 
 def _check_host() -> None:

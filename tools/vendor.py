@@ -12,6 +12,9 @@ from packaging.utils import canonicalize_name
 UNWANTED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 """What describes the installation that was copied from, and not the copy (PEP 376, PEP 610)."""
 
+LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING")
+"""How the names of files with a licence begin."""
+
 COMMON = {"Apache License\n": "Apache-2.0", "GNU GENERAL PUBLIC LICENSE\n": "GPL-2"}
 """Titles of licences whose texts every Debian system has (Debian Policy 12.5), and their files."""
 
@@ -70,7 +73,7 @@ def _requirements(what: Distribution) -> Iterator[Requirement]:
 
 def _licences(what: Distribution) -> Iterator[str]:
     for file in what.files or ():
-        if file.parts[0].endswith(".dist-info") and file.name.startswith("LICENSE"):
+        if file.parts[0].endswith(".dist-info") and file.name.startswith(LICENCE_FILES):
             text = Path(str(what.locate_file(file))).read_text(encoding="utf-8")
             common = next((name for title, name in COMMON.items() if title in text), None)
             yield f"The text is in /usr/share/common-licenses/{common}." if common else text

@@ -128,7 +128,6 @@ def main(path: str) -> None:
     except (PlaneError, SetupError) as error:
         sys.exit(str(error))
     loop.on_signal(signal.SIGUSR1, lambda: print(json.dumps(facts(gateway)), flush=True))
-    loop.on_signal(signal.SIGUSR2, gateway.keep)
     loop.later(0, lambda: print("ready", flush=True))  # when signals are handled
     loop.run()
     gateway.stop()

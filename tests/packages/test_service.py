@@ -85,19 +85,44 @@ def test_a_reload_applies_a_changed_file_and_fails_for_a_faulty_one(usual: Machi
     assert "web" in usual.run("ipmasq", "show", "forwards")
 
 
-def test_a_killed_gateway_is_started_again_and_has_undone_what_was_left(service: Machine):
+def is_restarted(service: Machine, before: int) -> bool:
+    return int(service.show("NRestarts")) > before and service.show("ActiveState") == "active"
+
+
+@pytest.mark.parametrize("name", ["tun", "ebpf-tc"])
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_a_transfer_goes_on_when_the_service_is_restarted_or_killed(
+    usual: Machine, network: Network, server: Path, tmp_path: Path, name: str, how: str
+):
+    plane(usual, name)
+    (server / "file").write_bytes(name.encode() * 1_000_000)
+    target = tmp_path / "file"
+    command = ["curl", "-sS", "--max-time", "60", "--limit-rate", "1M", "--ftp-port", "-"]
+    active = [*within(network.name("in")), *command, "-o", str(target), f"ftp://{REMOTE}/file"]
+    before = int(usual.show("NRestarts"))
+    with subprocess.Popen(active, stderr=subprocess.PIPE) as transfer:
+        eventually(lambda: target.exists() and target.stat().st_size > 100_000, "it did not begin")
+        if how == "restart":
+            usual.run("systemctl", "restart", "ipmasq")
+        else:
+            usual.kill_service()
+            eventually(lambda: is_restarted(usual, before), "it was not restarted")
+        _, errors = transfer.communicate(timeout=60)
+    assert transfer.returncode == 0, errors
+    assert target.read_bytes() == name.encode() * 1_000_000
+    eventually(lambda: "was restored" in usual.log(), "it did not say that state was restored")
+
+
+def test_a_killed_gateway_is_started_again_and_works(
+    service: Machine, network: Network, server: Path
+):
     # Only the count of restarts tells the next process from the killed one: just after the signal the service still
     # counts as active, and its main process as 0.
     before = int(service.show("NRestarts"))
     service.kill_service()
-    eventually(
-        lambda: int(service.show("NRestarts")) > before and service.show("ActiveState") == "active",
-        "it was not restarted",
-    )
-    eventually(
-        lambda: "a gateway was killed here and had left its changes" in service.log(),
-        "it did not say",
-    )
+    eventually(lambda: is_restarted(service, before), "it was not restarted")
+    (server / "file").write_bytes(b"again")
+    assert fetch(network, "--ftp-port", "-") == b"again"
 
 
 def test_systemd_waits_for_the_watchdog_and_for_readiness(service: Machine):

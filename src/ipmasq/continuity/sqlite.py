@@ -40,6 +40,11 @@ def _errors(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error}") from error
 
 
+CACHE = 200
+"""KiB of the file that are kept in memory: it is read at the start only, and SQLite's own 2 MiB would be used up by a
+flood."""
+
+
 class SqliteStore:
     """Not safe for use by two threads at the same time, but it may be opened by one and used by another."""
 
@@ -65,6 +70,7 @@ class SqliteStore:
             "PRAGMA locking_mode = EXCLUSIVE"
         )  # no other process, and no shared memory beside the file
         run("PRAGMA journal_mode = WAL")
+        run(f"PRAGMA cache_size = -{CACHE}")
         run(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         (tables,) = run("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables:

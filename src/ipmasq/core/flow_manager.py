@@ -273,6 +273,7 @@ class FlowManager:
         """Return the flow's inspector with this helper, a new one or the one that it has; None if that is not
         possible now. Raises TooLateError, NoMemoryError, or whatever the helper's constructor raises."""
         if flow.inspector is not None:
+            self.changes.inspected(flow.id)  # it may wait for the helper now
             return flow.inspector if flow.inspector.attach(helper) else None
         if flow.original.packets:
             self.offloading.sync(flow)  # bytes in flight now pass without inspection
@@ -308,9 +309,8 @@ class FlowManager:
 
     def wait_for(self, inspector: Inspector) -> None:
         """Set the timer for what the inspector will send by itself."""
-        deadline = inspector.deadline
-        if deadline < inf:
-            self.timers.set(inspector, max(deadline, self.now), SOON)
+        if inspector.deadline < inf:
+            self.timers.set(inspector, max(inspector.deadline, self.now), SOON)
         self.changes.inspected(inspector.flow_id)
 
     def _expire(self, inspector: Inspector) -> None:

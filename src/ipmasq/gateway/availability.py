@@ -87,7 +87,9 @@ class Availability:
         self._told_role = Role.STANDBY
         self._told_trouble, self._told_refused = "", 0
         self._begun = 0.0
-        drive.steers, drive.until = False, -inf
+        # A standby has its claims, too, and drops what they bring: keepalived may set the addresses before the role,
+        # and the host must neither answer with resets for flows that it does not know nor forward untranslated packets.
+        drive.answers, drive.until = False, -inf
 
     # -- life
 
@@ -225,7 +227,7 @@ class Availability:
         self._replication.begin()
         self._drive.write_ahead = self._replication.write_ahead
         self._drive.until = self._fence.until
-        self._steer(True)
+        self._answer(True)
         self._offloading.limit()
         self.taken_over, self._begun = self._loop.clock() - self._begun, 0.0
 
@@ -251,7 +253,7 @@ class Availability:
     def _step_back(self) -> None:
         """Be a standby: forget the flows, which another member has or will have."""
         self._silence()
-        self._steer(False)
+        self._answer(False)
         replication, self._replication = self._replication, None
         self._drive.write_ahead = None
         if replication is not None:
@@ -268,8 +270,8 @@ class Availability:
         self._offloading.begin()
         self._changed()
 
-    def _steer(self, value: bool) -> None:
-        self._drive.steers = value
+    def _answer(self, value: bool) -> None:
+        self._drive.answers = value
         try:
             self._drive.claim()
         except PlaneError as error:

@@ -61,14 +61,14 @@ class Drive:
         """Packets that were dropped because of that."""
         self.write_ahead: WriteAhead | None = None
         """Takes packets that must not leave before something is written."""
-        self.steers = True
-        """Whether this gateway has claims."""
+        self.answers = True
+        """Whether ARP requests for claimed addresses are answered that the host does not own."""
         self._in_use: InUse | None = None
         """The ports in use at the last look, if there was one."""
         self._lasting = LastingSockets()
         self._ranges = Ranges()
         self._departed = UnpublishedPorts()
-        self._claimed: tuple[Claim, ...] = ()
+        self._claimed: tuple[tuple[Claim, ...], bool] = (), True
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
@@ -113,7 +113,7 @@ class Drive:
         PlaneError."""
         self._lasting.follow(in_use if self._in_use is None else in_use & self._in_use)
         self._in_use = in_use
-        if self._claimed:
+        if self._claimed[0]:
             self.claim()
 
     def claim(self) -> None:
@@ -125,15 +125,13 @@ class Drive:
         self.engine.reserve(self._lasting.ports)
         self._departed.follow(self.engine.claims(), ranges.all, self.engine.manager)
         wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
-        if not self.steers:
-            wanted = ()
         claims = without_host_ports(
             wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped
         )
-        if claims != self._claimed:
+        if (claims, self.answers) != self._claimed:
             with garbage.collect_new():
-                self.plane.claim(claims)
-            self._claimed = claims
+                self.plane.claim(claims, self.answers)
+            self._claimed = claims, self.answers
 
     def _mapped_ports(self) -> Iterable[int]:
         return (mapping.public.port for mapping in self.engine.table.mappings)

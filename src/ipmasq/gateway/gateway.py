@@ -162,6 +162,7 @@ class Gateway:
             self.availability.start()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
+        self._loop.on_signal(signal.SIGUSR2, self.keep)
         self._loop.on_signal(signal.SIGHUP, self._reload_on_signal)
 
     def stop(self) -> None:

@@ -68,6 +68,8 @@ def run(
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reloads. At the end it undoes its changes to the host.
 
+    SIGUSR2 ends it too, but leaves connections and changes to a successor (state.grace).
+
     \b
     Examples:
       ipmasq run gateway.toml
@@ -123,7 +125,8 @@ def _run(file: Configuration, plane: str | None) -> None:
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     observers = Observers(gateway, loop, file)
     # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+    handled = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2
+    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
     try:
         observers.open()
         gateway.start()

@@ -101,8 +101,8 @@ class FaultPlane:
         own = (self._alarm.fileno(),) if self._alarm is not None else ()
         return (*self._plane.descriptors(), *own)
 
-    def claim(self, claims: Sequence[Claim]) -> None:
-        self._plane.claim(claims)
+    def claim(self, claims: Sequence[Claim], answers: bool = True) -> None:
+        self._plane.claim(claims, answers)
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         assert self._alarm is not None

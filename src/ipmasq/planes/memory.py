@@ -60,7 +60,7 @@ class MemoryPlane:
     def descriptors(self) -> Sequence[int]:
         return tuple(self._descriptors)
 
-    def claim(self, claims: Sequence[Claim]) -> None:
+    def claim(self, claims: Sequence[Claim], answers: bool = True) -> None:
         self.claims = tuple(claims)
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:

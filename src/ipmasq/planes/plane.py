@@ -26,8 +26,9 @@ class LivePlane(Protocol):
     def descriptors(self) -> Sequence[int]:
         """File descriptors to wait for."""
 
-    def claim(self, claims: Sequence[Claim]) -> None:
-        """Bring packets of these claims, and no others, to the engine although the host owns the address."""
+    def claim(self, claims: Sequence[Claim], answers: bool = True) -> None:
+        """Bring packets of these claims, and no others, to the engine although the host owns the address. `answers`:
+        answer ARP requests for the addresses that the host does not own."""
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         """Return the next packet that has come in by `descriptor`, and its side; None if none waits. The next

@@ -82,6 +82,7 @@ def moved(bare: Pair, scripts: Path) -> Pair:
 def test_everything_goes_on_when_the_machine_of_the_active_gateway_dies(moved: Pair) -> None:
     with ftp_server(moved, "out") as out, ftp_server(moved, "in") as inside:
         traffic = Everything(moved, out, inside)
+        time.sleep(2)  # a plain flow is replicated when it is one second old (`ha.after`)
         traffic.run_for(RATE // 2)
         before = resets(moved, "in"), resets(moved, "out")
         traffic.datagrams.pause = 0.0

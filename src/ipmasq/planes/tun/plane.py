@@ -89,6 +89,7 @@ class TunPlane:
         self.where = HostState(outside, tuple(inside), tuple(networks), frozenset())
         self._directory = directory
         self._claims: tuple[Claim, ...] = ()
+        self._answers = True
         self._rules: tuple[RoutingRule, ...] = ()
         self._proxies: tuple[changes.ProxyAdded, ...] = ()
         self._forwarding: tuple[str, ...] = ()
@@ -190,7 +191,7 @@ class TunPlane:
                 if each:
                     each.close()
 
-    def claim(self, claims: Sequence[Claim]) -> None:
+    def claim(self, claims: Sequence[Claim], answers: bool = True) -> None:
         """Set the claims. Raises PlaneError if they leave the host no port for its own connections; then
         nothing has changed."""
         with explained():
@@ -201,7 +202,7 @@ class TunPlane:
                     "the port range leaves the host no port for its own connections: "
                     f"keep some of {'-'.join(text_of(settings.EPHEMERAL).split())} out of it"
                 )
-            self._claims, self.inherits = tuple(claims), False
+            self._claims, self._answers, self.inherits = tuple(claims), answers, False
             self._restored += self._watched.restore()
             self._steer()
 
@@ -380,7 +381,7 @@ class TunPlane:
         if self._reentry is not None:
             self._reentry.follow(where.outside)
         if not self.inherits:
-            self._answer_for(proxied(where, self._claims))
+            self._answer_for(proxied(where, self._claims) if self._answers else ())
         forwarding = settings.forwarding((where.outside, *where.inside))
         self._watched.leave(path for path in self._forwarding if path not in forwarding)
         self._watched.set(forwarding)

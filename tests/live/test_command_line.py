@@ -124,7 +124,7 @@ def test_what_the_firewall_forbids_is_in_the_answer_of_a_reload():
         while "drops the gateway's packets" not in said.stderr and time.monotonic() < deadline:
             said = on_gateway("reload")
         assert "ipmasq: warning: the host's firewall drops the gateway's packets" in said.stderr
-        assert "ipmasq:   add: nft insert rule inet filter forward" in said.stderr
+        assert "ipmasq:   add: nft add rule inet filter forward" in said.stderr
     finally:
         on("gw1", "nft", "flush ruleset")
 

@@ -30,9 +30,12 @@ class Forwards:
         self._operated = operated
 
     def add(self, forward: Forward, save: bool) -> Sequence[str]:
-        """Add a forward. Return what `check` would warn of. Raises ValueError for a mistake in the sense of
-        `check`, if the name is taken, another forward overlaps, the host needs these ports, or it cannot be
-        saved."""
+        """Add a forward, or save one that was added before. Return what `check` would warn of. Raises ValueError
+        for a mistake in the sense of `check`, if the name is taken, another forward overlaps, the host needs
+        these ports, or it cannot be saved."""
+        if save and forward in self._engine.forwards():
+            self._configuration.save_forward(forward)
+            return ()
         uses = [each.use for each in self._engine.manager.registered.values()]
         warnings = self._configuration.review_forward(forward, uses)
         self._engine.add_forward(forward, self._drive.loop.clock())

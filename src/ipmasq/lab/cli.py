@@ -196,6 +196,6 @@ def _show(lab: Lab) -> None:
     console.print(f"Lab {lab.prefix!r}, up since {since}; its namespaces are {lab.prefix}-HOST")
     console.print(table)
     for each in hosts:
-        for pid in each.processes:
+        for pid in processes.first_of(each.processes):
             text = f"{each.host.name} runs {pid}: {processes.command_line(pid)}"
             console.print(text, markup=False, soft_wrap=True)

@@ -49,6 +49,19 @@ def command_line(pid: int) -> str:
     return ""
 
 
+def first_of(pids: Iterable[int]) -> list[int]:
+    """Return those of these processes that none of the others has started."""
+    known = set(pids)
+    return [pid for pid in sorted(known) if _parent(pid) not in known]
+
+
+def _parent(pid: int) -> int | None:
+    """Return the process that has started this one (proc(5)); None if this one is gone."""
+    with suppress(OSError):
+        return int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[1])
+    return None
+
+
 def _signal(namespaces: list[str], number: signal.Signals) -> int:
     pids = [pid for each in living_in(namespaces).values() for pid in each]
     for pid in pids:

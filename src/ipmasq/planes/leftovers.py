@@ -16,6 +16,7 @@ from ipmasq.planes.ebpf.attach import DIRECTIONS, remove_filters
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.changes import Change, told
 from ipmasq.planes.tun.explained import explained
+from ipmasq.planes.tun.holder import make_holder
 from ipmasq.planes.tun.journal import DIRECTORY, Journal, holder, record_in, recorded
 
 
@@ -55,6 +56,7 @@ def undo_leftovers(directory: Path = DIRECTORY) -> Leftovers:
             return NOTHING
         with IPRoute() as kernel:
             journal = Journal(kernel, directory)
+            make_holder(directory).end()  # The devices are gone with the process that keeps them.
             try:
                 return Leftovers(journal.leftovers, _remove_filters(kernel))
             finally:

@@ -20,9 +20,15 @@ log = logging.getLogger("ipmasq")
 class Inheritance:
     def __init__(self, plane: TunPlane, flows: int) -> None:
         """`plane` is open; the table is to hold so many flows."""
-        directory = plane.pins()
-        self.pins = Pins(directory, 2 * flows) if directory is not None else None
-        """None if nothing is to outlive this process."""
+        self.pins: Pins | None = None
+        """None if nothing is to outlive this process, or can."""
+        self._trouble = ""
+        try:
+            directory = plane.pins()
+        except OSError as error:
+            self._trouble = str(error)
+        else:
+            self.pins = Pins(directory, 2 * flows) if directory is not None else None
         self._is_heir = plane.inherits
         self._migration: Migration | None = None
         self.maps: Mapping[str, int] = {}
@@ -52,7 +58,10 @@ class Inheritance:
             )  # the new programs go on with it from the first packet
 
     def finish(self) -> None:
-        """Remove what is not needed any more, when the new programs are attached."""
+        """Remove what is not needed any more, when the new programs are attached, and say what will end with this
+        process."""
+        if self._trouble:
+            log.warning("the fast path will not outlive this process: no bpffs: %s", self._trouble)
         if self._migration is not None:
             self._migration.finish()
         if self.pins is not None:

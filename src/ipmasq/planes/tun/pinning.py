@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -10,23 +9,20 @@ from ipmasq.planes import bpffs
 from ipmasq.planes.tun.changes import PINS, BpffsMounted, Change, ProgramsPinned
 from ipmasq.planes.tun.journal import Journal
 
-log = logging.getLogger("ipmasq")
-
 PREPARED = "bpf"
 """The name of a bpffs that the service's unit has mounted below the gateway's directory."""
 
 
-def pins_directory(journal: Journal, directory: Path) -> Path | None:
-    """Make the directory for pins of this network namespace, on record; None if that is not possible, which is
-    logged. `directory` is that of the record."""
+def pins_directory(journal: Journal, directory: Path) -> Path:
+    """Make the directory for pins of this network namespace, on record. `directory` is that of the record. Raises
+    OSError; then nothing is left."""
     try:
         place = _bpffs(journal, directory)
         made = place / f"{PINS}{journal.namespace}"
         journal.make([ProgramsPinned(str(made))])
-    except OSError as error:
-        log.warning("the fast path will not outlive this process: no bpffs: %s", error)
+    except OSError:
         unpin(journal)
-        return None
+        raise
     return made
 
 

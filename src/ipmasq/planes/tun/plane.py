@@ -344,7 +344,7 @@ class TunPlane:
 
     def pins(self) -> Path | None:
         """Return a directory of a bpffs in which programs and maps can be pinned; None if they are to end with this
-        process."""
+        process. Raises OSError if that is not possible."""
         return pins_directory(self._open_journal, self._directory) if self.grace else None
 
     def unpin(self) -> None:

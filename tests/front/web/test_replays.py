@@ -107,6 +107,24 @@ def test_a_damaged_capture_is_shown_up_to_its_damage(pages: Served):
     assert "read up to its damage" in page_of(pages, said["page"])
 
 
+def test_a_configuration_that_cannot_be_used_here_gives_a_sentence(
+    gateway: Running, pages: Served, monkeypatch: pytest.MonkeyPatch
+):
+    text = f'{gateway.gateway.policy_text()}[helper.mine]\nfile = "/nowhere/mine.py"\n'
+    monkeypatch.setattr(gateway.gateway, "policy_text", lambda: text)
+    status, said = send(pages, CAPTURE)
+    assert status == 422
+    assert "/nowhere/mine.py" in said["error"]["message"]
+    assert "the gateway's configuration" in said["error"]["message"]
+
+
+def test_a_gateway_that_is_gone_gives_a_sentence(tmp_path: Path):
+    with served(str(tmp_path / "gone.sock"), token=TOKEN) as pages:
+        status, said = send(pages, CAPTURE)
+    assert status == 502
+    assert "gone.sock" in said["error"]["message"]
+
+
 def test_one_that_is_too_large_is_refused_before_it_is_read(pages: Served):
     length = str(guard.LARGEST_CAPTURE + 1)
     answer = ask(pages, "/api/replay", "POST", None, content_length=length, **BEARER)

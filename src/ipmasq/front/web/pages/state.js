@@ -3,6 +3,7 @@ import { html, useState } from "/vendor/preact.js";
 import { useView, view } from "/api.js";
 import { clock, duration, visible } from "/shown.js";
 
+const ended = (text) => (/[.?!]$/.test(text) ? visible(text) : `${visible(text)}.`);
 const Bad = ({ text }) => text && html`<p class="bad" role="alert">${visible(text)}</p>`;
 
 export function Health() {
@@ -31,8 +32,8 @@ function Doctor() {
 function Finding({ finding }) {
   const { subject, what, effect, fix, commands, hint } = finding;
   return html`<li><h3><span class=${hint ? "badge" : "badge bad"}>${hint ? "hint" : "wrong"}</span> ${subject}</h3>
-    <p class="what">${visible(what)}.</p><p><span class="dim">Effect: </span>${visible(effect)}.</p>
-    ${commands.length ? html`<p class="dim">What puts it right:</p><pre class="said" tabindex="0" aria-label=${`commands for ${subject}`}>${commands.map(visible).join("\n")}</pre>` : html`<p><span class="dim">What puts it right: </span>${visible(fix)}.</p>`}</li>`;
+    <p class="what">${ended(what)}</p><p><span class="dim">Effect: </span>${ended(effect)}</p>
+    ${commands.length ? html`<p class="dim">What puts it right:</p><pre class="said" tabindex="0" aria-label=${`commands for ${subject}`}>${commands.map(visible).join("\n")}</pre>` : html`<p><span class="dim">What puts it right: </span>${ended(fix)}</p>`}</li>`;
 }
 
 // What runs short or has failed by now, as the gateway counts it.

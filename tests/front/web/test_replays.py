@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -116,6 +117,13 @@ def test_a_configuration_that_cannot_be_used_here_gives_a_sentence(
     assert status == 422
     assert "/nowhere/mine.py" in said["error"]["message"]
     assert "the gateway's configuration" in said["error"]["message"]
+
+
+def test_an_installation_that_cannot_replay_says_so(pages: Served, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python3")
+    status, said = send(pages, CAPTURE)
+    assert status == 500
+    assert "No such file or directory" in said["error"]["message"]
 
 
 def test_a_gateway_that_is_gone_gives_a_sentence(tmp_path: Path):

@@ -89,6 +89,8 @@ class Replays:
             return failed(error)
         except ReplayError as error:
             return refused(422, str(error))
+        except OSError as error:
+            return refused(500, f"the capture cannot be replayed here: {error.strerror}")
         except ClientDisconnect:
             return refused(400, "the capture did not come completely")
         finally:

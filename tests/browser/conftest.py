@@ -10,7 +10,20 @@ from typing import TypeAlias
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
+
+from tests.front.web.serving import TOKEN
+
+# A busy machine takes its time; what a test waits for, it waits for as long as this.
+expect.set_options(timeout=30_000)
 
 CHROMIUM = "/usr/bin/chromium"
 # Without these it looks up hosts of its vendor as it starts. As root it has no sandbox.
@@ -25,6 +38,7 @@ FLAGS = [
 ]
 
 Open: TypeAlias = Callable[..., Page]
+Visit: TypeAlias = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +82,37 @@ def open_page(browser: Browser) -> Iterator[Open]:
         context.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith("file:")] == []
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Open a page: `visit(address, color_scheme="dark")`. Nothing may be wrong in it, and nothing asked elsewhere."""
+    complaints: list[str] = []
+    requests: list[str] = []
+    homes: list[str] = []
+
+    def visit(address: str, **options: object) -> Page:
+        page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        homes.append("/".join(address.split("/")[:3]) + "/")
+        page.goto(address)
+        return page
+
+    yield visit
+    for context in browser.contexts:
+        context.close()
+    assert [url for url in requests if not url.startswith(tuple(homes))] == []
+    # A refused request is shown in the console; tests that provoke one look at the page.
+    assert [text for text in complaints if "Failed to load resource" not in text] == []
+
+
+def enter(page: Page, token: str = TOKEN) -> None:
+    """Give the token, and wait for the pages."""
+    page.get_by_label("Token").fill(token)
+    page.keyboard.press("Enter")
+    expect(page.locator("header")).to_be_visible()
 
 
 def violations(page: Page) -> list[str]:

@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import violations
+from tests.browser.conftest import Visit, enter, violations
 from tests.conformance import packets
 from tests.control.running import IN1, IN2, OUT1, Running, conversation, running
 from tests.front.web.serving import TOKEN, Served, served
+from tests.replay.tape import active_ftp
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("overview", "flows", "hosts", "helpers", "forwards", "network", "health", "explain")
-SIZES = {"desk": {"width": 1200, "height": 900}, "telephone": {"width": 390, "height": 800}}
+PAGES = (
+    "overview",
+    "flows",
+    "hosts",
+    "helpers",
+    "forwards",
+    "network",
+    "health",
+    "explain",
+    "replay",
+)
+CAPTURE = active_ftp().buffer.getvalue()
 
-Visit = Callable[..., Page]
+FINDINGS = [
+    {
+        "subject": "firewall",
+        "what": "a rule drops <b>everything</b>",
+        "effect": "nothing passes",
+        "fix": "nft delete rule",
+        "commands": ["nft delete rule inet filter forward handle 7", "nft list ruleset"],
+        "safe": False,
+        "hint": False,
+    },
+    {
+        "subject": "DNS",
+        "what": "no name leads back",
+        "effect": "some servers are slow",
+        "fix": "correct the PTR record",
+        "commands": [],
+        "safe": False,
+        "hint": True,
+    },
+    {"left_out": "the far side of the moon"},
+]
+
+
+def doctor(findings: list[dict[str, object]]) -> list[str]:
+    """Return a command that finds this."""
+    return [sys.executable, "-c", f"print({json.dumps(json.dumps(findings))})"]
+
+
+SIZES = {"desk": {"width": 1200, "height": 900}, "telephone": {"width": 390, "height": 800}}
 
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path / "control.sock") as gateway:
+    with running(tmp_path / "control.sock", doctor=doctor(FINDINGS)) as gateway:
         yield gateway
 
 
@@ -31,30 +72,6 @@ def gateway(tmp_path: Path) -> Iterator[Running]:
 def pages(gateway: Running) -> Iterator[Served]:
     with served(gateway.path) as pages:
         yield pages
-
-
-@pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
-    """Open a page: `visit(address, color_scheme="dark")`. Nothing may be wrong in it, and nothing asked elsewhere."""
-    complaints: list[str] = []
-    requests: list[str] = []
-    homes: list[str] = []
-
-    def visit(address: str, **options: object) -> Page:
-        page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        homes.append("/".join(address.split("/")[:3]) + "/")
-        page.goto(address)
-        return page
-
-    yield visit
-    for context in browser.contexts:
-        context.close()
-    assert [url for url in requests if not url.startswith(tuple(homes))] == []
-    # A refused request is shown in the console; tests that provoke one look at the page.
-    assert [text for text in complaints if "Failed to load resource" not in text] == []
 
 
 def busy(gateway: Running) -> int:
@@ -75,11 +92,18 @@ def busy(gateway: Running) -> int:
     return number
 
 
-def enter(page: Page) -> None:
-    """Give the token, and wait for the pages."""
-    page.get_by_label("Token").fill(TOKEN)
-    page.keyboard.press("Enter")
-    expect(page.locator("header")).to_be_visible()
+def choose(page: Page, capture: bytes, name: str = "in.pcapng") -> None:
+    """Choose a capture as with the browser's dialog."""
+    file = {"name": name, "mimeType": "application/octet-stream", "buffer": capture}
+    page.get_by_label("Drop a capture").set_input_files(file)  # type: ignore[arg-type]
+
+
+DROP = """bytes => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], "dropped.pcapng"));
+  for (const kind of ["dragover", "drop"])
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -97,6 +121,11 @@ def test_everybody_can_use_every_page(
             page.goto(f"{pages.address}/#{name}")
             expect(page.locator("h1")).to_have_text(name.capitalize())
             expect(page.locator("header .state")).to_have_text("live")
+            if name == "health":
+                expect(page.locator(".findings li")).to_have_count(2)
+            if name == "replay":
+                choose(page, CAPTURE)
+                expect(page.get_by_text("in.pcapng was replayed.")).to_be_visible()
             page.wait_for_load_state("load")
             page.wait_for_function(
                 "!document.querySelector('main table') || document.querySelector('main td')"
@@ -243,3 +272,75 @@ def test_all_of_it_works_with_the_keyboard(gateway: Running, pages: Served, visi
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.evaluate("document.querySelector('dialog').contains(document.activeElement)")
+
+
+def test_a_capture_that_is_dropped_onto_the_page_is_a_ladder_diagram(pages: Served, visit: Visit):
+    page = visit(f"{pages.address}/#replay")
+    expect(page.locator("h1")).to_have_text("Replay")
+    page.evaluate(DROP, list(CAPTURE))
+    ladder = page.frame_locator("iframe")
+    expect(ladder.locator("ins")).to_contain_text("203,0,113,1")
+    ladder.get_by_label("Lines that passed unchanged").uncheck()
+    expect(ladder.get_by_text("220 ready")).to_be_hidden()
+    expect(page.get_by_text("dropped.pcapng was replayed.")).to_be_visible()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Open it alone").click()
+    expect(opened.value.locator("ins")).to_contain_text("203,0,113,1")
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Save it as a file").click()
+    assert saved.value.suggested_filename == "dropped.pcapng.html"
+    assert "203,0,113,1" in saved.value.path().read_text("utf-8")
+
+
+def test_the_diagram_cannot_reach_the_pages(pages: Served, visit: Visit):
+    page = visit(f"{pages.address}/#replay")
+    choose(page, CAPTURE)
+    expect(page.frame_locator("iframe").locator("ins")).to_be_visible()
+    frame = page.frames[1]
+    assert frame.evaluate("window.origin") == "null"
+    reach = "() => { try { return parent.document.title; } catch { return 'refused'; } }"
+    assert frame.evaluate(reach) == "refused"
+
+
+def test_a_damaged_capture_and_what_is_none_give_a_sentence(pages: Served, visit: Visit):
+    page = visit(f"{pages.address}/#replay")
+    choose(page, b"this is no capture", "letter.txt")
+    expect(page.get_by_role("alert")).to_contain_text("letter.txt: the capture")
+    assert page.locator("iframe").count() == 0
+    choose(page, CAPTURE[: len(CAPTURE) // 2])
+    expect(page.get_by_role("alert")).to_contain_text("read up to its damage")
+    expect(page.frame_locator("iframe").locator("table")).to_be_visible()
+    page.evaluate(
+        "import('/settings.js').then(({ settings }) => { settings.largest_capture = 9; })"
+    )
+    choose(page, CAPTURE)
+    expect(page.get_by_role("alert")).to_contain_text("these pages take 9 B")
+
+
+def test_health_shows_what_the_doctor_finds_and_what_it_left_out(pages: Served, visit: Visit):
+    page = visit(f"{pages.address}/#health")
+    findings = page.locator(".findings li")
+    expect(findings.first).to_contain_text("wrong firewall")
+    expect(findings.first).to_contain_text("a rule drops <b>everything</b>.")
+    expect(findings.first.locator("pre")).to_contain_text("handle 7\nnft list ruleset")
+    expect(findings.last).to_contain_text("hint DNS")
+    expect(page.get_by_text("the far side of the moon")).to_be_visible()
+    expect(page.get_by_role("status").nth(1)).to_contain_text("2 findings, examined at")
+    page.get_by_role("button", name="Examine again").press("Enter")
+    expect(page.get_by_role("status").nth(1)).to_contain_text("2 findings, examined at")
+
+
+def test_health_says_when_the_host_cannot_be_examined(tmp_path: Path, visit: Visit):
+    with running(tmp_path / "control.sock") as gateway, served(gateway.path) as pages:
+        page = visit(f"{pages.address}/#health")
+        expect(page.get_by_role("alert")).to_contain_text("run ipmasq doctor on its host")
+        expect(page.get_by_text("Nothing runs short")).to_be_visible()
+
+
+def test_a_web_process_that_began_anew_wants_the_token_again(gateway: Running, visit: Visit):
+    with served(gateway.path, token=TOKEN) as pages:
+        page = visit(f"{pages.address}/")
+        enter(page)
+        expect(page.locator("header .state")).to_have_text("live")
+    with served(gateway.path, token=TOKEN, port=pages.port):
+        expect(page.get_by_label("Token")).to_be_focused()

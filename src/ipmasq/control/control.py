@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from ipmasq.control import arguments, availability, changes, live, views, watching
 from ipmasq.control.answer import Answer, Peer
+from ipmasq.control.examination import Examination
 from ipmasq.control.gateway import Context, RunningGateway
 from ipmasq.control.journal import Journal
 from ipmasq.control.protocol import Kind, RequestError, Row
@@ -60,11 +61,14 @@ class Control:
         loop: Loop,
         access: Access,
         viewing: Access | None = None,
+        doctor: Sequence[str] = (),
     ) -> None:
-        """`viewing` is that of a second socket, on which nothing can be changed."""
+        """`viewing` is that of a second socket, on which nothing can be changed. `doctor` is the command that
+        examines the host."""
         self.journal = Journal()
         self.transfers = Transfers()
         self.survey = Survey(gateway.engine, loop)
+        self.examination = Examination(loop, doctor)
         self.server = Server(loop, self.answer, access)
         self.viewing = Server(loop, self.view, viewing) if viewing is not None else None
         self._gateway = gateway
@@ -83,6 +87,7 @@ class Control:
     def close(self) -> None:
         for server in self._servers:
             server.close()
+        self.examination.close()
 
     def tell(self, events: Sequence[Event]) -> None:
         """Record events, for clients that watch and for explanations."""
@@ -118,6 +123,7 @@ class Control:
             journal=self.journal,
             transfers=self.transfers,
             survey=self.survey,
+            examination=self.examination,
             peer=peer,
             now=now,
             clock=self._loop.clock,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ipmasq.control.answer import Peer
+from ipmasq.control.examination import Examination
 from ipmasq.control.journal import Journal
 from ipmasq.control.survey import Survey
 from ipmasq.control.transfers import Transfers
@@ -30,6 +31,10 @@ class RunningGateway(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """Return facts for people and programs, as JSON values."""
+
+    def policy_text(self) -> str:
+        """Return a configuration (TOML) that decides about packets as the running one does, and opens or writes
+        nothing."""
 
     def fast_path(self) -> Iterable[Counter]:
         """Yield counters of packets that the fast path forwarded, dropped or left to the engine. Nothing if
@@ -76,6 +81,7 @@ class Context:
     journal: Journal
     transfers: Transfers
     survey: Survey
+    examination: Examination
     peer: Peer
     now: float
     """The time on the gateway's clock when the answer began."""

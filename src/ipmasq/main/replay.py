@@ -34,6 +34,10 @@ def replay(
     config: Annotated[
         str, typer.Option("-c", "--config", metavar="FILE", help="The configuration.")
     ] = CONFIG,
+    elsewhere: Annotated[
+        bool,
+        typer.Option("--elsewhere", help="FILE is for another machine; do not examine this one."),
+    ] = False,
     inside_interface: Names = None,
     outside_interface: Names = None,
     inside_mac: Annotated[
@@ -60,7 +64,7 @@ def replay(
       ipmasq replay in.pcapng -c gateway.toml -o out.pcapng --inside-interface eth1 --outside-interface eth0
     """
     sides = _sides(inside_interface, outside_interface, inside_mac, inside_network)
-    policy = policy_of(config)
+    policy = policy_of(config, elsewhere)
     _check_different(capture, out, html)
     summary, steps = _play(capture, out, policy, sides)
     facts = _facts(summary)
@@ -117,9 +121,10 @@ def _write_page(
     html.write_text(render(steps, capture.name, texts, damage), encoding="utf-8")
 
 
-def policy_of(path: str) -> Policy:
-    """Return the policy of a configuration file. Raises typer.Exit, after its mistakes were printed."""
-    from ipmasq.config import ConfigError, compile, load
+def policy_of(path: str, elsewhere: bool = False) -> Policy:
+    """Return the policy of a configuration file, for this machine or for one of which nothing is known. Raises
+    typer.Exit, after its mistakes were printed."""
+    from ipmasq.config import ConfigError, HostState, compile, load
     from ipmasq.main.offline import here
 
     loaded = load(path)
@@ -128,7 +133,7 @@ def policy_of(path: str) -> Policy:
     if loaded.problems:
         raise typer.Exit(Code.CONFIG)
     try:
-        return compile(loaded, here())
+        return compile(loaded, HostState({}) if elsewhere else here())
     except ConfigError as error:
         raise give_up(str(error), Code.CONFIG) from None
 

@@ -111,6 +111,7 @@ def _run(file: Configuration, plane: str | None) -> None:
     from ipmasq.gateway.gateway import Gateway
     from ipmasq.gateway.loop import Loop
     from ipmasq.main.observers import Observers
+    from ipmasq.main.service.place import program
 
     loop = Loop()
     gateway = Gateway(file, loop, plane=plane)
@@ -121,7 +122,8 @@ def _run(file: Configuration, plane: str | None) -> None:
         path = Path(socket.view_socket or usual_view_socket())
         viewing = Access(path, VIEW_MODE, socket.view_group)
         check_access(viewing)
-    control = Control(gateway, loop, access, viewing)
+    doctor = [str(program()), "doctor", "--json", "--socket", str(access.path), "--", file.path]
+    control = Control(gateway, loop, access, viewing, doctor)
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     observers = Observers(gateway, loop, file)
     # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.

@@ -25,10 +25,12 @@ class Served:
 
 
 @contextmanager
-def served(path: str, token: str | None = None, allows_changes: bool = False) -> Iterator[Served]:
+def served(
+    path: str, token: str | None = None, allows_changes: bool = False, port: int = 0
+) -> Iterator[Served]:
     """Serve what the gateway at this socket shows."""
     rules = serving.rules("127.0.0.1", ("gateway.example",), token)
-    server = serving.server(make_app(Upstream(path), rules, allows_changes), "127.0.0.1", 0)
+    server = serving.server(make_app(Upstream(path), rules, allows_changes), "127.0.0.1", port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 30

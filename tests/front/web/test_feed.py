@@ -127,6 +127,44 @@ def test_a_browser_that_was_disconnected_misses_no_event(gateway: Running):
                 break
 
 
+def test_events_of_a_gateway_that_began_anew_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What it did before it could be asked is told, too, and nothing twice."""
+    monkeypatch.setattr("ipmasq.front.web.feed.RETRY", 0.3)
+    path = tmp_path / "control.sock"
+    with served(str(path)) as pages:
+        coming = messages(stream(pages))
+        for asked in (b"one", b"two", b"three"):
+            with running(path) as gateway:
+                conversation(gateway, [b"ask " + asked + b"\r\n"])
+                found = next(each for each in coming if '"before":"ask' in each["data"])
+                assert f"ask {asked.decode()}" in found["data"]
+
+
+def test_events_are_told_once_though_the_connection_to_the_gateway_breaks(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ipmasq.front.web.feed.RETRY", 0.05)
+    with served(gateway.path) as pages:
+        coming = messages(stream(pages))
+        number = conversation(gateway, [b"ask one\r\n"])
+        told = [next(each for each in coming if '"before":"ask one' in each["data"])]
+
+        def disconnect() -> None:
+            for client in list(gateway.control.server._clients.values()):
+                gateway.control.server._drop(client)
+
+        gateway.do(disconnect)
+        gateway.do(lambda: gateway.gateway.close(number))
+        conversation(gateway, [b"ask two\r\n"])
+        for each in coming:
+            told.append(each)
+            if '"before":"ask two' in each["data"]:
+                break
+    assert sum('"before":"ask one' in each["data"] for each in told) == 1
+
+
 def test_the_feed_asks_the_gateway_once_whatever_the_number_of_browsers(gateway: Running):
     with served(gateway.path) as pages:
         streams = [messages(stream(pages)) for _ in range(10)]

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from ipmasq.core.events import HelperBound
 from ipmasq.front.web import events, guard, serving
 from tests.control.running import Running, running
+from tests.front.web.asking import BEARER, JSON, ask
 from tests.front.web.serving import TOKEN, Served, served
 
 
@@ -29,25 +30,6 @@ def pages(gateway: Running) -> Iterator[Served]:
     """Pages that need a token, and may change something."""
     with served(gateway.path, token=TOKEN, allows_changes=True) as pages:
         yield pages
-
-
-def ask(
-    pages: Served, path: str, method: str = "GET", body: bytes | None = None, **headers: str
-) -> HTTPResponse:
-    """Ask with these headers: `sec_fetch_site` is `Sec-Fetch-Site`."""
-    link = HTTPConnection("127.0.0.1", pages.port, timeout=30)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    link.putrequest(method, path, skip_host="host" in named)
-    if body is not None and "content-length" not in named:
-        link.putheader("content-length", str(len(body)))
-    for name, value in named.items():
-        link.putheader(name, value)
-    link.endheaders(body)
-    return link.getresponse()
-
-
-BEARER = {"authorization": f"Bearer {TOKEN}"}
-JSON = {"content_type": "application/json"}
 
 
 def test_with_the_token_in_a_header_everything_can_be_asked(pages: Served):

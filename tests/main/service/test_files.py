@@ -49,3 +49,9 @@ def test_the_unit_admits_every_address_family_that_the_program_uses():
     used = {name for path in sources for name in re.findall(r"\bAF_[A-Z0-9]+", path.read_text())}
     assert "AF_PACKET" in used
     assert used <= set(admitted.split())
+
+
+def test_no_description_of_a_user_has_what_separates_fields_of_passwd():
+    described = re.findall(r'^u \S+ - "(.*)"$', files.user(), re.MULTILINE)
+    assert len(described) == 2
+    assert [text for text in described if ":" in text] == []

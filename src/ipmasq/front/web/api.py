@@ -16,6 +16,7 @@ from ipmasq.front.web.guard import refused
 
 VIEWS: Mapping[str, tuple[str, ...]] = {
     "status": (),
+    "doctor": (),
     "top": ("by", "limit"),
     "hosts": ("by", "limit"),
     "helped": (),

@@ -20,7 +20,17 @@ from ipmasq.front.upstream import Upstream
 from ipmasq.front.web.api import Api
 from ipmasq.front.web.events import Events, Stream
 from ipmasq.front.web.feed import Feed
-from ipmasq.front.web.guard import COOKIE, Guard, Rules, TooLargeError, delay, refused
+from ipmasq.front.web.guard import (
+    COOKIE,
+    LARGEST_CAPTURE,
+    REPLAY,
+    Guard,
+    Rules,
+    TooLargeError,
+    delay,
+    refused,
+)
+from ipmasq.front.web.replays import Replays
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -36,6 +46,7 @@ def make_app(upstream: Upstream, rules: Rules, allows_changes: bool) -> ASGIApp:
     """Return the application. While it runs it follows the gateway."""
     feed = Feed(upstream)
     api, events, pages = Api(upstream, allows_changes), Events(feed), Pages(allows_changes, rules)
+    replays = Replays(upstream)
 
     async def stream(request: Request) -> Response | Stream:
         if not events.has_room:
@@ -58,6 +69,8 @@ def make_app(upstream: Upstream, rules: Rules, allows_changes: bool) -> ASGIApp:
             Route("/api/events", stream),
             Route("/api/view/{name}", api.view),
             Route("/api/change/{name}", api.change, methods=["POST"]),
+            Route(REPLAY, replays.take, methods=["POST"]),
+            Route("/replay/{name}", replays.page),
             Route("/login", pages.login, methods=["GET", "POST"]),
             Route("/{path:path}", pages.page),
         ],
@@ -73,7 +86,11 @@ class Pages:
     def __init__(self, allows_changes: bool, rules: Rules) -> None:
         self._rules = rules
         self._files = dict(_read(files("ipmasq.front.web") / "pages", ""))
-        settings = {"changes": allows_changes, "token": rules.token is not None}
+        settings = {
+            "changes": allows_changes,
+            "token": rules.token is not None,
+            "largest_capture": LARGEST_CAPTURE,
+        }
         self._files["/settings.js"] = f"export const settings = {json.dumps(settings)};\n".encode()
 
     async def page(self, request: Request) -> Response:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from math import inf
 from typing import NamedTuple
 
 from ipmasq.control.client import UnreachableError
@@ -26,7 +28,11 @@ EVENTS = (
 """The events that are shown: those about helpers and limits. Opened and closed flows are counted by the summary."""
 
 EARLIER = 200
-"""Events from before this process that are asked for."""
+"""Past events that are asked for whenever the gateway answers anew: from before this process, or of a gateway that began
+before it could be asked."""
+
+SAME = 0.05
+"""Seconds by which the time of an event may differ when it is told again: the gateway counts it from its own clock."""
 
 EVERY = 1.0
 """Seconds between two summaries."""
@@ -52,7 +58,8 @@ class Message(NamedTuple):
 class Feed:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._earlier = EARLIER
+        self._told: deque[tuple[str, float]] = deque(maxlen=EARLIER)
+        """The latest events without their time, and that."""
         self.name = secrets.token_hex(4)
         """Distinguishes the numbers of this process from those of an earlier one."""
         self._number = 0
@@ -127,6 +134,18 @@ class Feed:
             self.add("summary", row)
 
     async def _follow_events(self) -> None:
-        wanted, self._earlier = {"events": list(EVENTS), "last": self._earlier}, 0
-        async for row in self._upstream.stream("watch", wanted):
-            self.add("happened", row)
+        began = time.time()
+        async for row in self._upstream.stream("watch", {"events": list(EVENTS), "last": EARLIER}):
+            if row.get("time", inf) > began or not self._is_told(row):
+                self.add("happened", row)
+                self._told.append(_without_time(row))
+
+    def _is_told(self, row: Row) -> bool:
+        """Return whether browsers have been told this event, which happened before the gateway was asked."""
+        said, at = _without_time(row)
+        return any(text == said and abs(at - before) < SAME for text, before in self._told)
+
+
+def _without_time(row: Row) -> tuple[str, float]:
+    rest = {name: value for name, value in row.items() if name not in ("time", "until")}
+    return json.dumps(rest, sort_keys=True), row.get("time", 0.0)

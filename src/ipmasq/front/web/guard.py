@@ -30,6 +30,11 @@ SESSIONS = 100
 LARGEST_BODY = 16_384
 """Bytes."""
 
+LARGEST_CAPTURE = 16 << 20
+"""Bytes of a capture that is to be replayed."""
+
+REPLAY = "/api/replay"
+
 LARGEST_HEAD = 16_384
 """Bytes of the address and the headers."""
 
@@ -41,7 +46,7 @@ OPEN = ("/login", "/style.css", "/icon.svg")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 HEADERS = {
@@ -101,7 +106,7 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, answer)
             return
-        await self._app(scope, _bounded(receive), answer)
+        await self._app(scope, _bounded(receive, _largest(scope)), answer)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if _size(scope) > LARGEST_HEAD:
@@ -113,8 +118,8 @@ class Guard:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit() and len(length) < 9):
             return refused(400, "this is not a length")
-        if int(length) > LARGEST_BODY:
-            return refused(413, f"a request has at most {LARGEST_BODY} bytes")
+        if int(length) > _largest(scope):
+            return refused(413, f"a request has at most {_largest(scope):,} bytes")
         if scope["path"] in OPEN or self._rules.knows(headers):
             return None
         if scope["path"] == "/" and scope["method"] == "GET":
@@ -133,6 +138,11 @@ def refused(status: int, message: str) -> Response:
 async def delay() -> None:
     """Wait before a wrong token is answered."""
     await asyncio.sleep(WRONG_TOKEN_DELAY)
+
+
+def _largest(scope: Scope) -> int:
+    """Return how many bytes the body of a request may have."""
+    return LARGEST_CAPTURE if scope["path"] == REPLAY else LARGEST_BODY
 
 
 def _size(scope: Scope) -> int:
@@ -173,14 +183,14 @@ def _with_headers(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
-                headers[name] = value
+                headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "no-store")
         await send(message)
 
     return answer
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, largest: int) -> Receive:
     """Raise TooLargeError if more comes than its length said, or no length was said."""
     size = 0
 
@@ -188,7 +198,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
-        if size > LARGEST_BODY:
+        if size > largest:
             raise TooLargeError
         return message
 

@@ -14,7 +14,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ipmasq.front.web.guard import SHORTEST_TOKEN, Rules
 
 REQUEST_TIME = 10.0
-"""Seconds until a request must be complete."""
+"""Seconds until a request must be complete,"""
+
+PROGRESS = 100_000
+"""or must have grown by so many bytes, as that with a capture does."""
 
 UNREAD = 20.0
 """Seconds for which a client may leave unread what it was sent."""
@@ -34,10 +37,16 @@ class Impatient(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    _grown = 0
+    """Bytes that have come since the deadline was set."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(REQUEST_TIME, self._late)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        self._grown += len(data)
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._deadline, self._unread):
@@ -56,13 +65,22 @@ class Impatient(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._expect()
+
+    def _expect(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+        self._grown = 0
         self._deadline = self.loop.call_later(REQUEST_TIME, self._late)
 
     def _late(self) -> None:
         cycle: Any = self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body:
+        is_open = cycle is not None and not cycle.response_complete
+        if is_open and not cycle.more_body:
+            return  # it is complete, and being answered
+        if is_open and self._grown >= PROGRESS:
+            self._expect()
+        else:
             self.transport.close()
 
 

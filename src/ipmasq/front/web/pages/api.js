@@ -20,6 +20,12 @@ export async function change(name, given) {
   return read(await fetch(`/api/change/${name}`, options));
 }
 
+// Returns the address of the page that was made of a capture, and what has to be said of it.
+export async function replay(file) {
+  const options = { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file };
+  return read(await fetch(`/api/replay?${new URLSearchParams({ name: file.name })}`, options));
+}
+
 // The rows of a view, asked again every so many seconds while the page is visible. Returns [answer, error, again].
 export function useView(name, given, seconds) {
   const [answer, setAnswer] = useState(null);

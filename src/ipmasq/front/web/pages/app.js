@@ -3,11 +3,13 @@ import { Flows, Forwards, Helpers, Hosts } from "/lists.js";
 import { begin, useLive } from "/live.js";
 import { Network } from "/network.js";
 import { Overview } from "/overview.js";
+import { Replay } from "/replay.js";
 import { Explain, Health } from "/state.js";
 
 const PAGES = {
   overview: ["Overview", Overview], flows: ["Flows", Flows], hosts: ["Hosts", Hosts], helpers: ["Helpers", Helpers],
   forwards: ["Forwards", Forwards], network: ["Network", Network], health: ["Health", Health], explain: ["Explain", Explain],
+  replay: ["Replay", Replay],
 };
 
 const here = () => location.hash.slice(1).split("/");

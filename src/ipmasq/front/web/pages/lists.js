@@ -70,7 +70,7 @@ export function Forwards() {
   const [removing, remove] = useState(null);
   const doing = (work, text) => work.then((answer) => { say(["good", [text, ...(answer.done.warnings ?? [])].join(" ")]); remove(null); again(); }).catch((problem) => say(["bad", problem.message]));
   const columns = [
-    ["name", (row) => visible(row.name)], ["protocol", (row) => row.protocol], ["public", (row) => `${row.public ?? "*"}:${row.ports}`], ["inside", (row) => `${row.inside}:${row.inside_ports}`],
+    ["name", (row) => visible(row.name), "name"], ["protocol", (row) => row.protocol], ["public", (row) => `${row.public ?? "*"}:${row.ports}`], ["inside", (row) => `${row.inside}:${row.inside_ports}`],
     ...(settings.changes ? [["change", (row) => removing === row.name
       ? html`<button type="button" class="danger" onClick=${() => doing(change("forward_remove", { name: row.name }), `Forward ${row.name} is removed.`)}>Yes, remove ${row.name}</button>`
       : html`<button type="button" onClick=${() => remove(row.name)} aria-label=${`remove forward ${row.name}`}>Remove</button>`]] : []),
@@ -84,6 +84,7 @@ export function Forwards() {
       <div><label for="new-ports">Public port or range</label><input id="new-ports" name="ports" size="11" required /></div>
       <div><label for="new-inside">Inside address</label><input id="new-inside" name="inside" size="16" required /></div>
       <div><label for="new-port">Its port, if another</label><input id="new-port" name="inside_port" size="11" /></div>
+      <div><label for="new-public">At one public address only</label><input id="new-public" name="public" size="16" /></div>
       <div><label for="new-name">Name</label><input id="new-name" name="name" size="12" /></div>
       <button>Publish</button></form></section>` : html`<p class="dim">These pages change nothing: <code>ipmasq web --allow-changes</code> lets them.</p>`}`;
 }

@@ -3,6 +3,9 @@ import { useLive } from "/live.js";
 import { Events } from "/parts.js";
 import { clock, rate, scaled } from "/shown.js";
 
+// Steps between two lines of a plot: whole numbers, as nothing here has parts.
+const STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // `series`: [label, colour, value(row, previous, seconds)]. Values of two summaries are divided by the time between.
@@ -17,11 +20,11 @@ function Plot({ title, rows, series, text }) {
   const now = series.map(([label], number) => `${label} ${text(values[number].at(-1) ?? 0)}`).join(", ");
   useEffect(() => {
     const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, font: "12px sans-serif" };
-    const day = { ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 80 };
+    const day = { ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 80, size: 30 };
     const options = {
       width: place.current.clientWidth, height: 150, cursor: { show: false }, legend: { show: false }, padding: [8, 8, 0, 0],
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1)] } },
-      axes: [day, { ...axis, size: 70, values: (_, ticks) => ticks.map((tick) => text(tick)) }],
+      axes: [day, { ...axis, size: 70, incrs: STEPS, values: (_, ticks) => ticks.map((tick) => text(tick)) }],
       series: [{}, ...series.map(([label, stroke]) => ({ label, stroke: colour(stroke), width: 2, points: { show: false } }))],
     };
     plot.current = new uPlot(options, [times, ...values], place.current);

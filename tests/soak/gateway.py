@@ -2,7 +2,7 @@
 
 `python -m tests.soak.gateway CONFIG DIRECTORY PLANE SEED FAULTS [--diagnose]`, FAULTS as JSON for
 `ipmasq.planes.fault.Faults`. On SIGUSR1 it writes one line of JSON with facts to its standard output, on
-SIGUSR2 the same after `Engine.check`. With `--diagnose` the second also tells where memory was allocated.
+SIGRTMIN the same after `Engine.check`. With `--diagnose` the second also tells where memory was allocated.
 At the end it writes how many objects only a full collection finds to be garbage.
 """
 
@@ -137,7 +137,7 @@ def main(
     facts = Facts(gateway, control, around)
     gateway.listeners.append(facts.listen)
     loop.on_signal(signal.SIGUSR1, facts.say)
-    loop.on_signal(signal.SIGUSR2, facts.checked)
+    loop.on_signal(signal.SIGRTMIN, facts.checked)
     gateway.start()
     try:
         control.open()

@@ -144,7 +144,7 @@ class Running:
 
     def facts(self, checked: bool = False) -> dict[str, Any]:
         """See `tests.soak.gateway.Facts`. Raises RuntimeError if it does not answer."""
-        self.process.send_signal(signal.SIGUSR2 if checked else signal.SIGUSR1)
+        self.process.send_signal(signal.SIGRTMIN if checked else signal.SIGUSR1)
         return dict(json.loads(self._line()))
 
     def stop(self) -> tuple[int, int]:

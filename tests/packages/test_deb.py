@@ -64,11 +64,12 @@ def test_an_upgrade_restarts_what_runs_and_a_purge_leaves_nothing(
     before = trace(network)
     with copied.booted(*within(network.name("gw"))) as machine:
         machine.write("/etc/ipmasq/gateway.toml", CONFIGURATION)
-        machine.run("systemctl", "enable", "--now", "ipmasq")
+        machine.run("systemctl", "enable", "--now", "ipmasq", "ipmasq-web")
         old = machine.show("MainPID")
         said = machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
         assert machine.show("ActiveState") == "active", said + machine.log()
         assert machine.show("MainPID") != old
+        assert machine.run("systemctl", "is-active", "ipmasq-web") == "active\n"
         assert machine.file("/etc/ipmasq/gateway.toml").read_text() == CONFIGURATION
         _remove(machine)
         assert trace(network) == before
@@ -77,7 +78,8 @@ def test_an_upgrade_restarts_what_runs_and_a_purge_leaves_nothing(
 def _remove(machine: Machine) -> None:
     """Remove the package, which stops it and keeps its configuration; then purge it."""
     machine.run("apt-get", "remove", "-q", "-y", "ipmasq")
-    assert machine.ask("systemctl", "is-active", "ipmasq").stdout.strip() == "inactive"
+    for unit in ("ipmasq", "ipmasq-web"):
+        assert machine.ask("systemctl", "is-active", unit).stdout.strip() == "inactive"
     assert machine.file("/etc/ipmasq/gateway.toml").exists()
     machine.run("apt-get", "purge", "-q", "-y", "ipmasq")
     assert machine.run("sh", "-c", LEFT) == ""

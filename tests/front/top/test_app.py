@@ -10,12 +10,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Sparkline, Static, TabbedContent
 
+from ipmasq.control.protocol import Row
 from ipmasq.front.top.app import Top
 from ipmasq.front.top.flow import Confirmation, FlowScreen
-from ipmasq.front.top.lists import LISTS, wanted
+from ipmasq.front.top.lists import LISTS, MOST, wanted
 from ipmasq.front.upstream import Upstream
 from ipmasq.wire.addresses import to_address
 from tests.conformance import packets
+from tests.control.ftp_session import WITH_FTP, session
 from tests.control.running import IN1, IN2, OUT1, Running, conversation, running
 
 SIZE = 80, 24
@@ -28,11 +30,15 @@ def gateway(tmp_path: Path) -> Iterator[Running]:
         yield gateway
 
 
-def played(gateway: Running, play: Callable[[Top, Pilot[None]], Awaitable[None]]) -> None:
+def played(
+    gateway: Running,
+    play: Callable[[Top, Pilot[None]], Awaitable[None]],
+    upstream: Upstream | None = None,
+) -> None:
     """Run it on a terminal, and let `play` use it."""
 
     async def run() -> None:
-        app = Top(Upstream(gateway.path))
+        app = Top(upstream or Upstream(gateway.path))
         async with app.run_test(size=SIZE) as pilot:
             await play(app, pilot)
 
@@ -135,6 +141,51 @@ def test_enter_opens_a_flow_with_its_rule_and_its_rewrites(gateway: Running):
         await until(pilot, lambda: not isinstance(app.screen, FlowScreen))
 
     played(gateway, play)
+
+
+def test_an_opened_flow_names_its_rule_and_its_linked_flows(gateway: Running):
+    gateway.do(lambda: gateway.engine.apply(WITH_FTP, gateway.loop.clock()))
+    number = session(gateway, IN1, OUT1, b"PORT 10,0,0,2,128,255\r\n")
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await opened(app, pilot, number)
+        await until(pilot, lambda: "linked   flow" in said(app, "#facts"))
+        assert "10.0.0.2:33023 198.51.100.1:20" in said(app, "#facts")
+        assert "rule     masquerade" in said(app, "#facts")
+
+    played(gateway, play)
+
+
+class Counting(Upstream):
+    """Counts the rows of each answer that it has read."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.counts: dict[str, int] = {}
+
+    async def rows(self, request: str, given: Row, most: int) -> tuple[list[Row], bool]:
+        found, more = await super().rows(request, given, most)
+        self.counts[request] = max(self.counts.get(request, 0), len(found) + more)
+        return found, more
+
+
+def test_of_many_flows_a_page_is_read_and_never_all(gateway: Running):
+    gateway.open_many(20 * MOST)
+    upstream = Counting(gateway.path)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        for name in LISTS:
+            app.query_one("#tabs", TabbedContent).active = name
+            await until(pilot, lambda name=name: LISTS[name].request in (None, *upstream.counts))
+        await pilot.press("slash")
+        await until(pilot, lambda: app.query_one("#filter", Input).has_focus)
+        await pilot.press(*"udp", "enter")
+        await until(pilot, lambda: "flows" in upstream.counts)
+
+    played(gateway, play, upstream)
+    assert upstream.counts["top"] == MOST
+    assert upstream.counts["mappings"] == upstream.counts["flows"] == MOST + 1
+    assert max(upstream.counts.values()) == MOST + 1
 
 
 async def opened(app: Top, pilot: Pilot[None], number: int) -> None:

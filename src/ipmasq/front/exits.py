@@ -87,8 +87,8 @@ class Group(TyperGroup):
 def _fault(error: Exception) -> str:
     """Say what is wrong with this program, or with its installation."""
     missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
-    if missing and missing.partition(".")[0] != "ipmasq":
-        return MISSING.format(missing)
+    if missing and not missing.startswith("ipmasq"):
+        return MISSING.format(missing.partition(".")[0])
     return f"a fault of ipmasq itself: {type(error).__name__}: {error}"
 
 

@@ -188,6 +188,20 @@ def test_of_many_flows_a_page_is_read_and_never_all(gateway: Running):
     assert max(upstream.counts.values()) == MOST + 1
 
 
+def test_a_filter_is_typed_on_any_tab(gateway: Running):
+    busy(gateway)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: len(rows(app, "flows")) == 7)
+        app.query_one("#tabs", TabbedContent).active = "helpers"
+        await until(pilot, lambda: len(rows(app, "helpers")) == 1)
+        await pilot.press("slash", *"tcp", "enter")
+        await until(pilot, lambda: len(rows(app, "flows")) == 1)
+        assert app.query_one("#tabs", TabbedContent).active == "flows"
+
+    played(gateway, play)
+
+
 async def opened(app: Top, pilot: Pilot[None], number: int) -> None:
     table = app.query_one("#table-flows", DataTable)
     await until(pilot, lambda: str(number) in table.rows)

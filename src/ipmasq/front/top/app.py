@@ -191,7 +191,8 @@ class Top(App[None]):
 
     @on(TabbedContent.TabActivated)
     def _changed_tab(self) -> None:
-        self._table(self._shown).focus()
+        if not self.query_one("#filter", Input).has_class("shown"):  # `/` on another tab
+            self._table(self._shown).focus()
         self._renew.set()
 
     @on(DataTable.RowSelected)

@@ -71,7 +71,7 @@ def web(
     try:
         listener = serving.listener(address, port)
     except OSError as error:
-        raise give_up(f"cannot serve {listen}: {os.strerror(error.errno)}") from None
+        raise give_up(f"cannot serve {listen}: {os.strerror(error.errno or 0)}") from None
     upstream = Upstream(socket or (lambda: _socket(allow_changes)))
     app = make_app(upstream, rules, allow_changes)
     shown = f"[{address}]" if ":" in address else address

@@ -57,8 +57,10 @@ class Upstream:
     ) -> AsyncGenerator[tuple[str, Row], None]:
         path = self.path
         try:
-            opened = asyncio.open_unix_connection(path, limit=LONGEST_ANSWER)
-            reader, writer = await asyncio.wait_for(opened, PATIENCE)
+            # `asyncio.wait_for` of Python 3.11 may ignore that its task is cancelled, if what it waits for is just ready.
+            async with asyncio.timeout(PATIENCE):
+                opened = asyncio.open_unix_connection(path, limit=LONGEST_ANSWER)
+                reader, writer = await opened
         except (OSError, TimeoutError) as error:
             reason = getattr(error, "strerror", None) or "it does not answer"
             text = f"cannot use the control socket {path}: {reason}"
@@ -67,7 +69,9 @@ class Upstream:
             writer.write(line({"ipmasq": VERSION, "request": request, "arguments": given}))
             kind = "row"
             while kind == "row":
-                kind, said = self._read(await asyncio.wait_for(reader.readline(), patience))
+                async with asyncio.timeout(patience):
+                    received = await reader.readline()
+                kind, said = self._read(received)
                 yield kind, said
         except (OSError, TimeoutError):
             raise self._gone() from None

@@ -56,6 +56,13 @@ def rows(app: Top, name: str) -> list[list[str]]:
     return [[str(cell) for cell in table.get_row(key)] for key in table.rows]
 
 
+async def switched(app: Top, pilot: Pilot[None], name: str) -> None:
+    """Switch to a tab, and wait until that has happened."""
+    app.query_one("#tabs", TabbedContent).active = name
+    table = app.query_one(f"#table-{name}", DataTable)
+    await until(pilot, lambda: app.focused is table)
+
+
 def said(app: Top, place: str) -> str:
     return str(app.screen.query_one(place, Static).content)
 
@@ -122,8 +129,10 @@ def test_a_filter_leaves_what_matches_and_escape_shows_all(gateway: Running):
         await until(pilot, lambda: app.query_one("#filter", Input).has_focus)
         await pilot.press(*"tcp", "enter")
         await until(pilot, lambda: len(rows(app, "flows")) == 1)
+        assert said(app, "#list") == "1 with tcp; r asks again, esc shows all"
         await pilot.press("escape")
         await until(pilot, lambda: len(rows(app, "flows")) == 7)
+        assert said(app, "#list") == "7 flows by rate"
 
     played(gateway, play)
 
@@ -175,7 +184,7 @@ def test_of_many_flows_a_page_is_read_and_never_all(gateway: Running):
 
     async def play(app: Top, pilot: Pilot[None]) -> None:
         for name in LISTS:
-            app.query_one("#tabs", TabbedContent).active = name
+            await switched(app, pilot, name)
             await until(pilot, lambda name=name: LISTS[name].request in (None, *upstream.counts))
         await pilot.press("slash")
         await until(pilot, lambda: app.query_one("#filter", Input).has_focus)
@@ -193,11 +202,26 @@ def test_a_filter_is_typed_on_any_tab(gateway: Running):
 
     async def play(app: Top, pilot: Pilot[None]) -> None:
         await until(pilot, lambda: len(rows(app, "flows")) == 7)
-        app.query_one("#tabs", TabbedContent).active = "helpers"
-        await until(pilot, lambda: len(rows(app, "helpers")) == 1)
+        await switched(app, pilot, "helpers")
         await pilot.press("slash", *"tcp", "enter")
         await until(pilot, lambda: len(rows(app, "flows")) == 1)
         assert app.query_one("#tabs", TabbedContent).active == "flows"
+
+    played(gateway, play)
+
+
+def test_a_flow_that_was_closed_is_in_no_list_even_a_filtered_one(gateway: Running):
+    number = busy(gateway)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: len(rows(app, "flows")) == 7)
+        await pilot.press("slash", *"tcp", "enter")
+        await until(pilot, lambda: len(rows(app, "flows")) == 1)
+        await opened(app, pilot, number)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, Confirmation))
+        await pilot.press("y")
+        await until(pilot, lambda: said(app, "#list").startswith("0 with tcp"))
 
     played(gateway, play)
 
@@ -244,6 +268,22 @@ def test_the_cursor_stays_on_its_flow_when_the_order_changes(gateway: Running):
         await pilot.press("s")  # by bytes
         await until(pilot, lambda: table.get_row_index(key.value or "") == 0)
         assert table.cursor_row == 0
+
+    played(gateway, play)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_it_ends_though_a_list_is_just_being_asked_for(gateway: Running, turns: int):
+    """Whatever has happened in the turn of the loop in which its work is cancelled."""
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: said(app, "#list") == "0 flows by rate")
+        app.action_renew()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        work = list(app.workers)
+        app.workers.cancel_all()
+        await until(pilot, lambda: all(each.is_finished for each in work))
 
     played(gateway, play)
 

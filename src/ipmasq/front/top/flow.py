@@ -72,9 +72,9 @@ class FlowScreen(ModalScreen[None]):
 
     async def _look(self) -> None:
         try:
-            (told,), _ = await self._upstream.rows("explain", {"flow": self._number}, 1)
-            self._show("#why", Text("\n".join(_reasons(told))))
             while True:
+                (told,), _ = await self._upstream.rows("explain", {"flow": self._number}, 1)
+                self._show("#why", Text("\n".join(_reasons(told))))
                 rows, _ = await self._upstream.rows("flow", {"flow": self._number}, 100)
                 self._show("#facts", Text("\n".join(_facts(*rows))))
                 await asyncio.sleep(EVERY)

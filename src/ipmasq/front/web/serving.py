@@ -103,7 +103,7 @@ def token(file: Path | None, address: str, allows_changes: bool) -> tuple[str | 
 
 
 def listener(address: str, port: int) -> socket.socket:
-    """Return a socket to which browsers can connect from now on. Raises OSError."""
+    """Return a socket to which browsers can connect until it is closed. Raises OSError."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return socket.create_server((address, port), family=family, backlog=MOST_CONNECTIONS)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.live.conftest import Network, trace
 from tests.namespaces import within
-from tests.packages.clean import Debian, Machine, finish
+from tests.packages.clean import ROOT, Debian, Machine, finish
 from tests.packages.conftest import CONFIGURATION, tree_status
 
 LEFT = "find / -xdev -name '*ipmasq*' -not -path '/root/*'"
@@ -41,6 +41,15 @@ def test_lintian_finds_nothing(package: Path):
 
 def test_a_package_has_the_version_of_the_project(package: Path, wheel: Path):
     assert package.name.split("_")[1] == wheel.name.split("-")[1]
+
+
+def test_the_package_is_as_small_as_the_documentation_says(package: Path):
+    text = (ROOT / "docs" / "install.md").read_text("utf-8")
+    said = re.search(r"The package has ([\d.]+) MB, and takes (\d+) MB on disk", text)
+    assert said
+    installed = int(finish(["dpkg-deb", "--field", str(package), "Installed-Size"])) / 1000
+    for real, told in ((package.stat().st_size / 1e6, said[1]), (installed, said[2])):
+        assert 0.9 < real / float(told) < 1.1
 
 
 def test_a_fresh_installation_is_complete_and_says_what_to_do(debian: Debian):

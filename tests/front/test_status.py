@@ -21,8 +21,12 @@ KEPT = {"path": "/run/ipmasq/state.db", "kept": True, "records": 1234, "bytes": 
             "kept in /run/ipmasq/state.db: 1,234 records, 99,999 bytes",
         ),
         (
+            KEPT | {"records": 1, "bytes": 985, "restored_flows": 0},
+            "kept in /run/ipmasq/state.db: 1 record, 985 bytes",
+        ),
+        (
             KEPT | {"restored_flows": 7},
-            "kept in /run/ipmasq/state.db: 1,234 records, 99,999 bytes; 7 flows were restored",
+            "kept in /run/ipmasq/state.db: 1,234 records, 99,999 bytes; flows restored: 7",
         ),
     ],
 )

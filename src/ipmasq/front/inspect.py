@@ -74,8 +74,10 @@ def _state(found: dict[str, Any]) -> str:
     if not found["kept"]:
         return f"not kept: {found.get('trouble') or 'not yet'}"
     restored = found["restored_flows"]
-    again = f"; {restored:,} flows were restored" if restored else ""
-    return f"kept in {found['path']}: {found['records']:,} records, {found['bytes']:,} bytes{again}"
+    again = f"; flows restored: {restored:,}" if restored else ""
+    count = found["records"]
+    records = "1 record" if count == 1 else f"{count:,} records"
+    return f"kept in {found['path']}: {records}, {found['bytes']:,} bytes{again}"
 
 
 def _host(row: dict[str, Any]) -> str:

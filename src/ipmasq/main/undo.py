@@ -12,7 +12,8 @@ def undo(as_json: Json = False) -> None:
 
     Its routing rules and routes, kernel settings and filters at interfaces are undone, as the next start of a
     gateway would do. Nothing happens if there is nothing to undo. Exit code 1, and no change, while a gateway runs in
-    this network namespace.
+    this network namespace. What has no effect remains for the next start: the file of the control socket and, before
+    Linux 6.6, empty clsact queueing disciplines.
 
     \b
     Example:

@@ -17,9 +17,9 @@ def test_a_unit_names_the_program_and_the_configuration_everywhere():
     )
 
 
-def test_the_unit_of_the_pages_names_the_program_and_the_socket_for_views():
+def test_the_unit_of_the_pages_names_the_program_and_gives_no_privilege():
     text = files.web_unit("/opt/a/bin/ipmasq")
-    assert "ExecStart=/opt/a/bin/ipmasq web --socket /run/ipmasq/view.sock\n" in text
+    assert "ExecStart=/opt/a/bin/ipmasq web\n" in text
     assert "@IPMASQ@" not in text
     assert "AmbientCapabilities" not in text
     assert "\nCapabilityBoundingSet=\n" in text

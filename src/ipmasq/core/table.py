@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.changes import Changes

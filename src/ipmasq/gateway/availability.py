@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from math import inf, isfinite
@@ -58,7 +59,7 @@ class Availability:
         self._bell = Bell()
         self._connect = connector(settings.store)
         self.publisher = Publisher(drive.engine, self._loop)
-        self._servings = [
+        self.servings = [
             Serving(
                 share,
                 settings,
@@ -74,6 +75,7 @@ class Availability:
         self._votes: Votes | None = None
         self._told_roles = dict.fromkeys(settings.shares or ("",), Role.STANDBY)
         self._told_trouble, self._told_refused = "", 0
+        """The latter is how many records were refused."""
         # A standby has its claims, too, and drops what they bring: keepalived may set the addresses before the role,
         # and the host must neither answer with resets for flows that it does not know nor forward untranslated packets.
         drive.answers, drive.until = False, -inf
@@ -94,14 +96,14 @@ class Availability:
         self._loop.watch(self._bell.fileno(), self._rung)
         self._loop.every(LOOK_EVERY, self.look)
         self._loop.between(self.publisher.turn)
-        for each in self._servings:
+        for each in self.servings:
             each.start()
         self._roll.start()
 
     def stop(self) -> None:
         """Give up the role, and let another member have it at once."""
         self._drive.until = -inf
-        for each in self._servings:
+        for each in self.servings:
             each.stop()
         self._roll.close()
         if self._votes is not None:
@@ -114,7 +116,7 @@ class Availability:
 
     @property
     def role(self) -> Role:
-        roles = [each.role for each in self._servings]
+        roles = [each.role for each in self.servings]
         return next(role for role in RANKS if role in roles)
 
     def role_of(self, share: str | None) -> Role:
@@ -134,14 +136,14 @@ class Availability:
         self.look()
 
     def _chosen(self, share: str | None) -> list[Serving]:
-        chosen = [each for each in self._servings if share in (None, each.share)]
+        chosen = [each for each in self.servings if share in (None, each.share)]
         if not chosen:
             raise KeyError(share)
         return chosen
 
     @property
     def _served(self) -> list[Serving]:
-        return [each for each in self._servings if each.replication is not None]
+        return [each for each in self.servings if each.replication is not None]
 
     def fit(self, policy: Policy) -> Policy:
         """Return the policy for what this member serves now."""
@@ -151,7 +153,7 @@ class Availability:
 
     def look(self) -> None:
         """Follow the leases."""
-        for each in self._servings:
+        for each in self.servings:
             each.look()
         # One that is not sure of one of its leases has lost the store, so it is not sure of any.
         self._drive.until = min((each.until for each in self._served), default=-inf)
@@ -252,7 +254,7 @@ class Availability:
         return Seal(self.settings.key, self.settings.group, purpose)
 
     def _consent(self, share: str) -> bool:
-        return all(each.fence.consent() for each in self._servings if each.share == share)
+        return all(each.fence.consent() for each in self.servings if each.share == share)
 
     def _vote(self, generation: int, share: str) -> bool:
         """Ask the other members; called from the thread of a lease."""
@@ -265,13 +267,13 @@ class Availability:
         """Describe this member; called from a thread."""
         if self._votes is not None:
             self._votes.peers = self._roll.peers
-        followers = [each.follower for each in self._servings if each.follower is not None]
+        followers = [each.follower for each in self.servings if each.follower is not None]
         lags = [lag for each in followers if isfinite(lag := each.lag())]
         served = self._served
         return Member(
             self.settings.name,
             self.role.value,
-            max(each.generation if each in served else each.fence.known for each in self._servings),
+            max(each.generation if each in served else each.fence.known for each in self.servings),
             self.settings.votes,
             max(lags) if lags else None,
             all(each.is_complete for each in followers),
@@ -284,7 +286,7 @@ class Availability:
 
     def _tell(self) -> None:
         now = self._loop.clock()
-        for each in self._servings:
+        for each in self.servings:
             role = each.role
             if role is not self._told_roles[each.share]:
                 self._told_roles[each.share] = role
@@ -296,21 +298,30 @@ class Availability:
         self._tell_refused(now)
 
     def _tell_refused(self, now: float) -> None:
-        followers = [each.follower for each in self._servings if each.follower is not None]
-        refused = sum(sum(each.refused.values()) for each in followers)
-        if refused > self._told_refused:
-            reasons = ", ".join(sorted({reason for each in followers for reason in each.refused}))
-            self._drive.say(RecordsRefused(now, refused - self._told_refused, reasons))
-        self._told_refused = refused
+        refused = self.refused
+        new = sum(refused.values()) - self._told_refused
+        if new > 0:
+            self._drive.say(RecordsRefused(now, new, ", ".join(sorted(refused))))
+        self._told_refused += new
+
+    @property
+    def refused(self) -> Counter[str]:
+        """Records that were refused since the start, by why."""
+        return sum((each.refused for each in self.servings), Counter[str]())
+
+    @property
+    def silenced(self) -> int:
+        """Packets that were dropped since this gateway may not forward."""
+        return self._drive.silenced
 
     @property
     def trouble(self) -> str:
         """Why the store cannot be used, in a sentence; empty if it can."""
-        return next((each.trouble for each in self._servings if each.trouble), "")
+        return next((each.trouble for each in self.servings if each.trouble), "")
 
     def status(self) -> Mapping[str, Any]:
         """Return facts about this member, as JSON values."""
-        first, divided = self._servings[0].status(), bool(self.settings.shares)
+        first, divided = self.servings[0].status(), bool(self.settings.shares)
         return {
             "group": self.settings.group,
             "name": self.settings.name,
@@ -323,7 +334,7 @@ class Availability:
 
     def shares(self) -> Iterator[Mapping[str, Any]]:
         """Yield facts about each share of a divided group."""
-        for each in self._servings if self.settings.shares else ():
+        for each in self.servings if self.settings.shares else ():
             yield {"share": each.share, **each.status()}
 
     def members(self) -> Iterator[Member]:

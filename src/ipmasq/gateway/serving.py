@@ -6,6 +6,7 @@ A member serves a share while it holds the share's lease (`Fence`). While it doe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from math import inf
@@ -40,6 +41,21 @@ class Flows(Protocol):
 
     def drop(self, serving: Serving) -> None:
         """Forget the flows of a share, which another member has or will have."""
+
+
+class Counts(NamedTuple):
+    """What has become of packets and batches since the start."""
+
+    held: int = 0
+    """Packets that had to wait for the store."""
+    late: int = 0
+    """Packets of these that left before it had confirmed."""
+    dropped: int = 0
+    """Batches that the store did not take."""
+
+    def plus(self, replication: Replication) -> Counts:
+        outbox, feed = replication.outbox, replication.feed
+        return Counts(self.held + outbox.held, self.late + outbox.late, self.dropped + feed.dropped)
 
 
 class _Leaving(NamedTuple):
@@ -79,8 +95,9 @@ class Serving:
         """That of the lease under which this member serves it."""
         self.taken_over = 0.0
         """How long the latest takeover took, in seconds, from when the lease was held."""
-        self.refused = 0
-        """Records that were refused since the start."""
+        self._before = Counts()
+        self._refused = Counter[str]()
+        """Those of earlier replications and followers."""
         self._settings, self._connect, self._flows = settings, connect, flows
         self._clock, self._ring = clock, ring
         self._begun = 0.0
@@ -113,7 +130,7 @@ class Serving:
         """Serve it no more."""
         self._wants_again = False
         if self.replication is not None:
-            replication, self.replication = self.replication, None
+            replication = self._without_replication(self.replication)
             ticket = replication.end()
             self._leaving = _Leaving(replication.feed, ticket, self._clock() + LAST_WORDS)
             self._flows.drop(self)
@@ -162,20 +179,23 @@ class Serving:
 
     def _lose(self) -> None:
         """Another member has the lease, or may have had it."""
-        replication, self.replication = self.replication, None
-        if replication is not None:
+        if self.replication is not None:
+            replication = self._without_replication(self.replication)
             replication.end()
             replication.feed.abandon()
         self._flows.drop(self)
         self._follow()
+
+    def _without_replication(self, replication: Replication) -> Replication:
+        self._before, self.replication = self._before.plus(replication), None
+        return replication
 
     def _take_over_when_ready(self) -> None:
         follower = self.follower
         if follower is None:
             return
         if follower.is_finished:
-            self.follower = None
-            follower.close()
+            self._stop_following()
             self.generation = self.fence.generation
             self.replication = self._flows.take_over(self, follower)
             self.taken_over, self._begun = self._clock() - self._begun, 0.0
@@ -185,10 +205,15 @@ class Serving:
 
     def _follow(self) -> None:
         self._begun = 0.0
-        if self.follower is not None:
-            self.follower.close()
+        self._stop_following()
         self.follower = Follower(self._connect, self._seal(), self.part, self._clock, self._ring)
         self.follower.start()
+
+    def _stop_following(self) -> None:
+        follower, self.follower = self.follower, None
+        if follower is not None:
+            follower.close()
+            self._refused.update(follower.refused)
 
     def feed(self) -> Feed:
         """Return a new way into the store, under the present lease."""
@@ -206,9 +231,19 @@ class Serving:
         feed = self.replication.feed.trouble if self.replication is not None else ""
         return self.fence.trouble or feed
 
+    @property
+    def counts(self) -> Counts:
+        return self._before.plus(self.replication) if self.replication else self._before
+
+    @property
+    def refused(self) -> Counter[str]:
+        """Records that were refused since the start, by why."""
+        now = self.follower.refused if self.follower is not None else ()
+        return self._refused + Counter[str](now)
+
     def status(self) -> dict[str, Any]:
         """Return facts, as JSON values."""
-        follower, replication = self.follower, self.replication
+        follower, counts = self.follower, self.counts
         lag = follower.lag() if follower is not None else 0.0
         return {
             "role": self.role.value,
@@ -217,9 +252,9 @@ class Serving:
             "records": len(follower.rows) if follower is not None else 0,
             "complete": follower.is_complete if follower is not None else True,
             "lag": round(lag, 3) if lag != inf else None,
-            "refused": dict(follower.refused) if follower is not None else {},
-            "held_packets": replication.outbox.held if replication is not None else 0,
-            "late_packets": replication.outbox.late if replication is not None else 0,
-            "dropped_batches": replication.feed.dropped if replication is not None else 0,
+            "refused": dict(self.refused),
+            "held_packets": counts.held,
+            "late_packets": counts.late,
+            "dropped_batches": counts.dropped,
             "takeover": round(self.taken_over, 3),
         }

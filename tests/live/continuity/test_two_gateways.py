@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ftplib
+import json
 import signal
 import socket
 import time
@@ -141,6 +142,31 @@ def test_records_that_are_forged_replayed_or_foreign_have_no_effect(two: Pair) -
     assert "records in the store were refused" in two.log("gw2")
     fail_over(two)
     bulk.check()
+
+
+@pytest.mark.parametrize("two", ["tun"], indirect=True)
+def test_what_an_operator_has_changed_is_in_force_after_a_takeover(two: Pair) -> None:
+    for command in (
+        ("forward", "add", "8080", "10.0.0.2:80", "--name", "web"),
+        ("forward", "remove", "tcp-2121"),
+        ("helper", "unload", "ftp"),
+        ("timeouts", "udp=77s"),
+    ):
+        done = two.ask("gw1", *command)
+        assert done.returncode == 0, done.stderr
+    eventually(lambda: two.follows("gw2"))
+    fail_over(two)
+    assert [each["name"] for each in listed(two, "forward", "list")] == ["web"]
+    assert "ftp" not in [each["name"] for each in listed(two, "helper", "list")]
+    assert "77" in two.ask("gw2", "timeouts").stdout
+    two.retire("gw2")
+    assert [each["name"] for each in listed(two, "forward", "list")] == ["tcp-2121"]
+
+
+def listed(pair: Pair, *command: str) -> list[dict[str, object]]:
+    """What the second gateway lists."""
+    found = json.loads(pair.ask("gw2", *command, "--json").stdout)
+    return found if isinstance(found, list) else [found]
 
 
 # -- split brain

@@ -59,6 +59,7 @@ class Availability:
         self._bell = Bell()
         self._connect = connector(settings.store)
         self.publisher = Publisher(drive.engine, self._loop)
+        operator.publish_by(self.publisher.set)
         self.servings = [
             Serving(
                 share,

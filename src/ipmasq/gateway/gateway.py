@@ -92,7 +92,7 @@ class Gateway:
         self._plane = make_plane(plane or setup.plane, setup, directory, is_heir)
         policy = replace(setup.policy.serving(()), ttl_delta=self._plane.ttl_delta)
         self.engine = engine = self._make_engine(policy)
-        self._operated = self.keeping.operated if self.keeping else Operated(self._publish)
+        self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock)
         self._sockets = Sockets()
         engine.set_socket_lookup(self._sockets.find_socket)
@@ -127,10 +127,6 @@ class Gateway:
             self.engine, self._operated, self._helpers, self._configuration, self._of_file
         )
         return Availability(setup.ha, self._drive, self.offloading, operator, self.latency.renew)
-
-    def _publish(self, name: str, row: object) -> None:
-        if self.availability is not None:
-            self.availability.publisher.set(name, row)
 
     def _of_file(self) -> Policy:
         return replace(self._setup.policy, ttl_delta=self._plane.ttl_delta)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Policy
 from ipmasq.gateway.helpers import Helpers
-from ipmasq.gateway.operated import Operated
+from ipmasq.gateway.operated import Operated, Set
 from ipmasq.gateway.setup import Configuration
 
 log = logging.getLogger("ipmasq")
@@ -27,6 +27,10 @@ class Operator:
         """`of_file` returns the policy of the file."""
         self._engine, self._operated, self._helpers = engine, operated, helpers
         self._configuration, self._of_file = configuration, of_file
+
+    def publish_by(self, publish: Set) -> None:
+        """Let changes that are made here be published by this, for the other members."""
+        self._operated.keep_by(publish)
 
     def follow(self, rows: Mapping[str, object]) -> Policy:
         """Return the policy that is in force with the changes of another member's operator, which are in these

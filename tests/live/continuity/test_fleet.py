@@ -16,7 +16,7 @@ from tests.live.continuity.traffic import RATE, Datagrams, Everything, ftp_serve
 pytestmark = pytest.mark.live
 
 
-@pytest.fixture(params=["tun", "ebpf-tc"])
+@pytest.fixture(params=["ebpf-tc"])
 def three(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     """Each gateway serves its share, and follows the others."""
     with fleet(tmp_path) as made:
@@ -55,6 +55,7 @@ def test_what_a_lost_member_served_goes_on_at_another_one_beside_its_own(three: 
 
 
 @pytest.mark.row("HA-15")
+@pytest.mark.parametrize("three", ["tun"], indirect=True)
 def test_members_that_leave_and_come_move_no_flow_of_others(three: Fleet) -> None:
     own = Datagrams(three, 5010, "near", SHARES["one"][1])
     given = Datagrams(three)
@@ -85,8 +86,7 @@ def test_a_host_is_refused_silently_by_a_member_that_does_not_serve_it(three: Fl
     datagrams = Datagrams(three, 5010, "near", SHARES["one"][1])
     eventually(lambda: datagrams.asked > 20)
     assert datagrams.heard == 0
-    status = json.loads(three.ask("gw2", "status", "--json").stdout)
-    assert "elsewhere" in json.dumps(status) or datagrams.heard == 0
+    assert "elsewhere" in three.ask("gw2", "show", "stats").stdout
     three.ip("near", f"route replace default via {SHARES['one'][0]}")
     eventually(lambda: datagrams.answered > 10)
     datagrams.check()

@@ -27,6 +27,8 @@ ports_per_host = 65_535
 tracked_pps_per_host = 1_000_000
 untracked_pps_per_host = 1_000_000
 untracked_pps_per_side = 1_000_000
+lines = 10_000_000
+lines_per_host = 10_000_000
 
 [helper.ftp]
 

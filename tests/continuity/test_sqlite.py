@@ -82,6 +82,18 @@ def test_after_a_snapshot_older_batches_are_removed_in_parts(tmp_path: Path) -> 
     assert store.size == len(b"firstsecond")
 
 
+def test_old_batches_are_removed_faster_than_new_ones_come(tmp_path: Path) -> None:
+    store = opened(tmp_path / "state.db")
+    for _ in range(100 * TRIM):
+        store.append(b"old")
+    store.begin_snapshot()
+    store.append(b"new")
+    store.end_snapshot()
+    for _ in range(100 * TRIM // 2):
+        store.append(b"new")
+    assert set(store.load()) == {b"new"}
+
+
 def test_a_file_that_another_process_uses_is_left_alone(tmp_path: Path) -> None:
     first = opened(tmp_path / "state.db")
     first.append(b"mine")

@@ -123,6 +123,25 @@ def test_a_store_that_has_grown_gets_a_snapshot_and_is_small_again(
     assert kept.flows() == len(kept.engine.table.flows)
 
 
+def test_a_store_stays_small_however_fast_dependent_changes_come(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of lines of control connections between two looks at the size of the store."""
+    monkeypatch.setattr(writer, "SMALLEST", 20_000)
+    kept.tcp(IN1, 4000, OUT1, 80, SYN, seq=1)
+    largest = 0
+    for _ in range(50):
+        for _ in range(600):
+            kept.engine.mark_flows(0, SLICE)
+            kept.writer.write(kept.now)
+        kept.turn(0.25)
+        assert kept.writer.store is not None
+        largest = max(largest, kept.writer.store.size)
+    written = kept.writer.written
+    assert largest < 600 * 3 * 400, f"{written} records"
+    assert kept.flows() == 1
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Kept]:
     """On a file system of 1 MiB."""

@@ -20,8 +20,9 @@ APPLICATION = 0x69706D71
 LAYOUT = 1
 """`PRAGMA user_version`: a new number whenever the tables are others."""
 
-TRIM = 64
-"""Rows that are deleted at once, so that the loop does not wait for long."""
+TRIM, TRIM_EVERY = 64, 16
+"""Rows that are deleted at once, so that the loop does not wait for long; and appended rows after which that is done
+once more. So rows go faster than they come, however fast they come."""
 
 
 class BusyError(StoreError):
@@ -87,8 +88,10 @@ class SqliteStore:
             raise StoreError(f"{self.path}: it is damaged ({sound})")
         last, size = run("SELECT max(turn), total(length(changes)) FROM log").fetchone()
         self._turn, self._size = last or 0, int(size)
-        self._needed: int | None = None
+        self._oldest: int | None = None
+        """The turn of the oldest row that is needed, while older ones are being deleted."""
         self._snapshot = 0
+        """The turn with which the last snapshot began."""
         return dict(run("SELECT name, value FROM about"))
 
     def _make(self, about: Mapping[str, str]) -> None:
@@ -112,6 +115,8 @@ class SqliteStore:
             self._connection.execute("INSERT INTO log VALUES (?, ?)", (self._turn + 1, batch))
         self._turn += 1
         self._size += len(batch)
+        if self._turn % TRIM_EVERY == 0:
+            self.trim()
         if kept is not None:
             kept()
 
@@ -119,20 +124,20 @@ class SqliteStore:
         self._snapshot = self._turn + 1
 
     def end_snapshot(self) -> None:
-        self._needed = self._snapshot
+        self._oldest = self._snapshot
 
     def trim(self) -> None:
-        if self._needed is None:
+        if self._oldest is None:
             return
         with _errors(self.path):
             found = self._connection.execute(
                 "DELETE FROM log WHERE turn IN (SELECT turn FROM log WHERE turn < ? ORDER BY turn LIMIT ?)"
                 " RETURNING length(changes)",
-                (self._needed, TRIM),
+                (self._oldest, TRIM),
             ).fetchall()
         self._size -= sum(size for (size,) in found)
         if len(found) < TRIM:
-            self._needed = None
+            self._oldest = None
 
     @property
     def size(self) -> int:

@@ -32,8 +32,9 @@ SMALL_EVERY = 30.0
 """Seconds between two records of what has no record of its own."""
 
 SMALLEST, GROWTH = 4 << 20, 3
-"""A snapshot is begun when the store has more bytes than the first, and than the second times those after the last
-snapshot."""
+"""A snapshot is begun when more bytes than the first, and than the second times those of the last snapshot, were
+written since that began. What the store has to remove yet does not count, or it would grow for as long as its removal
+lags."""
 
 RETRY, LONGEST_RETRY = 5.0, 60.0
 """Seconds until a store that has failed is begun anew; doubled each time, up to the second."""
@@ -75,7 +76,8 @@ class StateWriter:
         self._retry_at, self._pause, self._begun = inf, RETRY, inf
         self._sweep, self._since, self._sweep_began = 0, 0.0, 0.0
         self._is_snapshot = False
-        self._size_after_snapshot = 0
+        self._appended = self._snapshot_size = 0
+        """Bytes since the last snapshot began, and of the last whole one."""
         self.written = self.failures = 0
         self.trouble = ""
 
@@ -123,7 +125,9 @@ class StateWriter:
         records = [*self._taken(), *self._engine.changed(now)]
         self.written += len(records)
         try:
-            self.store.append(encode(now, self._wall(), records), kept)
+            batch = encode(now, self._wall(), records)
+            self.store.append(batch, kept)
+            self._appended += len(batch)
         except (StoreError, ValueError) as error:
             self._fail(error, now)
             if kept is not None:
@@ -162,7 +166,7 @@ class StateWriter:
             # What was seen since the last round began is refreshed in the next one.
             self._since, self._sweep_began = self._sweep_began, now
         self.store.trim()
-        if self.store.size > max(SMALLEST, GROWTH * self._size_after_snapshot):
+        if self._appended > max(SMALLEST, GROWTH * self._snapshot_size):
             self._begin_snapshot(now)
         self._maintain_at = now + MAINTENANCE_EVERY
 
@@ -172,6 +176,7 @@ class StateWriter:
         if self.store is None:
             return
         self.store.begin_snapshot()
+        self._appended = 0
         self._engine.mark_all_but_flows()
         self._new_others = set(self._others)
         self._is_snapshot, self._sweep = True, 0
@@ -183,7 +188,7 @@ class StateWriter:
         if not self._sweep and self.store is not None:
             self.store.end_snapshot()
             self._is_snapshot = False
-            self._size_after_snapshot = self.store.size
+            self._snapshot_size = self._appended
         self._maintain_at = now + SNAPSHOT_EVERY
 
     # -- failures

@@ -34,7 +34,7 @@ def bundle(archive: Path, network: Network, tmp_path: Path) -> Path:
     layout.mkdir()
     finish(["tar", "-C", str(layout), "-xf", str(archive)])
     version = archive.name.removeprefix("ipmasq-").removesuffix(".oci.tar")
-    finish(["umoci", "unpack", "--image", f"{layout}:{version}", str(made)])
+    finish(["umoci", "unpack", "--image", f"{layout}:ipmasq:{version}", str(made)])
     settings = tmp_path / "gateway.toml"
     settings.write_text(CONFIGURATION)
     path = made / "config.json"

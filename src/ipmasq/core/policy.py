@@ -288,11 +288,6 @@ class Policy:
     """Networks whose hosts are masqueraded."""
     public: tuple[Address, ...]
     """Addresses to which they are masqueraded; at least one, unless the outside interface has none now."""
-    shares: tuple[Share, ...] = ()
-    """How hosts and public addresses are divided among the members of a group; empty if they are not. Then
-    `public` has the addresses of those that are served here,"""
-    elsewhere: tuple[Address, ...] = ()
-    """and this has those of the others: packets to them must not reach the host."""
     own: frozenset[Address] = frozenset()
     """Addresses of the gateway host itself (inside and outside)."""
     ports: Ports = PortRange(61000, 65095)
@@ -314,6 +309,11 @@ class Policy:
     ttl_delta: int = -1
     """What is added to a forwarded packet's time to live: -1 where the engine is the router; +1 on a plane
     where the kernel counts the hop twice (in and out of a TUN device)."""
+    shares: tuple[Share, ...] = ()
+    """How hosts and public addresses are divided among the members of a group; empty if they are not. Then
+    `public` has the addresses of those that are served here,"""
+    elsewhere: tuple[Address, ...] = ()
+    """and this has those of the others: packets to them must not reach the host."""
 
     def serving(self, names: Collection[str]) -> Policy:
         """Return the policy of a member that serves the shares of these names."""

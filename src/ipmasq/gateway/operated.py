@@ -26,7 +26,7 @@ class Operated:
         self._timeouts: Timeouts | None = None
 
     def keep_by(self, keep: Set) -> None:
-        """Let values that change from now on be kept by this."""
+        """Keep values that change later by this."""
         self._keep = keep
 
     # -- changes

@@ -78,15 +78,3 @@ def test_members_that_leave_and_come_move_no_flow_of_others(three: Fleet) -> Non
     assert json.dumps(sorted(each["public"] for each in three.flows("gw1"))) == before
     given.check()
     own.check()
-
-
-@pytest.mark.parametrize("three", ["tun"], indirect=True)
-def test_a_host_is_refused_silently_by_a_member_that_does_not_serve_it(three: Fleet) -> None:
-    three.ip("near", "route replace default via 10.0.0.12")
-    datagrams = Datagrams(three, 5010, "near", SHARES["one"][1])
-    eventually(lambda: datagrams.asked > 20)
-    assert datagrams.heard == 0
-    assert "elsewhere" in three.ask("gw2", "show", "stats").stdout
-    three.ip("near", f"route replace default via {SHARES['one'][0]}")
-    eventually(lambda: datagrams.answered > 10)
-    datagrams.check()

@@ -17,6 +17,7 @@ from tests.bench import (
     engine_new,
     engine_scale,
     engine_speed,
+    failover,
     fast_flows,
     fast_memory,
     flow_memory,
@@ -27,6 +28,7 @@ from tests.bench import (
     path,
     scraped,
     start,
+    takeover,
     tun,
     views,
 )
@@ -36,7 +38,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
     *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new),
-    *(start, commands, scraped, views),
+    *(start, commands, scraped, views, failover, takeover),
 )
 """Whatever is imported here has entered its benches."""
 

@@ -27,7 +27,7 @@ ON_BY_DEFAULT = "ftp"
 Find: TypeAlias = Callable[[str, HelperTable, Path], HelperUse]
 """Returns the helper of `[helper.NAME]`, whose file is relative to the path. Raises HelperError."""
 
-ELEMENTS = ("rule", "forward", "trigger")
+ELEMENTS = ("rule", "forward", "trigger", "share")
 
 
 @dataclass(frozen=True, slots=True)

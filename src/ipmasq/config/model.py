@@ -209,6 +209,12 @@ class HaTable(_Table):
         return self.group is not None
 
 
+class ShareTable(_Table):
+    name: Name
+    public: Items[Pool]
+    inside: Items[Net]
+
+
 class RuleTable(_Table):
     action: Does
     source: Items[Net] = Field(default={}, alias="from")
@@ -272,6 +278,7 @@ class Config(_Table):
     rule: Tables[RuleTable] = {}
     forward: Tables[ForwardTable] = {}
     trigger: Tables[TriggerTable] = {}
+    share: Tables[ShareTable] = {}
     helper: dict[str, HelperTable] = {}
 
 
@@ -282,7 +289,7 @@ def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return Config
         case (str(section),) if section in _SINGLE:
             return _SECTIONS[section]
-        case ("rule" | "forward" | "trigger" | "helper") as section, _:
+        case ("rule" | "forward" | "trigger" | "share" | "helper") as section, _:
             return _SECTIONS[section]
     return None
 
@@ -311,5 +318,6 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "rule": RuleTable,
     "forward": ForwardTable,
     "trigger": TriggerTable,
+    "share": ShareTable,
     "helper": HelperTable,
 }

@@ -69,6 +69,12 @@ class Nothing(Arguments):
     pass
 
 
+class Share(Arguments):
+    """Which share of a group; all if none is named."""
+
+    share: NameText | None = None
+
+
 class Which(Arguments):
     """Filters flows or mappings: all that is given must match."""
 

@@ -24,6 +24,7 @@ from ipmasq.core.flow import FAR
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.host import SocketLookup
 from ipmasq.core.invariants import check
+from ipmasq.core.joining import join
 from ipmasq.core.offloading import Command, Counters, CounterSource
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
@@ -315,6 +316,13 @@ class Engine:
         engine = cls(policy, chance, now)
         restore(engine.manager, kept, is_lagging)
         return engine
+
+    def join(self, kept: Iterable[Kept], now: float) -> int:
+        """Continue with the flows of another engine, too, whose public addresses it did not have: the policy has
+        them now. Its records may lag. Return how many there are; they are those opened last. Raises StateError;
+        then some of them may be there, and end with the addresses."""
+        self.manager.now = now
+        return join(self.manager, kept)
 
     def become(self, other: Engine) -> None:
         """Continue as another engine, which must not be used any more. What belongs to the host stays."""

@@ -210,8 +210,14 @@ class MappingTable:
     def public_for(self, inside: Address) -> Address:
         """Return the public address of an inside host: all its flows have the same one (RFC 4787 REQ-2:
         paired pooling)."""
-        public = self.policy.public
+        public = self.policy.addresses_for(inside) or self.policy.public
         return public[(int.from_bytes(inside, "big") * SCATTER >> 32) % len(public)]
+
+    def is_paired(self, mapping: Mapping) -> bool:
+        """Return whether a mapping is at the address that its inside host has now."""
+        if mapping.shared or not self.policy.public:
+            return mapping.shared
+        return self.public_for(mapping.inside.address) == mapping.pool.address
 
     def drop_unused(self, mapping: Mapping) -> None:
         if mapping.flows or mapping.expectations:
@@ -323,14 +329,19 @@ class MappingTable:
 
     def restore_pool(self, number: int, state: Fields) -> None:
         """Enter an empty pool of a state; pools are restored in the order of their numbers. Raises StateError."""
-        ports = port_set(
-            PortRange(each.integer(0, 0, 0xFFFF), each.integer(1, 0, 0xFFFF))
-            for each in state.rows(2)
-        )
-        kind = SharedPool if state.boolean(3) else PortPool
         if number != len(self.numbered):
             raise state.error(0, f"there is no pool {number - 1}")
-        self._add_pool(kind(state.integer(0, 0, 255), state.address(1), ports, number))
+        self._add_pool(_pool(state, number))
+
+    def join_pool(self, state: Fields) -> int:
+        """Return the number of the pool that is like that of a state; it is made if there is none. Raises
+        StateError."""
+        made = _pool(state, len(self.numbered))
+        for pool in self._pools.get((made.protocol, made.address), ()):
+            if pool.ports == made.ports and type(pool) is type(made):
+                return pool.number
+        self._add_pool(made)
+        return made.number
 
     def restore_mapping(self, number: int, state: Fields) -> None:
         """Enter a mapping of a state. Its port is claimed at last, by `claim_ports`. Raises StateError."""
@@ -371,3 +382,12 @@ class MappingTable:
         assert ports == self.ports
         for mapping in self._by_inside.values():
             assert self.at(mapping.protocol, mapping.public) is mapping
+
+
+def _pool(state: Fields, number: int) -> PortPool[Mapping]:
+    """Return the empty pool of a state. Raises StateError."""
+    ports = port_set(
+        PortRange(each.integer(0, 0, 0xFFFF), each.integer(1, 0, 0xFFFF)) for each in state.rows(2)
+    )
+    kind: type[PortPool[Mapping]] = SharedPool if state.boolean(3) else PortPool
+    return kind(state.integer(0, 0, 255), state.address(1), ports, number)

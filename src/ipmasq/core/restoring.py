@@ -42,13 +42,25 @@ def restore(manager: FlowManager, kept: Iterable[Kept], is_lagging: bool = False
     """Fill a new engine, whose policy is set, with the last record of each thing. `is_lagging`: records may lag
     behind packets as `records` describes, since the engine has written them while it worked. Raises StateError;
     then the engine is of no use."""
-    rows = _by_kind(kept)
+    rows = by_kind(kept)
     state = _rest(rows)
     _restore_helpers(manager, state)
     _restore_mappings(manager, rows)
-    _restore_flows(manager, rows, is_lagging)
-    if is_lagging:
-        _catch_up(manager, max(each.moment for each in rows[Kind.FLOW] or rows[Kind.REST]))
+    enter(manager, rows, is_lagging)
+    _restore_rest(manager, state, rows[Kind.REST][0].moment)
+    drop_unused(manager)
+    try:
+        check(manager)
+    except AssertionError as error:
+        raise StateError(f"state: its values contradict each other ({error})") from error
+    _resume(manager, Basis(*map(state.fields("policy").text, range(3))))
+
+
+def enter(manager: FlowManager, rows: Rows, is_lagging: bool) -> list[Flow]:
+    """Enter the things of a state whose mappings are there. Return the flows. Raises StateError."""
+    flows = _restore_flows(manager, rows, is_lagging)
+    if is_lagging and flows:
+        _catch_up(manager, flows, max(each.moment for each in rows[Kind.FLOW]))
     for each in rows[Kind.EXPECTATION]:
         fields = _fields(each)
         made = manager.expectations.restore(int(each.key), fields, each.moment)
@@ -62,17 +74,16 @@ def restore(manager: FlowManager, kept: Iterable[Kept], is_lagging: bool = False
         fields = _fields(each)
         datagram = manager.reassembly.restore(int(each.key), fields, each.moment)
         _set_timer(manager, datagram, fields, each.moment)
-    _restore_rest(manager, state, rows[Kind.REST][0].moment)
+    return flows
+
+
+def drop_unused(manager: FlowManager) -> None:
+    """Drop mappings whose flow was too young to have a record."""
     for mapping in list(manager.table.mappings):
-        manager.table.mappings.drop_unused(mapping)  # its flow was too young to have a record
-    try:
-        check(manager)
-    except AssertionError as error:
-        raise StateError(f"state: its values contradict each other ({error})") from error
-    _resume(manager, Basis(*map(state.fields("policy").text, range(3))))
+        manager.table.mappings.drop_unused(mapping)
 
 
-def _by_kind(kept: Iterable[Kept]) -> Rows:
+def by_kind(kept: Iterable[Kept]) -> Rows:
     rows: Rows = {kind: [] for kind in Kind}
     for each in kept:
         kind, key = each.kind, each.key
@@ -124,8 +135,9 @@ def _restore_mappings(manager: FlowManager, rows: Rows) -> None:
     mappings.claim_ports()
 
 
-def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
+def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> list[Flow]:
     table = manager.table
+    flows: list[Flow] = []
     made = [(each, _fields(each, FLOW_NAMES)) for each in rows[Kind.FLOW]]
     for each, state in made:
         flow = table.restore(int(each.key), state, each.moment)
@@ -133,7 +145,8 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
             manager.reopenings.restore(flow.id, state.fields("syn"))
         _set_timer(manager, flow, state, each.moment)
         manager.opened = flow.id
-    table.link_all()
+        flows.append(flow)
+    table.link_all(flows)
     table.restore_over(dict(_ranks(made, "over")))
     manager.unconfirmed.restore(dict(_ranks(made, "unconfirmed")), table.flows)
     manager.unconfirmed_inspected.restore(dict(_ranks(made, "unconfirmed_inspected")), table.flows)
@@ -142,16 +155,17 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
             # While nobody ran, nobody could send the rest of a line that is withheld, nor acknowledge anything.
             moment = manager.now if is_lagging else each.moment
             _restore_inspector(manager, table.flows[int(each.key)], state, moment)
-    for flow in table.flows.values():
+    for flow in flows:
         settled = flow.protocol == ipv4.TCP and flow.state is State.ESTABLISHED
         if settled and not flow.offloadable and flow.inspector is None:
             manager.pickups.add(flow.id)  # as it was there, too
+    return flows
 
 
-def _catch_up(manager: FlowManager, latest: float) -> None:
+def _catch_up(manager: FlowManager, flows: Iterable[Flow], latest: float) -> None:
     """Let flows continue whose records lag. Nobody knows when they were last in use, so it may have been at the
     latest moment of which there is a record."""
-    for flow in manager.table.flows.values():
+    for flow in flows:
         is_tcp = flow.protocol == ipv4.TCP
         if flow.inspector is not None or (is_tcp and flow.state is not State.ESTABLISHED):
             continue
@@ -215,15 +229,20 @@ def _restore_rest(manager: FlowManager, state: Fields, moment: float) -> None:
 
 def _resume(manager: FlowManager, before: Basis) -> None:
     """Begin to work under the present policy; `before` is that of the state."""
+    restart_helpers(manager, list(manager.table.flows.values()))
+    if before == Basis.of(manager.policy):
+        operate.apply_helpers(manager, manager.now)
+    else:
+        operate.conform(manager, before)
+
+
+def restart_helpers(manager: FlowManager, flows: Iterable[Flow]) -> None:
+    """Let helpers that could not take over their state begin anew."""
     names = {use.name for use in manager.policy.helpers}
-    for flow in list(manager.table.flows.values()):
+    for flow in flows:
         inspector = flow.inspector
         if inspector is None or not (inspector.is_inspecting and inspector.lacks_helper):
             continue
         if inspector.registered.use.name in names:  # else it is unloaded below
             manager.release(flow, Reason.HELPER_RESTARTED)
             manager.bind(flow, flow.ends)
-    if before == Basis.of(manager.policy):
-        operate.apply_helpers(manager, manager.now)
-    else:
-        operate.conform(manager, before)

@@ -250,4 +250,5 @@ def _group(loaded: Loaded) -> HaSettings | None:
         raise SetupError([str(loaded.problem(("ha", "key_file"), str(error)))]) from error
     votes = (to_text(table.votes.address), table.votes.port) if table.votes else None
     name, store = table.name or gethostname(), Address.parse(table.store)
-    return HaSettings(table.group, store, key, name, votes, table.wait, table.after)
+    shares = tuple(each.name for each in loaded.config.share.values())
+    return HaSettings(table.group, store, key, name, votes, table.wait, table.after, shares)

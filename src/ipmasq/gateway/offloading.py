@@ -44,6 +44,10 @@ class Offloading:
         flows = list(self._engine.table.flows) if fast.table.capacity else ()
         self._catch_up(offloader, iter(flows))
 
+    def enter(self, flows: Iterable[int]) -> None:
+        """Enter flows that have come beside those that it has."""
+        self._catch_up(self.offloader, iter(flows))
+
     def _catch_up(self, offloader: Offloader, flows: Iterator[int]) -> None:
         """Enter flows that are older than the fast path, a few at a time so that no packet waits long."""
         if offloader is not self.offloader:

@@ -9,21 +9,19 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 from playwright.sync_api import sync_playwright
 
-from ipmasq.core.policy import HelperUse, PortRange
 from ipmasq.core.side import Side
 from ipmasq.front.top.app import Top
 from ipmasq.front.upstream import Upstream
-from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import to_address
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.conformance import packets
-from tests.control.running import E1, IN1, IN2, OUT1, POLICY, Running, running
+from tests.control.ftp_session import WITH_FTP, answer, session
+from tests.control.running import E1, IN1, IN2, OUT1, Running, running
 from tests.front.web.serving import served
 
 SIZE = {"width": 1100, "height": 760}
@@ -31,27 +29,6 @@ WAIT = 25_000
 """Milliseconds until the plots have something to show."""
 
 SERVER = to_address("198.51.100.7")
-
-
-def session(gateway: Running, client: bytes, server: bytes, command: bytes) -> None:
-    """Log in, and announce a data connection, which the server opens."""
-    back = packets.SYN | packets.ACK
-    out = client, 40_000, server, 21
-    public = packets.read(gateway.send(packets.tcp(*out, packets.SYN, 100))).source.port
-    gateway.send(packets.tcp(server, 21, E1, public, back, 500, 101), Side.OUTSIDE)
-    gateway.send(packets.tcp(*out, packets.ACK, 101, 501))
-    said = packets.read(gateway.send(packets.tcp(*out, packets.ACK, 101, 501, command)))
-    numbers = bytes(said.payload).decode().split()[1].split(",")
-    port = int(numbers[4]) * 256 + int(numbers[5])
-    gateway.send(packets.tcp(server, 20, E1, port, packets.SYN, 9000), Side.OUTSIDE)
-    (data,) = (
-        each
-        for each in gateway.engine.flows()
-        if each.master is not None and each.public.port == port
-    )
-    if client == IN2:
-        gateway.send(packets.tcp(*data.inside, server, 20, back, 100, 9001))
-        gateway.send(packets.tcp(server, 20, E1, port, packets.ACK, 9001, 101), Side.OUTSIDE)
 
 
 @contextmanager
@@ -109,12 +86,10 @@ async def terminal(path: str, directory: Path) -> None:
 
 def main() -> None:
     directory = Path(sys.argv[1])
-    ftp = HelperUse("ftp", Ftp, 6, frozenset((21,)), True)
     with tempfile.TemporaryDirectory() as made, running(Path(made) / "control.sock") as gateway:
-        policy = replace(POLICY, helpers=(ftp,), ports=PortRange(1024, 65535))
-        gateway.do(lambda: gateway.engine.apply(policy, gateway.loop.clock()))
+        gateway.do(lambda: gateway.engine.apply(WITH_FTP, gateway.loop.clock()))
         session(gateway, IN1, OUT1, b"PORT 10,0,0,2,128,255\r\n")
-        session(gateway, IN2, SERVER, b"PORT 10,0,0,3,160,12\r\n")
+        answer(gateway, session(gateway, IN2, SERVER, b"PORT 10,0,0,3,160,12\r\n"))
         with traffic(gateway):
             browser(gateway.path, directory)
             asyncio.run(terminal(gateway.path, directory))

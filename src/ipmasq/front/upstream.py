@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 from ipmasq.control.client import LONGEST_ANSWER, UnreachableError
@@ -17,8 +17,13 @@ PATIENCE = 20.0
 class Upstream:
     """Every method raises UnreachableError and RequestError."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str | Callable[[], str]) -> None:
+        """`path` is the control socket, or what names it each time that it is used."""
+        self._path = path
+
+    @property
+    def path(self) -> str:
+        return self._path if isinstance(self._path, str) else self._path()
 
     async def rows(self, request: str, given: Row, most: int) -> tuple[list[Row], bool]:
         """Return the first rows of an answer, and whether there are more."""
@@ -50,18 +55,23 @@ class Upstream:
     async def _messages(
         self, request: str, given: Row, patience: float | None
     ) -> AsyncGenerator[tuple[str, Row], None]:
+        path = self.path
         try:
-            opened = asyncio.open_unix_connection(self.path, limit=LONGEST_ANSWER)
-            reader, writer = await asyncio.wait_for(opened, PATIENCE)
+            # `asyncio.wait_for` of Python 3.11 may ignore that its task is cancelled, if what it waits for is just ready.
+            async with asyncio.timeout(PATIENCE):
+                opened = asyncio.open_unix_connection(path, limit=LONGEST_ANSWER)
+                reader, writer = await opened
         except (OSError, TimeoutError) as error:
             reason = getattr(error, "strerror", None) or "it does not answer"
-            text = f"cannot use the control socket {self.path}: {reason}"
+            text = f"cannot use the control socket {path}: {reason}"
             raise UnreachableError(text) from None
         try:
             writer.write(line({"ipmasq": VERSION, "request": request, "arguments": given}))
             kind = "row"
             while kind == "row":
-                kind, said = self._read(await asyncio.wait_for(reader.readline(), patience))
+                async with asyncio.timeout(patience):
+                    received = await reader.readline()
+                kind, said = self._read(received)
                 yield kind, said
         except (OSError, TimeoutError):
             raise self._gone() from None

@@ -10,12 +10,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Sparkline, Static, TabbedContent
 
+from ipmasq.control.protocol import Row
 from ipmasq.front.top.app import Top
 from ipmasq.front.top.flow import Confirmation, FlowScreen
-from ipmasq.front.top.lists import LISTS, wanted
+from ipmasq.front.top.lists import LISTS, MOST, wanted
 from ipmasq.front.upstream import Upstream
 from ipmasq.wire.addresses import to_address
 from tests.conformance import packets
+from tests.control.ftp_session import WITH_FTP, session
 from tests.control.running import IN1, IN2, OUT1, Running, conversation, running
 
 SIZE = 80, 24
@@ -28,11 +30,15 @@ def gateway(tmp_path: Path) -> Iterator[Running]:
         yield gateway
 
 
-def played(gateway: Running, play: Callable[[Top, Pilot[None]], Awaitable[None]]) -> None:
+def played(
+    gateway: Running,
+    play: Callable[[Top, Pilot[None]], Awaitable[None]],
+    upstream: Upstream | None = None,
+) -> None:
     """Run it on a terminal, and let `play` use it."""
 
     async def run() -> None:
-        app = Top(Upstream(gateway.path))
+        app = Top(upstream or Upstream(gateway.path))
         async with app.run_test(size=SIZE) as pilot:
             await play(app, pilot)
 
@@ -48,6 +54,13 @@ async def until(pilot: Pilot[None], is_so: Callable[[], bool]) -> None:
 def rows(app: Top, name: str) -> list[list[str]]:
     table = app.query_one(f"#table-{name}", DataTable)
     return [[str(cell) for cell in table.get_row(key)] for key in table.rows]
+
+
+async def switched(app: Top, pilot: Pilot[None], name: str) -> None:
+    """Switch to a tab, and wait until that has happened."""
+    app.query_one("#tabs", TabbedContent).active = name
+    table = app.query_one(f"#table-{name}", DataTable)
+    await until(pilot, lambda: app.focused is table)
 
 
 def said(app: Top, place: str) -> str:
@@ -116,8 +129,10 @@ def test_a_filter_leaves_what_matches_and_escape_shows_all(gateway: Running):
         await until(pilot, lambda: app.query_one("#filter", Input).has_focus)
         await pilot.press(*"tcp", "enter")
         await until(pilot, lambda: len(rows(app, "flows")) == 1)
+        assert said(app, "#list") == "1 with tcp; r asks again, esc shows all"
         await pilot.press("escape")
         await until(pilot, lambda: len(rows(app, "flows")) == 7)
+        assert said(app, "#list") == "7 flows by rate"
 
     played(gateway, play)
 
@@ -133,6 +148,80 @@ def test_enter_opens_a_flow_with_its_rule_and_its_rewrites(gateway: Running):
         assert "- ask one\\r\\n" in said(app, "#rewrites")
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, FlowScreen))
+
+    played(gateway, play)
+
+
+def test_an_opened_flow_names_its_rule_and_its_linked_flows(gateway: Running):
+    gateway.do(lambda: gateway.engine.apply(WITH_FTP, gateway.loop.clock()))
+    number = session(gateway, IN1, OUT1, b"PORT 10,0,0,2,128,255\r\n")
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await opened(app, pilot, number)
+        await until(pilot, lambda: "linked   flow" in said(app, "#facts"))
+        assert "10.0.0.2:33023 198.51.100.1:20" in said(app, "#facts")
+        assert "rule     masquerade" in said(app, "#facts")
+
+    played(gateway, play)
+
+
+class Counting(Upstream):
+    """Counts the rows of each answer that it has read."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.counts: dict[str, int] = {}
+
+    async def rows(self, request: str, given: Row, most: int) -> tuple[list[Row], bool]:
+        found, more = await super().rows(request, given, most)
+        self.counts[request] = max(self.counts.get(request, 0), len(found) + more)
+        return found, more
+
+
+def test_of_many_flows_a_page_is_read_and_never_all(gateway: Running):
+    gateway.open_many(20 * MOST)
+    upstream = Counting(gateway.path)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        for name in LISTS:
+            await switched(app, pilot, name)
+            await until(pilot, lambda name=name: LISTS[name].request in (None, *upstream.counts))
+        await pilot.press("slash")
+        await until(pilot, lambda: app.query_one("#filter", Input).has_focus)
+        await pilot.press(*"udp", "enter")
+        await until(pilot, lambda: "flows" in upstream.counts)
+
+    played(gateway, play, upstream)
+    assert upstream.counts["top"] == MOST
+    assert upstream.counts["mappings"] == upstream.counts["flows"] == MOST + 1
+    assert max(upstream.counts.values()) == MOST + 1
+
+
+def test_a_filter_is_typed_on_any_tab(gateway: Running):
+    busy(gateway)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: len(rows(app, "flows")) == 7)
+        await switched(app, pilot, "helpers")
+        await pilot.press("slash", *"tcp", "enter")
+        await until(pilot, lambda: len(rows(app, "flows")) == 1)
+        assert app.query_one("#tabs", TabbedContent).active == "flows"
+
+    played(gateway, play)
+
+
+def test_a_flow_that_was_closed_is_in_no_list_even_a_filtered_one(gateway: Running):
+    number = busy(gateway)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: len(rows(app, "flows")) == 7)
+        await pilot.press("slash", *"tcp", "enter")
+        await until(pilot, lambda: len(rows(app, "flows")) == 1)
+        await opened(app, pilot, number)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, Confirmation))
+        await pilot.press("y")
+        await until(pilot, lambda: said(app, "#list").startswith("0 with tcp"))
 
     played(gateway, play)
 
@@ -179,6 +268,22 @@ def test_the_cursor_stays_on_its_flow_when_the_order_changes(gateway: Running):
         await pilot.press("s")  # by bytes
         await until(pilot, lambda: table.get_row_index(key.value or "") == 0)
         assert table.cursor_row == 0
+
+    played(gateway, play)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_it_ends_though_a_list_is_just_being_asked_for(gateway: Running, turns: int):
+    """Whatever has happened in the turn of the loop in which its work is cancelled."""
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: said(app, "#list") == "0 flows by rate")
+        app.action_renew()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        work = list(app.workers)
+        app.workers.cancel_all()
+        await until(pilot, lambda: all(each.is_finished for each in work))
 
     played(gateway, play)
 

@@ -39,8 +39,8 @@ Sparkline { width: 1fr; height: 2; margin: 0 1; }
 Screen { overflow: hidden; }
 TabbedContent, ContentSwitcher, TabPane, DataTable { height: 1fr; }
 TabPane { padding: 0; }
-#filter { display: none; height: 3; }
-#filter.shown { display: block; }
+#list { height: 1; padding: 0 1; color: $text-muted; }
+#filter { height: 3; }
 FlowScreen, Confirmation { align: center middle; }
 #flow { background: $surface; border: round $primary; padding: 0 1; width: 100%; height: 1fr; }
 #question { background: $surface; border: round $error; padding: 1 2; }
@@ -73,11 +73,14 @@ class Top(App[None]):
             for name in ("out", "in"):
                 yield Static(f"{name} B/s")
                 yield Sparkline([], id=name)
-        yield Input(placeholder="10.0.0.2 :21 tcp ftp", id="filter")
+        entry = Input(placeholder="10.0.0.2 :21 tcp ftp", id="filter")
+        entry.display = False
+        yield entry
         with TabbedContent(*LISTS, id="tabs"):
             for name in LISTS:
                 with TabPane(name, id=name):
                     yield DataTable(cursor_type="row", id=f"table-{name}")
+        yield Static(id="list")
         yield Footer()
 
     def on_mount(self) -> None:
@@ -106,21 +109,22 @@ class Top(App[None]):
             if shown.request is not None:
                 await self._ask(shown)
             else:
-                self._fill(shown, _drops(self._summaries))
+                self._fill(shown, _drops(self._summaries), False)
             is_renewed = shown.is_renewed and not (shown.name == "flows" and self._filter)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._renew.wait(), 2 * EVERY if is_renewed else None)
+                async with asyncio.timeout(2 * EVERY if is_renewed else None):
+                    await self._renew.wait()
 
     async def _ask(self, shown: List) -> None:
         request, given = shown.request or "", self._given(shown)
         if shown.name == "flows" and self._filter:
             request, given = "flows", self._filter
         try:
-            rows, _ = await self._upstream.rows(request, given, MOST)
+            rows, more = await self._upstream.rows(request, given, MOST)
         except (RequestError, UnreachableError) as error:
             self._say(visible(str(error)))
             return
-        self._fill(shown, rows)
+        self._fill(shown, rows, more)
 
     def _given(self, shown: List) -> Row:
         if not shown.orders:
@@ -164,7 +168,7 @@ class Top(App[None]):
                 line = self.query_one(f"#{name}", Sparkline)
                 line.data = [row[f"rate_{name}"] for row in self._summaries]
 
-    def _fill(self, shown: List, rows: list[Row]) -> None:
+    def _fill(self, shown: List, rows: list[Row], more: bool) -> None:
         """Replace the rows of a table. The cursor stays on its row, wherever that is now."""
         try:
             table = self._table(shown)
@@ -173,7 +177,6 @@ class Top(App[None]):
         columns = _fitting(shown.columns, self.size.width)
         kept = _key_at_cursor(table)
         table.clear(columns=True)
-        order = shown.orders[self._order[shown.name]] if shown.orders else ""
         for column in columns:
             table.add_column(Text(column.title, justify=column.justify), key=column.title)
         for row in rows:
@@ -181,24 +184,32 @@ class Top(App[None]):
             table.add_row(*cells, key=shown.key(row))
         if kept is not None and kept in table.rows:
             table.move_cursor(row=table.get_row_index(kept))
-        filtered = (
-            f", those with {' '.join(map(str, self._filter.values()))}" if self._filter else ""
-        )
-        table.border_subtitle = f"by {order}" if order else ""
-        self.sub_title = f"{shown.name}{filtered}"
+        self.query_one("#list", Static).update(Text(self._described(shown, len(rows), more)))
+
+    def _described(self, shown: List, count: int, more: bool) -> str:
+        """Say which rows these are, and how to see others."""
+        which = f"the first {count}" if more else f"{count}"
+        if shown.name == "flows" and self._filter:
+            words = " ".join(map(str, self._filter.values()))
+            return f"{which} with {visible(words)}; r asks again, esc shows all"
+        if not shown.is_renewed:
+            return f"{which} {shown.name}; r asks again"
+        order = f"by {shown.orders[self._order[shown.name]]}" if shown.orders else ""
+        return f"{which} {shown.name} {order}"
 
     # -- what the operator does
 
     @on(TabbedContent.TabActivated)
     def _changed_tab(self) -> None:
-        self._table(self._shown).focus()
+        if not self.query_one("#filter", Input).display:  # else `/` was pressed on another tab
+            self._table(self._shown).focus()
         self._renew.set()
 
     @on(DataTable.RowSelected)
     def _open(self, event: DataTable.RowSelected) -> None:
         key = event.row_key.value or ""
         if self._shown.name == "flows":
-            self.push_screen(FlowScreen(self._upstream, int(key)))
+            self.push_screen(FlowScreen(self._upstream, int(key)), lambda _: self._renew.set())
         elif self._shown.name == "hosts":
             self._filter = {"host": key}
             self.query_one("#tabs", TabbedContent).active = "flows"
@@ -213,12 +224,12 @@ class Top(App[None]):
     def action_filter(self) -> None:
         self.query_one("#tabs", TabbedContent).active = "flows"
         entry = self.query_one("#filter", Input)
-        entry.add_class("shown")
-        entry.focus()
+        entry.display = True
+        self.screen.set_focus(entry)  # at once, since the next key belongs to it
 
     @on(Input.Submitted)
     def _filtered(self, event: Input.Submitted) -> None:
-        event.input.remove_class("shown")
+        event.input.display = False
         self._filter = wanted(event.value)
         self._table(LISTS["flows"]).focus()
         self._renew.set()
@@ -227,7 +238,7 @@ class Top(App[None]):
         self._filter = {}
         entry = self.query_one("#filter", Input)
         entry.value = ""
-        entry.remove_class("shown")
+        entry.display = False
         self._table(self._shown).focus()
         self._renew.set()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
+from textual.css.query import NoMatches
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Label, Static
 
@@ -64,20 +65,21 @@ class FlowScreen(ModalScreen[None]):
         try:
             await self._upstream.ask("close", {"flow": self._number})
             self.app.notify(f"flow {self._number} is closed")
-            self.dismiss()
+            if self.is_current:
+                self.dismiss()
         except (RequestError, UnreachableError) as error:
             self.app.notify(str(error), severity="error")
 
     async def _look(self) -> None:
         try:
-            (told,), _ = await self._upstream.rows("explain", {"flow": self._number}, 1)
-            self.query_one("#why", Static).update(Text("\n".join(_reasons(told))))
             while True:
+                (told,), _ = await self._upstream.rows("explain", {"flow": self._number}, 1)
+                self._show("#why", Text("\n".join(_reasons(told))))
                 rows, _ = await self._upstream.rows("flow", {"flow": self._number}, 100)
-                self.query_one("#facts", Static).update(Text("\n".join(_facts(*rows))))
+                self._show("#facts", Text("\n".join(_facts(*rows))))
                 await asyncio.sleep(EVERY)
         except (RequestError, UnreachableError) as error:
-            self.query_one("#facts", Static).update(Text(visible(str(error))))
+            self._show("#facts", Text(visible(str(error))))
 
     async def _watch(self) -> None:
         given = {"events": list(EVENTS), "last": EARLIER}
@@ -86,9 +88,14 @@ class FlowScreen(ModalScreen[None]):
                 async for row in events:
                     if row.get("flow") == self._number:
                         self._events = [*self._events[-49:], row]
-                        self.query_one("#rewrites", Static).update(_rewrites(self._events))
+                        self._show("#rewrites", _rewrites(self._events))
         except (RequestError, UnreachableError):
             return  # `_look` says so
+
+    def _show(self, place: str, text: Text) -> None:
+        """Write into a part of this screen, unless it has just been left."""
+        with suppress(NoMatches):
+            self.query_one(place, Static).update(text)
 
 
 class Confirmation(ModalScreen[bool]):

@@ -68,18 +68,21 @@ def web(
         raise give_up(str(error), Code.USAGE) from None
     if not rules.hosts:
         raise give_up("say by which name browsers reach the pages: --host NAME", Code.USAGE)
-    app = make_app(Upstream(socket or _socket(allow_changes)), rules, allow_changes)
+    try:
+        listener = serving.listener(address, port)
+    except OSError as error:
+        raise give_up(f"cannot serve {listen}: {os.strerror(error.errno or 0)}") from None
+    upstream = Upstream(socket or (lambda: _socket(allow_changes)))
+    app = make_app(upstream, rules, allow_changes)
     shown = f"[{address}]" if ":" in address else address
-    say(f"The pages are at http://{shown}:{port}/")
+    say(f"The pages are at http://{shown}:{listener.getsockname()[1]}/")
     if is_new:
         say(f"The token, until this command ends: {token}")
-    server = serving.server(app, address, port)
-    server.run()
-    if not server.started:
-        raise give_up(f"cannot serve {listen}: it is in use, or not an address of this machine")
+    serving.server(app, address, port).run([listener])
 
 
 def _socket(changes: bool) -> str:
-    """Return the socket for views, unless changes are wanted or there is none."""
+    """Return the socket for views, unless changes are wanted or there is none. It may come later, with a gateway that
+    starts after this process or has a changed configuration."""
     view = usual_view_socket()
     return view if not changes and os.path.exists(view) else usual_socket()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,12 @@ def token(file: Path | None, address: str, allows_changes: bool) -> tuple[str | 
     if ip_address(address).is_loopback and not allows_changes:
         return None, False
     return secrets.token_urlsafe(24), True
+
+
+def listener(address: str, port: int) -> socket.socket:
+    """Return a socket to which browsers can connect until it is closed. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=MOST_CONNECTIONS)
 
 
 def server(app: Any, address: str, port: int) -> uvicorn.Server:

@@ -1,4 +1,4 @@
-"""Makes ipmasq a systemd service of this machine, and undoes it. Needs root."""
+"""Makes ipmasq a systemd service of this machine, with a second one for its pages, and undoes both. Needs root."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ BOOTED = Path("/run/systemd/system")
 
 UNIT = Path("/etc/systemd/system", files.NAME)
 WEB = Path("/etc/systemd/system", files.WEB)
+"""The unit of the pages for a browser."""
 USER = Path("/etc/sysusers.d/ipmasq.conf")
 STATE = Path("/run/ipmasq")
 PACKAGED = tuple(
@@ -46,7 +47,7 @@ def unit(configuration: Path) -> str:
 
 
 def install(configuration: Path) -> Iterator[str]:
-    """Write the unit, make its user, and write a first configuration if there is none. May be repeated.
+    """Write the units, make their users, and write a first configuration if there is none. May be repeated.
 
     Yields what was done, one sentence each. Raises ServiceError before anything was changed.
     """
@@ -111,8 +112,9 @@ def _check_host() -> None:
     if any(path.exists() for path in PACKAGED):
         text = "a package of this machine has this service already: systemctl enable --now ipmasq"
         raise ServiceError(text)
-    if UNIT.exists() and not UNIT.read_text("utf-8").startswith(ORIGIN):
-        raise ServiceError(f"{UNIT} was not written by this command; move it away first")
+    for path in (UNIT, WEB):
+        if path.exists() and not path.read_text("utf-8").startswith(ORIGIN):
+            raise ServiceError(f"{path} was not written by this command; move it away first")
 
 
 def _run(*command: str) -> None:

@@ -17,6 +17,7 @@ from tests.bench import (
     engine_new,
     engine_scale,
     engine_speed,
+    failover,
     fast_flows,
     fast_memory,
     flow_memory,
@@ -25,9 +26,12 @@ from tests.bench import (
     latency,
     new,
     path,
+    restore,
     scraped,
     start,
+    takeover,
     tun,
+    views,
 )
 from tests.bench.figures import Figure, chosen
 from tests.bench.report import as_json, as_markdown, as_tables
@@ -35,7 +39,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
     *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new),
-    *(start, commands, scraped),
+    *(start, commands, scraped, views, restore, failover, takeover),
 )
 """Whatever is imported here has entered its benches."""
 

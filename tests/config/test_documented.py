@@ -32,6 +32,7 @@ HEADERS = {
     "rule": "[[rule]]",
     "forward": "[[forward]]",
     "trigger": "[[trigger]]",
+    "share": "[[share]]",
     "helper": "[helper.NAME]",
 }
 
@@ -101,6 +102,8 @@ def as_read(section: str, setting: str, value: object) -> object:
     if section == "trigger":
         table = {"ports": 1, "opens": 2, setting: value}
     made = model(section).model_validate(table)
+    if section == "share":
+        table = {"name": "a", "public": "203.0.113.1", "inside": "10.0.0.0/24", setting: value}
     (name,) = (n for n, f in model(section).model_fields.items() if (f.alias or n) == setting)
     return getattr(made, name)
 

@@ -189,3 +189,62 @@ def test_the_public_addresses_of_a_group_are_named(tmp_path: Path):
         '[ha]\ngroup = "office"\nstore = "redis://s"\nkey_file = "/etc/ipmasq/ha.key"'
     )
     assert_found_as_marked(tmp_path, text)
+
+
+GROUP = '[ha]\ngroup = "g"\nstore = "redis://192.0.2.1"\nkey_file = "/k"\n'
+
+
+def fleet(*shares: str, public: str = '"203.0.113.1", "203.0.113.2"', group: str = GROUP) -> str:
+    gateway = f'[gateway]\ninside = "10.0.0.0/24"\noutside = "eth0"\npublic = [{public}]\n'
+    return gateway + group + "".join(shares)
+
+
+def share(name: str, public: str, inside: str, found: str = "", where: str = "public") -> str:
+    marks = {each: found if each == where else "" for each in ("share", "name", "public", "inside")}
+    return (
+        f"[[share]]  {marks['share']}\nname = '{name}'  {marks['name']}\n"
+        f"public = '{public}'  {marks['public']}\ninside = '{inside}'  {marks['inside']}\n"
+    )
+
+
+ONE = share("one", "203.0.113.1", "10.0.0.0/25")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        fleet(ONE, share("two", "203.0.113.2", "10.0.0.128/25")),
+        fleet(ONE, share("one", "203.0.113.2", "10.0.0.128/25", "#! a share one already", "name")),
+        fleet(
+            ONE,
+            share("two", "203.0.113.1", "10.0.0.128/25", "#! belongs to share one already"),
+            public='"203.0.113.1"',
+        ),
+        fleet(
+            ONE,
+            share("two", "203.0.113.2", "10.0.0.64/26", "#! of share one overlap", "inside"),
+        ),
+        fleet(
+            ONE,
+            share("two", "203.0.113.9", "10.0.0.128/25", "#! not among the public addresses"),
+            public='"203.0.113.1"',
+        ),
+        fleet(
+            ONE,
+            public='"203.0.113.1", "203.0.113.2"]  #! belongs to no share, so nobody serves it\n#',
+        ),
+        fleet(
+            share("one", "203.0.113.1", "10.0.0.0/25", "#! belongs to no group", "share"),
+            public='"203.0.113.1"',
+            group="",
+        ),
+    ],
+)
+def test_shares_are_disjoint_and_have_all_public_addresses(tmp_path: Path, text: str):
+    if "#!" in text:
+        assert_found_as_marked(tmp_path, text)
+    else:
+        from ipmasq.config import check
+
+        (tmp_path / "gateway.toml").write_text(text)
+        assert not check(tmp_path / "gateway.toml").errors

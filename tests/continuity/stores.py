@@ -21,9 +21,10 @@ SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 class Store:
     def __init__(self, directory: Path, *options: str) -> None:
         self._socket = directory / "store"
-        self._options = options
+        self._options = options if "--port" in options else ("--port", "0", *options)
         self._directory = directory
         self.process: subprocess.Popen[bytes] | None = None
+        self.password: str | None = None
 
     @property
     def url(self) -> str:
@@ -34,13 +35,13 @@ class Store:
         return connector(Address.parse(self.url))
 
     def client(self) -> Any:
-        return redis.Redis.from_url(self.url)
+        return redis.Redis.from_url(self.url, password=self.password)
 
     def start(self) -> None:
         """Start it, empty."""
         assert SERVER is not None
         self.process = subprocess.Popen(
-            [SERVER, "--port", "0", "--unixsocket", self._socket, "--save", "", *self._options],
+            [SERVER, "--unixsocket", self._socket, "--save", "", *self._options],
             cwd=self._directory,
             stdout=subprocess.DEVNULL,
         )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
+from ipmasq.continuity.lease import Lease
 from ipmasq.continuity.server import Address, SilentError, UselessError, connector, told
-from tests.continuity.stores import Store
+from tests.continuity.stores import SERVER, Store, wait_until
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,123 @@ def test_a_wrong_password_is_told(store: Store):
     error = error_of(store.url)
     assert isinstance(error, UselessError)
     assert "uthentication" in str(error)
+
+
+# -- as operators protect a store
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    made, key = directory / "cert.pem", directory / "key.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=store",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(made),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return made, key
+
+
+@pytest.fixture
+def protected(tmp_path: Path) -> Iterator[tuple[Store, int, Path]]:
+    """A store that speaks TLS at a port, and has a user with a password; its certificate."""
+    if SERVER is None:
+        pytest.skip("there is no redis-server")
+    made, key = certificate(tmp_path)
+    port = free_port()
+    options = ("--tls-port", str(port), "--bind", "127.0.0.1", "--tls-auth-clients", "no")
+    files = (
+        "--tls-cert-file",
+        str(made),
+        "--tls-key-file",
+        str(key),
+        "--tls-ca-cert-file",
+        str(made),
+    )
+    user = ("--user", "gateway", "on", ">s/e?cret", "~ipmasq:*", "+@all")
+    store = Store(tmp_path, *options, *files, *user)
+    store.start()
+    yield store, port, made
+    store.stop()
+
+
+def test_a_store_is_used_by_tls_with_a_user_and_a_password(
+    protected: tuple[Store, int, Path],
+) -> None:
+    _, port, made = protected
+    url = f"rediss://gateway:s%2Fe%3Fcret@127.0.0.1:{port}?ssl_ca_certs={made}"
+    client = connector(Address.parse(url))(2.0)
+    lease = Lease(client, "office", "one")
+    assert lease.acquire(0).held
+    assert client.acl_whoami() == "gateway"
+
+
+def test_a_store_with_a_strange_certificate_is_not_used(protected: tuple[Store, int, Path]) -> None:
+    _, port, _ = protected
+    error = error_of(f"rediss://gateway:s%2Fe%3Fcret@127.0.0.1:{port}", 2.0)
+    assert "certificate" in str(error)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[tuple[int, int]]:
+    """A primary with a password, and a Sentinel that knows it as `main`; their ports."""
+    if SERVER is None:
+        pytest.skip("there is no redis-server")
+    primary, sentinel = free_port(), free_port()
+    store = Store(tmp_path, "--port", str(primary), "--bind", "127.0.0.1", "--requirepass", "pw")
+    file = tmp_path / "sentinel.conf"
+    file.write_text(
+        f"port {sentinel}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {primary} 1\n"
+        "sentinel auth-pass main pw\n"
+    )
+    process = subprocess.Popen([SERVER, str(file), "--sentinel"], stdout=subprocess.DEVNULL)
+    store.password = "pw"
+    try:
+        store.start()
+        yield primary, sentinel
+    finally:
+        store.stop()
+        process.kill()
+        process.wait()
+
+
+def test_the_primary_that_a_sentinel_names_is_used_with_its_password(
+    watched: tuple[int, int],
+) -> None:
+    primary, sentinel = watched
+    url = f"redis+sentinel://:pw@127.0.0.1:{free_port()},127.0.0.1:{sentinel}/main"
+
+    def used() -> bool:
+        try:
+            client = connector(Address.parse(url))(1.0)
+            return bool(client.config_get("port")["port"] == str(primary))
+        except redis.RedisError:
+            return False
+
+    wait_until(used)
+    assert Lease(connector(Address.parse(url))(1.0), "office", "one").acquire(0).held
+    wrong = url.replace(":pw@", ":no@")
+    assert isinstance(error_of(wrong, 1.0), UselessError)

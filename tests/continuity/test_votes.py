@@ -20,7 +20,7 @@ HERE = ("127.0.0.1", 0)
 @contextmanager
 def member(name: str, consents: bool = True, seal: Seal = SEAL) -> Iterator[Votes]:
     """A member that answers questions."""
-    votes = Votes(seal, name, HERE, lambda: consents)
+    votes = Votes(seal, name, HERE, lambda share: consents)
     worker = Worker("votes", lambda: votes.answer() or 0.005)
     worker.start()
     yield votes
@@ -62,7 +62,7 @@ def test_an_answer_with_another_key_is_no_consent():
 @pytest.mark.row("A-40")
 def test_a_question_that_is_replayed_gets_no_second_promise():
     promised = threading.Semaphore(0)
-    votes = Votes(SEAL, "two", HERE, lambda: promised.release() or True)
+    votes = Votes(SEAL, "two", HERE, lambda share: promised.release() or True)
     votes.peers = {"one": ("127.0.0.1", 1)}
     question = SEAL.write(Entry("one", 1, 1000, b"ask" + bytes(16)))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
@@ -78,7 +78,7 @@ def test_a_question_that_is_replayed_gets_no_second_promise():
 
 
 def test_a_stranger_gets_no_promise():
-    votes = Votes(SEAL, "two", HERE, lambda: pytest.fail("a promise was given"))
+    votes = Votes(SEAL, "two", HERE, lambda share: pytest.fail("a promise was given"))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.sendto(SEAL.write(Entry("x", 1, 1000, b"ask" + bytes(16))), votes.endpoint)
         votes.answer()

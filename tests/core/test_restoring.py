@@ -23,7 +23,7 @@ from ipmasq.core.policy import HelperUse
 from ipmasq.core.reasons import Reason
 from ipmasq.core.records import FLOW_NAMES, VERSION
 from ipmasq.helpers.ftp import Ftp
-from ipmasq.wire.addresses import to_network
+from ipmasq.wire.addresses import to_address, to_network
 from tests.core.conversation import Conversation, Side, policy
 from tests.core.restored import Journal, Restored, difference, kept, plain, restored, written
 from tests.core.stress import CHANGES, POLICY, Stress
@@ -360,3 +360,14 @@ def _damage(state: Any, chance: Random) -> None:
         state[key] = chance.choice(JUNK)
     else:
         del state[key]
+
+
+def test_flows_whose_public_address_is_gone_end_with_the_restart() -> None:
+    talk = Conversation(policy()).open()
+    talk.client(b"PORT 10,0,0,2,4,1\r\n")
+    gone = replace(talk.engine.policy, public=(to_address("203.0.113.77"),))
+    made = Engine.from_records(gone, Random(1).randrange, kept(talk.engine, talk.now), talk.now)
+    made.check()
+    closed = [each.reason for each in made.events() if isinstance(each, events.FlowClosed)]
+    assert closed == [Reason.ADDRESS_GONE]
+    assert (made.table.count, len(made.manager.expectations)) == (0, 0)

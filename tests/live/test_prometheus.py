@@ -42,8 +42,12 @@ WITHOUT_SAMPLES = {
     "ipmasq_helper_refusals_total",
     "ipmasq_flows_closed_total",
     "ipmasq_fast_path_dropped_packets_total",
+    "ipmasq_ha_active",
+    "ipmasq_ha_refused_records_total",
+    "ipmasq_ha_replication_lag_seconds",
+    "ipmasq_ha_store_usable",
 }
-"""Metrics that may have no sample before something happens."""
+"""Metrics that may have no sample before something happens, or if the gateway is alone."""
 
 
 def promtool(*command: str) -> str:

@@ -8,7 +8,7 @@ from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError
 from ipmasq.config.public_ports import given_out
 from ipmasq.config.sides import resolve
-from ipmasq.config.tables import forward, rule, trigger
+from ipmasq.config.tables import forward, rule, share, trigger
 from ipmasq.core.policy import Behaviour, Limits, Policy, Ports, Timeouts
 from ipmasq.wire.addresses import to_text
 
@@ -35,6 +35,7 @@ def compile(loaded: Loaded, here: HostState) -> Policy:
     return Policy(
         inside=sides.networks,
         public=sides.public,
+        shares=tuple(map(share, config.share.values())),
         own=here.own,
         ports=ports,
         data_ports=data_ports,

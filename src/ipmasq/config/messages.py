@@ -84,7 +84,7 @@ def _unknown(path: Path) -> str:
 
 
 def _tables_with(key: str) -> list[str]:
-    double = {"rule", "forward", "trigger"}
+    double = {"rule", "forward", "trigger", "share"}
     found = []
     for section in settings(Config):
         header = f"[[{section}]]" if section in double else f"[{section}]"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from itertools import combinations
+from itertools import combinations, product
 
 from ipmasq.config.locations import Path
 from ipmasq.config.messages import meant, settings
 from ipmasq.config.model import Config, ForwardTable, GatewayTable, HaTable
-from ipmasq.config.sides import named_networks
-from ipmasq.config.tables import forward, forward_name, trigger_name
+from ipmasq.config.sides import addresses_in, named_networks
+from ipmasq.config.tables import forward, forward_name, share, trigger_name
 from ipmasq.core.admission import is_martian
 from ipmasq.core.policy import Forward, HelperUse, PortRange
 from ipmasq.wire.addresses import to_text
@@ -29,6 +29,7 @@ def contradictions(
     yield from _classes(config)
     yield from _conflicting_helpers(helpers)
     yield from _ha(config, known)
+    yield from _shares(config)
 
 
 def is_outside(interface: str) -> str:
@@ -74,6 +75,36 @@ def _ha(config: Config, known: Collection[Path]) -> Iterator[Mistake]:
     if not config.gateway.public and ("gateway", "public") not in broken:
         message = "is missing: name the addresses that move with the role"
         yield ("gateway", "public"), message
+
+
+def _shares(config: Config) -> Iterator[Mistake]:
+    """Find hosts and addresses that belong to no share, or to more than one."""
+    if config.share and not config.ha.is_wanted:
+        yield ("share", next(iter(config.share))), "belongs to no group: [ha] is missing"
+    shares = [(index, share(table)) for index, table in config.share.items()]
+    for (_, one), (index, other) in combinations(shares, 2):
+        if one.name == other.name:
+            yield ("share", index, "name"), f"there is a share {one.name} already"
+        if both := set(one.public) & set(other.public):
+            message = f"{to_text(min(both))} belongs to share {one.name} already"
+            yield ("share", index, "public"), message
+        for mine, theirs in product(other.inside, one.inside):
+            if mine.address in theirs or theirs.address in mine:
+                message = f"{mine} and {theirs} of share {one.name} overlap"
+                yield ("share", index, "inside"), message
+    pools = config.gateway.public.values()
+    for index, each in shares:
+        for address in each.public:
+            if pools and not any(address in pool for pool in pools):
+                message = f"{to_text(address)} is not among the public addresses of [gateway]"
+                yield ("share", index, "public"), message
+    divided = {address for _, each in shares for address in each.public}
+    for index, pool in config.gateway.public.items() if shares else ():
+        for address in (a for network in pool.networks for a in addresses_in(network)):
+            if address not in divided:
+                message = f"{to_text(address)} belongs to no share, so nobody serves it"
+                yield ("gateway", "public", index), message
+                break
 
 
 def _misspelled(path: Path) -> str | None:

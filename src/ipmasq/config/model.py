@@ -162,6 +162,8 @@ class ControlTable(_Table):
     socket: Annotated[str, PlainValidator(values.socket)] | None = None
     mode: Annotated[int, PlainValidator(values.mode)] = 0o600
     group: Name | None = None
+    view_group: Name | None = None
+    view_socket: Annotated[str, PlainValidator(values.socket)] | None = None
 
 
 class LogTable(_Table):
@@ -205,6 +207,12 @@ class HaTable(_Table):
     @property
     def is_wanted(self) -> bool:
         return self.group is not None
+
+
+class ShareTable(_Table):
+    name: Name
+    public: Items[Pool]
+    inside: Items[Net]
 
 
 class RuleTable(_Table):
@@ -270,6 +278,7 @@ class Config(_Table):
     rule: Tables[RuleTable] = {}
     forward: Tables[ForwardTable] = {}
     trigger: Tables[TriggerTable] = {}
+    share: Tables[ShareTable] = {}
     helper: dict[str, HelperTable] = {}
 
 
@@ -280,7 +289,7 @@ def table_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return Config
         case (str(section),) if section in _SINGLE:
             return _SECTIONS[section]
-        case ("rule" | "forward" | "trigger" | "helper") as section, _:
+        case ("rule" | "forward" | "trigger" | "share" | "helper") as section, _:
             return _SECTIONS[section]
     return None
 
@@ -309,5 +318,6 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "rule": RuleTable,
     "forward": ForwardTable,
     "trigger": TriggerTable,
+    "share": ShareTable,
     "helper": HelperTable,
 }

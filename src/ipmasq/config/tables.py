@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipmasq.config.model import ForwardTable, RuleTable, TriggerTable
+from ipmasq.config.model import ForwardTable, RuleTable, ShareTable, TriggerTable
+from ipmasq.config.sides import addresses_in
 from ipmasq.config.values import protocol_text
-from ipmasq.core.policy import ALL_PORTS, ANY_PROTOCOL, Forward, Rule, Trigger
+from ipmasq.core.policy import ALL_PORTS, ANY_PROTOCOL, Forward, Rule, Share, Trigger
 from ipmasq.wire.addresses import to_text
 
 
@@ -35,6 +36,12 @@ def _rule_text(table: RuleTable) -> str:
         if values:
             parts.append(f"{word} {','.join(map(str, values.values()))}")
     return " ".join(parts)
+
+
+def share(table: ShareTable) -> Share:
+    networks = [network for pool in table.public.values() for network in pool.networks]
+    public = [address for network in networks for address in addresses_in(network)]
+    return Share(table.name, tuple(dict.fromkeys(public)), tuple(table.inside.values()))
 
 
 def forward(table: ForwardTable) -> Forward:

@@ -46,6 +46,8 @@ class Member:
     refused: int = 0
     """Records that it has refused."""
     version: str = ""
+    serves: tuple[str, ...] = ()
+    """The shares of a divided group that it serves."""
     age: float = 0.0
     """Seconds since it has described itself."""
 
@@ -83,6 +85,7 @@ class Members:
             values = msgpack.unpackb(entry.payload)
             votes = values.pop("votes")
             written = values.pop("time")
+            values["serves"] = tuple(map(str, values.get("serves", ())))
             found = Member(**values, votes=(str(votes[0]), int(votes[1])) if votes else None)
             return replace(found, name=entry.member, age=max(0.0, now - written))
         except (RefusedError, ValueError, KeyError, TypeError, AttributeError):
@@ -90,7 +93,17 @@ class Members:
 
 
 def _plain(member: Member) -> Mapping[str, Any]:
-    names = ("name", "role", "generation", "votes", "lag", "complete", "refused", "version")
+    names = (
+        "name",
+        "role",
+        "generation",
+        "votes",
+        "lag",
+        "complete",
+        "refused",
+        "version",
+        "serves",
+    )
     return {name: getattr(member, name) for name in names}
 
 

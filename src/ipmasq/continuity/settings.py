@@ -35,6 +35,12 @@ class HaSettings:
     """Seconds for which a packet waits for the store at most."""
     after: float = 1.0
     """How old a flow without a helper must be to be replicated, in seconds."""
+    shares: tuple[str, ...] = ()
+    """The names of the shares into which the group divides its addresses and hosts; none: it does not."""
+
+    def part(self, share: str) -> str:
+        """Return the name under which the store has the lease and the records of a share."""
+        return f"{self.group}/{share}" if share else self.group
 
 
 def read_key(path: Path) -> bytes:

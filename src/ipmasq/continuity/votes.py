@@ -26,14 +26,16 @@ LARGEST = 1024
 AT_ONCE = 16
 """Questions that are answered before packets have their turn."""
 
-YES, NO = b"yes", b"no "
+ASK, YES, NO = b"ask", b"yes", b"no "
+NONCE = 16
+"""Random bytes of a question; the name of the share follows them."""
 
 
 class Votes:
     """Raises OSError if the endpoint cannot be used."""
 
     def __init__(
-        self, seal: Seal, member: str, listen: Endpoint, consent: Callable[[], bool]
+        self, seal: Seal, member: str, listen: Endpoint, consent: Callable[[str], bool]
     ) -> None:
         self.peers: Mapping[str, Endpoint] = {}
         """Where the other members listen. Without one of them there is no consent."""
@@ -71,16 +73,17 @@ class Votes:
         if question.member not in self.peers or question.payload[:3] in (YES, NO):
             return
         self._latest[question.member] = question.number
-        says = YES if self._consent() else NO
+        share = question.payload[len(ASK) + NONCE :].decode(errors="replace")
+        says = YES if self._consent(share) else NO
         answer = Entry(self._member, question.generation, question.number, says + question.payload)
         with suppress(OSError):
             self._socket.sendto(self._seal.write(answer), sender)
 
-    def ask(self, generation: int) -> bool:
-        """Return whether all other members consent, and there is at least one. Waits for their answers; may be
-        called from any thread."""
+    def ask(self, generation: int, share: str = "") -> bool:
+        """Return whether all other members consent to a lease of a share, and there is at least one. Waits for
+        their answers; may be called from any thread."""
         peers = dict(self.peers)
-        nonce = b"ask" + secrets.token_bytes(16)
+        nonce = ASK + secrets.token_bytes(NONCE) + share.encode()
         question = self._seal.write(Entry(self._member, generation, time.time_ns(), nonce))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as asking:
             for peer in peers.values():

@@ -69,6 +69,12 @@ class Nothing(Arguments):
     pass
 
 
+class Share(Arguments):
+    """Which share of a group; all if none is named."""
+
+    share: NameText | None = None
+
+
 class Which(Arguments):
     """Filters flows or mappings: all that is given must match."""
 
@@ -127,6 +133,23 @@ class WhichEvents(Arguments):
     host: AddressText | None = None
     helper: str | None = None
     last: Annotated[int, Field(ge=0)] = 0
+
+
+class Top(Arguments):
+    """Which flows come first, and how many."""
+
+    by: Literal["rate", "bytes"] = "rate"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class Hosts(Arguments):
+    by: Literal["rate", "bytes", "flows", "ports"] = "rate"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class Summary(Arguments):
+    every: Annotated[float, Field(ge=0.1, le=30, allow_inf_nan=False)] | None = None
+    """Seconds between two rows; None for one row only."""
 
 
 class NewHelper(Arguments):

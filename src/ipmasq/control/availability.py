@@ -19,16 +19,24 @@ def _of(context: Context) -> Availability:
     return found
 
 
-def active(context: Context, _: arguments.Nothing) -> Row:
-    """Become active as soon as the lease of the group can be had."""
-    _of(context).activate()
-    return {"role": _of(context).role.value}
+def active(context: Context, given: arguments.Share) -> Row:
+    """Become active as soon as the lease of the group, or of a share of it, can be had."""
+    return _change(context, given, Availability.activate)
 
 
-def standby(context: Context, _: arguments.Nothing) -> Row:
+def standby(context: Context, given: arguments.Share) -> Row:
     """Stop forwarding, and let another member be active."""
-    _of(context).stand_by()
-    return {"role": _of(context).role.value}
+    return _change(context, given, Availability.stand_by)
+
+
+def _change(
+    context: Context, given: arguments.Share, change: Callable[[Availability, str | None], None]
+) -> Row:
+    try:
+        change(_of(context), given.share)
+    except KeyError as error:
+        raise RequestError(Kind.NOT_FOUND, f"the group has no share {given.share}") from error
+    return {"role": _of(context).role_of(given.share).value}
 
 
 def status(context: Context, _: arguments.Nothing) -> Row:
@@ -47,15 +55,23 @@ def members(context: Context, _: arguments.Nothing) -> Rows:
             "lag": None if each.lag is None else round(each.lag, 3),
             "refused": each.refused,
             "version": each.version,
+            "serves": list(each.serves),
             "age": round(each.age, 3),
         }
 
 
+def shares(context: Context, _: arguments.Nothing) -> Rows:
+    """Yield the shares of a divided group, and what this member has to do with each of them."""
+    for each in _of(context).shares():
+        yield dict(each)
+
+
 CHANGES: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Row]]] = {
-    "ha_active": (arguments.Nothing, active),
-    "ha_standby": (arguments.Nothing, standby),
+    "ha_active": (arguments.Share, active),
+    "ha_standby": (arguments.Share, standby),
     "ha_status": (arguments.Nothing, status),
 }
 LISTINGS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {
     "ha_members": (arguments.Nothing, members),
+    "ha_shares": (arguments.Nothing, shares),
 }

@@ -145,7 +145,8 @@ class Admission:
                 origin=_promised(expected),
                 expectation=expected,
             )
-        if destination.address in policy.public:
+        elsewhere = policy.shares and not policy.addresses_for(source.address)
+        if destination.address in policy.public and not elsewhere:
             return self._hairpin(protocol, source, destination, note)
         if destination.address in policy.own:
             note(f"{to_text(destination.address)} is the gateway host's own address")
@@ -153,6 +154,9 @@ class Admission:
         if is_inside(policy, destination.address):
             note("both ends are inside")
             return Reason.PASSED
+        if elsewhere:
+            note(f"another member of the group serves {to_text(source.address)}")
+            return Reason.ELSEWHERE
         action, name = self.rule(protocol, source, destination, note)
         if action is Action.DROP:
             return Reason.RULE_DROP
@@ -213,6 +217,9 @@ class Admission:
             return Reason.SPOOFED
         if destination.address in policy.public:
             return self._to_public(protocol, source, destination, note)
+        if destination.address in policy.elsewhere:
+            note(f"another member of the group serves {to_text(destination.address)}")
+            return Reason.ELSEWHERE
         if destination.address in policy.own:
             note(f"{to_text(destination.address)} is the gateway host's own address")
             return Reason.HOST

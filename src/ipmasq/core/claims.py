@@ -16,7 +16,7 @@ def claims(policy: Policy) -> tuple[Claim, ...]:
     which has no ports."""
     ranges = given_out(policy)
     claimed = []
-    for address in policy.public:
+    for address in (*policy.public, *policy.elsewhere):
         claimed.append(Claim(ipv4.ICMP, address, ALL_PORTS))
         for protocol in (ipv4.TCP, ipv4.UDP):
             claimed += [Claim(protocol, address, ports) for ports in ranges]

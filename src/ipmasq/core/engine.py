@@ -25,6 +25,7 @@ from ipmasq.core.flow import FAR
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.host import SocketLookup
 from ipmasq.core.invariants import check
+from ipmasq.core.joining import join
 from ipmasq.core.offloading import Command, Counters, CounterSource, Marks, MarkSource
 from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
@@ -35,7 +36,14 @@ from ipmasq.core.side import Side
 from ipmasq.core.slow_path import SlowPath
 from ipmasq.core.translate import translate
 from ipmasq.core.verdict import Verdict
-from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
+from ipmasq.core.views import (
+    ExpectationView,
+    Explanation,
+    FlowView,
+    HelperView,
+    MappingView,
+    Reading,
+)
 from ipmasq.core.window import is_within_reach
 from ipmasq.wire import tcp
 from ipmasq.wire.addresses import Endpoint
@@ -314,8 +322,8 @@ class Engine:
     ) -> Self:
         """Return an engine that continues where the one was whose last records these are. `is_lagging`: it wrote
         them while it worked, so that they may lag; see `records`. If the policy is another one now, it takes effect
-        as by `apply`. Plain flows in `compact` are restored when something
-        asks for them, and by `restore_some`. Raises StateError."""
+        as by `apply`. Plain flows in `compact` are restored when something asks for them, and by `restore_some`.
+        Raises StateError."""
         engine = cls(policy, chance, now)
         restore(engine.manager, kept, is_lagging, compact)
         return engine
@@ -342,6 +350,14 @@ class Engine:
             self.table.unrestored = self.table.mappings.unrestored = None
         return unrestored.fresh()
 
+    def join(self, kept: Iterable[Kept], now: float) -> int:
+        """Continue with the flows of another engine, too, whose public addresses it did not have: the policy has
+        them now. Its records may lag. Return how many there are; they are those opened last. Raises StateError;
+        then some of them may be there, and end with the addresses."""
+        self.restore_all()
+        self.manager.now = now
+        return join(self.manager, kept)
+
     def become(self, other: Engine) -> None:
         """Continue as another engine, which must not be used any more. What belongs to the host stays."""
         host = self.table.mappings.host
@@ -362,6 +378,15 @@ class Engine:
     def flow(self, number: int) -> FlowView | None:
         flow = self.table.flow(number)
         return views_of.flow(self.manager, flow) if flow else None
+
+    def readings(self, numbers: Iterable[int]) -> Iterator[Reading]:
+        """Yield what those of these flows that are alive have transferred, by a fast path too. A fifth of the
+        work of a view."""
+        for number in numbers:
+            flow = self.table.flow(number)
+            if flow is not None:
+                self._offloading.sync(flow)
+                yield views_of.reading(flow)
 
     def mappings(self) -> Iterator[MappingView]:
         own = (each for each in self.table.mappings if not each.shared)

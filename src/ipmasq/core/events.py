@@ -305,6 +305,8 @@ class RoleChanged:
     """The highest generation of the group's lease that is known."""
     trouble: str
     """What is wrong with the store; empty if nothing is."""
+    share: str = ""
+    """The share of the group; empty if the group is not divided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,28 @@ from ipmasq.core.unrestored import Unrestored, Waiting
 
 def restore_pool(table: MappingTable, number: int, state: Fields) -> None:
     """Enter an empty pool of a state; pools are restored in the order of their numbers. Raises StateError."""
+    if number != len(table.numbered):
+        raise state.error(0, f"there is no pool {number - 1}")
+    table.add_pool(_pool(state, number))
+
+
+def join_pool(table: MappingTable, state: Fields) -> int:
+    """Return the number of the pool that is like that of a state; it is made if there is none. Raises StateError."""
+    made = _pool(state, len(table.numbered))
+    for pool in table.pools_at(made.protocol, made.address):
+        if pool.ports == made.ports and type(pool) is type(made):
+            return pool.number
+    table.add_pool(made)
+    return made.number
+
+
+def _pool(state: Fields, number: int) -> PortPool[Mapping]:
+    """Return the empty pool of a state. Raises StateError."""
     ports = port_set(
         PortRange(each.integer(0, 0, 0xFFFF), each.integer(1, 0, 0xFFFF)) for each in state.rows(2)
     )
-    kind = SharedPool if state.boolean(3) else PortPool
-    if number != len(table.numbered):
-        raise state.error(0, f"there is no pool {number - 1}")
-    table.add_pool(kind(state.integer(0, 0, 255), state.address(1), ports, number))
+    kind: type[PortPool[Mapping]] = SharedPool if state.boolean(3) else PortPool
+    return kind(state.integer(0, 0, 255), state.address(1), ports, number)
 
 
 def restore_mapping(table: MappingTable, number: int, state: Fields) -> None:

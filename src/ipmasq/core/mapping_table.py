@@ -237,8 +237,14 @@ class MappingTable:
     def public_for(self, inside: Address) -> Address:
         """Return the public address of an inside host: all its flows have the same one (RFC 4787 REQ-2:
         paired pooling)."""
-        public = self.policy.public
+        public = self.policy.addresses_for(inside) or self.policy.public
         return public[(int.from_bytes(inside, "big") * SCATTER >> 32) % len(public)]
+
+    def is_paired(self, mapping: Mapping) -> bool:
+        """Return whether a mapping is at the address that its inside host has now."""
+        if mapping.shared or not self.policy.public:
+            return mapping.shared
+        return self.public_for(mapping.inside.address) == mapping.pool.address
 
     def drop_unused(self, mapping: Mapping) -> None:
         if mapping.flows or mapping.expectations:
@@ -270,6 +276,10 @@ class MappingTable:
         made: PortPool[Mapping] = PortPool(protocol, address, ports, len(self.numbered))
         self.add_pool(made)
         return made
+
+    def pools_at(self, protocol: int, address: Address) -> Iterable[PortPool[Mapping]]:
+        """Return the pools of a public address."""
+        return self._pools.get((protocol, address), ())
 
     def add_pool(self, pool: PortPool[Mapping]) -> None:
         self._pools.setdefault((pool.protocol, pool.address), []).append(pool)
@@ -342,7 +352,7 @@ class MappingTable:
     def row(self, number: int) -> tuple[object, ...] | None:
         """Return a mapping as plain values, by its number; None if there is none. The last value says whether
         new flows of its inside endpoint get it, too."""
-        mapping = self.numbered[number >> 16].at(number & 0xFFFF)
+        mapping = self._holder(self.numbered[number >> 16], number & 0xFFFF)
         if mapping is None:
             return None
         key = mapping.key

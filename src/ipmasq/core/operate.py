@@ -32,8 +32,10 @@ class Basis(NamedTuple):
     @classmethod
     def of(cls, policy: Policy) -> Basis:
         return cls(
-            repr((policy.inside, policy.rules, policy.default_action)),
-            repr((policy.public, policy.mapping)),
+            repr(
+                (policy.inside, policy.public, policy.shares, policy.rules, policy.default_action)
+            ),
+            repr(policy.mapping),
             repr(policy.timeouts),
         )
 
@@ -51,9 +53,11 @@ def conform(manager: FlowManager, before: Basis) -> int:
     for expectation in manager.expectations:
         if expectation.mapping and expectation.mapping.public.address not in policy.public:
             manager.announcements.end(expectation, Reason.ADDRESS_GONE)
-    if after.mappings != before.mappings:
-        for mapping in manager.table.mappings:
-            manager.table.mappings.retire(mapping)
+    mappings = manager.table.mappings
+    for mapping in mappings:
+        # New flows of an inside endpoint get another mapping if this one would not be made any more.
+        if after.mappings != before.mappings or not mappings.is_paired(mapping):
+            mappings.retire(mapping)
     apply_helpers(manager, now)
     manager.changes.all_small()
     if after.timeouts != before.timeouts:

@@ -6,13 +6,13 @@ default or an optional number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.core.helper import Helper
-from ipmasq.wire.addresses import Address, Endpoint, Network
+from ipmasq.wire.addresses import Address, Endpoint, Network, within
 
 ANY_PROTOCOL = 0
 
@@ -272,6 +272,16 @@ class Limits:
     resets_per_host: int = 200
 
 
+class Share(NamedTuple):
+    """What one member of a group of gateways serves at a time."""
+
+    name: str
+    public: tuple[Address, ...]
+    """No other share has any of these addresses."""
+    inside: tuple[Network, ...]
+    """The hosts that are masqueraded to them, and no others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     inside: tuple[Network, ...]
@@ -299,6 +309,30 @@ class Policy:
     ttl_delta: int = -1
     """What is added to a forwarded packet's time to live: -1 where the engine is the router; +1 on a plane
     where the kernel counts the hop twice (in and out of a TUN device)."""
+    shares: tuple[Share, ...] = ()
+    """How hosts and public addresses are divided among the members of a group; empty if they are not. Then
+    `public` has the addresses of those that are served here,"""
+    elsewhere: tuple[Address, ...] = ()
+    """and this has those of the others: packets to them must not reach the host."""
+
+    def serving(self, names: Collection[str]) -> Policy:
+        """Return the policy of a member that serves the shares of these names."""
+        if not self.shares:
+            return self
+        served = tuple(a for each in self.shares if each.name in names for a in each.public)
+        others = tuple(a for each in self.shares if each.name not in names for a in each.public)
+        return replace(self, public=served, elsewhere=others)
+
+    def share_of(self, host: Address) -> Share | None:
+        """Return the share to which an inside host belongs."""
+        return next((each for each in self.shares if within(host, each.inside)), None)
+
+    def addresses_for(self, host: Address) -> tuple[Address, ...]:
+        """Return the public addresses that an inside host may have; none if it is not served here."""
+        if not self.shares:
+            return self.public
+        share = self.share_of(host)
+        return share.public if share and share.public[0] in self.public else ()
 
     def publishes(self, protocol: int, public: Endpoint) -> bool:
         """Return whether a forward or a trigger can lead from this public endpoint to an inside host."""

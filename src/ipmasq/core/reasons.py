@@ -55,6 +55,7 @@ class Reason(IntEnum):
         32,
         "its host has reached the limit of lines that helpers inspect per second",
     )
+    ELSEWHERE = 33, "another member of the group serves the inside host or the public address"
     # Endings.
     IDLE = 40, "its idle time has passed"
     ENDED = 41, "closed by both ends"

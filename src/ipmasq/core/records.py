@@ -65,7 +65,8 @@ def records(manager: FlowManager, now: float) -> Iterator[Record]:
 
 def changed(manager: FlowManager, now: float) -> list[Record]:
     """Return the records of what has changed since the last call, and forget the changes."""
-    changes, mappings, flows = manager.changes, manager.table.mappings, manager.table.flows
+    changes, table = manager.changes, manager.table
+    mappings, flows = table.mappings, table.flows
     found = [Record(Kind.REST, 0, rest(manager, now))] if changes.rest else []
     if changes.others:
         found += _others(manager, now)
@@ -73,7 +74,7 @@ def changed(manager: FlowManager, now: float) -> list[Record]:
     found += [_make(Record, (kind, number, row_of(number))) for number in changes.mappings]
     kind = Kind.FLOW
     for number in changes.flows:
-        flow = flows.get(number)
+        flow = flows.get(number) or table.flow(number)
         row = None if flow is None else flow_row(manager, flow, now)
         if row is not None and row[INSPECTOR] is not None:
             _leave_out_early(row[INSPECTOR])

@@ -66,14 +66,27 @@ def restore(
     behind packets as `records` describes, since the engine has written them while it worked. What is in `compact`
     is restored later (see `Unrestored`), unless the policy has changed. Raises StateError; then the engine is of no
     use."""
-    rows = _by_kind(kept)
+    rows = by_kind(kept)
     state = _rest(rows)
-    latest = _latest(rows, compact) if is_lagging else None
+    latest = latest_of(rows, compact) if is_lagging else None
     _restore_helpers(manager, state)
     _restore_mappings(manager, rows, compact, latest)
-    _restore_flows(manager, rows, is_lagging)
+    enter(manager, rows, latest)
+    _restore_rest(manager, state, rows[Kind.REST][0].moment)
+    drop_unused(manager)
+    try:
+        check(manager)
+    except AssertionError as error:
+        raise StateError(f"state: its values contradict each other ({error})") from error
+    _resume(manager, Basis(*map(state.fields("policy").text, range(3))))
+
+
+def enter(manager: FlowManager, rows: Rows, latest: float | None) -> list[Flow]:
+    """Enter the things of a state whose mappings are there. `latest`: the latest moment of which there is a record, if
+    records may lag. Return the flows. Raises StateError."""
+    flows = _restore_flows(manager, rows, latest is not None)
     if latest is not None:
-        for flow in manager.table.flows.values():
+        for flow in flows:
             _catch_up(manager, flow, latest)
     for each in rows[Kind.EXPECTATION]:
         fields = _fields(each)
@@ -88,24 +101,18 @@ def restore(
         fields = _fields(each)
         datagram = manager.reassembly.restore(int(each.key), fields, each.moment)
         _set_timer(manager, datagram, fields, each.moment)
-    _restore_rest(manager, state, rows[Kind.REST][0].moment)
-    _drop_unused(manager)
-    try:
-        check(manager)
-    except AssertionError as error:
-        raise StateError(f"state: its values contradict each other ({error})") from error
-    _resume(manager, Basis(*map(state.fields("policy").text, range(3))))
+    return flows
 
 
-def _latest(rows: Rows, compact: Compact | None) -> float:
+def latest_of(rows: Rows, compact: Compact | None = None) -> float:
     """Return the latest moment of which there is a record of a flow."""
     moments = {each.moment for each in rows[Kind.FLOW]}
     if compact is not None:
         moments.update(compact.moments.values())
-    return max(moments or {rows[Kind.REST][0].moment})
+    return max(moments, default=0.0)
 
 
-def _drop_unused(manager: FlowManager) -> None:
+def drop_unused(manager: FlowManager) -> None:
     """Drop mappings whose flow was too young to have a record."""
     mappings = manager.table.mappings
     if mappings.unrestored is not None:
@@ -115,7 +122,7 @@ def _drop_unused(manager: FlowManager) -> None:
         mappings.drop_unused(mapping)
 
 
-def _by_kind(kept: Iterable[Kept]) -> Rows:
+def by_kind(kept: Iterable[Kept]) -> Rows:
     rows: Rows = {kind: [] for kind in Kind}
     for each in kept:
         kind, key = each.kind, each.key
@@ -214,8 +221,9 @@ def _earliest(
     return {each: latest + idle[each] for each in unrestored.protocols}
 
 
-def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
+def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> list[Flow]:
     table = manager.table
+    flows: list[Flow] = []
     made = [(each, _fields(each, FLOW_NAMES)) for each in rows[Kind.FLOW]]
     for each, state in made:
         flow = table.restore(int(each.key), state, each.moment)
@@ -226,7 +234,8 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
             manager.offloading.inherited[flow.id] = marks.integer(0), marks.integer(1)
         _set_timer(manager, flow, state, each.moment)
         manager.opened = max(manager.opened, flow.id)
-    table.link_all()
+        flows.append(flow)
+    table.link_all(flows)
     table.restore_over(dict(_ranks(made, "over")))
     manager.unconfirmed.restore(dict(_ranks(made, "unconfirmed")), table.flows)
     manager.unconfirmed_inspected.restore(dict(_ranks(made, "unconfirmed_inspected")), table.flows)
@@ -235,8 +244,9 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> None:
             # While nobody ran, nobody could send the rest of a line that is withheld, nor acknowledge anything.
             moment = manager.now if is_lagging else each.moment
             _restore_inspector(manager, table.flows[int(each.key)], state, moment)
-    for flow in table.flows.values():
+    for flow in flows:
         _pick_up(manager, flow)
+    return flows
 
 
 def _pick_up(manager: FlowManager, flow: Flow) -> None:
@@ -312,15 +322,20 @@ def _restore_rest(manager: FlowManager, state: Fields, moment: float) -> None:
 
 def _resume(manager: FlowManager, before: Basis) -> None:
     """Begin to work under the present policy; `before` is that of the state."""
+    restart_helpers(manager, list(manager.table.flows.values()))
+    if before == Basis.of(manager.policy):
+        operate.apply_helpers(manager, manager.now)
+    else:
+        operate.conform(manager, before)
+
+
+def restart_helpers(manager: FlowManager, flows: Iterable[Flow]) -> None:
+    """Let helpers that could not take over their state begin anew."""
     names = {use.name for use in manager.policy.helpers}
-    for flow in list(manager.table.flows.values()):
+    for flow in flows:
         inspector = flow.inspector
         if inspector is None or not (inspector.is_inspecting and inspector.lacks_helper):
             continue
         if inspector.registered.use.name in names:  # else it is unloaded below
             manager.release(flow, Reason.HELPER_RESTARTED)
             manager.bind(flow, flow.ends)
-    if before == Basis.of(manager.policy):
-        operate.apply_helpers(manager, manager.now)
-    else:
-        operate.conform(manager, before)

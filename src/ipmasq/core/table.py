@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.changes import Changes
@@ -216,9 +217,9 @@ class Table:
             self.finished = max(self.finished, rank)
             self._is_over(self.flows[number], rank)
 
-    def link_all(self) -> None:
-        """Count the data flows of each control flow, when all flows are restored."""
-        for flow in list(self.flows.values()):
+    def link_all(self, flows: Iterable[Flow]) -> None:
+        """Count the data flows of each control flow among these, when all are restored."""
+        for flow in flows:
             master = None if flow.master is None else self.flow(flow.master)
             if master is not None:
                 master.links += 1

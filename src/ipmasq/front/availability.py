@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -27,12 +27,27 @@ MEMBERS = (
     Column("records", lambda row: "complete" if row["complete"] else "incomplete"),
     Column("lag", lambda row: "" if row["lag"] is None else f"{row['lag']}s", justify="right"),
     Column("refused", lambda row: str(row["refused"]), justify="right"),
+    Column("serves", lambda row: ", ".join(row["serves"])),
     Column("version", lambda row: str(row["version"]), rank=1),
 )
+SHARES = (
+    Column("share", lambda row: str(row["share"])),
+    Column("role here", lambda row: str(row["role"])),
+    Column("holder", lambda row: str(row["holder"])),
+    Column("generation", lambda row: str(row["generation"]), justify="right"),
+    Column("records", lambda row: str(row["records"]), justify="right"),
+    Column("complete", lambda row: "yes" if row["complete"] else "no"),
+)
+
+Share: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(metavar="[SHARE]", help="One share of a divided group; all if none is named."),
+]
 
 
 @app.command()
 def active(
+    share: Share = None,
     wait: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long to wait until it is active.")
     ] = 0.0,
@@ -48,18 +63,19 @@ def active(
       ipmasq ha active --wait 5
     """
     with ask(socket) as gateway:
-        role = gateway.ask("ha_active")["role"]
+        given = {} if share is None else {"share": share}
+        role = gateway.ask("ha_active", **given)["role"]
         end = time.monotonic() + wait
         while role != "active" and time.monotonic() < end:
             time.sleep(POLL)
-            role = gateway.ask("ha_status")["role"]
+            role = _role(gateway, share)
     output.say(f"this gateway is {role}")
     if wait and role != "active":
         raise give_up("it did not become active in time", Code.FAILED)
 
 
 @app.command()
-def standby(socket: Socket = SOCKET) -> None:
+def standby(share: Share = None, socket: Socket = SOCKET) -> None:
     """Stop forwarding, so that another member can.
 
     \b
@@ -67,7 +83,8 @@ def standby(socket: Socket = SOCKET) -> None:
       ipmasq ha standby
     """
     with ask(socket) as gateway:
-        role = gateway.ask("ha_standby")["role"]
+        given = {} if share is None else {"share": share}
+        role = gateway.ask("ha_standby", **given)["role"]
     output.say(f"this gateway is {role}")
 
 
@@ -82,13 +99,25 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
     with ask(socket) as gateway:
         own = gateway.ask("ha_status")
         members = list(gateway.rows("ha_members"))
+        shares = list(gateway.rows("ha_shares"))
     if as_json:
-        output.say_json({**own, "members": members})
+        output.say_json({**own, "shares": shares, "members": members})
         return
     for name, value in own.items():
         output.say(f"{name.replace('_', ' '):<18} {_text(value)}")
     output.say("")
+    if shares:
+        tables.show(shares, SHARES, "")
+        output.say("")
     tables.show(members, MEMBERS, "no member is known")
+
+
+def _role(gateway: Any, share: str | None) -> str:
+    """Return the role for a share, or for the group."""
+    if share is None:
+        return str(gateway.ask("ha_status")["role"])
+    shares = {each["share"]: each for each in gateway.rows("ha_shares")}
+    return str(shares[share]["role"])
 
 
 def _text(value: Any) -> str:

@@ -104,7 +104,7 @@ class Ranges:
         return tuple(
             Claim(protocol, address, each)
             for each in sorted(self._former)
-            for address in policy.public
+            for address in (*policy.public, *policy.elsewhere)
             for protocol in (ipv4.TCP, ipv4.UDP)
         )
 

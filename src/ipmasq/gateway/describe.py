@@ -69,7 +69,9 @@ def _about_state(event: Event) -> str:
     match event:
         case events.RoleChanged():
             trouble = f": {event.trouble}" if event.trouble else ""
-            return f"this gateway is {ROLES.get(event.role, event.role)} (generation {event.generation}){trouble}"
+            which = f" for share {event.share}" if event.share else ""
+            role = ROLES.get(event.role, event.role)
+            return f"this gateway is {role}{which} (generation {event.generation}){trouble}"
         case events.StateRestored():
             flows = "1 flow" if event.flows == 1 else f"{event.flows:,} flows"
             return f"the state of an earlier process was restored: {flows}; it had written {event.age:.1f} s before"

@@ -27,7 +27,7 @@ from ipmasq.gateway.claims import (
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.outbox import Send
 from ipmasq.planes.plane import LivePlane, PlaneError
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Drive:
         self._lasting = LastingSockets()
         self._ranges = Ranges()
         self._departed = UnpublishedPorts()
-        self._claimed: tuple[tuple[Claim, ...], bool] = (), True
+        self._claimed: tuple[tuple[Claim, ...], frozenset[Address]] = (), frozenset()
 
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
@@ -128,10 +128,11 @@ class Drive:
         claims = without_host_ports(
             wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped
         )
-        if (claims, self.answers) != self._claimed:
+        silent = policy.elsewhere if self.answers else (*policy.public, *policy.elsewhere)
+        if (claims, frozenset(silent)) != self._claimed:
             with garbage.collect_new():
-                self.plane.claim(claims, self.answers)
-            self._claimed = claims, self.answers
+                self.plane.claim(claims, silent)
+            self._claimed = claims, frozenset(silent)
 
     def _mapped_ports(self) -> Iterable[int]:
         return (mapping.public.port for mapping in self.engine.table.mappings)

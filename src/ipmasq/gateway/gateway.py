@@ -33,6 +33,7 @@ from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.offloading import Offloading
 from ipmasq.gateway.operated import Operated
+from ipmasq.gateway.operator import Operator
 from ipmasq.gateway.planes import fast_path, make_plane
 from ipmasq.gateway.settings import Settings
 from ipmasq.gateway.setup import Configuration, Setup, SetupError
@@ -89,7 +90,7 @@ class Gateway:
         self.keeping = Keeping(kept, directory, loop.clock()) if kept else None
         is_heir = bool(self.keeping and self.keeping.found.kept)
         self._plane = make_plane(plane or setup.plane, setup, directory, is_heir)
-        policy = replace(setup.policy, ttl_delta=self._plane.ttl_delta)
+        policy = replace(setup.policy.serving(()), ttl_delta=self._plane.ttl_delta)
         self.engine = engine = self._make_engine(policy)
         self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock)
@@ -122,7 +123,13 @@ class Gateway:
     def _group(self, setup: Setup) -> Availability | None:
         if setup.ha is None:
             return None
-        return Availability(setup.ha, self._drive, self.offloading, self.latency.renew)
+        operator = Operator(
+            self.engine, self._operated, self._helpers, self._configuration, self._of_file
+        )
+        return Availability(setup.ha, self._drive, self.offloading, operator, self.latency.renew)
+
+    def _of_file(self) -> Policy:
+        return replace(self._setup.policy, ttl_delta=self._plane.ttl_delta)
 
     @property
     def listeners(self) -> list[Listener]:
@@ -298,6 +305,9 @@ class Gateway:
             "state": self.keeping.status() if self.keeping else {},
         }
 
+    def policy_text(self) -> str:
+        return self._configuration.policy_text(self.engine.policy)
+
     def health(self) -> Health:
         return Health(
             plane=self._plane.fast.describe(),
@@ -322,7 +332,8 @@ class Gateway:
 
     def _fit(self, policy: Policy) -> Policy:
         """Return the policy for this plane, with the helpers that are in use."""
-        return replace(policy, ttl_delta=self._plane.ttl_delta, helpers=self._helpers.in_use)
+        fit = replace(policy, ttl_delta=self._plane.ttl_delta, helpers=self._helpers.in_use)
+        return self.availability.fit(fit) if self.availability is not None else fit
 
     def _go_on(self, setup: Setup, policy: Policy) -> int:
         closed = self.engine.apply(policy, self._loop.clock())
@@ -366,6 +377,8 @@ class Gateway:
         PlaneError."""
         setup = self._configuration.adapt()
         new, running = setup.policy, self.engine.policy
+        if self.availability is not None:
+            new = self.availability.fit(new)
         policy = replace(running, inside=new.inside, public=new.public, own=new.own)
         if policy.public != running.public:
             # The first addresses are good news; other addresses, or none, end connections.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.floods import Floods
@@ -32,6 +32,8 @@ class Offloading:
         """The present fast path's."""
         self._floods = Floods(plane.fast)
         self._reading = self._catching_up = False
+        self._unentered: Iterator[int] = iter(())
+        """Flows that the fast path may not know yet."""
 
     def begin(self) -> None:
         """Use the plane's present fast path."""
@@ -41,17 +43,24 @@ class Offloading:
         self._drive.executors.append(offloader.carry_out)
         offloader.tick(self._drive.until)
         flows = list(self._engine.table.flows) if fast.table.capacity else ()
-        self._catch_up(offloader, iter(flows))
+        self._unentered = iter(flows)
+        self._catch_up(offloader)
 
-    def _catch_up(self, offloader: Offloader, flows: Iterator[int]) -> None:
+    def enter(self, flows: Iterable[int]) -> None:
+        """Enter flows that have come beside those that it has."""
+        self._unentered = chain(self._unentered, flows)
+        if not self._catching_up:
+            self._catch_up(self.offloader)
+
+    def _catch_up(self, offloader: Offloader) -> None:
         """Enter flows that are older than the fast path, and restore those of an earlier process, a few at a time so that
         no packet waits long."""
         if offloader is not self.offloader:
             return  # it was replaced by another one
-        some = list(islice(flows, AT_ONCE)) or self._restored(offloader)
+        some = list(islice(self._unentered, AT_ONCE)) or self._restored(offloader)
         self._catching_up = bool(some) or not self._engine.is_restored
         if self._catching_up:
-            self._loop.later(0, partial(self._catch_up, offloader, flows))
+            self._loop.later(0, partial(self._catch_up, offloader))
             for flow in some:
                 self._engine.restate(flow)
         else:

@@ -25,6 +25,10 @@ class Operated:
         unloaded."""
         self._timeouts: Timeouts | None = None
 
+    def keep_by(self, keep: Set) -> None:
+        """Keep values that change later by this."""
+        self._keep = keep
+
     # -- changes
 
     def forward_added(self, forward: Forward) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 from prometheus_client.core import Metric
 
 from ipmasq.core.engine import Engine
+from ipmasq.gateway.availability import Availability
 from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.latency import Latency
 from ipmasq.metrics.counting import FlowCounts
@@ -31,6 +32,9 @@ class RunningGateway(Protocol):
 
     @property
     def offloading(self) -> Offloading: ...
+
+    @property
+    def availability(self) -> Availability | None: ...
 
     @property
     def latency(self) -> Latency: ...

@@ -8,7 +8,7 @@ descriptor of its own that becomes readable when it is due.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
@@ -18,6 +18,7 @@ from ipmasq.core.side import Side
 from ipmasq.planes.alarm import Alarm
 from ipmasq.planes.plane import LivePlane
 from ipmasq.wire import partial
+from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
 
 
@@ -101,8 +102,8 @@ class FaultPlane:
         own = (self._alarm.fileno(),) if self._alarm is not None else ()
         return (*self._plane.descriptors(), *own)
 
-    def claim(self, claims: Sequence[Claim], answers: bool = True) -> None:
-        self._plane.claim(claims, answers)
+    def claim(self, claims: Sequence[Claim], silent: Collection[Address] = ()) -> None:
+        self._plane.claim(claims, silent)
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         assert self._alarm is not None

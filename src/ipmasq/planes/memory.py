@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
 from ipmasq.planes.plane import PlaneError
-from ipmasq.wire.addresses import Network, within
+from ipmasq.wire.addresses import Address, Network, within
 from ipmasq.wire.packet import Buffer, Packet
 
 
@@ -60,7 +60,7 @@ class MemoryPlane:
     def descriptors(self) -> Sequence[int]:
         return tuple(self._descriptors)
 
-    def claim(self, claims: Sequence[Claim], answers: bool = True) -> None:
+    def claim(self, claims: Sequence[Claim], silent: Collection[Address] = ()) -> None:
         self.claims = tuple(claims)
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:

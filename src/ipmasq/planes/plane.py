@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
+from ipmasq.wire.addresses import Address
 from ipmasq.wire.packet import Packet
 
 
@@ -26,9 +27,9 @@ class LivePlane(Protocol):
     def descriptors(self) -> Sequence[int]:
         """File descriptors to wait for."""
 
-    def claim(self, claims: Sequence[Claim], answers: bool = True) -> None:
-        """Bring packets of these claims, and no others, to the engine although the host owns the address. `answers`:
-        answer ARP requests for the addresses that the host does not own."""
+    def claim(self, claims: Sequence[Claim], silent: Collection[Address] = ()) -> None:
+        """Bring packets of these claims, and no others, to the engine although the host owns the address. ARP
+        requests for those addresses that the host does not own are answered, but for `silent` ones."""
 
     def receive(self, descriptor: int) -> tuple[Packet, Side] | None:
         """Return the next packet that has come in by `descriptor`, and its side; None if none waits. The next

@@ -48,6 +48,9 @@ def eventually(true: Callable[[], object], limit: float = 30.0) -> float:
 
 
 class Pair:
+    names: tuple[str, ...] = NAMES
+    hosts: tuple[str, ...] = ("st", "in", "out")
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.prefix = f"ipmha{os.getpid()}"
@@ -72,7 +75,7 @@ class Pair:
     # -- the network
 
     def up(self) -> None:
-        for host in ("st", "in", "out", *NAMES):
+        for host in (*self.hosts, *self.names):
             run("ip", "netns", "add", self.name(host))
             self._undo.callback(run, "ip", "netns", "del", self.name(host))
             self.ip(host, "link set lo up")
@@ -83,7 +86,7 @@ class Pair:
         self.cable("in", "eth", "inside", f"{INSIDE}/24")
         self.cable("out", "eth", "outside", f"{REMOTE}/24")
         self.ip("in", f"route add default via {GATEWAY}")
-        for number, name in enumerate(NAMES, 11):
+        for number, name in enumerate(self.names, 11):
             self.cable(name, "gi", "inside", f"10.0.0.{number}/24")
             self.cable(name, "go", "outside", f"203.0.113.{number}/24")
             self.cable(name, "gm", "between", f"192.168.9.{number}/24")

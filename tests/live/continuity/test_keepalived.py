@@ -6,16 +6,35 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.live.continuity.pair import GATEWAY, IPMASQ, KEEPALIVED, NAMES, PUBLIC, Pair, eventually
-from tests.live.continuity.traffic import RATE, Everything, ftp_server, resets
+from tests.live.continuity.fleet import SHARES, fleet
+from tests.live.continuity.pair import (
+    GATEWAY,
+    IPMASQ,
+    KEEPALIVED,
+    NAMES,
+    PUBLIC,
+    REMOTE,
+    Pair,
+    eventually,
+)
+from tests.live.continuity.traffic import (
+    RATE,
+    Datagrams,
+    Everything,
+    Session,
+    ftp_server,
+    resets,
+)
 from tests.namespaces import within
 
 pytestmark = pytest.mark.live
+
+Replaced = Sequence[tuple[str, str]]
 
 
 @pytest.fixture
@@ -26,7 +45,22 @@ def scripts() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-def start_keepalived(pair: Pair, name: str, scripts: Path) -> None:
+TWO = (
+    ("10.0.0.1/24", f"{GATEWAY}/24"),
+    ("203.0.113.50/24", f"{PUBLIC}/24"),
+)
+THREE = (
+    *((f"10.0.0.{at}/24", f"{each[0]}/24") for at, each in enumerate(SHARES.values(), 1)),
+    *((f"203.0.113.{at}/24", f"{each[1]}/24") for at, each in enumerate(SHARES.values(), 51)),
+    ("preempt_delay 60", "preempt_delay 1"),
+)
+"""What the shipped configurations say, and what is here. The second has placeholders, so that nothing is replaced
+twice."""
+
+
+def start_keepalived(
+    pair: Pair, name: str, scripts: Path, file: str = "keepalived.conf", more: Replaced = TWO
+) -> None:
     own = scripts / name
     own.mkdir(exist_ok=True)
     notify, check = own / "notify", own / "check"
@@ -37,12 +71,12 @@ def start_keepalived(pair: Pair, name: str, scripts: Path) -> None:
     check.write_text(f"#!/bin/sh\n{environment} exec {IPMASQ} ha status\n")
     for each in (notify, check):
         each.chmod(0o755)
-    text = (KEEPALIVED / "keepalived.conf").read_text()
+    text = (KEEPALIVED / file).read_text()
     for said, here in (
         ("eth1", "gi"),
         ("eth0", "go"),
-        ("10.0.0.1/24", f"{GATEWAY}/24"),
-        ("203.0.113.50/24", f"{PUBLIC}/24"),
+        *((said, f"<{at}>") for at, (said, _) in enumerate(more)),
+        *((f"<{at}>", here) for at, (_, here) in enumerate(more)),
         ("/etc/keepalived/ipmasq-notify", str(notify)),
         ('"/usr/bin/ipmasq ha status"', f'"{check}"'),
     ):
@@ -50,7 +84,17 @@ def start_keepalived(pair: Pair, name: str, scripts: Path) -> None:
         text = text.replace(said, here)
     (own / "keepalived.conf").write_text(text)
     pids = ("-p", str(own / "pid"), "-r", str(own / "vrrp"), "-c", str(own / "checkers"))
-    command = ("keepalived", "-n", "-l", "-D", "-f", str(own / "keepalived.conf"), *pids)
+    command = (
+        "keepalived",
+        "-n",
+        "-l",
+        "-D",
+        "-i",
+        name,
+        "-f",
+        str(own / "keepalived.conf"),
+        *pids,
+    )
     pair.start(name, f"keepalived-{name}", *command)
 
 
@@ -63,6 +107,32 @@ def has_address(pair: Pair, name: str) -> bool:
 
 def is_active(pair: Pair, name: str) -> bool:
     return pair.status(name).get("role") == "active"
+
+
+@pytest.mark.row("HA-15")
+def test_the_shipped_configuration_of_a_fleet_shares_the_work_and_moves_it(
+    tmp_path: Path, scripts: Path
+) -> None:
+    with fleet(tmp_path) as three, ftp_server(three, "out") as out:
+        three.start_store()
+        for name in three.names:
+            three.start_gateway(name, "ebpf-tc")
+            start_keepalived(three, name, scripts, "fleet.conf", THREE)
+        homes = list(zip(three.names, SHARES, strict=True))
+        eventually(lambda: all(three.serves(*home) for home in homes), 60)
+        datagrams = Datagrams(three)
+        session = Session(three, "in", REMOTE, 21, False)
+        eventually(lambda: session.came > RATE and three.has_all("gw3", "two"))
+        before = resets(three, "in"), resets(three, "out")
+        datagrams.pause = 0.0
+        three.cut("gw2")
+        for name in ("keepalived-gw2", "gw2"):
+            three.kill(name)
+        session.check(out)
+        datagrams.check()
+        assert (resets(three, "in"), resets(three, "out")) == before
+        print(f"longest pause of a UDP flow: {datagrams.pause:.2f} s")
+        assert three.serves("gw3", "two"), "it has the second highest priority"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ftplib
+import json
 import signal
 import socket
 import time
@@ -143,6 +144,31 @@ def test_records_that_are_forged_replayed_or_foreign_have_no_effect(two: Pair) -
     bulk.check()
 
 
+@pytest.mark.parametrize("two", ["tun"], indirect=True)
+def test_what_an_operator_has_changed_is_in_force_after_a_takeover(two: Pair) -> None:
+    for command in (
+        ("forward", "add", "tcp", "8080", "10.0.0.2:80", "--name", "web"),
+        ("forward", "del", "tcp-2121"),
+        ("helper", "unload", "ftp"),
+        ("timeouts", "set", "udp=77s"),
+    ):
+        done = two.ask("gw1", *command)
+        assert done.returncode == 0, done.stderr
+    eventually(lambda: two.follows("gw2"))
+    fail_over(two)
+    assert [each["name"] for each in listed(two, "forwards")] == ["web"]
+    assert "ftp" not in [each["name"] for each in listed(two, "helpers")]
+    assert "1m17s" in two.ask("gw2", "timeouts", "show").stdout
+    two.retire("gw2")
+    assert [each["name"] for each in listed(two, "forwards")] == ["tcp-2121"]
+
+
+def listed(pair: Pair, what: str) -> list[dict[str, object]]:
+    """What the second gateway lists."""
+    found = json.loads(pair.ask("gw2", "show", what, "--json").stdout)
+    return found if isinstance(found, list) else [found]
+
+
 # -- split brain
 
 
@@ -204,6 +230,49 @@ def test_a_standby_forwards_nothing_and_answers_nothing(two: Pair) -> None:
     through(two, "gw1")
     eventually(lambda: datagrams.answered > 10)
     datagrams.end()
+
+
+# -- addresses
+
+
+@pytest.mark.row("HA-10")
+@pytest.mark.parametrize("two", ["tun"], indirect=True)
+def test_connections_of_a_removed_address_end_and_those_of_others_go_on_elsewhere(
+    two: Pair,
+) -> None:
+    second, file = "203.0.113.60", two.directory / "gw1.toml"
+    published = '[[forward]]\nport = 7000\nto = "10.0.0.2"\n[control]'
+    for name in ("gw1", "gw2"):
+        path = two.directory / f"{name}.toml"
+        text = path.read_text().replace(f'["{PUBLIC}"]', f'["{PUBLIC}", "{second}"]')
+        path.write_text(text.replace("[control]", published))
+        assert two.ask(name, "reload").returncode == 0
+    with two.at("in"):
+        server = socket.create_server(("10.0.0.2", 7000))
+    lines: dict[str, tuple[socket.socket, socket.socket]] = {}
+    for address in (PUBLIC, second):
+        with two.at("out"):
+            client = socket.create_connection((address, 7000), PATIENCE)
+        lines[address] = client, server.accept()[0]
+    time.sleep(1.2)  # a plain flow is replicated when it is one second old (`ha.after`)
+    file.write_text(file.read_text().replace(f', "{second}"', ""))
+    assert two.ask("gw1", "reload").returncode == 0
+    eventually(lambda: two.follows("gw2"))
+    assert [each["public"]["address"] for each in two.flows("gw1")] == [PUBLIC]
+    for host in ("gw1", "gw2"):
+        if host == "gw2":
+            fail_over(two)
+        client, served = lines[PUBLIC]
+        client.settimeout(PATIENCE)
+        served.sendall(b"still here")
+        assert client.recv(100) == b"still here"
+    client, served = lines[second]
+    served.settimeout(1)
+    client.sendall(b"gone")
+    with pytest.raises((TimeoutError, ConnectionError)):
+        served.recv(100)
+    for each in (server, *(end for line in lines.values() for end in line)):
+        each.close()
 
 
 # -- stores

@@ -173,7 +173,10 @@ class Bulk:
 class Datagrams:
     """Questions by UDP every 10 ms, and their answers."""
 
-    def __init__(self, pair: Pair, port: int = 5002) -> None:
+    def __init__(
+        self, pair: Pair, port: int = 5002, host: str = "in", public: str = PUBLIC
+    ) -> None:
+        self._public = public
         with pair.at("out"):
             self._server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._server.bind((REMOTE, port))
@@ -186,7 +189,7 @@ class Datagrams:
         """The longest time between two answers since this was set to 0."""
         self._ends = False
         self._echo = Told(pair, "out", self._serve)
-        self._questions = Told(pair, "in", self._ask)
+        self._questions = Told(pair, host, self._ask)
 
     def _serve(self) -> None:
         while not self._ends:
@@ -223,7 +226,7 @@ class Datagrams:
         eventually(lambda: self.answered > before + 10)
         self.end()
         assert len(self.senders) == 1, self.senders
-        assert next(iter(self.senders))[0] == PUBLIC
+        assert next(iter(self.senders))[0] == self._public
 
 
 class Idle:

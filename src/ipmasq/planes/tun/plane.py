@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -89,7 +89,7 @@ class TunPlane:
         self.where = HostState(outside, tuple(inside), tuple(networks), frozenset())
         self._directory = directory
         self._claims: tuple[Claim, ...] = ()
-        self._answers = True
+        self._silent: frozenset[Address] = frozenset()
         self._rules: tuple[RoutingRule, ...] = ()
         self._proxies: tuple[changes.ProxyAdded, ...] = ()
         self._forwarding: tuple[str, ...] = ()
@@ -191,7 +191,7 @@ class TunPlane:
                 if each:
                     each.close()
 
-    def claim(self, claims: Sequence[Claim], answers: bool = True) -> None:
+    def claim(self, claims: Sequence[Claim], silent: Collection[Address] = ()) -> None:
         """Set the claims. Raises PlaneError if they leave the host no port for its own connections; then
         nothing has changed."""
         with explained():
@@ -202,7 +202,7 @@ class TunPlane:
                     "the port range leaves the host no port for its own connections: "
                     f"keep some of {'-'.join(text_of(settings.EPHEMERAL).split())} out of it"
                 )
-            self._claims, self._answers, self.inherits = tuple(claims), answers, False
+            self._claims, self._silent, self.inherits = tuple(claims), frozenset(silent), False
             self._restored += self._watched.restore()
             self._steer()
 
@@ -381,7 +381,7 @@ class TunPlane:
         if self._reentry is not None:
             self._reentry.follow(where.outside)
         if not self.inherits:
-            self._answer_for(proxied(where, self._claims) if self._answers else ())
+            self._answer_for(a for a in proxied(where, self._claims) if a not in self._silent)
         forwarding = settings.forwarding((where.outside, *where.inside))
         self._watched.leave(path for path in self._forwarding if path not in forwarding)
         self._watched.set(forwarding)

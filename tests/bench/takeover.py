@@ -1,0 +1,102 @@
+"""What a group of gateways costs: records of flows in a real store, and a takeover by a member that has followed, and
+by one that has to read everything first."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from ipmasq.continuity.authentic import Seal
+from ipmasq.continuity.feed import Feed
+from ipmasq.continuity.follower import Follower
+from ipmasq.continuity.server import Address, Connect, connector
+from ipmasq.core.engine import Engine
+from ipmasq.core.restoring import Kept
+from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.replication import Publisher, Replication, of_share
+from tests.bench.figures import Figure, bench
+from tests.bench.fresh import fresh
+from tests.bench.traffic import POLICY, PUBLIC, engine, tcp_flow
+
+COUNTS = {"100000": 100_000, "1000000": 1_000_000}
+LONGEST = 600.0
+KEY = b"0123456789abcdef"
+
+
+class Taken(NamedTuple):
+    replicated: float
+    """Flows per second that were written to the store."""
+    size: float
+    """Bytes of the store's memory per flow."""
+    read: float
+    """Seconds until an empty member has read everything."""
+    entered: float
+    """Seconds from the lease to the first packet, for one that has followed."""
+
+
+@bench("takeover")
+def takeover(runs: int) -> Iterator[Figure]:
+    for word, count in COUNTS.items():
+        taken = [fresh(taken_over, count) for _ in range(runs if count == 100_000 else 1)]
+        start = f"takeover.{word}"
+        yield Figure(f"{start}.replicated", "flows/s", [each.replicated for each in taken])
+        yield Figure(f"{start}.bytes", "bytes/flow", [each.size for each in taken])
+        yield Figure(f"{start}.followed.s", "s", [each.entered for each in taken])
+        empty = [each.read + each.entered for each in taken]
+        yield Figure(f"{start}.empty.s", "s", empty)
+
+
+def taken_over(count: int) -> Taken:
+    policy = replace(POLICY, public=PUBLIC[: 1 + count // 60_000])
+    active, now = engine(policy), 1.0
+    for number in range(count):
+        now = 1 + number * 1e-5
+        tcp_flow(active, number, now)
+        active.events()
+    with tempfile.TemporaryDirectory() as directory:
+        store = f"{directory}/store"
+        command = ["redis-server", "--port", "0", "--unixsocket", store, "--save", ""]
+        with subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL) as process:
+            try:
+                _until(Path(store).exists)
+                return _measure(active, connector(Address.parse(f"unix://{store}")), count)
+            finally:
+                process.kill()
+
+
+def _measure(active: Engine, connect: Connect, count: int) -> Taken:
+    seal, loop = Seal(KEY, "bench", "records"), Loop()
+    client = connect(5.0)
+    before = client.info("memory")["used_memory"]
+    publisher = Publisher(active, loop)
+    feed = Feed(connect, seal, "bench", "one", 1, lambda: None)
+    loop.between(publisher.turn)
+    began = time.monotonic()
+    publisher.add(Replication(publisher, feed, 0.002, 1.0, of_share(active, "")))
+    _until(lambda: loop.round() or feed.snapshot_size)
+    replicated = count / (time.monotonic() - began)
+    size = (client.info("memory")["used_memory"] - before) / count
+    feed.close()
+    follower = Follower(connect, seal, "bench", time.monotonic, lambda: None)
+    began = time.monotonic()
+    follower.finish()
+    while not follower.is_finished:
+        follower.step()
+    read = time.monotonic() - began
+    began = time.monotonic()
+    kept = [Kept(kind, name, row.row, row.moment) for (kind, name), row in follower.rows.items()]
+    made = Engine.from_records(active.policy, Random(1).randrange, kept, began, is_lagging=True)
+    assert len(made.table.flows) == count
+    return Taken(replicated, size, read, time.monotonic() - began)
+
+
+def _until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + LONGEST
+    while not true():
+        assert time.monotonic() < end, "this did not happen"

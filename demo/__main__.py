@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from demo import cells, report
+from demo import cells, page, report
 from demo.gateway_ipmasq import make_ipmasq
 from demo.gateway_kernel import KernelGateway
 from demo.gateways import FastPath
@@ -84,6 +84,8 @@ def main(
         f"{counted(len(results) + len(linked) + len(killed), 'cell')}, {sessions} sessions, "
         f"{len(wrong) + len(idle)} not as they must be; {time.monotonic() - started:.0f} s in all"
     )
+    if gateway is Kind.IPMASQ:
+        page.offer(console, plane)
     raise typer.Exit(1 if wrong or idle else 0)
 
 

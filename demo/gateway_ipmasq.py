@@ -29,7 +29,7 @@ class IpmasqGateway:
         stem = testbed.directory / setting.host
         self._file = stem.with_suffix(".toml")
         self._log = stem.with_suffix(".log")
-        self._socket = stem.with_suffix(".sock")
+        self.socket = stem.with_suffix(".sock")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -95,7 +95,7 @@ class IpmasqGateway:
             f'plane = "{self._plane}"',
             'filtering = "address-and-port-dependent"' if setting.strict else "",
             f"[timeouts]\ntcp_established = {setting.idle}" if setting.idle else "",
-            f'[control]\nsocket = "{self._socket}"',
+            f'[control]\nsocket = "{self.socket}"',
             f"[helper.ftp]\nports = {list(setting.helper_ports)}",
         ]
         for forward in setting.forwards:
@@ -113,7 +113,7 @@ class IpmasqGateway:
     def _ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         done: subprocess.CompletedProcess[str] = self._lab.run(
             self._setting.host,
-            self._command(*arguments, "--socket", str(self._socket)),
+            self._command(*arguments, "--socket", str(self.socket)),
             capture_output=True,
             text=True,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -141,6 +142,25 @@ class Runner:
                 gateway.start()
             outcomes = [each.result() for each in playing]
         return list(map(KilledResult, wanted, outcomes))
+
+    @contextmanager
+    def transfers(self, wanted: Sequence[tuple[Direction, Announce]]) -> Iterator[list[Gateway]]:
+        """Yield the gateways while each of these transfers takes place, and another one when it has ended."""
+        self._prepare_slow()
+        over = threading.Event()
+
+        def again(direction: Direction, announce: Announce) -> None:
+            while not over.is_set():
+                self._play_slow(direction, announce)
+
+        # Clients notice within seconds that their gateway has ended. No session is left when the pool has.
+        with ThreadPoolExecutor(len(wanted)) as pool, self._gateways() as gateways:
+            for each in wanted:
+                pool.submit(again, *each)
+            try:
+                yield gateways
+            finally:
+                over.set()
 
     def _play_link(self, job: tuple[Linked, Direction]) -> Outcome:
         linked, direction = job

@@ -16,6 +16,7 @@ include_patterns = [
     "docs/*.md",
     "docs/**/*.md",
     "contrib/README.md",
+    "examples/*/README.md",
     "fuzz/README.md",
     "tests/hostile/README.md",
     "tests/soak/README.md",

@@ -16,6 +16,12 @@ from tests.planes.ebpf.test_layout import builder
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "src", "bpf", "tools")
+DATA = (
+    "ipmasq/config/example.toml",
+    "ipmasq/replay/page/page.html",
+    "ipmasq/main/authoring/template/helper.py.in",
+    "ipmasq/main/authoring/template/README.md",
+)
 OBJECT = "ipmasq/planes/ebpf/ipmasq.bpf.o"
 
 
@@ -47,7 +53,7 @@ def test_a_wheel_has_the_programs_and_leaves_the_tree_as_it_was(tree: Path):
     before = everything(tree)
     with wheel(tree) as made:
         assert made.read(OBJECT).startswith(b"\x7fELF")
-        assert "ipmasq/config/example.toml" in made.namelist()
+        assert set(DATA) <= set(made.namelist())
     assert everything(tree) == before
 
 

@@ -14,7 +14,7 @@ TOP = Path(__file__).parent.parent
 SOURCE = TOP / "src" / "ipmasq"
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
 
-MIRRORED = ("wire", "core", "helpers", "config", "control")
+MIRRORED = ("wire", "core", "helpers", "testing", "config", "control")
 """Each of their modules has a test file of its own name."""
 
 LONGEST_FILE = 400

@@ -53,6 +53,19 @@ def test_every_method_of_a_helper_is_there(site: Path):
     assert [name for name in public if f'id="{name}"' not in page] == []
 
 
+def test_every_public_name_of_the_test_kit_is_there(site: Path):
+    from ipmasq import testing
+
+    page = (site / "docs" / "helper-testing.html").read_text(encoding="utf-8")
+    public = [
+        f"{value.__module__}.{name}"
+        for name, value in vars(testing).items()
+        if callable(value) and not name.startswith("_")
+    ]
+    assert len(public) > 8
+    assert [name for name in public if f'id="{name}"' not in page] == []
+
+
 def test_a_page_loads_nothing_from_elsewhere(site: Path):
     page = (site / "docs" / "index.html").read_text(encoding="utf-8")
     assert 'src="http' not in page

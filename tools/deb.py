@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from zipfile import ZipFile
 
-from ipmasq.main.service.files import configuration, unit, user
+from ipmasq.main.service.files import configuration, unit, user, web_unit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -57,6 +57,7 @@ def _vendor(wheel: Path) -> None:
 def _service() -> None:
     debian, service = TREE / "debian", TREE / "service"
     (debian / "ipmasq.service").write_text(unit(PROGRAM, CONFIGURATION), "utf-8")
+    (debian / "ipmasq.ipmasq-web.service").write_text(web_unit(PROGRAM), "utf-8")
     (debian / "ipmasq.sysusers").write_text(user(), "utf-8")
     service.mkdir()
     (service / "gateway.toml").write_text(configuration(), "utf-8")

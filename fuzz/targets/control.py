@@ -52,6 +52,9 @@ class Clock:
     def clock(self) -> float:
         return 1.0
 
+    def later(self, seconds: float, callback: object) -> None:
+        """Time does not pass, so nothing is called."""
+
 
 class Failures(logging.Handler):
     """What a connection logs as the gateway's own failure."""

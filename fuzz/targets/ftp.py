@@ -7,9 +7,9 @@ laws are in `tests/helpers/ftp_oracle.py`.
 from __future__ import annotations
 
 from ipmasq.helpers.ftp import Ftp
+from ipmasq.testing import CLIENT, SERVER, Talk
 from tests.helpers.ftp_oracle import check
 from tests.helpers.ftp_talk import SIDES, Bytes, converse
-from tests.helpers.playbook import CLIENT, SERVER, Talk
 
 MEASURED = ("ipmasq.helpers.ftp", "ipmasq.helpers.ftp_dialogue")
 LONGEST = 200

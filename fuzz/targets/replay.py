@@ -1,5 +1,5 @@
 """`ipmasq replay` of a capture in memory: it ends with a summary or a CaptureError, writes a capture that can
-be read, and the same one each time. Packets are those of `capture`, or ones that fit each other."""
+be read, and a page in which nothing of the capture is markup. Packets are those of `capture`, or ones that fit each other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from fuzz.choices import Choices
 from fuzz.targets import capture as captures
 from ipmasq.core.reasons import Reason
 from ipmasq.planes.pcap import ByInterface, ByMac, Sides
+from ipmasq.replay.html import render
+from ipmasq.replay.recorder import Recorder
 from ipmasq.replay.replay import replay
 from ipmasq.wire import capture
 from ipmasq.wire.record import CaptureError
@@ -19,6 +21,8 @@ from tests.core.stress import INNER, OUTER, POLICY, PUBLIC
 MEASURED = (
     "ipmasq.replay.replay",
     "ipmasq.replay.far_end",
+    "ipmasq.replay.recorder",
+    "ipmasq.replay.html",
     "ipmasq.gateway.describe",
     "ipmasq.wire.endpoints",
     "ipmasq.planes.pcap",
@@ -42,14 +46,17 @@ def one_input(data: bytes) -> None:
         file = captures.wrapped(choices)
     else:
         file = capture_of(choices)
-    target = BytesIO()
+    target, recorder = BytesIO(), Recorder()
     try:
-        summary = replay(BytesIO(file), target, POLICY, sides)
+        summary = replay(BytesIO(file), target, POLICY, sides, recorder=recorder)
     except CaptureError:
         return
     assert summary.packets == sum(summary.reasons.values()) + sum(summary.copied.values())
     assert not any(reason.name == "FAULT" for reason in summary.reasons)
     assert all(isinstance(reason, Reason) for reason in summary.reasons)
+    page = render(recorder.result, "fuzz", {})
+    assert page.isascii() or all(each.isprintable() or each == "\n" for each in page)
+    assert page.count("<tr id=") == page.count("</tr>") - 1 * bool(recorder.result.steps)
     target.seek(0)
     assert len(list(capture.read(target))) >= summary.packets
 

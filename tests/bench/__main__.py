@@ -30,6 +30,7 @@ from tests.bench import (
     start,
     takeover,
     tun,
+    views,
 )
 from tests.bench.figures import Figure, chosen
 from tests.bench.report import as_json, as_markdown, as_tables
@@ -37,7 +38,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
     *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new),
-    *(start, commands, scraped, failover, takeover),
+    *(start, commands, scraped, views, failover, takeover),
 )
 """Whatever is imported here has entered its benches."""
 

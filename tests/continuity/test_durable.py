@@ -88,6 +88,21 @@ def test_a_disk_that_does_not_keep_up_is_an_error(slow: Slow) -> None:
     store.close()
 
 
+def test_nobody_waits_for_a_disk_that_was_given_up(slow: Slow) -> None:
+    store, told = Background(slow), list[int]()
+    for _ in range(MOST_TASKS):
+        store.append(b"x", lambda: told.append(1))
+    with pytest.raises(StoreError, match="does not keep up"):
+        fill(store)
+    store.close()
+    slow.may_go_on.set()
+    store._thread.join(10)
+    assert not store._thread.is_alive()
+    again = SqliteStore(slow.path, {})
+    assert len(list(again.load())) <= 1, "what waited was dropped"
+    again.close()
+
+
 def fill(store: Background) -> None:
     for _ in range(2):
         store.append(b"x")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from math import pi
 from zlib import crc32
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.continuity.encoding import CHECKSUM, decode, encode
+from ipmasq.continuity.batches import DamagedError, Part, unpack
+from ipmasq.continuity.encoding import CHECKSUM, FORMAT, decode, encode
 from ipmasq.core.changes import Kind, Record
 from ipmasq.core.plain import StateError
 
@@ -43,6 +45,17 @@ def test_a_batch_that_is_cut_off_anywhere_is_found() -> None:
 def test_whatever_has_a_right_checksum_is_read_or_refused(body: bytes) -> None:
     with pytest.raises(StateError):
         decode(crc32(body).to_bytes(CHECKSUM, "big") + body)
+
+
+@pytest.mark.parametrize(
+    "record", [[3, [1], ["x"]], [{}, 1, ["x"]], [7, None, 1], [3, 1.5, None], [3, 1], 3, None]
+)
+def test_what_is_no_record_is_refused(record: object) -> None:
+    body = msgpack.packb([FORMAT, 0.0, 0.0, [[3, 1, ["x"]], record]])
+    with pytest.raises(StateError, match="another form"):
+        decode(crc32(body).to_bytes(CHECKSUM, "big") + body)
+    with pytest.raises(DamagedError):
+        unpack(msgpack.packb((Part.CHANGES, record)))
 
 
 def test_a_value_that_is_not_plain_is_refused() -> None:

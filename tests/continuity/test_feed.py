@@ -207,3 +207,20 @@ def test_batches_for_a_store_that_hangs_take_bounded_memory(store: Store):
         assert tickets[-1] == 0
         assert feed.waiting <= MOST_WAITING
         store.go_on()
+
+
+@pytest.mark.row("A-40")
+def test_an_entry_of_the_last_number_that_there_is_does_not_blind_a_follower(store: Store):
+    """No entry can follow it, so the stream begins anew, with numbers below it."""
+    with feeding(store) as feed, following(store) as follower:
+        feed.wants_snapshot = False
+        give_snapshot(feed, flow(1, ["old"]))
+        wait_until(lambda: follower.is_complete)
+        last = (1 << 64) - 1
+        store.client().xadd(STREAM, {"e": "nonsense"}, id=f"{last}-{last}")
+        wait_until(lambda: follower.refused[Refusal.FORGED] == 1)
+        change(feed, flow(1, ["lost"]))
+        wait_until(lambda: feed.wants_snapshot)
+        give_snapshot(feed, flow(1, ["new"]))
+        wait_until(lambda: held(follower) == {(3, 1): ["new"]})
+        wait_until(lambda: follower.is_complete)

@@ -126,3 +126,34 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     found = place(tmp_path).find(0.0, 0.0)
     assert not (tmp_path / "elsewhere").exists()
     assert found.store is None or not (tmp_path / "state.db").is_symlink()
+
+
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make files of another user")
+@pytest.mark.parametrize("is_in_their_directory", [False, True])
+def test_what_a_user_with_fewer_rights_has_written_is_not_believed(
+    tmp_path: Path, is_in_their_directory: bool
+) -> None:
+    """A state says which files have the code of helpers. In a directory of theirs, the file can be exchanged at any
+    moment, so nothing is kept there."""
+    keep(place(tmp_path), *two_turns())
+    os.chown(tmp_path if is_in_their_directory else tmp_path / "state.db", NOBODY, NOBODY)
+    found = place(tmp_path).find(130.0, 0.0)
+    assert (found.kept, found.others) == ([], {})
+    assert "another user" in found.refused + found.trouble
+    assert (found.store is None) is is_in_their_directory
+
+
+def test_where_everybody_may_write_nothing_is_kept(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    assert "another user" in place(tmp_path).find(130.0, 0.0).trouble
+
+
+def test_what_is_no_file_is_set_aside(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state.db")
+    found = place(tmp_path).find(0.0, 0.0)
+    assert "no file" in found.refused
+    assert found.store is not None
+    found.store.close()

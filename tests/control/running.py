@@ -75,6 +75,9 @@ class StandIn:
             "public": [to_text(address) for address in policy.public],
         }
 
+    def policy_text(self) -> str:
+        return '[gateway]\ninside = ["10.0.0.0/16"]\npublic = ["203.0.113.1"]\noutside = "eth0"\n'
+
     def reload(self) -> tuple[int, Sequence[str]]:
         if self.mistakes:
             raise SetupError(self.mistakes)
@@ -122,12 +125,20 @@ class StandIn:
 class Running:
     """`with running(path) as gateway`: the loop turns in a thread of its own; `do` does things there."""
 
-    def __init__(self, path: Path, **access: Any) -> None:
+    def __init__(
+        self, path: Path, viewing: Path | None = None, doctor: Sequence[str] = (), **access: Any
+    ) -> None:
         self.path = str(path)
         self.loop = Loop()
         self.engine = Engine(POLICY, Random(1).randrange, self.loop.clock())
         self.gateway = StandIn(self.engine, self.loop)
-        self.control = Control(self.gateway, self.loop, Access(path, **access))
+        self.control = Control(
+            self.gateway,
+            self.loop,
+            Access(path, **access),
+            Access(viewing) if viewing else None,
+            doctor,
+        )
         self._stop = threading.Event()
         self._wanted: list[tuple[Any, threading.Event, list[Any]]] = []
 
@@ -177,8 +188,8 @@ class Running:
 
 
 @contextmanager
-def running(path: Path, **access: Any) -> Iterator[Running]:
-    gateway = Running(path, **access)
+def running(path: Path, viewing: Path | None = None, **options: Any) -> Iterator[Running]:
+    gateway = Running(path, viewing, **options)
     gateway.control.open()
     thread = threading.Thread(target=gateway.turn, daemon=True)
     thread.start()

@@ -87,7 +87,8 @@ class Journal:
         """An engine from the journal has the state of the living one, but for what may lag."""
         used = tuple(each.use for each in engine.manager.registered.values())
         policy = replace(engine.policy, helpers=used)
-        state = self.last | {(Kind.REST, 0): kept(engine, now)[0]}
+        lagging = [each for each in kept(engine, now) if each.kind in (Kind.REST, Kind.DATAGRAM)]
+        state = self.last | {(each.kind, each.key): each for each in lagging}
         made = type(engine).from_records(policy, chance.randrange, state.values(), now)
         assert made.events() == []
         one, other = (up_to_date(each, now) for each in (engine, made))
@@ -104,6 +105,9 @@ def up_to_date(engine: Engine, now: float) -> Any:
                 few = {name: min(values[name], 2) for name in ("out_packets", "back_packets")}
                 values |= dict.fromkeys(LAGGING)
                 values |= {} if values["offloadable"] else few
+            for direction in (values["inspector"] or {}).get("rewriter", {}).get("directions", ()):
+                if direction["stream"] is not None:
+                    direction["stream"]["waiting"] = None
             row = values
         found.append((kind, key, row))
     return found

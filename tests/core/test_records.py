@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from ipmasq.continuity.encoding import encode
 from ipmasq.core.changes import Kind
 from ipmasq.core.records import FLOW_NAMES
+from tests.conformance import packets
 from tests.conformance.packets import SYN
 from tests.conformance.world import IN1, OUT1, World
 from tests.core.conversation import Conversation
@@ -89,3 +93,26 @@ def test_a_packet_depends_on_the_records_of_an_inspected_flow_only() -> None:
     assert talk.engine.has_dependent_changes
     kinds = [kind for kind, _, _ in talk.engine.changed(talk.now)]
     assert kinds == [Kind.EXPECTATION, Kind.MAPPING, Kind.FLOW]
+
+
+@pytest.mark.row("A-32")
+def test_fragments_that_wait_are_written_at_the_end_and_not_as_they_come() -> None:
+    """Or strangers would decide how much is written: 64 kB for each packet of a few bytes."""
+    world = a_world()
+    for piece in packets.fragments(packets.udp(IN1, 5000, OUT1, 53, bytes(3000)), 800, 800)[:-1]:
+        world.send(piece)
+    assert keys(world) == []
+    world.engine.mark_all_but_flows()
+    assert keys(world)[-1] == (Kind.DATAGRAM, 1)
+
+
+@pytest.mark.row("A-16")
+def test_segments_that_are_early_are_not_written_with_each_packet() -> None:
+    talk = Conversation()
+    talk.engine.keep_changes()
+    talk.open()
+    for at in range(100, 60_000, 1000):
+        talk.client(b"A" * 1000, at)
+    talk.client(b"NOOP\r\n", 0)
+    written = sum(len(encode(0, 0, [each])) for each in talk.engine.changed(talk.now))
+    assert written < 4000

@@ -269,7 +269,7 @@ def test_a_refused_line_costs_the_same_however_many_commands_are_pending() -> No
     import sys
 
     from ipmasq.core.speaker import Speaker
-    from tests.helpers.playbook import Talk
+    from ipmasq.testing import Talk
 
     def steps(pending: int) -> int:
         talk = Talk(Ftp(), Speaker.CLIENT)

@@ -344,6 +344,26 @@ def test_a_capture_is_replayed_into_one_with_comments(
     assert "packets      1\n" in ipmasq("replay", capture, "-c", file, "-o", out, *side).stdout
 
 
+def test_a_capture_is_replayed_into_a_page_and_a_list_of_steps(ipmasq: Ipmasq, tmp_path: Path):
+    file, capture, page = tmp_path / "gateway.toml", tmp_path / "a <in>.pcap", tmp_path / "page"
+    file.write_text('[gateway]\ninside = ["10.0.0.0/24"]\noutside = "none0"\n')
+    wrpcap(
+        str(capture),
+        [Ether() / IP(src="10.0.0.2", dst="198.51.100.1") / UDP(sport=5000, dport=53) / b"hello"],
+    )
+    done = ipmasq("replay", capture, "-c", file, "--html", page, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [step["kind"] for step in found["steps"]] == ["opened", "open"]
+    text = page.read_text(encoding="utf-8")
+    assert "<title>a &lt;in&gt;.pcap</title>" in text
+    assert "198.51.100.1:53" in text
+    same = ipmasq("replay", capture, "-c", file, "--html", capture)
+    assert (same.returncode, same.stderr) == (2, "ipmasq: IN and PAGE are the same file\n")
+    twice = ipmasq("replay", capture, "-c", file, "--html", page, "-o", page)
+    assert (twice.returncode, page.read_text(encoding="utf-8")) == (2, text)
+
+
 def test_whatever_a_name_is_made_of_it_is_shown_on_its_line(gateway: Running, ipmasq: Ipmasq):
     nasty = Forward("a\nforged \x1b[2J\u202e", 6, None, PortRange(9, 9), IN1, 9)
     gateway.do(lambda: gateway.gateway.add_forward(nasty))

@@ -7,8 +7,8 @@ import contextlib
 import ftplib
 
 from ipmasq.core.helper import Helper, Speaker
+from ipmasq.testing import Heard, Talk
 from ipmasq.wire.addresses import Endpoint, to_address
-from tests.helpers.playbook import Heard, Talk
 
 
 def read(line: bytes, speaker: Endpoint) -> Endpoint:

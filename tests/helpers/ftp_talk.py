@@ -9,9 +9,9 @@ from collections.abc import Callable
 from copy import deepcopy
 
 from ipmasq.helpers.ftp import Ftp
+from ipmasq.testing import CLIENT, SERVER, Talk, endpoint
 from ipmasq.wire.addresses import to_text
 from tests.helpers.ftp_oracle import check, check_awaited
-from tests.helpers.playbook import CLIENT, SERVER, Talk, endpoint
 
 Choose = Callable[[int], int]
 

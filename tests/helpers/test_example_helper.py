@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipmasq import testing
 from ipmasq.config.helpers import in_file, use
 from ipmasq.config.model import HelperTable
 from ipmasq.core.events import HelperFailed
 from ipmasq.core.helper import UDP, Helper, Speaker
+from ipmasq.testing import CLIENT, SERVER, Talk
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import conversation
 from tests.conformance.conversation import Conversation
 from tests.conformance.world import E1, IN1, OUT1, OUT2, World
-from tests.helpers import playbook
-from tests.helpers.playbook import CLIENT, SERVER, Talk
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-a-helper.md"
 EXAMPLE, ITS_TEST = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -35,7 +35,7 @@ def rtsp(tmp_path_factory) -> type[Helper]:
 
 
 def test_the_test_in_the_document_passes(rtsp):
-    names = {"Rtsp": rtsp, **vars(playbook)}
+    names = {"Rtsp": rtsp, **vars(testing)}
     exec(ITS_TEST, names)
     tests = [act for name, act in names.items() if name.startswith("test_")]
     assert tests

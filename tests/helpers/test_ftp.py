@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.helpers.ftp import MOST_ASKED, Ftp
-from ipmasq.wire.addresses import Endpoint
-from tests.helpers.playbook import (
+from ipmasq.testing import (
     CLIENT,
     INSIDE_CLIENT,
     SERVER,
     Talk,
     endpoint,
 )
+from ipmasq.wire.addresses import Endpoint
 
 IAC, NOP, DATA_MARK, INTERRUPT, WILL, DO = "\xff", "\xf1", "\xf2", "\xf4", "\xfb", "\xfd"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ipmasq.helpers.ftp import Ftp
-from tests.helpers.playbook import CLIENT, SERVER, Talk, endpoint, wire
+from ipmasq.testing import CLIENT, SERVER, Talk, endpoint, wire
 
 LINES = tomllib.loads((Path(__file__).parent / "ftp_lines.toml").read_text(encoding="utf-8"))[
     "line"

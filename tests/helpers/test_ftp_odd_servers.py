@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ipmasq.core.helper import Speaker
 from ipmasq.helpers.ftp import Ftp
-from tests.helpers.playbook import Talk
+from ipmasq.testing import Talk
 
 SERVER = Speaker.SERVER
 

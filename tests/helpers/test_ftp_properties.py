@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ipmasq.core.helper import Speaker
 from ipmasq.helpers.ftp import Ftp
+from ipmasq.testing import CLIENT, SERVER, Talk
 from tests.helpers.ftp_oracle import check, skip_telnet
 from tests.helpers.ftp_talk import Bytes, converse
-from tests.helpers.playbook import CLIENT, SERVER, Talk
 
 CHANCE = st.binary(max_size=200)
 SIDES = st.frozensets(st.sampled_from(Speaker))

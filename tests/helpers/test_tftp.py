@@ -12,8 +12,8 @@ from ipmasq.core.policy import Action, Behaviour, Forward, HelperUse, PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.core.speaker import Speaker
 from ipmasq.helpers.tftp import Tftp
+from ipmasq.testing import CLIENT, SERVER, Talk
 from tests.conformance.world import E1, E2, IN1, OUT1, OUT2, World
-from tests.helpers.playbook import CLIENT, SERVER, Talk
 
 READ = b"\x00\x01boot/pxelinux.0\x00octet\x00"
 WITH_OPTIONS = READ + b"tsize\x000\x00blksize\x001468\x00"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -18,6 +19,11 @@ CONFIGURATION = """\
 inside = "gi"
 outside = "go"
 """
+
+VIEWS = CONFIGURATION + '\n[control]\nview_group = "ipmasq-web"\n'
+
+Get: TypeAlias = Callable[..., str]
+"""Fetch a path of the pages from a host of the network: `get("/", "gw")`; empty if there is no answer."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -82,6 +88,16 @@ def service(machine: Machine) -> Machine:
     machine.write("/etc/ipmasq/gateway.toml", CONFIGURATION)
     machine.run("systemctl", "start", "ipmasq")
     return machine
+
+
+@pytest.fixture
+def get(network: Network) -> Get:
+    def fetch(path: str, host: str = "gw", address: str = "127.0.0.1", *options: str) -> str:
+        command = ["curl", "-s", "--max-time", "5", *options, f"http://{address}:8470{path}"]
+        asked = [*within(network.name(host)), *command]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+
+    return fetch
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.live.conftest import Network, trace
 from tests.namespaces import within
-from tests.packages.clean import Debian, Machine, finish
+from tests.packages.clean import ROOT, Debian, Machine, finish
 from tests.packages.conftest import CONFIGURATION, tree_status
 
 LEFT = "find / -xdev -name '*ipmasq*' -not -path '/root/*'"
@@ -43,6 +43,15 @@ def test_a_package_has_the_version_of_the_project(package: Path, wheel: Path):
     assert package.name.split("_")[1] == wheel.name.split("-")[1]
 
 
+def test_the_package_is_as_small_as_the_documentation_says(package: Path):
+    text = (ROOT / "docs" / "install.md").read_text("utf-8")
+    said = re.search(r"The package has ([\d.]+) MB, and takes (\d+) MB on disk", text)
+    assert said
+    installed = int(finish(["dpkg-deb", "--field", str(package), "Installed-Size"])) / 1000
+    for real, told in ((package.stat().st_size / 1e6, said[1]), (installed, said[2])):
+        assert 0.9 < real / float(told) < 1.1
+
+
 def test_a_fresh_installation_is_complete_and_says_what_to_do(debian: Debian):
     assert debian.run("ipmasq", "--version").startswith("ipmasq ")
     script = "ipmasq check; echo $?; test -s /usr/share/man/man8/ipmasq.8.gz; echo $?"
@@ -64,11 +73,12 @@ def test_an_upgrade_restarts_what_runs_and_a_purge_leaves_nothing(
     before = trace(network)
     with copied.booted(*within(network.name("gw"))) as machine:
         machine.write("/etc/ipmasq/gateway.toml", CONFIGURATION)
-        machine.run("systemctl", "enable", "--now", "ipmasq")
+        machine.run("systemctl", "enable", "--now", "ipmasq", "ipmasq-web")
         old = machine.show("MainPID")
         said = machine.run("apt-get", "install", "-q", "-y", "/root/newer.deb")
         assert machine.show("ActiveState") == "active", said + machine.log()
         assert machine.show("MainPID") != old
+        assert machine.run("systemctl", "is-active", "ipmasq-web") == "active\n"
         assert machine.file("/etc/ipmasq/gateway.toml").read_text() == CONFIGURATION
         _remove(machine)
         assert trace(network) == before
@@ -77,7 +87,8 @@ def test_an_upgrade_restarts_what_runs_and_a_purge_leaves_nothing(
 def _remove(machine: Machine) -> None:
     """Remove the package, which stops it and keeps its configuration; then purge it."""
     machine.run("apt-get", "remove", "-q", "-y", "ipmasq")
-    assert machine.ask("systemctl", "is-active", "ipmasq").stdout.strip() == "inactive"
+    for unit in ("ipmasq", "ipmasq-web"):
+        assert machine.ask("systemctl", "is-active", unit).stdout.strip() == "inactive"
     assert machine.file("/etc/ipmasq/gateway.toml").exists()
     machine.run("apt-get", "purge", "-q", "-y", "ipmasq")
     assert machine.run("sh", "-c", LEFT) == ""

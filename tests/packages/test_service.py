@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -162,3 +163,22 @@ def test_a_stopped_service_leaves_the_host_as_it_was(
     assert trace(network) != before
     machine.run("systemctl", "stop", "ipmasq")
     assert trace(network) == before
+
+
+ASK_DOCTOR = """\
+import json, sys
+sys.path.insert(0, "/usr/lib/ipmasq")
+from ipmasq.control.client import Client
+with Client(sys.argv[1]) as client:
+    print(json.dumps(next(client.rows("doctor"))))
+"""
+
+
+def test_the_service_examines_its_host_for_others(service: Machine):
+    """By a process of its own, for which the unit leaves enough."""
+    service.write("/root/ask.py", ASK_DOCTOR)
+    socket = service.run("sh", "-c", "ls /run/ipmasq/control*.sock").strip()
+    found = json.loads(service.run("python3", "/root/ask.py", socket))
+    assert found["examined"] > 0
+    assert [text for text in found["left_out"] if "CAP_NET_ADMIN" in text] == []
+    assert [text for text in found["left_out"] if "CAP_SYS_ADMIN" in text] != []

@@ -9,8 +9,9 @@ import pytest
 from tests.live.conftest import Network
 from tests.namespaces import within
 from tests.packages.clean import Debian
-from tests.packages.conftest import CONFIGURATION
-from tests.packages.test_service import fetch
+from tests.packages.conftest import CONFIGURATION, VIEWS, Get
+from tests.packages.test_pages import forwards
+from tests.packages.test_service import eventually, fetch
 
 PLACE = "/opt/ipmasq"
 EVERYBODYS = ("PIPX_HOME=/opt/pipx", "PIPX_BIN_DIR=/usr/local/bin")
@@ -30,7 +31,7 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Debian:
 
 
 def test_a_service_of_a_virtual_environment_forwards_and_can_be_removed(
-    bare: Debian, network: Network, server: Path
+    bare: Debian, network: Network, server: Path, get: Get
 ):
     (server / "file").write_bytes(b"by pip" * 1000)
     program = f"{PLACE}/bin/ipmasq"
@@ -38,14 +39,16 @@ def test_a_service_of_a_virtual_environment_forwards_and_can_be_removed(
         assert "wrote /etc/systemd/system/ipmasq.service" in machine.run(program, "install-service")
         assert "wrote" not in machine.run(program, "install-service"), "all is there"
         assert f"ExecStart={program} run" in machine.run(program, "install-service", "--print")
-        machine.write("/etc/ipmasq/gateway.toml", CONFIGURATION)
-        machine.run("systemctl", "enable", "--now", "ipmasq")
+        machine.write("/etc/ipmasq/gateway.toml", VIEWS)
+        machine.run("systemctl", "enable", "--now", "ipmasq", "ipmasq-web")
         assert "ebpf" in machine.run(program, "status"), machine.log()
         assert fetch(network, "--ftp-port", "-") == b"by pip" * 1000
+        eventually(lambda: forwards(get), "the pages do not show the gateway")
         machine.run(program, "install-service", "--remove")
-        assert machine.ask("systemctl", "cat", "ipmasq").returncode != 0
-        assert machine.ask("id", "ipmasq").returncode != 0
-        assert machine.file("/etc/ipmasq/gateway.toml").read_text() == CONFIGURATION
+        for name in ("ipmasq", "ipmasq-web"):
+            assert machine.ask("systemctl", "cat", name).returncode != 0
+            assert machine.ask("id", name).returncode != 0
+        assert machine.file("/etc/ipmasq/gateway.toml").read_text() == VIEWS
         assert not machine.file("/run/ipmasq").exists()
 
 

@@ -15,6 +15,7 @@ from ipmasq.config.loading import Loaded, load
 from ipmasq.config.mistakes import misfit
 from ipmasq.config.model import Config
 from ipmasq.config.problems import ConfigError, Problem, Report
+from ipmasq.config.restated import restate
 from ipmasq.config.sides import Sides, resolve
 from ipmasq.config.values import duration_text
 from ipmasq.config.warnings import short_times
@@ -38,6 +39,7 @@ __all__ = [
     "misfit",
     "read_host_state",
     "resolve",
+    "restate",
     "review",
     "short_times",
 ]

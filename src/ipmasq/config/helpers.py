@@ -198,10 +198,15 @@ def _explained(file: Path | str, act: Callable[[], Result], what: str = "") -> R
         failure: BaseException = error
     except (Exception, SystemExit) as error:
         failure = error
-    line = _line(file, failure)
+    raise HelperError(located(file, failure, what)) from failure
+
+
+def located(file: Path | str, failure: BaseException, what: str = "") -> str:
+    """Return an error of the helper's author as one message, with the line in that file; `what` was being done."""
+    line = line_of(file, failure)
     location = f"{file}, line {line}" if line else str(file)
     said = "; ".join(part.strip() for part in _said(failure).splitlines() if part.strip())
-    raise HelperError(": ".join(part for part in (location, what, said) if part)) from failure
+    return ": ".join(part for part in (location, what, said) if part)
 
 
 def _said(failure: BaseException) -> str:
@@ -209,7 +214,7 @@ def _said(failure: BaseException) -> str:
     return f"{type(failure).__name__}: {text}" if text else type(failure).__name__
 
 
-def _line(file: Path | str, failure: BaseException) -> int | None:
+def line_of(file: Path | str, failure: BaseException) -> int | None:
     """Return the innermost line of this file in the traceback."""
     if isinstance(failure, SyntaxError) and failure.filename == str(file):
         return failure.lineno

@@ -60,8 +60,11 @@ def _no_port_left(config: Config, here: HostState, sides: Sides) -> Iterator[Mis
 
 def inaccessible(config: Config, here: HostState) -> Iterator[Mistake]:
     """Find a control socket or a translation log that cannot be opened, before traffic is diverted."""
-    for setting, message in here.access(config.control.socket, config.control.group):
+    control = config.control
+    for setting, message in here.access(control.socket, control.group):
         yield ("control", setting), message
+    for setting, message in here.access(control.view_socket, control.view_group):
+        yield ("control", f"view_{setting}"), message
     file = config.translation_log.file
     if file is not None and (wrong := here.writable(str(file))):
         yield ("translation_log", "file"), wrong

@@ -42,6 +42,8 @@ class Loaded:
     saved: Saved = field(default_factory=lambda: Saved(Path()))
     own_forwards: int = 0
     """The number of forwards in the file itself; the others are saved ones."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The tables as they are written, in both files, without what is wrong."""
 
     def problem(self, path: Key, message: str) -> Problem:
         """Return a problem at the line of that key, or of the table that should have it."""
@@ -83,7 +85,7 @@ def load(path: Path | str, saved: Saved | None = None, find: Find = helpers.conf
     config, found = _checked(data)
     uses, failed = _helpers(config, path.parent, find)
     mistakes = [*found, *failed, *contradictions(config, uses, {where for where, _ in found})]
-    loaded = Loaded(path, config, uses, (), locations(text), saved, own)
+    loaded = Loaded(path, config, uses, (), locations(text), saved, own, data)
     problems = in_order([*strange, *(loaded.problem(*each) for each in mistakes)])
     return replace(loaded, problems=problems)
 

@@ -162,6 +162,8 @@ class ControlTable(_Table):
     socket: Annotated[str, PlainValidator(values.socket)] | None = None
     mode: Annotated[int, PlainValidator(values.mode)] = 0o600
     group: Name | None = None
+    view_group: Name | None = None
+    view_socket: Annotated[str, PlainValidator(values.socket)] | None = None
 
 
 class LogTable(_Table):

@@ -1,4 +1,4 @@
-"""Writes tables as TOML (`tomllib` only reads): what `[[forward]]` and `[helper.NAME]` can hold."""
+"""Writes tables as TOML (`tomllib` only reads): what the tables of a configuration can hold."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def text_of(data: dict[str, Any]) -> str:
-    """Return arrays of tables, and tables of tables, each with plain values, as text. Raises ConfigError for
+    """Return arrays of tables, tables of tables, and tables of plain values, as text. Raises ConfigError for
     others."""
     lines: list[str] = []
     for section, content in data.items():
         if isinstance(content, list):
             for table in content:
                 lines += ["", f"[[{section}]]", *_settings(table)]
+        elif not all(isinstance(table, dict) for table in content.values()):
+            lines += ["", f"[{section}]", *_settings(content)]
         else:
             for name, table in content.items():
                 lines += ["", f"[{section}.{_key(name)}]", *_settings(table)]
@@ -46,6 +48,8 @@ def _value(value: Any) -> str:
         return _text(value)
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_key(key)} = {_value(each)}' for key, each in value.items())} }}"
     raise ConfigError(f"{value!r} cannot be kept in this file")
 
 

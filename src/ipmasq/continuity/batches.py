@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgpack
 
-from ipmasq.core.changes import Record
+from ipmasq.core.changes import Record, read_record
 
 
 class Part(IntEnum):
@@ -41,6 +41,6 @@ def unpack(data: bytes) -> Batch:
     """Raises DamagedError."""
     try:
         part, *rows = msgpack.unpackb(data, strict_map_key=False, use_list=True)
-        return Batch(Part(part), [Record(kind, key, row) for kind, key, row in rows])
+        return Batch(Part(part), list(map(read_record, rows)))
     except Exception as error:  # the library raises a dozen kinds
         raise DamagedError(str(error)) from error

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ipmasq.core.changes import Key, Kind, Record
-from ipmasq.core.records import FLOW_NAMES
+from ipmasq.core.records import FLOW_NAMES, INSPECTOR
 
 AT_ONCE = frozenset((Kind.POOL, Kind.EXPECTATION, Kind.TRIGGER, Kind.GATEWAY))
 
-INSPECTOR, MASTER = FLOW_NAMES.index("inspector"), FLOW_NAMES.index("master")
+MASTER = FLOW_NAMES.index("master")
 MAPPED = tuple(map(FLOW_NAMES.index, ("has_mapping", "has_server_mapping", "out", "back")))
 
 

@@ -15,6 +15,9 @@ from ipmasq.continuity.store import Store, StoreError
 MOST_TASKS = 1000
 """Batches that may wait: tens of seconds, at the rate at which batches are made without dependent packets."""
 
+PATIENCE = 10.0
+"""Seconds that the disk may take for what waits when the store is closed."""
+
 Done: TypeAlias = Callable[[], object]
 Task: TypeAlias = tuple[Callable[[], object] | None, Done | None]
 
@@ -36,7 +39,7 @@ class Background:
         while True:
             task, done = self._tasks.get()
             if task is None:
-                return
+                break
             try:
                 if self._error is None:
                     task()
@@ -46,9 +49,11 @@ class Background:
                 self._done.append(done)
             if done is not None or self._error is not None:
                 self._notify()
+        self._store.close()
+        os.close(self._wake)
 
     def _notify(self) -> None:
-        with suppress(BlockingIOError):  # it is readable already
+        with suppress(BlockingIOError, BrokenPipeError):  # it is readable already, or closed
             os.write(self._wake, b"\0")
 
     def report(self) -> None:
@@ -68,7 +73,8 @@ class Background:
     def _ask(self, task: Callable[[], object], done: Done | None = None) -> None:
         self._check()
         if self._tasks.qsize() >= MOST_TASKS:
-            raise StoreError(f"the disk does not keep up: {MOST_TASKS} batches wait")
+            self._error = StoreError(f"the disk does not keep up: {MOST_TASKS} batches wait")
+            raise self._error
         self._tasks.put((task, done))
 
     # -- Store
@@ -93,10 +99,10 @@ class Background:
         return self._store.size
 
     def close(self) -> None:
+        """Wait until everything is written. After an error there is nothing to wait for: the thread ends by itself,
+        as soon as the disk lets it."""
         self._tasks.put((None, None))
-        self._thread.join()
+        self._thread.join(PATIENCE if self._error is None else 0)
         while self._done:
             self._done.popleft()()
-        self._store.close()
         os.close(self.descriptor)
-        os.close(self._wake)

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import msgpack
 
-from ipmasq.core.changes import Record
+from ipmasq.core.changes import Record, read_record
 from ipmasq.core.plain import StateError
 
 FORMAT = 1
@@ -52,7 +52,6 @@ def decode(data: bytes) -> Batch:
         raise StateError("a batch is of another format")
     try:
         _, moment, wall, rows = values
-        records = [Record(kind, key, row) for kind, key, row in rows]
-        return Batch(float(moment), float(wall), records)
+        return Batch(float(moment), float(wall), list(map(read_record, rows)))
     except (TypeError, ValueError) as error:
         raise StateError(f"a batch has another form: {error}") from error

@@ -27,7 +27,7 @@ BETWEEN_REWINDS = 1.0
 """The least seconds between two attempts to read the whole stream."""
 
 TIME_EVERY = 1.0
-"""Seconds between two comparisons of the clocks."""
+"""Seconds between two comparisons of the clocks, and of the place in the stream with its end."""
 
 
 class Row(NamedTuple):
@@ -107,7 +107,7 @@ class Follower:
             if self._client is None:
                 self._client = self._connect(PATIENCE)
                 self._rewind()
-            self._compare_clocks(self._client)
+            self._compare(self._client)
             entries = self._read(self._client)
             self._set_trouble("")
         except Exception as error:
@@ -149,12 +149,16 @@ class Follower:
         self.is_complete = False
         self.sequence.rewind()
 
-    def _compare_clocks(self, client: Client) -> None:
+    def _compare(self, client: Client) -> None:
         now = self._clock()
-        if now - self._compared >= TIME_EVERY:
-            seconds, micros = client.time()
-            self._offset = now - (seconds + micros / 1e6)
-            self._compared = now
+        if now - self._compared < TIME_EVERY:
+            return
+        self._compared = now
+        seconds, micros = client.time()
+        self._offset = now - (seconds + micros / 1e6)
+        newest = client.xrevrange(self._stream, count=1)
+        if newest and _number(newest[0][0]) < _number(self._last.encode()):
+            self._rewind()  # the stream has begun anew, below where this member has read
 
     def _read(self, client: Client) -> list[tuple[bytes, dict[bytes, bytes]]]:
         block = None if self._finishes else BRIEFLY if self.hurries else BLOCK
@@ -192,6 +196,11 @@ class Follower:
                         into[kind, name] = Row(row, moment)
         if batch.part is Part.END and self._fresh is not None:
             self.rows, self._fresh, self.is_complete = self._fresh, None, True
+
+
+def _number(place: bytes) -> tuple[int, ...]:
+    """Return the place of an entry as numbers that can be compared."""
+    return tuple(map(int, place.split(b"-")))
 
 
 def _batch(payload: bytes) -> Batch:

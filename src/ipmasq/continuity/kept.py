@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,12 @@ class Found:
     """Why a state was refused; empty if none was."""
     trouble: str = ""
     """Why there is no store."""
+
+
+def _is_own(found: os.stat_result) -> bool:
+    """Whether root or the user of this process owns it: a state says which code helpers run, so that nobody else
+    can be believed."""
+    return found.st_uid in (0, os.geteuid())
 
 
 class Location:
@@ -88,11 +95,18 @@ class Location:
     def _open(self) -> SqliteStore:
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
+            place = self.path.parent.stat()
+            if not _is_own(place) or place.st_mode & stat.S_IWOTH:
+                raise StoreError(f"{self.path.parent}: another user may write there")
             # It may have what users have typed, such as passwords.
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            os.close(os.open(self.path, flags, 0o600))
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(self.path, flags, 0o600)
+            found = os.fstat(descriptor)
+            os.close(descriptor)
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
+        if not _is_own(found) or not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{self.path}: it is another user's, or no file")
         return SqliteStore(self.path, self._about, self._durable)
 
     def _in_background(self, store: SqliteStore) -> Store:

@@ -32,9 +32,8 @@ SMALL_EVERY = 30.0
 """Seconds between two records of what has no record of its own."""
 
 SMALLEST, GROWTH = 4 << 20, 3
-"""A snapshot is begun when more bytes than the first, and than the second times those of the last snapshot, were
-written since that began. What the store has to remove yet does not count, or it would grow for as long as its removal
-lags."""
+"""A snapshot is begun when more bytes were written since the last one than the first, and than the second times the
+bytes of that one. What was written while it was under way does not count as its own."""
 
 RETRY, LONGEST_RETRY = 5.0, 60.0
 """Seconds until a store that has failed is begun anew; doubled each time, up to the second."""
@@ -76,8 +75,7 @@ class StateWriter:
         self._retry_at, self._pause, self._begun = inf, RETRY, inf
         self._sweep, self._since, self._sweep_began = 0, 0.0, 0.0
         self._is_snapshot = False
-        self._appended = self._snapshot_size = 0
-        """Bytes since the last snapshot began, and of the last whole one."""
+        self._snapshot_size = self._written_since = 0
         self.written = self.failures = 0
         self.trouble = ""
 
@@ -99,7 +97,7 @@ class StateWriter:
         """Write everything that lags or waits, and close the store."""
         if self.store is None:
             return
-        self._engine.mark_small()
+        self._engine.mark_all_but_flows()
         while self._engine.refresh(0, 1 << 40, 0.0):
             pass
         self.write(now)
@@ -126,8 +124,8 @@ class StateWriter:
         self.written += len(records)
         try:
             batch = encode(now, self._wall(), records)
+            self._written_since += len(batch)
             self.store.append(batch, kept)
-            self._appended += len(batch)
         except (StoreError, ValueError) as error:
             self._fail(error, now)
             if kept is not None:
@@ -166,7 +164,7 @@ class StateWriter:
             # What was seen since the last round began is refreshed in the next one.
             self._since, self._sweep_began = self._sweep_began, now
         self.store.trim()
-        if self._appended > max(SMALLEST, GROWTH * self._snapshot_size):
+        if self._written_since > max(SMALLEST, GROWTH * self._snapshot_size):
             self._begin_snapshot(now)
         self._maintain_at = now + MAINTENANCE_EVERY
 
@@ -176,19 +174,20 @@ class StateWriter:
         if self.store is None:
             return
         self.store.begin_snapshot()
-        self._appended = 0
         self._engine.mark_all_but_flows()
         self._new_others = set(self._others)
         self._is_snapshot, self._sweep = True, 0
+        self._snapshot_size = 0
         self._go_on_with_snapshot(now)
 
     def _go_on_with_snapshot(self, now: float) -> None:
         self._sweep = self._engine.mark_flows(self._sweep, SLICE)
+        before = self._written_since
         self.write(now)
+        self._snapshot_size += self._written_since - before
         if not self._sweep and self.store is not None:
             self.store.end_snapshot()
-            self._is_snapshot = False
-            self._snapshot_size = self._appended
+            self._is_snapshot, self._written_since = False, 0
         self._maintain_at = now + SNAPSHOT_EVERY
 
     # -- failures

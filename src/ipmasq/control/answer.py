@@ -16,6 +16,9 @@ class Pause(Enum):
     """An object was examined and filtered out: work, but nothing to send."""
     WAITING = 1
     """There is nothing to do until an event happens; see `Server.wake`."""
+    TICK = 2
+    """There is nothing to do for a moment (`server.TICK`), and until the client has read all that it was sent: a slow
+    client gets the latest state next, not all that it has missed."""
 
 
 Answer: TypeAlias = Generator[Row | Pause, None, Row | None]

@@ -135,6 +135,23 @@ class WhichEvents(Arguments):
     last: Annotated[int, Field(ge=0)] = 0
 
 
+class Top(Arguments):
+    """Which flows come first, and how many."""
+
+    by: Literal["rate", "bytes"] = "rate"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class Hosts(Arguments):
+    by: Literal["rate", "bytes", "flows", "ports"] = "rate"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class Summary(Arguments):
+    every: Annotated[float, Field(ge=0.1, le=30, allow_inf_nan=False)] | None = None
+    """Seconds between two rows; None for one row only."""
+
+
 class NewHelper(Arguments):
     name: NameText | None = None
     file: str | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import select
 import socket
 import struct
+import termios
 from contextlib import suppress
 
 from ipmasq.control.answer import Answer, Answerer, Pause, Peer
@@ -43,6 +45,8 @@ class Connection:
         request does not count, or a request that never ends would keep the client active."""
         self.waiting = False
         """Whether its answer waits for an event."""
+        self.ticking = False
+        """Whether its answer waits for the next tick."""
         self.gone = False
         self.watched = False, False
         """For reading and writing: what the loop has registered."""
@@ -73,13 +77,18 @@ class Connection:
         if self.gone or self._last or len(self._out) >= ENOUGH:
             return False
         if self._answer is not None:
-            return not self.waiting
+            return not (self.waiting or self.ticking)
         return b"\n" in self._in or len(self._in) > MAX_REQUEST
 
     @property
     def is_awaited(self) -> bool:
         """Return whether the client is expected to act next: to send a request, or to read its answer."""
         return self.wants_to_write or self._answer is None
+
+    def has_read_all(self) -> bool:
+        """Return whether the client has read what it was sent, as far as the kernel knows."""
+        unread = fcntl.ioctl(self.link, termios.TIOCOUTQ, bytes(_INT.size))
+        return not self._out and not _INT.unpack(unread)[0]
 
     def is_late(self, now: float) -> bool:
         """Return whether it has begun a request and has not ended it in time."""
@@ -184,6 +193,9 @@ class Connection:
             if step is Pause.WAITING:
                 self.waiting = True
                 return
+            if step is Pause.TICK:
+                self.ticking = True
+                return
             if not isinstance(step, Pause):
                 self._rows += 1
                 self._out += line({"row": step})
@@ -201,6 +213,7 @@ class Connection:
             self.close()
 
 
+_INT = struct.Struct("i")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7): pid, uid, gid
 
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeAlias
 
-from ipmasq.control import arguments, availability, changes, views, watching
+from ipmasq.control import arguments, availability, changes, live, views, watching
 from ipmasq.control.answer import Answer, Peer
+from ipmasq.control.examination import Examination
 from ipmasq.control.gateway import Context, RunningGateway
 from ipmasq.control.journal import Journal
 from ipmasq.control.protocol import Kind, RequestError, Row
-from ipmasq.control.server import Access, Server
+from ipmasq.control.server import Access, Server, SocketError
+from ipmasq.control.survey import Survey
 from ipmasq.control.transfers import Transfers
 from ipmasq.core.events import Event
 from ipmasq.gateway.loop import Loop
@@ -32,10 +34,16 @@ def _done(change: Change) -> Begin:
     return begin
 
 
-REQUESTS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
+VIEWS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
     **views.REQUESTS,
+    **live.REQUESTS,
     **watching.REQUESTS,
     **availability.LISTINGS,
+}
+"""Requests that change nothing."""
+
+REQUESTS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
+    **VIEWS,
     **{
         name: (model, _done(change))
         for name, (model, change) in {**changes.REQUESTS, **availability.CHANGES}.items()
@@ -47,25 +55,58 @@ REQUESTS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
 class Control:
     """Serves a running gateway on its socket."""
 
-    def __init__(self, gateway: RunningGateway, loop: Loop, access: Access) -> None:
+    def __init__(
+        self,
+        gateway: RunningGateway,
+        loop: Loop,
+        access: Access,
+        viewing: Access | None = None,
+        doctor: Sequence[str] = (),
+    ) -> None:
+        """`viewing` is that of a second socket, on which nothing can be changed. `doctor` is the command that
+        examines the host."""
         self.journal = Journal()
         self.transfers = Transfers()
+        self.survey = Survey(gateway.engine, loop)
+        self.examination = Examination(loop, doctor)
         self.server = Server(loop, self.answer, access)
+        self.viewing = Server(loop, self.view, viewing) if viewing is not None else None
         self._gateway = gateway
         self._loop = loop
 
     def open(self) -> None:
-        """Open the socket. Raises SocketError."""
+        """Open the sockets. Raises SocketError; then none is open."""
         self.server.open()
+        try:
+            if self.viewing is not None:
+                self.viewing.open()
+        except SocketError:
+            self.server.close()
+            raise
 
     def close(self) -> None:
-        self.server.close()
+        for server in self._servers:
+            server.close()
+        self.examination.close()
 
     def tell(self, events: Sequence[Event]) -> None:
         """Record events, for clients that watch and for explanations."""
         self.journal.tell(events)
         self.transfers.tell(events)
-        self.server.wake()
+        self.survey.tell(events)
+        for server in self._servers:
+            server.wake()
+
+    @property
+    def _servers(self) -> tuple[Server, ...]:
+        return (self.server,) if self.viewing is None else (self.server, self.viewing)
+
+    def view(self, name: str, given: dict[str, object], peer: Peer) -> Answer:
+        """Begin to answer a request of a client that may change nothing. Raises RequestError."""
+        if name in REQUESTS and name not in VIEWS:
+            text = f"nothing can be changed by this socket, so it has no {name}"
+            raise RequestError(Kind.FORBIDDEN, text)
+        return self.answer(name, given, peer)
 
     def answer(self, name: str, given: dict[str, object], peer: Peer) -> Answer:
         """Begin to answer a request. Raises RequestError."""
@@ -77,5 +118,15 @@ class Control:
         model, begin = REQUESTS[name]
         checked = arguments.check(model, given)
         now = self._loop.clock()
-        context = Context(self._gateway, self.journal, self.transfers, peer, now, time.time() - now)
+        context = Context(
+            gateway=self._gateway,
+            journal=self.journal,
+            transfers=self.transfers,
+            survey=self.survey,
+            examination=self.examination,
+            peer=peer,
+            now=now,
+            clock=self._loop.clock,
+            epoch=time.time() - now,
+        )
         return begin(context, checked)

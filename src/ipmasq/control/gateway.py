@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ipmasq.control.answer import Peer
+from ipmasq.control.examination import Examination
 from ipmasq.control.journal import Journal
+from ipmasq.control.survey import Survey
 from ipmasq.control.transfers import Transfers
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Timeouts
@@ -29,6 +31,10 @@ class RunningGateway(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """Return facts for people and programs, as JSON values."""
+
+    def policy_text(self) -> str:
+        """Return a configuration (TOML) that decides about packets as the running one does, and opens or writes
+        nothing."""
 
     def fast_path(self) -> Iterable[Counter]:
         """Yield counters of packets that the fast path forwarded, dropped or left to the engine. Nothing if
@@ -74,8 +80,12 @@ class Context:
     gateway: RunningGateway
     journal: Journal
     transfers: Transfers
+    survey: Survey
+    examination: Examination
     peer: Peer
     now: float
     """The time on the gateway's clock when the answer began."""
+    clock: Callable[[], float]
+    """The gateway's clock."""
     epoch: float
     """The seconds to add to the gateway's clock to get seconds since 1970."""

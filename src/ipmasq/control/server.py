@@ -36,6 +36,9 @@ MOST_PER_USER = 16
 PATIENCE = 5.0
 """Seconds of inactivity after which a client may be closed for another one."""
 
+TICK = 0.05
+"""Seconds until an answer goes on that waits for the next tick."""
+
 SWEEP = 1.0
 """Seconds between two checks for clients that have gone."""
 
@@ -74,6 +77,7 @@ class Server:
         self._ready: deque[Connection] = deque()
         """Connections that have work, each once."""
         self._is_turn_due = False
+        self._is_tick_due = False
 
     @property
     def clients(self) -> int:
@@ -158,6 +162,18 @@ class Server:
             self._is_turn_due = True
             self._loop.later(0, self._turn)
 
+    def _plan_tick(self) -> None:
+        if not self._is_tick_due:
+            self._is_tick_due = True
+            self._loop.later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        """Continue the answers that wait for it, if their clients have read all."""
+        self._is_tick_due = False
+        for client in [each for each in self._clients.values() if each.ticking]:
+            client.ticking = not client.has_read_all()
+            self._settle(client)
+
     def _sweep(self) -> None:
         if self._listener is None:
             return
@@ -205,6 +221,8 @@ class Server:
         wanted = client.wants_to_read, client.wants_to_write
         if wanted != client.watched:
             self._watch(client, *wanted)
+        if client.ticking:
+            self._plan_tick()
         if client.has_work and client not in self._ready:
             self._ready.append(client)
             self._plan_turn()

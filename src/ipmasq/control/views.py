@@ -29,6 +29,19 @@ def status(context: Context, _: arguments.Nothing) -> Rows:
     yield dict(context.gateway.status())
 
 
+def policy(context: Context, _: arguments.Nothing) -> Rows:
+    """Return the part of the configuration that decides about packets, for a replay."""
+    yield {"text": context.gateway.policy_text()}
+
+
+def doctor(context: Context, _: arguments.Nothing) -> Rows:
+    """Return what `ipmasq doctor` finds on the gateway's host, examined now or a moment ago."""
+    context.examination.want()
+    while context.examination.is_running:
+        yield Pause.TICK
+    yield context.examination.result(context.epoch)
+
+
 def flows(context: Context, which: arguments.Which) -> Rows:
     """Yield live flows."""
     known = [each.name for each in context.gateway.engine.helpers()]
@@ -187,6 +200,8 @@ def _side_of(context: Context, source: Endpoint, destination: Endpoint) -> Side:
 
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {
     "status": (arguments.Nothing, status),
+    "policy": (arguments.Nothing, policy),
+    "doctor": (arguments.Nothing, doctor),
     "flows": (arguments.Which, flows),
     "mappings": (arguments.WhichMapping, mappings),
     "forwards": (arguments.Nothing, forwards),

@@ -25,7 +25,8 @@ class Kind(IntEnum):
     TRIGGER = 5
     """By the name of the trigger."""
     DATAGRAM = 6
-    """A datagram that is being reassembled, by its number."""
+    """A datagram that is being reassembled, by its number. It is not marked when a fragment comes: strangers would
+    decide how much is written, and it is worth a second at most."""
     GATEWAY = 7
     """What does not belong to the engine but to the gateway around it, by a name."""
 
@@ -41,6 +42,15 @@ class Record(NamedTuple):
     key: int | str
     row: object
     """None: the thing is gone."""
+
+
+def read_record(values: object) -> Record:
+    """Return the record with these values. Raises ValueError if they are none; any row is a row."""
+    if isinstance(values, list | tuple) and len(values) == len(Record._fields):
+        kind, key, row = values
+        if isinstance(kind, int) and isinstance(key, int | str):
+            return Record(kind, key, row)
+    raise ValueError(f"{values!r:.40} is not a record")
 
 
 class Changes:

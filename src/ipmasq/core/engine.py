@@ -35,7 +35,14 @@ from ipmasq.core.side import Side
 from ipmasq.core.slow_path import SlowPath
 from ipmasq.core.translate import translate
 from ipmasq.core.verdict import Verdict
-from ipmasq.core.views import ExpectationView, Explanation, FlowView, HelperView, MappingView
+from ipmasq.core.views import (
+    ExpectationView,
+    Explanation,
+    FlowView,
+    HelperView,
+    MappingView,
+    Reading,
+)
 from ipmasq.core.window import is_within_reach
 from ipmasq.wire import tcp
 from ipmasq.wire.addresses import Endpoint
@@ -336,6 +343,15 @@ class Engine:
     def flow(self, number: int) -> FlowView | None:
         flow = self.table.flows.get(number)
         return views_of.flow(self.manager, flow) if flow else None
+
+    def readings(self, numbers: Iterable[int]) -> Iterator[Reading]:
+        """Yield what those of these flows that are alive have transferred, by a fast path too. A fifth of the
+        work of a view."""
+        for number in numbers:
+            flow = self.table.flows.get(number)
+            if flow is not None:
+                self._offloading.sync(flow)
+                yield views_of.reading(flow)
 
     def mappings(self) -> Iterator[MappingView]:
         own = (each for each in self.table.mappings if not each.shared)

@@ -144,7 +144,6 @@ class Reassembly:
         if not _fits(datagram, header, payload):
             self.forget(datagram)
             return Reason.FRAGMENT_LIMIT
-        self._changes.other(Kind.DATAGRAM, datagram.number)
         datagram.pieces[header.offset] = payload
         datagram.largest = max(datagram.largest, header.total)
         if header.dont_fragment:

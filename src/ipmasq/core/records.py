@@ -9,12 +9,16 @@ called after `events`, `commands` and `outgoing`.
 The row of a flow without an inspector *lags* in what each of its packets changes, once they need no decision:
 `LAGGING`. Such flows may not be seen here at all, and their packets cost nothing more. `refresh` marks those that
 were in use since.
+
+What waits for something that has not come is not written with each packet, since whoever sends it would decide how
+much that is: fragments, and segments that are early, which TCP sends again.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from ipmasq.core.admission import ActiveTrigger
 from ipmasq.core.changes import Kind, Record
@@ -30,6 +34,8 @@ VERSION = 2
 
 FLOW_NAMES = *NAMES, "over", "unconfirmed", "unconfirmed_inspected", "syn"
 """What the values of a flow's row are: those of the flow, and its places in the orders of the manager."""
+
+INSPECTOR = FLOW_NAMES.index("inspector")
 
 _make = tuple.__new__
 """Makes a NamedTuple of all its fields, in half the time of its own constructor."""
@@ -69,9 +75,18 @@ def changed(manager: FlowManager, now: float) -> list[Record]:
     for number in changes.flows:
         flow = flows.get(number)
         row = None if flow is None else flow_row(manager, flow, now)
+        if row is not None and row[INSPECTOR] is not None:
+            _leave_out_early(row[INSPECTOR])
         found.append(_make(Record, (kind, number, row)))
     changes.clear()
     return found
+
+
+def _leave_out_early(inspector: Any) -> None:
+    """Leave out the segments that wait for a gap to be filled, of the state of an inspector."""
+    for direction in inspector["rewriter"]["directions"] if "rewriter" in inspector else ():
+        if direction["stream"] is not None:
+            direction["stream"]["waiting"] = []
 
 
 def _others(manager: FlowManager, now: float) -> Iterator[Record]:

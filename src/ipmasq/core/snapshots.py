@@ -10,7 +10,7 @@ from ipmasq.core.mapping import Mapping
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import shown
-from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Shift
+from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Reading, Shift
 
 
 def flow(manager: FlowManager, flow: Flow) -> FlowView:
@@ -44,6 +44,14 @@ def flow(manager: FlowManager, flow: Flow) -> FlowView:
         shift_out=_shift(flow, outward),
         shift_in=_shift(flow, outward.other),
     )
+
+
+def reading(flow: Flow) -> Reading:
+    out, back = flow.original.bytes, flow.reply.bytes
+    if flow.opened_by is not Side.INSIDE:
+        out, back = back, out
+    is_helped = flow.inspector is not None or flow.master is not None
+    return Reading(flow.id, flow.host, flow.opened, out, back, is_helped)
 
 
 def state(flow: Flow) -> str:

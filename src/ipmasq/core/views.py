@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ipmasq.core.side import Side
-from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.addresses import Address, Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,19 @@ class FlowView:
     bytes_in: int
     shift_out: Shift
     shift_in: Shift
+
+
+class Reading(NamedTuple):
+    """What a live flow has transferred so far, in bytes of IP packets."""
+
+    flow: int
+    host: Address
+    """The inside host to which it counts."""
+    opened: float
+    bytes_out: int
+    bytes_in: int
+    is_helped: bool
+    """Whether a helper inspects it, or expected it."""
 
 
 @dataclass(frozen=True, slots=True)

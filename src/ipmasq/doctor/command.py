@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +47,7 @@ def doctor(
     from ipmasq.doctor.examine import examine, mend
     from ipmasq.doctor.finding import Finding
     from ipmasq.doctor.host import ask_forwards, ask_gateway, look
+    from ipmasq.doctor.rights import left_out
 
     status = ask_gateway(socket)
     path = file or (status or {}).get("config") or CONFIG
@@ -60,8 +60,11 @@ def doctor(
             look(path, ask_gateway(socket), ask_forwards(socket))
         )  # an interface that is up may lack a route
     if as_json:
-        say_json_list([*({"done": line} for line in done), *(each.as_json() for each in found)])
+        rows = [*({"done": line} for line in done), *(each.as_json() for each in found)]
+        say_json_list([*rows, *({"left_out": each} for each in left_out())])
     else:
+        for each in left_out():
+            complain(f"not examined: {each}")
         _say(path, status, done, found)
     if _wrong(found):
         raise typer.Exit(Code.FAILED)
@@ -73,8 +76,6 @@ def _wrong(found: tuple[Finding, ...]) -> int:
 
 
 def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) -> None:
-    if os.geteuid():
-        complain("without root, the rules of the firewall and some settings cannot be read")
     running = "a gateway runs" if status else "no gateway runs"
     say(f"{path}: {running} here")
     for line in done:

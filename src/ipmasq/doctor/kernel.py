@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ipmasq.doctor.finding import Finding
 from ipmasq.doctor.host import Host
+from ipmasq.doctor.rights import rights
 
 SUBJECT = "kernel"
 TUN = Path("/dev/net/tun")
-STATUS = Path("/proc/self/status")
 BTF = Path("/sys/kernel/btf/vmlinux")
 RIGHTS = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 BPF_RIGHTS = ({"CAP_BPF": 39, "CAP_PERFMON": 38}, {"CAP_SYS_ADMIN": 21})
@@ -26,7 +26,7 @@ def find(host: Host) -> Iterator[Finding]:
         fix = f"modprobe tun; in a container: --device {TUN}"
         yield Finding(SUBJECT, f"there is no {TUN}", "the gateway does not start", fix)
     if host.status is None and os.geteuid() == 0:
-        yield from lacking_rights(_bounding())
+        yield from lacking_rights(rights("CapBnd"))
     plane, _, trouble = str((host.status or {}).get("plane", "")).partition(" (")
     if plane == "tun" and trouble:
         what = f"there is no fast path: {trouble.removesuffix(')')}"
@@ -68,9 +68,3 @@ def _lacking(names: list[str], effect: str) -> Finding:
         f"start the container with {' '.join(f'--cap-add {n[4:]}' for n in names)}",
         is_hint=effect == SLOW,
     )
-
-
-def _bounding() -> int:
-    """Return the capabilities that a program of root may have here, as bits."""
-    lines = dict(line.split(":\t") for line in STATUS.read_text().splitlines() if ":\t" in line)
-    return int(lines["CapBnd"], 16)

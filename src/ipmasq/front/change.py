@@ -18,7 +18,7 @@ forward = typer.Typer(
     help="Publish servers that are inside.", no_args_is_help=True, rich_markup_mode=None
 )
 helper = typer.Typer(
-    help="Load and unload helpers; connections survive.",
+    help="Load, unload, write and try helpers.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

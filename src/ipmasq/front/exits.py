@@ -40,6 +40,8 @@ CODES = {
     Kind.BUSY: Code.UNREACHABLE,
 }
 
+MISSING = "the Python package {}, which this command needs, is not installed: install ipmasq with all that it needs"
+
 NO_NUMBER = re.compile(r"^'(.*)' is not a valid int(?: range)?\.$", re.DOTALL)
 """What typer says of a word that is not a number."""
 
@@ -79,8 +81,15 @@ class Group(TyperGroup):
             meant = isinstance(error, typer.Abort) or hasattr(error, "exit_code")
             if meant or os.environ.get(DEBUG_VARIABLE):
                 raise
-            text = f"a fault of ipmasq itself: {type(error).__name__}: {error}"
-            raise give_up(f"{text} ({DEBUG_VARIABLE}=1 shows where)") from None
+            raise give_up(f"{_fault(error)} ({DEBUG_VARIABLE}=1 shows where)") from None
+
+
+def _fault(error: Exception) -> str:
+    """Say what is wrong with this program, or with its installation."""
+    missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    if missing and not missing.startswith("ipmasq"):
+        return MISSING.format(missing.partition(".")[0])
+    return f"a fault of ipmasq itself: {type(error).__name__}: {error}"
 
 
 def _discard_output() -> None:

@@ -11,7 +11,7 @@ from ipmasq.control.leftovers import hint
 from ipmasq.front import output
 from ipmasq.front.asking import SOCKET, Json, Socket, ask
 from ipmasq.front.exits import Code, give_up
-from ipmasq.wire.lines import lines
+from ipmasq.wire.lines import lines, sentences
 
 
 def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
@@ -134,7 +134,7 @@ def explain(
 
 def _say(found: dict[str, Any]) -> None:
     if found["transfer"]:
-        for line in lines(found["transfer"]):
+        for line in sentences(found["transfer"]):
             output.say(line)
     flow = f"flow {found['flow']}" if found["flow"] is not None else f"from {found['side']}"
     output.say(f"{flow}: {found['verdict']}")

@@ -128,6 +128,11 @@ def rate(flow: Row) -> str:
     return "".join(_scaled((flow["bytes_out"] + flow["bytes_in"]) / max(flow["age"], 1)))
 
 
+def amount(count: float) -> str:
+    """Format a number in at most five characters: `512`, `1.2M`."""
+    return "".join(_scaled(count))
+
+
 def _scaled(amount: float) -> tuple[str, str]:
     """Return a number in four characters, and the prefix that it needs."""
     for prefix in ("", "k", "M", "G", "T"):

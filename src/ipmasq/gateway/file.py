@@ -24,6 +24,7 @@ from ipmasq.config import (
     load,
     read_host_state,
     resolve,
+    restate,
     review,
     saved,
 )
@@ -34,7 +35,7 @@ from ipmasq.config.tables import forward_name, table_of
 from ipmasq.continuity.server import Address
 from ipmasq.continuity.settings import HaSettings, StateSettings, read_key
 from ipmasq.core.helper import Helper
-from ipmasq.core.policy import Forward, HelperUse, PortRange
+from ipmasq.core.policy import Forward, HelperUse, Policy, PortRange
 from ipmasq.gateway.setup import Setup, SetupError
 from ipmasq.gateway.sockets import served
 from ipmasq.wire.addresses import to_text
@@ -130,6 +131,10 @@ class File:
         if report.errors:
             raise ValueError("; ".join(map(about_forward, report.errors)))
         return tuple(map(about_forward, report.warnings))
+
+    def policy_text(self, policy: Policy) -> str:
+        assert self._loaded is not None  # as the gateway has read it by then
+        return restate(self._loaded, policy)
 
     # -- what is saved beside the file
 

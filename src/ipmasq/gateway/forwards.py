@@ -11,7 +11,7 @@ from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.operated import Operated
 from ipmasq.gateway.setup import Configuration
 from ipmasq.planes.plane import PlaneError
-from ipmasq.wire.lines import with_commands
+from ipmasq.wire.lines import foreign, with_commands
 
 log = logging.getLogger("ipmasq")
 
@@ -53,7 +53,7 @@ class Forwards:
         self._operated.forward_added(forward)
         told = *warnings, *map(str, self._firewall.about(forward))
         for warning in told:
-            text = f"forward {forward.name}: {warning}"
+            text = f"forward {foreign(forward.name)}: {warning}"
             log.warning("%s", text, extra={"lines": with_commands(text)})
         return told
 

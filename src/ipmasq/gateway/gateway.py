@@ -305,6 +305,9 @@ class Gateway:
             "state": self.keeping.status() if self.keeping else {},
         }
 
+    def policy_text(self) -> str:
+        return self._configuration.policy_text(self.engine.policy)
+
     def health(self) -> Health:
         return Health(
             plane=self._plane.fast.describe(),

@@ -59,6 +59,9 @@ class Configuration(Protocol):
         """Return the warnings that the forward would cause in the file, with these helpers in use. Raises
         ValueError if it would be a mistake."""
 
+    def policy_text(self, policy: Policy) -> str:
+        """Return a configuration for another process that decides about packets as this policy does."""
+
     @property
     def saved_path(self) -> str:
         """The file in which changes are saved."""

@@ -25,12 +25,14 @@ COMMANDS = {
     "show": "ipmasq.front.show:app",
     "explain": "ipmasq.front.inspect:explain",
     "watch": "ipmasq.front.watch:watch",
+    "top": "ipmasq.front.top.command:top",
+    "web": "ipmasq.front.web.command:web",
     "forward": "ipmasq.front.change:forward",
-    "helper": "ipmasq.front.change:helper",
+    "helper": "ipmasq.main.authoring.commands:app",
     "timeouts": "ipmasq.front.change:timeouts",
     "close": "ipmasq.front.change:close",
     "ha": "ipmasq.front.availability:app",
-    "replay": "ipmasq.main.offline:replay",
+    "replay": "ipmasq.main.replay:replay",
     "config": "ipmasq.main.offline:configuration",
 }
 """By name: the module, and in it a function or, for a group of commands, a `typer.Typer`."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ipmasq.gateway.file import File as Configuration
 
 
+VIEW_MODE = 0o660
+"""The mode of the socket on which nothing can be changed: its group may use it."""
+
+
 class Plane(StrEnum):
     AUTO = "auto"
     TUN = "tun"
@@ -102,18 +106,24 @@ def _run(file: Configuration, plane: str | None) -> None:
     """Run the gateway. Raises SetupError, PlaneError, SocketError and ObserverError; in that case nothing is left behind."""
     from ipmasq.control.control import Control
     from ipmasq.control.server import Access, check_access
-    from ipmasq.control.socket_path import usual_socket
+    from ipmasq.control.socket_path import usual_socket, usual_view_socket
     from ipmasq.gateway import logs
     from ipmasq.gateway.gateway import Gateway
     from ipmasq.gateway.loop import Loop
     from ipmasq.main.observers import Observers
+    from ipmasq.main.service.place import program
 
     loop = Loop()
     gateway = Gateway(file, loop, plane=plane)
-    socket = file.control
+    socket, viewing = file.control, None
     access = Access(Path(socket.socket or usual_socket()), socket.mode, socket.group)
     check_access(access)
-    control = Control(gateway, loop, access)
+    if socket.view_group is not None:
+        path = Path(socket.view_socket or usual_view_socket())
+        viewing = Access(path, VIEW_MODE, socket.view_group)
+        check_access(viewing)
+    doctor = [str(program()), "doctor", "--json", "--socket", str(access.path), "--", file.path]
+    control = Control(gateway, loop, access, viewing, doctor)
     gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     observers = Observers(gateway, loop, file)
     # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.

@@ -43,12 +43,21 @@ def unmount(path: Path) -> None:
 
 def remove_all(path: Path) -> None:
     """Remove a directory of names. Programs that send packets to the engine end first, those that catch them at the
-    other end (`leave`) last, so that none leaves untranslated. Raises OSError."""
-    if not path.is_dir():
-        return
-    for each in sorted(path.iterdir(), key=lambda each: each.name.startswith("leave")):
-        if each.is_dir():
-            remove_all(each)
-        else:
-            each.unlink(missing_ok=True)
-    path.rmdir()
+    other end (`leave`) last, so that none leaves untranslated. No symbolic link is followed: the names may be of a user
+    with fewer rights. Raises OSError."""
+    with suppress(FileNotFoundError):
+        _remove(os.fspath(path), None)
+
+
+def _remove(name: str, within: int | None) -> None:
+    """Remove a directory with all that is in it; `within` is a descriptor of the one that it is in."""
+    directory = os.open(name, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within)
+    try:
+        for each in sorted(os.listdir(directory), key=lambda each: each.startswith("leave")):
+            try:
+                _remove(each, directory)
+            except NotADirectoryError:  # a symbolic link is none either
+                os.unlink(each, dir_fd=directory)
+    finally:
+        os.close(directory)
+    os.rmdir(name, dir_fd=within)

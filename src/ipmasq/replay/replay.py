@@ -10,13 +10,16 @@ from typing import BinaryIO
 from ipmasq.core import events
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event
+from ipmasq.core.helper import Helper, HelperContext
 from ipmasq.core.policy import Policy
 from ipmasq.core.reasons import Reason
+from ipmasq.core.registered import Call
 from ipmasq.core.side import Side
 from ipmasq.core.verdict import Verdict
 from ipmasq.gateway.describe import tell
 from ipmasq.planes.pcap import Arrival, ByNetwork, PcapPlane, Sides
 from ipmasq.replay.far_end import FarEnd
+from ipmasq.replay.recorder import Recorder
 from ipmasq.wire.addresses import Address, Endpoint, within
 from ipmasq.wire.endpoints import differences, ends
 from ipmasq.wire.packet import Packet
@@ -72,15 +75,17 @@ def replay(
     policy: Policy,
     sides: Sides | None = None,
     seed: int = 0,
+    recorder: Recorder | None = None,
 ) -> Summary:
     """Write to `target` (pcapng) what would leave, each packet with comments that say why.
 
     Packets that are dropped, or do not concern the gateway, are written as they came, with a comment. The
     same capture, policy and seed give the same bytes. `sides` is by network unless given. Raises CaptureError
     if not even one packet can be read; a damaged capture is processed up to the damage, and the summary says
-    where that is.
+    where that is. `recorder` is told of all that happens, and makes the list of steps.
     """
-    run = _Run(PcapPlane(source, target, sides or ByNetwork(policy.inside)), policy, seed)
+    plane = PcapPlane(source, target, sides or ByNetwork(policy.inside))
+    run = _Run(plane, policy, seed, recorder)
     return run.all()
 
 
@@ -88,7 +93,9 @@ OWN = "sent by the gateway itself: what it had withheld, or had acknowledged and
 
 
 class _Run:
-    def __init__(self, plane: PcapPlane, policy: Policy, seed: int) -> None:
+    def __init__(
+        self, plane: PcapPlane, policy: Policy, seed: int, recorder: Recorder | None
+    ) -> None:
         self._policy = replace(policy, public=policy.public or (EXAMPLE_ADDRESS,), ttl_delta=-1)
         self._plane = plane
         self._engine = Engine(self._policy, Random(seed).randrange, 0.0)
@@ -98,6 +105,10 @@ class _Run:
         self._latest: dict[Side, Arrival] = {}
         self._start: int | None = None
         self._now = 0.0
+        self._sentences: list[str] = []
+        self._recorder = recorder
+        if recorder:
+            self._engine.call_helpers_by(self._recorded)
 
     def all(self) -> Summary:
         summary = self._summary
@@ -110,10 +121,14 @@ class _Run:
                 raise
             summary.damage = str(error)
         summary.seconds = self._now
+        if self._recorder:
+            self._recorder.finish(self._now, self._engine.flows())
         return summary
 
     def _one(self, arrival: Arrival) -> None:
         self._names.forget()
+        if self._recorder:
+            self._recorder.begin(None)
         before = self._let_time_pass(arrival.record.at)
         packet, side = arrival.packet, arrival.side
         if packet is None or side is None:
@@ -123,9 +138,13 @@ class _Run:
         before += self._as_arrived(packet, side)
         came = bytes(packet.data)
         self._latest[side] = arrival
+        if self._recorder:
+            self._recorder.begin(self._summary.packets)
         verdict = self._engine.receive(packet, side, self._now)
         self._summary.reasons[verdict.reason] += 1
         happened = self._listen()
+        if self._recorder and verdict.reason.is_drop:
+            self._recorder.dropped(self._now, came, side, verdict.reason)
         if side is Side.INSIDE:
             self._far_end.heard(came)
         self._write(arrival, came, verdict, [*before, *happened])
@@ -167,14 +186,32 @@ class _Run:
         return found
 
     def _listen(self) -> list[str]:
-        sentences = []
+        """Return what has happened since the last call."""
+        self._collect()
+        sentences, self._sentences = self._sentences, []
+        return sentences
+
+    def _collect(self) -> None:
         for event in self._engine.events():
             self._summary.note(event)
             self._far_end.learn(event)
             self._names.learn(event)
+            if self._recorder:
+                self._recorder.learn(event)
             if sentence := tell(event):
-                sentences.append(sentence)
-        return sentences
+                self._sentences.append(sentence)
+
+    def _recorded(self, name: str) -> Call:
+        """Return what calls this helper. The events of the line before are collected first, since they are
+        about that line."""
+
+        def call(helper: Helper, line: bytes, context: HelperContext) -> None:
+            self._collect()
+            if self._recorder:
+                self._recorder.line(self._now, name, line, context)
+            helper.on_line(line, context)
+
+        return call
 
     def _write(self, arrival: Arrival, came: bytes, verdict: Verdict, happened: list[str]) -> None:
         reason = verdict.reason

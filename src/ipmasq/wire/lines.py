@@ -19,9 +19,26 @@ AND = " && "
 def lines(text: str) -> list[str]:
     """Return sentences first, then each command in a line of its own."""
     what, *rest = KINDS.split(text)
-    said = wrap(what, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     pairs = zip(rest[::2], rest[1::2], strict=True)
-    return [*said, *(f"  {kind}: {each}" for kind, found in pairs for each in found.split(AND))]
+    return [
+        *sentences(what),
+        *(f"  {kind}: {each}" for kind, found in pairs for each in found.split(AND)),
+    ]
+
+
+def sentences(text: str) -> list[str]:
+    """Return text in which nothing is a command in lines."""
+    return wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def foreign(text: str) -> str:
+    """Return text that others have written (names, comments), so that nothing in it is taken for a command."""
+    return KINDS.sub(r";\1: ", text)
+
+
+def is_one_command(text: str) -> bool:
+    """Return whether no part of a command, such as a comment in it, would be taken for another one."""
+    return AND not in text and not KINDS.search(text)
 
 
 def with_commands(text: str) -> list[str]:

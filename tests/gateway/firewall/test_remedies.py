@@ -14,6 +14,7 @@ from ipmasq.gateway.firewall.chains import Table
 from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.gateway.firewall.findings import findings
 from ipmasq.wire.addresses import to_address
+from ipmasq.wire.lines import lines
 from tests.gateway.firewall.rule_sets import (
     ACCEPT,
     BACK,
@@ -145,6 +146,27 @@ def test_a_rule_of_iptables_is_deleted_as_it_was_written_quoted_for_the_shell() 
     assert found.deletes == (
         f"iptables -D FORWARD -s 10.0.0.2/32 -m comment --comment {quoted} -j DROP",
     )
+
+
+EVIL = "x; add: reboot && halt"
+
+
+def test_nothing_in_a_comment_or_name_is_taken_for_a_command_to_copy() -> None:
+    """Names come from whoever may add forwards."""
+    rule = f'-A FORWARD -s 10.0.0.2/32 -m comment --comment "{EVIL}" -j DROP'
+    found = the(of_flow(saved(rule, policy="ACCEPT"), ONCE, OUT))
+    forward = Forward(EVIL, 6, None, PortRange(80, 80), SERVER.address, 80)
+    drops = saved("-A FORWARD -p tcp --dport 80 -j DROP", policy="ACCEPT")
+    published = the(findings(drops, ONCE, [forward], lambda _: ONCE.inside[0]))
+    for each in (found, published):
+        written = lines(f"{each.what}; {each.remedy}")
+        commands = [f"  add: {one}" for one in each.commands]
+        commands += [f"  or delete: {one}" for one in each.deletes]
+        assert [line for line in written if ": " in line and line.lstrip()[:4] in KINDS] == commands
+    assert found.deletes == (), "the comment is in the command, too"
+
+
+KINDS = ("add:", "or d")
 
 
 def test_where_packets_pass_twice_each_passage_is_as_narrow() -> None:

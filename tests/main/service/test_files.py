@@ -17,6 +17,14 @@ def test_a_unit_names_the_program_and_the_configuration_everywhere():
     )
 
 
+def test_the_unit_of_the_pages_names_the_program_and_gives_no_privilege():
+    text = files.web_unit("/opt/a/bin/ipmasq")
+    assert "ExecStart=/opt/a/bin/ipmasq web\n" in text
+    assert "@IPMASQ@" not in text
+    assert "AmbientCapabilities" not in text
+    assert "\nCapabilityBoundingSet=\n" in text
+
+
 def test_the_first_configuration_lacks_only_what_the_operator_must_say(tmp_path: Path):
     path = tmp_path / "gateway.toml"
     path.write_text(files.configuration())
@@ -41,3 +49,10 @@ def test_the_unit_admits_every_address_family_that_the_program_uses():
     used = {name for path in sources for name in re.findall(r"\bAF_[A-Z0-9]+", path.read_text())}
     assert "AF_PACKET" in used
     assert used <= set(admitted.split())
+
+
+def test_the_descriptions_of_users_fit_the_file_of_users():
+    """/etc/passwd has fields between colons (passwd(5)); systemd-sysusers refuses the whole file otherwise."""
+    described = re.findall(r'^u \S+ - "(.*)"$', files.user(), re.MULTILINE)
+    assert len(described) == 2
+    assert not any(":" in each for each in described)

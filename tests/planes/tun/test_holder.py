@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,31 @@ def eventually_true(holds: object) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def test_what_was_changed_is_undone_although_the_socket_was_removed(
+    path: Path, tmp_path: Path, late: Path
+) -> None:
+    first = Keeper(path, tmp_path)
+    first.hold({}, 0.1)
+    path.unlink()
+    first.leave()
+    assert eventually_true(late.exists)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+def test_descriptors_of_a_user_with_fewer_rights_are_not_taken(path: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        os.seteuid(65534)
+        try:
+            listener.listen()
+        finally:
+            os.seteuid(0)
+        assert Keeper(path, tmp_path).take() == {}
+        link, _ = listener.accept()
+        with link:
+            assert link.recv(100) == b"", "it was not even asked"
 
 
 def test_a_successor_gets_the_descriptors_of_a_process_that_has_ended(

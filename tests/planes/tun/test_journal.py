@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
 
+from ipmasq.planes import bpffs
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.changes import RuleAdded
+from ipmasq.planes.tun.changes import RuleAdded, SettingChanged
 from ipmasq.planes.tun.journal import Journal
 from ipmasq.planes.tun.steering import RoutingRule
 
@@ -20,11 +22,11 @@ NAMESPACE = os.stat("/proc/self/ns/net").st_ino
 class Kernel(IPRoute):
     """Does nothing: what is tested are files."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, called: Callable[[], object] = lambda: None) -> None:
+        self._called = called
 
     def rule(self, *arguments: object, **named: object) -> None:  # type: ignore[override]
-        pass
+        self._called()
 
 
 @pytest.fixture
@@ -90,6 +92,18 @@ def test_a_record_that_names_a_file_elsewhere_is_not_undone(directory: Path, vic
     assert victim.read_text() == "as it was"
 
 
+@pytest.mark.row("A-37")
+@pytest.mark.parametrize("is_first", [False, True])
+def test_the_kernel_forwards_no_more_before_a_rule_is_undone(directory: Path, is_first: bool):
+    setting, seen = directory.parent / "forwarding", list[str]()
+    journal = Journal(Kernel(lambda: seen.append(setting.read_text())), directory)
+    both = [SettingChanged(str(setting), "0", "1"), change()]
+    setting.write_text("0\n")
+    journal.make(both if is_first else both[::-1])
+    journal.close()
+    assert seen[-1] == "0\n"
+
+
 def test_changes_that_are_left_are_adopted_by_a_successor_that_can(directory: Path):
     first = Journal(Kernel(), directory)
     first.make([change()])
@@ -112,14 +126,41 @@ def test_changes_that_are_left_are_undone_by_one_that_cannot(directory: Path):
     second.close()
 
 
-def test_a_record_that_names_pins_of_others_is_not_undone(directory: Path, victim: Path):
+@pytest.mark.parametrize(
+    ("kind", "path"), [("ProgramsPinned", ""), ("BpffsMounted", "/sys/fs/bpf")]
+)
+def test_a_record_that_names_pins_of_others_is_not_undone(
+    directory: Path, victim: Path, kind: str, path: str
+):
     journal = Journal(Kernel(), directory)
     journal.make([change()])
     (record,) = directory.glob("*.json")
     written = json.loads(record.read_text())
-    written["changes"] = [{"change": "ProgramsPinned", "path": str(victim.parent)}]
+    written["changes"] = [{"change": kind, "path": path or str(victim.parent)}]
     journal.close()
     record.write_text(json.dumps(written))
     with pytest.raises(PlaneError, match="is not a record of changes"):
         Journal(Kernel(), directory)
+    assert victim.read_text() == "as it was"
+
+
+def test_a_directory_with_the_name_of_pins_is_left_alone_unless_it_is_in_a_bpffs(
+    directory: Path, victim: Path
+):
+    """Nor does a link in it lead anywhere: root may undo what a user with fewer rights has written."""
+    journal = Journal(Kernel(), directory)
+    journal.make([change()])
+    (record,) = directory.glob("*.json")
+    written = json.loads(record.read_text())
+    own = directory / "ipmasq-1-2"
+    own.mkdir()
+    (own / "elsewhere").symlink_to(victim.parent)
+    written["changes"] = [{"change": "ProgramsPinned", "path": str(own)}]
+    journal.close()
+    record.write_text(json.dumps(written))
+    Journal(Kernel(), directory).close()
+    assert victim.read_text() == "as it was"
+    assert own.is_dir()
+    bpffs.remove_all(own)
+    assert not own.exists()
     assert victim.read_text() == "as it was"

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from ipmasq.gateway.firewall.spans import ORDERED, Spans, read_span, read_spans
+from ipmasq.wire.lines import foreign
 
 Facts: TypeAlias = Mapping[str, str]
 """What is known of a packet: `iif`, `oif` (interface names), `state`, `status` (conntrack's), `saddr`,
@@ -74,6 +75,11 @@ class Rule:
     """Its handle (nftables) or its position, from 1 (iptables)."""
     numbered: str = field(default="rule", compare=False)
     """What its tool calls that number: `handle` or `rule`."""
+
+    @property
+    def shown(self) -> str:
+        """The rule within a sentence."""
+        return foreign(self.said)
 
     @property
     def place(self) -> str:

@@ -15,6 +15,7 @@ from ipmasq.gateway.firewall.masquerading import masquerading, masquerading_of, 
 from ipmasq.gateway.firewall.remedies import Drop, remedy, removals
 from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Purpose, Way, Where, at, of_forward, ways
 from ipmasq.wire.addresses import Address
+from ipmasq.wire.lines import foreign
 
 DROPS = "the host's firewall drops the gateway's packets"
 
@@ -42,7 +43,7 @@ def findings(
     for forward in islice(forwards, min(MOST_FORWARDS, MOST_RULES // max(1, rules))):
         passed = of_forward(forward, later, interface_to)
         for table in tables:
-            whose = f"forward {forward.name}: "
+            whose = f"forward {foreign(forward.name)}: "
             found += _drops(table, later, passed, Ends.to(forward), whose, Ends())
     return tuple(found)
 
@@ -106,7 +107,7 @@ def _finding(
     paths = [table.dropping(chain, each) for each in facts]
     drops = [Drop(*each) for each in zip(dropped, paths, facts, strict=True)]
     culprits = dict.fromkeys(each.rule for each in drops if each.rule is not None)
-    text += "".join(f"; {each.place} drops it: {each.said}" for each in culprits)
+    text += "".join(f"; {each.place} drops it: {each.shown}" for each in culprits)
     how, deletes = remedy(table, chain, drops, where, ends), removals(table, chain, drops)
     told = f"add: {' && '.join(how)}" + f"; or delete: {' && '.join(deletes)}" * bool(deletes)
     return Finding(rules, text, told, how, any(each.is_meant for each in drops), deletes)
@@ -125,7 +126,7 @@ def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
         count = "1 rule" if len(unseen) == 1 else f"{len(unseen)} rules"
         forbid = "forbids" if len(unseen) == 1 else "forbid"
         text = f"{count} of {whose} {forbid} something from {pairs}, and no packet passes there"
-        text += "".join(f"; {each.place}: {each.said}" for each in unseen[:MOST_NAMED])
+        text += "".join(f"; {each.place}: {each.shown}" for each in unseen[:MOST_NAMED])
         yield Finding(whose, text, f"write {UP} in the place of {where.outside} there")
 
 

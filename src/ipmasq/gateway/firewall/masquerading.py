@@ -10,6 +10,7 @@ from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.gateway.firewall.input_hook import MOST_NAMED
 from ipmasq.gateway.firewall.remedies import removal
 from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Way, Where, at
+from ipmasq.wire.lines import is_one_command
 
 TWICE = "so packets pass the firewall twice, and hang where it accepts them only once"
 
@@ -57,10 +58,12 @@ def _finding(table: Table, rules: tuple[Rule, ...], where: Where) -> Finding:
     whose = f"{table.kind} {table.name}"
     text = f"{whose} masquerades what leaves by {where.outside}, which the gateway does; {TWICE}"
     named = [each for each in rules if each.said]
-    text += "".join(f"; {each.place}: {each.said}" for each in named[:MOST_NAMED])
+    text += "".join(f"; {each.place}: {each.shown}" for each in named[:MOST_NAMED])
     if table.name == firewalld.TABLE:
         return Finding(whose, text, firewalld.unmasqueraded(where))
     if not named:
         return Finding(whose, text, "remove that rule")
     deletes = tuple(removal(table, each) for each in named)
+    if not all(map(is_one_command, deletes)):
+        return Finding(whose, text, "remove that rule")
     return Finding(whose, text, f"delete: {' && '.join(deletes)}", deletes=deletes)

@@ -17,6 +17,7 @@ from ipmasq.gateway.firewall.accepting import Accept
 from ipmasq.gateway.firewall.chains import Rule, Table, Verdict
 from ipmasq.gateway.firewall.ways import ESTABLISHED, NEW, Ends, Purpose, Way, Where
 from ipmasq.planes.tun.steering import DEVICE
+from ipmasq.wire.lines import is_one_command
 
 BOTH = "ipmasq-*"
 TESTED = frozenset(("saddr", "daddr", "dport", "proto", ""))
@@ -80,7 +81,8 @@ def removals(table: Table, chain: str, drops: Sequence[Drop]) -> tuple[str, ...]
         left = left.without(rule)
     if any(left.verdicts(chain, each.facts) == {Verdict.DROP} for each in drops):
         return ()
-    return tuple(removal(table, rule) for rule in rules.values())
+    found = tuple(removal(table, rule) for rule in rules.values())
+    return found if all(map(is_one_command, found)) else ()
 
 
 def _narrow(drop: Drop, ends: Ends, where: Where) -> Accept:

@@ -15,7 +15,9 @@ from ipmasq.front.output import say
 NEXT = """\
 Next: edit {config}, then
   {program} check {config}
-  systemctl enable --now ipmasq"""
+  systemctl enable --now ipmasq
+For pages in a browser, with [control] view_group = "ipmasq-web" in that file:
+  systemctl enable --now ipmasq-web"""
 
 
 def install_service(
@@ -32,7 +34,8 @@ def install_service(
 ) -> None:
     """Make ipmasq a systemd service with least privileges.
 
-    Needs root. The service is neither started nor enabled.
+    Needs root. The service is neither started nor enabled, and neither is a second one, ipmasq-web, for pages in a
+    browser.
 
     A Debian package has the service already; this is for who installed ipmasq with pip.
 

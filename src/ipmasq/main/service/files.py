@@ -5,12 +5,18 @@ from __future__ import annotations
 from importlib.resources import files
 
 NAME = "ipmasq.service"
+WEB = "ipmasq-web.service"
 
 
 def unit(program: str, configuration: str) -> str:
     """Return the systemd unit, with the absolute paths of the program and of its configuration."""
     text = _data(NAME)
     return text.replace("@IPMASQ@", program).replace("@CONFIG@", configuration)
+
+
+def web_unit(program: str) -> str:
+    """Return the systemd unit of the pages for a browser, with the absolute path of the program."""
+    return _data(WEB).replace("@IPMASQ@", program)
 
 
 def user() -> str:

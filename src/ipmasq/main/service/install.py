@@ -1,4 +1,4 @@
-"""Makes ipmasq a systemd service of this machine, and undoes it. Needs root."""
+"""Makes ipmasq a systemd service of this machine, with a second one for its pages, and undoes both. Needs root."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ BOOTED = Path("/run/systemd/system")
 """Exists if systemd runs this machine (sd_booted(3))."""
 
 UNIT = Path("/etc/systemd/system", files.NAME)
+WEB = Path("/etc/systemd/system", files.WEB)
+"""The unit of the pages for a browser."""
 USER = Path("/etc/sysusers.d/ipmasq.conf")
 STATE = Path("/run/ipmasq")
 PACKAGED = tuple(
@@ -45,7 +47,7 @@ def unit(configuration: Path) -> str:
 
 
 def install(configuration: Path) -> Iterator[str]:
-    """Write the unit, make its user, and write a first configuration if there is none. May be repeated.
+    """Write the units, make their users, and write a first configuration if there is none. May be repeated.
 
     Yields what was done, one sentence each. Raises ServiceError before anything was changed.
     """
@@ -63,16 +65,18 @@ def install(configuration: Path) -> Iterator[str]:
 def remove() -> Iterator[str]:
     """End the service and remove all of it but the configuration and the logs. Yields what was done. Raises ServiceError."""
     _check_host()
-    if UNIT.exists():
-        _run("systemctl", "disable", "--now", files.NAME)
-    for path in (UNIT, USER):
+    for path in (WEB, UNIT):
+        if path.exists():
+            _run("systemctl", "disable", "--now", path.name)
+    for path in (UNIT, WEB, USER):
         if path.exists():
             path.unlink()
             yield f"removed {path}"
     _run("systemctl", "daemon-reload")
     shutil.rmtree(STATE, ignore_errors=True)
-    if subprocess.run(["userdel", "ipmasq"], capture_output=True, check=False).returncode == 0:
-        yield "removed the user ipmasq"
+    for user in ("ipmasq", "ipmasq-web"):
+        if subprocess.run(["userdel", user], capture_output=True, check=False).returncode == 0:
+            yield f"removed the user {user}"
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ def _writes(configuration: Path) -> Iterator[_File]:
     yield _File(configuration, files.configuration(), is_kept=True)
     yield _File(USER, files.user())
     yield _File(UNIT, unit(configuration))
+    yield _File(WEB, ORIGIN + files.web_unit(str(place.program())))
 
 
 def _check_host() -> None:
@@ -107,8 +112,9 @@ def _check_host() -> None:
     if any(path.exists() for path in PACKAGED):
         text = "a package of this machine has this service already: systemctl enable --now ipmasq"
         raise ServiceError(text)
-    if UNIT.exists() and not UNIT.read_text("utf-8").startswith(ORIGIN):
-        raise ServiceError(f"{UNIT} was not written by this command; move it away first")
+    for path in (UNIT, WEB):
+        if path.exists() and not path.read_text("utf-8").startswith(ORIGIN):
+            raise ServiceError(f"{path} was not written by this command; move it away first")
 
 
 def _run(*command: str) -> None:

@@ -19,7 +19,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import PortRange
 from ipmasq.planes import bpffs
-from ipmasq.planes.tun.settings import ROOT
+from ipmasq.planes.tun.settings import FORWARDING, ROOT
 from ipmasq.planes.tun.steering import LOCAL_TABLE, RoutingRule
 from ipmasq.wire.addresses import to_address, to_network
 
@@ -31,6 +31,9 @@ PROTOCOL_STATIC = 4  # RTPROT_STATIC: an administrator's
 
 PINS = "ipmasq-"
 """The beginning of the name of a directory of pins; the namespace follows."""
+
+OWN_BPFFS = "bpf-"
+"""That of the name of a bpffs of the gateway's own."""
 
 GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXIO}
 
@@ -176,7 +179,8 @@ class ProgramsPinned(Change):
         Path(self.path).mkdir(mode=0o700, exist_ok=True)
 
     def undo(self, kernel: IPRoute) -> None:
-        _unless(GONE, bpffs.remove_all, Path(self.path))
+        if bpffs.is_bpffs(Path(self.path).parent):
+            bpffs.remove_all(Path(self.path))
 
 
 def read(written: Mapping[str, Any]) -> Change:
@@ -193,7 +197,9 @@ def read(written: Mapping[str, Any]) -> Change:
     if kind == "SettingChanged":
         _check_setting(facts["path"])
     if kind == "ProgramsPinned":
-        _check_pins(facts["path"])
+        _check_name(facts["path"], PINS)
+    if kind == "BpffsMounted":
+        _check_name(facts["path"], OWN_BPFFS)
     kinds = (
         LocalRuleRemoved,
         UnreachableAdded,
@@ -203,6 +209,11 @@ def read(written: Mapping[str, Any]) -> Change:
         ProgramsPinned,
     )
     return {each.__name__: each for each in kinds}[kind](**facts)
+
+
+def lets_pass(change: Change) -> bool:
+    """Return whether the kernel forwards packets because of a change."""
+    return isinstance(change, SettingChanged) and Path(change.path).name == FORWARDING
 
 
 def told(found: Sequence[Change]) -> str:
@@ -225,10 +236,10 @@ def _check_setting(path: str) -> None:
         raise ValueError(f"{path} is not below {ROOT}")
 
 
-def _check_pins(path: str) -> None:
-    """Raise ValueError unless it is a directory of pins: see `_check_setting`."""
-    if not Path(path).name.startswith(PINS) or ".." in Path(path).parts:
-        raise ValueError(f"{path} is not named {PINS}...")
+def _check_name(path: str, beginning: str) -> None:
+    """Raise ValueError unless the last name of a path begins so: see `_check_setting`."""
+    if not Path(path).name.startswith(beginning) or ".." in Path(path).parts:
+        raise ValueError(f"{path} is not named {beginning}...")
 
 
 def family_of(address: bytes) -> int:

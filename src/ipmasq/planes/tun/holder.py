@@ -82,6 +82,7 @@ class Keeper:
         link.settimeout(PATIENCE)
         try:
             link.connect(str(self._path))
+            keeper.check_peer(link)
         except OSError:
             link.close()
             return False

@@ -21,7 +21,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.changes import Change, SettingChanged, read
+from ipmasq.planes.tun.changes import Change, SettingChanged, lets_pass, read
 
 DIRECTORY = Path("/run/ipmasq")
 SO_NETNS_COOKIE = 71
@@ -192,9 +192,10 @@ def holder(record: Path) -> str | None:
 
 
 def _undo(kernel: IPRoute, changes: list[Change]) -> None:
-    """Undo all changes, even if some cannot be undone; then raise PlaneError about those."""
-    troubles = []
-    for change in reversed(changes):
+    """Undo all changes, even if some cannot be undone; then raise PlaneError about those. The kernel forwards no more
+    before anything else is undone: without our rules, packets would leave untranslated (attack A-37)."""
+    troubles, latest_first = [], changes[::-1]
+    for change in sorted(latest_first, key=lambda each: not lets_pass(each)):
         try:
             change.undo(kernel)
         except (OSError, NetlinkError) as error:

@@ -18,10 +18,19 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 
 MOST = 8
 """The most descriptors of a message."""
 MESSAGE = 1024
+
+
+def check_peer(link: socket.socket) -> None:
+    """Raise PermissionError unless root or the user of this process is at the other end: the directory of the socket
+    may belong to another user."""
+    credentials = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    if struct.unpack("3i", credentials)[1] not in (0, os.geteuid()):
+        raise PermissionError("another user is at the other end")
 
 
 class Keeper:
@@ -51,11 +60,12 @@ class Keeper:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
-        credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        if struct.unpack("3i", credentials)[1] in (0, os.geteuid()):
-            self._clients[client.fileno()] = client
-        else:
+        try:
+            check_peer(client)
+        except PermissionError:
             client.close()
+        else:
+            self._clients[client.fileno()] = client
 
     def _serve(self, client: socket.socket) -> bool:
         """Serve a message. Return whether to go on."""
@@ -99,14 +109,15 @@ class Keeper:
 def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     path, command = listener.getsockname(), sys.argv[2:]
-    try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write("-1000")
-    except OSError:
-        pass  # it is not allowed to every user
+    # It is not allowed to every user.
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("-1000")
     keeper = Keeper(listener)
     is_late = keeper.run()
-    os.unlink(path)
+    with suppress(
+        OSError
+    ):  # if it is gone already, what the gateway has changed is undone all the same
+        os.unlink(path)
     keeper.close()
     if is_late:
         os.execv(command[0], command)

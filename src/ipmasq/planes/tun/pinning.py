@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ipmasq.planes import bpffs
-from ipmasq.planes.tun.changes import PINS, BpffsMounted, Change, ProgramsPinned
+from ipmasq.planes.tun.changes import OWN_BPFFS, PINS, BpffsMounted, Change, ProgramsPinned
 from ipmasq.planes.tun.journal import Journal
 
 PREPARED = "bpf"
@@ -42,6 +42,6 @@ def _bpffs(journal: Journal, directory: Path) -> Path:
     for path in (directory / PREPARED, bpffs.SYSTEM):
         if bpffs.is_bpffs(path) and os.access(path, os.W_OK):
             return path
-    own = directory / f"{PREPARED}-{journal.namespace}"
+    own = directory / f"{OWN_BPFFS}{journal.namespace}"
     journal.make([BpffsMounted(str(own))])
     return own

@@ -28,8 +28,12 @@ def without_ipv6(name: str) -> Mapping[str, str]:
     return {f"{ROOT}/ipv6/conf/{name}/disable_ipv6": "1"}
 
 
+FORWARDING = "forwarding"
+"""The name of the setting that lets the kernel forward what comes in by an interface."""
+
+
 def forwarding(interfaces: Iterable[str]) -> Mapping[str, str]:
-    return {f"{ROOT}/ipv4/conf/{name}/forwarding": "1" for name in interfaces}
+    return {f"{ROOT}/ipv4/conf/{name}/{FORWARDING}": "1" for name in interfaces}
 
 
 def judging_sources_by_marks(interfaces: Iterable[str]) -> Mapping[str, str]:

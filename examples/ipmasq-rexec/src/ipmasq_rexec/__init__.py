@@ -1,0 +1,1 @@
+"""A helper of ipmasq for the protocol rexec."""

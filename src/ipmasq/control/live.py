@@ -1,0 +1,167 @@
+"""Requests for views that stay open: the busiest flows and hosts, and a summary that is renewed.
+
+They cost the same for ten flows and for a million: flows are read by `Survey`, once for all views.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator
+from heapq import nlargest
+from typing import Any
+
+from ipmasq.control import answers, arguments
+from ipmasq.control.answer import Pause, Rows
+from ipmasq.control.gateway import Context
+from ipmasq.control.protocol import Kind, RequestError, Row
+from ipmasq.control.survey import FlowRate, HostRate
+from ipmasq.core.reasons import Reason
+from ipmasq.core.shortage import name
+from ipmasq.core.views import FlowView
+from ipmasq.wire import ipv4
+from ipmasq.wire.addresses import Address, to_text
+
+AT_ONCE = 256
+"""Pools or hosts that are examined in one step: about 0.1 ms."""
+
+
+def top(context: Context, which: arguments.Top) -> Rows:
+    """Yield the flows with the highest rates or the most bytes, the first one first."""
+    context.survey.want()
+    for rate in context.survey.flows(which.by, which.limit):
+        view = context.gateway.engine.flow(rate.flow)
+        yield _flow(context, view, rate) if view is not None else Pause.LOOKED
+
+
+def helped(context: Context, _: arguments.Nothing) -> Rows:
+    """Yield the flows that helpers inspect, and those that they expected."""
+    context.survey.want()
+    for number in context.survey.helped:
+        view = context.gateway.engine.flow(number)
+        yield _rated(context, view) if view is not None else Pause.LOOKED
+
+
+def flow(context: Context, which: arguments.WhichFlow) -> Rows:
+    """Yield one flow, then its control flow, or its data flows."""
+    context.survey.want()
+    engine = context.gateway.engine
+    view = engine.flow(which.flow)
+    if view is None:
+        raise RequestError(Kind.NOT_FOUND, f"there is no flow {which.flow}")
+    yield _rated(context, view)
+    master = engine.flow(view.master) if view.master is not None else None
+    if master is not None:
+        yield _rated(context, master)
+    linked = list(engine.table.flows.values()) if view.links else []
+    for each in linked:
+        data = engine.flow(each.id) if each.master == which.flow else None
+        yield _rated(context, data) if data is not None else Pause.LOOKED
+
+
+def _rated(context: Context, view: FlowView) -> Row:
+    out, back = context.survey.rate(view.id) or (0.0, 0.0)
+    return _flow(context, view, FlowRate(out + back, view.id, out, back))
+
+
+def _flow(context: Context, view: FlowView, rate: FlowRate) -> Row:
+    encrypted = context.transfers.is_encrypted(view.id)
+    rates = {"rate_out": round(rate.out), "rate_in": round(rate.back)}
+    return {**answers.flow(view, context.now), "encrypted": encrypted, **rates}
+
+
+def hosts(context: Context, which: arguments.Hosts) -> Rows:
+    """Yield the inside hosts with the highest rates, the most flows or the most ports, the first one first."""
+    context.survey.want()
+    ports = yield from _ports_by_host(context)
+    found = context.survey.hosts
+    orders: dict[str, Callable[[Address], float]] = {
+        "rate": lambda host: found[host].total,
+        "bytes": lambda host: found[host].bytes,
+        "flows": lambda host: found[host].flows,
+        "ports": lambda host: ports[host],
+    }
+    for host in nlargest(which.limit, list(found), orders[which.by]):
+        yield _host(host, found[host], ports[host])
+
+
+def _ports_by_host(context: Context) -> Generator[Pause, None, Counter[Address]]:
+    ports: Counter[Address] = Counter()
+    held = list(context.gateway.engine.table.mappings.ports.items())
+    for number, ((_, host), used) in enumerate(held, 1):
+        ports[host] += used
+        if number % AT_ONCE == 0:
+            yield Pause.LOOKED
+    return ports
+
+
+def _host(host: Address, rate: HostRate, ports: int) -> Row:
+    return {
+        "host": to_text(host),
+        "flows": rate.flows,
+        "ports": ports,
+        "bytes": rate.bytes,
+        "rate_out": round(rate.out),
+        "rate_in": round(rate.back),
+    }
+
+
+def summary(context: Context, how: arguments.Summary) -> Rows:
+    """Yield one row about everything, then one every so many seconds, when the client has read the last."""
+    while True:
+        context.survey.want()
+        yield (yield from _summary(context))
+        if how.every is None:
+            return
+        due = context.clock() + how.every
+        yield Pause.TICK
+        while context.clock() < due:
+            yield Pause.TICK
+
+
+def _summary(context: Context) -> Generator[Pause, None, Row]:
+    engine, survey = context.gateway.engine, context.survey
+    ports = yield from _ports(context)
+    fast = list(context.gateway.fast_path())
+    yield Pause.LOOKED
+    reasons = [reason for reason in Reason if reason < Reason.IDLE and engine.counts[reason]]
+    dropped = {each.name.lower(): engine.counts[each] for each in reasons if each.is_drop}
+    dropped.update({each.name: each.value for each in fast if each.is_drop and each.value})
+    bytes_out, bytes_in = survey.moved
+    rate_out, rate_in = survey.rates
+    return {
+        "time": round(context.clock() + context.epoch, 3),
+        "flows": len(engine.table.flows),
+        "max_flows": engine.policy.limits.flows,
+        "flows_opened": engine.manager.opened,
+        "hosts": len(engine.table.hosts),
+        "expectations": len(engine.manager.expectations),
+        "packets_engine": sum(engine.counts[each] for each in reasons if not each.is_drop),
+        "packets_fast_path": sum(each.value for each in fast if each.name == "offloaded"),
+        "dropped": dropped,
+        "ports": ports,
+        "bytes_out": bytes_out,
+        "bytes_in": bytes_in,
+        "rate_out": round(rate_out),
+        "rate_in": round(rate_in),
+        "rates_complete": survey.is_complete,
+        "rates_age": round(survey.age, 3),
+    }
+
+
+def _ports(context: Context) -> Generator[Pause, None, dict[str, int]]:
+    """Return the public ports in use, by protocol."""
+    used: Counter[int] = Counter({ipv4.TCP: 0, ipv4.UDP: 0})
+    for number, pool in enumerate(context.gateway.engine.table.mappings.usage(), 1):
+        used[pool.protocol] += pool.used
+        if number % AT_ONCE == 0:
+            yield Pause.LOOKED
+    return {name(protocol).lower(): count for protocol, count in used.items()}
+
+
+REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Rows]]] = {
+    "top": (arguments.Top, top),
+    "helped": (arguments.Nothing, helped),
+    "flow": (arguments.WhichFlow, flow),
+    "hosts": (arguments.Hosts, hosts),
+    "summary": (arguments.Summary, summary),
+}

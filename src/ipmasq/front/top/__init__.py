@@ -1,0 +1,1 @@
+"""`ipmasq top`: the gateway in a terminal. Only this command imports Textual."""

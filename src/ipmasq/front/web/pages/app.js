@@ -1,0 +1,41 @@
+import { html, render, useEffect, useState } from "/vendor/preact.js";
+import { Flows, Forwards, Helpers, Hosts } from "/lists.js";
+import { begin, useLive } from "/live.js";
+import { Network } from "/network.js";
+import { Overview } from "/overview.js";
+import { Replay } from "/replay.js";
+import { Explain, Health } from "/state.js";
+
+const PAGES = {
+  overview: ["Overview", Overview], flows: ["Flows", Flows], hosts: ["Hosts", Hosts], helpers: ["Helpers", Helpers],
+  forwards: ["Forwards", Forwards], network: ["Network", Network], health: ["Health", Health], explain: ["Explain", Explain],
+  replay: ["Replay", Replay],
+};
+
+const here = () => location.hash.slice(1).split("/");
+
+function App() {
+  const [[page, more], go] = useState(here);
+  useEffect(() => {
+    const moved = () => { go(here()); document.querySelector("main").focus(); };
+    addEventListener("hashchange", moved);
+    return () => removeEventListener("hashchange", moved);
+  }, []);
+  const known = page in PAGES ? page : "overview";
+  const [title, Page] = PAGES[known];
+  useEffect(() => { document.title = `ipmasq: ${title}`; }, [title]);
+  return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a>
+    <header><span class="name">ipmasq</span>
+      <nav aria-label="Pages"><ul>${Object.entries(PAGES).map(([name, [text]]) => html`<li><a href=${`#${name}`} aria-current=${name === known ? "page" : undefined}>${text}</a></li>`)}</ul></nav>
+      <${State} /></header>
+    <main id="main" tabindex="-1"><${Page} key=${`${known}/${more ?? ""}`} host=${more ?? ""} /></main>`;
+}
+
+function State() {
+  const { connected, gateway } = useLive();
+  const text = !connected ? "not connected" : gateway.is_up ? "live" : `the gateway does not answer: ${gateway.text}`;
+  return html`<span class=${`state ${connected && gateway.is_up ? "" : "down"}`} role="status">${text}</span>`;
+}
+
+begin();
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,82 @@
+// The gateway's health, and `explain` as a form.
+import { html, useState } from "/vendor/preact.js";
+import { useView, view } from "/api.js";
+import { clock, duration, visible } from "/shown.js";
+
+const ended = (text) => (/[.?!]$/.test(text) ? visible(text) : `${visible(text)}.`);
+const Bad = ({ text }) => text && html`<p class="bad" role="alert">${visible(text)}</p>`;
+
+export function Health() {
+  const [found, error] = useView("status", {}, 5);
+  const row = found?.rows[0];
+  return html`<h1>Health</h1><${Bad} text=${error} /><${Doctor} />
+    ${row && html`<${Now} row=${row} /><${Facts} row=${row} />`}`;
+}
+
+// What `ipmasq doctor` finds on the gateway's host.
+function Doctor() {
+  const [found, error, again] = useView("doctor", {}, 0);
+  const [busy, work] = useState(false);
+  const row = found?.rows[0];
+  const examine = async () => { work(true); await again(); work(false); };
+  const said = !row ? "" : `${row.findings.length || "No"} finding${row.findings.length === 1 ? "" : "s"}, examined at ${clock(row.examined)}.`;
+  return html`<section class="panel"><h2>The gateway's host</h2>
+    <p role="status" class=${row && !row.findings.length ? "good" : ""}>${busy || !(row || error) ? "The host is being examined." : said}</p>
+    <${Bad} text=${error} />
+    ${row && html`<ul class="findings">${row.findings.map((each) => html`<${Finding} key=${each.subject + each.what} finding=${each} />`)}</ul>
+      ${row.left_out.length > 0 && html`<p>Not examined:</p><ul>${row.left_out.map((text) => html`<li>${visible(text)}</li>`)}</ul>`}`}
+    <button type="button" disabled=${busy} onClick=${examine}>Examine again</button>
+    <p class="dim">This is what <code>ipmasq doctor</code> finds with the rights of the gateway. The page changes nothing: the commands are for a terminal on the host.</p></section>`;
+}
+
+function Finding({ finding }) {
+  const { subject, what, effect, fix, commands, hint } = finding;
+  return html`<li><h3><span class=${hint ? "badge" : "badge bad"}>${hint ? "hint" : "wrong"}</span> ${subject}</h3>
+    <p class="what">${ended(what)}</p><p><span class="dim">Effect: </span>${ended(effect)}</p>
+    ${commands.length ? html`<p class="dim">What puts it right:</p><pre class="said" tabindex="0" aria-label=${`commands for ${subject}`}>${commands.map(visible).join("\n")}</pre>` : html`<p><span class="dim">What puts it right: </span>${ended(fix)}</p>`}</li>`;
+}
+
+// What runs short or has failed by now, as the gateway counts it.
+function Now({ row }) {
+  const short = [
+    ...(row.settings_wrong ?? []).map((each) => `A kernel setting is wrong: ${each}`),
+    ...(row.hosts_near_limit ?? []).map((each) => `${each.host} uses ${each.used} of ${each.max} ${each.protocol ? `${each.protocol} ports` : "flows"} (${each.limit})`),
+    ...(row.public_ports ?? []).filter((each) => each.used >= 0.8 * each.max).map((each) => `${each.address}: ${each.used} of ${each.max} ${each.protocol} ports are in use`),
+    ...(row.flows >= 0.8 * row.max_flows ? [`${row.flows} of ${row.max_flows} flows are alive`] : []),
+    ...(row.failures ? [`${row.failures} internal errors, after which the gateway continued; its log has them`] : []),
+    ...(row.unsent ? [`The kernel did not accept ${row.unsent} packets`] : []),
+    ...(row.state?.trouble ? [`The state is not kept: ${row.state.trouble}`] : []),
+    ...(row.firewall ?? []),
+  ];
+  return html`<section class="panel"><h2>The running gateway</h2>${short.length ? html`<ul>${short.map((text) => html`<li class="bad">${visible(text)}</li>`)}</ul>` : html`<p class="good">Nothing runs short, and nothing has failed.</p>`}</section>`;
+}
+
+function Facts({ row }) {
+  const facts = ["version", "config", "plane", "outside", "inside", "networks", "public", "ports"].filter((name) => name in row);
+  return html`<section class="panel"><h2>Facts</h2><dl class="facts">${row.uptime != null && html`<dt>uptime</dt><dd>${duration(row.uptime)}</dd>`}
+    ${facts.map((name) => html`<dt>${name}</dt><dd>${visible([row[name]].flat().join(", ") || "none")}</dd>`)}</dl></section>`;
+}
+
+export function Explain() {
+  const [told, tell] = useState(null);
+  const [error, fail] = useState("");
+  const ask = async (event) => {
+    event.preventDefault();
+    try { tell((await view("explain", Object.fromEntries(new FormData(event.target)))).rows[0]); fail(""); } catch (problem) { tell(null); fail(problem.message); }
+  };
+  return html`<h1>Explain</h1><p>What happens, or would happen, to a flow, and why.</p>
+    <form class="line" onSubmit=${ask}>
+      <div><label for="of">Protocol</label><select id="of" name="protocol"><option value="tcp">tcp</option><option value="udp">udp</option><option value="icmp">icmp</option></select></div>
+      <div><label for="source">From</label><input id="source" name="source" size="22" placeholder="10.0.0.2:40000" required /></div>
+      <div><label for="destination">To</label><input id="destination" name="destination" size="22" placeholder="198.51.100.1:21" required /></div>
+      <div><label for="side">Comes from</label><select id="side" name="side"><option value="">as the addresses tell</option><option value="inside">inside</option><option value="outside">outside</option></select></div>
+      <button>Explain</button>
+    </form>
+    <div role="status" aria-live="polite">
+    ${error && html`<p class="bad">${error}</p>`}
+    ${told && html`<section class="panel"><h2>${told.flow != null ? `Flow ${told.flow}` : `From ${told.side}`}: ${visible(told.verdict)}</h2>
+      ${told.transfer && html`<p class="bad">${visible(told.transfer)}</p>`}
+      <ul>${told.steps.map((step) => html`<li>${visible(step)}</li>`)}</ul>
+      ${told.firewall.map((text) => html`<p class="bad said">${text}</p>`)}
+      ${told.helpers.map((each) => html`<p>Helper ${each.helper} ${each.bound ? "inspects" : "does not inspect"} it: ${visible(each.reason)}</p>`)}</section>`}</div>`;
+}

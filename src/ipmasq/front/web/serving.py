@@ -1,0 +1,147 @@
+"""Serving the pages: which address, which token, and how patient the server is with a client."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ipmasq.front.web.guard import SHORTEST_TOKEN, Rules
+
+REQUEST_TIME = 10.0
+"""Seconds until a request must be complete,"""
+
+PROGRESS = 100_000
+"""or must have grown by so many bytes, as that with a capture does."""
+
+UNREAD = 20.0
+"""Seconds for which a client may leave unread what it was sent."""
+
+MOST_CONNECTIONS = 128
+
+LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
+
+
+class WebError(Exception):
+    """The pages cannot be served like this. The message is for the operator."""
+
+
+class Impatient(H11Protocol):
+    """Closes a connection whose request is not complete in time, or whose answer is not read; uvicorn limits only the
+    time between requests."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _grown = 0
+    """Bytes that have come since the deadline was set."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        self._grown += len(data)
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._deadline, self._unread):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect()
+
+    def _expect(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._grown = 0
+        self._deadline = self.loop.call_later(REQUEST_TIME, self._late)
+
+    def _late(self) -> None:
+        cycle: Any = self.cycle
+        is_open = cycle is not None and not cycle.response_complete
+        if is_open and not cycle.more_body:
+            return  # it is complete, and being answered
+        if is_open and self._grown >= PROGRESS:
+            self._expect()
+        else:
+            self.transport.close()
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """Return address and port of `127.0.0.1:8470` or `[::1]:8470`. Raises WebError."""
+    address, _, port = text.rpartition(":")
+    address = address.strip("[]")
+    try:
+        ip_address(address)
+    except ValueError:
+        raise WebError(f"{text} is not an address and a port, such as 127.0.0.1:8470") from None
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise WebError(f"{text} has no port, a number to 65535")
+    return address, int(port)
+
+
+def rules(address: str, hosts: tuple[str, ...], token: str | None) -> Rules:
+    """Return who may use the pages at this address."""
+    names = {name.lower().strip("[]") for name in hosts}
+    if ip_address(address).is_loopback:
+        names |= LOCAL
+    if not ip_address(address).is_unspecified:
+        names.add(address)
+    return Rules(frozenset(names), token)
+
+
+def token(file: Path | None, address: str, allows_changes: bool) -> tuple[str | None, bool]:
+    """Return the token, and whether it was made here since one is needed and there is no file. Raises WebError."""
+    if file is not None:
+        found = file.read_text(encoding="utf-8").strip()
+        if len(found) < SHORTEST_TOKEN or not found.isascii():
+            raise WebError(f"{file}: a token has at least {SHORTEST_TOKEN} characters of ASCII")
+        return found, False
+    if ip_address(address).is_loopback and not allows_changes:
+        return None, False
+    return secrets.token_urlsafe(24), True
+
+
+def listener(address: str, port: int) -> socket.socket:
+    """Return a socket to which browsers can connect until it is closed. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=MOST_CONNECTIONS)
+
+
+def server(app: Any, address: str, port: int) -> uvicorn.Server:
+    """Return a server that is not running yet."""
+    config = uvicorn.Config(
+        app,
+        host=address,
+        port=port,
+        http=Impatient,
+        ws="none",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=16_384,
+    )
+    return uvicorn.Server(config)

@@ -18,8 +18,7 @@ TOKEN = "a-token-of-the-tests-0123456789"
 ELSEWHERE = f"""\
 [Service]
 ExecStart=
-ExecStart=/usr/bin/ipmasq web --listen {PUBLIC}:8470 --token-file %d/token
-LoadCredential=token:/etc/ipmasq/web.token
+ExecStart=/usr/bin/ipmasq web --listen {PUBLIC}:8470 --token-file /etc/ipmasq/web.token
 IPAddressAllow={REMOTE}
 """
 """The drop-in of docs/web.md."""
@@ -96,7 +95,8 @@ def elsewhere(pages: Machine) -> Iterator[Machine]:
     drop_in.parent.mkdir(exist_ok=True)
     drop_in.write_text(ELSEWHERE)
     pages.write("/etc/ipmasq/web.token", TOKEN + "\n")
-    pages.file("/etc/ipmasq/web.token").chmod(0o600)
+    own = "chgrp ipmasq-web /etc/ipmasq/web.token && chmod 0640 /etc/ipmasq/web.token"
+    pages.run("sh", "-c", own)
     restart = ("sh", "-c", "systemctl daemon-reload && systemctl restart ipmasq-web")
     pages.run(*restart)
     yield pages
@@ -108,5 +108,6 @@ def elsewhere(pages: Machine) -> Iterator[Machine]:
 def test_a_drop_in_lets_other_hosts_see_the_pages_with_a_token(elsewhere: Machine, get: Get):
     allowed = "--header", f"Authorization: Bearer {TOKEN}"
     seen = "/api/view/status", "out", PUBLIC
-    eventually(lambda: '"version"' in get(*seen, *allowed), "it was not seen from outside")
+    said = ("journalctl", "-u", "ipmasq-web", "--no-pager", "-n", "20")
+    eventually(lambda: '"version"' in get(*seen, *allowed), elsewhere.run(*said))
     assert "a token is needed" in get(*seen)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from math import inf
 from typing import Self
 
@@ -31,7 +30,7 @@ from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Call
-from ipmasq.core.restoring import Kept, restore
+from ipmasq.core.restoring import Kept, restore, restore_some
 from ipmasq.core.side import Side
 from ipmasq.core.slow_path import SlowPath
 from ipmasq.core.translate import translate
@@ -322,8 +321,7 @@ class Engine:
     ) -> Self:
         """Return an engine that continues where the one was whose last records these are. `is_lagging`: it wrote
         them while it worked, so that they may lag; see `records`. If the policy is another one now, it takes effect
-        as by `apply`. Plain flows in `compact` are restored when something asks for them, and by `restore_some`.
-        Raises StateError."""
+        as by `apply`. Plain flows in `compact` are restored on demand, and by `restore_some`. Raises StateError."""
         engine = cls(policy, chance, now)
         restore(engine.manager, kept, is_lagging, compact)
         return engine
@@ -335,20 +333,12 @@ class Engine:
 
     def restore_all(self) -> None:
         """Restore all flows at once."""
-        if self.table.unrestored is not None:
-            self.table.unrestored.all()
+        self.table.restore_all()
 
     def restore_some(self, count: int) -> list[int]:
         """Restore about so many of the flows that are not restored yet. Return the numbers of all that were restored
         since the last call, in whatever way, which a fast path does not know yet (`restate`)."""
-        unrestored = self.table.unrestored
-        if unrestored is None:
-            return []
-        if not unrestored.some(count):
-            unrestored.all()
-            self._timers.cancel(unrestored)
-            self.table.unrestored = self.table.mappings.unrestored = None
-        return unrestored.fresh()
+        return restore_some(self.manager, count)
 
     def join(self, kept: Iterable[Kept], now: float) -> int:
         """Continue with the flows of another engine, too, whose public addresses it did not have: the policy has
@@ -370,10 +360,7 @@ class Engine:
     def flows(self) -> Iterator[FlowView]:
         """Yield the flows that are alive at the beginning, without those that end before it comes to them:
         packets may be received in between."""
-        for number in self.table.numbers():
-            flow = self.table.flow(number)
-            if flow is not None:
-                yield views_of.flow(self.manager, flow)
+        return views_of.flows(self.manager)
 
     def flow(self, number: int) -> FlowView | None:
         flow = self.table.flow(number)
@@ -382,15 +369,10 @@ class Engine:
     def readings(self, numbers: Iterable[int]) -> Iterator[Reading]:
         """Yield what those of these flows that are alive have transferred, by a fast path too. A fifth of the
         work of a view."""
-        for number in numbers:
-            flow = self.table.flow(number)
-            if flow is not None:
-                self._offloading.sync(flow)
-                yield views_of.reading(flow)
+        return views_of.readings(self.manager, numbers)
 
     def mappings(self) -> Iterator[MappingView]:
-        own = (each for each in self.table.mappings if not each.shared)
-        return chain(map(views_of.mapping, own), views_of.shared(self.table.flows.values()))
+        return views_of.mappings(self.table)
 
     def expectations(self) -> Iterator[ExpectationView]:
         return (expectation.view() for expectation in self.manager.expectations)

@@ -104,6 +104,18 @@ def enter(manager: FlowManager, rows: Rows, latest: float | None) -> list[Flow]:
     return flows
 
 
+def restore_some(manager: FlowManager, count: int) -> list[int]:
+    """Restore some of the flows that are not restored yet; see `Engine.restore_some`."""
+    table, unrestored = manager.table, manager.table.unrestored
+    if unrestored is None:
+        return []
+    if not unrestored.some(count):
+        unrestored.all()
+        manager.timers.cancel(unrestored)
+        table.unrestored = table.mappings.unrestored = None
+    return unrestored.fresh()
+
+
 def latest_of(rows: Rows, compact: Compact | None = None) -> float:
     """Return the latest moment of which there is a record of a flow."""
     moments = {each.moment for each in rows[Kind.FLOW]}

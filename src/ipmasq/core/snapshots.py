@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
+from ipmasq.core.table import Table
 from ipmasq.core.tcp_states import shown
 from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Reading, Shift
+
+
+def flows(manager: FlowManager) -> Iterator[FlowView]:
+    """Yield the flows that are alive at the beginning; see `Engine.flows`."""
+    table = manager.table
+    for number in table.numbers():
+        found = table.flow(number)
+        if found is not None:
+            yield flow(manager, found)
 
 
 def flow(manager: FlowManager, flow: Flow) -> FlowView:
@@ -46,6 +57,15 @@ def flow(manager: FlowManager, flow: Flow) -> FlowView:
     )
 
 
+def readings(manager: FlowManager, numbers: Iterable[int]) -> Iterator[Reading]:
+    """Yield what those of these flows that are alive have transferred; see `Engine.readings`."""
+    for number in numbers:
+        found = manager.table.flow(number)
+        if found is not None:
+            manager.offloading.sync(found)
+            yield reading(found)
+
+
 def reading(flow: Flow) -> Reading:
     out, back = flow.original.bytes, flow.reply.bytes
     if flow.opened_by is not Side.INSIDE:
@@ -61,6 +81,12 @@ def state(flow: Flow) -> str:
 
 def _shift(flow: Flow, speaker: Speaker) -> Shift:
     return flow.inspector.shift(speaker) if flow.inspector else NO_SHIFT
+
+
+def mappings(table: Table) -> Iterator[MappingView]:
+    """Return all mappings."""
+    own = (each for each in table.mappings if not each.shared)
+    return chain(map(mapping, own), shared(table.flows.values()))
 
 
 def shared(flows: Iterable[Flow]) -> Iterator[MappingView]:

@@ -89,9 +89,13 @@ class Table:
 
     def all(self) -> list[Flow]:
         """Return all flows, in the order of their numbers."""
+        self.restore_all()
+        return [self.flows[number] for number in sorted(self.flows)]
+
+    def restore_all(self) -> None:
+        """Restore all flows at once that are not restored yet."""
         if self.unrestored is not None:
             self.unrestored.all()
-        return [self.flows[number] for number in sorted(self.flows)]
 
     def add(self, flow: Flow) -> bool:
         """Enter a flow. Return False, and change nothing, if one direction has the key of a live flow, or of

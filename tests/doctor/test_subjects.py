@@ -190,8 +190,17 @@ def test_a_rule_that_may_be_meant_is_never_overruled(host: Host):
     assert not the(firewall.find, but(host, firewall=[meant])).safe
     reloading = policy._replace(commands=("firewall-cmd --reload",))
     assert not the(firewall.find, but(host, firewall=[reloading])).safe
-    other = Obstruction("nft ip nat", "masquerades", "remove that rule")
-    assert the(firewall.find, but(host, firewall=[other])).remedy == "remove that rule"
+    other = Obstruction("nft ip nat", "masquerades", "remove that rule", effect="all hang")
+    found = the(firewall.find, but(host, firewall=[other]))
+    assert (found.remedy, found.effect) == ("remove that rule", "all hang")
+
+
+def test_pings_alone_are_a_hint_which_fix_mends_as_well(host: Host):
+    commands = ("nft add rule inet filter forward accept",)
+    pings = Obstruction("nft inet filter", "drops", "add: ...", commands, only_pings=True)
+    found = the(firewall.find, but(host, firewall=[pings]))
+    assert (found.is_hint, found.safe) == (True, True)
+    assert "no answer when they ping the public address" in found.effect
 
 
 def test_a_gateway_without_a_fast_path_says_why(host: Host):

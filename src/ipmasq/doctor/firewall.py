@@ -15,6 +15,7 @@ AUTHORS = {"DOCKER": "Docker", "KUBE-FORWARD": "Kubernetes", "ufw-user-forward":
 """By a chain that only this software has."""
 
 EFFECT = "connections hang: their packets are dropped"
+UNANSWERED = "inside hosts get no answer when they ping the public address; connections pass"
 
 
 def find(host: Host) -> Iterator[Finding]:
@@ -27,6 +28,7 @@ def find(host: Host) -> Iterator[Finding]:
             "" if commands else found.remedy,
             commands,
             safe=bool(found.commands) and not found.is_meant and not _reloads(commands),
+            is_hint=found.only_pings,
         )
     for found in host.forbidden:
         effect = "what is named is dropped, as the operator may have meant"
@@ -39,13 +41,13 @@ def _reloads(commands: tuple[str, ...]) -> bool:
 
 
 def _effect(found: Obstruction) -> str:
+    if found.only_pings:
+        return UNANSWERED
     if found.is_meant:
         delete = f"; or delete it: {' && '.join(found.deletes)}" if found.deletes else ""
         text = "what the rule names is dropped; the command lets it pass, unless you have meant it"
         return text + delete
-    if found.commands:
-        return EFFECT
-    return "the kernel and the gateway do the same work, or a rule is not where packets pass"
+    return found.effect or EFFECT
 
 
 def _author(found: Obstruction, host: Host) -> str:

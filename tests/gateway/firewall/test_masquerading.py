@@ -7,7 +7,18 @@ from dataclasses import replace
 from ipmasq.gateway.firewall import iptables, nft
 from ipmasq.gateway.firewall.chains import Table
 from ipmasq.gateway.firewall.findings import findings
-from tests.gateway.firewall.rule_sets import IN, OIF, ONCE, OUT, SADDR, TWICE, match, of_flow
+from tests.gateway.firewall.rule_sets import (
+    IN,
+    OIF,
+    ONCE,
+    OUT,
+    SADDR,
+    TWICE,
+    USUAL,
+    match,
+    of_flow,
+    tables,
+)
 
 WHERE = replace(ONCE, forwards=False)
 OTHERS = "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"
@@ -57,3 +68,15 @@ def test_of_a_flow_it_is_said_that_such_a_rule_translates_it() -> None:
 
 def test_where_packets_pass_twice_in_any_case_nothing_is_said() -> None:
     assert of_flow(saved("-A POSTROUTING -o go -j MASQUERADE"), TWICE, OUT) == ()
+
+
+def test_it_is_said_whether_connections_hang_or_may() -> None:
+    rule = saved("-A POSTROUTING -o go -j MASQUERADE")
+    (one,) = findings([*tables(*USUAL), *rule], WHERE)
+    assert "and hang, since it accepts them only once" in one.what
+    assert one.effect.startswith("connections of inside hosts hang: ")
+    (one,) = of_flow([*tables(*USUAL), *rule], WHERE, OUT)
+    assert "and hang, since it accepts them only once" in one.what
+    (one,) = findings([*tables(policy="accept"), *rule], WHERE)
+    assert "and hang where it accepts them only once" in one.what
+    assert one.effect.startswith("connections hang where ")

@@ -209,6 +209,8 @@ def test_pings_of_inside_hosts_to_the_public_address_need_a_rule_of_their_own() 
     assert "does not accept gi -> ipmasq-in (pings of inside hosts to the public addr" in found.what
     rule = 'iifname "gi" oifname "ipmasq-in" meta l4proto icmp accept'
     assert found.commands == (f"nft add rule inet filter forward {rule}",)
+    assert found.only_pings
+    assert not the(findings(tables(ESTABLISHED), where)).only_pings
     accepted = [
         match(IIF, "gi"),
         match(OIF, "ipmasq-in"),

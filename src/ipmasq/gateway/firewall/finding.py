@@ -16,6 +16,10 @@ class Finding(NamedTuple):
     """Whether a rule about some packets only drops them, so that the operator may have meant it."""
     deletes: tuple[str, ...] = ()
     """Commands that delete the rules instead. Other packets may need them."""
+    only_pings: bool = False
+    """Whether nothing but pings of inside hosts to the public address is dropped."""
+    effect: str = ""
+    """What users notice of it, if it is not a rule that drops packets."""
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}"

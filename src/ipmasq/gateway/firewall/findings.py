@@ -13,11 +13,25 @@ from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.gateway.firewall.input_hook import MOST_NAMED, mistaken
 from ipmasq.gateway.firewall.masquerading import masquerading, masquerading_of, translates
 from ipmasq.gateway.firewall.remedies import Drop, remedy, removals
-from ipmasq.gateway.firewall.ways import NEW, UP, Ends, Purpose, Way, Where, at, of_forward, ways
+from ipmasq.gateway.firewall.ways import (
+    NEW,
+    UP,
+    Ends,
+    Purpose,
+    Way,
+    Where,
+    at,
+    of_forward,
+    outgoing,
+    ways,
+)
 from ipmasq.wire.addresses import Address
 from ipmasq.wire.lines import foreign
 
 DROPS = "the host's firewall drops the gateway's packets"
+
+UNSEEN = "what the rules forbid passes"
+TAKEN = "some packets that are meant for the host are judged by rules for other interfaces"
 
 MOST_FORWARDS = 64
 MOST_RULES = 20_000
@@ -38,7 +52,9 @@ def findings(
     if where.able and any(translates(table, where) for table in tables):
         later = replace(where, once=True)
     later = replace(later, answers=where.answers and not _refuses_pings(tables, where))
-    found = [each for table in tables for each in _findings(table, where, later)]
+    twice = replace(where, once=False)
+    hang = _hang(tables, (way for each in where.inside for way in outgoing(twice, each)), Ends())
+    found = [each for table in tables for each in _findings(table, where, later, hang)]
     rules = sum(len(chain.rules) for table in tables for chain in table.chains.values())
     for forward in islice(forwards, min(MOST_FORWARDS, MOST_RULES // max(1, rules))):
         passed = of_forward(forward, later, interface_to)
@@ -49,16 +65,17 @@ def findings(
 
 
 def obstructions(
-    tables: Iterable[Table], where: Where, ways_of: Callable[[Where], Iterable[Way]], ends: Ends
+    tables: Sequence[Table], where: Where, ways_of: Callable[[Where], Iterable[Way]], ends: Ends
 ) -> tuple[Finding, ...]:
     """Return what drops the packets of one flow, of which more is known than of all flows, and what translates
     them. `ways_of` returns the ways of the flow."""
     passed, once = tuple(ways_of(where)), tuple(ways_of(replace(where, once=True)))
     found: list[Finding] = []
+    hang = _hang(tables, ways_of(replace(where, once=False)), ends)
     for table in tables:
         found += _drops(table, where, passed, ends)
         if where.able:
-            found += masquerading_of(table, where, once, ends)
+            found += masquerading_of(table, where, once, ends, hang)
     return tuple(found)
 
 
@@ -110,16 +127,18 @@ def _finding(
     text += "".join(f"; {each.place} drops it: {each.shown}" for each in culprits)
     how, deletes = remedy(table, chain, drops, where, ends), removals(table, chain, drops)
     told = f"add: {' && '.join(how)}" + f"; or delete: {' && '.join(deletes)}" * bool(deletes)
-    return Finding(rules, text, told, how, any(each.is_meant for each in drops), deletes)
+    are_meant = any(each.is_meant for each in drops)
+    only_pings = all(way.purpose is Purpose.PING for way in dropped)
+    return Finding(rules, text, told, how, are_meant, deletes, only_pings)
 
 
-def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
+def _findings(table: Table, where: Where, later: Where, hang: bool) -> Iterator[Finding]:
     whose = f"{table.kind} {table.name}"
     yield from _drops(table, later, ways(later), Ends())
     if where.able:
-        yield from masquerading(table, where)
+        yield from masquerading(table, where, hang)
     if where.renamed and (wrong := mistaken(table, where)):
-        yield Finding(whose, *wrong)
+        yield Finding(whose, *wrong, effect=TAKEN)
     unseen = [] if where.once else _unseen(table, where)
     if unseen:
         pairs = ", ".join(f"{inside} -> {where.outside}" for inside in where.inside)
@@ -127,11 +146,22 @@ def _findings(table: Table, where: Where, later: Where) -> Iterator[Finding]:
         forbid = "forbids" if len(unseen) == 1 else "forbid"
         text = f"{count} of {whose} {forbid} something from {pairs}, and no packet passes there"
         text += "".join(f"; {each.place}: {each.shown}" for each in unseen[:MOST_NAMED])
-        yield Finding(whose, text, f"write {UP} in the place of {where.outside} there")
+        how = f"write {UP} in the place of {where.outside} there"
+        yield Finding(whose, text, how, effect=UNSEEN)
 
 
 def _facts(way: Way, ends: Ends) -> dict[str, str]:
     return at(way.iif, way.oif, way.state) | ends.facts(way)
+
+
+def _hang(tables: Iterable[Table], passed: Iterable[Way], ends: Ends) -> bool:
+    """Return whether packets are certainly dropped on one of these ways."""
+    return any(
+        _is_dropped(table, chain, way, ends)
+        for way in passed
+        for table in tables
+        for chain in table.forward
+    )
 
 
 def _is_dropped(table: Table, chain: str, way: Way, ends: Ends) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from ipmasq.gateway.firewall.finding import Finding
 from tests.browser.conftest import Visit, enter, violations
 from tests.conformance import packets
 from tests.control.running import IN1, IN2, OUT1, Running, conversation, running
@@ -320,7 +321,7 @@ def test_a_damaged_capture_and_what_is_none_give_a_sentence(pages: Served, visit
 def test_health_shows_what_the_doctor_finds_and_what_it_left_out(pages: Served, visit: Visit):
     page = visit(f"{pages.address}/#health")
     findings = page.locator(".findings li")
-    expect(findings.first).to_contain_text("wrong firewall")
+    expect(findings.first).to_contain_text("fault firewall")
     expect(findings.first).to_contain_text("a rule drops <b>everything</b>.")
     expect(findings.first.locator("pre")).to_contain_text("handle 7\nnft list ruleset")
     expect(findings.last).to_contain_text("hint DNS")
@@ -328,6 +329,37 @@ def test_health_shows_what_the_doctor_finds_and_what_it_left_out(pages: Served, 
     expect(page.get_by_role("status").nth(1)).to_contain_text("2 findings, examined at")
     page.get_by_role("button", name="Examine again").press("Enter")
     expect(page.get_by_role("status").nth(1)).to_contain_text("2 findings, examined at")
+
+
+def test_every_page_says_that_the_firewall_obstructs_the_gateway(
+    gateway: Running, pages: Served, visit: Visit
+):
+    page = visit(f"{pages.address}/#overview")
+    expect(page.locator("header .state")).to_have_text("live")
+    commands = ("nft insert rule one", "nft insert rule two")
+    gateway.gateway.firewall.found = (
+        Finding("nft inet filter", "it drops <b>all</b>", "add: ...", commands),
+    )
+    expect(page.get_by_role("alert")).to_contain_text("firewall obstructs the gateway")
+    expect(page.locator("header .state")).to_have_text("live, obstructed by the firewall")
+    page.get_by_role("alert").get_by_role("link", name="Health").click()
+    expect(page.get_by_text("it drops <b>all</b>.")).to_be_visible()
+    expect(page.get_by_label("commands that add rules")).to_have_text("\n".join(commands))
+    assert violations(page) == []
+    gateway.gateway.firewall.found = ()
+    expect(page.locator("header .state")).to_have_text("live")
+
+
+def test_health_examines_the_host_again_when_the_firewall_has_changed(
+    gateway: Running, pages: Served, visit: Visit
+):
+    page = visit(f"{pages.address}/#health")
+    said = page.get_by_role("status").nth(1)
+    expect(said).to_contain_text("2 findings, examined at")
+    expect(page.get_by_text("Nothing runs short")).to_be_visible()
+    gateway.do(lambda: setattr(gateway.control.examination, "_command", tuple(doctor([]))))
+    gateway.gateway.firewall.found = (Finding("nft inet filter", "drops", "add: ..."),)
+    expect(said).to_contain_text("No findings, examined at", timeout=15_000)
 
 
 def test_health_says_when_the_host_cannot_be_examined(tmp_path: Path, visit: Visit):

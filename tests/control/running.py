@@ -17,6 +17,7 @@ from ipmasq.core.helper import Helper, HelperContext
 from ipmasq.core.policy import Action, Forward, HelperUse, Policy, PortRange, Rule, Timeouts
 from ipmasq.core.side import Side
 from ipmasq.core.views import Passage
+from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import SetupError
 from ipmasq.gateway.usage import usage
@@ -55,6 +56,10 @@ POLICY = Policy(
 )
 
 
+class FirewallStandIn:
+    found: tuple[Finding, ...] = ()
+
+
 class StandIn:
     """The gateway's side of the control interface, around a bare engine."""
 
@@ -65,6 +70,7 @@ class StandIn:
         self.warnings: tuple[str, ...] = ()
         self.obstructed: tuple[str, ...] = ()
         self.availability = None
+        self.firewall = FirewallStandIn()
 
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy

@@ -14,6 +14,7 @@ import pytest
 from ipmasq.control import examination
 from ipmasq.control.client import Client
 from ipmasq.control.protocol import Kind, RequestError, Row
+from ipmasq.gateway.firewall.finding import Finding
 from tests.conformance import packets
 from tests.control.refusals import refusal
 from tests.control.running import IN1, OUT1, Running, running
@@ -59,6 +60,29 @@ def test_who_asks_again_at_once_gets_the_same(tmp_path: Path, monkeypatch: pytes
         assert runs(tmp_path) == 1
         monkeypatch.setattr(examination, "FRESH", 0.0)
         asked(client)
+        assert runs(tmp_path) == 2
+
+
+def test_a_result_from_before_the_firewall_changed_is_not_given(tmp_path: Path):
+    with examined_by(tmp_path, SAYS) as (gateway, client):
+        asked(client)
+        gateway.gateway.firewall.found = (Finding("nft inet filter", "drops", "add: ..."),)
+        asked(client)
+        asked(client)
+        assert runs(tmp_path) == 2
+
+
+def test_who_waits_while_the_firewall_changes_gets_a_new_result(tmp_path: Path):
+    go = tmp_path / "go"
+    code = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n{SAYS}"
+    with examined_by(tmp_path, code) as (gateway, client):
+        thread = threading.Thread(target=asked, args=(client,))
+        thread.start()
+        while not (tmp_path / "runs").exists():
+            time.sleep(0.01)
+        gateway.gateway.firewall.found = (Finding("nft inet filter", "drops", "add: ..."),)
+        go.touch()
+        thread.join(30)
         assert runs(tmp_path) == 2
 
 

@@ -10,7 +10,7 @@ from ipmasq.control.gateway import RunningGateway
 from ipmasq.gateway.gateway import Gateway
 from tests.control.running import StandIn
 
-DATA = ("engine", "availability")
+DATA = ("engine", "availability", "firewall")
 VERBS = [name for name in vars(RunningGateway) if not name.startswith("_") and name not in DATA]
 
 

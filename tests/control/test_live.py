@@ -17,6 +17,7 @@ from ipmasq.control.client import Client
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.engine import Engine
 from ipmasq.core.restoring import compacted
+from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.planes.fastpath import Counter
 from ipmasq.wire.addresses import to_address
 from tests.conformance import packets
@@ -140,6 +141,16 @@ def test_flows_that_are_not_restored_yet_are_in_every_view(gateway: Running, cli
     assert {row["id"]: row["public"] for row in client.rows("flows")} == before
     assert gateway.do(restart) == 1
     assert len(list(client.rows("mappings"))) == 301
+
+
+def test_a_summary_counts_what_obstructs_the_gateway_but_not_pings_alone(
+    gateway: Running, client: Client
+):
+    found = Finding("nft inet filter", "drops", "add: ...", ("nft add",))
+    gateway.gateway.firewall.found = (found, found._replace(only_pings=True))
+    assert next(client.rows("summary"))["obstructions"] == 1
+    status = next(client.rows("status"))
+    assert [each["commands"] for each in status["obstructions"]] == [["nft add"], ["nft add"]]
 
 
 def test_a_summary_is_renewed_as_often_as_asked(gateway: Running, client: Client):

@@ -414,7 +414,8 @@ def test_what_the_firewall_forbids_inside_hosts_is_said_and_nothing_is_wrong(
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
     assert "hint: firewall: inside hosts may not use FTP (tcp 21)" in done.stdout
-    assert done.stdout.endswith("nothing keeps traffic from passing; 1 hint\n")
+    assert "\nnothing was found that keeps traffic from passing; 1 hint\n" in done.stdout
+    assert done.stdout.endswith("ask `ipmasq explain PROTOCOL SOURCE DESTINATION`.\n")
 
 
 def test_people_are_told_what_is_wrong_what_it_does_and_what_to_do(doctor: Doctor) -> None:

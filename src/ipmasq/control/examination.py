@@ -45,6 +45,8 @@ class Examination:
         self._answer = -1
         self._changed = -inf
         """When it began, or ended if it does not run."""
+        self.firewall: Sequence[object] = ()
+        """What the gateway had found in the firewall when it began."""
         self._found: list[Any] = []
         self._trouble = "this gateway examines nothing for others; run ipmasq doctor on its host"
 
@@ -52,12 +54,14 @@ class Examination:
     def is_running(self) -> bool:
         return self._process is not None
 
-    def want(self) -> None:
-        """Begin, unless one runs or has just ended."""
+    def want(self, firewall: Sequence[object] = ()) -> None:
+        """Begin, unless one runs or has just ended. `firewall`: what the gateway has found in the firewall; a result
+        from before that is not given any more."""
         now = self._loop.clock()
-        if not self._command or self.is_running or now - self._changed < FRESH:
+        is_fresh = now - self._changed < FRESH and firewall == self.firewall
+        if not self._command or self.is_running or is_fresh:
             return
-        self._changed = now
+        self._changed, self.firewall = now, firewall
         self._answer = os.memfd_create("ipmasq-doctor")
         try:
             self._process = subprocess.Popen(

@@ -15,7 +15,14 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Timeouts
 from ipmasq.core.views import Passage
 from ipmasq.gateway.availability import Availability
+from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.planes.fastpath import Counter
+
+
+class Firewall(Protocol):
+    @property
+    def found(self) -> Sequence[Finding]:
+        """What in the host's firewall obstructs the gateway now."""
 
 
 class RunningGateway(Protocol):
@@ -28,6 +35,9 @@ class RunningGateway(Protocol):
     @property
     def availability(self) -> Availability | None:
         """Its role in a group of gateways; None if it is alone."""
+
+    @property
+    def firewall(self) -> Firewall: ...
 
     def status(self) -> Mapping[str, Any]:
         """Return facts for people and programs, as JSON values."""

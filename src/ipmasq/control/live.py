@@ -130,6 +130,7 @@ def _summary(context: Context) -> Generator[Pause, None, Row]:
     rate_out, rate_in = survey.rates
     return {
         "time": round(context.clock() + context.epoch, 3),
+        "obstructions": sum(not each.only_pings for each in context.gateway.firewall.found),
         "flows": engine.table.count,
         "max_flows": engine.policy.limits.flows,
         "flows_opened": engine.manager.opened,

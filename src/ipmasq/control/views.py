@@ -26,7 +26,8 @@ FTPS = 990
 
 def status(context: Context, _: arguments.Nothing) -> Rows:
     """Return the state of the gateway."""
-    yield dict(context.gateway.status())
+    found = [each.as_json() for each in context.gateway.firewall.found]
+    yield {**context.gateway.status(), "obstructions": found}
 
 
 def policy(context: Context, _: arguments.Nothing) -> Rows:
@@ -35,10 +36,14 @@ def policy(context: Context, _: arguments.Nothing) -> Rows:
 
 
 def doctor(context: Context, _: arguments.Nothing) -> Rows:
-    """Return what `ipmasq doctor` finds on the gateway's host, examined now or a moment ago."""
-    context.examination.want()
-    while context.examination.is_running:
-        yield Pause.TICK
+    """Return what `ipmasq doctor` finds on the gateway's host, examined now or a moment ago, and again if the
+    gateway has found another state of the firewall since."""
+    for _attempt in range(2):  # the firewall may have changed during the first one
+        context.examination.want(context.gateway.firewall.found)
+        while context.examination.is_running:
+            yield Pause.TICK
+        if context.examination.firewall == context.gateway.firewall.found:
+            break
     yield context.examination.result(context.epoch)
 
 

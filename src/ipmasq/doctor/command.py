@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 WIDTH = 78
 
+NOTHING = "nothing was found that keeps traffic from passing"
+ASK = "Rules about single hosts or ports: ask `ipmasq explain PROTOCOL SOURCE DESTINATION`."
+
 
 def doctor(
     file: Annotated[
@@ -96,8 +99,9 @@ def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) ->
 def _summary(found: tuple[Finding, ...]) -> str:
     wrong = _wrong(found)
     hints = len(found) - wrong
-    said = f"{wrong} finding{'s' * (wrong > 1)}" if wrong else "nothing keeps traffic from passing"
-    return f"{said}; {hints} hint{'s' * (hints > 1)}" if hints else said
+    said = f"{wrong} finding{'s' * (wrong > 1)}" if wrong else NOTHING
+    said += f"; {hints} hint{'s' * (hints > 1)}" if hints else ""
+    return said if wrong else f"{said}\n{ASK}"
 
 
 def _ended(text: str) -> str:

@@ -32,6 +32,7 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
     if as_json:
         output.say_json(found)
         return
+    found.pop("obstructions", None)  # `firewall` says the same
     found["flows"] = _of(found["flows"], found.pop("max_flows"))
     for name, value in found.items():
         first, *others = _texts(name, value)

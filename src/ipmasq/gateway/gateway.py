@@ -101,10 +101,10 @@ class Gateway:
         self._drive.executors.append(self._related)
         self.offloading = Offloading(self._drive, self._plane)
         self._settings = Settings(self._plane, engine, loop.clock)
-        self._firewall = FirewallWatch(
+        self.firewall = FirewallWatch(
             loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
         )
-        self._forwards = Forwards(configuration, self._drive, self._firewall, self._operated)
+        self._forwards = Forwards(configuration, self._drive, self.firewall, self._operated)
         self.latency = Latency(self._drive)
         self._drive.listeners.append(self.latency.listen)
         self.availability = self._group(setup)
@@ -161,7 +161,7 @@ class Gateway:
         self._loop.every(LOG_EVERY, limiter.look)
         wanted = fast_path(self._chosen or self._setup.plane, self._setup.policy.limits)
         self.offloading.change(self._loop.meanwhile(wanted.prepare(self._plane)))
-        self._firewall.begin()
+        self.firewall.begin()
         self._settings.begin()
         if self.keeping is not None:
             self.keeping.begin(self._drive)
@@ -180,7 +180,7 @@ class Gateway:
             self.availability.stop()
         self._settings.look()  # a value that was written in the last moment must be restored, too
         self._following.end()
-        self._firewall.end()
+        self.firewall.end()
         self._related.close()
         self.offloading.end(self._is_kept)
         if self.keeping is not None:
@@ -232,7 +232,7 @@ class Gateway:
             log.warning("%s", warning)
         self._operated.clear()
         log.info("reloaded: %d flows closed; %s", closed, self._summary())
-        return closed, [*told, *map(str, self._firewall.found)]
+        return closed, [*told, *map(str, self.firewall.found)]
 
     @property
     def saved_path(self) -> str:
@@ -244,7 +244,7 @@ class Gateway:
 
     def obstructions(self, passage: Passage) -> Sequence[str]:
         """See `ipmasq.control.gateway.RunningGateway`."""
-        return [str(each) for each in self._firewall.obstructions(passage)]
+        return [str(each) for each in self.firewall.obstructions(passage)]
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         """See `Forwards.remove`."""
@@ -295,7 +295,7 @@ class Gateway:
             "networks": [str(network) for network in policy.inside],
             "public": [to_text(address) for address in policy.public],
             "ports": str(policy.ports),
-            "firewall": [str(each) for each in self._firewall.found],
+            "firewall": [str(each) for each in self.firewall.found],
             **usage(self.engine.table),
             "unsent": self._plane.unsent,
             "failures": self._loop.failures.count,
@@ -317,7 +317,7 @@ class Gateway:
             lines_left_out=limiter.left_out,
             settings_restored=self._settings.restored,
             settings_wrong=len(self._settings.wrong()),
-            obstructions=len(self._firewall.found),
+            obstructions=len(self.firewall.found),
         )
 
     def fast_path(self) -> Iterable[Counter]:
@@ -344,7 +344,7 @@ class Gateway:
         self._setup = setup
         self._sockets.device = index_of(setup.outside)
         self._plane.rearrange(setup.outside, setup.inside, policy.inside)
-        self._firewall.judge()
+        self.firewall.judge()
         self.offloading.set_rates()
         self._drive.claim()
         self._settings.look()

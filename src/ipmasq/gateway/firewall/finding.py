@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Finding(NamedTuple):
@@ -20,6 +20,14 @@ class Finding(NamedTuple):
     """Whether nothing but pings of inside hosts to the public address is dropped."""
     effect: str = ""
     """What users notice of it, if it is not a rule that drops packets."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "what": self.what,
+            "remedy": self.remedy,
+            "commands": list(self.commands),
+            "deletes": list(self.deletes),
+        }
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}"

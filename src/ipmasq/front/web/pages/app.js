@@ -26,15 +26,23 @@ function App() {
   useEffect(() => { document.title = `ipmasq: ${title}`; }, [title]);
   return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a>
     <header><span class="name">ipmasq</span>
-      <nav aria-label="Pages"><ul>${Object.entries(PAGES).map(([name, [text]]) => html`<li><a href=${`#${name}`} aria-current=${name === known ? "page" : undefined}>${text}</a></li>`)}</ul></nav>
+      <nav aria-label="Pages"><ul>${Object.entries(PAGES).map(([name, [text]]) => html`<li><a href=${`#${name}`} aria-current=${name === known ? "page" : undefined}>${text}${name === "health" && html`<${Mark} />`}</a></li>`)}</ul></nav>
       <${State} /></header>
     <main id="main" tabindex="-1"><${Page} key=${`${known}/${more ?? ""}`} host=${more ?? ""} /></main>`;
 }
 
+const obstructions = (summaries) => summaries.at(-1)?.obstructions ?? 0;
+
+function Mark() {
+  return obstructions(useLive().summaries) > 0 && html` <span class="mark" title="the firewall obstructs the gateway">!</span>`;
+}
+
 function State() {
-  const { connected, gateway } = useLive();
-  const text = !connected ? "not connected" : gateway.is_up ? "live" : `the gateway does not answer: ${gateway.text}`;
-  return html`<span class=${`state ${connected && gateway.is_up ? "" : "down"}`} role="status">${text}</span>`;
+  const { connected, gateway, summaries } = useLive();
+  const obstructed = obstructions(summaries) > 0;
+  const up = obstructed ? "live, obstructed by the firewall" : "live";
+  const text = !connected ? "not connected" : gateway.is_up ? up : `the gateway does not answer: ${gateway.text}`;
+  return html`<span class=${`state ${connected && gateway.is_up && !obstructed ? "" : "down"}`} role="status">${text}</span>`;
 }
 
 begin();

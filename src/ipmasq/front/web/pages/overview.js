@@ -57,6 +57,7 @@ export function Overview() {
     ["By the kernel", total ? `${Math.round((100 * last.packets_fast_path) / total)} %` : "0 %", "of the packets; the engine had the rest"],
   ];
   return html`<h1>Overview</h1>
+    ${last.obstructions > 0 && html`<p class="panel bad" role="alert">The host's firewall obstructs the gateway: connections may hang. <a href="#health">Health</a> says what puts it right.</p>`}
     <dl class="cards">${cards.map(([name, value, more]) => html`<div class="card"><dt>${name}</dt><dd>${value}<small>${more}</small></dd></div>`)}</dl>
     <div class="plots">
       <${Plot} title="Bytes per second" rows=${summaries} text=${rate} series=${[["to the outside", "--out", (row) => row.rate_out], ["to the inside", "--in", (row) => row.rate_in]]} />

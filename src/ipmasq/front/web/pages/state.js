@@ -1,5 +1,5 @@
 // The gateway's health, and `explain` as a form.
-import { html, useState } from "/vendor/preact.js";
+import { html, useEffect, useRef, useState } from "/vendor/preact.js";
 import { useView, view } from "/api.js";
 import { clock, duration, visible } from "/shown.js";
 
@@ -9,31 +9,39 @@ const Bad = ({ text }) => text && html`<p class="bad" role="alert">${visible(tex
 export function Health() {
   const [found, error] = useView("status", {}, 5);
   const row = found?.rows[0];
-  return html`<h1>Health</h1><${Bad} text=${error} /><${Doctor} />
+  return html`<h1>Health</h1><${Bad} text=${error} /><${Doctor} firewall=${row && JSON.stringify(row.obstructions)} />
     ${row && html`<${Now} row=${row} /><${Facts} row=${row} />`}`;
 }
 
-// What `ipmasq doctor` finds on the gateway's host.
-function Doctor() {
+// What `ipmasq doctor` finds on the gateway's host. It is examined again when the gateway finds another state of the firewall.
+function Doctor({ firewall }) {
   const [found, error, again] = useView("doctor", {}, 0);
   const [busy, work] = useState(false);
   const row = found?.rows[0];
   const examine = async () => { work(true); await again(); work(false); };
+  const known = useRef(null);
+  useEffect(() => {
+    if (firewall && known.current && firewall !== known.current) examine();
+    known.current = firewall ?? known.current;
+  }, [firewall]);
   const said = !row ? "" : `${row.findings.length || "No"} finding${row.findings.length === 1 ? "" : "s"}, examined at ${clock(row.examined)}.`;
   return html`<section class="panel"><h2>The gateway's host</h2>
-    <p role="status" class=${row && !row.findings.length ? "good" : ""}>${busy || !(row || error) ? "The host is being examined." : said}</p>
+    <p role="status" class=${row && !busy && !row.findings.length ? "good" : ""}>${busy || !(row || error) ? "The host is being examined." : said}</p>
     <${Bad} text=${error} />
     ${row && html`<ul class="findings">${row.findings.map((each) => html`<${Finding} key=${each.subject + each.what} finding=${each} />`)}</ul>
       ${row.left_out.length > 0 && html`<p>Not examined:</p><ul>${row.left_out.map((text) => html`<li>${visible(text)}</li>`)}</ul>`}`}
     <button type="button" disabled=${busy} onClick=${examine}>Examine again</button>
-    <p class="dim">This is what <code>ipmasq doctor</code> finds with the rights of the gateway. The page changes nothing: the commands are for a terminal on the host.</p></section>`;
+    <p class="dim">This is what <code>ipmasq doctor</code> finds with the rights of the gateway. The page changes nothing: the commands are for a terminal on the host.
+      What rules about single hosts or ports do to a flow, <a href="#explain">Explain</a> tells.</p></section>`;
 }
+
+const Commands = ({ title, lines, about }) => lines.length > 0 && html`<p class="dim">${title}</p><pre class="said" tabindex="0" aria-label=${about}>${lines.map(visible).join("\n")}</pre>`;
 
 function Finding({ finding }) {
   const { subject, what, effect, fix, commands, hint } = finding;
-  return html`<li><h3><span class=${hint ? "badge" : "badge bad"}>${hint ? "hint" : "wrong"}</span> ${subject}</h3>
+  return html`<li><h3><span class=${hint ? "badge" : "badge bad"}>${hint ? "hint" : "fault"}</span> ${subject}</h3>
     <p class="what">${ended(what)}</p><p><span class="dim">Effect: </span>${ended(effect)}</p>
-    ${commands.length ? html`<p class="dim">What puts it right:</p><pre class="said" tabindex="0" aria-label=${`commands for ${subject}`}>${commands.map(visible).join("\n")}</pre>` : html`<p><span class="dim">What puts it right: </span>${ended(fix)}</p>`}</li>`;
+    ${commands.length ? html`<${Commands} title="What puts it right:" lines=${commands} about=${`commands for ${subject}`} />` : html`<p><span class="dim">What puts it right: </span>${ended(fix)}</p>`}</li>`;
 }
 
 // What runs short or has failed by now, as the gateway counts it.
@@ -46,9 +54,19 @@ function Now({ row }) {
     ...(row.failures ? [`${row.failures} internal errors, after which the gateway continued; its log has them`] : []),
     ...(row.unsent ? [`The kernel did not accept ${row.unsent} packets`] : []),
     ...(row.state?.trouble ? [`The state is not kept: ${row.state.trouble}`] : []),
-    ...(row.firewall ?? []),
   ];
-  return html`<section class="panel"><h2>The running gateway</h2>${short.length ? html`<ul>${short.map((text) => html`<li class="bad">${visible(text)}</li>`)}</ul>` : html`<p class="good">Nothing runs short, and nothing has failed.</p>`}</section>`;
+  const obstructed = row.obstructions ?? [];
+  return html`<section class="panel"><h2>The running gateway</h2>${short.length > 0 && html`<ul>${short.map((text) => html`<li class="bad">${visible(text)}</li>`)}</ul>`}
+    ${obstructed.length > 0 && html`<ul class="findings">${obstructed.map((each) => html`<${Obstruction} key=${each.what} finding=${each} />`)}</ul>`}
+    ${short.length + obstructed.length === 0 && html`<p class="good">Nothing runs short, and nothing has failed.</p>`}</section>`;
+}
+
+function Obstruction({ finding }) {
+  const { what, remedy, commands, deletes } = finding;
+  return html`<li><p class="bad">${ended(what)}</p>
+    <${Commands} title="What lets it pass:" lines=${commands} about="commands that add rules" />
+    <${Commands} title=${commands.length ? "Or, unless other packets need the rules:" : "What puts it right:"} lines=${deletes} about="commands that delete rules" />
+    ${commands.length + deletes.length === 0 && html`<p><span class="dim">What puts it right: </span>${ended(remedy)}</p>`}</li>`;
 }
 
 function Facts({ row }) {

@@ -106,6 +106,14 @@ def test_watch_takes_names_of_events_as_a_list_or_one_by_one(
     assert end(process)[0] == 0
 
 
+def test_watch_ends_after_the_past_events_if_asked(gateway: Running, program: Start):
+    gateway.do(lambda: gateway.control.tell([ForwardAdded(0.0, "web"), ForwardAdded(0.0, "ftp")]))
+    for options, names in ((), ["web", "ftp"]), (("--last", "1"), ["ftp"]):
+        code, out, _ = end(program("watch", "--json", "--no-follow", *options))
+        assert code == 0
+        assert [json.loads(line)["name"] for line in out.splitlines()] == names
+
+
 def test_watch_writes_json_lines_at_once_and_ends_at_ctrl_c(gateway: Running, program: Start):
     process = program("watch", "--json", "--last", "10")
     number = gateway.open_udp()

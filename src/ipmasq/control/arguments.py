@@ -133,6 +133,8 @@ class WhichEvents(Arguments):
     host: AddressText | None = None
     helper: str | None = None
     last: Annotated[int, Field(ge=0)] = 0
+    follow: bool = True
+    """Whether to wait for events that come."""
 
 
 class Top(Arguments):

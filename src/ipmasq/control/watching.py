@@ -23,14 +23,14 @@ NAMES = {answers.name_of(kind): kind for kind in get_args(Event)}
 
 
 def watch(context: Context, which: arguments.WhichEvents) -> Rows:
-    """Yield events as they happen; this never ends by itself."""
+    """Yield events as they happen; this never ends by itself, unless only past events are wanted."""
     wanted = _Wanted(which)
     past = context.journal.kept() if which.last else ()
     reader = Reader(context.journal)
     yield from wanted.know_live_flows(context)
     for event in (yield from _latest(past, wanted, which.last)):
         yield answers.event(event, context.epoch)
-    while True:
+    while which.follow:
         lost, found = reader.take(BATCH)
         if lost:
             yield answers.lost(lost)

@@ -12,6 +12,9 @@ from ipmasq.front import output
 from ipmasq.front.asking import SOCKET, Helper, Host, Json, Socket, ask
 from ipmasq.wire.visible import visible
 
+KEPT = 1_000_000
+"""More past events than any gateway keeps."""
+
 EMPHASIS = {"rewritten": "36", "refused": "33", "helper_failed": "31", "events_lost": "31"}
 """Colours (ECMA-48) of the events to notice."""
 
@@ -37,23 +40,39 @@ def watch(
             min=0, metavar="N", help="Begin with the latest N events that pass the filters."
         ),
     ] = 0,
+    no_follow: Annotated[
+        bool,
+        typer.Option(
+            "--no-follow", help="End after the past events: the latest N, or all that are kept."
+        ),
+    ] = False,
     as_json: Json = False,
     socket: Socket = SOCKET,
 ) -> None:
     """Show events, and each rewrite, as they happen.
 
     Of a rewrite it shows the line before and after.
-    It ends with Ctrl-C, or when the gateway stops. If events arrive faster than they are read, it shows how many were lost.
+    It ends with Ctrl-C, when the gateway stops, or with --no-follow. If events arrive faster than they are read, it shows how many were lost.
 
     \b
     Examples:
       ipmasq watch --helper ftp
       ipmasq watch --event rewritten,refused --json
       ipmasq watch --host 10.0.0.2 --last 50
+      ipmasq watch --event refused --no-follow
     """
     with ask(socket) as gateway:
         names = [name.strip() for given in event or () for name in given.split(",")]
-        events = gateway.watch(events=names, flow=flow, host=host, helper=helper, last=last)
+        given: dict[str, Any] = {
+            "events": names,
+            "flow": flow,
+            "host": host,
+            "helper": helper,
+            "last": last,
+        }
+        if no_follow:
+            given |= {"follow": False, "last": last or KEPT}
+        events = gateway.watch(**given)
         for row in events:
             if as_json:
                 output.say_json(row)

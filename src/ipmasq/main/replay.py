@@ -132,10 +132,27 @@ def policy_of(path: str, elsewhere: bool = False) -> Policy:
         output.complain(str(problem))
     if loaded.problems:
         raise typer.Exit(Code.CONFIG)
+    this = HostState({}) if elsewhere else here()
     try:
-        return compile(loaded, HostState({}) if elsewhere else here())
+        policy = compile(loaded, this)
     except ConfigError as error:
         raise give_up(str(error), Code.CONFIG) from None
+    named = loaded.config.gateway.inside.values()
+    if missing := [
+        name for name in named if isinstance(name, str) and not this.interfaces.get(name)
+    ]:
+        _say_missing(path, missing, is_all=not policy.inside)
+    return policy
+
+
+def _say_missing(path: str, interfaces: list[str], is_all: bool) -> None:
+    """Say that the networks of these inside interfaces are not known. Raises typer.Exit if no others are."""
+    names = ", ".join(interfaces)
+    whose = f"{path}: the networks of {names} are not known, since no such interface has an address here"
+    advice = 'name networks instead, inside = ["192.168.1.0/24"]'
+    if is_all:
+        raise give_up(f"{whose}; {advice}", Code.CONFIG)
+    output.complain(f"{whose}, so their packets are not translated; {advice}")
 
 
 def _sides(

@@ -163,6 +163,21 @@ def test_a_capture_with_a_published_server_needs_the_configuration(ipmasq: Ipmas
     assert "1 rewritten, 1 expected" in done.stdout
 
 
+def test_a_configuration_of_interfaces_that_are_not_here_is_said_to_be_the_reason(
+    ipmasq: Ipmasq, tmp_path: Path, capture: Path
+):
+    config = tmp_path / "gateway.toml"
+    config.write_text('[gateway]\ninside = ["lan0"]\noutside = "none0"\n')
+    done = ipmasq("helper", "test", "ftp", "--capture", capture, "-c", config)
+    assert done.returncode == 3
+    assert "the networks of lan0 are not known" in done.stderr
+    assert 'name networks instead, inside = ["192' in done.stderr
+    config.write_text('[gateway]\ninside = ["lan0", "10.0.0.0/24"]\noutside = "none0"\n')
+    done = ipmasq("helper", "test", "ftp", "--capture", capture, "-c", config)
+    assert done.returncode == 1
+    assert "their packets are not translated" in done.stderr
+
+
 def test_what_cannot_be_tried_is_one_sentence(ipmasq: Ipmasq, courier: Path, tmp_path: Path):
     junk = tmp_path / "junk"
     junk.write_bytes(b"\xff\xfe")

@@ -218,12 +218,14 @@ def test_without_permission_there_is_no_form_for_changes(
     assert page.get_by_role("button").count() == 0
 
 
+@pytest.mark.parametrize("size", SIZES)
 def test_a_forward_is_added_and_removed_and_a_flow_closed_after_a_confirmation(
-    gateway: Running, visit: Visit
+    gateway: Running, visit: Visit, size: str
 ):
     flow = gateway.open_udp()
+    gateway.gateway.warnings = ("10.0.0.3 is far away",)
     with served(gateway.path, token=TOKEN, allows_changes=True) as pages:
-        page = visit(pages.address)
+        page = visit(pages.address, viewport=SIZES[size])
         enter(page)
         page.goto(f"{pages.address}/#forwards")
         page.get_by_label("Public port or range").fill("2121")
@@ -231,7 +233,10 @@ def test_a_forward_is_added_and_removed_and_a_flow_closed_after_a_confirmation(
         page.get_by_label("Name").fill("ftp")
         page.get_by_role("button", name="Publish").click()
         expect(page.locator("tbody tr")).to_have_count(2)
-        page.get_by_role("button", name="remove forward ftp").click()
+        expect(page.get_by_text("Warning: 10.0.0.3 is far away.")).to_be_visible()
+        remove = page.get_by_role("button", name="remove forward ftp")
+        expect(remove).to_be_in_viewport(ratio=1)
+        remove.click()
         assert len(gateway.engine.forwards()) == 2
         page.get_by_role("button", name="Yes, remove ftp").click()
         expect(page.locator("tbody tr")).to_have_count(1)

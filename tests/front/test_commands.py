@@ -147,7 +147,7 @@ def test_a_server_is_published_and_withdrawn(gateway: Running, ipmasq: Ipmasq):
     assert "ftp" in ipmasq("show", "forwards").stdout
     again = ipmasq("forward", "add", "tcp", "2121", "10.0.0.2:21")
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == "ipmasq: it overlaps forward ftp (2121)\n"
+    assert again.stderr == "ipmasq: forward tcp-2121 (2121) overlaps forward ftp (2121)\n"
     assert ipmasq("forward", "del", "ftp").returncode == 0
     assert ipmasq("forward", "del", "ftp").returncode == 1
     assert ipmasq("forward", "add", "tcp", "no", "10.0.0.2").returncode == 2

@@ -49,7 +49,10 @@ def _doubt(
     if host in public:
         return f"{to_text(host)} is a public address of the gateway itself, not of a server inside"
     if not any(host in network for network in inside):
-        return f"{to_text(host)} is in no inside network, so it is not the gateway that it answers through"
+        return (
+            f"{to_text(host)} is in no inside network: unless its answers come back through the gateway,"
+            " connections to it hang"
+        )
     for network in sorted(links):
         if network.length < POINT_TO_POINT and host in (network.address, _broadcast(network)):
             kind = "broadcast address" if host != network.address else "address"

@@ -96,7 +96,8 @@ def add_forward(manager: FlowManager, forward: Forward, now: float) -> None:
         if other.name == forward.name:
             raise ValueError(f"there is a forward {forward.name} already")
         if overlap(forward, other):
-            raise ValueError(f"it overlaps forward {other.name} ({other.ports})")
+            both = f"forward {forward.name} ({forward.ports}) overlaps forward {other.name}"
+            raise ValueError(f"{both} ({other.ports})")
     _set_forwards(manager, (*manager.policy.forwards, forward))
     manager.emit(events.ForwardAdded(now, forward.name))
 

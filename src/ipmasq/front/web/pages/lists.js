@@ -3,7 +3,7 @@ import { html, useState } from "/vendor/preact.js";
 import { change, useView } from "/api.js";
 import { Events, Flow, FLOW_COLUMNS, Table } from "/parts.js";
 import { settings } from "/settings.js";
-import { rate, size, visible } from "/shown.js";
+import { ended, rate, size, visible } from "/shown.js";
 
 const Problem = ({ text }) => text && html`<p class="bad" role="alert">${text}</p>`;
 const values = (form) => Object.fromEntries(new FormData(form));
@@ -68,12 +68,13 @@ export function Forwards() {
   const [found, error, again] = useView("forwards", {}, 5);
   const [said, say] = useState(["", ""]);
   const [removing, remove] = useState(null);
-  const doing = (work, text) => work.then((answer) => { say(["good", [text, ...(answer.done.warnings ?? [])].join(" ")]); remove(null); again(); }).catch((problem) => say(["bad", problem.message]));
+  const doing = (work, text) => work.then((answer) => { say(["good", [text, ...(answer.done.warnings ?? []).map((each) => `Warning: ${ended(each)}`)].join(" ")]); remove(null); again(); }).catch((problem) => say(["bad", problem.message]));
   const columns = [
-    ["name", (row) => visible(row.name), "name"], ["protocol", (row) => row.protocol], ["public", (row) => `${row.public ?? "*"}:${row.ports}`], ["inside", (row) => `${row.inside}:${row.inside_ports}`],
+    ["name", (row) => visible(row.name), "name"],
     ...(settings.changes ? [["change", (row) => removing === row.name
-      ? html`<button type="button" class="danger" onClick=${() => doing(change("forward_remove", { name: row.name }), `Forward ${row.name} is removed.`)}>Yes, remove ${row.name}</button>`
-      : html`<button type="button" onClick=${() => remove(row.name)} aria-label=${`remove forward ${row.name}`}>Remove</button>`]] : []),
+      ? html`<button type="button" class="danger" onClick=${() => doing(change("forward_remove", { name: row.name }), `Forward ${row.name} is removed.`)} aria-label=${`Yes, remove ${row.name}`}>Yes, remove</button>`
+      : html`<button type="button" onClick=${() => remove(row.name)} aria-label=${`remove forward ${row.name}`}>Remove</button>`]] : []), // beside the name, so that it is on a telephone's screen
+    ["protocol", (row) => row.protocol], ["public", (row) => `${row.public ?? "*"}:${row.ports}`], ["inside", (row) => `${row.inside}:${row.inside_ports}`],
   ];
   const add = (event) => { event.preventDefault(); doing(change("forward_add", values(event.target)), "The forward is added."); };
   return html`<h1>Forwards</h1><${Problem} text=${error} />

@@ -25,3 +25,6 @@ export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("e
 // Control characters and direction marks are shown as escapes, never sent to the screen as they are.
 export const visible = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, (found) =>
   ({ "\r": "\\r", "\n": "\\n", "\t": "\\t" })[found] ?? `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+// A sentence with its full stop, unless it ends in another way.
+export const ended = (text) => (/[.?!]$/.test(text) ? visible(text) : `${visible(text)}.`);

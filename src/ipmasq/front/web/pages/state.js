@@ -1,9 +1,8 @@
 // The gateway's health, and `explain` as a form.
 import { html, useEffect, useRef, useState } from "/vendor/preact.js";
 import { useView, view } from "/api.js";
-import { clock, duration, visible } from "/shown.js";
+import { clock, duration, ended, visible } from "/shown.js";
 
-const ended = (text) => (/[.?!]$/.test(text) ? visible(text) : `${visible(text)}.`);
 const Bad = ({ text }) => text && html`<p class="bad" role="alert">${visible(text)}</p>`;
 
 export function Health() {

@@ -141,6 +141,9 @@ def test_the_overview_follows_the_gateway(gateway: Running, pages: Served, visit
     expect(flows).to_contain_text("0")
     gateway.open_many(123)
     expect(flows).to_contain_text("123")
+    assert "over" not in flows.inner_text()
+    gateway.do(lambda: gateway.engine.table.over.update({1: gateway.engine.table.flows[1]}))
+    expect(flows).to_contain_text(", 1 over")
     assert page.locator(".plots canvas").count() == 5
 
 

@@ -51,6 +51,10 @@ def test_the_states_of_a_flow_are_called_as_conntrack_calls_them(gateway: Runnin
     assert state() == "CLOSE_WAIT"
     gateway.send(packets.tcp(*out, packets.FIN | ack, 101, 502))
     assert state() == "TIME_WAIT"
+    gateway.send(packets.tcp(*back, ack, 502, 102), Side.OUTSIDE)
+    assert state() == "TIME_WAIT"
+    row = next(client.rows("summary"))
+    assert (row["flows"], row["flows_over"], row["hosts"]) == (1, 1, 0)
 
 
 def test_a_datagram_flow_says_whether_it_was_answered(gateway: Running, client: Client):

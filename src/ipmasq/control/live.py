@@ -132,6 +132,7 @@ def _summary(context: Context) -> Generator[Pause, None, Row]:
         "time": round(context.clock() + context.epoch, 3),
         "obstructions": sum(not each.only_pings for each in context.gateway.firewall.found),
         "flows": engine.table.count,
+        "flows_over": len(engine.table.over),
         "max_flows": engine.policy.limits.flows,
         "flows_opened": engine.manager.opened,
         "hosts": len(engine.table.hosts),

@@ -156,8 +156,9 @@ class Top(App[None]):
         }
         opened = (last["flows_opened"] - before["flows_opened"]) / seconds
         dropped = (sum(last["dropped"].values()) - sum(before["dropped"].values())) / seconds
+        over = f", {last['flows_over']:,} over" if last.get("flows_over") else ""
         self._say(
-            f"flows {last['flows']:,} of {amount(last['max_flows'])}  hosts {last['hosts']:,}"
+            f"flows {last['flows']:,} of {amount(last['max_flows'])}{over}  hosts {last['hosts']:,}"
             f"  ports {sum(last['ports'].values()):,}  new {amount(opened)}/s"
             f"  dropped {amount(dropped)}/s\n"
             f"packets/s kernel {amount(packets['fast_path'])} engine {amount(packets['engine'])}"

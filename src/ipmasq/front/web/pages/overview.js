@@ -48,8 +48,8 @@ export function Overview() {
   const drops = Object.entries(last.dropped).map(([reason, count]) => [reason, count, count - (earlier.dropped[reason] ?? 0)]).sort((a, b) => b[2] - a[2] || b[1] - a[1]);
   const total = last.packets_engine + last.packets_fast_path;
   const cards = [
-    ["Flows", last.flows.toLocaleString("en"), `of ${last.max_flows.toLocaleString("en")}`],
-    ["Hosts", last.hosts.toLocaleString("en"), "inside, with live flows"],
+    ["Flows", last.flows.toLocaleString("en"), `of ${last.max_flows.toLocaleString("en")}${last.flows_over ? `, ${last.flows_over.toLocaleString("en")} over` : ""}`],
+    ["Hosts", last.hosts.toLocaleString("en"), "inside, with flows that are not over"],
     ["To the outside", rate(last.rate_out), ""],
     ["To the inside", rate(last.rate_in), ""],
     ["Public ports", (last.ports.tcp + last.ports.udp).toLocaleString("en"), `TCP ${last.ports.tcp}, UDP ${last.ports.udp}`],

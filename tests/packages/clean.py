@@ -138,8 +138,10 @@ class Machine:
         """A property of the service (systemctl show)."""
         return self.run("systemctl", "show", "ipmasq", "--value", f"--property={what}").strip()
 
-    def kill_service(self) -> None:
-        self.run("systemctl", "kill", f"--signal={int(signal.SIGKILL)}", "ipmasq")
+    def kill_service(self, whom: str = "all") -> None:
+        """Kill its processes: `main` is the gateway alone, `all` also the one that keeps its devices."""
+        kill = f"--signal={int(signal.SIGKILL)}", f"--kill-whom={whom}"
+        self.run("systemctl", "kill", *kill, "ipmasq")
 
 
 def finish(command: list[str], **options: object) -> str:

@@ -94,14 +94,15 @@ def _say(path: str, status: Any, done: list[str], found: tuple[Finding, ...]) ->
         say("--fix runs the commands that are marked as safe.")
     say()
     say(_summary(found))
+    if not _wrong(found):
+        say(ASK)
 
 
 def _summary(found: tuple[Finding, ...]) -> str:
     wrong = _wrong(found)
     hints = len(found) - wrong
     said = f"{wrong} finding{'s' * (wrong > 1)}" if wrong else NOTHING
-    said += f"; {hints} hint{'s' * (hints > 1)}" if hints else ""
-    return said if wrong else f"{said}\n{ASK}"
+    return f"{said}; {hints} hint{'s' * (hints > 1)}" if hints else said
 
 
 def _ended(text: str) -> str:

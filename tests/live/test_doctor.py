@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ipmasq.control.client import Client
 from ipmasq.planes.ebpf import libbpf
 from tests.live.as_users import Started, started
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, run
@@ -339,6 +340,25 @@ def test_what_is_broken_is_found_with_its_fix_and_works_with_it(doctor: Doctor, 
         assert any("done: " in each.get("done", "") for each in doctor.found("--fix"))
         assert broken.subject not in [each["subject"] for each in doctor.found()]
         assert broken.works(doctor)
+
+
+def test_where_packets_pass_the_firewall_twice_in_spite_of_programs_the_same_is_found_as_status_says(
+    doctor: Doctor,
+) -> None:
+    rule = 'iifname "gi" oifname "go" tcp dport 25 drop'  # no packet passes there meanwhile
+    load(doctor.network, NFT_MASQUERADES)
+    load(doctor.network, NFT_USUAL.replace("counter drop", f"counter drop; {rule}"))
+    with doctor.gateway():
+        assert eventually(lambda: status(doctor)["firewall_passed"] == "twice")
+        assert eventually(lambda: "forbids something" in str(status(doctor)["firewall"]))
+        said = status(doctor)["firewall"]
+        found = [each["what"] for each in doctor.found() if each["subject"] == "firewall"]
+        assert all(text.startswith(what) for text, what in zip(said, found, strict=True))
+
+
+def status(doctor: Doctor) -> dict[str, Any]:
+    with Client(doctor.socket) as gateway:
+        return dict(next(gateway.rows("status")))
 
 
 def test_a_forward_that_was_added_while_the_gateway_runs_is_looked_at(doctor: Doctor) -> None:

@@ -402,13 +402,16 @@ def test_ports_that_run_short_are_found_at_the_running_gateway(doctor: Doctor) -
             each.close()
 
 
-def test_what_a_killed_gateway_left_is_found_and_the_next_start_undoes_it(doctor: Doctor) -> None:
+def test_what_a_killed_gateway_left_is_found_and_the_next_start_takes_it_over(
+    doctor: Doctor,
+) -> None:
     with doctor.gateway() as gateway:
         gateway.process.kill()
         gateway.process.wait(10)
         (found,) = [each for each in doctor.found() if each["subject"] == "leftovers"]
         assert "ipmasq run" in found["fix"]
         assert "ipmasq undo" in found["fix"]
+        assert "forwards established flows for the grace time" in found["effect"]
         Path(doctor.socket).unlink(missing_ok=True)
     with doctor.gateway():
         assert doctor.run() == (0, [])

@@ -132,11 +132,18 @@ def trace(network: Network) -> dict[str, str]:
 class Running:
     """A gateway in a process of its own (`tests/live/small_gateway.py`)."""
 
-    def __init__(self, network: Network, path: Path, settings: dict[str, object]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        path: Path,
+        settings: dict[str, object],
+        before: tuple[str, ...] = (),
+    ) -> None:
+        """`before`: a command that runs it."""
         self.path = path
         self.path.write_text(json.dumps(settings))
         script = Path(__file__).with_name("small_gateway.py")
-        self.process = network.start("gw", sys.executable, str(script), str(path))
+        self.process = network.start("gw", *before, sys.executable, str(script), str(path))
         assert self.process.stdout
         self._said = ""
         while (line := self.process.stdout.readline()) != "ready\n":
@@ -192,8 +199,8 @@ def gateway(network: Network, tmp_path: Path) -> Iterator[Callable[..., Running]
     """Starts gateways; those that still run are ended after the test."""
     running: list[Running] = []
 
-    def start(**settings: object) -> Running:
-        running.append(Running(network, tmp_path / "gateway.json", settings))
+    def start(before: tuple[str, ...] = (), **settings: object) -> Running:
+        running.append(Running(network, tmp_path / "gateway.json", settings, before))
         return running[-1]
 
     yield start

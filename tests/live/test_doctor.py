@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ipmasq.control.client import Client
 from ipmasq.planes.ebpf import libbpf
 from tests.live.as_users import Started, started
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, run
@@ -341,6 +342,25 @@ def test_what_is_broken_is_found_with_its_fix_and_works_with_it(doctor: Doctor, 
         assert broken.works(doctor)
 
 
+def test_where_packets_pass_the_firewall_twice_in_spite_of_programs_the_same_is_found_as_status_says(
+    doctor: Doctor,
+) -> None:
+    rule = 'iifname "gi" oifname "go" tcp dport 25 drop'  # no packet passes there meanwhile
+    load(doctor.network, NFT_MASQUERADES)
+    load(doctor.network, NFT_USUAL.replace("counter drop", f"counter drop; {rule}"))
+    with doctor.gateway():
+        assert eventually(lambda: status(doctor)["firewall_passed"] == "twice")
+        assert eventually(lambda: "forbids something" in str(status(doctor)["firewall"]))
+        said = status(doctor)["firewall"]
+        found = [each["what"] for each in doctor.found() if each["subject"] == "firewall"]
+        assert all(text.startswith(what) for text, what in zip(said, found, strict=True))
+
+
+def status(doctor: Doctor) -> dict[str, Any]:
+    with Client(doctor.socket) as gateway:
+        return dict(next(gateway.rows("status")))
+
+
 def test_a_forward_that_was_added_while_the_gateway_runs_is_looked_at(doctor: Doctor) -> None:
     load(doctor.network, NFT_USUAL)
     with doctor.gateway():
@@ -382,13 +402,16 @@ def test_ports_that_run_short_are_found_at_the_running_gateway(doctor: Doctor) -
             each.close()
 
 
-def test_what_a_killed_gateway_left_is_found_and_the_next_start_undoes_it(doctor: Doctor) -> None:
+def test_what_a_killed_gateway_left_is_found_and_the_next_start_takes_it_over(
+    doctor: Doctor,
+) -> None:
     with doctor.gateway() as gateway:
         gateway.process.kill()
         gateway.process.wait(10)
         (found,) = [each for each in doctor.found() if each["subject"] == "leftovers"]
         assert "ipmasq run" in found["fix"]
         assert "ipmasq undo" in found["fix"]
+        assert "forwards established flows for the grace time" in found["effect"]
         Path(doctor.socket).unlink(missing_ok=True)
     with doctor.gateway():
         assert doctor.run() == (0, [])

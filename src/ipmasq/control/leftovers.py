@@ -15,6 +15,6 @@ def hint() -> str:
         if find_leftovers():
             return (
                 "; one was killed, and its routing rules and kernel settings are still there: "
-                "ipmasq undo (or the next ipmasq run) undoes them"
+                "the next ipmasq run takes over or undoes them, ipmasq undo undoes them at once"
             )
     return ""

@@ -81,11 +81,12 @@ def look(
     loaded, here = load(path), read_host_state(served)
     running = [_forward(row) for row in forwards]
     with_programs = status is None or has_programs(status)
+    twice = status is not None and status.get("firewall_passed") == "twice"
     return Host(
         loaded,
         here,
         dict(_links(here)),
-        *examine_firewall(loaded, here, with_programs, running),
+        *examine_firewall(loaded, here, with_programs, running, twice),
         listing(),
         status,
         setting,

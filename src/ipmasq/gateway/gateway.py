@@ -295,7 +295,7 @@ class Gateway:
             "networks": [str(network) for network in policy.inside],
             "public": [to_text(address) for address in policy.public],
             "ports": str(policy.ports),
-            "firewall": [str(each) for each in self.firewall.found],
+            **self.firewall.status(),
             **usage(self.engine.table),
             "unsent": self._plane.unsent,
             "failures": self._loop.failures.count,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 SYSTEM = Path("/sys/fs/bpf")
 MOUNTS = Path("/proc/self/mountinfo")
+MNT_DETACH = 2
 
 
 def is_bpffs(path: Path) -> bool:
@@ -33,9 +34,10 @@ def mount(path: Path) -> None:
 
 
 def unmount(path: Path) -> None:
-    """Unmount a bpffs. Its names end, unless it is mounted elsewhere. Raises OSError."""
+    """Unmount a bpffs, if it is mounted here, and remove the directory. Its names end with the last mount, and the last
+    descriptor of a directory in it. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if is_bpffs(path) and libc.umount2(bytes(path), 0) < 0:
+    if is_bpffs(path) and libc.umount2(bytes(path), MNT_DETACH) < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
     with suppress(OSError):
         path.rmdir()
@@ -47,6 +49,12 @@ def remove_all(path: Path) -> None:
     with fewer rights. Raises OSError."""
     with suppress(FileNotFoundError):
         _remove(os.fspath(path), None)
+
+
+def remove_content(path: Path) -> None:
+    """Remove all that is in a directory of names, as `remove_all` does; `path` itself may be a link. Raises OSError."""
+    for each in list(path.iterdir()):
+        remove_all(each)
 
 
 def _remove(name: str, within: int | None) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import REMOTE, Network, Running, trace
+from tests.live.conftest import PUBLIC, REMOTE, Network, Running, trace
 from tests.live.continuity.pouring import pouring
+from tests.live.firewalls import load
 from tests.live.offloaded_flow import PORT, offloaded_flow
-from tests.live.test_tun import eventually, udp_socket
+from tests.live.test_firewalls import NFT_USUAL
+from tests.live.test_tun import eventually, tcp_server, tcp_talk, udp_socket
 
 pytestmark = pytest.mark.live
 
@@ -23,6 +25,16 @@ RATE = 100_000
 """Packets per second that are asked for; the sender shares the processors with all else."""
 
 PLANES = pytest.mark.parametrize("plane", ["ebpf-tc", "ebpf-xdp"])
+
+
+ELSEWHERE = "unshare", "--mount", "--propagation", "slave"
+"""Starts a program in a mount namespace of its own, as `ip netns exec` and services with private mounts do."""
+
+WITHOUT_BPFFS = (
+    *ELSEWHERE,
+    *("sh", "-c", 'umount -l /sys/fs/bpf; exec "$@"', "sh"),
+    *("setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"),
+)
 
 
 def for_xdp(network: Network, plane: str) -> None:
@@ -75,6 +87,46 @@ def test_no_packet_of_an_offloaded_flow_is_lost_while_no_gateway_runs_and_the_ne
         )
     assert second.stop() == ""
     assert trace(network) == before
+
+
+@PLANES
+def test_a_successor_in_another_mount_namespace_takes_over_without_losing_a_packet(
+    network: Network, gateway: Start, tmp_path: Path, plane: str
+) -> None:
+    for_xdp(network, plane)
+    load(network, NFT_USUAL)  # a packet that passes it twice is dropped
+    before = trace(network)
+    first = gateway(ELSEWHERE, plane=plane, grace=20)
+    with offloaded_flow(network, first) as flow:
+        # The third one is neither where the pins were made nor where they were taken over.
+        for _ in range(2):
+            with pouring(network, flow.client, RATE) as poured:
+                kill(flow.running)
+                flow.running = gateway(ELSEWHERE, plane=plane, grace=20)
+                time.sleep(0.5)
+            assert poured.arrived == poured.sent
+            assert flow.running.ask()["entered"] == 1
+            with tcp_server(network, "out", REMOTE, PORT + 1) as server:
+                assert tcp_talk(network, "in", (REMOTE, PORT + 1), server) == PUBLIC
+            time.sleep(1.5)  # the firewall is judged again
+            assert flow.running.ask()["firewall"] == []
+    assert flow.running.stop() == ""
+    assert trace(network) == before
+    assert not [*tmp_path.glob("bpf*")]
+
+
+def test_programs_that_end_with_their_process_let_packets_pass_the_firewall_once_after_a_restart(
+    network: Network, gateway: Start
+) -> None:
+    load(network, NFT_USUAL)
+    for _ in range(2):
+        running = gateway(WITHOUT_BPFFS, plane="ebpf-tc", grace=20)
+        with tcp_server(network, "out", REMOTE, PORT) as server:
+            assert tcp_talk(network, "in", (REMOTE, PORT), server) == PUBLIC
+        time.sleep(1.5)
+        assert running.ask()["firewall"] == []
+        said = running.stop(signal.SIGKILL)
+        assert "the fast path will not outlive this process: no bpffs" in said
 
 
 def test_when_the_grace_time_has_passed_without_a_successor_the_host_is_as_it_was(

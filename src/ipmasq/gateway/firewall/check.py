@@ -37,9 +37,11 @@ def examine(
     here: HostState,
     with_programs: bool = True,
     running: Sequence[Forward] = (),
+    twice: bool = False,
 ) -> Examined:
     """Return everything that is found. `with_programs`: whether the gateway can have eBPF programs, as far as is
-    known. `running`: the forwards of a running gateway, which may not be in the file."""
+    known. `running`: the forwards of a running gateway, which may not be in the file. `twice`: whether its packets pass
+    the firewall twice although it has programs."""
     try:
         policy = compile(loaded, here)
     except ConfigError:
@@ -48,13 +50,14 @@ def examine(
     sides = resolve(gateway, here)
     if sides.outside is None:
         return Examined()
-    once = with_programs and gateway.plane != "tun" and _release() >= LINKS
+    able = with_programs and gateway.plane != "tun" and _release() >= LINKS
     names = {each.name for each in policy.forwards}
     forwards = (*policy.forwards, *(each for each in running if each.name not in names))
     published = bool(forwards or policy.triggers)
     networks = tuple(map(str, policy.inside))
     answers = not set(policy.public).isdisjoint(here.own)
-    where = Where(sides.outside, tuple(sides.inside), networks, once, once, published, answers)
+    inside, once = tuple(sides.inside), able and not twice
+    where = Where(sides.outside, inside, networks, once, able, published, answers)
     tables = read_tables()
     return Examined(findings(tables, where, forwards, interface_to), forbidden(tables, where))
 

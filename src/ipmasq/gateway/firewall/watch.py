@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -120,6 +121,12 @@ class FirewallWatch:
                 self._tell(events.FirewallObstructed(self._loop.clock(), *each[:3]))
         if before and not self.found:
             self._tell(events.FirewallCleared(self._loop.clock()))
+
+    def status(self) -> dict[str, Any]:
+        """Return what is found as text, and whether packets passed once or twice when it was."""
+        once = self._judged is not None and self._judged.once
+        passed = "once" if once else "twice"
+        return {"firewall": [str(each) for each in self.found], "firewall_passed": passed}
 
     def obstructions(self, passage: Passage) -> tuple[Finding, ...]:
         """Return what certainly obstructs this flow, by the rules of now."""

@@ -1,10 +1,11 @@
-"""The two TUN devices of the plane, which may be those of an earlier process."""
+"""What outlives the process as descriptors: the two TUN devices of the plane, and the directory of pins."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ipmasq.core.side import Side
@@ -14,14 +15,20 @@ from ipmasq.planes.tun.steering import DEVICE
 
 log = logging.getLogger("ipmasq")
 
+PINS = "pins"
+"""The name of the directory of pins among the descriptors."""
+
 
 class Devices:
     def __init__(self, directory: Path) -> None:
         """`directory` is that of the record of changes."""
+        self.directory = directory
         self.descriptors: dict[Side, int] = {}
         self.sides: dict[int, Side] = {}
         """The inverse."""
         self._holder = make_holder(directory)
+        self._grace = 0.0
+        self._pins = -1
 
     def take(self) -> bool:
         """Take the devices of an earlier process. Return whether there are both."""
@@ -29,6 +36,7 @@ class Devices:
         if are_devices(given, DEVICE.values()):
             for side, name in DEVICE.items():
                 self._use(side, given[name])
+            self._pins = given.get(PINS, -1)
             return True
         for descriptor in given.values():
             os.close(descriptor)
@@ -44,15 +52,35 @@ class Devices:
         for side, name in DEVICE.items():
             if side not in self.descriptors:
                 self._use(side, open_tun(name))
+        self._grace = grace
         if not grace:
             self._holder.end()
             return
         try:
-            self._holder.hold(
-                {DEVICE[side]: each for side, each in self.descriptors.items()}, grace
-            )
+            self._hold()
         except OSError as error:
             log.warning("no packet will wait for a successor of this process: %s", error)
+
+    @property
+    def pins(self) -> Path | None:
+        """The directory of pins by its descriptor, which is the same one in whichever mount namespace it was made; None
+        if there is none."""
+        if self._pins < 0 or not os.fstat(self._pins).st_nlink:
+            return None
+        return Path(f"/proc/self/fd/{self._pins}")
+
+    def keep_pins(self, directory: Path | None) -> None:
+        """Keep this directory of pins as long as the devices; None: no one. Raises OSError."""
+        before, self._pins = self._pins, -1
+        if before < 0 and directory is None:
+            return
+        if before >= 0:
+            os.close(before)
+        if directory is not None:
+            self._pins = os.open(directory, os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if self._grace:
+            with suppress(OSError):  # `open` has said that nothing is held
+                self._hold()
 
     def close(self) -> None:
         """Let them disappear."""
@@ -62,13 +90,18 @@ class Devices:
         """Leave them to a successor."""
         self._close(self._holder.leave)
 
+    def _hold(self) -> None:
+        held = {DEVICE[side]: each for side, each in self.descriptors.items()}
+        self._holder.hold(held | ({PINS: self._pins} if self._pins >= 0 else {}), self._grace)
+
     def _use(self, side: Side, descriptor: int) -> None:
         self.descriptors[side] = descriptor
         self.sides[descriptor] = side
 
     def _close(self, release: Callable[[], None]) -> None:
-        for descriptor in self.sides:
+        for descriptor in (*self.sides, *([self._pins] if self._pins >= 0 else ())):
             os.close(descriptor)
+        self._pins = -1
         self.descriptors.clear()
         self.sides.clear()
         release()

@@ -1,37 +1,61 @@
-"""Where the fast path's programs and maps have names that outlive the process."""
+"""Where the fast path's programs and maps have names that outlive the process.
+
+A bpffs of the gateway's own is mounted in its mount namespace alone, and the next process may have another one: `ip
+netns exec`, a service with private mounts and a container each make one. So a descriptor of the directory is kept with
+those of the devices, and the path on record is used only where it is known to lead there.
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ipmasq.planes import bpffs
 from ipmasq.planes.tun.changes import OWN_BPFFS, PINS, BpffsMounted, Change, ProgramsPinned
+from ipmasq.planes.tun.devices import Devices
 from ipmasq.planes.tun.journal import Journal
 
 PREPARED = "bpf"
 """The name of a bpffs that the service's unit has mounted below the gateway's directory."""
 
 
-def pins_directory(journal: Journal, directory: Path) -> Path:
-    """Make the directory for pins of this network namespace, on record. `directory` is that of the record. Raises
-    OSError; then nothing is left."""
+def pins_directory(journal: Journal, devices: Devices) -> Path | None:
+    """Return the directory for pins of this network namespace: the one that an earlier process has left, or a new one,
+    on record. Raises OSError; then nothing is left."""
+    if devices.pins is not None:
+        return devices.pins
     try:
-        place = _bpffs(journal, directory)
-        made = place / f"{PINS}{journal.namespace}"
+        _forget_elsewhere(journal)
+        made = _bpffs(journal, devices.directory) / f"{PINS}{journal.namespace}"
         journal.make([ProgramsPinned(str(made))])
+        devices.keep_pins(made)
     except OSError:
-        unpin(journal)
+        unpin(journal, devices)
         raise
-    return made
+    return devices.pins
 
 
-def unpin(journal: Journal) -> None:
+def unpin(journal: Journal, devices: Devices) -> None:
     """Remove the directory, with all that is in it. Raises OSError."""
+    if devices.pins is not None:
+        bpffs.remove_content(devices.pins)
+    devices.keep_pins(None)
     kinds = ProgramsPinned, BpffsMounted
     found: list[Change] = [each for kind in kinds for each in journal.made(kind)]
     if found:
         journal.undo(found)
+    with suppress(OSError):  # a mount in another mount namespace leaves the directory
+        _own(journal, devices.directory).rmdir()
+
+
+def _forget_elsewhere(journal: Journal) -> None:
+    """Remove from the record what is in another mount namespace, where this process cannot reach it."""
+    pinned, mounted = journal.made(ProgramsPinned), journal.made(BpffsMounted)
+    gone: list[Change] = [each for each in pinned if not bpffs.is_bpffs(Path(each.path).parent)]
+    gone += [each for each in mounted if not bpffs.is_bpffs(Path(each.path))]
+    if gone:
+        journal.undo(gone)
 
 
 def _bpffs(journal: Journal, directory: Path) -> Path:
@@ -42,6 +66,10 @@ def _bpffs(journal: Journal, directory: Path) -> Path:
     for path in (directory / PREPARED, bpffs.SYSTEM):
         if bpffs.is_bpffs(path) and os.access(path, os.W_OK):
             return path
-    own = directory / f"{OWN_BPFFS}{journal.namespace}"
+    own = _own(journal, directory)
     journal.make([BpffsMounted(str(own))])
     return own
+
+
+def _own(journal: Journal, directory: Path) -> Path:
+    return directory / f"{OWN_BPFFS}{journal.namespace}"

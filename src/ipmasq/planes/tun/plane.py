@@ -345,13 +345,13 @@ class TunPlane:
     def pins(self) -> Path | None:
         """Return a directory of a bpffs in which programs and maps can be pinned; None if they are to end with this
         process. Raises OSError if that is not possible."""
-        return pins_directory(self._open_journal, self._directory) if self.grace else None
+        return pins_directory(self._open_journal, self._devices) if self.grace else None
 
     def unpin(self) -> None:
         """Remove all pins of this network namespace."""
         if self._journal is not None:
             with explained():
-                unpin(self._journal)
+                unpin(self._journal, self._devices)
 
     def _make_room_before_local(self) -> None:
         """Move `lookup local` from the front to after our claims."""

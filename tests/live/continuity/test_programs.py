@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ipmasq.planes.tun.devices import PINS
+from ipmasq.planes.tun.holder import Keeper
 from tests.live.conftest import PUBLIC, REMOTE, Network, Running, trace
 from tests.live.continuity.pouring import pouring
 from tests.live.firewalls import load
@@ -113,6 +116,30 @@ def test_a_successor_in_another_mount_namespace_takes_over_without_losing_a_pack
     assert flow.running.stop() == ""
     assert trace(network) == before
     assert not [*tmp_path.glob("bpf*")]
+
+
+@PLANES
+def test_programs_that_a_successor_cannot_reach_end_before_its_own_begin(
+    network: Network, gateway: Start, tmp_path: Path, plane: str
+) -> None:
+    """The keeper has no directory of pins, but its mount namespace has one."""
+    for_xdp(network, plane)
+    load(network, NFT_USUAL)
+    first = gateway(ELSEWHERE, plane=plane, grace=20)
+    with offloaded_flow(network, first) as flow:
+        kill(first)
+        (path,) = tmp_path.glob("tun-*.keeper")
+        keeper = Keeper(path, tmp_path)
+        held = keeper.take()
+        keeper.hold({name: each for name, each in held.items() if name != PINS}, 20)
+        keeper.leave()
+        for each in held.values():
+            os.close(each)
+        flow.running = gateway(ELSEWHERE, plane=plane, grace=20)
+        assert flow.goes_by()
+        time.sleep(1.5)
+        assert flow.running.ask()["firewall"] == []
+    assert flow.running.stop() == ""
 
 
 def test_programs_that_end_with_their_process_let_packets_pass_the_firewall_once_after_a_restart(

@@ -82,6 +82,11 @@ class Devices:
             with suppress(OSError):  # `open` has said that nothing is held
                 self._hold()
 
+    def renew(self) -> None:
+        """Let another process hold them, so that the mount namespace of the present one can end. Raises OSError."""
+        self._holder.end()
+        self._hold()
+
     def close(self) -> None:
         """Let them disappear."""
         self._close(self._holder.end)

@@ -26,7 +26,7 @@ def pins_directory(journal: Journal, devices: Devices) -> Path | None:
     if devices.pins is not None:
         return devices.pins
     try:
-        _forget_elsewhere(journal)
+        _forget_elsewhere(journal, devices)
         made = _bpffs(journal, devices.directory) / f"{PINS}{journal.namespace}"
         journal.make([ProgramsPinned(str(made))])
         devices.keep_pins(made)
@@ -49,12 +49,14 @@ def unpin(journal: Journal, devices: Devices) -> None:
         _own(journal, devices.directory).rmdir()
 
 
-def _forget_elsewhere(journal: Journal) -> None:
-    """Remove from the record what is in another mount namespace, where this process cannot reach it."""
+def _forget_elsewhere(journal: Journal, devices: Devices) -> None:
+    """Remove from the record what is in another mount namespace, where this process cannot reach it. The programs there
+    would go on beside the new ones as long as the earlier process's keeper, in whose mount namespace they are."""
     pinned, mounted = journal.made(ProgramsPinned), journal.made(BpffsMounted)
     gone: list[Change] = [each for each in pinned if not bpffs.is_bpffs(Path(each.path).parent)]
     gone += [each for each in mounted if not bpffs.is_bpffs(Path(each.path))]
     if gone:
+        devices.renew()
         journal.undo(gone)
 
 

@@ -46,6 +46,7 @@ def program(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def start(*arguments: object) -> subprocess.Popen[str]:
         environment = {**os.environ, SOCKET_VARIABLE: str(tmp_path / "control.sock")}
+        environment.pop("PYTHONUNBUFFERED", None)  # Users have buffers.
         command = [sys.executable, "-m", "ipmasq", *map(str, arguments)]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)

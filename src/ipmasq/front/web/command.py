@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +79,7 @@ def web(
     say(f"The pages are at http://{shown}:{listener.getsockname()[1]}/")
     if is_new:
         say(f"The token, until this command ends: {token}")
+    sys.stdout.flush()  # or whoever waits for the address at the other end of a pipe would wait for ever
     serving.server(app, address, port).run([listener])
 
 

@@ -20,6 +20,7 @@ from statistics import median
 from ipmasq.core.events import Event, FlowClosed, Rewritten
 from ipmasq.core.helper import Speaker
 from ipmasq.core.reasons import Reason
+from tests.background import in_background
 from tests.bench.figures import Figure, bench
 from tests.bench.scraped import ADDRESS, LINES, METRICS, PORT, WITH_METRICS, _lines, _p99
 from tests.bench.topology import OUTSIDE, network
@@ -158,22 +159,16 @@ def _top(path: Path) -> float:
 @contextmanager
 def _flood(gateway: Running, make: Callable[[float], Event]) -> Iterator[None]:
     """Tell the control interface of so many of these events per second."""
-    over = threading.Event()
 
-    def tell() -> None:
+    def tell(over: threading.Event) -> None:
         while not over.is_set():
             due = time.monotonic() + 100 / EVENTS_PER_SECOND
             told = [make(gateway.loop.clock())] * 100
             gateway.do(lambda told=told: gateway.control.tell(told))
             time.sleep(max(0.0, due - time.monotonic()))
 
-    thread = threading.Thread(target=tell)
-    thread.start()
-    try:
+    with in_background(tell):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _ended(now: float) -> Event:

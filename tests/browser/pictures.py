@@ -18,6 +18,7 @@ from ipmasq.core.side import Side
 from ipmasq.front.top.app import Top
 from ipmasq.front.upstream import Upstream
 from ipmasq.wire.addresses import to_address
+from tests.background import in_background
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.conformance import packets
 from tests.control.ftp_session import WITH_FTP, answer, session
@@ -34,10 +35,10 @@ SERVER = to_address("198.51.100.7")
 @contextmanager
 def traffic(gateway: Running) -> Iterator[None]:
     """Keep some flows busy, and have some packets dropped."""
-    over, chance = threading.Event(), Random(3)
+    chance = Random(3)
     servers = [to_address(f"198.51.100.{number}") for number in (20, 21, 33, 80)]
 
-    def run() -> None:
+    def run(over: threading.Event) -> None:
         while not over.wait(0.05):
             for number, server in enumerate(servers):
                 for host in (IN1, IN2):
@@ -51,13 +52,8 @@ def traffic(gateway: Running) -> Iterator[None]:
                 gateway.send(packets.udp(IN2, source, OUT1, 53, bytes(40)))
                 gateway.send(packets.udp(OUT1, 53, E1, source, bytes(9)), Side.OUTSIDE)  # dropped
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with in_background(run):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def browser(path: str, directory: Path) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from tests.background import in_background
 from tests.live.conftest import INSIDE_HOST, REMOTE, Network, Running
 from tests.live.test_tun import udp_socket
 
@@ -25,9 +26,8 @@ PAUSE = 2e-4
 @contextmanager
 def flood(network: Network) -> Iterator[None]:
     """Datagrams of an inside host to very many ports, all the time."""
-    ended = threading.Event()
 
-    def send() -> None:
+    def send(ended: threading.Event) -> None:
         with udp_socket(network, "in") as sending:
             while not ended.is_set():
                 for port in range(2000, 4000):
@@ -36,13 +36,8 @@ def flood(network: Network) -> Iterator[None]:
                     if ended.wait(PAUSE):
                         break
 
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
+    with in_background(send):
         yield
-    finally:
-        ended.set()
-        sender.join()
 
 
 @contextmanager

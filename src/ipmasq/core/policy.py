@@ -310,10 +310,10 @@ class Policy:
     """What is added to a forwarded packet's time to live: -1 where the engine is the router; +1 on a plane
     where the kernel counts the hop twice (in and out of a TUN device)."""
     shares: tuple[Share, ...] = ()
-    """How hosts and public addresses are divided among the members of a group; empty if they are not. Then
-    `public` has the addresses of those that are served here,"""
+    """How hosts and public addresses are divided among the members of a group; empty if they are not. In a divided
+    group `public` has the addresses of those shares only that are served here."""
     elsewhere: tuple[Address, ...] = ()
-    """and this has those of the others: packets to them must not reach the host."""
+    """The public addresses of the shares that other members serve: packets to them must not reach the host."""
 
     def serving(self, names: Collection[str]) -> Policy:
         """Return the policy of a member that serves the shares of these names."""

@@ -20,7 +20,7 @@ from ipmasq.continuity.server import Connect
 from ipmasq.continuity.settings import HaSettings
 from ipmasq.gateway.replication import Replication
 
-LAST_WORDS = 0.3
+FLUSH_TIMEOUT = 0.3
 """Seconds for which a member that gives up a share waits until the store has its last records."""
 
 
@@ -44,7 +44,7 @@ class Flows(Protocol):
 
 
 class Counts(NamedTuple):
-    """What has become of packets and batches since the start."""
+    """Packets that were held and batches that were dropped since the start."""
 
     held: int = 0
     """Packets that had to wait for the store."""
@@ -132,7 +132,7 @@ class Serving:
         if self.replication is not None:
             replication = self._without_replication(self.replication)
             ticket = replication.end()
-            self._leaving = _Leaving(replication.feed, ticket, self._clock() + LAST_WORDS)
+            self._leaving = _Leaving(replication.feed, ticket, self._clock() + FLUSH_TIMEOUT)
             self._flows.drop(self)
         elif self._leaving is None:
             self.fence.give_up()

@@ -20,12 +20,6 @@ from tests.front.web.serving import TOKEN, Served, served
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path / "control.sock") as gateway:
-        yield gateway
-
-
-@pytest.fixture
 def pages(gateway: Running) -> Iterator[Served]:
     """Pages that need a token, and may change something."""
     with served(gateway.path, token=TOKEN, allows_changes=True) as pages:

@@ -16,19 +16,13 @@ from typing import Any
 import pytest
 
 from ipmasq.front.web import guard, replays, serving
-from tests.control.running import Running, running
+from tests.control.running import Running
 from tests.front.web.asking import BEARER, ask
 from tests.front.web.serving import TOKEN, Served, served
 from tests.replay.cases import hostile
 from tests.replay.tape import active_ftp
 
 CAPTURE = active_ftp().buffer.getvalue()
-
-
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Running]:
-    with running(tmp_path / "control.sock") as gateway:
-        yield gateway
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 If the question was about one flow or one published server, or a rule about some packets drops these, the rule to
 add is as narrow as that: these interfaces, this protocol and port, and the addresses that the dropping rule tests.
 Whatever it accepts, it stands directly before the rule that drops, or behind all others where none is known to, so
-that what other rules forbid stays forbidden.
+that what the rules before it forbid stays forbidden. Rules behind the one that drops were not reached by these packets;
+they count if that one is deleted instead (`removals`).
 """
 
 from __future__ import annotations

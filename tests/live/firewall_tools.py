@@ -50,7 +50,9 @@ class Tool:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         pid = f"--pid=/proc/{process.pid}/ns/pid_for_children"
-        self._enter = ["nsenter", f"--target={process.pid}", "--mount", "--net", pid]
+        # The root, too: in a chroot it is not that of the mount namespace.
+        target = f"--target={process.pid}"
+        self._enter = ["nsenter", target, "--mount", "--root", "--net", pid]
 
     def type(self, command: str) -> None:
         done = self._run(command)

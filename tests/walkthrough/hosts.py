@@ -105,7 +105,7 @@ class Hosts:
             return ["sh", "-c", command]
         anchor = self._anchors.get(host) or self._own(host)
         target = f"--target={anchor.pid}"
-        return ["nsenter", target, "--mount", "--net", "sh", "-c", f"cd /root; {command}"]
+        return ["nsenter", target, "--mount", "--root", "--net", "sh", "-c", f"cd /root; {command}"]
 
     def _own(self, host: str) -> subprocess.Popen[bytes]:
         """Give a host directories of its own, and return the process that keeps them."""

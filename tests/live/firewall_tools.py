@@ -52,7 +52,7 @@ class Tool:
         pid = f"--pid=/proc/{process.pid}/ns/pid_for_children"
         # The root, too: in a chroot it is not that of the mount namespace.
         target = f"--target={process.pid}"
-        self._enter = ["nsenter", target, "--mount", "--root", "--net", pid]
+        self._enter = ["nsenter", target, "--mount", "--root", "--wd", "--net", pid]
 
     def type(self, command: str) -> None:
         done = self._run(command)

@@ -23,15 +23,20 @@ PATIENCE = 30
 USUAL = "ipmasq"
 """The name of a lab that was given none, as the pages have it."""
 
+TREE = Path(__file__).resolve().parents[2]
+
 PROGRAMS = Path(__file__).parent / "programs"
 """What stands in for programs that a lab has not, such as systemctl."""
 
 OWN = dedent("""\
     set -e
     mount -t tmpfs tmpfs {own}
-    mkdir {own}/upper {own}/work {own}/root
+    mkdir {own}/upper {own}/work {own}/root {own}/tree
+    mount --bind {tree} {own}/tree
     mount -t overlay overlay -o lowerdir=/etc,upperdir={own}/upper,workdir={own}/work /etc
     mount --bind {own}/root /root
+    mkdir -p {tree}
+    mount --bind {own}/tree {tree}  # it may be in root's home
     mount -t tmpfs tmpfs /run
     mkdir -p /run/vsftpd/empty
     exec sleep infinity
@@ -105,14 +110,24 @@ class Hosts:
             return ["sh", "-c", command]
         anchor = self._anchors.get(host) or self._own(host)
         target = f"--target={anchor.pid}"
-        return ["nsenter", target, "--mount", "--root", "--net", "sh", "-c", f"cd /root; {command}"]
+        return [
+            "nsenter",
+            target,
+            "--mount",
+            "--root",
+            "--wd",
+            "--net",
+            "sh",
+            "-c",
+            f"cd /root; {command}",
+        ]
 
     def _own(self, host: str) -> subprocess.Popen[bytes]:
         """Give a host directories of its own, and return the process that keeps them."""
         self._lab = self._lab or Lab.up(Layout(prefix=self._prefix))
         own = self._directory / host
         own.mkdir()
-        script = OWN.format(own=own)
+        script = OWN.format(own=own, tree=TREE)
         anchor = self._lab.spawn(host, ["unshare", "--mount", "sh", "-c", script])
         self._anchors[host] = anchor
         ready = f'until [ "$(cat /proc/{anchor.pid}/comm)" = sleep ]; do sleep 0.02; done'

@@ -227,7 +227,7 @@ def _earliest(
     times = manager.policy.timeouts
     idle = {
         ipv4.TCP: min(times.tcp_established, times.tcp_opening),
-        ipv4.UDP: min(times.udp, *times.udp_ports.values()),
+        ipv4.UDP: min((times.udp, *times.udp_ports.values())),
         ipv4.ICMP: times.icmp,
     }
     return {each: latest + idle[each] for each in unrestored.protocols}

@@ -54,8 +54,11 @@ class Conversation:
         target: Endpoint,
         firsts: tuple[int, int] = (1000, 9000),
         opened: bool = True,
+        options: bytes = MSS,
     ) -> None:
-        """From `client` to `target` as the client sees it. `opened`: shake hands at once."""
+        """From `client` to `target` as the client sees it. `opened`: shake hands at once; `options`: those of both
+        SYNs."""
+        self.options = options
         self.world = world
         self.ends = (End(firsts[0]), End(firsts[1]))
         self.ends[CLIENT].me, self.ends[CLIENT].other = client, target
@@ -66,7 +69,7 @@ class Conversation:
         client, server = self.ends
         syn = self.syn()
         server.me, server.other, server.awaited = syn.destination, syn.source, syn.seq + 1
-        answer = self.world.send(server.write(SYN | ACK, options=MSS)).one
+        answer = self.world.send(server.write(SYN | ACK, options=self.options)).one
         server.said += 1
         assert (answer.destination, answer.source) == (client.me, client.other)
         client.awaited = answer.seq + 1
@@ -74,7 +77,7 @@ class Conversation:
         assert (arrived.destination, arrived.source) == (server.me, server.other)
 
     def syn(self) -> Facts:
-        syn = self.world.send(self.ends[CLIENT].write(SYN, options=MSS)).one
+        syn = self.world.send(self.ends[CLIENT].write(SYN, options=self.options)).one
         self.ends[CLIENT].said += 1
         return syn
 

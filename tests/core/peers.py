@@ -14,11 +14,12 @@ from random import Random
 from ipmasq.core.budget import unlimited
 from ipmasq.core.cutting import Sent
 from ipmasq.core.framing import Lines, Message
+from ipmasq.core.listener import Handled
 from ipmasq.core.plain import Fields
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement, StreamFullError
 from ipmasq.core.tcp_end import LEAST_MSS
-from ipmasq.core.tcp_rewriter import Handled, TcpRewriter
+from ipmasq.core.tcp_rewriter import TcpRewriter
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, PSH, SYN, Segment
 from tests.core.restored import serialised

@@ -6,27 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.core.policy import HelperUse
+from ipmasq.core.policy import HelperUse, Limits
 from ipmasq.core.reasons import Reason
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
-from tests.conformance.conversation import CLIENT, SERVER, Conversation
+from tests.conformance.conversation import CLIENT, MSS, SERVER, Conversation
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, TCP
 from tests.conformance.world import IN1, OUT1, World
 
 FTP = HelperUse("ftp", Ftp, TCP, frozenset((21,)), Ftp.orthogonal)
 
 
-SCALED = b"\x02\x04\x05\xb4\x03\x03\x07\x00"
+SCALED = MSS + b"\x03\x03\x07\x00"
+WIDE = MSS + b"\x03\x03\x0a\x00"
+"""A scale of 10, so that windows of 64 MiB can be offered."""
 
 
 ports = pytest.mark.parametrize("port", [443, 21], ids=["plain", "inspected"])
 
 
-def connected(port: int, opened: bool = True, **more: object) -> Conversation:
+def connected(port: int, opened: bool = True, options: bytes = MSS) -> Conversation:
     world = World(helpers=(FTP,))
-    return Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, port), opened=opened)
+    client, server = Endpoint(IN1, 4000), Endpoint(OUT1, port)
+    return Conversation(world, client, server, opened=opened, options=options)
 
 
 def remembered(talk: Conversation) -> tuple[object, ...]:
@@ -45,38 +48,42 @@ def remembered(talk: Conversation) -> tuple[object, ...]:
     )
 
 
-@ports
+@pytest.mark.parametrize(
+    ("port", "options", "reach"),
+    [(443, MSS, 1 << 17), (21, MSS, 1 << 17), (21, WIDE, Limits().stream_bytes + 1)],
+    ids=["plain", "inspected", "inspected-and-scaled"],
+)
 @given(
     who=st.sampled_from([CLIENT, SERVER]),
-    far=st.tuples(st.integers(1 << 17, 1 << 31), st.sampled_from([-1, 1])),
+    far=st.tuples(st.integers(0, 1 << 30), st.sampled_from([-1, 1])),
     which=st.sampled_from(["sequence", "acknowledgment", "both"]),
     flags=st.sampled_from([ACK, ACK | PSH, ACK | FIN, SYN, SYN | ACK, RST, RST | ACK, FIN, 0]),
     payload=st.binary(max_size=20),
 )
 @pytest.mark.row("A-23", "A-28", "7857-2.2c", "A-24")
 def test_a_segment_that_is_out_of_window_changes_nothing_and_goes_on(
-    port, who, far, which, flags, payload
+    port, options, reach, who, far, which, flags, payload
 ):
-    talk = connected(port)
+    talk = connected(port, options=options)
     if who == SERVER:
         talk.say(SERVER, b"220 ready\r\n")
     talk.world.now += 5
     before = remembered(talk)
     end = talk.ends[who]
-    distance = far[0] * far[1]
+    distance = (reach + far[0]) * far[1]
     sequence, acknowledgment = end.said, end.awaited
     if which != "acknowledgment" or not flags & ACK or flags & RST:
         sequence += distance
     if which != "sequence":
         acknowledgment += distance
-    options = b"\x01\x01\x08\x0a\xff\xff\xff\xff\0\0\0\0"
+    stamps = b"\x01\x01\x08\x0a\xff\xff\xff\xff\0\0\0\0"
     passage = talk.send(
         who,
         flags,
         payload,
         seq=sequence % 2**32,
         ack=acknowledgment % 2**32,
-        options=options,
+        options=stamps,
         window=3,
     )
     assert remembered(talk) == before
@@ -153,6 +160,17 @@ def test_numbers_may_go_on_by_the_largest_window_that_an_end_can_offer(scale, ju
     (flow,) = world.engine.table.flows.values()
     assert (flow.original.acknowledged == 501 + jump) is believed
     assert (flow.last_seen == world.now) is believed
+
+
+@pytest.mark.row("A-28")
+def test_what_was_inspected_goes_on_by_any_window_since_the_fast_path_sees_those():
+    talk = connected(21, options=WIDE)
+    talk.say(SERVER, b"220 ready\r\n")
+    (flow,) = talk.world.engine.table.flows.values()
+    talk.world.engine.unload_helper("ftp", talk.world.now)
+    server = talk.ends[SERVER]
+    talk.send(SERVER, ACK, b"x" * 100, seq=server.said + 30_000_000)
+    assert flow.reply.end == server.said + 30_000_100
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(-65535, 65535), st.integers(-65535, 65535))

@@ -10,12 +10,12 @@ from ipmasq.core.expectations import Expectation, Refusal
 from ipmasq.core.flow import Flow
 from ipmasq.core.framing import Framer, Message
 from ipmasq.core.helper import ANYWHERE, TCP, Helper, HelperContext
+from ipmasq.core.listener import UNCHANGED, Handled
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.policy import OnFailure
 from ipmasq.core.registered import Registered
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement
-from ipmasq.core.tcp_rewriter import UNCHANGED, Handled
 from ipmasq.wire.addresses import Endpoint
 
 EXPECTATION_COST = 10

@@ -123,11 +123,11 @@ class Engine:
             is_elsewhere = self._offloading.source is not None and self._offloading.sync(flow)
             before = half.position
             position = (numbers + (length << 32)) & 0xFFFFFFFF_FFFFFFFF
-            # Both numbers are a little after the last ones: the most common case of `is_within_reach`.
+            # Most common: both numbers are a little after the last ones.
             if not (position - before) & FAR:
                 half.position = position
                 flow.last_seen = now
-            elif is_within_reach(half, position >> 32, position & 0xFFFFFFFF):
+            elif is_within_reach(half, position >> 32, position & 0xFFFFFFFF, 1 << flow.reach):
                 half.advance(position >> 32, position & 0xFFFFFFFF)
                 flow.last_seen = now
             if is_elsewhere:

@@ -204,7 +204,7 @@ class SlowPath:
             old = (
                 flow.inspector.began_at(first)
                 if flow.inspector
-                else is_within_reach(half, first, half.acknowledged)
+                else is_within_reach(half, first, half.acknowledged, 1 << flow.reach)
             )
             if half is flow.original and not old:
                 life.reopenings.note(flow.id, segment)

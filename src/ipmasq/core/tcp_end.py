@@ -16,6 +16,8 @@ LEAST_ROOM = LEAST_MSS - 40
 """Payload bytes that every segment may have: the least MSS less the longest options."""
 MOST_HEADERS = 60 + 60
 """The most bytes of the IP and TCP headers before a payload; all must fit into 65,535 bytes (RFC 791, 3.1)."""
+LARGEST_UNSCALED = 0xFFFF
+"""Bytes of the largest window without a scale (RFC 9293, 3.1)."""
 MOST_SCALE = 14
 """The largest window scale (RFC 7323, 2.3)."""
 

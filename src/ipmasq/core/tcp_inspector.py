@@ -123,7 +123,7 @@ class TcpInspector(Inspector):
         half = self._flow.half(speaker)
         payload = bytes(packet.data[header.length + segment.length : header.total])
         acknowledgment = self.rewriter.acknowledged(speaker, segment)
-        if not is_in_window(half, segment, len(payload), acknowledgment):
+        if not is_in_window(half, segment, len(payload), acknowledgment, self.rewriter.reach):
             sent = [self.rewriter.renumbered(speaker, segment)]
             packets = _packets(packet, header, half, ttl_delta, segment, payload, sent)
             return Inspected(

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple, Protocol
 
 from ipmasq.core.budget import Account, unlimited
 from ipmasq.core.cutting import Sent, cut
 from ipmasq.core.direction import HOLD, Direction
 from ipmasq.core.framing import Framer, Message, MessageReader
+from ipmasq.core.listener import UNCHANGED, Listener
 from ipmasq.core.own_segments import ack_early, deliver, report_gap
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.renumbering import map_sack, renumbered, window_left
 from ipmasq.core.runs import Run, asked, early, see_through, within_window
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement, Stream
+from ipmasq.core.tcp_end import LARGEST_UNSCALED
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
 
@@ -31,29 +32,6 @@ CLOSE = 0xFFFF
 """Bytes around the known positions within which both numbers of a segment must be for its window and its
 timestamp to be used in the gateway's own segments. A control connection has no more in flight, and a blind
 segment meets this condition once in 2^30, however large the windows are."""
-
-
-class Handled(NamedTuple):
-    """What to replace in a message, in order, and whether inspection ends after it."""
-
-    replacements: tuple[Replacement, ...] = ()
-    stop: bool = False
-
-
-UNCHANGED = Handled()
-
-
-class Listener(Protocol):
-    """Inspects messages."""
-
-    def may_rewrite(self, speaker: Speaker, partial: bytes) -> bool:
-        """See `ipmasq.core.helper.Helper.may_rewrite`."""
-
-    def handle(self, speaker: Speaker, message: Message) -> Handled:
-        """Handle a complete message."""
-
-    def misframed(self, speaker: Speaker, error: Exception) -> None:
-        """Handle an error of the framer other than ValueError. No further message will be given."""
 
 
 class TcpRewriter:
@@ -106,6 +84,15 @@ class TcpRewriter:
             me.restore(ends.fields(me.speaker), now, framer, account)
         made._is_open = state.boolean("is_open")
         return made
+
+    @property
+    def reach(self) -> int | None:
+        """Return how many bytes from its speaker's last numbers those of a segment in window can be: no more is in
+        flight than is kept of an inspected stream, however large windows are. Return None if there is no such
+        bound, since some bytes in flight were not inspected or nothing is inspected any more."""
+        if self.listener is None or any(s and s.acknowledged < s.unseen for s in self.streams):
+            return None
+        return max(self._limit, LARGEST_UNSCALED)
 
     @property
     def streams(self) -> tuple[Stream | None, Stream | None]:

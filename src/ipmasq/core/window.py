@@ -8,7 +8,8 @@ better and may have to answer it (a challenge acknowledgment, RFC 5961).
 A segment is in window if
 
 * it is an ordinary one, and both its end and its acknowledgment are within `reach` of the last ones of its
-  sender: no receiver can offer a larger window, so neither moves farther in one step;
+  sender: no receiver can offer a larger window (`Flow.reach`), and of an inspected connection less is in
+  flight (`TcpRewriter.reach`), so neither moves farther in one step;
 * it is a FIN that also stands at its sender's position, or at what was acknowledged to it;
 * it is a SYN, and the connection is being opened; a SYN in reply must acknowledge the client's;
 * it is a RST exactly at the connection's position (RFC 5961, 3.2).
@@ -20,6 +21,7 @@ sender's own last numbers only.
 from __future__ import annotations
 
 from ipmasq.core.flow import FAR, Half
+from ipmasq.core.tcp_end import LARGEST_UNSCALED
 from ipmasq.core.tcp_states import State
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -28,55 +30,57 @@ NEAR = 1 << 20
 """Bytes around its sender's position within which a FIN is in window, however large windows are, since it is
 the one ordinary segment that changes the state."""
 
-LARGEST_UNSCALED = 0xFFFF
-"""Bytes beyond what was acknowledged within which the end of a stream is accepted for a reset: an unscaled
-window (RFC 9293, 3.1)."""
 
-
-def is_in_window(half: Half, segment: Segment, payload: int, acknowledgment: int) -> bool:
+def is_in_window(
+    half: Half, segment: Segment, payload: int, acknowledgment: int, most: int | None = None
+) -> bool:
     """Return whether a segment of `half` may change what is remembered. `payload` is in bytes;
-    `acknowledgment` is in the numbers of the other end (a rewritten stream has other numbers on the wire)."""
+    `acknowledgment` is in the numbers of the other end (a rewritten stream has other numbers on the wire).
+    `most` is the reach in bytes of an inspected connection, if it has one of its own."""
     flags = segment.flags
+    reach = 1 << half.flow.reach
+    if most is not None and most < reach:
+        reach = most
     if flags & (SYN | FIN | RST | ACK) == ACK and half.flow.state is not State.INIT:
-        return is_within_reach(half, (segment.sequence + payload) & 0xFFFFFFFF, acknowledgment)
+        end = (segment.sequence + payload) & 0xFFFFFFFF
+        return is_within_reach(half, end, acknowledgment, reach)
     if flags & RST:
         return _is_exact(half, segment, acknowledgment)
     if flags & SYN:
-        return _opens(half, segment, acknowledgment)
+        return _opens(half, segment, acknowledgment, reach)
     if not flags & ACK:
         return False
     if half.flow.state is State.INIT:
         return _completes(half, segment, acknowledgment)
     end = tcp.advance(segment.sequence, payload + bool(flags & FIN))
-    return is_within_reach(half, end, acknowledgment) and (
-        not flags & FIN or _may_close(half, segment)
+    return is_within_reach(half, end, acknowledgment, reach) and (
+        not flags & FIN or _may_close(half, segment, reach)
     )
 
 
-def is_within_reach(half: Half, end: int, acknowledged: int) -> bool:
-    """Return whether both numbers of an ordinary segment (`end`: sequence and payload) are within reach of
-    its sender's last ones."""
+def is_within_reach(half: Half, end: int, acknowledged: int, reach: int) -> bool:
+    """Return whether both numbers of an ordinary segment (`end`: sequence and payload) are within `reach`
+    bytes of its sender's last ones."""
     if not ((end << 32 | acknowledged) - half.position) & FAR:
         return True  # no reach is less
-    reach = 1 << half.flow.reach
     return (
         abs(tcp.distance(half.end, end)) <= reach
         and abs(tcp.distance(half.acknowledged, acknowledged)) <= reach
     )
 
 
-def _may_close(half: Half, segment: Segment) -> bool:
-    near = min(1 << half.flow.reach, NEAR)
+def _may_close(half: Half, segment: Segment, reach: int) -> bool:
+    near = min(reach, NEAR)
     positions = (half.end, half.twin.acknowledged)
     return any(abs(tcp.distance(position, segment.sequence)) <= near for position in positions)
 
 
-def _opens(half: Half, segment: Segment, acknowledgment: int) -> bool:
+def _opens(half: Half, segment: Segment, acknowledgment: int, reach: int) -> bool:
     """Return whether a SYN opens the connection, or is a retransmission of the one that did."""
     if half.flow.state is not State.INIT:
         again = tcp.advance(segment.sequence, 1) == half.end
         return again and (
-            not segment.flags & ACK or is_within_reach(half, half.end, acknowledgment)
+            not segment.flags & ACK or is_within_reach(half, half.end, acknowledgment, reach)
         )
     if not segment.flags & ACK:
         return True
@@ -108,5 +112,6 @@ def _is_exact(half: Half, segment: Segment, acknowledgment: int) -> bool:
             return segment.sequence == half.end
         return bool(segment.flags & ACK) and acknowledgment == twin.end
     if segment.sequence == half.end:
+        # The end of a stream is accepted for a reset within an unscaled window of what was acknowledged.
         return 0 <= tcp.distance(twin.acknowledged, half.end) <= LARGEST_UNSCALED
     return segment.sequence == twin.acknowledged

@@ -185,6 +185,22 @@ def test_a_helper_that_cannot_take_over_its_state_starts_anew_and_says_so(make: 
     engine.check()
 
 
+def test_flows_of_a_helper_are_counted_although_the_record_of_its_counters_is_older() -> None:
+    """A counter that went below 0 made the state unreadable for the next engine."""
+    talk = Conversation()
+    older = [each for each in kept(talk.engine, talk.now) if each.kind == Kind.REST]
+    talk.open()
+    newer = [each for each in kept(talk.engine, talk.now) if each.kind != Kind.REST]
+    policy = talk.engine.policy
+    engine = Engine.from_records(policy, Random(1).randrange, [*older, *newer], talk.now)
+    assert engine.helpers()[0].watching == 1
+    for flow in list(engine.flows()):
+        engine.close(flow.id, talk.now)
+    assert engine.helpers()[0].watching == 0
+    again = kept(engine, talk.now)
+    assert Engine.from_records(policy, Random(1).randrange, again, talk.now).table.count == 0
+
+
 def test_a_helper_that_is_gone_is_unloaded_from_its_flows() -> None:
     talk = Conversation().open()
     talk.client(b"PORT 10,0,0,2,4,1\r\n")

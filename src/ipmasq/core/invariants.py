@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.tcp_inspector import COST
 from ipmasq.wire.addresses import Address
@@ -14,6 +16,7 @@ def check(manager: FlowManager) -> None:
     manager.unconfirmed.check()
     kept: dict[Address, int] = {}
     inspected: dict[Address, int] = {}
+    watching = Counter[str]()
     timed = {id(thing) for _, things in manager.timers.pending() for thing in things}
     others = (*manager.expectations, *manager.admission.active_triggers.values())
     assert timed.issuperset(map(id, others))
@@ -23,5 +26,8 @@ def check(manager: FlowManager) -> None:
         if flow.inspector is not None:
             kept[flow.payer] = kept.get(flow.payer, 0) + flow.inspector.check()
             inspected[flow.payer] = inspected.get(flow.payer, 0) + COST
+            watching[flow.inspector.registered.use.name] += flow.inspector.is_inspecting
+    for name, helper in manager.registered.items():
+        assert helper.watching == watching[name]
     manager.memory.check(kept)
     manager.inspected.check(inspected)

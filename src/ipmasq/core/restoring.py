@@ -299,6 +299,7 @@ def _restore_inspector(manager: FlowManager, flow: Flow, state: Fields, moment: 
         services, manager, flow, helpers, state.fields("inspector"), moment
     )
     manager.inspected.change(flow.payer, COST)
+    inspector.registered.watching += inspector.is_inspecting
     _set_timer(manager, inspector, state, moment, "inspector_due")
 
 
@@ -312,6 +313,8 @@ def _restore_helpers(manager: FlowManager, state: Fields) -> None:
     manager.registered.restore(
         Registered.from_state(each, uses.get(each.text("name"))) for each in state.rows("helpers")
     )
+    for helper in manager.registered.values():
+        helper.watching = 0  # counted anew, since flows may have newer records than this
 
 
 def _restore_rest(manager: FlowManager, state: Fields, moment: float) -> None:

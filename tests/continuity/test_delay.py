@@ -9,9 +9,11 @@ import pytest
 
 from ipmasq.continuity.batches import Part, pack, unpack
 from ipmasq.continuity.delay import INSPECTOR, MASTER, Delay, is_urgent
-from ipmasq.core.changes import Key, Kind, Record
+from ipmasq.continuity.held import Held
+from ipmasq.core.changes import Kind, Record
 from ipmasq.core.engine import Engine
-from ipmasq.core.restoring import Kept
+from ipmasq.core.indexed import Indexed
+from tests.core.restored import plain
 from tests.core.stress import Stress
 from tests.core.test_restoring import START, happens
 
@@ -61,29 +63,73 @@ def test_an_inspected_flow_and_its_data_flow_are_written_at_once_with_all_mappin
 @pytest.mark.row("HA-7")
 @pytest.mark.parametrize("seed", range(4))
 def test_an_engine_can_always_be_made_of_what_was_written(seed: int):
-    stress, chance, delay = Stress(START), Random(seed), Delay(1.0)
-    engine = stress.engine
-    rows: dict[Key, tuple[object, float]] = {}
-    engine.keep_changes()
-    first = list(engine.records(stress.now))
-    delay.note(first)
-    rows |= {(each.kind, each.key): (each.row, stress.now) for each in first}
-    for step in happens(stress, chance, 1500):
-        stress.engine.events()
-        for kind, name, row in unpack(
-            pack(Part.CHANGES, delay.choose(engine.changed(stress.now), stress.now))
-        ).records:
-            if row is None:
-                rows.pop((kind, name), None)
-            else:
-                rows[kind, name] = row, stress.now
+    stream = Stream(Stress(START))
+    for step in happens(stream.stress, Random(seed), 1500):
+        stream.write()
         if step % 25 == 0:
-            restore(engine, rows, stress.now)
-    assert len(rows) > 10
+            stream.restored()
+    assert len(stream.held) > 10
 
 
-def restore(engine: Engine, rows: dict[Key, tuple[object, float]], now: float) -> Engine:
-    uses = tuple(each.use for each in engine.manager.registered.values())
-    policy = replace(engine.policy, helpers=uses)
-    kept = [Kept(kind, name, row, moment) for (kind, name), (row, moment) in rows.items()]
-    return Engine.from_records(policy, Random(1).randrange, kept, now)
+@pytest.mark.row("HA-7")
+@pytest.mark.parametrize("seed", range(6))
+def test_after_takeovers_an_engine_can_be_made_before_there_is_another_snapshot(seed: int):
+    """The stream goes on with the records of the former members, while flows are not restored yet."""
+    stream, chance = Stream(Stress(START)), Random(seed)
+    waited = 0
+    for step in happens(stream.stress, chance, 1500):
+        stream.write()
+        if step % 25 == 0:
+            made = stream.restored()
+            if step % 75 == 0:
+                stream.go_on(made)
+                waited += made.table.count - len(made.table.flows)
+        elif step % 5 == 0:
+            stream.stress.engine.restore_some(1 + chance.randrange(3))
+    assert waited > 0
+
+
+class Stream:
+    """What a standby holds of an engine to which something happens."""
+
+    def __init__(self, stress: Stress) -> None:
+        self.stress, self.held, self.delay = stress, Held(), Delay(1.0)
+        stress.engine.keep_changes()
+        first = list(stress.engine.records(stress.now))
+        self.delay.note(first)
+        self._write(first)
+
+    def _write(self, records: list[Record]) -> None:
+        self.held.apply(unpack(pack(Part.CHANGES, records)).changed, self.stress.now)
+
+    def write(self) -> None:
+        self.stress.engine.events()
+        changed = self.stress.engine.changed(self.stress.now)
+        self._write(self.delay.choose(changed, self.stress.now))
+
+    def restored(self) -> Engine:
+        """The same engine is made of what was written, whether its plain flows are restored at once or later."""
+        engine, held, now = self.stress.engine, self.held, self.stress.now
+        uses = tuple(each.use for each in engine.manager.registered.values())
+        policy = replace(engine.policy, helpers=uses)
+        assert held.plain.confirm(dict(held.plain.pools)) is held.plain
+        kept, chance = held.of_engine(), Random(1).randrange
+        make = type(engine).from_records
+        eager = make(policy, chance, [*kept, *held.rows_as_records()], now)
+        later = [self._index() for _ in range(2)]
+        first, second = (make(policy, chance, kept, now, compact=each) for each in later)
+        first.check()
+        assert plain(eager, now) == plain(first, now)
+        return second
+
+    def _index(self) -> Indexed:
+        return Indexed.of(self.held.plain.compact, self.held.plain.pools)
+
+    def go_on(self, engine: Engine) -> None:
+        """Another member takes over."""
+        self.stress.engine = engine  # type: ignore[assignment]
+        self.delay = Delay(1.0, engine.manager.opened)
+        engine.keep_changes()
+        engine.mark_small()
+        for number in self.held.plain.unused_numbers():
+            engine.manager.changes.mapping(number)

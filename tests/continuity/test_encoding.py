@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmasq.continuity.batches import DamagedError, Part, unpack
+from ipmasq.continuity.batches import DamagedError, Part, pack, unpack
 from ipmasq.continuity.encoding import CHECKSUM, FORMAT, decode, encode
 from ipmasq.core.changes import Kind, Record
+from ipmasq.core.compact import pack_flow, pack_mapping
 from ipmasq.core.plain import StateError
+from tests.core.test_unrestored import START, talked
 
 ROW = [1, -1, 2**63, pi, True, None, "text", b"\0\xff", [b"in", [None]], {"name": 0.5}]
 RECORDS = [Record(Kind.FLOW, 7, ROW), Record(Kind.TRIGGER, "game", None)]
@@ -22,7 +24,7 @@ RECORDS = [Record(Kind.FLOW, 7, ROW), Record(Kind.TRIGGER, "game", None)]
 def test_records_are_read_back_with_their_moment() -> None:
     batch = decode(encode(12.5, 1.7e9, RECORDS))
     assert (batch.moment, batch.wall) == (12.5, 1.7e9)
-    assert batch.records == RECORDS
+    assert batch.changed.records == RECORDS
 
 
 def test_a_bit_that_is_flipped_anywhere_is_found() -> None:
@@ -56,6 +58,17 @@ def test_what_is_no_record_is_refused(record: object) -> None:
         decode(crc32(body).to_bytes(CHECKSUM, "big") + body)
     with pytest.raises(DamagedError):
         unpack(msgpack.packb((Part.CHANGES, record)))
+
+
+@pytest.mark.parametrize(("kind", "damaged"), [(Kind.FLOW, b"\x07"), (Kind.MAPPING, b"\xff")])
+def test_a_row_with_a_value_that_nothing_has_is_refused(kind: Kind, damaged: bytes) -> None:
+    engine = talked()
+    first = next(each for each in engine.records(START) if each.kind == kind)
+    sound = pack(Part.CHANGES, [first])
+    at = sound.index((pack_flow if kind == Kind.FLOW else pack_mapping)(first.row) or b"?")
+    assert len(unpack(sound).changed.rows.flows) + len(unpack(sound).changed.rows.mappings) == 1
+    with pytest.raises(DamagedError):
+        unpack(sound[:at] + damaged + sound[at + 1 :])
 
 
 def test_a_value_that_is_not_plain_is_refused() -> None:

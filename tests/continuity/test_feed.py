@@ -51,7 +51,7 @@ def change(feed: Feed, *records: Record) -> int:
 
 
 def held(follower: Follower) -> dict[tuple[int, int | str], object]:
-    return {name: row.row for name, row in follower.rows.items()}
+    return {name: row.row for name, row in follower.held.records.items()}
 
 
 def flow(number: int, row: object) -> Record:
@@ -106,7 +106,9 @@ def test_a_record_has_the_moment_at_which_it_was_written(store: Store):
     time.sleep(0.3)
     with following(store) as follower:
         wait_until(lambda: follower.is_complete)
-        assert before - 0.01 <= follower.rows[3, 1].moment <= after + 0.01  # clocks are rounded
+        assert (
+            before - 0.01 <= follower.held.records[3, 1].moment <= after + 0.01
+        )  # clocks are rounded
 
 
 @pytest.mark.row("A-40")

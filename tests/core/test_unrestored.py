@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ipmasq.core import events
-from ipmasq.core.changes import Kind
+from ipmasq.core import events, restoring
+from ipmasq.core.changes import Key, Kind
 from ipmasq.core.compact import Compact
 from ipmasq.core.engine import Engine
 from ipmasq.core.plain import StateError
@@ -33,7 +33,7 @@ class Later(Restored):
     def __init__(self, now: float) -> None:
         super().__init__(now)
         self.journal = Journal(self.replaced, now)
-        self.waited = self.begun = 0
+        self.waited = 0
 
     def restart(self, now: float) -> None:
         """As after a crash, whether or not everything from the last one is restored."""
@@ -42,17 +42,9 @@ class Later(Restored):
         before = self.replaced
         before.refresh(0, 1 << 40, 0.0)
         before.mark_small()
-        self.journal.follow(before, now)
+        others, compact = self.left(before, now)
         used = tuple(each.use for each in before.manager.registered.values())
         policy = replace(before.policy, helpers=used)
-        # Fragments and early segments are not written as they come.
-        whole = {
-            (each.kind, each.key): each
-            for each in kept(before, now)
-            if each.kind == Kind.DATAGRAM or (each.kind == Kind.FLOW and each.row[INSPECTOR])  # type: ignore[index]
-        }
-        others, compact = compacted((self.journal.last | whole).values())
-        self.begun += len(compact.flows)
         made = type(before).from_records(
             policy, self.chance.randrange, others, now, compact=compact
         )
@@ -62,6 +54,11 @@ class Later(Restored):
         self.replaced = made
         assert made.events() == []
         self.restarts += 1
+
+    def left(self, before: Engine, now: float) -> tuple[list[Kept], restoring.Later]:
+        """What a store has of the last engine."""
+        self.journal.follow(before, now)
+        return compacted((self.journal.last | unwritten(before, now)).values())
 
     def compare(self, now: float) -> None:
         """Both have the same state. After that, everything is restored."""
@@ -74,10 +71,19 @@ class Later(Restored):
         return self.steady.deadline()
 
 
+def unwritten(engine: Engine, now: float) -> dict[Key, Kept]:
+    """Records that are not written as they change: of fragments and of early segments."""
+    return {
+        (each.kind, each.key): each
+        for each in kept(engine, now)
+        if each.kind == Kind.DATAGRAM or (each.kind == Kind.FLOW and each.row[INSPECTOR])  # type: ignore[index]
+    }
+
+
 class LaterStress(Stress):
-    def __init__(self) -> None:
+    def __init__(self, both: Later | None = None) -> None:
         super().__init__(START)
-        self.both = Later(START)
+        self.both = both or Later(START)
         self.engine = self.both  # type: ignore[assignment]
 
 

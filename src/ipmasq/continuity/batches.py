@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import msgpack
 
-from ipmasq.core.changes import Record, read_record
+from ipmasq.continuity.changed import Changed, from_values, to_values
+from ipmasq.core.changes import Record
 
 
 class Part(IntEnum):
@@ -25,7 +26,7 @@ class Part(IntEnum):
 
 class Batch(NamedTuple):
     part: Part
-    records: list[Record]
+    changed: Changed
 
 
 class DamagedError(ValueError):
@@ -33,14 +34,16 @@ class DamagedError(ValueError):
 
 
 def pack(part: Part, records: Iterable[Record] = ()) -> bytes:
-    packed: bytes = msgpack.packb((part, *records))
+    packed: bytes = msgpack.packb((part, *to_values(records)))
     return packed
 
 
 def unpack(data: bytes) -> Batch:
-    """Raises DamagedError."""
+    """Return a batch, the values of whose rows are checked. Raises DamagedError."""
     try:
-        part, *rows = msgpack.unpackb(data, strict_map_key=False, use_list=True)
-        return Batch(Part(part), list(map(read_record, rows)))
+        part, *values = msgpack.unpackb(data, strict_map_key=False, use_list=True)
+        changed = from_values(values)
+        changed.rows.check_rows()
+        return Batch(Part(part), changed)
     except Exception as error:  # the library raises a dozen kinds
         raise DamagedError(str(error)) from error

@@ -37,9 +37,12 @@ def mappings_of(record: Record) -> object:
 
 
 class Delay:
-    def __init__(self, after: float) -> None:
-        """`after` is how old a record must be, in seconds."""
+    def __init__(self, after: float, inherited: int | None = None) -> None:
+        """`after` is how old a record must be, in seconds. `inherited`: see there."""
         self._after = after
+        self.inherited = inherited
+        """The number of the last flow of which the store may have a record of an earlier writer, and with it records of
+        other things; None if it has none of these."""
         self._needs_mappings = False
         self._young: dict[Key, tuple[float, Record]] = {}
         """With the moments from which on they are old enough, which increase."""
@@ -57,7 +60,8 @@ class Delay:
         chosen: list[Record] = []
         for record in changed:
             key = record.kind, record.key
-            if is_urgent(record) or (key in written and record.kind != Kind.REST):
+            is_known = key in written or self._is_inherited(record)
+            if is_urgent(record) or (is_known and record.kind != Kind.REST):
                 self._note(record)
                 chosen.append(record)
             elif record.row is None:
@@ -72,6 +76,11 @@ class Delay:
         if any(record.kind == Kind.FLOW and is_urgent(record) for record in chosen):
             chosen[:0] = self._take(Kind.REST)
         return chosen
+
+    def _is_inherited(self, record: Record) -> bool:
+        if self.inherited is None:
+            return False
+        return record.kind != Kind.FLOW or int(record.key) <= self.inherited
 
     @property
     def next(self) -> float | None:

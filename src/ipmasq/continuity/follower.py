@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 from ipmasq.continuity.authentic import Refusal, RefusedError, Seal, Sequence
 from ipmasq.continuity.batches import Batch, DamagedError, Part, unpack
+from ipmasq.continuity.held import Held
 from ipmasq.continuity.lease import key
 from ipmasq.continuity.server import Client, Connect, told
 from ipmasq.continuity.worker import Worker
-from ipmasq.core.changes import Key
 
 PATIENCE = 1.0
 BLOCK, BRIEFLY = 200, 10
@@ -30,15 +30,6 @@ TIME_EVERY = 1.0
 """Seconds between two comparisons of the clocks, and of the place in the stream with its end."""
 
 
-class Row(NamedTuple):
-    row: object
-    moment: float
-    """When it was written, on the clock of this member."""
-
-
-Rows = dict[Key, Row]
-
-
 class Follower:
     def __init__(
         self,
@@ -51,7 +42,7 @@ class Follower:
     ) -> None:
         """Entries of generations below `known` are refused. `changed` is called from the thread when records
         are refused, the trouble changes, or the stream has been read to its end after `finish`."""
-        self.rows: Rows = {}
+        self.held = Held()
         """The records; only to be used after the thread has ended."""
         self.is_complete = False
         """Whether a whole snapshot and all that followed it were read."""
@@ -65,7 +56,7 @@ class Follower:
         self._clock, self._changed = clock, changed
         self._client: Client | None = None
         self._stream, self._last = key(group, "stream"), "0"
-        self._fresh: Rows | None = None
+        self._fresh: Held | None = None
         """What a snapshot has brought that is not whole yet."""
         self._offset = 0.0
         """What to add to the store's time to get that of `clock`."""
@@ -186,16 +177,13 @@ class Follower:
 
     def _apply(self, batch: Batch, moment: float) -> None:
         if batch.part is Part.BEGIN:
-            self._fresh = {}
-        for into in (self.rows, self._fresh):
-            if into is not None:
-                for kind, name, row in batch.records:
-                    if row is None:
-                        into.pop((kind, name), None)
-                    else:
-                        into[kind, name] = Row(row, moment)
+            self._fresh = Held() if self.held else self.held
+        if self._fresh is not None:
+            self._fresh.apply(batch.changed, moment)
+        if self._fresh is not self.held:
+            self.held.apply(batch.changed, moment)
         if batch.part is Part.END and self._fresh is not None:
-            self.rows, self._fresh, self.is_complete = self._fresh, None, True
+            self.held, self._fresh, self.is_complete = self._fresh, None, True
 
 
 def _number(place: bytes) -> tuple[int, ...]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipmasq.continuity.changed import Changed
 from ipmasq.continuity.durable import Background
-from ipmasq.continuity.encoding import Batch, decode
+from ipmasq.continuity.encoding import decode
 from ipmasq.continuity.sqlite import BusyError, SqliteStore, remove, set_aside
 from ipmasq.continuity.store import Store, StoreError
 from ipmasq.core.changes import Key, Kind
@@ -127,15 +128,15 @@ class Location:
             batch = decode(data)
             age = now - batch.moment if same_run else wall - batch.wall
             moment = now - max(0.0, age)
-            _apply(batch, moment, last, compact)
+            _apply(batch.changed, moment, last, compact)
         others = {str(key): each.row for (kind, key), each in last.items() if kind == Kind.GATEWAY}
         kept = [each for each in last.values() if each.kind != Kind.GATEWAY]
         return Found(store, kept, compact, others, now - moment)
 
 
-def _apply(batch: Batch, moment: float, last: dict[Key, Kept], compact: Compact) -> None:
+def _apply(changed: Changed, moment: float, last: dict[Key, Kept], compact: Compact) -> None:
     """Let the records of a batch take the place of earlier ones."""
-    rows, flow, mapping = batch.rows, int(Kind.FLOW), int(Kind.MAPPING)
+    rows, flow, mapping = changed.rows, int(Kind.FLOW), int(Kind.MAPPING)
     written = [(flow, number) for number in rows.flows]
     written += [(mapping, number) for number in rows.mappings]
     for key in last.keys() & set(written):
@@ -143,9 +144,9 @@ def _apply(batch: Batch, moment: float, last: dict[Key, Kept], compact: Compact)
     compact.flows.update(rows.flows)
     compact.moments.update(dict.fromkeys(rows.flows, moment))
     compact.mappings.update(rows.mappings)
-    gone = [(flow, number) for number in batch.ended_flows]
-    gone += [(mapping, number) for number in batch.ended_mappings]
-    for record in batch.records:
+    gone = [(flow, number) for number in changed.ended_flows]
+    gone += [(mapping, number) for number in changed.ended_mappings]
+    for record in changed.records:
         if record.row is not None:
             last[record.kind, record.key] = Kept(*record, moment)
             compact.forget(record.kind, record.key)

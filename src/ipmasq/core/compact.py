@@ -98,6 +98,12 @@ def pack_mapping(row: Any) -> bytes | None:
     return MAPPING.pack(len(key), is_narrow | is_current << 1, key)
 
 
+def unpack_mapping(row: bytes) -> tuple[object, ...]:
+    """Return the record of a mapping's row."""
+    length, bits, key = MAPPING.unpack(row)
+    return key[:length], bool(bits & IS_NARROW), bool(bits & IS_CURRENT)
+
+
 @dataclass(slots=True)
 class Compact:
     """The last rows of plain flows and of mappings, by their numbers."""
@@ -116,7 +122,11 @@ class Compact:
             self.mappings.pop(number, None)
 
     def check_rows(self) -> None:
-        """Raise StateError if a row has a value that no flow can have."""
+        """Raise StateError if a row has a value that no flow or mapping can have."""
+        self._check_mappings()
+        self._check_flows()
+
+    def _check_flows(self) -> None:
         joined, size = b"".join(self.flows.values()), FLOW.size
         if len(joined) != size * len(self.flows):
             raise StateError("state: a row of a flow has another length")
@@ -139,12 +149,8 @@ class Compact:
         except UnicodeDecodeError as error:
             raise StateError("state: the origin of a flow has no name") from error
 
-    def check_mappings(self, pools: int) -> None:
-        """Raise StateError if a row of a mapping has another form, or is of none of so many pools."""
+    def _check_mappings(self) -> None:
         if {len(row) for row in self.mappings.values()} - {MAPPING.size}:
             raise StateError("state: a row of a mapping has another length")
-        numbers = self.mappings
-        if numbers and (max(numbers) >> 16 >= pools or min(numbers) < 0):
-            raise StateError("state: a mapping is of no pool")
-        if any(row[0] > LONGEST_KEY or row[1] > 3 for row in numbers.values()):
+        if any(row[0] > LONGEST_KEY or row[1] > 3 for row in self.mappings.values()):
             raise StateError("state: a row of a mapping has a value that no mapping has")

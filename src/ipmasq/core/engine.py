@@ -16,7 +16,6 @@ from ipmasq.core import offloading, operate, records
 from ipmasq.core import snapshots as views_of
 from ipmasq.core.changes import Record
 from ipmasq.core.claims import claims
-from ipmasq.core.compact import Compact
 from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
@@ -30,7 +29,7 @@ from ipmasq.core.policy import Claim, Forward, HelperUse, Policy
 from ipmasq.core.ports import Chance
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Call
-from ipmasq.core.restoring import Kept, restore, restore_some
+from ipmasq.core.restoring import Kept, Later, restore, restore_some
 from ipmasq.core.side import Side
 from ipmasq.core.slow_path import SlowPath
 from ipmasq.core.translate import translate
@@ -317,7 +316,7 @@ class Engine:
         kept: Iterable[Kept],
         now: float,
         is_lagging: bool = False,
-        compact: Compact | None = None,
+        compact: Later | None = None,
     ) -> Self:
         """Return an engine that continues where the one was whose last records these are. `is_lagging`: it wrote
         them while it worked, so that they may lag; see `records`. If the policy is another one now, it takes effect

@@ -352,7 +352,12 @@ class MappingTable:
     def row(self, number: int) -> tuple[object, ...] | None:
         """Return a mapping as plain values, by its number; None if there is none. The last value says whether
         new flows of its inside endpoint get it, too."""
-        mapping = self._holder(self.numbered[number >> 16], number & 0xFFFF)
+        pool = number >> 16
+        mapping = (
+            self._holder(self.numbered[pool], number & 0xFFFF)
+            if pool < len(self.numbered)
+            else None
+        )
         if mapping is None:
             return None
         key = mapping.key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Container, Iterator
+from itertools import filterfalse
 from typing import Generic, TypeVar
 
 from ipmasq.core.policy import Ports
@@ -56,7 +57,7 @@ class PortPool(Generic[Holder]):
 
     def __iter__(self) -> Iterator[Holder]:
         """Iterate over the holders, in the order of their ports."""
-        return (holder for holder in self._holders if holder is not None)
+        return filter(None, self._holders)  # no holder is false
 
     def at(self, port: int) -> Holder | None:
         """Return the holder of a port."""
@@ -92,7 +93,7 @@ class PortPool(Generic[Holder]):
 
     def claim_all(self, ports: set[int]) -> None:
         """Take these ports, all of which are free."""
-        self._free = array("H", [port for port in self._free if port not in ports])
+        self._free = array("H", filterfalse(ports.__contains__, self._free))
 
     def has_none_free(self, ports: set[int]) -> bool:
         """Return whether none of these ports is free."""
@@ -168,9 +169,9 @@ class SharedPool(PortPool[Holder]):
     def has_none_free(self, ports: set[int]) -> bool:
         return True
 
-    def await_holder(self) -> None:
-        """Count a port as used whose holder is entered later, by `restore`."""
-        self._used += 1
+    def await_holders(self, count: int) -> None:
+        """Count so many ports as used whose holders are entered later, by `restore`."""
+        self._used += count
 
     def restore(self, port: int, holder: Holder) -> None:
         super().hold(port, holder)

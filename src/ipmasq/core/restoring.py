@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.core import mapping_state, operate
@@ -12,10 +13,13 @@ from ipmasq.core.compact import Compact, pack_flow, pack_mapping
 from ipmasq.core.datagram_inspector import DatagramInspector
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
+from ipmasq.core.indexed import Indexed
 from ipmasq.core.invariants import check
+from ipmasq.core.mapping import Mapping
 from ipmasq.core.offloading import Marks
 from ipmasq.core.operate import Basis
 from ipmasq.core.plain import Fields, StateError
+from ipmasq.core.ports import PortPool
 from ipmasq.core.reasons import Reason
 from ipmasq.core.records import FLOW_NAMES, VERSION
 from ipmasq.core.registered import Registered
@@ -24,7 +28,7 @@ from ipmasq.core.tcp_inspector import COST, TcpInspector
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timed import Timed
 from ipmasq.core.timers import SOON
-from ipmasq.core.unrestored import Unrestored
+from ipmasq.core.unrestored import Unrestored, pool_of
 from ipmasq.wire import ipv4
 
 
@@ -40,6 +44,9 @@ class Kept(NamedTuple):
 
 Rows: TypeAlias = dict[int, list[Kept]]
 """Records by their kinds, each in the order of their keys."""
+
+Later: TypeAlias = Compact | Indexed
+"""Plain flows and mappings that are restored later. The values of rows that are indexed were checked before."""
 
 
 def compacted(kept: Iterable[Kept]) -> tuple[list[Kept], Compact]:
@@ -60,7 +67,7 @@ def restore(
     manager: FlowManager,
     kept: Iterable[Kept],
     is_lagging: bool = False,
-    compact: Compact | None = None,
+    compact: Later | None = None,
 ) -> None:
     """Fill a new engine, whose policy is set, with the last record of each thing. `is_lagging`: records may lag
     behind packets as `records` describes, since the engine has written them while it worked. What is in `compact`
@@ -68,7 +75,8 @@ def restore(
     use."""
     rows = by_kind(kept)
     state = _rest(rows)
-    latest = latest_of(rows, compact) if is_lagging else None
+    waiting = compact.compact if isinstance(compact, Indexed) else compact
+    latest = latest_of(rows, waiting) if is_lagging else None
     _restore_helpers(manager, state)
     _restore_mappings(manager, rows, compact, latest)
     enter(manager, rows, latest)
@@ -118,10 +126,8 @@ def restore_some(manager: FlowManager, count: int) -> list[int]:
 
 def latest_of(rows: Rows, compact: Compact | None = None) -> float:
     """Return the latest moment of which there is a record of a flow."""
-    moments = {each.moment for each in rows[Kind.FLOW]}
-    if compact is not None:
-        moments.update(compact.moments.values())
-    return max(moments, default=0.0)
+    moments = (each.moment for each in rows[Kind.FLOW])
+    return max(chain(moments, () if compact is None else compact.moments.values()), default=0.0)
 
 
 def drop_unused(manager: FlowManager) -> None:
@@ -178,7 +184,7 @@ def _set_timer(
 
 
 def _restore_mappings(
-    manager: FlowManager, rows: Rows, compact: Compact | None, latest: float | None
+    manager: FlowManager, rows: Rows, compact: Later | None, latest: float | None
 ) -> None:
     table, mappings = manager.table, manager.table.mappings
     for each in rows[Kind.POOL]:
@@ -186,7 +192,7 @@ def _restore_mappings(
     for each in rows[Kind.MAPPING]:
         mapping_state.restore_mapping(mappings, int(each.key), _fields(each))
     if compact is not None:
-        unrestored = Unrestored(compact, mappings.numbered)
+        unrestored = Unrestored(_indexed(compact, mappings.numbered), mappings.numbered)
         mapping_state.wait_for(mappings, unrestored)
         table.unrestored, manager.opened = unrestored, unrestored.last
         for host, count in unrestored.hosts.items():
@@ -198,6 +204,13 @@ def _restore_mappings(
         )
         unrestored.set_timer(manager.timers)
     mapping_state.claim_ports(mappings)
+
+
+def _indexed(compact: Later, pools: list[PortPool[Mapping]]) -> Indexed:
+    if isinstance(compact, Indexed):
+        return compact
+    compact.check_rows()
+    return Indexed.of(compact, {pool.number: pool_of(pool) for pool in pools})
 
 
 def _enter(

@@ -10,7 +10,6 @@ A mapping is restored together with all its flows, so a mapping that is live has
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any, NamedTuple
@@ -21,14 +20,14 @@ from ipmasq.core.compact import (
     HAS_FLAG,
     HAS_MAPPING,
     HAS_MARKS,
-    IS_CURRENT,
     IS_OFFLOADABLE,
     KEY,
+    MAPPING,
     OUT,
     PLAIN,
-    Compact,
 )
 from ipmasq.core.flow import Flow
+from ipmasq.core.indexed import Indexed, Pool, public_of
 from ipmasq.core.keys import endpoint_key, exchanged
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.offloading import Marks
@@ -38,7 +37,6 @@ from ipmasq.core.plain import StateError
 from ipmasq.core.ports import PortPool, SharedPool
 from ipmasq.core.side import Side
 from ipmasq.core.timers import Bucket, Timers
-from ipmasq.wire.addresses import Address
 
 
 class Waiting(NamedTuple):
@@ -49,9 +47,6 @@ class Waiting(NamedTuple):
     bits: int
     """See `compact.MAPPING`."""
 
-
-_make = tuple.__new__
-"""Makes a NamedTuple of all its fields, in half the time of its own constructor."""
 
 Enter = Callable[[Flow, float, float, Marks | None], object]
 """Makes a flow live, as it was at a moment; then follow how many seconds later it was due, and its marks."""
@@ -68,32 +63,22 @@ class Unrestored:
     due: Bucket[Any] | None = None
     """See `set_timer`."""
 
-    def __init__(self, compact: Compact, pools: list[PortPool[Mapping]]) -> None:
-        """`pools`: all of the state. Raises StateError if rows contradict each other."""
-        compact.check_rows()
-        self._rows, self._moments = compact.flows, compact.moments
-        self._order = iter(sorted(self._rows))
-        self._by_key: dict[bytes, int] = {}
-        self._by_public: dict[bytes, list[int]] = {}
-        """Flows by the public endpoint of their mapping."""
-        self._mappings: dict[bytes, Waiting] = {}
-        """By their public endpoints."""
-        self._publics: dict[bytes, bytes] = {}
-        """Public endpoints of those mappings that new flows get, too, by the keys of the mappings."""
-        self.hosts: Counter[Address] = Counter()
-        """Flows by inside host."""
-        self.ports: Counter[tuple[int, Address]] = Counter()
-        """Mappings by protocol and inside host, without shared ones."""
-        self.taken: dict[int, set[int]] = {pool.number: set() for pool in pools}
-        """Ports of these mappings, by the number of their pool."""
+    def __init__(self, indexed: Indexed, pools: list[PortPool[Mapping]]) -> None:
+        """`indexed` belongs to this object from now on. `pools`: all of the state. Raises StateError if rows contradict
+        each other."""
+        self._index = index = indexed.confirm({pool.number: pool_of(pool) for pool in pools})
+        self._rows, self._moments = index.compact.flows, index.compact.moments
+        for number, taken in index.taken.items():
+            _enter_ports(pools[number], taken)
+        self.hosts, self.ports, self.taken = index.hosts, index.ports, index.taken
+        """Flows by inside host; mappings, without shared ones, by protocol and inside host; and their ports, by the number
+        of their pool."""
         self.last = max(self._rows, default=0)
+        self._order: Iterator[int] | None = None
         self._fresh: list[int] = []
         self._enter: Enter | None = None
         self._enter_mapping: EnterMapping | None = None
         self._earliest: dict[int, float] = {}
-        compact.check_mappings(len(pools))
-        self._add_mappings(compact.mappings, pools)
-        self._index()
 
     def begin(self, enter: Enter, enter_mapping: EnterMapping, earliest: dict[int, float]) -> None:
         """Set what makes flows and mappings live; before, none can be restored. `earliest`: no flow of a protocol is due
@@ -123,58 +108,13 @@ class Unrestored:
         return number in self._rows
 
     def __bool__(self) -> bool:
-        return bool(self._rows or self._mappings)
+        return bool(self._rows or self._index.mapped)
 
     @property
     def numbers(self) -> Iterator[int]:
         return iter(self._rows)
 
     # -- what there is
-
-    def _add_mappings(self, rows: dict[int, bytes], pools: list[PortPool[Mapping]]) -> None:
-        waiting, publics, mapped, currents = self._mappings, self._publics, list[bytes](), 0
-        taken = self.taken
-        for number, row in rows.items():
-            pool, port, length = pools[number >> 16], number & 0xFFFF, row[0]
-            protocol, address, key = pool.protocol, pool.address, row[2 : 2 + length]
-            if port not in pool.ports:
-                raise StateError(f"mapping {number}: is not of its pool")
-            public = bytes((protocol, port >> 8, port & 0xFF)) + address
-            waiting[public] = _make(Waiting, (number, key, row[1]))
-            taken[number >> 16].add(port)
-            if isinstance(pool, SharedPool):
-                pool.await_holder()
-                continue
-            if length < 3 + len(address) or key[0] != protocol:
-                raise StateError(f"mapping {number}: is not of its pool")
-            mapped.append(key[:1] + key[3 : 3 + len(address)])
-            if row[1] & IS_CURRENT:
-                currents += 1
-                publics[key] = public
-        if len(waiting) != len(rows):
-            raise StateError("state: two mappings have the same public port")
-        if len(publics) != currents:
-            raise StateError("state: two mappings of the same endpoint are current")
-        for host, count in Counter(mapped).items():
-            self.ports[host[0], host[1:]] = count
-
-    def _index(self) -> None:
-        by_key, by_public, inside = self._by_key, self._by_public, int(Side.INSIDE)
-        hosts = []
-        for number, row in self._rows.items():
-            by_key[row[BACK]] = by_key[row[OUT]] = number
-            hosts.append(row[6:10] if row[1] == inside else row[20:24])
-            if row[29] & HAS_MAPPING:
-                public = row[:1] + row[24:26] + row[16:20]
-                if public in by_public:
-                    by_public[public].append(number)
-                else:
-                    by_public[public] = [number]
-        self.hosts.update(hosts)
-        if len(by_key) != 2 * len(self._rows):
-            raise StateError("state: two flows have the same addresses and ports")
-        if not by_public.keys() <= self._mappings.keys():
-            raise StateError("state: a flow has a mapping of which there is no record")
 
     def earliest(self) -> dict[int, float]:
         """Return when the first of the flows of each protocol is due, as their rows say, on the engine's clock."""
@@ -190,7 +130,7 @@ class Unrestored:
 
     def has(self, mapping: Mapping) -> bool:
         """Return whether one of these mappings has the port of another one."""
-        return endpoint_key(mapping.pool.protocol, mapping.public) in self._mappings
+        return endpoint_key(mapping.pool.protocol, mapping.public) in self._index.mapped
 
     # -- restoring
 
@@ -198,7 +138,7 @@ class Unrestored:
         """Restore the flow whose packets come in on this side with this key. Return whether there is one."""
         if len(key) != KEY:
             return False
-        number = self._by_key.get(bytes((protocol, side)) + exchanged(key))
+        number = self._index.by_key.get(bytes((protocol, side)) + exchanged(key))
         return number is not None and self.restore(number)
 
     def restore(self, number: int) -> bool:
@@ -213,27 +153,32 @@ class Unrestored:
 
     def at(self, public: bytes) -> bool:
         """Restore the mapping at a public endpoint (see `endpoint_key`), and its flows. Return whether there is one."""
-        waiting = self._mappings.pop(public, None)
-        if waiting is None or self._enter_mapping is None:
+        index, number = self._index, self._index.mapped.pop(public, None)
+        if number is None or self._enter_mapping is None:
             return False
-        if self._publics.get(waiting.key) == public:
-            del self._publics[waiting.key]
-        self.taken[waiting.number >> 16].discard(waiting.number & 0xFFFF)
+        length, bits, key = MAPPING.unpack(index.compact.mappings.pop(number))
+        waiting = Waiting(number, key[:length], bits)
+        if index.publics.get(waiting.key) == public:
+            del index.publics[waiting.key]
+        self.taken[number >> 16].discard(number & 0xFFFF)
         mapping = self._enter_mapping(waiting)
         if not mapping.shared:
             self.ports[mapping.protocol, mapping.inside.address] -= 1
-        for number in self._by_public.pop(public, ()):
-            self._restore(number, mapping)
+        flows = index.by_public.pop(public, {})
+        for flow in (flows,) if isinstance(flows, int) else flows:
+            self._restore(flow, mapping)
         return True
 
     def of(self, key: bytes) -> bool:
         """Restore the mapping that new flows of this key get. Return whether there is one."""
-        public = self._publics.get(key)
+        public = self._index.publics.get(key)
         return public is not None and self.at(public)
 
     def some(self, count: int) -> bool:
         """Restore about so many flows. Return whether there are more."""
         until = len(self._rows) - count
+        if self._order is None:
+            self._order = iter(sorted(self._rows))
         while len(self._rows) > until:
             number = next(self._order, None)
             if number is None:
@@ -245,12 +190,12 @@ class Unrestored:
         """Restore everything."""
         while self.some(len(self._rows)):
             pass
-        for public in list(self._mappings):
+        for public in list(self._index.mapped):
             self.at(public)
 
     def unused(self) -> list[bytes]:
-        """Return the public endpoints of mappings that no flow has."""
-        return [public for public in self._mappings if public not in self._by_public]
+        """Return the public endpoints of mappings that no flow has had from the beginning."""
+        return list(self._index.unused)
 
     def fresh(self) -> list[int]:
         """Return the numbers of the flows that were restored since the last call."""
@@ -260,7 +205,8 @@ class Unrestored:
     def _restore(self, number: int, mapping: Mapping | None) -> None:
         assert self._enter is not None
         row, moment = self._rows.pop(number), self._moments.pop(number)
-        del self._by_key[row[BACK]], self._by_key[row[OUT]]
+        by_key = self._index.by_key
+        del by_key[row[BACK]], by_key[row[OUT]]
         flow, due, marks = flow_of(number, row, moment)
         flow.mapping = mapping
         self.hosts[flow.host] -= 1
@@ -268,9 +214,17 @@ class Unrestored:
         self._enter(flow, moment, due, marks)
 
 
-def public_of(row: bytes) -> bytes:
-    """Return the public endpoint of the mapping of a flow; see `endpoint_key`."""
-    return row[:1] + row[24:26] + row[16:20]
+def pool_of(pool: PortPool[Mapping]) -> Pool:
+    return Pool(pool.protocol, pool.address, isinstance(pool, SharedPool))
+
+
+def _enter_ports(pool: PortPool[Mapping], taken: set[int]) -> None:
+    """Count the ports of shared mappings as used. Raises StateError if one is not of the pool."""
+    own = (range(low, high + 1) for low, high in pool.ports.ranges)
+    if foreign := taken.difference(*own):
+        raise StateError(f"mapping {pool.number << 16 | min(foreign)}: is not of its pool")
+    if isinstance(pool, SharedPool):
+        pool.await_holders(len(taken))
 
 
 _SIDES = tuple(Side)

@@ -24,6 +24,7 @@ from ipmasq.continuity.worker import Bell
 from ipmasq.core.changes import Kind
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import RecordsRefused, RoleChanged, StoreFailed, StoreRecovered
+from ipmasq.core.indexed import Indexed
 from ipmasq.core.plain import StateError
 from ipmasq.core.policy import Policy
 from ipmasq.core.restoring import Kept
@@ -169,42 +170,43 @@ class Availability:
         """See `Flows`."""
         names = [*(each.share for each in self._served), serving.share]
         policy = self._followed(follower).serving(names)
-        kept = _kept(follower)
+        held = follower.held
+        kept = held.of_engine()
         if not any(each.kind == Kind.REST for each in kept):
             log.warning("nobody has left any records: this gateway begins with no flows")
         elif not follower.is_complete:
             log.warning("some records are missing, so some flows may not go on")
+        unused, inherited = held.plain.unused_numbers(), None
         if len(names) > 1:
-            self._join(policy, kept)
+            self._join(policy, [*kept, *held.rows_as_records()])
         else:
-            self._become(self._restored(policy, kept))
+            self._become(self._restored(policy, kept, held.plain))
+            inherited = self._drive.engine.manager.opened
         belongs = of_share(self._drive.engine, serving.share)
         wait, after = self.settings.wait, self.settings.after
-        made = Replication(self.publisher, serving.feed(), wait, after, belongs)
+        made = Replication(self.publisher, serving.feed(), wait, after, belongs, inherited)
         self.publisher.add(made)
+        if inherited is not None:
+            # The engine has dropped mappings that nothing uses, and may have loaded other helpers.
+            self.publisher.mark([(Kind.REST, 0), *((Kind.MAPPING, number) for number in unused)])
         self._drive.write_ahead = self.publisher.write_ahead
         self._answer(True)
         return made
 
     def _followed(self, follower: Follower) -> Policy:
-        rows = {
-            str(name): row.row
-            for (kind, name), row in follower.rows.items()
-            if kind == Kind.GATEWAY
-        }
         try:
-            return self._operator.follow(rows)
+            return self._operator.follow(follower.held.of_gateway())
         except StateError as error:
             log.error("the changes of another member's operator cannot be used: %s", error)
             return self._drive.engine.policy
 
-    def _restored(self, policy: Policy, kept: list[Kept]) -> Engine:
+    def _restored(self, policy: Policy, kept: list[Kept], plain: Indexed) -> Engine:
         """Return an engine from what was followed, or an empty one if that is of no use."""
         now = self._loop.clock()
         if any(each.kind == Kind.REST for each in kept):
             try:
                 # The former member may have sent packets since it wrote the records.
-                return Engine.from_records(policy, chance, kept, now, is_lagging=True)
+                return Engine.from_records(policy, chance, kept, now, True, plain)
             except StateError as error:
                 log.error("the records cannot be used, so no flow goes on: %s", error)
         return Engine(policy, chance, now)
@@ -340,14 +342,6 @@ class Availability:
 
     def members(self) -> Iterator[Member]:
         yield from self._roll.members
-
-
-def _kept(follower: Follower) -> list[Kept]:
-    return [
-        Kept(kind, name, row.row, row.moment)
-        for (kind, name), row in follower.rows.items()
-        if kind != Kind.GATEWAY
-    ]
 
 
 def _names(policy: Policy) -> list[str]:

@@ -46,12 +46,19 @@ class Replication:
     """The records of one share."""
 
     def __init__(
-        self, publisher: Publisher, feed: Feed, wait: float, after: float, belongs: Belongs
+        self,
+        publisher: Publisher,
+        feed: Feed,
+        wait: float,
+        after: float,
+        belongs: Belongs,
+        inherited: int | None = None,
     ) -> None:
+        """`inherited`: see `Delay`."""
         self.feed = feed
         self.outbox = Outbox(publisher.loop, wait)
         self._publisher, self._belongs = publisher, belongs
-        self._delay, self._after = Delay(after), after
+        self._delay, self._after = Delay(after, inherited), after
         self._snapshot: Iterator[Key] | None = None
         self._ended = False
 
@@ -79,6 +86,8 @@ class Replication:
 
     def begin_snapshot_if_wanted(self) -> None:
         feed = self.feed
+        if not self._publisher.is_restored:
+            return  # the stream goes on with what it has: see ADR 32
         long = feed.written > max(LEAST_WRITTEN, 2 * feed.snapshot_size)
         if self._snapshot is not None or feed.trouble or not (feed.wants_snapshot or long):
             return
@@ -99,6 +108,7 @@ class Replication:
             if not keys:
                 self._snapshot = None
                 self.feed.append(Part.END, pack(Part.END))
+                self._delay.inherited = None
                 return
             records = self._publisher.present(keys)
             self._delay.note(records)
@@ -137,6 +147,16 @@ class Publisher:
             self._replications.remove(replication)
         if not self._replications:
             self._engine.keep_changes(False)
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether all flows of an earlier active member are restored."""
+        return self._engine.is_restored
+
+    def mark(self, keys: Iterable[Key]) -> None:
+        """Write the records of these things as they are now."""
+        for key in keys:
+            _mark(self._engine, key)
 
     def set(self, name: str, row: object) -> None:
         """Publish a value that does not belong to the engine but to the gateway, by its name; None: no more."""
@@ -204,8 +224,7 @@ class Publisher:
         """Return the records of things as they are now; what has changed meanwhile is written before."""
         now = self.loop.clock()
         self.collect(now)
-        for key in keys:
-            _mark(self._engine, key)
+        self.mark(keys)
         names = [str(name) for kind, name in keys if kind == Kind.GATEWAY]
         others = [Record(Kind.GATEWAY, name, self._others[name]) for name in names]
         return [*others, *self._engine.changed(now)]

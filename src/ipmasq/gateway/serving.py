@@ -249,7 +249,7 @@ class Serving:
             "role": self.role.value,
             "generation": self.fence.known,
             "holder": self.fence.holder,
-            "records": len(follower.rows) if follower is not None else 0,
+            "records": len(follower.held) if follower is not None else 0,
             "complete": follower.is_complete if follower is not None else True,
             "lag": round(lag, 3) if lag != inf else None,
             "refused": dict(self.refused),

@@ -19,7 +19,7 @@ def families(group: Availability | None) -> Iterator[Metric]:
     yield gauge("ha_active", "Whether this gateway is active.", active, ["share"])
     generations = {(each.share,): each.fence.known for each in servings}
     yield gauge("ha_generation", "The highest generation of the lease.", generations, ["share"])
-    records = {(each.share,): len(each.follower.rows) for each in servings if each.follower}
+    records = {(each.share,): len(each.follower.held) for each in servings if each.follower}
     yield gauge("ha_records", "Records that a standby holds.", records, ["share"])
     lags = {(each.share,): each.follower.lag() for each in servings if each.follower}
     text = "Seconds since a standby has last read all that there was."

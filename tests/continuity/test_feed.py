@@ -88,6 +88,26 @@ def test_a_change_during_a_snapshot_is_not_overwritten(store: Store):
         assert held(follower) == {(3, 1): ["new"]}
 
 
+def test_what_was_numbered_anew_never_meets_what_has_other_numbers(store: Store):
+    """Until there is a snapshot, a follower holds what there was."""
+    with feeding(store) as feed, following(store) as follower:
+        give_snapshot(feed, flow(1, ["a"]), flow(2, ["b"]))
+        wait_until(lambda: follower.is_complete)
+        feed.append(Part.ANEW, pack(Part.ANEW))
+        change(feed, flow(2, ["a"]), flow(1, None))
+        feed.append(Part.BEGIN, pack(Part.BEGIN))
+        feed.append(Part.PART, pack(Part.PART, [flow(2, ["a"]), flow(3, ["b"])]))
+        change(feed, flow(3, ["c"]))
+        wait_until(lambda: follower.entries == 8)
+        assert held(follower) == {(3, 1): ["a"], (3, 2): ["b"]}
+        feed.append(Part.END, pack(Part.END))
+        wait_until(lambda: follower.entries == 9)
+        assert held(follower) == {(3, 2): ["a"], (3, 3): ["c"]}
+        change(feed, flow(2, None))
+        wait_until(lambda: held(follower) == {(3, 3): ["c"]})
+        assert follower.is_complete
+
+
 def test_what_precedes_a_whole_snapshot_is_removed_from_the_store(store: Store):
     with feeding(store) as feed:
         for _ in range(5):

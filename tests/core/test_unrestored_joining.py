@@ -10,6 +10,7 @@ import pytest
 from ipmasq.core import events
 from ipmasq.core.changes import Kind
 from ipmasq.core.engine import Engine
+from ipmasq.core.plain import StateError
 from ipmasq.core.policy import Policy
 from ipmasq.core.reasons import Reason
 from ipmasq.core.restoring import compacted
@@ -69,7 +70,7 @@ def views(engine: Engine) -> dict[int, FlowView]:
 @pytest.mark.parametrize("seed", range(3))
 def test_flows_of_another_member_join_those_that_wait(seed: int, restored_before: int) -> None:
     """The same as if those had been restored at once."""
-    stress, joined = Stress(START), 0
+    stress, joined, waited = Stress(START), 0, 0
     for step in happens(stress, Random(seed), 150):
         if step % 30:
             continue
@@ -77,18 +78,27 @@ def test_flows_of_another_member_join_those_that_wait(seed: int, restored_before
         both = replace(divided(stress.engine.policy), helpers=used).serving(["one", "two"])
         own = talked(both, stress.now)
         lazy, eager = later(own, stress.now), restored(own, Random(2), stress.now)
-        lazy.restore_some(restored_before)
-        assert waiting(lazy) > 0
+        lazier = later(own, stress.now)
+        for each in lazy, lazier:
+            each.restore_some(restored_before)
+            assert waiting(each) > 0
         records = kept(stress.engine, stress.now)
         count = lazy.join(records, stress.now)
         assert eager.join(records, stress.now) == count == len(stress.engine.table.flows)
+        others, compact = compacted(records)
+        assert lazier.join(others, stress.now, compact) == count
+        lazier.check()
+        assert len(compact.flows) >= waiting(lazier)
+        waited += waiting(lazier)
         assert lazy.table.count == own.table.count + count
-        assert {number: lazy.flow(number) for number in views(own)} == views(own)
-        same(lazy, eager, stress.now)
-        while not lazy.is_restored:
-            lazy.restore_some(3)
+        for each in lazy, lazier:
+            assert {number: each.flow(number) for number in views(own)} == views(own)
+            same(each, eager, stress.now)
+            while not each.is_restored:
+                each.restore_some(3)
         joined += count
     assert joined > 20
+    assert waited > 0
 
 
 def both_shares(seed: int) -> tuple[Engine, Policy, float]:
@@ -103,6 +113,30 @@ def both_shares(seed: int) -> tuple[Engine, Policy, float]:
     assert engine.join(kept(stress.engine, stress.now), stress.now) > 0
     engine.events()
     return engine, both, stress.now
+
+
+def test_flows_that_have_joined_and_those_that_waited_before_are_reported_once() -> None:
+    """So that a fast path learns of each of them."""
+    engine, both, now = both_shares(1)
+    engine.apply(both.serving(["two"]), now)
+    others, compact = compacted(kept(engine, now))
+    whole = both.serving(["one", "two"])
+    lazy = later(talked(whole, now), now)
+    before = lazy.table.count
+    count = lazy.join(others, now, compact)
+    assert waiting(lazy) > 0
+    fresh: list[int] = []
+    while not lazy.is_restored:
+        fresh += lazy.restore_some(2)
+    assert len(fresh) == len(set(fresh)) == before + len(compact.flows)
+    assert lazy.table.count == before + count
+
+
+def test_rows_that_contradict_live_flows_do_not_join() -> None:
+    engine, _, now = both_shares(1)
+    others, compact = compacted(kept(engine, now))
+    with pytest.raises(StateError, match=r"same addresses|same endpoint|port of another"):
+        engine.join(others, now, compact)
 
 
 @pytest.mark.parametrize("left", ["one", "two"])

@@ -2,7 +2,8 @@
 
 A snapshot travels in the stream itself: BEGIN, PARTs with the records of everything, END. Changes go on in between;
 each part holds records as they are when it is written, so that for each key the last record in the stream is
-the present one. What precedes the latest whole snapshot is not needed any more.
+the present one. What precedes the latest whole snapshot is not needed any more. Between ANEW and END a reader keeps
+what it has from before, since changes have other numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Part(IntEnum):
     BEGIN = 1
     PART = 2
     END = 3
+    ANEW = 4
+    """What an earlier writer has written has other numbers from now on; a snapshot follows."""
 
 
 class Batch(NamedTuple):

@@ -58,6 +58,8 @@ class Follower:
         self._stream, self._last = key(group, "stream"), "0"
         self._fresh: Held | None = None
         """What a snapshot has brought that is not whole yet."""
+        self._is_renumbered = False
+        """Whether changes have other numbers than what is in `held`."""
         self._offset = 0.0
         """What to add to the store's time to get that of `clock`."""
         self._compared = self._rewound = self._current = -inf
@@ -178,12 +180,15 @@ class Follower:
     def _apply(self, batch: Batch, moment: float) -> None:
         if batch.part is Part.BEGIN:
             self._fresh = Held() if self.held else self.held
+        elif batch.part is Part.ANEW:
+            self._is_renumbered = True
         if self._fresh is not None:
             self._fresh.apply(batch.changed, moment)
-        if self._fresh is not self.held:
+        if self._fresh is not self.held and not self._is_renumbered:
             self.held.apply(batch.changed, moment)
         if batch.part is Part.END and self._fresh is not None:
             self.held, self._fresh, self.is_complete = self._fresh, None, True
+            self._is_renumbered = False
 
 
 def _number(place: bytes) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from ipmasq.core import offloading, operate, records
 from ipmasq.core import snapshots as views_of
 from ipmasq.core.changes import Record
 from ipmasq.core.claims import claims
+from ipmasq.core.compact import Compact
 from ipmasq.core.event_queue import FAILED_BYTES
 from ipmasq.core.events import Event
 from ipmasq.core.explain import explain
@@ -339,13 +340,13 @@ class Engine:
         since the last call, in whatever way, which a fast path does not know yet (`restate`)."""
         return restore_some(self.manager, count)
 
-    def join(self, kept: Iterable[Kept], now: float) -> int:
+    def join(self, kept: Iterable[Kept], now: float, plain: Compact | None = None) -> int:
         """Continue with the flows of another engine, too, whose public addresses it did not have: the policy has
-        them now. Its records may lag. Return how many there are; they are those opened last. Raises StateError;
-        then some of them may be there, and end with the addresses."""
+        them now. Its records may lag. What is in `plain` is restored later, and is not marked as changed. Return how many
+        there are; they are those opened last. Raises StateError; then some may be there, and end with the addresses."""
         self.restore_all()
         self.manager.now = now
-        return join(self.manager, kept)
+        return join(self.manager, kept, plain or Compact())
 
     def become(self, other: Engine) -> None:
         """Continue as another engine, which must not be used any more. What belongs to the host stays."""

@@ -11,7 +11,9 @@ from typing import Any
 
 from ipmasq.core import mapping_state
 from ipmasq.core.changes import Changes, Kind
+from ipmasq.core.compact import Compact
 from ipmasq.core.flow_manager import FlowManager
+from ipmasq.core.indexed import Indexed
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.records import FLOW_NAMES
 from ipmasq.core.restoring import (
@@ -22,27 +24,38 @@ from ipmasq.core.restoring import (
     enter,
     latest_of,
     restart_helpers,
+    restore_later,
 )
+from ipmasq.core.unrestored import pool_of
 
 MASTER, INSPECTOR = FLOW_NAMES.index("master"), FLOW_NAMES.index("inspector")
 
 
-def join(manager: FlowManager, kept: Iterable[Kept]) -> int:
-    """Enter the things of another engine. Return the number of its flows. Raises StateError; then some of them may
-    be there."""
+def join(manager: FlowManager, kept: Iterable[Kept], plain: Compact) -> int:
+    """Enter the things of another engine; those in `plain`, whose values are checked, are restored later. Return the number
+    of its flows. Raises StateError; then some of them may be there."""
     try:
-        rows = _renumbered(manager, by_kind(kept))
         mappings = manager.table.mappings
+        found = by_kind(kept)
+        pools = {
+            int(each.key): mapping_state.join_pool(mappings, Fields(each.row, f"pool {each.key}"))
+            for each in found[Kind.POOL]
+        }
+        waiting, rows = _plain(manager, plain, pools), _renumbered(manager, found, pools)
         for each in rows[Kind.MAPPING]:
             fields = Fields(each.row, f"mapping {each.key}")
             mapping_state.restore_mapping(mappings, int(each.key), fields)
+        latest = latest_of(rows, waiting)
+        if waiting.flows or waiting.mappings:
+            known = {pool.number: pool_of(pool) for pool in mappings.numbered}
+            restore_later(manager, Indexed.of(waiting, known), latest)
         mapping_state.claim_ports(mappings)
-        flows = enter(manager, rows, latest_of(rows))
+        flows = enter(manager, rows, latest)
     finally:
         drop_unused(manager)
     _mark(manager.changes, rows)
     restart_helpers(manager, flows)
-    return len(flows)
+    return len(flows) + len(waiting.flows)
 
 
 def _mark(changes: Changes, rows: Rows) -> None:
@@ -55,14 +68,20 @@ def _mark(changes: Changes, rows: Rows) -> None:
         changes.other(Kind(each.kind), each.key)
 
 
-def _renumbered(manager: FlowManager, rows: Rows) -> Rows:
+def _plain(manager: FlowManager, plain: Compact, pools: dict[int, int]) -> Compact:
+    """Return the rows with numbers that are free here."""
+    opened = manager.opened
+    return Compact(
+        {number + opened: row for number, row in plain.flows.items()},
+        {number + opened: moment for number, moment in plain.moments.items()},
+        {_pool(pools, each) << 16 | each & 0xFFFF: row for each, row in plain.mappings.items()},
+    )
+
+
+def _renumbered(manager: FlowManager, rows: Rows, pools: dict[int, int]) -> Rows:
     """Return the records with numbers that are free here."""
     opened, expected = manager.opened, manager.expectations.added
-    mappings, active = manager.table.mappings, manager.admission.active_triggers
-    pools = {
-        int(each.key): mapping_state.join_pool(mappings, Fields(each.row, f"pool {each.key}"))
-        for each in rows[Kind.POOL]
-    }
+    active = manager.admission.active_triggers
     return {
         **{kind: [] for kind in Kind},
         Kind.MAPPING: [

@@ -69,6 +69,8 @@ def wait_for(table: MappingTable, unrestored: Unrestored) -> None:
     """Enter mappings that are restored later. Raises StateError."""
     for mapping in filter(unrestored.has, table.live()):
         raise StateError(f"mapping {mapping.number}: has the port of another one")
+    if not unrestored.keys.isdisjoint(table.by_inside):
+        raise StateError("state: two mappings of the same endpoint are current")
     table.unrestored = unrestored
     for host, count in unrestored.ports.items():
         table.ports[host] = table.ports.get(host, 0) + count

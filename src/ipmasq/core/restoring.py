@@ -186,24 +186,35 @@ def _set_timer(
 def _restore_mappings(
     manager: FlowManager, rows: Rows, compact: Later | None, latest: float | None
 ) -> None:
-    table, mappings = manager.table, manager.table.mappings
+    mappings = manager.table.mappings
     for each in rows[Kind.POOL]:
         mapping_state.restore_pool(mappings, int(each.key), _fields(each))
     for each in rows[Kind.MAPPING]:
         mapping_state.restore_mapping(mappings, int(each.key), _fields(each))
     if compact is not None:
-        unrestored = Unrestored(_indexed(compact, mappings.numbered), mappings.numbered)
-        mapping_state.wait_for(mappings, unrestored)
-        table.unrestored, manager.opened = unrestored, unrestored.last
-        for host, count in unrestored.hosts.items():
-            table.hosts[host] = count
-        unrestored.begin(
-            partial(_enter, manager, latest),
-            partial(mapping_state.restore_waiting, mappings),
-            _earliest(manager, unrestored, latest),
-        )
-        unrestored.set_timer(manager.timers)
+        restore_later(manager, _indexed(compact, mappings.numbered), latest)
     mapping_state.claim_ports(mappings)
+
+
+def restore_later(manager: FlowManager, indexed: Indexed, latest: float | None) -> None:
+    """Enter flows and mappings that are restored later (see `Unrestored`); `latest` as for `enter`. Raises StateError."""
+    table, mappings = manager.table, manager.table.mappings
+    unrestored = Unrestored(indexed, mappings.numbered)
+    if any(map(unrestored.meets, table.flows.values())):
+        raise StateError("state: two flows have the same addresses and ports")
+    mapping_state.wait_for(mappings, unrestored)
+    if table.unrestored is not None:
+        unrestored.go_on_after(table.unrestored)
+        manager.timers.cancel(table.unrestored)
+    table.unrestored, manager.opened = unrestored, max(manager.opened, unrestored.last)
+    for host, count in unrestored.hosts.items():
+        table.hosts[host] = table.hosts.get(host, 0) + count
+    unrestored.begin(
+        partial(_enter, manager, latest),
+        partial(mapping_state.restore_waiting, mappings),
+        _earliest(manager, unrestored, latest),
+    )
+    unrestored.set_timer(manager.timers)
 
 
 def _indexed(compact: Later, pools: list[PortPool[Mapping]]) -> Indexed:

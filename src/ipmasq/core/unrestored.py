@@ -10,7 +10,7 @@ A mapping is restored together with all its flows, so a mapping that is live has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, KeysView
 from math import inf
 from typing import Any, NamedTuple
 
@@ -90,6 +90,16 @@ class Unrestored:
         if self._earliest:
             timers.set(self, min(self._earliest.values()) - AHEAD)
 
+    def go_on_after(self, earlier: Unrestored) -> None:
+        """Take the place of an object whose flows are all restored."""
+        self._fresh = earlier.fresh()
+
+    def meets(self, flow: Flow) -> bool:
+        """Return whether one of these flows has a key of a flow that is live."""
+        halves, protocol = (flow.original, flow.reply), flow.protocol
+        keys = (bytes((protocol, half.side)) + exchanged(half.match) for half in halves)
+        return any(key in self._index.by_key for key in keys)
+
     def restore_due(self, now: float, timers: Timers[Any]) -> None:
         """Restore the flows of those protocols of which one may be due soon."""
         late = {each for each, moment in self._earliest.items() if moment - AHEAD <= now}
@@ -127,6 +137,11 @@ class Unrestored:
     @property
     def protocols(self) -> set[int]:
         return {row[0] for row in self._rows.values()}
+
+    @property
+    def keys(self) -> KeysView[bytes]:
+        """The keys of those mappings that new flows get, too."""
+        return self._index.publics.keys()
 
     def has(self, mapping: Mapping) -> bool:
         """Return whether one of these mappings has the port of another one."""

@@ -178,13 +178,15 @@ class Availability:
             log.warning("some records are missing, so some flows may not go on")
         unused, inherited = held.plain.unused_numbers(), None
         if len(names) > 1:
-            self._join(policy, [*kept, *held.rows_as_records()])
+            self._join(policy, kept, held.plain)
         else:
             self._become(self._restored(policy, kept, held.plain))
             inherited = self._drive.engine.manager.opened
         belongs = of_share(self._drive.engine, serving.share)
         wait, after = self.settings.wait, self.settings.after
         made = Replication(self.publisher, serving.feed(), wait, after, belongs, inherited)
+        if inherited is None:
+            made.number_anew()
         self.publisher.add(made)
         if inherited is not None:
             # The engine has dropped mappings that nothing uses, and may have loaded other helpers.
@@ -211,18 +213,18 @@ class Availability:
                 log.error("the records cannot be used, so no flow goes on: %s", error)
         return Engine(policy, chance, now)
 
-    def _join(self, policy: Policy, kept: list[Kept]) -> None:
+    def _join(self, policy: Policy, kept: list[Kept], plain: Indexed) -> None:
         """Continue with the flows of one more share, beside those of the others."""
         engine, now = self._drive.engine, self._loop.clock()
         before, known = engine.policy, engine.manager.opened
         engine.apply(policy, now)
         try:
-            engine.join(kept, now)
+            engine.join(kept, now, plain.compact)
         except StateError as error:
             log.error("the records cannot be used, so no flow goes on: %s", error)
             engine.apply(policy.serving(_names(before)), now)
             engine.apply(policy, now)
-        self._offloading.enter(number for number in engine.table.numbers() if number > known)
+        self._offloading.enter([number for number in engine.table.flows if number > known])
 
     def drop(self, serving: Serving) -> None:
         """See `Flows`."""

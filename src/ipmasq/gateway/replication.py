@@ -62,6 +62,10 @@ class Replication:
         self._snapshot: Iterator[Key] | None = None
         self._ended = False
 
+    def number_anew(self) -> None:
+        """Tell that things which are in the stream have other numbers from now on."""
+        self.feed.append(Part.ANEW, pack(Part.ANEW))
+
     def end(self) -> int:
         """Write what has changed, and give no more. Return the ticket of that."""
         now = self._publisher.loop.clock()

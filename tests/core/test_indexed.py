@@ -1,0 +1,116 @@
+"""The index of rows follows them, and finds what contradicts at last, not on the way."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from ipmasq.core.changes import Kind
+from ipmasq.core.compact import Compact
+from ipmasq.core.engine import Engine
+from ipmasq.core.indexed import Indexed, Pool
+from ipmasq.core.plain import StateError
+from ipmasq.core.restoring import compacted
+from tests.core.restored import kept, plain
+from tests.core.test_unrestored import POLICY, START, talked
+
+
+def rows(flows: int = 3) -> tuple[Compact, dict[int, Pool]]:
+    engine = talked(flows=flows)
+    pools = {
+        pool.number: Pool(pool.protocol, pool.address, False)
+        for pool in engine.table.mappings.numbered
+    }
+    return compacted(kept(engine, START))[1], pools
+
+
+def empty(pools: dict[int, Pool]) -> Indexed:
+    return Indexed.of(Compact(), pools)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_that_come_in_any_order_make_the_same_index(seed: int) -> None:
+    compact, pools = rows(8)
+    chance, made = Random(seed), empty(pools)
+    steps = [
+        *((made.add_mappings, ({number: row},)) for number, row in compact.mappings.items()),
+        *(
+            (made.add_flows, ({number: row}, {number: START}))
+            for number, row in compact.flows.items()
+        ),
+    ]
+    chance.shuffle(steps)
+    for step, given in steps:
+        step(*given)  # type: ignore[operator]
+    assert made.confirm(pools) is made
+    whole = Indexed.of(compact, pools)
+    for name, value in vars(whole).items():
+        assert getattr(made, name) == value, name
+
+
+def test_what_has_gone_leaves_nothing() -> None:
+    compact, pools = rows()
+    made = Indexed.of(compact, pools)
+    made.drop(Kind.MAPPING, [*compact.mappings, 99])
+    made.drop(Kind.FLOW, [*compact.flows, 99])
+    made.taken = {number: ports for number, ports in made.taken.items() if ports}
+    assert vars(made) == vars(empty(pools))
+
+
+def test_two_flows_with_the_same_keys_contradict_only_while_both_are_there() -> None:
+    compact, pools = rows()
+    for first, second in ((1, 9), (9, 1)):
+        made = Indexed.of(compact, pools)
+        made.add_flows({9: compact.flows[1]}, {9: START})
+        with pytest.raises(StateError, match="the same addresses and ports"):
+            made.confirm(pools)
+        made.drop_flow(first)
+        sound = made.confirm(pools)
+        assert second in sound.compact.flows
+        assert set(sound.by_key.values()) == {2, 3, second}
+
+
+def test_a_flow_whose_mapping_comes_later_contradicts_only_until_then() -> None:
+    compact, pools = rows()
+    made = empty(pools)
+    made.add_flows(compact.flows, compact.moments)
+    with pytest.raises(StateError, match="of which there is no record"):
+        made.confirm(pools)
+    made.add_mappings(compact.mappings)
+    assert made.confirm(pools) is made
+
+
+def test_a_mapping_whose_pool_comes_later_is_found() -> None:
+    compact, pools = rows()
+    made = empty({})
+    made.add_mappings(compact.mappings)
+    for number, pool in pools.items():
+        made.add_pool(number, [pool.protocol, pool.address, [], pool.is_shared])
+    made.add_flows(compact.flows, compact.moments)
+    with pytest.raises(StateError, match="is of no pool"):
+        Indexed.of(compact, {}).confirm({})
+    assert made.confirm(pools).mapped == Indexed.of(compact, pools).mapped
+
+
+@pytest.mark.parametrize("row", [None, "pool", [], [6, "text", [], False], [256, b"ip", [], True]])
+def test_what_is_no_pool_is_left_to_whoever_reads_the_record(row: object) -> None:
+    made = empty({})
+    made.add_pool(0, row)
+    assert made.pools == {}
+
+
+def test_pools_of_the_engine_that_are_others_are_indexed_anew() -> None:
+    compact, pools = rows()
+    other = {number: pool._replace(address=b"\xcb\x00\x71\x63") for number, pool in pools.items()}
+    made = Indexed.of(compact, other)
+    assert made.confirm(pools).mapped == Indexed.of(compact, pools).mapped
+
+
+def test_rows_as_records_make_the_same_engine() -> None:
+    engine = talked()
+    others, compact = compacted(kept(engine, START))
+    records = Indexed.of(compact, {0: Pool(17, b"\xcb\x00\x71\x01", False)}).records()
+    again = [*others, *(others[0]._replace(kind=r[0], key=r[1], row=r[2]) for r, _ in records)]
+    made = Engine.from_records(POLICY, Random(2).randrange, again, START)
+    assert plain(made, START) == plain(engine, START)

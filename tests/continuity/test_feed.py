@@ -108,6 +108,25 @@ def test_what_was_numbered_anew_never_meets_what_has_other_numbers(store: Store)
         assert follower.is_complete
 
 
+def test_a_writer_goes_on_with_what_there_was_before_a_snapshot_of_another_one(store: Store):
+    """One that has numbered things anew was lost before its snapshot was whole."""
+    with feeding(store) as feed, following(store) as follower:
+        give_snapshot(feed, flow(1, ["a"]), flow(2, ["b"]))
+        wait_until(lambda: follower.is_complete)
+        with feeding(store, 2, "two") as second:
+            second.append(Part.ANEW, pack(Part.ANEW))
+            second.append(Part.BEGIN, pack(Part.BEGIN))
+            second.append(Part.PART, pack(Part.PART, [flow(2, ["a"])]))
+            wait_until(lambda: follower.entries == 6)
+        with feeding(store, 3, "three") as third:
+            change(third, flow(2, ["c"]))
+            wait_until(lambda: held(follower) == {(3, 1): ["a"], (3, 2): ["c"]})
+        assert follower.is_complete
+        with following(store) as later:
+            wait_until(lambda: later.entries == 7)
+            assert held(later) == held(follower)
+
+
 def test_what_precedes_a_whole_snapshot_is_removed_from_the_store(store: Store):
     with feeding(store) as feed:
         for _ in range(5):

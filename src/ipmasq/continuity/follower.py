@@ -165,7 +165,10 @@ class Follower:
             entry = self._seal.read(data)
             if self._rereads and entry.generation < self.sequence.generation:
                 return  # what an earlier holder has written
-            follows = self.sequence.admit(entry)
+            before, follows = self.sequence.generation, self.sequence.admit(entry)
+            if entry.generation != before:
+                # Another writer goes on with what there was before an unfinished snapshot.
+                self._fresh, self._is_renumbered = None, False
             batch = _batch(entry.payload)
         except RefusedError as error:
             self.refused[error.refusal] += 1

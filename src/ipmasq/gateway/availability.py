@@ -176,12 +176,14 @@ class Availability:
             log.warning("nobody has left any records: this gateway begins with no flows")
         elif not follower.is_complete:
             log.warning("some records are missing, so some flows may not go on")
-        unused, inherited = held.plain.unused_numbers(), None
+        unused = held.plain.unused_numbers()
         if len(names) > 1:
             self._join(policy, kept, held.plain)
+            inherited = None
         else:
             self._become(self._restored(policy, kept, held.plain))
-            inherited = self._drive.engine.manager.opened
+            # An engine that begins with no flows numbers them anew, too.
+            inherited = self._drive.engine.manager.opened or None
         belongs = of_share(self._drive.engine, serving.share)
         wait, after = self.settings.wait, self.settings.after
         made = Replication(self.publisher, serving.feed(), wait, after, belongs, inherited)

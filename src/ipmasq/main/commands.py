@@ -32,6 +32,7 @@ COMMANDS = {
     "timeouts": "ipmasq.front.change:timeouts",
     "close": "ipmasq.front.change:close",
     "ha": "ipmasq.front.availability:app",
+    "state": "ipmasq.main.state.commands:app",
     "replay": "ipmasq.main.replay:replay",
     "config": "ipmasq.main.offline:configuration",
 }

@@ -79,7 +79,7 @@ def test_a_copy_is_made_again_if_the_store_was_moved_meanwhile(
     path, seen = tmp_path / "state.db", list[int]()
     SqliteStore(path, {}).close()
 
-    def exchange(found: os.stat_result) -> None:
+    def exchange(_: Path, found: os.stat_result) -> None:
         seen.append(found.st_ino)
         if len(seen) < 3:
             path.rename(tmp_path / f"old{len(seen)}.db")
@@ -88,7 +88,7 @@ def test_a_copy_is_made_again_if_the_store_was_moved_meanwhile(
     copy(path, tmp_path / "copy.db", exchange)
     assert len(set(seen)) == len(seen) == 3
 
-    def always(found: os.stat_result) -> None:
+    def always(_: Path, found: os.stat_result) -> None:
         path.rename(tmp_path / f"old{found.st_ino}.db")
         SqliteStore(path, {}).close()
 

@@ -26,10 +26,10 @@ HEADER = 32
 ATTEMPTS, PAUSE = 20, 0.05
 """How often a copy is begun, and seconds between two attempts."""
 
-Check = Callable[[os.stat_result], object]
+Check = Callable[[Path, os.stat_result], object]
 
 
-def copy(source: Path, target: Path, check: Check = lambda found: None) -> None:
+def copy(source: Path, target: Path, check: Check = lambda path, found: None) -> None:
     """Copy the files of a store to `target`, which has to be in a directory of this process alone. `check` is called with what each file
     is, once it is open, and raises what speaks against it. Raises OSError, StoreError."""
     for _ in range(ATTEMPTS):
@@ -61,7 +61,7 @@ def _opened(path: Path, check: Check) -> Iterator[BinaryIO]:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{path} is no file")
-        check(found)
+        check(path, found)
         yield file
 
 

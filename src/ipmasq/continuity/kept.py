@@ -39,7 +39,7 @@ class Found:
     """Why there is no store."""
 
 
-def _is_own(found: os.stat_result) -> bool:
+def is_own(found: os.stat_result) -> bool:
     """Whether root or the user of this process owns it: a state says which code helpers run, so that nobody else
     can be believed."""
     return found.st_uid in (0, os.geteuid())
@@ -99,7 +99,7 @@ class Location:
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
             place = self.path.parent.stat()
-            if not _is_own(place) or place.st_mode & stat.S_IWOTH:
+            if not is_own(place) or place.st_mode & stat.S_IWOTH:
                 raise StoreError(f"{self.path.parent}: another user may write there")
             # It may have what users have typed, such as passwords.
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -108,7 +108,7 @@ class Location:
             os.close(descriptor)
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
-        if not _is_own(found) or not stat.S_ISREG(found.st_mode):
+        if not is_own(found) or not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{self.path}: it is another user's, or no file")
         return SqliteStore(self.path, self.about, self.durable)
 

@@ -87,6 +87,29 @@ def save(
     output.say(f"saved to {file}")
 
 
+@app.command()
+def load(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A state that was saved.")],
+    config: Config = None,
+) -> None:
+    """Put a saved state in place for the next start.
+
+    It replaces the state that is there, if any, which gets another name. Connections go on from where they were when FILE was
+    saved, so those that were in use since may end. No gateway may run here meanwhile. FILE is refused if it is damaged, of
+    another version, or if somebody else may have written it. Only root may do this.
+
+    \b
+    Example:
+      ipmasq stop && ipmasq state load /root/ipmasq.state && ipmasq run gateway.toml
+    """
+    from ipmasq.main.state.loading import load as put
+    from ipmasq.main.state.place import location
+
+    only_root("load")
+    for line in put(file, location(config)):
+        output.say(line)
+
+
 def only_root(what: str) -> None:
     """Raise typer.Exit unless root has called."""
     if os.geteuid():

@@ -116,11 +116,8 @@ def _tell(record: Path, keep: bool) -> None:
     from ipmasq.planes.tun.journal import holder
 
     if (process := holder(record)) is not None:
-        text = f"the gateway has ended, and another one runs already (process {process})"
-        if keep:
-            say(text)
-            return
-        raise give_up(f"{text}: whatever has started it again has to be stopped")
+        say(f"the gateway has ended, and another one runs already (process {process})")
+        return
     left = find_leftovers()
     if keep and not left:
         raise give_up("the gateway has ended and left nothing: its configuration keeps no state")

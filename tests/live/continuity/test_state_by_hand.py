@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def test_an_ftp_session_with_shifted_numbers_goes_on_from_a_saved_state(
             assert done.returncode == 0, done.stderr
             shown = json.loads(ipmasq(network, "state", "show", "--json", saved).stdout)
             assert shown["inspected"] == {"ftp": 1}
+            assert shown["written_by"] == version("ipmasq")
             refused = ipmasq(network, "state", "load", saved, "-c", str(second))
             assert refused.returncode == 1
             assert f"(process {gateway.process.pid}); end it first" in refused.stderr

@@ -6,7 +6,14 @@ import pytest
 
 from ipmasq.control.transfers import Transfers, refusal
 from ipmasq.core import expectations
-from ipmasq.core.events import Event, ExpectationEnded, FlowClosed, FlowEncrypted, Refused
+from ipmasq.core.events import (
+    Event,
+    ExpectationEnded,
+    ExpectationMissed,
+    FlowClosed,
+    FlowEncrypted,
+    Refused,
+)
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
@@ -93,3 +100,16 @@ def test_what_is_kept_is_bounded_and_the_latest_stays():
     told = [flow for flow in range(300) if known.about(flow)]
     assert told == [*range(90, 100), *range(290, 300)]
     assert known.at(THERE) == f"{SENTENCE} (flow 99)"
+
+
+def test_a_connection_from_another_address_is_the_reason_also_when_the_expected_one_is_late():
+    stranger = Endpoint(to_address("203.0.113.99"), 20)
+    missed = ExpectationMissed(1.0, 7, "ftp", PUBLIC, THERE.address, stranger)
+    known = knowing(missed, ended(Reason.IDLE))
+    sentence = (
+        "a connection from 203.0.113.99:20 to 203.0.113.1:61000 was dropped: "
+        "helper ftp expects it from 192.168.1.4 only"
+    )
+    assert known.about(7) == sentence
+    assert known.at(PUBLIC) == f"{sentence} (flow 7)"
+    assert knowing(missed, ended(Reason.MET, met_by=8)).about(7) is None

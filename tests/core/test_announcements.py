@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipmasq.core.events import ExpectationEnded, Expected
+from ipmasq.core.events import ExpectationEnded, ExpectationMissed, Expected
 from ipmasq.core.policy import PortRange
 from ipmasq.core.reasons import Reason
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.conversation import CLIENT, SERVER, Conversation
-from tests.conformance.packets import SYN
-from tests.conformance.world import IN1, OUT1, World
+from tests.conformance.packets import ACK, SYN
+from tests.conformance.world import IN1, OUT1, OUT2, World
 from tests.core.announcer import announced, here, use
 
 
@@ -70,3 +70,31 @@ def test_all_that_a_flow_has_announced_ends_with_it():
     assert ended(world) == [Reason.MASTER_GONE] * 2
     assert len(world.engine.table.mappings) == 0
     world.engine.check()
+
+
+def test_a_connection_from_another_address_than_the_expected_one_is_reported_once():
+    world, talk = talking()
+    talk.say(CLIENT, here(Endpoint(IN1, 5000)))
+    public = announced(talk.heard(SERVER))
+    (flow,) = world.events(Expected)
+    for port in (20, 21):
+        assert world.tcp(OUT2, port, *public, SYN).reason is Reason.FILTERED
+    (missed,) = world.events(ExpectationMissed)
+    assert (missed.flow, missed.public, missed.peer) == (flow.flow, public, OUT1)
+    assert missed.source == Endpoint(OUT2, 20)
+    # The expected one still comes, and what is announced next is reported again.
+    world.tcp(OUT1, 20, *public, SYN).reaches(IN1, 5000)
+    talk.say(CLIENT, here(Endpoint(IN1, 5001)))
+    public = announced(talk.heard(SERVER).splitlines(True)[-1])
+    world.tcp(OUT2, 22, *public, SYN)
+    assert [each.source.port for each in world.events(ExpectationMissed)] == [20, 22]
+
+
+def test_what_does_not_open_a_flow_and_what_nobody_expects_is_not_reported():
+    world, talk = talking()
+    talk.say(CLIENT, here(Endpoint(IN1, 5000)))
+    public = announced(talk.heard(SERVER))
+    world.tcp(OUT2, 20, *public, ACK)
+    world.tcp(OUT1, 20, *public, SYN)
+    world.tcp(OUT2, 20, *public, SYN)
+    assert not world.events(ExpectationMissed)

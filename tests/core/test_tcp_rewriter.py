@@ -68,24 +68,6 @@ def test_both_ends_hear_exactly_what_was_said_as_rewritten(
     assert one.other_end == len(one.heard)
 
 
-@given(
-    seed=st.integers(0, 1 << 32),
-    before=texts,
-    after=texts,
-    loss=st.sampled_from([0.0, 0.2]),
-    mss=st.sampled_from([5, 100]),
-)
-def test_after_the_helper_stops_bytes_are_only_shifted(
-    seed: int, before: bytes, after: bytes, loss: float, mss: int
-) -> None:
-    chance = Random(seed)
-    text = before + b"STOP\r\n" + after
-    one, other = Peer(chance, 5, text, mss), Peer(chance, 9, b"", mss)
-    network = Network(chance, Editor(longer_or_shorter), one, other, loss, 0.2)
-    network.run()
-    assert bytes(other.heard) == edited(text)
-
-
 @pytest.mark.row("A-18", "SEQ-1")
 def test_ten_thousand_edits_on_one_connection_leave_every_byte_right() -> None:
     chance = Random(7)

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ipmasq.core import expectations
-from ipmasq.core.events import Event, ExpectationEnded, FlowClosed, FlowEncrypted, Refused
+from ipmasq.core.events import (
+    Event,
+    ExpectationEnded,
+    ExpectationMissed,
+    FlowClosed,
+    FlowEncrypted,
+    Refused,
+)
 from ipmasq.core.reasons import Reason
-from ipmasq.gateway.describe import consequence, show
+from ipmasq.gateway.describe import consequence, missed, show
 from ipmasq.wire.addresses import Endpoint
 
 MOST = 4096
@@ -43,7 +50,9 @@ class Transfers:
                     self._keep(event.flow, event.announced, refusal(event))
                 case ExpectationEnded(reason=Reason.MET):
                     self._trouble.pop(event.flow, None)
-                case ExpectationEnded(reason=Reason.IDLE):
+                case ExpectationMissed():
+                    self._keep(event.flow, event.public, missed(event))
+                case ExpectationEnded(reason=Reason.IDLE) if not self._knows(event):
                     text = (
                         f"the connection that was announced for {event.public} did not come in time"
                     )
@@ -72,6 +81,10 @@ class Transfers:
             if announced == endpoint
         )
         return next(found, None)
+
+    def _knows(self, event: ExpectationEnded) -> bool:
+        """Return whether there is a better reason than the time why nobody has met an expectation."""
+        return event.flow in self._trouble and self._trouble[event.flow][0] == event.public
 
     def _keep(self, flow: int, endpoint: Endpoint | None, text: str) -> None:
         self._trouble.pop(flow, None)

@@ -108,6 +108,17 @@ class Announcements:
             master.inspector.registered.met += 1
         self.end(expectation, Reason.MET, met_by=flow.id)
 
+    def miss(self, protocol: int, public: Endpoint, source: Endpoint) -> None:
+        """Report that another host than the expected one has tried to open a flow to an endpoint, once for each
+        expectation there."""
+        missed = self._expectations.miss(protocol, public)
+        if missed is not None:
+            self.emit(
+                events.ExpectationMissed(
+                    self.now, missed.flow.id, missed.helper, public, missed.peer, source
+                )
+            )
+
     def end(
         self,
         expectation: Expectation,

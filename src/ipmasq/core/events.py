@@ -46,8 +46,7 @@ class FlowNotOffloadable:
 
 @dataclass(frozen=True, slots=True)
 class FlowFinished:
-    """The flow's connection is over: its public port is free for other hosts, though late packets still find
-    the flow until it is closed."""
+    """The flow's connection is over: its public port is free for other hosts, late packets still find the flow."""
 
     at: float
     flow: int
@@ -129,6 +128,18 @@ class ExpectationEnded:
     public: Endpoint
     reason: Reason
     met_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationMissed:
+    """A packet from `source` to where only `peer` is expected was dropped: the first one for an expectation."""
+
+    at: float
+    flow: int
+    helper: str
+    public: Endpoint
+    peer: bytes
+    source: Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +375,7 @@ Event: TypeAlias = (
     | HelperFailed
     | Expected
     | ExpectationEnded
+    | ExpectationMissed
     | Rewritten
     | Refused
     | FlowEncrypted

@@ -48,6 +48,7 @@ class Expectation:
         "due",
         "flow",
         "helper",
+        "is_missed",
         "key",
         "mapping",
         "number",
@@ -90,6 +91,8 @@ class Expectation:
         """The address to which the expectation counts."""
         self.key = expectation_key(protocol, public, self.peer)
         self.mapping: Mapping | None = None
+        self.is_missed = False
+        """Whether another host than the expected one has tried to open the flow."""
         self.until = until
         self.number = 0
         """The higher, the newer; set when it is added."""
@@ -107,6 +110,7 @@ class Expectation:
             "public": list(self.public),
             "until": left(self.until, now),
             "has_mapping": self.mapping is not None,
+            "is_missed": self.is_missed,
             "due": None if self.due is None else self.due.moment - now,
         }
 
@@ -126,6 +130,7 @@ class Expectation:
             state.endpoint("public"),
             state.moment_or_never("until", now),
         )
+        made.is_missed = state.boolean("is_missed")
         if state.boolean("has_mapping"):
             made.mapping = table.mappings.at(made.protocol, made.public)
             if made.mapping is None:
@@ -157,6 +162,8 @@ class ExpectationTable:
         self.added = 0
         """The number of the newest one."""
         self._by_key: dict[bytes, Expectation] = {}
+        self._latest: dict[bytes, Expectation] = {}
+        """The latest one by protocol and public endpoint, whoever is expected there."""
         self.numbered: dict[int, Expectation] = {}
         self._by_flow: dict[int, list[Expectation]] = {}
         self._payers: dict[Address, int] = {}
@@ -171,6 +178,15 @@ class ExpectationTable:
     def find(self, protocol: int, public: Endpoint, peer: Address) -> Expectation | None:
         """Return the expectation that admits `peer` at `public`."""
         return self._by_key.get(expectation_key(protocol, public, peer))
+
+    def miss(self, protocol: int, public: Endpoint) -> Expectation | None:
+        """Return the latest expectation at `public`, whoever is expected, the first time that it is missed."""
+        missed = self._latest.get(endpoint_key(protocol, public))
+        if missed is None or missed.is_missed:
+            return None
+        missed.is_missed = True
+        self._changes.other(Kind.EXPECTATION, missed.number)
+        return missed
 
     def of(self, flow: Flow) -> tuple[Expectation, ...]:
         """Return the expectations of a control flow, oldest first."""
@@ -276,6 +292,7 @@ class ExpectationTable:
     def _enter(self, expectation: Expectation) -> None:
         self.numbered[expectation.number] = expectation
         self._by_key[expectation.key] = expectation
+        self._latest[endpoint_key(expectation.protocol, expectation.public)] = expectation
         self._by_flow.setdefault(expectation.flow.id, []).append(expectation)
         self._payers[expectation.payer] = self._payers.get(expectation.payer, 0) + 1
         if expectation.mapping:
@@ -285,6 +302,9 @@ class ExpectationTable:
         """Remove an expectation, and its mapping if nothing else uses that."""
         self._changes.other(Kind.EXPECTATION, expectation.number)
         del self._by_key[expectation.key], self.numbered[expectation.number]
+        place = endpoint_key(expectation.protocol, expectation.public)
+        if self._latest.get(place) is expectation:
+            del self._latest[place]
         mine = self._by_flow[expectation.flow.id]
         mine.remove(expectation)
         if not mine:
@@ -309,6 +329,7 @@ class ExpectationTable:
         """Raise AssertionError unless all indexes and counts agree."""
         listed = [e for mine in self._by_flow.values() for e in mine]
         assert len(listed) == len(self._by_key) == len(self.numbered)
+        assert all(self._by_key.get(each.key) is each for each in self._latest.values())
         payers: dict[Address, int] = {}
         mappings: dict[int, int] = {}
         for each in listed:

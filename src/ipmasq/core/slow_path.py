@@ -339,4 +339,7 @@ class SlowPath:
         source = Endpoint(header.source, source_port)
         destination = Endpoint(header.destination, destination_port)
         first = FirstPacket(header.protocol, source, destination, side)
-        return open_flow(self.manager, first, opens, partial(is_intact, packet, header))
+        opened = open_flow(self.manager, first, opens, partial(is_intact, packet, header))
+        if opened is Reason.FILTERED and opens and side is Side.OUTSIDE:
+            self.manager.announcements.miss(header.protocol, destination, source)
+        return opened

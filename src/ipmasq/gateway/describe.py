@@ -124,6 +124,8 @@ def _told(event: Event) -> str | None:
             return _expected(event)
         case events.ExpectationEnded(met_by=None):
             return f"expectation at {event.public} ended: {event.reason.sentence}"
+        case events.ExpectationMissed():
+            return missed(event)
         case events.Rewritten():
             return f"helper {event.helper} rewrote {show(event.before)} -> {show(event.after)}"
         case events.Refused():
@@ -140,6 +142,14 @@ def _told(event: Event) -> str | None:
                 f"{event.error}; the latest began with {event.data.hex()}"
             )
     return None
+
+
+def missed(event: events.ExpectationMissed) -> str:
+    """Return that a connection came from another address than the expected one, as a sentence."""
+    return (
+        f"a connection from {event.source} to {event.public} was dropped: "
+        f"helper {event.helper} expects it from {to_text(event.peer)} only"
+    )
 
 
 def _expected(event: events.Expected) -> str:

@@ -22,6 +22,7 @@ log = logging.getLogger("ipmasq")
 
 LEVELS: dict[type, int] = {
     events.Refused: logging.WARNING,
+    events.ExpectationMissed: logging.WARNING,
     events.FlowEncrypted: logging.INFO,
     events.HelperLoaded: logging.INFO,
     events.HelperUnloaded: logging.INFO,

@@ -102,7 +102,7 @@ class Recorder:
                 step.sentences.append(f"helper {event.helper} failed on it: {event.error}")
             case events.HelperBound() | events.HelperReleased() | events.KeptAlive():
                 self._note(event, event.flow)
-            case events.FlowEncrypted():
+            case events.FlowEncrypted() | events.ExpectationMissed():
                 self._note(event, event.flow)
 
     def dropped(self, at: float, packet: bytes, side: Side, reason: Reason) -> None:

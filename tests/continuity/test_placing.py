@@ -1,4 +1,4 @@
-"""A saved state is put where the next gateway finds it, unless somebody else may have written it."""
+"""A saved state is put where the next gateway finds it, unless another user may have written it."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def put(source: Path, location: Location, now: float, wall: float) -> tuple[Cont
 
 
 def check(path: Path, found: os.stat_result) -> None:
-    """Raise StoreError for a file that somebody else may have written: a state names files with the code of helpers."""
+    """Raise StoreError for a file that another user may have written: a state names files with the code of helpers."""
     if not is_own(found):
         raise StoreError(f"{path} is another user's file, and {BECAUSE}")
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

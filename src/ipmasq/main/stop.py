@@ -29,7 +29,7 @@ def stop(
         float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it has ended.")
     ] = WAIT,
 ) -> None:
-    """End the gateway of this network namespace, and wait until it has ended.
+    """End the gateway that runs here, and wait until it has.
 
     It undoes its changes to the host and forgets all connections, as after SIGTERM. With --keep it leaves them to the
     next ipmasq run, as after SIGUSR2; established flows are forwarded meanwhile, for as long as state.grace says.

@@ -13,7 +13,7 @@ from ipmasq.front.asking import CONFIG, SOCKET, Json, Socket
 from ipmasq.front.exits import Code, give_up
 
 app = typer.Typer(
-    help="Show, save or load what a gateway remembers: flows, mappings, sessions of helpers.",
+    help="Show, save or load what a gateway remembers.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -96,7 +96,7 @@ def load(
 
     It replaces the state that is there, if any, which gets another name. Connections go on from where they were when FILE was
     saved, so those that were in use since may end. No gateway may run here meanwhile. FILE is refused if it is damaged, of
-    another version, or if somebody else may have written it. Only root may do this.
+    another version, or if another user may have written it. Only root may do this.
 
     \b
     Example:

@@ -61,15 +61,15 @@ def test_an_ftp_session_with_shifted_numbers_goes_on_from_a_saved_state(
             gateway.process.kill()
             gateway.process.wait()
         assert ipmasq(network, "undo").returncode == 0
-        before = resets(network)
         loaded = ipmasq(network, "state", "load", saved, "-c", str(second))
         assert loaded.returncode == 0, loaded.stderr
         assert "the next ipmasq run goes on with them" in loaded.stdout
         with started(network, second, tmp_path / "second.sock"):
+            before = resets(network)
             session.talk("after")
             session.transfer()
             session.talk("at last")
-        assert resets(network) == before
+            assert resets(network) == before
 
 
 def test_what_cannot_be_loaded_is_refused_in_one_sentence_and_changes_nothing(

@@ -24,7 +24,7 @@ class Part(IntEnum):
     PART = 2
     END = 3
     ANEW = 4
-    """What an earlier writer has written has other numbers from now on; a snapshot follows."""
+    """What comes after it has other numbers than what an earlier writer has written; a snapshot follows."""
 
 
 class Batch(NamedTuple):

@@ -7,7 +7,7 @@ whoever sends batches over a network adds an authentication code.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
 from zlib import crc32
 
@@ -35,14 +35,34 @@ class Batch(NamedTuple):
 def encode(moment: float, wall: float, records: Iterable[Record]) -> bytes:
     """Return a batch as bytes. Raises ValueError for a value that is not plain."""
     try:
-        body = msgpack.packb([FORMAT, moment, wall, *to_values(records)])
+        return _checked([FORMAT, moment, wall, *to_values(records)])
     except (TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
-    return crc32(body).to_bytes(CHECKSUM, "big") + cast(bytes, body)
+
+
+def _checked(values: Sequence[object]) -> bytes:
+    body = cast(bytes, msgpack.packb(values))
+    return crc32(body).to_bytes(CHECKSUM, "big") + body
 
 
 def decode(data: bytes) -> Batch:
     """Return the batch of these bytes. Raises StateError if they are damaged or of another format."""
+    values = _values(data)
+    try:
+        _, moment, wall, *rest = values
+        return Batch(float(moment), float(wall), from_values(rest))
+    except (TypeError, ValueError, struct.error) as error:
+        raise StateError(f"a batch has another form: {error}") from error
+
+
+def moved(data: bytes, moment: float) -> bytes:
+    """Return a batch as if it had been written at another moment of this host's clock. Raises StateError."""
+    _, _, *rest = _values(data)
+    return _checked([FORMAT, moment, *rest])
+
+
+def _values(data: bytes) -> list[Any]:
+    """Return the values of a batch. Raises StateError."""
     body = data[CHECKSUM:]
     if crc32(body).to_bytes(CHECKSUM, "big") != data[:CHECKSUM]:
         raise StateError("a batch is damaged: its checksum is wrong")
@@ -52,8 +72,4 @@ def decode(data: bytes) -> Batch:
         raise StateError(f"a batch cannot be read: {error}") from error
     if not isinstance(values, list) or not values or values[0] != FORMAT:
         raise StateError("a batch is of another format")
-    try:
-        _, moment, wall, *rest = values
-        return Batch(float(moment), float(wall), from_values(rest))
-    except (TypeError, ValueError, struct.error) as error:
-        raise StateError(f"a batch has another form: {error}") from error
+    return values

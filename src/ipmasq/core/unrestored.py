@@ -64,7 +64,7 @@ class Unrestored:
     """See `set_timer`."""
 
     def __init__(self, indexed: Indexed, pools: list[PortPool[Mapping]]) -> None:
-        """`indexed` belongs to this object from now on. `pools`: all of the state. Raises StateError if rows contradict
+        """`indexed` belongs to this object then. `pools`: all of the state. Raises StateError if rows contradict
         each other."""
         self._index = index = indexed.confirm({pool.number: pool_of(pool) for pool in pools})
         self._rows, self._moments = index.compact.flows, index.compact.moments

@@ -63,7 +63,7 @@ class Replication:
         self._ended = False
 
     def number_anew(self) -> None:
-        """Tell that things which are in the stream have other numbers from now on."""
+        """Tell that what comes has other numbers than what is in the stream."""
         self.feed.append(Part.ANEW, pack(Part.ANEW))
 
     def end(self) -> int:

@@ -26,6 +26,7 @@ from tests.bench import (
     latency,
     new,
     path,
+    pauses,
     restore,
     scraped,
     start,
@@ -39,7 +40,7 @@ from tests.bench.report import as_json, as_markdown, as_tables
 PARTS = (
     *(engine_speed, engine_new, flow_memory, engine_scale),
     *(path, fast_flows, fast_memory, bulk, ftp_bulk, tun, ftp_latency, latency, new),
-    *(start, commands, scraped, views, restore, failover, takeover),
+    *(start, commands, scraped, views, restore, pauses, failover, takeover),
 )
 """Whatever is imported here has entered its benches."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,8 +64,9 @@ class RunningGateway(Protocol):
         """Add a forward. Return warnings, one sentence each. `save`, here and below: also change the saved
         configuration."""
 
-    def obstructions(self, passage: Passage) -> Sequence[str]:
-        """What in the host's firewall drops the packets of such a flow for certain, and which rule to add."""
+    def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
+        """Find what in the host's firewall drops the packets of such a flow, or connections to this forward, for certain,
+        and which rule to add. Yields until that is known."""
 
     def remove_forward(self, name: str, save: bool) -> None: ...
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ipmasq.control import answers, arguments
-from ipmasq.control.answer import Pause, Rows
+from ipmasq.control.answer import Pause, Rows, ticks
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.admission import is_inside
@@ -118,7 +118,9 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
     else:
         raise RequestError(Kind.BAD_ARGUMENT, "name a flow, or protocol, source and destination")
     found = context.gateway.engine.explain(protocol, source, destination, side, context.now)
-    dropped = context.gateway.obstructions(found.passage) if found.passage else ()
+    dropped: Sequence[str] = ()
+    if found.passage:
+        dropped = yield from ticks(context.gateway.obstructions(found.passage))
     yield {
         "transfer": _transfer(context, found, protocol, destination, side),
         **answers.explanation(found),

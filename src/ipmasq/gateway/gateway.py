@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -242,9 +242,9 @@ class Gateway:
         """See `Forwards.add`."""
         return self._forwards.add(forward, save)
 
-    def obstructions(self, passage: Passage) -> Sequence[str]:
+    def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
         """See `ipmasq.control.gateway.RunningGateway`."""
-        return [str(each) for each in self.firewall.obstructions(passage)]
+        return self._forwards.obstructions(of)
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         """See `Forwards.remove`."""
@@ -279,8 +279,7 @@ class Gateway:
 
     def host_of(self, flow: int) -> Address | None:
         """Return the inside host of a live flow."""
-        known = self.engine.table.flow(flow)
-        return known.host if known is not None else None
+        return known.host if (known := self.engine.table.flow(flow)) is not None else None
 
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy

@@ -190,7 +190,7 @@ def _restore_mappings(
         mapping_state.wait_for(mappings, unrestored)
         table.unrestored, manager.opened = unrestored, unrestored.last
         for host, count in unrestored.hosts.items():
-            table.hosts[host] = count
+            table.hosts.change(host, count)
         unrestored.begin(
             partial(_enter, manager, latest),
             partial(mapping_state.restore_waiting, mappings),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.changes import Changes
+from ipmasq.core.counts import Counts
 from ipmasq.core.ends import End
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.mapping import Mapping
@@ -41,7 +42,7 @@ class Table:
         for protocol in PROTOCOLS:
             for side in self.halves:
                 side[protocol] = {}
-        self.hosts: dict[Address, int] = {}
+        self.hosts: Counts[Address] = Counts(active.policy.limits.flows_per_host)
         """Number of flows per inside host, without those that are `over`."""
         self.over: dict[int, Flow] = {}
         """Connections that are over, in the order in which that was found. Late packets find them, but they
@@ -110,7 +111,7 @@ class Table:
             return False
         out[out_key], back[back_key] = flow.original, flow.reply
         self._enter(flow)
-        self._count(flow.host, 1)
+        self.hosts.change(flow.host, 1)
         return True
 
     def _enter(self, flow: Flow) -> None:
@@ -126,7 +127,7 @@ class Table:
         for half in (flow.original, flow.reply):
             del self.halves[half.side][flow.protocol][half.match]
         if not self._leaves_over(flow):
-            self._count(flow.host, -1)
+            self.hosts.change(flow.host, -1)
         self.free_ports(flow)
         self._changes.flow(flow.id)
         flow.break_cycle()
@@ -141,7 +142,7 @@ class Table:
     def _is_over(self, flow: Flow, rank: int) -> None:
         self.over[flow.id] = flow
         self.ranks[flow.id] = rank
-        self._count(flow.host, -1)
+        self.hosts.change(flow.host, -1)
 
     def _leaves_over(self, flow: Flow) -> bool:
         self.ranks.pop(flow.id, None)
@@ -162,7 +163,7 @@ class Table:
             flow.mapping = mapping
             mapping.add_flow(flow.reply.rewrite)
         self._leaves_over(flow)
-        self._count(flow.host, 1)
+        self.hosts.change(flow.host, 1)
         return True
 
     def oldest_over(self) -> Flow | None:
@@ -174,15 +175,8 @@ class Table:
                 return flow
             self._leaves_over(flow)
             self._changes.flow(flow.id)
-            self._count(flow.host, 1)
+            self.hosts.change(flow.host, 1)
         return None
-
-    def _count(self, host: Address, more: int) -> None:
-        count = self.hosts.get(host, 0) + more
-        if count:
-            self.hosts[host] = count
-        else:
-            del self.hosts[host]
 
     def free_ports(self, flow: Flow) -> None:
         """Free the public ports of a flow that is over, unless live flows use them. Late packets still find
@@ -263,6 +257,7 @@ class Table:
                     assert self.mappings.at(flow.protocol, end.translated) is mapping
             assert flow.links == linked[flow.id]
         assert hosts == self.hosts
+        self.hosts.check()
         assert self.over.keys() <= self.flows.keys()
         assert self.over.keys() == self.ranks.keys()
         halves = {id(table): len(table) for side in self.halves for table in side}

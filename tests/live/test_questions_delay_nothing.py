@@ -28,9 +28,9 @@ view_socket = "{0}/view.sock"
 view_group = "nogroup"
 """
 ASKERS = 8
-RULES = 1000
-"""That many rules took half a second to read, in which no packet was forwarded."""
-DATAGRAMS = 4000
+RULES = 5000
+"""That many rules take the better part of a second to read, in which no packet was forwarded."""
+DATAGRAMS = 2500
 PER_SECOND = 2000
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>
 ASKED = {"protocol": "tcp", "source": "10.0.0.2:40000", "destination": f"{REMOTE}:21"}

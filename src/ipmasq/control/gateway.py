@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,3 +100,9 @@ class Context:
     """The gateway's clock."""
     epoch: float
     """The seconds to add to the gateway's clock to get seconds since 1970."""
+
+    def numbers(self) -> Iterator[int]:
+        """Yield in their order the numbers of all flows that are alive at the beginning, and of some that have ended, so
+        that each of them is a step. It takes little to begin."""
+        engine = self.gateway.engine
+        return engine.table.walk(engine.manager.opened)

@@ -53,8 +53,9 @@ def flows(context: Context, which: arguments.Which) -> Rows:
     if which.helper is not None and which.helper not in known:
         loaded = ", ".join(known) or "none"
         raise RequestError(Kind.NOT_FOUND, f"there is no helper {which.helper}; loaded: {loaded}")
-    for view in context.gateway.engine.flows():
-        if _is_wanted(view, which):
+    for number in context.numbers():
+        view = context.gateway.engine.flow(number)
+        if view is not None and _is_wanted(view, which):
             encrypted = context.transfers.is_encrypted(view.id)
             yield {**answers.flow(view, context.now), "encrypted": encrypted}
         else:

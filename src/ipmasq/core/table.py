@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.changes import Changes
@@ -12,6 +12,7 @@ from ipmasq.core.ends import End
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.mapping_table import MappingTable
+from ipmasq.core.numbers import Numbers
 from ipmasq.core.plain import Fields
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
@@ -49,6 +50,7 @@ class Table:
         do not count to a host, and are evicted when the table is full."""
         self.ranks: dict[int, int] = {}
         """The places in that order, by flow."""
+        self._numbers = Numbers()
         self.finished = 0
         """The last place."""
         self.unrestored: Unrestored | None = None
@@ -87,6 +89,11 @@ class Table:
     def numbers(self) -> list[int]:
         """Return the numbers of all flows, in their order."""
         return sorted((*self.flows, *(() if self.unrestored is None else self.unrestored.numbers)))
+
+    def walk(self, newest: int) -> Iterator[int]:
+        """Yield in their order the numbers of all flows up to the `newest` one, and of some that have ended. It takes
+        little to begin."""
+        return self._numbers.walk(self.numbers, self.count, newest)
 
     def all(self) -> list[Flow]:
         """Return all flows, in the order of their numbers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -99,8 +99,9 @@ class StandIn:
         self.engine.add_forward(forward, self.loop.clock())
         return self.warnings
 
-    def obstructions(self, passage: Passage) -> Sequence[str]:
-        return self.obstructed
+    def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
+        yield
+        return self.obstructed if isinstance(of, Passage) else ()
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         self.engine.remove_forward(name, self.loop.clock())

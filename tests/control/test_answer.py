@@ -20,7 +20,9 @@ def test_every_request_is_answered_step_by_step(name: str):
 def test_every_request_is_answered_by_one_module():
     tables = [module.REQUESTS for module in (views, live, watching, changes, upgrading)]
     names = [
-        name for table in (*tables, availability.LISTINGS, availability.CHANGES) for name in table
+        name
+        for table in (*tables, changes.ANSWERS, availability.LISTINGS, availability.CHANGES)
+        for name in table
     ]
     assert sorted(names) == sorted(REQUESTS)
 

@@ -12,14 +12,17 @@ from random import Random
 
 import pytest
 
-from ipmasq.control import server
+from ipmasq.control import live, server
+from ipmasq.control.answer import Pause, Peer
 from ipmasq.control.client import Client
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.engine import Engine
 from ipmasq.core.restoring import compacted
+from ipmasq.core.side import Side
 from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.planes.fastpath import Counter
 from ipmasq.wire.addresses import to_address
+from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.control.running import IN1, IN2, OUT1, Running, conversation, running
 from tests.core.restored import kept
@@ -190,6 +193,45 @@ def test_two_rows_are_as_far_apart_whatever_the_number_of_clients(gateway: Runni
         assert all(b - a > 0.098 for a, b in zip(before, after, strict=True))
     for client in clients:
         client.close()
+
+
+def test_hosts_and_flows_are_found_in_short_steps(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch
+):
+    """However many there are: neither is all of a table examined in one step, nor copied for each who asks."""
+    hosts, begun = 400, 30
+
+    def come() -> None:
+        for number in range(hosts):
+            host = to_address(f"10.0.{number >> 8}.{number & 255}")
+            packet = Packet(bytearray(packets.udp(host, 5000, OUT1, 53)))
+            gateway.engine.receive(packet, Side.INSIDE, gateway.loop.clock())
+
+    gateway.do(come)
+    copies, copy = [], gateway.engine.table.numbers
+
+    def noted() -> list[int]:
+        copies.append(1)
+        return copy()
+
+    with Client(gateway.path) as client:
+        while not list(client.rows("hosts", limit=1000)):
+            time.sleep(0.01)
+        while next(client.rows("summary"))["rates_complete"] is False:
+            time.sleep(0.01)
+
+    def steps(request: str, **given: object) -> list[object]:
+        answer = gateway.control.answer(request, given, Peer(1, 0, 0))
+        return gateway.do(lambda: list(answer))
+
+    monkeypatch.setattr(gateway.engine.table, "numbers", noted)
+    said = steps("hosts", limit=3, by="ports")
+    assert said.count(Pause.LOOKED) >= hosts // live.HOSTS_AT_ONCE
+    assert len([each for each in said if isinstance(each, dict)]) == 3
+    for _ in range(begun):
+        answer = gateway.control.answer("flows", {}, Peer(1, 0, 0))
+        gateway.do(lambda answer=answer: [next(answer), answer.close()])
+    assert len(copies) <= 1
 
 
 def test_only_the_rows_of_the_list_are_made(gateway: Running, client: Client):

@@ -14,6 +14,7 @@ from ipmasq.core import events
 from ipmasq.core.events import ForwardAdded
 from ipmasq.core.flow import Flow
 from tests.conformance import packets
+from tests.control.refusals import refusal
 from tests.control.running import E1, IN1, IN2, Running, conversation
 
 
@@ -123,3 +124,10 @@ def test_a_watcher_that_reads_late_is_told_how_many_events_it_missed(gateway: Ru
 
 def test_a_watcher_may_wait_for_a_limited_time_only(client: Client):
     assert list(client.watch(0.05)) == []
+
+
+def test_more_past_events_than_anybody_could_mean_are_refused_with_a_sentence(client: Client):
+    refused = refusal(client, "watch", last=10**30)
+    assert refused.kind is Kind.BAD_ARGUMENT
+    assert "last: " in str(refused)
+    assert "is too large; at most 1000000" in str(refused)

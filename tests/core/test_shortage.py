@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ipmasq.core import events
+from ipmasq.core.counts import marks
 from ipmasq.core.policy import Forward, Limits, PortRange
 from ipmasq.core.reasons import Reason
-from ipmasq.core.shortage import ROOM, WINDOW, Use, marks, near_limits
+from ipmasq.core.shortage import ROOM, WINDOW, Use, near_limits
 from ipmasq.core.side import Side
 from ipmasq.gateway.describe import sentence
 from ipmasq.wire.addresses import Endpoint

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.config import check, read_host_state
+from ipmasq.config import Loaded, check, read_host_state, restate
 from ipmasq.config.tables import table_of
 from ipmasq.config.toml import text_of
-from ipmasq.core.policy import Forward, PortRange
+from ipmasq.core.policy import Forward, Policy, PortRange
 from ipmasq.gateway.file import File
 from ipmasq.gateway.setup import SetupError
 from ipmasq.gateway.sockets import served
@@ -122,3 +122,22 @@ def test_followers_get_every_configuration_without_a_mistake(file: File):
         file.read()
     assert seen == ["json"]
     assert file.config.log.format == "json"
+
+
+def test_the_policy_is_restated_only_after_it_has_changed(
+    file: File, monkeypatch: pytest.MonkeyPatch
+):
+    """Views ask for it as often as they like, and a thousand forwards take long."""
+    restated: list[Policy] = []
+
+    def noted(loaded: Loaded, policy: Policy) -> str:
+        restated.append(policy)
+        return restate(loaded, policy)
+
+    monkeypatch.setattr("ipmasq.gateway.file.restate", noted)
+    policy = file.read().policy
+    texts = {file.policy_text(policy) for _ in range(100)}
+    assert len(texts) == len(restated) == 1
+    changed = replace(policy, forwards=(WEB,))
+    assert file.policy_text(changed) != file.policy_text(policy)
+    assert restated == [policy, changed, policy]

@@ -15,6 +15,7 @@ from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.loop import Loop
 from ipmasq.wire.addresses import Endpoint, to_address
+from tests.gateway.firewall.waiting import answered
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
 from tests.live.firewalls import begin, each_plane, load, type_at_gateway
 from tests.live.test_tun import eventually, tcp_server, tcp_talk, udp_socket
@@ -107,13 +108,14 @@ def asked(network: Network, plane: str) -> Iterator[Callable[[], tuple[Finding, 
     """What is answered about ASKED."""
     once = plane != "tun"
     where = Where("go", ("gi",), ("10.0.0.0/24",), once, once)
+    loop = Loop()
     with network.at("gw"):
-        watch = FirewallWatch(Loop(), lambda: where, lambda event: None)
+        watch = FirewallWatch(loop, lambda: where, lambda event: None)
         watch.begin()
 
     def ask() -> tuple[Finding, ...]:
         with network.at("gw"):
-            return watch.obstructions(ASKED)
+            return answered(loop, watch.obstructions(ASKED))
 
     try:
         yield ask

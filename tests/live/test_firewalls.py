@@ -18,6 +18,7 @@ from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.loop import Loop
 from ipmasq.wire.addresses import Endpoint, to_address
+from tests.gateway.firewall.waiting import answered
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running, run
 from tests.live.firewalls import (
     DOCKER,
@@ -286,13 +287,16 @@ def test_a_rule_that_drops_what_one_server_gets_is_named_at_once_and_passes_by_w
 ) -> None:
     once = plane != "tun"
     where = Where("go", ("gi",), ("10.0.0.0/24",), once, once, forwards=True)
+    loop = Loop()
     with network.at("gw"):
-        watch = FirewallWatch(Loop(), lambda: where, lambda event: None)
+        watch = FirewallWatch(loop, lambda: where, lambda event: None)
         watch.begin()
     load(network, rules, tool)
     try:
         with network.at("gw"):
-            (found,) = watch.obstructions(WEB)  # by rules that the watch has not been told of yet
+            (found,) = answered(
+                loop, watch.obstructions(WEB)
+            )  # by rules that the watch has not been told of yet
         assert NAMED[tool.partition("-")[0]] in found.what
         running = begin(network, gateway, plane, forwards=PUBLISHED)
         assert [each for each in said_of(running) if "forward web: " in each]
@@ -301,7 +305,7 @@ def test_a_rule_that_drops_what_one_server_gets_is_named_at_once_and_passes_by_w
                 socket.create_connection((PUBLIC, 80), 1)
             add(network, found.remedy)
             with network.at("gw"):
-                assert watch.obstructions(WEB) == ()
+                assert answered(loop, watch.obstructions(WEB)) == ()
             assert tcp_talk(network, "out", (PUBLIC, 80), server) == REMOTE
     finally:
         watch.end()

@@ -111,3 +111,9 @@ def test_a_drop_in_lets_other_hosts_see_the_pages_with_a_token(elsewhere: Machin
     said = ("journalctl", "-u", "ipmasq-web", "--no-pager", "-n", "20")
     eventually(lambda: '"version"' in get(*seen, *allowed), elsewhere.run(*said))
     assert "a token is needed" in get(*seen)
+
+
+def test_packets_come_before_the_pages_and_their_replays(pages: Machine):
+    """A replay inherits this priority, since the unit forbids its process to set one (proc(5): stat, field 19)."""
+    stat = pages.file(f"/proc/{pid_of(pages)}/stat").read_text()
+    assert stat.rpartition(")")[2].split()[16] == "10"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from ipmasq.config.locations import Path
 from ipmasq.config.model import Config, table_at
 from ipmasq.config.values import shown
+
+HAS_URL = "is a URL, which has no place here"
 
 
 def mistakes(error: ValidationError) -> list[tuple[Path, str]]:
@@ -24,7 +27,24 @@ def settings(table: type[BaseModel]) -> list[str]:
 
 
 def sentence(error: Any) -> str:
-    """Return one of pydantic's error records (an element of `ValidationError.errors()`) in plain words."""
+    """Return one of pydantic's error records (an element of `ValidationError.errors()`) in plain words, without any part
+    of a URL."""
+    said = _sentence(error)
+    return HAS_URL if _tells_of_url(said, error["input"]) else said
+
+
+def _tells_of_url(said: str, value: object) -> bool:
+    """Return whether a sentence has parts of a value that is a URL, or of one in a list. A value that was cut at its
+    colons does not look like a URL any more."""
+    if isinstance(value, (list, tuple)):
+        return any(_tells_of_url(said, each) for each in value)
+    if not isinstance(value, str) or "://" not in value:
+        return False
+    parts = re.split(r"[^\w.~%!$*+-]+", value.partition("://")[2])
+    return any(part in said for part in parts if part)
+
+
+def _sentence(error: Any) -> str:
     path, value, context = error["loc"], error["input"], error.get("ctx", {})
     match error["type"]:
         case "value_error":

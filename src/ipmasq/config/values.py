@@ -42,12 +42,15 @@ _INTERFACE = re.compile(r"[^\s/:]{1,15}")  # dev_valid_name() in the kernel's ne
 
 
 def shown(value: object) -> str:
-    """Return the value approximately as it is written in the file."""
+    """Return the value approximately as it is written in the file, but nothing of a URL, which may have a password:
+    messages go to whoever may look at the gateway."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return "this number of hundreds of digits"  # Python may even refuse to print it
     text = f'"{value}"' if isinstance(value, str) else str(value)
+    if "://" in text:
+        return "a URL"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -376,6 +379,6 @@ def socket(value: object) -> str:
 
 
 def file(value: object) -> Path:
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or "\0" in value or "://" in value:
         raise ValueError(f'{shown(value)} is not a file; write "my_helper.py"')
     return Path(value)

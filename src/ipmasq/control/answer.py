@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from ipmasq.control.protocol import Row
+
+T = TypeVar("T")
 
 
 class Pause(Enum):
@@ -27,6 +30,17 @@ step is short."""
 
 Rows: TypeAlias = Generator[Row | Pause, None, None]
 """An answer that consists of rows; `done` says how many."""
+
+
+def ticks(waiting: Generator[None, None, T]) -> Generator[Pause, None, T]:
+    """Look at each tick whether what is waited for is known, and return it."""
+    with closing(waiting):
+        while True:
+            try:
+                next(waiting)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            yield Pause.TICK
 
 
 class Peer(NamedTuple):

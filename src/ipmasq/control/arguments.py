@@ -132,7 +132,8 @@ class WhichEvents(Arguments):
     flow: int | None = None
     host: AddressText | None = None
     helper: str | None = None
-    last: Annotated[int, Field(ge=0)] = 0
+    last: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """How many past events, of those that are kept."""
     follow: bool = True
     """Whether to wait for events that come."""
 

@@ -1,4 +1,4 @@
-"""Requests that change something. Each is one step of the gateway, which is done when it is answered."""
+"""Requests that change something. The change is one step of the gateway, which is done when it is answered."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from ipmasq.config import misfit, short_times
 from ipmasq.config.helpers import installed_names
 from ipmasq.control import answers, arguments
+from ipmasq.control.answer import Answer, ticks
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError, Row
 from ipmasq.core.policy import Forward
@@ -50,8 +51,9 @@ def reload(context: Context, _: arguments.Nothing) -> Row:
     return {"closed": closed, "warnings": list(warnings)}
 
 
-def forward_add(context: Context, new: arguments.NewForward) -> Row:
-    """Publish a server until the next restart or reload."""
+def forward_add(context: Context, new: arguments.NewForward) -> Answer:
+    """Publish a server until the next restart or reload. The answer waits until its ways through the firewall are
+    examined."""
     protocol, inside = answers.protocol(new.protocol), new.inside_port or new.ports
     if new.protocol not in (6, 17):
         raise RequestError(Kind.BAD_ARGUMENT, "protocol: only tcp and udp have ports to forward")
@@ -61,7 +63,9 @@ def forward_add(context: Context, new: arguments.NewForward) -> Row:
     forward = Forward(name, new.protocol, new.public, new.ports, new.inside, inside.low)
     with _reported(name):
         warnings = context.gateway.add_forward(forward, new.save)
-    return {**answers.forward(forward), "warnings": list(warnings), **_saved(context, new.save)}
+    found = yield from ticks(context.gateway.obstructions(forward))
+    told = [*warnings, *found]
+    return {**answers.forward(forward), "warnings": told, **_saved(context, new.save)}
 
 
 def forward_remove(context: Context, which: arguments.Saved) -> Row:
@@ -125,7 +129,6 @@ def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
 
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Row]]] = {
     "reload": (arguments.Nothing, reload),
-    "forward_add": (arguments.NewForward, forward_add),
     "forward_remove": (arguments.Saved, forward_remove),
     "close": (arguments.WhichFlow, close),
     "helper_load": (arguments.NewHelper, helper_load),
@@ -133,3 +136,8 @@ REQUESTS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Ro
     "helper_unload": (arguments.Saved, helper_unload),
     "timeouts_set": (arguments.NewTimeouts, timeouts_set),
 }
+
+ANSWERS: dict[str, tuple[type[arguments.Arguments], Callable[[Context, Any], Answer]]] = {
+    "forward_add": (arguments.NewForward, forward_add),
+}
+"""Those whose answer takes longer than the change."""

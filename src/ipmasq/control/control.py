@@ -45,6 +45,7 @@ VIEWS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
 
 REQUESTS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
     **VIEWS,
+    **changes.ANSWERS,
     **{
         name: (model, _done(change))
         for name, (model, change) in {**changes.REQUESTS, **availability.CHANGES}.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,8 +69,9 @@ class RunningGateway(Protocol):
         """Add a forward. Return warnings, one sentence each. `save`, here and below: also change the saved
         configuration."""
 
-    def obstructions(self, passage: Passage) -> Sequence[str]:
-        """What in the host's firewall drops the packets of such a flow for certain, and which rule to add."""
+    def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
+        """Find what in the host's firewall drops the packets of such a flow, or connections to this forward, for certain,
+        and which rule to add. Yields until that is known."""
 
     def remove_forward(self, name: str, save: bool) -> None: ...
 
@@ -106,3 +107,9 @@ class Context:
     """The gateway's clock."""
     epoch: float
     """The seconds to add to the gateway's clock to get seconds since 1970."""
+
+    def numbers(self) -> Iterator[int]:
+        """Yield in their order the numbers of all flows that are alive at the beginning, and of some that have ended, so
+        that each of them is a step. It takes little to begin."""
+        engine = self.gateway.engine
+        return engine.table.walk(engine.manager.opened)

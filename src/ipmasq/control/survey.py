@@ -86,6 +86,8 @@ class _Round:
         self.helped: list[int] = []
         """The numbers of the latest flows that a helper inspects or has expected."""
         self.hosts: dict[Address, HostRate] = {}
+        self.listed: list[tuple[Address, HostRate]] = []
+        """The same, for walks in steps while others are added."""
         self.total_out = self.total_back = 0.0
         """The sums of all rates."""
 
@@ -106,13 +108,18 @@ class _Round:
         if found.is_helped:
             self.helped.append(found.flow)
             del self.helped[:-MOST]
-        host = self.hosts.get(found.host) or self.hosts.setdefault(found.host, HostRate())
+        host = self.hosts.get(found.host) or self._enter(found.host)
         host.flows += 1
         host.bytes += carried
         host.out += rate_out
         host.back += rate_back
         self.total_out += rate_out
         self.total_back += rate_back
+
+    def _enter(self, host: Address) -> HostRate:
+        self.hosts[host] = rate = HostRate()
+        self.listed.append((host, rate))
+        return rate
 
     def find(self, flow: int, start: int = 0) -> int | None:
         """Return the place of a flow's reading, which is not before `start`; None if it was not read."""
@@ -196,6 +203,11 @@ class Survey:
     @property
     def hosts(self) -> dict[Address, HostRate]:
         return self._found().hosts
+
+    @property
+    def listed(self) -> Sequence[tuple[Address, HostRate]]:
+        """The hosts, of which more may come in a first round."""
+        return self._found().listed
 
     def _found(self) -> _Round:
         found = self._last or self._current

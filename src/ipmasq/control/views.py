@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ipmasq.control import answers, arguments
-from ipmasq.control.answer import Pause, Rows
+from ipmasq.control.answer import Pause, Rows, ticks
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.admission import is_inside
@@ -53,8 +53,9 @@ def flows(context: Context, which: arguments.Which) -> Rows:
     if which.helper is not None and which.helper not in known:
         loaded = ", ".join(known) or "none"
         raise RequestError(Kind.NOT_FOUND, f"there is no helper {which.helper}; loaded: {loaded}")
-    for view in context.gateway.engine.flows():
-        if _is_wanted(view, which):
+    for number in context.numbers():
+        view = context.gateway.engine.flow(number)
+        if view is not None and _is_wanted(view, which):
             encrypted = context.transfers.is_encrypted(view.id)
             yield {**answers.flow(view, context.now), "encrypted": encrypted}
         else:
@@ -118,7 +119,9 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
     else:
         raise RequestError(Kind.BAD_ARGUMENT, "name a flow, or protocol, source and destination")
     found = context.gateway.engine.explain(protocol, source, destination, side, context.now)
-    dropped = context.gateway.obstructions(found.passage) if found.passage else ()
+    dropped: Sequence[str] = ()
+    if found.passage:
+        dropped = yield from ticks(context.gateway.obstructions(found.passage))
     yield {
         "transfer": _transfer(context, found, protocol, destination, side),
         **answers.explanation(found),

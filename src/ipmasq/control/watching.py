@@ -74,8 +74,9 @@ class _Wanted:
         """Add the live flows of the host, and the data flows of the flow, which were opened before this
         request."""
         if self._flows is not None:
-            for view in context.gateway.engine.flows():
-                if self._is_end(view) or self._is_master(view):
+            for number in context.numbers():
+                view = context.gateway.engine.flow(number)
+                if view is not None and (self._is_end(view) or self._is_master(view)):
                     self._flows.add(view.id)
                 yield Pause.LOOKED
 

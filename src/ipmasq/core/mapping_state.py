@@ -73,7 +73,7 @@ def wait_for(table: MappingTable, unrestored: Unrestored) -> None:
         raise StateError("state: two mappings of the same endpoint are current")
     table.unrestored = unrestored
     for host, count in unrestored.ports.items():
-        table.ports[host] = table.ports.get(host, 0) + count
+        table.ports.change(host, count)
 
 
 def restore_waiting(table: MappingTable, waiting: Waiting) -> Mapping:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.barred import Barred
 from ipmasq.core.changes import Changes, Kind
+from ipmasq.core.counts import Counts
 from ipmasq.core.flow import Half
 from ipmasq.core.host import HostPorts
 from ipmasq.core.keys import endpoint_key, pack
@@ -43,7 +44,7 @@ class MappingTable:
         self._chance = chance
         self._find = find
         self.host = HostPorts()
-        self.ports: dict[tuple[int, Address], int] = {}
+        self.ports: Counts[tuple[int, Address]] = Counts(active.policy.limits.ports_per_host)
         """Number of public ports by protocol and inside host."""
         self.by_inside: dict[bytes, Mapping] = {}
         """Mappings that new flows get, too, by their keys."""
@@ -254,9 +255,7 @@ class MappingTable:
         if mapping.shared:
             return
         host = mapping.protocol, mapping.inside.address
-        self.ports[host] -= 1
-        if not self.ports[host]:
-            del self.ports[host]
+        self.ports.change(host, -1)
         # After a change of policy the endpoint may have a newer mapping.
         if self.by_inside.get(mapping.key) is mapping:
             del self.by_inside[mapping.key]
@@ -326,7 +325,7 @@ class MappingTable:
         """Enter a mapping whose port is taken. `host`: its protocol and inside address."""
         self.by_inside[mapping.key] = mapping
         mapping.pool.hold(mapping.port, mapping)
-        self.ports[host] = self.ports.get(host, 0) + 1
+        self.ports.change(host, 1)
         if self._changes.is_kept:
             self._changes.mappings.add(mapping.number)
         return mapping
@@ -379,5 +378,6 @@ class MappingTable:
             host = mapping.protocol, mapping.inside.address
             ports[host] = ports.get(host, 0) + 1
         assert ports == self.ports
+        self.ports.check()
         for mapping in self.by_inside.values():
             assert self.at(mapping.protocol, mapping.public) is mapping

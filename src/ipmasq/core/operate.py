@@ -11,6 +11,7 @@ from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.policy import Action, Forward, HelperUse, Policy
 from ipmasq.core.reasons import Reason
+from ipmasq.core.shortage import apply_limits
 from ipmasq.core.side import Side
 
 
@@ -19,6 +20,7 @@ def apply(manager: FlowManager, policy: Policy, now: float) -> int:
     manager.now = now
     before = Basis.of(manager.policy)
     manager.follow(policy)
+    apply_limits(manager.table)
     return conform(manager, before)
 
 

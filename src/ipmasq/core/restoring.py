@@ -208,7 +208,7 @@ def restore_later(manager: FlowManager, indexed: Indexed, latest: float | None) 
         manager.timers.cancel(table.unrestored)
     table.unrestored, manager.opened = unrestored, max(manager.opened, unrestored.last)
     for host, count in unrestored.hosts.items():
-        table.hosts[host] = table.hosts.get(host, 0) + count
+        table.hosts.change(host, count)
     unrestored.begin(
         partial(_enter, manager, latest),
         partial(mapping_state.restore_waiting, mappings),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from ipmasq.core import events
+from ipmasq.core.counts import marks, near_from
 from ipmasq.core.flow import Flow
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.plain import Fields, Plain
@@ -15,12 +16,6 @@ from ipmasq.core.table import Table
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address, to_text
 
-PARTS = (80, 95)
-"""Percentages of a limit at which to warn."""
-
-SMALLEST = 20
-"""Limits smaller than this cause no warning."""
-
 WINDOW = 60.0
 """Seconds between two events about the same host and limit."""
 
@@ -28,12 +23,6 @@ ROOM = 256
 """The most pairs of a host and a limit that are distinguished."""
 
 PROTOCOLS = {ipv4.ICMP: "ICMP", ipv4.TCP: "TCP", ipv4.UDP: "UDP"}
-
-
-@lru_cache(64)
-def marks(most: int) -> frozenset[int]:
-    """Return the numbers at which to warn."""
-    return frozenset(-(-most * part // 100) for part in PARTS) if most >= SMALLEST else frozenset()
 
 
 class _Reported:
@@ -154,20 +143,25 @@ class Use(NamedTuple):
     most: int
 
 
-def near_limits(table: Table) -> Iterator[Use]:
-    """Yield the inside hosts that have reached a limit or are near it: from four fifths on, as for warnings."""
+def near_limits(table: Table, most: int | None = None) -> Iterator[Use]:
+    """Yield the inside hosts that have reached a limit or are near it: from four fifths on, as for warnings. `most`: of
+    each limit only so many, the nearest ones. Other hosts cost nothing."""
     limits = table.policy.limits
-    for host, used in table.hosts.items():
-        if is_near(used, limits.flows_per_host):
-            yield Use("flows_per_host", host, 0, used, limits.flows_per_host)
-    for (protocol, host), used in table.mappings.ports.items():
-        if is_near(used, limits.ports_per_host):
-            yield Use("ports_per_host", host, protocol, used, limits.ports_per_host)
+    for host, used in islice(table.hosts.near(), most):
+        yield Use("flows_per_host", host, 0, used, limits.flows_per_host)
+    for (protocol, host), used in islice(table.mappings.ports.near(), most):
+        yield Use("ports_per_host", host, protocol, used, limits.ports_per_host)
+
+
+def apply_limits(table: Table) -> None:
+    """Find which hosts are near the limits of a changed policy."""
+    table.hosts.limit(table.policy.limits.flows_per_host)
+    table.mappings.ports.limit(table.policy.limits.ports_per_host)
 
 
 def is_near(used: int, most: int) -> bool:
     """Return whether four fifths of a limit are in use, as `near_limits` and warnings have it."""
-    return used >= min(marks(most), default=most)
+    return used >= near_from(most)
 
 
 def limit_of(table: Table, reason: Reason) -> int:

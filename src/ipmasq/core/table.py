@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ipmasq.core.active import ActivePolicy
 from ipmasq.core.changes import Changes
+from ipmasq.core.counts import Counts
 from ipmasq.core.ends import End
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.mapping_table import MappingTable
+from ipmasq.core.numbers import Numbers
 from ipmasq.core.plain import Fields
 from ipmasq.core.policy import Policy
 from ipmasq.core.ports import Chance
@@ -41,13 +43,14 @@ class Table:
         for protocol in PROTOCOLS:
             for side in self.halves:
                 side[protocol] = {}
-        self.hosts: dict[Address, int] = {}
+        self.hosts: Counts[Address] = Counts(active.policy.limits.flows_per_host)
         """Number of flows per inside host, without those that are `over`."""
         self.over: dict[int, Flow] = {}
         """Connections that are over, in the order in which that was found. Late packets find them, but they
         do not count to a host, and are evicted when the table is full."""
         self.ranks: dict[int, int] = {}
         """The places in that order, by flow."""
+        self._numbers = Numbers()
         self.finished = 0
         """The last place."""
         self.unrestored: Unrestored | None = None
@@ -92,6 +95,11 @@ class Table:
         """Return the numbers of all flows, in their order."""
         return sorted((*self.flows, *(() if self.unrestored is None else self.unrestored.numbers)))
 
+    def walk(self, newest: int) -> Iterator[int]:
+        """Yield in their order the numbers of all flows up to the `newest` one, and of some that have ended. It takes
+        little to begin."""
+        return self._numbers.walk(self.numbers, self.count, newest)
+
     def all(self) -> list[Flow]:
         """Return all flows, in the order of their numbers."""
         self.restore_all()
@@ -115,7 +123,7 @@ class Table:
             return False
         out[out_key], back[back_key] = flow.original, flow.reply
         self._enter(flow)
-        self._count(flow.host, 1)
+        self.hosts.change(flow.host, 1)
         return True
 
     def _enter(self, flow: Flow) -> None:
@@ -131,7 +139,7 @@ class Table:
         for half in (flow.original, flow.reply):
             del self.halves[half.side][flow.protocol][half.match]
         if not self._leaves_over(flow):
-            self._count(flow.host, -1)
+            self.hosts.change(flow.host, -1)
         self.free_ports(flow)
         self._changes.flow(flow.id)
         flow.break_cycle()
@@ -146,7 +154,7 @@ class Table:
     def _is_over(self, flow: Flow, rank: int) -> None:
         self.over[flow.id] = flow
         self.ranks[flow.id] = rank
-        self._count(flow.host, -1)
+        self.hosts.change(flow.host, -1)
 
     def _leaves_over(self, flow: Flow) -> bool:
         self.ranks.pop(flow.id, None)
@@ -167,7 +175,7 @@ class Table:
             flow.mapping = mapping
             mapping.add_flow(flow.reply.rewrite)
         self._leaves_over(flow)
-        self._count(flow.host, 1)
+        self.hosts.change(flow.host, 1)
         return True
 
     def oldest_over(self) -> Flow | None:
@@ -179,15 +187,8 @@ class Table:
                 return flow
             self._leaves_over(flow)
             self._changes.flow(flow.id)
-            self._count(flow.host, 1)
+            self.hosts.change(flow.host, 1)
         return None
-
-    def _count(self, host: Address, more: int) -> None:
-        count = self.hosts.get(host, 0) + more
-        if count:
-            self.hosts[host] = count
-        else:
-            del self.hosts[host]
 
     def free_ports(self, flow: Flow) -> None:
         """Free the public ports of a flow that is over, unless live flows use them. Late packets still find
@@ -268,6 +269,7 @@ class Table:
                     assert self.mappings.at(flow.protocol, end.translated) is mapping
             assert flow.links == linked[flow.id]
         assert hosts == self.hosts
+        self.hosts.check()
         assert self.over.keys() <= self.flows.keys()
         assert self.over.keys() == self.ranks.keys()
         halves = {id(table): len(table) for side in self.halves for table in side}

@@ -52,6 +52,8 @@ class File:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         self._loaded: Loaded | None = None
+        self._restated: tuple[Loaded, Policy, str] | None = None
+        """What was restated last, since views ask often, and many forwards take long."""
         self._control: ControlTable | None = None
         """The settings of the control socket when the gateway started."""
         self._reserved: tuple[PortRange, ...] | None = None
@@ -134,7 +136,10 @@ class File:
 
     def policy_text(self, policy: Policy) -> str:
         assert self._loaded is not None  # as the gateway has read it by then
-        return restate(self._loaded, policy)
+        told = self._restated
+        if told is None or told[0] is not self._loaded or told[1] is not policy:
+            self._restated = told = self._loaded, policy, restate(self._loaded, policy)
+        return told[2]
 
     # -- what is saved beside the file
 

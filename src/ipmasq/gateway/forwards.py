@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from ipmasq.core.policy import Forward
+from ipmasq.core.views import Passage
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.operated import Operated
@@ -51,11 +52,16 @@ class Forwards:
                 self.remove(forward.name, save=False)
                 raise
         self._operated.forward_added(forward)
-        told = *warnings, *map(str, self._firewall.about(forward))
-        for warning in told:
-            text = f"forward {foreign(forward.name)}: {warning}"
-            log.warning("%s", text, extra={"lines": with_commands(text)})
-        return told
+        _warn(forward, warnings)
+        return warnings
+
+    def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
+        """Find what in the host's firewall drops the packets of such a flow, or connections to this forward, which was
+        added. Yields until that is known. What is found for a forward is logged, too."""
+        found = [str(each) for each in (yield from self._firewall.obstructions(of))]
+        if isinstance(of, Forward):
+            _warn(of, found)
+        return found
 
     def remove(self, name: str, save: bool) -> None:
         """Remove a forward. Its live flows continue. Raises KeyError, or ValueError if the operator's own
@@ -71,3 +77,9 @@ class Forwards:
             self._drive.claim()
         except PlaneError as error:
             log.error("%s", error)
+
+
+def _warn(forward: Forward, warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        text = f"forward {foreign(forward.name)}: {warning}"
+        log.warning("%s", text, extra={"lines": with_commands(text)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -247,9 +247,9 @@ class Gateway:
         """See `Forwards.add`."""
         return self._forwards.add(forward, save)
 
-    def obstructions(self, passage: Passage) -> Sequence[str]:
+    def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
         """See `ipmasq.control.gateway.RunningGateway`."""
-        return [str(each) for each in self.firewall.obstructions(passage)]
+        return self._forwards.obstructions(of)
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         """See `Forwards.remove`."""

@@ -22,7 +22,7 @@ def usage(table: Table) -> Mapping[str, Any]:
         "flows": table.count,
         "max_flows": table.policy.limits.flows,
         "public_ports": [_ports(pool) for pool in pools[:MOST]],
-        "hosts_near_limit": [_host(use) for use in nlargest(MOST, near_limits(table), _part)],
+        "hosts_near_limit": [_host(use) for use in nlargest(MOST, near_limits(table, MOST), _part)],
     }
 
 

@@ -25,6 +25,13 @@ def test_the_unit_of_the_pages_names_the_program_and_gives_no_privilege():
     assert "\nCapabilityBoundingSet=\n" in text
 
 
+def test_packets_come_before_the_pages_and_the_replays_that_they_begin():
+    """The unit forbids a process to set its priority or its limits (`@resources`), so that it must give them itself."""
+    settings = files.web_unit("/opt/a/bin/ipmasq").splitlines()
+    assert "SystemCallFilter=~@privileged @resources" in settings
+    assert {"Nice=10", "CPUWeight=20", "MemoryMax=512M"} <= {*settings}
+
+
 def test_the_first_configuration_lacks_only_what_the_operator_must_say(tmp_path: Path):
     path = tmp_path / "gateway.toml"
     path.write_text(files.configuration())

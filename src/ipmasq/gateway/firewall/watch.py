@@ -1,13 +1,16 @@
-"""Reads the host's firewall at the start and after each change, and reports what obstructs the gateway."""
+"""Reads the host's firewall at the start and after each change, and reports what obstructs the gateway.
+
+The tools run in a thread, and what they say is read and judged there, so that no packet waits for thousands of rules. A
+question waits for the next reading if the rules may have changed: one reading serves all who have asked meanwhile.
+"""
 
 from __future__ import annotations
 
-import os
 import socket
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -16,9 +19,10 @@ from ipmasq.core import events
 from ipmasq.core.events import Event
 from ipmasq.core.policy import Forward
 from ipmasq.core.views import Passage
+from ipmasq.gateway.aside import Aside, Piece
 from ipmasq.gateway.firewall.chains import Table
 from ipmasq.gateway.firewall.finding import Finding
-from ipmasq.gateway.firewall.findings import findings, obstructions
+from ipmasq.gateway.firewall.findings import MOST_FORWARDS, findings, obstructions
 from ipmasq.gateway.firewall.masquerading import translates
 from ipmasq.gateway.firewall.reading import has_legacy, read_tables
 from ipmasq.gateway.firewall.ways import Ends, Way, Where, of_forward, passed
@@ -35,20 +39,34 @@ LONGEST = 5.0
 LEGACY_EVERY = 10.0
 """Seconds between two checks of changes that are not notified."""
 
-BRIEF = 1.0
-"""Seconds for which an answer waits for the tools: no packet is forwarded meanwhile."""
+PATIENCE = 5.0
+"""Seconds for which an answer waits for the tools. After that, it is by the rules that were read last."""
+
+GAP = 1.0
+"""The fewest seconds between the end of one reading and the beginning of the next, however many questions there are."""
 
 PLANE_EVERY = 1.0
 """Seconds between two checks whether packets take another way."""
+
+Waiting: TypeAlias = Generator[None, None, tuple[Finding, ...]]
+"""Yields until it is known what is found, and returns that."""
 
 # <linux/netlink.h>, <linux/netfilter/nfnetlink.h>
 NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 7
 
 
-class FirewallWatch:
-    """Runs the tools that read rules in a thread, since they take some time."""
+class _Judged(NamedTuple):
+    """What was found in rules for these interfaces."""
 
+    tables: Sequence[Table]
+    where: Where
+    translated: bool
+    """Whether the kernel translates packets that the gateway translates."""
+    found: tuple[Finding, ...]
+
+
+class FirewallWatch:
     def __init__(
         self,
         loop: Loop,
@@ -63,14 +81,14 @@ class FirewallWatch:
         the published servers."""
         self._loop, self._where, self._tell, self._read = loop, where, tell, read
         self._pass_twice, self._forwards = pass_twice, forwards
-        self._judged: Where | None = None
+        self._tables: Sequence[Table] = ()
         self._translated = False
+        self._judged: Where | None = None
         self.found: tuple[Finding, ...] = ()
         self._changes = _changes()
-        self._done = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._tables: Sequence[Table] = ()
-        self._thread: threading.Thread | None = None
-        self._again = False
+        self._reader, self._judge = Aside(loop, GAP), Aside(loop)
+        self._reading: Piece[_Judged] | None = None
+        """The latest reading that is under way, or waits for its turn."""
         self._due: Timer | None = None
         self._changed_at = 0.0
 
@@ -78,49 +96,63 @@ class FirewallWatch:
         """Read the rules now, and again after each change."""
         if self._changes is not None:
             self._loop.watch(self._changes.fileno(), self._changed)
-        self._loop.watch(self._done, self._have_read)
         self._loop.every(LEGACY_EVERY, self._look_at_legacy)
         self._loop.every(PLANE_EVERY, self._look_at_plane)
-        self._tables = self._loop.meanwhile(self._read)
-        self.judge()
+        if not self._accept(self._loop.meanwhile(self._evaluation(self._read))):
+            self.judge()
 
     def end(self) -> None:
-        self._loop.unwatch(self._done)
         if self._changes is not None:
             self._loop.unwatch(self._changes.fileno())
             self._changes.close()
             self._changes = None
-        if self._thread is not None:
-            self._thread.join()
-        os.close(self._done)
-        self._done = -1
+        self._reader.end()
+        self._judge.end()
 
     def look(self) -> None:
         """Read the rules again, and report changes."""
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        self._again = self._thread is not None
-        if self._thread is None and self._done >= 0:
-            self._thread = threading.Thread(target=self._wait, daemon=True)
-            self._thread.start()
+        if self._reading is None or self._reading.has_begun:
+            read = self._read
+            self._reading = self._reader.do(lambda: self._evaluation(read), self._have_read)
 
     def judge(self) -> None:
-        """Evaluate the rules that were read last for the present interfaces."""
-        translated = any(translates(table, self._where()) for table in self._tables)
-        if translated or self._translated:
-            self._pass_twice(translated)
-        self._translated = translated
-        self._judged = self._where()
-        before, self.found = (
-            self.found,
-            findings(self._tables, self._judged, self._forwards(), interface_to),
-        )
+        """Evaluate the rules that were read last for the present interfaces, and wait for that. Only for changes of the
+        configuration or of interfaces, since packets wait as well."""
+        tables = self._tables
+        if not self._accept(self._evaluation(lambda: tables)()):
+            self._accept(self._evaluation(lambda: tables)())
+
+    def _evaluation(self, read: Callable[[], Sequence[Table]]) -> Callable[[], _Judged]:
+        """Return what reads rules and evaluates them for the interfaces of now. It can be called in any thread."""
+        where, forwards = self._where(), tuple(islice(self._forwards(), MOST_FORWARDS))
+
+        def evaluate() -> _Judged:
+            tables = read()
+            translated = any(translates(table, where) for table in tables)
+            found = findings(tables, where, forwards, interface_to)
+            return _Judged(tables, where, translated, found)
+
+        return evaluate
+
+    def _accept(self, judged: _Judged) -> bool:
+        """Let these rules be the present ones, and report what is found. Return False, and report nothing, if the
+        interfaces are not those any more, perhaps since packets have to pass twice now."""
+        self._tables = judged.tables
+        if judged.translated or self._translated:
+            self._pass_twice(judged.translated)
+        self._translated = judged.translated
+        if judged.where != self._where():
+            return False
+        before, self.found, self._judged = self.found, judged.found, judged.where
         for each in self.found:
             if each not in before:
                 self._tell(events.FirewallObstructed(self._loop.clock(), *each[:3]))
         if before and not self.found:
             self._tell(events.FirewallCleared(self._loop.clock()))
+        return True
 
     def status(self) -> dict[str, Any]:
         """Return what is found as text, and whether packets passed once or twice when it was."""
@@ -128,53 +160,41 @@ class FirewallWatch:
         passed = "once" if once else "twice"
         return {"firewall": [str(each) for each in self.found], "firewall_passed": passed}
 
-    def obstructions(self, passage: Passage) -> tuple[Finding, ...]:
-        """Return what certainly obstructs this flow, by the rules of now."""
-        where = self._where()
+    def obstructions(self, of: Passage | Forward) -> Waiting:
+        """Find what certainly obstructs this flow, or connections to this published server, by the rules of now."""
 
         def ways_of(where: Where) -> tuple[Way, ...]:
-            return passed(passage, where, interface_to)
+            if isinstance(of, Forward):
+                return of_forward(of, where, interface_to)
+            return passed(of, where, interface_to)
 
-        return obstructions(self._present(), where, ways_of, Ends.of(passage))
+        return self._ask(ways_of, Ends.to(of) if isinstance(of, Forward) else Ends.of(of))
 
-    def about(self, forward: Forward) -> tuple[Finding, ...]:
-        """Return what certainly obstructs connections to this published server."""
-        where = self._where()
+    def _ask(self, ways_of: Callable[[Where], tuple[Way, ...]], ends: Ends) -> Waiting:
+        tables = yield from self._present()
 
-        def ways_of(where: Where) -> tuple[Way, ...]:
-            return of_forward(forward, where, interface_to)
+        def prepare() -> Callable[[], tuple[Finding, ...]]:
+            where = self._where()
+            return lambda: obstructions(tables, where, ways_of, ends)
 
-        return obstructions(self._present(), where, ways_of, Ends.to(forward))
+        return (yield from self._judge.wait(self._judge.do(prepare)))
 
-    def _present(self) -> Sequence[Table]:
+    def _present(self) -> Generator[None, None, Sequence[Table]]:
         """Return the rules, those that were changed a moment ago included. Waits for the tools only then, and not for
-        long: after that, the rules that were read last are returned."""
+        ever: after that, the rules that were read last are returned."""
         self._notice()
         if self._due is not None or has_legacy():
             self.look()
-        until = self._loop.clock() + BRIEF
-        while self._thread is not None:
-            self._thread.join(max(0.0, until - self._loop.clock()))
-            if self._thread.is_alive():
-                break
-            self._have_read()
+        reading, until = self._reading, self._loop.clock() + PATIENCE
+        while reading is not None and not reading.is_done and self._loop.clock() < until:
+            yield
         return self._tables
 
-    def _wait(self) -> None:
-        try:
-            self._tables = self._read()
-        finally:
-            os.eventfd_write(self._done, 1)
-
-    def _have_read(self) -> None:
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._done)
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if self._again:
+    def _have_read(self, reading: Piece[_Judged]) -> None:
+        if self._reading is reading:
+            self._reading = None
+        if not self._accept(reading.result()):
             self.look()
-        self.judge()
 
     def _notice(self) -> None:
         """Notice a change of which the loop has not been told yet."""

@@ -29,8 +29,9 @@ PROGRESS = 100_000
 UNREAD = 20.0
 """Seconds for which a client may leave unread what it was sent."""
 
-AT_ONCE = 64
-"""Connections that are accepted before the first of them is looked at."""
+AT_ONCE = 16
+"""Connections that are accepted in one turn of the event loop: fewer than displace one (`connections.MOST_PER_ADDRESS`)
+before its request is read, which is there by then."""
 
 BACKLOG = 1024
 """Connections that wait to be accepted; one more would have to try again after a second."""

@@ -220,6 +220,7 @@ asyncio.run(replays._replay(here / "capture", here / "config", here / "page"))
 
 
 def test_a_replay_has_bounded_time_and_ends_when_its_process_is_killed(tmp_path: Path):
+    (tmp_path / "python3").symlink_to(sys.executable)
     program = tmp_path / "ipmasq"
     program.write_text('#!/bin/sh\necho $$ >"$0.new"; mv "$0.new" "$0.pid"; exec sleep 60\n')
     program.chmod(0o755)

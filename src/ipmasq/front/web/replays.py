@@ -12,7 +12,6 @@ import os
 import re
 import resource
 import secrets
-import shutil
 import sys
 from collections import OrderedDict
 from contextlib import suppress
@@ -60,6 +59,18 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 """Content-Security-Policy of such a page. The one in the page itself allows its own script and style alone."""
+
+DIES_WITH_US = """
+import os, sys
+try:
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+except (ImportError, OSError, AttributeError, MemoryError):
+    pass
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Starts a program that is killed when this process is (PR_SET_PDEATHSIG of prctl(2)). setpriv(1) would call capset(2),
+which the service's unit forbids."""
 
 WRONG_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -152,7 +163,7 @@ async def _replay(capture: Path, config: Path, page: Path) -> Replayed:
     program.stat()  # raises OSError where the error says why, before another program is to start it
     options = ("-c", str(config), "--elsewhere", "--html", str(page))
     process = await asyncio.create_subprocess_exec(
-        *(*_dying_with_us(), str(program), "replay", str(capture), *options),
+        *(sys.executable, "-ISc", DIES_WITH_US, str(program), "replay", str(capture), *options),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -174,12 +185,6 @@ async def _replay(capture: Path, config: Path, page: Path) -> Replayed:
         raise ReplayError(f"the page of this capture is too large; {OTHERWISE}")
     made = await asyncio.to_thread(lambda: gzip.compress(page.read_bytes(), 1))
     return Replayed(made, text if process.returncode else "")
-
-
-def _dying_with_us() -> tuple[str, ...]:
-    """Return what is written before a command that ends when this process is killed (PR_SET_PDEATHSIG of prctl(2))."""
-    setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
 
 
 async def _said(process: asyncio.subprocess.Process) -> str:

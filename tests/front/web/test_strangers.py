@@ -198,8 +198,9 @@ class Silent:
             link, _ = self._listener.accept()
             link.settimeout(30)
             self._links.append(link)
-            request = json.loads(link.makefile("rb").readline())["request"]
-            if request not in ("summary", "watch"):
+            line = link.makefile("rb").readline()
+            request = json.loads(line)["request"] if line else ""  # given up before it was sent
+            if request not in ("summary", "watch", ""):
                 return request, link
 
     def close(self) -> None:
@@ -218,12 +219,29 @@ def answer(link: socket.socket) -> None:
     link.sendall(b'{"done": {}}\n')
 
 
-def test_a_question_ends_when_its_browser_has_gone(silent: Silent):
+@pytest.mark.parametrize("more", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", bytes(99_999)])
+def test_a_question_ends_when_its_browser_has_gone(silent: Silent, more: bytes):
+    """It does so also if more has come on the connection than the question."""
     with served(silent.path, token=TOKEN) as pages:
         for view in ("flows?host=10.9.9.9", "doctor", "top"):
-            with question(pages, view):
+            with question(pages, view) as asking:
                 _, link = silent.asked()
+                asking.sendall(more)
             assert link.recv(1) == b""
+
+
+def test_requests_that_come_at_once_are_answered_in_their_order(pages: Served):
+    with connected(pages) as link:
+        head = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n" + AUTHORIZED
+        asked = (b"api/view/forwards", b"nothing", b"api/view/stats")
+        link.sendall(b"".join(head % path + b"\r\n" for path in asked))
+        replies = link.makefile("rb")
+        found = []
+        for _ in asked:
+            top = b"".join(iter(replies.readline, b"\r\n"))
+            found.append(int(top.split()[1]))
+            replies.read(int(top.lower().partition(b"content-length: ")[2].split()[0]))
+    assert found == [200, 404, 200]
 
 
 def test_who_asks_much_keeps_nobody_out(silent: Silent):

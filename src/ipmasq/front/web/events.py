@@ -27,7 +27,10 @@ MEDIA_TYPE = "text/event-stream; charset=utf-8"
 MOST_STREAMS = 32
 
 MOST_PER_SESSION = 8
-"""Of these, the most for one session."""
+"""Of these, the most for one session,"""
+
+MOST_BY_TOKEN = 16
+"""and for all that send the token in a header."""
 
 
 class Events:
@@ -48,8 +51,9 @@ class Events:
         return Stream(self, self._feed, place, client)
 
     def _has_room(self, client: str) -> bool:
-        most = MOST_STREAMS if client in (ANYBODY, TOKEN) else MOST_PER_SESSION
-        return self._streams[client] < most and self._streams.total() < MOST_STREAMS
+        shares = {ANYBODY: MOST_STREAMS, TOKEN: MOST_BY_TOKEN}
+        has_share = self._streams[client] < shares.get(client, MOST_PER_SESSION)
+        return has_share and self._streams.total() < MOST_STREAMS
 
     @contextmanager
     def counted(self, client: str) -> Iterator[None]:

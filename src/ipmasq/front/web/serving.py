@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ipmasq.front.web.connections import Connections
-from ipmasq.front.web.guard import HEADERS, LOCAL, SHORTEST_TOKEN
+from ipmasq.front.web.guard import HEADERS, LARGEST_HEAD, LOCAL, SHORTEST_TOKEN
 from ipmasq.front.web.seldom import quieten
 from ipmasq.front.web.sessions import Rules
 
@@ -71,6 +71,17 @@ class Impatient(H11Protocol):
     def data_received(self, data: bytes) -> None:
         self._grown += len(data)
         super().data_received(data)
+        if not self.is_idle and not self.cycle.more_body:
+            self._watch()
+
+    def _watch(self) -> None:
+        """Read on after a complete request, although what comes waits for the answer: or it would not be noticed that
+        the client has gone."""
+        waiting, _ = self.conn.trailing_data
+        if len(waiting) > LARGEST_HEAD:
+            self.transport.abort()
+        else:
+            self.flow.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._deadline, self._unread):
@@ -191,6 +202,6 @@ def server(app: Any, address: str, port: int) -> uvicorn.Server:
         backlog=AT_ONCE,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=16_384,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
     )
     return Server(config)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.continuity.batches import DamagedError, Part, unpack
-from ipmasq.continuity.encoding import CHECKSUM, FORMAT, decode, encode
+from ipmasq.continuity.encoding import CHECKSUM, FORMAT, decode, encode, moved
 from ipmasq.core.changes import Kind, Record
 from ipmasq.core.plain import StateError
 
@@ -23,6 +23,13 @@ def test_records_are_read_back_with_their_moment() -> None:
     batch = decode(encode(12.5, 1.7e9, RECORDS))
     assert (batch.moment, batch.wall) == (12.5, 1.7e9)
     assert batch.records == RECORDS
+
+
+def test_a_batch_can_be_moved_to_another_moment() -> None:
+    data = encode(12.5, 1.7e9, RECORDS)
+    assert decode(moved(data, -3.0)) == decode(data)._replace(moment=-3.0)
+    with pytest.raises(StateError):
+        moved(data[:-1], -3.0)
 
 
 def test_a_bit_that_is_flipped_anywhere_is_found() -> None:

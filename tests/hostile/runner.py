@@ -23,6 +23,8 @@ class Attack(NamedTuple):
     settings: dict[str, dict[str, object]]
     guest: bool
     """Whether it needs the second inside network."""
+    alone: bool
+    """Whether it compares how long pings take, so that nothing else may use the machine meanwhile."""
     planes: tuple[str, ...] | None
     """Where it can be carried out; None: everywhere."""
     function: Callable[[Network], Verdict]
@@ -41,6 +43,7 @@ def load() -> dict[str, Attack]:
             (code.__doc__ or "").strip().partition("\n")[0],
             getattr(code, "SETTINGS", {}),
             getattr(code, "GUEST", False),
+            getattr(code, "ALONE", False),
             getattr(code, "PLANES", None),
             code.attack,
         )

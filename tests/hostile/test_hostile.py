@@ -40,6 +40,11 @@ ONE_PLANE = frozenset(
 """What these attack is the same code on every plane: the suite tries them on the first, `make hostile PLANE=all` on all."""
 
 
+def _marks(attack: Attack) -> list[pytest.MarkDecorator]:
+    rows = [pytest.mark.row(*attack.rows)] if attack.rows else []
+    return [*rows, pytest.mark.alone] if attack.alone else rows
+
+
 @pytest.mark.parametrize(
     ("network", "attack"),
     [
@@ -47,7 +52,7 @@ ONE_PLANE = frozenset(
             plane,
             each,
             id=f"{plane}-{name}",
-            marks=[pytest.mark.row(*each.rows)] if each.rows else [],
+            marks=_marks(each),
         )
         for plane in PLANES
         for name, each in load().items()

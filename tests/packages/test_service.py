@@ -166,6 +166,19 @@ def test_a_stopped_service_leaves_the_host_as_it_was(
     assert trace(network) == before
 
 
+def test_a_service_that_was_ended_by_the_command_is_not_started_again(
+    machine: Machine, network: Network, usual: Machine
+):
+    machine.run("systemctl", "stop", "ipmasq")
+    before = trace(network)
+    for options, said in (["--keep"], "waits for a successor"), ([], "has ended"):
+        machine.run("systemctl", "start", "ipmasq")
+        assert said in machine.run("ipmasq", "stop", *options)
+        eventually(lambda: usual.show("SubState") == "dead", "it was started again")
+        assert (usual.show("Result"), usual.show("NRestarts")) == ("success", "0")
+    assert trace(network) == before
+
+
 ASK_DOCTOR = """\
 import json, sys
 sys.path.insert(0, "/usr/lib/ipmasq")

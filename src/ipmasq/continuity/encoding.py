@@ -68,23 +68,19 @@ def encode(moment: float, wall: float, records: Iterable[Record]) -> bytes:
             others.append(record)
     parts = _numbers(flows), b"".join(rows), _numbers(mappings), b"".join(mapping_rows)
     try:
-        body = msgpack.packb([FORMAT, moment, wall, others, *parts, *map(_numbers, ended)])
+        return _checked([FORMAT, moment, wall, others, *parts, *map(_numbers, ended)])
     except (TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
-    return crc32(body).to_bytes(CHECKSUM, "big") + cast(bytes, body)
+
+
+def _checked(values: Sequence[object]) -> bytes:
+    body = cast(bytes, msgpack.packb(values))
+    return crc32(body).to_bytes(CHECKSUM, "big") + body
 
 
 def decode(data: bytes) -> Batch:
     """Return the batch of these bytes. Raises StateError if they are damaged or of another format."""
-    body = data[CHECKSUM:]
-    if crc32(body).to_bytes(CHECKSUM, "big") != data[:CHECKSUM]:
-        raise StateError("a batch is damaged: its checksum is wrong")
-    try:
-        values: Any = msgpack.unpackb(body, strict_map_key=True)
-    except (ValueError, msgpack.UnpackException) as error:
-        raise StateError(f"a batch cannot be read: {error}") from error
-    if not isinstance(values, list) or not values or values[0] != FORMAT:
-        raise StateError("a batch is of another format")
+    values = _values(data)
     try:
         _, moment, wall, others, flows, rows, mappings, mapping_rows, *ended = values
         records = list(map(read_record, others))
@@ -96,6 +92,26 @@ def decode(data: bytes) -> Batch:
         return Batch(float(moment), float(wall), records, compact, ended_flows, ended_mappings)
     except (TypeError, ValueError, struct.error) as error:
         raise StateError(f"a batch has another form: {error}") from error
+
+
+def moved(data: bytes, moment: float) -> bytes:
+    """Return a batch as if it had been written at another moment of this host's clock. Raises StateError."""
+    _, _, *rest = _values(data)
+    return _checked([FORMAT, moment, *rest])
+
+
+def _values(data: bytes) -> list[Any]:
+    """Return the values of a batch. Raises StateError."""
+    body = data[CHECKSUM:]
+    if crc32(body).to_bytes(CHECKSUM, "big") != data[:CHECKSUM]:
+        raise StateError("a batch is damaged: its checksum is wrong")
+    try:
+        values: Any = msgpack.unpackb(body, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise StateError(f"a batch cannot be read: {error}") from error
+    if not isinstance(values, list) or not values or values[0] != FORMAT:
+        raise StateError("a batch is of another format")
+    return values
 
 
 def _numbers(numbers: Sequence[int]) -> bytes:

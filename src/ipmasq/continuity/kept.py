@@ -39,7 +39,7 @@ class Found:
     """Why there is no store."""
 
 
-def _is_own(found: os.stat_result) -> bool:
+def is_own(found: os.stat_result) -> bool:
     """Whether root or the user of this process owns it: a state says which code helpers run, so that nobody else
     can be believed."""
     return found.st_uid in (0, os.geteuid())
@@ -52,8 +52,8 @@ class Location:
         """`about` says of which run of the host and of which network namespace it is. A state of another one is
         of no use, unless it is `durable`."""
         self.path = path
-        self._about = about
-        self._durable = durable
+        self.about = about
+        self.durable = durable
 
     def find(self, now: float, wall: float) -> Found:
         """Return what an earlier process has kept. A state that cannot be read is set aside. `now` is on the clock of
@@ -99,7 +99,7 @@ class Location:
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
             place = self.path.parent.stat()
-            if not _is_own(place) or place.st_mode & stat.S_IWOTH:
+            if not is_own(place) or place.st_mode & stat.S_IWOTH:
                 raise StoreError(f"{self.path.parent}: another user may write there")
             # It may have what users have typed, such as passwords.
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -108,32 +108,32 @@ class Location:
             os.close(descriptor)
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
-        if not _is_own(found) or not stat.S_ISREG(found.st_mode):
+        if not is_own(found) or not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{self.path}: it is another user's, or no file")
-        return SqliteStore(self.path, self._about, self._durable)
+        return SqliteStore(self.path, self.about, self.durable)
 
     def _in_background(self, store: SqliteStore) -> Store:
-        return Background(store) if self._durable else store
+        return Background(store) if self.durable else store
 
     def _read(self, store: SqliteStore, now: float, wall: float) -> Found:
-        if store.about != self._about and not self._durable:
+        if store.about != self.about and not self.durable:
             store.close()
             remove(self.path)
             return Found(self._open())
-        same_run = store.about.get(BOOT) == self._about.get(BOOT)
+        same_run = store.about.get(BOOT) == self.about.get(BOOT)
         last, compact = dict[Key, Kept](), Compact()
         moment = now
         for data in store.load():
             batch = decode(data)
             age = now - batch.moment if same_run else wall - batch.wall
             moment = now - max(0.0, age)
-            _apply(batch, moment, last, compact)
+            apply(batch, moment, last, compact)
         others = {str(key): each.row for (kind, key), each in last.items() if kind == Kind.GATEWAY}
         kept = [each for each in last.values() if each.kind != Kind.GATEWAY]
         return Found(store, kept, compact, others, now - moment)
 
 
-def _apply(batch: Batch, moment: float, last: dict[Key, Kept], compact: Compact) -> None:
+def apply(batch: Batch, moment: float, last: dict[Key, Kept], compact: Compact) -> None:
     """Let the records of a batch take the place of earlier ones."""
     rows, flow, mapping = batch.rows, int(Kind.FLOW), int(Kind.MAPPING)
     written = [(flow, number) for number in rows.flows]

@@ -154,9 +154,9 @@ def remove(path: Path) -> None:
         Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, ending: str = ".refused") -> Path:
     """Give the file of a store another name, so that a new one can be made. Raises OSError."""
-    aside = path.with_name(f"{path.name}.refused")
+    aside = path.with_name(f"{path.name}{ending}")
     for suffix in ("", "-wal"):
         with suppress(FileNotFoundError):
             Path(f"{path}{suffix}").replace(f"{aside}{suffix}")

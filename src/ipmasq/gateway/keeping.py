@@ -7,9 +7,11 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ipmasq.continuity.contents import VERSION_NAME
 from ipmasq.continuity.durable import Background
 from ipmasq.continuity.kept import BOOT, Found, Location
 from ipmasq.continuity.settings import StateSettings
@@ -98,6 +100,7 @@ class Keeping:
         self._writer = StateWriter(
             drive.engine, self._begin_anew, time.time, self._failed, self._recovered
         )
+        self._writer.set(VERSION_NAME, version("ipmasq"), now)
         for name, row in self._rows.items():
             self._writer.set(name, row, now)
         drive.say(*self._news)

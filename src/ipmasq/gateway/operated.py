@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from ipmasq.config.values import protocol_text
 from ipmasq.core.operate import overlap
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.policy import Forward, HelperUse, Policy, PortRange, Timeouts
 from ipmasq.gateway.setup import Configuration
+from ipmasq.wire.addresses import to_text
 
 Set = Callable[[str, object], object]
 """Keeps a value by its name; None: no more."""
@@ -123,6 +125,33 @@ class Operated:
             uses[use.name] = use
             self.helper_loaded(use.name, file, ports)
         return replace(policy, helpers=tuple(uses.values()))
+
+
+def described(rows: Mapping[str, object]) -> Iterator[str]:
+    """Yield a sentence for each change in these rows. Raises StateError."""
+    state = Fields(dict(rows), "gateway")
+    for name in ("forwards", "helpers"):
+        for row in state.rows(name) if rows.get(name) is not None else ():
+            yield _change(name.removesuffix("s"), row)
+    if rows.get("timeouts") is not None:
+        yield "idle times were set"
+
+
+def _change(kind: str, row: Fields) -> str:
+    name, values = row.text(0), row.fields_or_none(1)
+    if kind == "helper":
+        if values is None:
+            return f"helper {name} was unloaded"
+        origin = "" if values.is_none(0) else f" from {values.text(0)}"
+        return f"helper {name} was loaded{origin}"
+    if values is None:
+        return f"forward {name} was removed"
+    made = _forward(name, values)
+    public = f"{to_text(made.public)}:" if made.public else ""
+    inside = f"{to_text(made.inside)}:{made.inside_ports}"
+    return (
+        f"forward {name} was added: {protocol_text(made.protocol)} {public}{made.ports} to {inside}"
+    )
 
 
 TIMES = ("tcp_established", "tcp_opening", "tcp_closing", "udp", "icmp", "fragment")

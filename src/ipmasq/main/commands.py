@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "ipmasq.main.offline:check",
     "doctor": "ipmasq.doctor.command:doctor",
     "reload": "ipmasq.front.change:reload",
+    "upgrade": "ipmasq.front.upgrade:upgrade",
     "status": "ipmasq.front.inspect:status",
     "show": "ipmasq.front.show:app",
     "explain": "ipmasq.front.inspect:explain",
@@ -32,6 +33,7 @@ COMMANDS = {
     "timeouts": "ipmasq.front.change:timeouts",
     "close": "ipmasq.front.change:close",
     "ha": "ipmasq.front.availability:app",
+    "state": "ipmasq.main.state.commands:app",
     "replay": "ipmasq.main.replay:replay",
     "config": "ipmasq.main.offline:configuration",
 }
@@ -39,6 +41,7 @@ COMMANDS = {
 
 if sys.platform == "linux":
     COMMANDS["install-service"] = "ipmasq.main.service.command:install_service"
+    COMMANDS["stop"] = "ipmasq.main.stop:stop"
     COMMANDS["undo"] = "ipmasq.main.undo:undo"
     COMMANDS["lab"] = "ipmasq.lab.cli:app"  # it needs network namespaces
 

@@ -15,6 +15,7 @@ from tests.hostile.packets import ACK, PSH, mss
 from tests.hostile.verdict import Verdict, control, held_if
 
 REFERENCE = "issue 7, point 2"
+ALONE = True
 SIZE, SEGMENTS, TIMES = 1440, 42, 1000
 ALLOWANCE = 100_000
 """Bytes: one repetition of everything, the pings, and the neighbours' ARP."""

@@ -15,6 +15,7 @@ from tests.hostile.packets import ACK, PSH
 from tests.hostile.verdict import Verdict, control, held_if
 
 REFERENCE = "A-16, A-21"
+ALONE = True
 ROWS = ("A-16", "A-21")
 CONNECTIONS, SEGMENTS, PER_SECOND = 10, 510, 1000
 LINES = b"200\n" * 128

@@ -10,6 +10,7 @@ from tests.hostile.network import Network
 from tests.hostile.verdict import Verdict, held_if
 
 REFERENCE = "issue 7, point 10; A-12"
+ALONE = True
 ROWS = ("A-12",)
 COUNT, MOST = 4000, 4 * 8
 

@@ -13,6 +13,7 @@ from tests.hostile.network import Network
 from tests.hostile.verdict import Verdict, control, held_if
 
 REFERENCE = "A-21, A-22"
+ALONE = True
 ROWS = ("A-21", "A-22")
 LOW, HIGH = 61000, 65095
 SETTINGS = {"gateway": {"ports": f"{LOW}-{HIGH}"}}

@@ -1,0 +1,1 @@
+"""Commands by which people handle what a gateway remembers."""

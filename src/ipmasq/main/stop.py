@@ -1,0 +1,126 @@
+"""`ipmasq stop`: ends the gateway of this network namespace."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ipmasq.front.exits import Code, give_up
+from ipmasq.front.output import say
+
+WAIT = 30.0
+"""Seconds to wait by default. A gateway takes a second or two, and longer if a disk is slow."""
+
+MAY_NOT = "you may not stop the gateway: ask as root, or as its user"
+
+
+def stop(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave connections and devices to a successor.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait until it has ended.")
+    ] = WAIT,
+) -> None:
+    """End the gateway that runs here, and wait until it has.
+
+    It undoes its changes to the host and forgets all connections, as after SIGTERM. With --keep it leaves them to the
+    next ipmasq run, as after SIGUSR2; established flows are forwarded meanwhile, for as long as state.grace says.
+
+    Of the systemd service, systemctl stop ipmasq is the usual way. This does the same: systemd does not restart a
+    service that has ended in order. Exit code 4 if no gateway runs, 1 if it has not ended in time.
+
+    \b
+    Examples:
+      ipmasq stop
+      ipmasq stop --keep && ipmasq run gateway.toml
+    """
+    from ipmasq.planes.tun.journal import record_in
+
+    record = record_in()
+    with _running(record) as (process, descriptor):
+        signal.pidfd_send_signal(descriptor, signal.SIGUSR2 if keep else signal.SIGTERM)
+        if not _has_ended(descriptor, wait):
+            text = f"the gateway (process {process}) has not ended after {wait:g} s; it was told to, so ask again later"
+            raise give_up(text)
+    _tell(record, keep)
+
+
+@contextmanager
+def _running(record: Path) -> Iterator[tuple[int, int]]:
+    """Yield the process of the gateway and a descriptor of it, which stays that of this process whatever happens. Raises
+    typer.Exit if none runs, or if it may not be looked at."""
+    try:
+        process = _process(record)
+        descriptor = os.pidfd_open(process)
+    except (PermissionError, ProcessLookupError) as error:
+        raise _refused(error) from None
+    try:
+        if not _has_open(process, record.with_suffix(".lock")):
+            raise give_up(f"process {process} is not the gateway that runs here")
+        yield process, descriptor
+    except (PermissionError, ProcessLookupError) as error:
+        raise _refused(error) from None
+    finally:
+        os.close(descriptor)
+
+
+def _process(record: Path) -> int:
+    """Return the process that a lock names."""
+    from ipmasq.control.leftovers import hint
+    from ipmasq.planes.tun.journal import holder
+
+    found = holder(record)
+    if found is None:
+        raise give_up(f"no gateway runs here{hint()}", Code.UNREACHABLE)
+    if not found.isdecimal():
+        raise give_up("a gateway is just being started or ended here; ask again")
+    return int(found)
+
+
+def _refused(error: OSError) -> typer.Exit:
+    if isinstance(error, PermissionError):
+        return give_up(MAY_NOT)
+    return give_up("the gateway has just ended, or runs in another PID namespace", Code.UNREACHABLE)
+
+
+def _has_open(process: int, lock: Path) -> bool:
+    """Return whether a process has this file open. The lock alone proves nothing: it may belong to a user with fewer
+    rights, who could name any process in it."""
+    wanted = lock.stat()
+    for each in Path(f"/proc/{process}/fd").iterdir():
+        try:
+            if os.path.samestat(each.stat(), wanted):
+                return True
+        except FileNotFoundError:
+            continue  # closed meanwhile, or no file
+    return False
+
+
+def _has_ended(descriptor: int, wait: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(wait * 1000))
+
+
+def _tell(record: Path, keep: bool) -> None:
+    """Say what it has left."""
+    from ipmasq.planes.leftovers import find_leftovers
+    from ipmasq.planes.tun.journal import holder
+
+    if (process := holder(record)) is not None:
+        say(f"the gateway has ended, and another one runs already (process {process})")
+        return
+    left = find_leftovers()
+    if keep and not left:
+        raise give_up("the gateway has ended and left nothing: its configuration keeps no state")
+    if left and not keep:
+        raise give_up(f"the gateway has ended and left: {left}; ipmasq undo undoes that")
+    say(f"the gateway has ended{' and waits for a successor' * keep}")

@@ -1,0 +1,77 @@
+"""`ipmasq stop` ends the gateway of its network namespace, and nothing else."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ipmasq.planes.tun.journal import record_in
+from tests.live.as_users import started
+from tests.live.conftest import Network, trace
+from tests.live.test_undo_command import file, ipmasq
+
+pytestmark = pytest.mark.live
+
+__all__ = ["file"]
+
+
+def test_a_gateway_ends_and_the_host_is_as_before(network: Network, file: Path) -> None:
+    before = trace(network)
+    with started(network, file, file.with_name("control.sock")) as gateway:
+        done = ipmasq(network, "stop")
+        assert (done.returncode, done.stdout) == (0, "the gateway has ended\n"), done.stderr
+        assert gateway.process.wait(5) == 0
+        assert trace(network) == before
+    again = ipmasq(network, "stop")
+    assert (again.returncode, again.stderr) == (4, "ipmasq: no gateway runs here\n")
+
+
+def test_with_keep_everything_is_left_to_the_next_one(network: Network, file: Path) -> None:
+    socket = file.with_name("control.sock")
+    before = trace(network)
+    with started(network, file, socket) as gateway:
+        during = trace(network)
+        done = ipmasq(network, "stop", "--keep")
+        assert done.stdout == "the gateway has ended and waits for a successor\n", done.stderr
+        assert gateway.process.wait(5) == 0
+        assert trace(network)["rules"] == during["rules"]
+    assert "one was killed" in ipmasq(network, "stop").stderr
+    socket.unlink(missing_ok=True)
+    with started(network, file, socket):
+        assert ipmasq(network, "stop").returncode == 0
+    assert trace(network) == before
+    file.write_text(file.read_text() + "[state]\nkeep = false\n")
+    with started(network, file, socket):
+        done = ipmasq(network, "stop", "--keep")
+        assert done.returncode == 1
+        assert "left nothing: its configuration keeps no state" in done.stderr
+    assert trace(network) == before
+
+
+def test_one_that_does_not_end_in_time_is_named(network: Network, file: Path) -> None:
+    with started(network, file, file.with_name("control.sock")) as gateway:
+        gateway.process.send_signal(signal.SIGSTOP)
+        try:
+            done = ipmasq(network, "stop", "--wait", "0.2")
+        finally:
+            gateway.process.send_signal(signal.SIGCONT)
+        assert done.returncode == 1
+        assert f"(process {gateway.process.pid}) has not ended after 0.2 s" in done.stderr
+        assert gateway.process.wait(20) == 0, "it was told to end"
+
+
+def test_a_process_that_does_not_hold_the_lock_is_left_alone(network: Network, file: Path) -> None:
+    """A user with fewer rights, to whom the lock belongs, could name any process in it."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            with started(network, file, file.with_name("control.sock")), network.at("gw"):
+                record_in().with_suffix(".lock").write_text(str(other.pid))
+                done = ipmasq(network, "stop")
+                assert done.returncode == 1
+                assert f"process {other.pid} is not the gateway that runs here" in done.stderr
+                assert other.poll() is None
+        finally:
+            other.kill()

@@ -17,8 +17,8 @@ async def settled() -> None:
 
 
 class Scene:
-    def __init__(self, places: int) -> None:
-        self.turns = Turns(places)
+    def __init__(self, slots: int) -> None:
+        self.turns = Turns(slots)
         self.served: list[str] = []
         self.ends: dict[str, asyncio.Event] = {}
 
@@ -99,5 +99,5 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_gateway_has_room_for_all_places_and_the_feed():
-    places = turns.WALKS + turns.LOOKS + turns.EXAMINATIONS + turns.CHANGES
-    assert places + 2 + 2 <= MOST_PER_USER
+    slots = turns.WALKS + turns.LOOKS + turns.EXAMINATIONS + turns.CHANGES
+    assert slots + 2 + 2 <= MOST_PER_USER

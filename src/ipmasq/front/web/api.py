@@ -110,11 +110,11 @@ class Api:
         return await _answered(request, self.changes, ask)
 
 
-async def _answered(request: Request, places: Turns, ask: Callable[[], Awaitable[Row]]) -> Response:
+async def _answered(request: Request, slots: Turns, ask: Callable[[], Awaitable[Row]]) -> Response:
     """Ask the gateway when it is the client's turn, and only as long as the client is there."""
 
     async def work() -> Row:
-        async with places.turn(request.state.client):
+        async with slots.turn(request.state.client):
             return await ask()
 
     try:

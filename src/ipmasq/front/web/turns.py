@@ -32,8 +32,8 @@ class BusyError(Exception):
 
 
 class Turns:
-    def __init__(self, places: int) -> None:
-        self._free = places
+    def __init__(self, slots: int) -> None:
+        self._free = slots
         self._served: Counter[str] = Counter()
         """How many places each client has."""
         self._waiting: dict[asyncio.Future[None], str] = {}

@@ -44,8 +44,8 @@ function alone() {
 }
 
 export function begin() {
-  if (!window.SharedWorker) { alone(); return; }
-  const worker = new SharedWorker("/worker.js", { type: "module", name: "ipmasq" });
+  let worker;
+  try { worker = new SharedWorker("/worker.js", { type: "module", name: "ipmasq" }); } catch { alone(); return; }
   worker.onerror = () => { worker.onerror = null; alone(); };
   worker.port.onmessage = ({ data }) => take(data);
   addEventListener("pagehide", () => worker.port.postMessage("left"));

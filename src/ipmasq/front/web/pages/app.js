@@ -20,6 +20,7 @@ function App() {
   useEffect(() => {
     const moved = () => { go(here()); document.querySelector("main").focus(); };
     addEventListener("hashchange", moved);
+    go(here()); // it may have changed since the page was drawn
     return () => removeEventListener("hashchange", moved);
   }, []);
   const known = Object.hasOwn(PAGES, page) ? page : "overview";

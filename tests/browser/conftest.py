@@ -26,6 +26,9 @@ from tests.front.web.serving import TOKEN
 expect.set_options(timeout=30_000)
 
 CHROMIUM = "/usr/bin/chromium"
+NAME = "gateway.example"
+"""A name of this machine that browsers do not know as such."""
+
 # Without these it looks up hosts of its vendor as it starts. As root it has no sandbox.
 FLAGS = [
     "--no-sandbox",
@@ -35,6 +38,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
 ]
 
 Open: TypeAlias = Callable[..., Page]

@@ -13,10 +13,16 @@ from pathlib import Path
 import pytest
 
 from ipmasq.core.events import HelperBound
-from ipmasq.front.web import events, guard, serving
+from ipmasq.front.web import events, guard, serving, sessions
 from tests.control.running import Running, running
 from tests.front.web.asking import BEARER, JSON, ask
 from tests.front.web.serving import TOKEN, Served, served
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tests here come with a wrong token."""
+    monkeypatch.setattr(guard, "WRONG_TOKEN_DELAY", 0.001)
 
 
 @pytest.fixture
@@ -89,9 +95,45 @@ def test_a_wrong_token_gets_no_cookie_and_has_to_wait(
     assert guard.WRONG_TOKEN_DELAY in waited
 
 
+def test_a_session_ends_by_a_request_of_our_page_and_of_no_other(pages: Served):
+    cookie = (login(pages, TOKEN).getheader("set-cookie") or "").split(";")[0]
+    assert ask(pages, "/logout", "POST", b"", cookie=cookie).status == 403
+    assert ask(pages, "/logout", cookie=cookie).status == 404
+    assert ask(pages, "/api/view/forwards", cookie=cookie).status == 200
+    answer = ask(pages, "/logout", "POST", b"", cookie=cookie, origin=pages.address)
+    assert (answer.status, answer.getheader("location")) == (303, "/login")
+    assert "max-age=0" in (answer.getheader("set-cookie") or "").lower()
+    assert ask(pages, "/api/view/forwards", cookie=cookie).status == 401
+
+
+def test_a_stream_ends_with_its_session(pages: Served):
+    cookie = (login(pages, TOKEN).getheader("set-cookie") or "").split(";")[0]
+    stream = ask(pages, "/api/events", cookie=cookie)
+    assert stream.readline()
+    ask(pages, "/logout", "POST", b"", cookie=cookie, origin=pages.address)
+    assert stream.read().endswith(b"\n\n")
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers", "is_secure"),
+    [
+        ("http://gateway.example", {}, False),
+        ("https://gateway.example", {}, True),
+        ("http://gateway.example", {"x_forwarded_proto": "https"}, True),
+    ],
+)
+def test_a_cookie_is_for_tls_alone_if_the_browser_or_its_proxy_uses_that(
+    pages: Served, origin: str, headers: dict[str, str], is_secure: bool
+):
+    said = {"origin": origin, "host": "gateway.example", **headers}
+    cookie = (login(pages, TOKEN, **said).getheader("set-cookie") or "").lower()
+    assert ("secure" in cookie) == is_secure
+    assert "max-age=86400" in cookie
+
+
 def test_old_sessions_end_when_there_are_many(pages: Served):
     first = (login(pages, TOKEN).getheader("set-cookie") or "").split(";")[0]
-    for _ in range(guard.SESSIONS):
+    for _ in range(sessions.MOST_SESSIONS):
         login(pages, TOKEN)
     assert ask(pages, "/api/view/forwards", cookie=first).status == 401
 
@@ -120,6 +162,21 @@ def test_a_request_that_another_page_makes_is_refused(
     pages: Served, path: str, headers: dict[str, str]
 ):
     assert ask(pages, path, **headers, **BEARER).status == 403
+
+
+@pytest.mark.parametrize("path", ["/api/view/flows", "/api/events"])
+def test_a_question_without_fetch_metadata_by_a_name_without_tls_has_our_header(
+    pages: Served, path: str
+):
+    """There, browsers do not tell which page asks."""
+    cookie = (login(pages, TOKEN).getheader("set-cookie") or "").split(";")[0]
+    said = {"cookie": cookie, "host": "gateway.example"}
+    assert ask(pages, path, **said).status == 403
+    assert ask(pages, path, x_requested_with="XMLHttpRequest", **said).status == 403
+    assert ask(pages, path, x_requested_with="ipmasq", **said).status == 200
+    assert ask(pages, path, sec_fetch_site="same-origin", **said).status == 200
+    assert ask(pages, path, host="gateway.example", **BEARER).status == 200
+    assert ask(pages, path, "OPTIONS", origin="http://gateway.example:1", **said).status == 403
 
 
 def test_a_link_on_another_page_leads_to_the_first_page_only(pages: Served):
@@ -273,6 +330,18 @@ def test_so_many_streams_and_no_more(gateway: Running, monkeypatch: pytest.Monke
         assert [stream.status for stream in streams] == [200] * 3
         assert ask(pages, "/api/events").status == 503
         assert ask(pages, "/api/view/forwards").status == 200
+
+
+def test_a_session_has_a_share_of_the_streams_and_a_question_for_headers_none(
+    pages: Served, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(events, "MOST_PER_SESSION", 2)
+    one, two = ((login(pages, TOKEN).getheader("set-cookie") or "").split(";")[0] for _ in "12")
+    for _ in range(5):
+        assert ask(pages, "/api/events", "HEAD", cookie=one).status == 200
+    streams = [ask(pages, "/api/events", cookie=one) for _ in range(3)]
+    assert [stream.status for stream in streams] == [200, 200, 503]
+    assert ask(pages, "/api/events", cookie=two).status == 200
 
 
 def test_every_answer_forbids_scripts_frames_and_other_origins(pages: Served):

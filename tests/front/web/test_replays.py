@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +207,44 @@ def test_one_that_stops_coming_is_given_up(pages: Served, monkeypatch: pytest.Mo
             pass
     assert send(pages, CAPTURE)[0] == 200
     assert left_behind() == []
+
+
+LONG = """
+import asyncio, sys
+from pathlib import Path
+from ipmasq.front.web import replays
+here = Path(sys.argv[1])
+sys.executable = str(here / "python3")
+asyncio.run(replays._replay(here / "capture", here / "config", here / "page"))
+"""
+
+
+def test_a_replay_has_bounded_time_and_ends_when_its_process_is_killed(tmp_path: Path):
+    (tmp_path / "python3").symlink_to(sys.executable)
+    program = tmp_path / "ipmasq"
+    program.write_text('#!/bin/sh\necho $$ >"$0.new"; mv "$0.new" "$0.pid"; exec sleep 60\n')
+    program.chmod(0o755)
+    process = subprocess.Popen([sys.executable, "-c", LONG, str(tmp_path)])
+    started = tmp_path / "ipmasq.pid"
+    wait("the replay", started.exists)
+    replay = Path("/proc", started.read_text().strip())
+    seconds = f"Max cpu time              {replays.PATIENCE + 1:.0f} "
+    wait("its limits", lambda: seconds in (replay / "limits").read_text())
+    process.kill()
+    process.wait(30)
+    wait("its end", lambda: has_ended(replay))
+
+
+def has_ended(process: Path) -> bool:
+    """Return whether this process is gone, or waits to be (proc_pid_stat(5))."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def wait(what: str, until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not until():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)

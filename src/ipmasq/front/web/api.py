@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ipmasq.control.client import UnreachableError
 from ipmasq.control.protocol import Kind, RequestError, Row
 from ipmasq.front.upstream import Upstream
-from ipmasq.front.web.guard import refused
+from ipmasq.front.web import turns
+from ipmasq.front.web.guard import Answer, refused
+from ipmasq.front.web.presence import while_connected
+from ipmasq.front.web.turns import BusyError, Turns
 
 VIEWS: Mapping[str, tuple[str, ...]] = {
     "status": (),
@@ -41,6 +44,12 @@ CHANGES: Mapping[str, tuple[str, ...]] = {
 
 NUMBERS = ("flow", "limit")
 
+LONGEST_ARGUMENT = 100
+"""Characters. No address, port or name is longer."""
+
+WHOLE_TABLES = ("flows", "mappings")
+"""Views for which the gateway walks through a whole table."""
+
 MOST_ROWS = 1000
 
 STATUS = {
@@ -56,6 +65,8 @@ class Api:
     def __init__(self, upstream: Upstream, allows_changes: bool) -> None:
         self._upstream = upstream
         self._allows_changes = allows_changes
+        self._walks, self._looks = Turns(turns.WALKS), Turns(turns.LOOKS)
+        self._examinations, self.changes = Turns(turns.EXAMINATIONS), Turns(turns.CHANGES)
 
     async def view(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -64,11 +75,19 @@ class Api:
         given: Row = dict(request.query_params)
         if unknown := set(given) - set(VIEWS[name]):
             return refused(400, f"{name} has no {', '.join(sorted(unknown))}")
-        try:
+        if long := [key for key, value in given.items() if len(value) > LONGEST_ARGUMENT]:
+            return refused(400, f"{', '.join(long)}: at most {LONGEST_ARGUMENT} characters")
+
+        async def ask() -> Row:
             rows, more = await self._upstream.rows(name, _numbered(given), MOST_ROWS)
-        except (RequestError, UnreachableError) as error:
-            return failed(error)
-        return JSONResponse({"rows": rows, "more": more})
+            return {"rows": rows, "more": more}
+
+        return await _answered(request, self._turns(name), ask)
+
+    def _turns(self, view: str) -> Turns:
+        if view == "doctor":
+            return self._examinations
+        return self._walks if view in WHOLE_TABLES else self._looks
 
     async def change(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -84,25 +103,41 @@ class Api:
             return refused(400, "a change is a JSON object")
         if unknown := set(given) - set(CHANGES[name]):
             return refused(400, f"{name} has no {', '.join(sorted(unknown))}")
-        try:
-            return JSONResponse({"done": await self._upstream.ask(name, given)})
-        except (RequestError, UnreachableError) as error:
-            return failed(error)
+
+        async def ask() -> Row:
+            return {"done": await self._upstream.ask(name, given)}
+
+        return await _answered(request, self.changes, ask)
+
+
+async def _answered(request: Request, slots: Turns, ask: Callable[[], Awaitable[Row]]) -> Response:
+    """Ask the gateway when it is the client's turn, and only as long as the client is there."""
+
+    async def work() -> Row:
+        async with slots.turn(request.state.client):
+            return await ask()
+
+    try:
+        return Answer(await while_connected(request.receive, work()))
+    except (RequestError, UnreachableError) as error:
+        return failed(error)
+    except BusyError:
+        return refused(503, "the gateway is answering others; try again in a moment")
 
 
 def failed(error: RequestError | UnreachableError) -> Response:
     """Return what the gateway said, or that it does not answer."""
     if isinstance(error, UnreachableError):
-        return JSONResponse({"error": {"kind": "unreachable", "message": str(error)}}, 502)
+        return Answer({"error": {"kind": "unreachable", "message": str(error)}}, 502)
     said = {"kind": error.kind, "message": error.message, "details": error.details}
-    return JSONResponse({"error": said}, STATUS.get(error.kind, 502))
+    return Answer({"error": said}, STATUS.get(error.kind, 502))
 
 
 def _numbered(given: Row) -> Row:
     return {
         name: int(value) if name in NUMBERS and value.isascii() and value.isdigit() else value
         for name, value in given.items()
-        if value and len(value) < 100
+        if value
     }
 
 

@@ -3,58 +3,100 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import aclosing, suppress
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ipmasq.front.web.feed import Feed, Message
+from ipmasq.front.web.guard import refused
+from ipmasq.front.web.presence import until_gone
+from ipmasq.front.web.sessions import ANYBODY, TOKEN, Rules
 
 ALIVE = 15.0
 """Seconds without a message after which a comment is sent, so that a connection that is gone is noticed."""
 
+CHECK = 1.0
+"""Seconds between two looks at whether a session has ended."""
+
+MEDIA_TYPE = "text/event-stream; charset=utf-8"
+
 MOST_STREAMS = 32
+
+MOST_PER_SESSION = 8
+"""Of these, the most for one session,"""
+
+MOST_BY_TOKEN = 16
+"""and for all that send the token in a header."""
 
 
 class Events:
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, rules: Rules) -> None:
         self._feed = feed
-        self.streams = 0
+        self._rules = rules
+        self._streams: Counter[str] = Counter()
+        """Of each client."""
 
-    @property
-    def has_room(self) -> bool:
-        return self.streams < MOST_STREAMS
+    async def answer(self, request: Request) -> Response | Stream:
+        """Return a stream that begins after the message that the browser has seen last."""
+        client = request.state.client
+        if request.method == "HEAD":
+            return Response(media_type=MEDIA_TYPE)
+        if not self._has_room(client):
+            return refused(503, "too many browsers are connected already")
+        place = self._feed.place(request.headers.get("last-event-id"))
+        return Stream(self, self._feed, place, client)
 
-    def stream(self, last_id: str | None) -> Stream:
-        """Return a response that begins after this id."""
-        return Stream(self, self._feed, self._feed.place(last_id))
+    def _has_room(self, client: str) -> bool:
+        shares = {ANYBODY: MOST_STREAMS, TOKEN: MOST_BY_TOKEN}
+        has_share = self._streams[client] < shares.get(client, MOST_PER_SESSION)
+        return has_share and self._streams.total() < MOST_STREAMS
+
+    @contextmanager
+    def counted(self, client: str) -> Iterator[None]:
+        self._streams[client] += 1
+        try:
+            yield
+        finally:
+            self._streams[client] -= 1
+            self._streams = +self._streams
+
+    async def until_ended(self, client: str) -> None:
+        """Return when the client's session has ended."""
+        while self._rules.is_current(client):
+            await asyncio.sleep(CHECK)
 
 
 class Stream:
-    """An ASGI application that sends messages until the browser has gone."""
+    """An ASGI application that sends messages until the browser has gone or its session has ended."""
 
-    def __init__(self, events: Events, feed: Feed, number: int) -> None:
+    def __init__(self, events: Events, feed: Feed, number: int, client: str) -> None:
         self._events = events
         self._feed = feed
         self._number = number
+        self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._events.streams += 1
-        sending = asyncio.ensure_future(self._send(send))
-        gone = asyncio.ensure_future(_until_gone(receive))
-        try:
-            # Cancelled when the server ends.
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._events.streams -= 1
-            sending.cancel()
-            gone.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await sending
+        with self._events.counted(self._client):
+            sending = asyncio.ensure_future(self._send(send))
+            gone = asyncio.ensure_future(until_gone(receive))
+            ended = asyncio.ensure_future(self._events.until_ended(self._client))
+            try:
+                # Cancelled when the server ends.
+                with suppress(asyncio.CancelledError):
+                    all_ = (sending, gone, ended)
+                    await asyncio.wait(all_, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in (sending, gone, ended):
+                    each.cancel()
+                await asyncio.gather(sending, gone, ended, return_exceptions=True)
+        await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, send: Send) -> None:
-        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        headers = [(b"content-type", MEDIA_TYPE.encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await _say(send, b"retry: 1000\n\n")
         async with aclosing(self._feed.messages(self._number)) as messages:
@@ -79,11 +121,6 @@ class Stream:
 async def _say(send: Send, text: bytes) -> None:
     """Send text when the browser has read most of what came before; see `serving.Impatient`."""
     await send({"type": "http.response.body", "body": text, "more_body": True})
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _text(name: str, messages: Iterable[Message]) -> bytes:

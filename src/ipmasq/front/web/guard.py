@@ -1,31 +1,29 @@
-"""Who may use the pages, and what every answer says about them. Refusals come before anything else is done.
+"""Which requests are refused, and what every answer says about the pages. Refusals come before anything else is done.
 
 Against other origins: the name in `Host` must be one of ours (DNS rebinding), a request that another page makes is
-refused (Fetch Metadata, `Origin`), and pages may load nothing from elsewhere (Content-Security-Policy). Against other
-people: a token, in a header or exchanged for a cookie by a form; it is never part of an address.
+refused (Fetch Metadata, `Origin`, a header that only our pages can send), and pages may load nothing from elsewhere
+(Content-Security-Policy). Against other people: a token, in a header or exchanged for a cookie by a form; it is never
+part of an address. A request that is wrong gets a status from 400 to 499, and no line of the log for each.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from hmac import compare_digest
-from http.cookies import CookieError, SimpleCookie
+import json
+import logging
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "ipmasq"
+from ipmasq.front.web.presence import while_connected
+from ipmasq.front.web.sessions import Rules
 
 SHORTEST_TOKEN = 16
 """Characters of a token; 16 of an alphabet of 64 are 96 bits."""
-
-SESSIONS = 100
-"""Sessions that are kept; the oldest one ends for a new one."""
 
 LARGEST_BODY = 16_384
 """Bytes."""
@@ -44,6 +42,12 @@ WRONG_TOKEN_DELAY = 0.5
 OPEN = ("/login", "/style.css", "/icon.svg")
 """What can be had without a token."""
 
+LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
+"""Names of this machine, which browsers trust without TLS (Secure Contexts, 3.1)."""
+
+OURS = "x-requested-with"
+"""The header that our scripts send with every question."""
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -59,37 +63,11 @@ HEADERS = {
 }
 
 
-@dataclass
-class Rules:
-    hosts: frozenset[str]
-    """Names and addresses by which browsers may reach the pages, without ports."""
-    token: str | None = None
-    """None: none is needed."""
-    _sessions: OrderedDict[str, None] = field(default_factory=OrderedDict)
-
-    def begin_session(self) -> str:
-        """Return the value of a new cookie."""
-        made = secrets.token_urlsafe(32)
-        self._sessions[made] = None
-        if len(self._sessions) > SESSIONS:
-            self._sessions.popitem(last=False)
-        return made
-
-    def knows(self, headers: Headers) -> bool:
-        """Return whether a request comes with the token or a cookie of ours."""
-        if self.token is None:
-            return True
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_token(given.strip()):
-            return True
-        return any(compare_digest(each, _cookie(headers)) for each in self._sessions)
-
-    def is_token(self, given: str) -> bool:
-        return self.token is not None and compare_digest(given.encode(), self.token.encode())
+logger = logging.getLogger("ipmasq.web")
 
 
 class Guard:
-    """An ASGI application around another one."""
+    """An ASGI application around another one. It tells it in the request's state whose request this is (`client`)."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app = app
@@ -100,13 +78,12 @@ class Guard:
             await self._app(scope, receive, send)
         if scope["type"] != "http":
             return
-        headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
-        answer = _with_headers(send)
-        if refusal is not None:
-            await refusal(scope, receive, answer)
-            return
-        await self._app(scope, _bounded(receive, _largest(scope)), answer)
+        headers, receive = Headers(scope=scope), _bounded(receive, _largest(scope))
+        try:
+            refusal = self._refusal(scope, headers) or await self._stranger(scope, receive, headers)
+        except (ClientDisconnect, TooLargeError) as error:
+            refusal = bad_request(error)
+        await (refusal or self._app)(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if _size(scope) > LARGEST_HEAD:
@@ -120,8 +97,17 @@ class Guard:
             return refused(400, "this is not a length")
         if int(length) > _largest(scope):
             return refused(413, f"a request has at most {_largest(scope):,} bytes")
-        if scope["path"] in OPEN or self._rules.knows(headers):
+        return None
+
+    async def _stranger(self, scope: Scope, receive: Receive, headers: Headers) -> Response | None:
+        """Return what is answered to a client that we do not know. Raises ClientDisconnect and TooLargeError."""
+        client = scope.setdefault("state", {})["client"] = self._rules.client(headers)
+        if client is not None:
+            return None if scope["state"].get("admit", _always)() else FULL
+        if scope["path"] in OPEN:
             return None
+        if self._rules.is_guess(headers):
+            await while_connected(receive, delay(scope))
         if scope["path"] == "/" and scope["method"] == "GET":
             return RedirectResponse("/login", 303)
         return refused(401, "a token is needed")
@@ -131,13 +117,35 @@ class TooLargeError(Exception):
     """More of a request came than is accepted."""
 
 
+class Answer(JSONResponse):
+    """JSON in ASCII: text from outside may have characters that UTF-8 has no bytes for (surrogates)."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
 def refused(status: int, message: str) -> Response:
-    return JSONResponse({"error": {"kind": "refused", "message": message}}, status)
+    return Answer({"error": {"kind": "refused", "message": message}}, status)
 
 
-async def delay() -> None:
+FULL = refused(503, "too many connections are being served; try again in a moment")
+
+
+def bad_request(error: Exception) -> Response:
+    """Return what is answered to a request that is too large or did not come completely."""
+    if isinstance(error, TooLargeError):
+        return refused(413, "the request is too large")
+    return refused(400, "the request did not come completely")
+
+
+async def delay(scope: Scope) -> None:
     """Wait before a wrong token is answered."""
+    logger.warning("a wrong token came from %s", (scope.get("client") or ("?",))[0])
     await asyncio.sleep(WRONG_TOKEN_DELAY)
+
+
+def _always() -> bool:
+    return True
 
 
 def _largest(scope: Scope) -> int:
@@ -162,20 +170,29 @@ def _is_foreign(scope: Scope, headers: Headers) -> bool:
     """Return whether another page made this request. A link on another page to our first page is none. A request that
     changes something needs an `Origin`, unless it has a token in a header, which no other page can send."""
     if (origin := headers.get("origin")) is not None:
-        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        return _netloc(origin) != headers.get("host", "").lower()
     if scope["method"] not in ("GET", "HEAD"):
         return "authorization" not in headers
-    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+    if "sec-fetch-site" not in headers:
+        return scope["path"].startswith("/api/") and not _is_ours(headers)
+    if headers["sec-fetch-site"] in ("none", "same-origin"):
         return False
     return headers.get("sec-fetch-mode") != "navigate" or scope["path"] not in ("/", "/login")
 
 
-def _cookie(headers: Headers) -> str:
+def _is_ours(headers: Headers) -> bool:
+    """Return whether a question without Fetch Metadata cannot be one of another page. Browsers leave these headers out
+    where they do not trust the origin: plain HTTP by a name or address that is not of this machine. There our scripts
+    send a header that no other page can (Fetch Standard, 4.8: it needs a preflight, which is refused)."""
+    name = _name(headers.get("host", ""))
+    return name in LOCAL or "authorization" in headers or headers.get(OURS) == "ipmasq"
+
+
+def _netloc(origin: str) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
         return ""
-    return found.value if found is not None and found.value.isascii() else ""
 
 
 def _with_headers(send: Send) -> Send:

@@ -16,17 +16,19 @@ import sys
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from ipmasq.control.client import UnreachableError
 from ipmasq.control.protocol import RequestError
 from ipmasq.front.upstream import Upstream
 from ipmasq.front.web.api import failed
-from ipmasq.front.web.guard import refused
+from ipmasq.front.web.guard import Answer, refused
+from ipmasq.front.web.presence import while_connected
+from ipmasq.front.web.scratch import scratch
+from ipmasq.front.web.turns import BusyError, Turns
 
 PATIENCE = 60.0
 """Seconds that a replay may take."""
@@ -39,6 +41,9 @@ NICE = 10
 
 MOST = 4
 """Captures that are received or wait at the same time; one of them is replayed."""
+
+UPLOAD = 120.0
+"""Seconds in which a capture has to come; 16 MB take as long at 1.1 Mbit/s."""
 
 KEPT = 4
 """Pages that are kept; the oldest one goes for a new one."""
@@ -54,6 +59,18 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 """Content-Security-Policy of such a page. The one in the page itself allows its own script and style alone."""
+
+DIES_WITH_US = """
+import os, sys
+try:
+    import ctypes
+    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+except (ImportError, OSError, AttributeError, MemoryError):
+    pass
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Starts a program that is killed when this process is (PR_SET_PDEATHSIG of prctl(2)). setpriv(1) would call capset(2),
+which the service's unit forbids."""
 
 WRONG_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -72,8 +89,9 @@ class Replayed(NamedTuple):
 
 
 class Replays:
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, turns: Turns) -> None:
         self._upstream = upstream
+        self._turns = turns
         self._waiting = 0
         self._one = asyncio.Lock()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
@@ -89,13 +107,15 @@ class Replays:
             return failed(error)
         except ReplayError as error:
             return refused(422, str(error))
+        except TimeoutError:
+            return refused(408, f"the capture did not come in {UPLOAD:g} s; {OTHERWISE}")
         except OSError as error:
             return refused(500, f"the capture cannot be replayed here: {error.strerror}")
-        except ClientDisconnect:
-            return refused(400, "the capture did not come completely")
+        except BusyError:
+            return refused(503, "the gateway is answering others; try again in a moment")
         finally:
             self._waiting -= 1
-        return JSONResponse({"page": f"/replay/{self._keep(done.page)}", "notice": done.notice})
+        return Answer({"page": f"/replay/{self._keep(done.page)}", "notice": done.notice})
 
     async def page(self, request: Request) -> Response:
         page = self._kept.get(request.path_params["name"])
@@ -105,17 +125,24 @@ class Replays:
         return Response(page, headers=headers, media_type="text/html; charset=utf-8")
 
     async def _replay(self, request: Request) -> Replayed:
-        with TemporaryDirectory(prefix="ipmasq-replay-") as directory:
+        with scratch() as directory:
             capture = Path(directory, "capture", _name(request.query_params.get("name", "")))
             capture.parent.mkdir()
-            with capture.open("wb") as target:
-                async for chunk in request.stream():
-                    target.write(chunk)
+            async with asyncio.timeout(UPLOAD):
+                with capture.open("wb") as target:
+                    async for chunk in request.stream():
+                        target.write(chunk)
+            work = self._made(capture, request.state.client)
+            return await while_connected(request.receive, work)
+
+    async def _made(self, capture: Path, client: str) -> Replayed:
+        async with self._turns.turn(client):
             ((answer,), _) = await self._upstream.rows("policy", {}, 1)
-            config = Path(directory, "gateway.toml")
-            config.write_text(answer["text"], encoding="utf-8")
-            async with self._one:
-                return await _replay(capture, config, Path(directory, "page.html"))
+        directory = capture.parent.parent
+        config = directory / "gateway.toml"
+        config.write_text(answer["text"], encoding="utf-8")
+        async with self._one:
+            return await _replay(capture, config, directory / "page.html")
 
     def _keep(self, page: bytes) -> str:
         name = secrets.token_urlsafe(16)
@@ -133,9 +160,10 @@ def _name(given: str) -> str:
 async def _replay(capture: Path, config: Path, page: Path) -> Replayed:
     """Raises ReplayError."""
     program = Path(sys.executable).with_name("ipmasq")
+    program.stat()  # raises OSError where the error says why, before another program is to start it
     options = ("-c", str(config), "--elsewhere", "--html", str(page))
     process = await asyncio.create_subprocess_exec(
-        *(program, "replay", str(capture), *options),
+        *(sys.executable, "-ISc", DIES_WITH_US, str(program), "replay", str(capture), *options),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -143,6 +171,7 @@ async def _replay(capture: Path, config: Path, page: Path) -> Replayed:
     with suppress(OSError, ValueError):
         os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
         resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (int(PATIENCE) + 1,) * 2)
     text = await _said(process)
     for path, name in ((capture, "the capture"), (config, "the gateway's configuration")):
         text = text.replace(str(path), name)

@@ -1,5 +1,6 @@
 // Questions to the gateway, and changes. Every failure is an Error with a sentence.
 import { useEffect, useRef, useState } from "/vendor/preact.js";
+import { OURS } from "/stream.js";
 
 async function read(response) {
   let body = {};
@@ -11,18 +12,18 @@ async function read(response) {
 
 export async function view(name, given = {}) {
   const asked = Object.entries(given).filter(([, value]) => value !== "" && value != null);
-  return read(await fetch(`/api/view/${name}?${new URLSearchParams(asked)}`));
+  return read(await fetch(`/api/view/${name}?${new URLSearchParams(asked)}`, { headers: OURS }));
 }
 
 export async function change(name, given) {
   const asked = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ""));
-  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) };
+  const options = { method: "POST", headers: { ...OURS, "Content-Type": "application/json" }, body: JSON.stringify(asked) };
   return read(await fetch(`/api/change/${name}`, options));
 }
 
 // Returns the address of the page that was made of a capture, and what has to be said of it.
 export async function replay(file) {
-  const options = { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file };
+  const options = { method: "POST", headers: { ...OURS, "Content-Type": "application/octet-stream" }, body: file };
   return read(await fetch(`/api/replay?${new URLSearchParams({ name: file.name })}`, options));
 }
 

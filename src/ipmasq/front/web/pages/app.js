@@ -4,6 +4,7 @@ import { begin, useLive } from "/live.js";
 import { Network } from "/network.js";
 import { Overview } from "/overview.js";
 import { Replay } from "/replay.js";
+import { settings } from "/settings.js";
 import { Explain, Health } from "/state.js";
 
 const PAGES = {
@@ -19,15 +20,16 @@ function App() {
   useEffect(() => {
     const moved = () => { go(here()); document.querySelector("main").focus(); };
     addEventListener("hashchange", moved);
+    go(here()); // it may have changed since the page was drawn
     return () => removeEventListener("hashchange", moved);
   }, []);
-  const known = page in PAGES ? page : "overview";
+  const known = Object.hasOwn(PAGES, page) ? page : "overview";
   const [title, Page] = PAGES[known];
   useEffect(() => { document.title = `ipmasq: ${title}`; }, [title]);
   return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.querySelector("main").focus(); }}>Skip to the page</a>
     <header><span class="name">ipmasq</span>
       <nav aria-label="Pages"><ul>${Object.entries(PAGES).map(([name, [text]]) => html`<li><a href=${`#${name}`} aria-current=${name === known ? "page" : undefined}>${text}${name === "health" && html`<${Mark} />`}</a></li>`)}</ul></nav>
-      <${State} /></header>
+      <${State} />${settings.token && html`<form method="post" action="/logout"><button>Log out</button></form>`}</header>
     <main id="main" tabindex="-1"><${Page} key=${`${known}/${more ?? ""}`} host=${more ?? ""} /></main>`;
 }
 

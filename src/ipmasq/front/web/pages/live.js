@@ -1,10 +1,8 @@
-// What the gateway tells: summaries and events, from one stream of server-sent events. The browser resumes a broken
-// stream by itself, with the id of the last message (HTML Living Standard, 9.2).
+// What the gateway tells: summaries and events, from one stream for all pages of this browser.
 import { useEffect, useState } from "/vendor/preact.js";
-import { view } from "/api.js";
+import { KEPT, follow } from "/stream.js";
 
-const KEPT = { summaries: 600, events: 1000 };
-const state = { gateway: { is_up: true, text: "" }, connected: false, summaries: [], events: [], delay: null };
+const state = { gateway: { is_up: true, text: "" }, connected: false, summaries: [], events: [] };
 const listeners = new Set();
 let planned = false;
 
@@ -20,24 +18,38 @@ function keep(list, value, most) {
   if (list.length > most) list.splice(0, list.length - most);
 }
 
-// The browser has given up, since it was refused. A process that has begun anew wants the token again.
-async function again() {
-  try { await view("timeouts"); } catch { /* it says what is wrong when it answers */ }
-  setTimeout(begin, 2000);
+const taken = {
+  summary: (row) => keep(state.summaries, row, KEPT.summary),
+  happened: (row) => { row.seen = Date.now() / 1000; keep(state.events, row, KEPT.happened); },
+  gateway: (row) => { state.gateway = row; },
+};
+
+function take({ connected, status, messages = [] }) {
+  // A process that has begun anew wants the token again.
+  if (status === 401) location.assign("/login");
+  if (connected != null) state.connected = connected;
+  for (const { kind, data } of messages) taken[kind](JSON.parse(data));
+  changed();
+}
+
+// Where browsers have no shared workers, a page has a stream of its own as long as it is seen.
+function alone() {
+  let end = null, seen = "";
+  const heard = (said) => { seen = said.messages?.at(-1).id ?? seen; take(said); };
+  const turn = () => {
+    if (document.hidden) { end?.(); end = null; } else end ??= follow(heard, seen);
+  };
+  document.addEventListener("visibilitychange", turn);
+  turn();
 }
 
 export function begin() {
-  const source = new EventSource("/api/events");
-  source.onopen = () => { state.connected = true; changed(); };
-  source.onerror = () => {
-    state.connected = false;
-    changed();
-    if (source.readyState === EventSource.CLOSED) again();
-  };
-  const on = (name, take) => source.addEventListener(name, (event) => { take(JSON.parse(event.data)); changed(); });
-  on("summary", (row) => keep(state.summaries, row, KEPT.summaries));
-  on("happened", (row) => { row.seen = Date.now() / 1000; keep(state.events, row, KEPT.events); });
-  on("gateway", (row) => { state.gateway = row; });
+  let worker;
+  try { worker = new SharedWorker("/worker.js", { type: "module", name: "ipmasq" }); } catch { alone(); return; }
+  worker.onerror = () => { worker.onerror = null; alone(); };
+  worker.port.onmessage = ({ data }) => take(data);
+  addEventListener("pagehide", () => worker.port.postMessage("left"));
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
 // A component that calls this is drawn again when something has come.

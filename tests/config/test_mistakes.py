@@ -87,6 +87,15 @@ def test_forwards_do_not_overlap(tmp_path: Path, one: str, other: tuple[str, str
     assert_found_as_marked(tmp_path, GATEWAY + text)
 
 
+def test_of_three_forwards_each_pair_that_overlaps_is_found_in_the_order_of_the_file(
+    tmp_path: Path,
+):
+    text = forward("30-40") + forward("20-35", "10.0.0.3", "", "#! overlaps port 30-40")
+    both = "#! overlaps port 30-40 #! overlaps port 20-35"
+    text += forward("34", "10.0.0.4", "", both)
+    assert_found_as_marked(tmp_path, GATEWAY + text)
+
+
 def test_a_forward_may_lie_in_the_range_that_is_given_out(tmp_path: Path):
     assert_found_as_marked(tmp_path, GATEWAY + forward("61000-61005"))
 

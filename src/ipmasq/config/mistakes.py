@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations, product
+from operator import itemgetter
 
 from ipmasq.config.locations import Path
 from ipmasq.config.messages import meant, settings
@@ -141,11 +142,26 @@ def _forwards(config: Config) -> Iterator[Mistake]:
         if pool and table.public and not any(table.public in each for each in pool):
             message = f"{to_text(table.public)} is not among the public addresses of [gateway]"
             yield ("forward", index, "public"), message
-    for (_, one), (index, other) in combinations(whole, 2):
-        publics = (one.public, other.public)
-        same_address = None in publics or one.public == other.public
-        if same_address and one.protocol == other.protocol and overlap(one.ports, other.ports):
-            yield ("forward", index, "port"), f"overlaps port {one.ports} of forward {one.name}"
+    for _, one, index in sorted(_overlapping(whole), key=itemgetter(0, 2)):
+        yield ("forward", index, "port"), f"overlaps port {one.ports} of forward {one.name}"
+
+
+def _overlapping(forwards: list[tuple[int, Forward]]) -> Iterator[tuple[int, Forward, int]]:
+    """Yield each pair that would take the same packets: the place of the one written first, that forward, and the place of the
+    other. In the order of their ports, so that few are compared however many there are."""
+    before: list[tuple[int, Forward]] = []
+    for index, each in sorted(
+        forwards, key=lambda placed: (placed[1].protocol, placed[1].ports.low)
+    ):
+        before = [
+            (at, one)
+            for at, one in before
+            if one.protocol == each.protocol and overlap(one.ports, each.ports)
+        ]
+        for at, one in before:
+            if None in (one.public, each.public) or one.public == each.public:
+                yield (at, one, index) if at < index else (index, each, at)
+        before.append((index, each))
 
 
 def _misfit(table: ForwardTable) -> str | None:

@@ -39,7 +39,7 @@ class Surveyed:
         """Send a datagram outwards. Return the number of its flow, if that is new."""
         packet = Packet(bytearray(packets.udp(source, port, OUT1, 53, bytes(size))))
         self.engine.receive(packet, Side.INSIDE, self.now)
-        return max(self.engine.table.flows)
+        return next(reversed(self.engine.table.flows))
 
     def answer(self, port: int, size: int) -> None:
         """Send a datagram back to IN1's port."""

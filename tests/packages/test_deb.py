@@ -61,7 +61,9 @@ def test_a_fresh_installation_is_complete_and_says_what_to_do(debian: Debian):
 
 
 def test_a_shell_completes_commands(debian: Debian):
-    ask = ". /usr/share/bash-completion/completions/ipmasq; COMP_WORDS=(ipmasq sta); COMP_CWORD=1;"
+    ask = (
+        ". /usr/share/bash-completion/completions/ipmasq; COMP_WORDS=(ipmasq statu); COMP_CWORD=1;"
+    )
     ask += ' _ipmasq_completion ipmasq; echo "${COMPREPLY[@]}"'
     assert debian.run("bash", "-c", ask).split() == ["status"]
 

@@ -179,6 +179,12 @@ def test_a_question_without_fetch_metadata_by_a_name_without_tls_has_our_header(
     assert ask(pages, path, "OPTIONS", origin="http://gateway.example:1", **said).status == 403
 
 
+def test_a_program_that_asks_without_a_token_is_told_that_it_needs_one(pages: Served):
+    for name in ("gateway.example", "127.0.0.1"):
+        answer = ask(pages, "/api/view/status", host=name)
+        assert (answer.status, b"a token is needed" in answer.read()) == (401, True)
+
+
 def test_a_link_on_another_page_leads_to_the_first_page_only(pages: Served):
     link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
     assert ask(pages, "/", **link).status == 303

@@ -91,13 +91,20 @@ class Guard:
         if _name(headers.get("host", "")) not in self._rules.hosts:
             return refused(421, "this name does not belong to these pages (see --host)")
         if _is_foreign(scope, headers):
-            return refused(403, "requests of other pages are refused")
+            return FOREIGN if self._has_credentials(scope, headers) else NO_TOKEN
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit() and len(length) < 9):
             return refused(400, "this is not a length")
         if int(length) > _largest(scope):
             return refused(413, f"a request has at most {_largest(scope):,} bytes")
         return None
+
+    def _has_credentials(self, scope: Scope, headers: Headers) -> bool:
+        """Return whether a request could be answered if it were not of another page. A program that asks without a token is
+        told of that instead."""
+        asks = scope["path"].startswith("/api/") and scope["method"] in ("GET", "HEAD")
+        lacks = self._rules.token is not None and not {"cookie", "authorization"} & {*headers}
+        return not (asks and lacks)
 
     async def _stranger(self, scope: Scope, receive: Receive, headers: Headers) -> Response | None:
         """Return what is answered to a client that we do not know. Raises ClientDisconnect and TooLargeError."""
@@ -110,7 +117,7 @@ class Guard:
             await while_connected(receive, delay(scope))
         if scope["path"] == "/" and scope["method"] == "GET":
             return RedirectResponse("/login", 303)
-        return refused(401, "a token is needed")
+        return NO_TOKEN
 
 
 class TooLargeError(Exception):
@@ -128,6 +135,8 @@ def refused(status: int, message: str) -> Response:
     return Answer({"error": {"kind": "refused", "message": message}}, status)
 
 
+NO_TOKEN = refused(401, "a token is needed")
+FOREIGN = refused(403, "requests of other pages are refused")
 FULL = refused(503, "too many connections are being served; try again in a moment")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ from ipmasq.core.views import Passage
 from ipmasq.gateway.firewall.finding import Finding
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.setup import SetupError
-from ipmasq.gateway.upgrade import Upgrade
 from ipmasq.gateway.usage import usage
 from ipmasq.planes.fastpath import Counter
 from ipmasq.wire.addresses import Address, to_address, to_network, to_text
@@ -78,7 +76,6 @@ class StandIn:
         policy = self.engine.policy
         return {
             "version": "test",
-            "process": os.getpid(),
             **usage(self.engine.table),
             "ports": str(policy.ports),
             "public": [to_text(address) for address in policy.public],
@@ -93,7 +90,6 @@ class StandIn:
         return self.engine.apply(self.engine.policy, self.loop.clock()), ("a warning",)
 
     saved_path = "gateway.saved.toml"
-    leaves_state = True
 
     def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
         self.engine.add_forward(forward, self.loop.clock())
@@ -137,27 +133,20 @@ class Running:
     """`with running(path) as gateway`: the loop turns in a thread of its own; `do` does things there."""
 
     def __init__(
-        self,
-        path: Path,
-        viewing: Path | None = None,
-        doctor: Sequence[str] = (),
-        successor: Sequence[str] | None = None,
-        **access: Any,
+        self, path: Path, viewing: Path | None = None, doctor: Sequence[str] = (), **access: Any
     ) -> None:
         self.path = str(path)
-        self._stop = threading.Event()
         self.loop = Loop()
         self.engine = Engine(POLICY, Random(1).randrange, self.loop.clock())
         self.gateway = StandIn(self.engine, self.loop)
-        self.upgrade = Upgrade(self.loop, successor, self.stop) if successor is not None else None
         self.control = Control(
             self.gateway,
             self.loop,
             Access(path, **access),
             Access(viewing) if viewing else None,
             doctor,
-            self.upgrade,
         )
+        self._stop = threading.Event()
         self._wanted: list[tuple[Any, threading.Event, list[Any]]] = []
 
     def do(self, action: Any) -> Any:

@@ -27,14 +27,14 @@ class Gateway:
         """Starts it. Raises RuntimeError if it does not come up."""
         self.socket = lab.directory / f"{HOST}.sock"
         self.log = lab.directory / f"{HOST}.log"
-        self.file = lab.directory / f"{HOST}.toml"
+        file = lab.directory / f"{HOST}.toml"
         base: dict[str, dict[str, object]] = {
             "gateway": {"inside": "10.0.0.0/24", "outside": "outside", "plane": plane},
             "control": {"socket": str(self.socket)},
         }
         for table, values in settings.items():
             base.setdefault(table, {}).update(values)
-        self.file.write_text(_toml(base))
+        file.write_text(_toml(base))
         with self.log.open("wb") as log:
             self.process = lab.spawn(
                 HOST,
@@ -44,7 +44,7 @@ class Gateway:
                     "--log",
                     "text",
                     "-c",
-                    str(self.file),
+                    str(file),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -72,10 +72,6 @@ class Gateway:
     def ask(self, request: str, **arguments: object) -> dict[str, Any]:
         with Client(str(self.socket)) as client:
             return dict(client.ask(request, **arguments))
-
-    def ask_status(self) -> dict[str, Any]:
-        (status,) = self.rows("status")
-        return status
 
     def flow(self, inside: tuple[str, int], remote: tuple[str, int]) -> dict[str, Any] | None:
         """The live flow between these ends."""

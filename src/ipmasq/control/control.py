@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeAlias
 
-from ipmasq.control import arguments, availability, changes, live, upgrading, views, watching
+from ipmasq.control import arguments, availability, changes, live, views, watching
 from ipmasq.control.answer import Answer, Peer
 from ipmasq.control.examination import Examination
 from ipmasq.control.gateway import Context, RunningGateway
@@ -18,7 +18,6 @@ from ipmasq.control.survey import Survey
 from ipmasq.control.transfers import Transfers
 from ipmasq.core.events import Event
 from ipmasq.gateway.loop import Loop
-from ipmasq.gateway.upgrade import Upgrade
 
 Change: TypeAlias = Callable[[Context, Any], Row]
 Begin: TypeAlias = Callable[[Context, Any], Answer]
@@ -50,7 +49,6 @@ REQUESTS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
         name: (model, _done(change))
         for name, (model, change) in {**changes.REQUESTS, **availability.CHANGES}.items()
     },
-    **upgrading.REQUESTS,
 }
 """Every request: its arguments, and the function that begins its answer."""
 
@@ -65,15 +63,13 @@ class Control:
         access: Access,
         viewing: Access | None = None,
         doctor: Sequence[str] = (),
-        upgrade: Upgrade | None = None,
     ) -> None:
         """`viewing` is that of a second socket, on which nothing can be changed. `doctor` is the command that
-        examines the host, `upgrade` the successor of this process, if it can have one."""
+        examines the host."""
         self.journal = Journal()
         self.transfers = Transfers()
         self.survey = Survey(gateway.engine, loop)
         self.examination = Examination(loop, doctor)
-        self._upgrade = upgrade
         self.server = Server(loop, self.answer, access)
         self.viewing = Server(loop, self.view, viewing) if viewing is not None else None
         self._gateway = gateway
@@ -129,7 +125,6 @@ class Control:
             transfers=self.transfers,
             survey=self.survey,
             examination=self.examination,
-            upgrade=self._upgrade,
             peer=peer,
             now=now,
             clock=self._loop.clock,

@@ -16,7 +16,6 @@ from ipmasq.core.policy import Forward, Timeouts
 from ipmasq.core.views import Passage
 from ipmasq.gateway.availability import Availability
 from ipmasq.gateway.firewall.finding import Finding
-from ipmasq.gateway.upgrade import Upgrade
 from ipmasq.planes.fastpath import Counter
 
 
@@ -39,10 +38,6 @@ class RunningGateway(Protocol):
 
     @property
     def firewall(self) -> Firewall: ...
-
-    @property
-    def leaves_state(self) -> bool:
-        """Whether a successor can go on where this gateway ends."""
 
     def status(self) -> Mapping[str, Any]:
         """Return facts for people and programs, as JSON values."""
@@ -98,8 +93,6 @@ class Context:
     transfers: Transfers
     survey: Survey
     examination: Examination
-    upgrade: Upgrade | None
-    """The successor of this process; None if this process cannot start one."""
     peer: Peer
     now: float
     """The time on the gateway's clock when the answer began."""

@@ -43,7 +43,7 @@ from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
-from ipmasq.wire.addresses import to_text, to_texts
+from ipmasq.wire.addresses import Address, to_text, to_texts
 
 log = logging.getLogger("ipmasq")
 
@@ -189,14 +189,9 @@ class Gateway:
         self._sockets.close()
         log.info("the gateway has stopped%s", " and waits for a successor" * self._is_kept)
 
-    @property
-    def leaves_state(self) -> bool:
-        """Whether a successor can go on where this gateway ends."""
-        return bool(self._plane.grace)
-
     def keep(self) -> None:
         """End the loop; everything is left to a successor, if the operator has allowed that."""
-        self._is_kept = self.leaves_state
+        self._is_kept = bool(self._plane.grace)
         self._loop.stop()
 
     # -- what an operator does
@@ -281,6 +276,11 @@ class Gateway:
         self.engine.apply(self._fit(policy), self._loop.clock())
         self._operated.timeouts_set(timeouts)
         log.info("idle times were set: %s", told)
+
+    def host_of(self, flow: int) -> Address | None:
+        """Return the inside host of a live flow."""
+        known = self.engine.table.flow(flow)
+        return known.host if known is not None else None
 
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy

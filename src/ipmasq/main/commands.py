@@ -21,7 +21,6 @@ COMMANDS = {
     "check": "ipmasq.main.offline:check",
     "doctor": "ipmasq.doctor.command:doctor",
     "reload": "ipmasq.front.change:reload",
-    "upgrade": "ipmasq.front.upgrade:upgrade",
     "status": "ipmasq.front.inspect:status",
     "show": "ipmasq.front.show:app",
     "explain": "ipmasq.front.inspect:explain",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -66,7 +65,6 @@ def run(
         typer.Option(help="The log's format (on standard error); overrides the file."),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Log every flow.")] = False,
-    successor: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reloads. At the end it undoes its changes to the host.
 
@@ -92,7 +90,7 @@ def run(
     configuration = Configuration(path)
     configuration.followers.append(lambda read: logs.begin(level, wanted or read.log.format))
     try:
-        _run(configuration, plane.value if plane else None, successor)
+        _run(configuration, plane.value if plane else None)
     except SetupError as error:
         for mistake in error.mistakes:
             complain(mistake)
@@ -104,23 +102,18 @@ def run(
         raise give_up(text) from None
 
 
-def _run(file: Configuration, plane: str | None, successor: int | None) -> None:
-    """Run the gateway. `successor` is the descriptor by which it is told when its predecessor has ended. Raises
-    SetupError, PlaneError, SocketError and ObserverError; in that case nothing is left behind."""
+def _run(file: Configuration, plane: str | None) -> None:
+    """Run the gateway. Raises SetupError, PlaneError, SocketError and ObserverError; in that case nothing is left behind."""
     from ipmasq.control.control import Control
     from ipmasq.control.server import Access, check_access
     from ipmasq.control.socket_path import usual_socket, usual_view_socket
     from ipmasq.gateway import logs
     from ipmasq.gateway.gateway import Gateway
     from ipmasq.gateway.loop import Loop
-    from ipmasq.gateway.upgrade import Predecessor, Upgrade
     from ipmasq.main.observers import Observers
     from ipmasq.main.service.place import program
 
     loop = Loop()
-    if successor is not None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what it has inherited
-        file.followers.append(Predecessor(successor).follow)
     gateway = Gateway(file, loop, plane=plane)
     socket, viewing = file.control, None
     access = Access(Path(socket.socket or usual_socket()), socket.mode, socket.group)
@@ -130,9 +123,8 @@ def _run(file: Configuration, plane: str | None, successor: int | None) -> None:
         viewing = Access(path, VIEW_MODE, socket.view_group)
         check_access(viewing)
     doctor = [str(program()), "doctor", "--json", "--socket", str(access.path), "--", file.path]
-    upgrade = Upgrade(loop, [str(program()), *_arguments()], gateway.keep)
-    control = Control(gateway, loop, access, viewing, doctor, upgrade)
-    gateway.listeners.extend((control.tell, logs.Writer(gateway.engine.table.host_of)))
+    control = Control(gateway, loop, access, viewing, doctor)
+    gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
     observers = Observers(gateway, loop, file)
     # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
     handled = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2
@@ -147,17 +139,5 @@ def _run(file: Configuration, plane: str | None, successor: int | None) -> None:
         finally:
             control.close()
             gateway.stop()
-            upgrade.end()
     finally:
         observers.close()  # after the gateway, so that its last events are recorded
-
-
-def _arguments() -> list[str]:
-    """Return the arguments with which this process was run, without those of a successor."""
-    from ipmasq.gateway.upgrade import OPTION
-
-    given = sys.argv[1:]
-    if OPTION in given:
-        at = given.index(OPTION)
-        del given[at : at + 2]
-    return given

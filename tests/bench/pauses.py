@@ -1,7 +1,7 @@
-"""How long a line of an FTP control connection waits while one process of the gateway takes over from another: planned
-(`ipmasq upgrade`), by a restart (SIGUSR2, then a start), and after a crash (SIGKILL, then a start).
+"""How long a line of an FTP control connection waits while one process of the gateway takes over from another: by a
+restart (SIGUSR2, then a start), and after a crash (SIGKILL, then a start).
 
-What a service manager waits before it starts a process again comes on top of the last two.
+What a service manager waits before it starts a process again comes on top.
 """
 
 from __future__ import annotations
@@ -9,19 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.bench.figures import Figure, bench
 from tests.hostile import ftp
 from tests.hostile.gateway import Gateway
-from tests.hostile.network import PUBLIC, Network, eventually
+from tests.hostile.network import PUBLIC, Network
 
 PLANES = {"tun": "tun", "ebpf": "ebpf-tc"}
 """By the word in the figure's name."""
@@ -32,15 +29,13 @@ LEAST = 10
 PATIENCE = 60.0
 """Seconds that a line may wait."""
 
-IPMASQ = str(Path(sys.executable).with_name("ipmasq"))
-
 
 @bench("pause")
 def pauses(runs: int) -> Iterator[Figure]:
     for word, plane in PLANES.items():
         network = Network(plane, f"pause{os.getpid()}{word}")
         try:
-            for how, change in (("upgrade", _upgrade), ("restart", _restart), ("crash", _crash)):
+            for how, change in (("restart", _restart), ("crash", _crash)):
                 waited = list(_waited(network, change, max(runs, LEAST)))
                 yield Figure(f"pause.{how}.{word}.s", "s", waited)
         finally:
@@ -57,13 +52,7 @@ def _waited(network: Network, change: Callable[[Network], None], runs: int) -> I
             with Lines(near, far) as lines:
                 change(network)
             yield lines.longest
-        _end(network)
-
-
-def _upgrade(network: Network) -> None:
-    command = [IPMASQ, "upgrade", "--socket", str(network.gateway.socket)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stderr
+        network.gateway.stop()  # `serving` knows the first one only
 
 
 def _restart(network: Network) -> None:
@@ -78,15 +67,6 @@ def _again(network: Network, how: signal.Signals) -> None:
     network.gateway.process.send_signal(how)
     network.gateway.process.wait(PATIENCE)
     network.gateway = Gateway(network.lab, network.plane, {})
-
-
-def _end(network: Network) -> None:
-    """End the process that runs now, which `serving` does not know."""
-    process = network.gateway.ask_status()["process"]
-    os.kill(process, signal.SIGTERM)
-    if network.gateway.process.pid == process:
-        network.gateway.process.wait(PATIENCE)
-    assert eventually(lambda: not Path(f"/proc/{process}").exists(), PATIENCE)
 
 
 class Lines:

@@ -67,8 +67,9 @@ def _opened(path: Path, check: Check) -> Iterator[BinaryIO]:
 
 def _header(wal: Path) -> bytes:
     try:
-        with open(wal, "rb", buffering=0) as file:
-            return file.read(HEADER)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(wal, "rb", buffering=0, opener=lambda name, _: os.open(name, flags)) as file:
+            return file.read(HEADER) or b""
     except FileNotFoundError:
         return b""
 

@@ -179,10 +179,13 @@ def recorded(record: Path) -> list[Change]:
 
 def holder(record: Path) -> str | None:
     """Return the process of the gateway whose record it is; None if none lives. Raises OSError."""
+    lock = record.with_suffix(".lock")
     try:
-        descriptor = _opener(record.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _opener(lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except PermissionError:
+        return _locked_by(lock)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return None
@@ -219,15 +222,27 @@ def _undo(kernel: IPRoute, changes: list[Change]) -> None:
         raise PlaneError("could not be undone: " + "; ".join(troubles))
 
 
-def _opener(path: str | Path, flags: int) -> int:
+def _locked_by(lock: Path) -> str | None:
+    """Return the process that has a lock (flock(2)) of a file that this process may not open; None if none has."""
+    file = lock.stat()
+    wanted = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+        fields = line.split()
+        if wanted in fields and "FLOCK" in fields and "->" not in fields:
+            return fields[fields.index(wanted) - 1]
+    return None
+
+
+def _opener(path: str | Path, flags: int, mode: int = 0o644) -> int:
     """Open a file, but not a symbolic link: the directory may belong to a user with fewer rights."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+    return os.open(path, flags | os.O_NOFOLLOW, mode)
 
 
 def _lock(path: Path) -> int:
     asked = 0
     while True:
-        descriptor = _opener(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        # Whoever can open it can lock it, and so keep a gateway from starting.
+        descriptor = _opener(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -241,6 +256,7 @@ def _lock(path: Path) -> int:
                 f"ipmasq is running already in this network namespace (process {process})"
             ) from error
         if os.fstat(descriptor).st_nlink:
+            os.fchmod(descriptor, 0o600)
             os.truncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             return descriptor

@@ -104,3 +104,17 @@ def test_an_expectation_without_its_flow_is_refused() -> None:
     state = Fields(expectation.to_state(talk.now) | {"flow": 9}, "expectation")
     with pytest.raises(StateError, match=r"^expectation\.flow: there is no such flow$"):
         Expectation.from_state(state, talk.now, talk.engine.table)
+
+
+def test_a_state_of_an_earlier_version_says_nothing_of_a_missed_expectation() -> None:
+    talk = Conversation().open()
+    talk.client(b"PORT 10,0,0,2,4,1\r\n")
+    (expectation,) = talk.engine.manager.expectations
+    state = {**expectation.to_state(talk.now)}
+    for missed in (True, False):
+        state["is_missed"] = missed
+        after = Expectation.from_state(Fields(state, "expectation"), talk.now, talk.engine.table)
+        assert after.is_missed is missed
+    del state["is_missed"]
+    after = Expectation.from_state(Fields(state, "expectation"), talk.now, talk.engine.table)
+    assert not after.is_missed

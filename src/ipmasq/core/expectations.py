@@ -130,7 +130,8 @@ class Expectation:
             state.endpoint("public"),
             state.moment_or_never("until", now),
         )
-        made.is_missed = state.boolean("is_missed")
+        # An earlier version has no record of it.
+        made.is_missed = "is_missed" in state.names() and state.boolean("is_missed")
         if state.boolean("has_mapping"):
             made.mapping = table.mappings.at(made.protocol, made.public)
             if made.mapping is None:

@@ -65,6 +65,7 @@ def is_at_an_end(directory: Path) -> bool:
 
 @PLANES
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGUSR2])
+@pytest.mark.alone
 def test_no_packet_of_an_offloaded_flow_is_lost_while_no_gateway_runs_and_the_next_one_takes_over(
     network: Network, gateway: Start, plane: str, how: signal.Signals
 ) -> None:
@@ -93,6 +94,7 @@ def test_no_packet_of_an_offloaded_flow_is_lost_while_no_gateway_runs_and_the_ne
 
 
 @PLANES
+@pytest.mark.alone
 def test_a_successor_in_another_mount_namespace_takes_over_without_losing_a_packet(
     network: Network, gateway: Start, tmp_path: Path, plane: str
 ) -> None:
@@ -220,6 +222,7 @@ def test_an_orderly_end_leaves_nothing_to_a_successor(
     assert not [*tmp_path.glob("bpf*")]
 
 
+@pytest.mark.alone
 def test_a_successor_with_another_table_moves_the_flows_over_without_losing_a_packet(
     network: Network, gateway: Start
 ) -> None:

@@ -121,3 +121,13 @@ def test_a_state_that_is_not_sound_is_refused(tmp_path: Path) -> None:
     )
     (tmp_path / "notes").write_text("no state")
     assert "cannot be read as a database" in refusal(tmp_path / "notes", place(tmp_path))
+
+
+def test_one_that_cannot_be_put_in_place_changes_nothing(tmp_path: Path, saved: Path) -> None:
+    where = place(tmp_path)
+    (where.path.parent / "state.db.replaced").mkdir(parents=True)  # where the old one has to go
+    write(where.path, b"old")
+    before = {each.name: each.stat().st_ino for each in where.path.parent.iterdir()}
+    with pytest.raises(OSError, match=r"state\.db\.replaced"):
+        put(saved, where, NOW, 0.0)
+    assert {each.name: each.stat().st_ino for each in where.path.parent.iterdir()} == before

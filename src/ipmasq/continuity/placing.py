@@ -78,6 +78,21 @@ def _install(draft: Path, path: Path) -> Path | None:
     owner = path.parent.stat()
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
+    try:
+        _copy_for(owner, draft, new)
+        replaced = None
+        if os.path.lexists(path):
+            remove(path.with_name(f"{path.name}{REPLACED}"))
+            replaced = set_aside(path, REPLACED)
+        remove(path)  # what SQLite had beside it
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    return replaced
+
+
+def _copy_for(owner: os.stat_result, draft: Path, new: Path) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with (
         open(draft, "rb") as source,
@@ -87,10 +102,3 @@ def _install(draft: Path, path: Path) -> Path | None:
         shutil.copyfileobj(source, target, 1 << 20)
         target.flush()
         os.fsync(target.fileno())
-    replaced = None
-    if os.path.lexists(path):
-        remove(path.with_name(f"{path.name}{REPLACED}"))
-        replaced = set_aside(path, REPLACED)
-    remove(path)  # what SQLite had beside it
-    new.replace(path)
-    return replaced

@@ -18,6 +18,9 @@ from ipmasq.front.output import say
 WAIT = 30.0
 """Seconds to wait by default. A gateway takes a second or two, and longer if a disk is slow."""
 
+LONGEST = 86_400.0
+"""Seconds to wait at most."""
+
 MAY_NOT = "you may not stop the gateway: ask as root, or as its user"
 
 
@@ -44,6 +47,8 @@ def stop(
     """
     from ipmasq.planes.tun.journal import record_in
 
+    if not wait <= LONGEST:  # which "nan" is not, either
+        raise give_up(f"--wait: at most {LONGEST:g} seconds", Code.USAGE)
     record = record_in()
     with _running(record) as (process, descriptor):
         signal.pidfd_send_signal(descriptor, signal.SIGUSR2 if keep else signal.SIGTERM)

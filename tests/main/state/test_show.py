@@ -6,12 +6,14 @@ import json
 import os
 import sqlite3
 from contextlib import closing
+from math import inf, nan
 from pathlib import Path
 
 import pytest
 
 from ipmasq.continuity.sqlite import LAYOUT, SqliteStore
 from ipmasq.core.records import VERSION
+from ipmasq.main.state.showing import _moment
 from tests.continuity.states import ABOUT, PASSWORD, WALL, batches, write
 from tests.control.running import running
 from tests.front.conftest import Ipmasq
@@ -125,3 +127,8 @@ def test_a_configuration_that_keeps_no_state_is_named(ipmasq: Ipmasq, config: Pa
     assert f"a gateway with the configuration {config} keeps no state" in done.stderr
     config.write_text("[gateway]\ninside = 5\n")
     assert ipmasq("state", "show", "-c", config).returncode == 3
+
+
+@pytest.mark.parametrize("wall", [inf, nan, 1e18])
+def test_a_moment_that_cannot_be_is_said_as_it_is(wall: float) -> None:
+    assert _moment(wall) == f"{wall:g} seconds after 1970, which cannot be"

@@ -95,5 +95,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _moment(wall: float | None) -> str:
     if wall is None:
         return "nothing that can be read"
-    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))
+    try:
+        written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))
+    except (OverflowError, ValueError, OSError):
+        return f"{wall:g} seconds after 1970, which cannot be"
     return f"{written} ({duration(max(0.0, time.time() - wall))} ago)"

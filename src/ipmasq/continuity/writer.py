@@ -112,6 +112,13 @@ class StateWriter:
             self.store.close()
             self.store = None
 
+    def go_on(self, now: float) -> None:
+        """Begin a new store after `close`, with everything."""
+        try:
+            self.use(self._begin(), now)
+        except StoreError as error:
+            self._fail(error, now)
+
     # -- in each turn
 
     def set(self, name: str, row: object, now: float) -> None:

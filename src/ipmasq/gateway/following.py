@@ -29,14 +29,18 @@ class Following:
     def begin(self) -> None:
         self._loop.watch(self._changes.fileno(), self._changed)
 
+    def look(self) -> None:
+        """Adapt soon, since something may have changed before this object was made."""
+        if self._settling is None:
+            self._settling = self._loop.later(SETTLING, self._attempt)
+
     def end(self) -> None:
         self._loop.unwatch(self._changes.fileno())
         self._changes.close()
 
     def _changed(self) -> None:
         self._changes.drain()
-        if self._settling is None:
-            self._settling = self._loop.later(SETTLING, self._attempt)
+        self.look()
 
     def _attempt(self) -> None:
         self._settling = self._loop.later(RETRY, self._attempt)  # unless this attempt succeeds

@@ -57,6 +57,10 @@ class Start(Protocol):
         """Return a function that does what takes long and needs no plane, so that another thread can call it.
         It returns a Start that no longer has to do this once."""
 
+    def inherit(self, plane: TunPlane, pins: Path | None) -> Start:
+        """Do now what takes long, for the maps that an earlier process has in these `pins` and still uses. Return a
+        Start that no longer has to do it. Raises PlaneError."""
+
     def start(self, plane: TunPlane) -> FastPath:
         """Start a fast path for an open plane. Raises PlaneError; then nothing is left behind."""
 
@@ -108,6 +112,11 @@ class TunPlane:
         """For the virtio header and the packet."""
         self.unsent = 0
         """The number of packets that the kernel refused to accept."""
+        self.lock = -1
+        """The descriptor of a lock that was lent to this process, or that it has lent."""
+        self.borrows = False
+        """Whether a predecessor may still go on with everything. Then nothing is undone, whatever fails."""
+        self._lent = False
 
     # -- moving packets ---------------------------------------------------------------------------
 
@@ -165,6 +174,8 @@ class TunPlane:
 
     def close(self) -> None:
         """Restore the host. Raises PlaneError if something could not be undone."""
+        if self.borrows:
+            return
         try:
             self._end_fast_path()
         finally:
@@ -175,6 +186,36 @@ class TunPlane:
         self.fast.leave()
         self.fast = WITHOUT
         self._close(Journal.leave, self._devices.leave)
+
+    def borrow(self, lock: int) -> None:
+        """Do what can be done before `open`, while the predecessor still works, which has lent its lock; nothing of its
+        changes. Raises PlaneError."""
+        self.borrows, self.lock = True, lock
+        with explained():
+            self._kernel = IPRoute()
+            held = Devices(self._directory)
+            if not held.borrow():
+                raise PlaneError("the process that keeps the devices (keeper.py) does not answer")
+            try:
+                self._wanted = self._wanted.inherit(self, held.pins)
+            finally:
+                held.leave()
+
+    def lend(self) -> None:
+        """Leave everything to a successor, and be ready to `open` again if that fails."""
+        self.fast.leave()
+        self.fast = WITHOUT
+
+        def end(journal: Journal) -> None:
+            self.lock = journal.lend()
+
+        self._close(end, self._devices.lend)
+        self._lent = self._is_heir = True
+
+    @property
+    def lock_to_lend(self) -> int:
+        """The descriptor of the lock, which a successor has to inherit."""
+        return self._open_journal.lock
 
     def _close(self, end: Callable[[Journal], None], release: Callable[[], None]) -> None:
         kernel, self._kernel = self._kernel, None
@@ -248,6 +289,10 @@ class TunPlane:
 
     # -- the fast path
 
+    def pass_twice(self, value: bool) -> None:
+        """Let packets pass the host's firewall twice, or once if possible."""
+        self.fast.pass_twice(value)
+
     def lacks(self, wanted: Start) -> bool:
         """Return whether `change` has something to do."""
         return wanted != self._wanted or bool(self.fast.trouble)
@@ -293,9 +338,11 @@ class TunPlane:
         return self._settings
 
     def _open(self) -> None:
-        kernel = self._kernel = IPRoute()
-        self._devices = Devices(self._directory)
-        self._journal = Journal(kernel, self._directory, self._take_devices)
+        kernel = self._kernel = self._kernel or IPRoute()
+        if not self._lent:
+            self._devices = Devices(self._directory)
+        lock, self.lock = self.lock, -1
+        self._journal = Journal(kernel, self._directory, self._take_devices, lock)
         self._settings = Watched(self._journal)
         if found := self._journal.leftovers:
             log.warning(
@@ -349,7 +396,7 @@ class TunPlane:
 
     def unpin(self) -> None:
         """Remove all pins of this network namespace."""
-        if self._journal is not None:
+        if self._journal is not None and not self.borrows:
             with explained():
                 unpin(self._journal, self._devices)
 

@@ -26,13 +26,11 @@ class Following:
         self._changes = Changes()
         self._settling: Timer | None = None
 
-    def begin(self) -> None:
+    def begin(self, is_late: bool = False) -> None:
+        """`is_late`: something may have changed before this object was made, since the configuration was read."""
+        if is_late:
+            self._adapt_soon()
         self._loop.watch(self._changes.fileno(), self._changed)
-
-    def look(self) -> None:
-        """Adapt soon, since something may have changed before this object was made."""
-        if self._settling is None:
-            self._settling = self._loop.later(SETTLING, self._attempt)
 
     def end(self) -> None:
         self._loop.unwatch(self._changes.fileno())
@@ -40,7 +38,11 @@ class Following:
 
     def _changed(self) -> None:
         self._changes.drain()
-        self.look()
+        self._adapt_soon()
+
+    def _adapt_soon(self) -> None:
+        if self._settling is None:
+            self._settling = self._loop.later(SETTLING, self._attempt)
 
     def _attempt(self) -> None:
         self._settling = self._loop.later(RETRY, self._attempt)  # unless this attempt succeeds

@@ -21,13 +21,13 @@ from ipmasq.gateway.changes import changed_times, discarded
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
-from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.following import Following
 from ipmasq.gateway.forwards import Forwards
 from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.heir import Heir
 from ipmasq.gateway.helpers import Helpers
 from ipmasq.gateway.host import notify_systemd
+from ipmasq.gateway.interfaces import interfaces
 from ipmasq.gateway.keeping import Keeping
 from ipmasq.gateway.latency import Latency
 from ipmasq.gateway.lending import Lending, facts_of
@@ -52,12 +52,6 @@ log = logging.getLogger("ipmasq")
 PORTS_EVERY = 2.0
 """Seconds between two checks of the ports that the host uses."""
 
-SETTINGS_EVERY = 2.0
-"""Seconds between two checks of the kernel settings on which the gateway depends."""
-
-OFFLOAD_EVERY = 1.0
-"""Seconds between two rounds of reading the fast path's counters, unless one takes longer."""
-
 LOG_EVERY = 1.0
 """Seconds between two checks for lines that the log left out and must sum up."""
 
@@ -77,11 +71,8 @@ class Gateway:
         heir: Heir | None = None,
     ) -> None:
         """Read the configuration, once, and log what is doubtful in it. `directory` is for the record of changes
-        to the host, `plane` the name of a plane that overrides the configuration's. `heir`: take over from a gateway
-        that runs, with what was prepared for that.
-
-        Raises SetupError.
-        """
+        to the host, `plane` the name of a plane that overrides the configuration's. `heir` is what was prepared for
+        taking over from a gateway that runs. Raises SetupError."""
         self._configuration = configuration
         self._loop = loop
         # Before the first look at the host, so that no later change is missed.
@@ -98,12 +89,6 @@ class Gateway:
         )
         policy = replace(setup.policy.serving(()), ttl_delta=self._plane.ttl_delta)
         self.engine = engine = self._make_engine(policy)
-        if (
-            heir
-            and self.keeping
-            and (trouble := self.keeping.found.refused or self.keeping.found.trouble)
-        ):
-            raise PlaneError(f"the state cannot be taken over: {trouble}")
         self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock)
         self._sockets = Sockets()
@@ -114,7 +99,11 @@ class Gateway:
         self.offloading = Offloading(self._drive, self._plane)
         self._settings = Settings(self._plane, engine, loop.clock)
         self.firewall = FirewallWatch(
-            loop, self._interfaces, self._drive.say, self._plane.pass_twice, engine.forwards
+            loop,
+            lambda: interfaces(self._setup, engine.policy, self._plane),
+            self._drive.say,
+            lambda value: self._plane.fast.pass_twice(value),
+            engine.forwards,
         )
         self._forwards = Forwards(configuration, self._drive, self.firewall, self._operated)
         self.latency = Latency(self._drive)
@@ -170,8 +159,9 @@ class Gateway:
 
     def begin(self) -> None:
         """Begin everything else. Raises PlaneError; then nothing is left behind."""
+        is_heir, self._plane.borrows = self._plane.borrows, False
         try:
-            self._begin()
+            self._begin(is_heir)
         except BaseException:
             self._drive.stop()
             raise
@@ -179,18 +169,15 @@ class Gateway:
         notify_systemd("READY=1")
         Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
-    def _begin(self) -> None:
+    def _begin(self, is_heir: bool) -> None:
         """Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises PlaneError."""
-        self._following.begin()
-        if self._plane.borrows:
-            self._plane.borrows = False
-            self._following.look()
+        self._following.begin(is_late=is_heir)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
-        self._loop.every(SETTINGS_EVERY, self._settings.look)
-        self._loop.every(OFFLOAD_EVERY, self.offloading.look)
+        self._loop.every(self._settings.EVERY, self._settings.look)
+        self._loop.every(self.offloading.EVERY, self.offloading.look)
         self._loop.every(LOG_EVERY, limiter.look)
         wanted = fast_path(self._chosen or self._setup.plane, self._setup.policy.limits)
-        if self._plane.lacks(wanted):
+        if self._plane.lacks(wanted) and not is_heir:
             self.offloading.change(self._loop.meanwhile(wanted.prepare(self._plane)))
         self.firewall.begin()
         self._settings.begin()
@@ -374,19 +361,6 @@ class Gateway:
         self.offloading.set_rates()
         self._drive.claim()
         self._settings.look()
-
-    def _interfaces(self) -> Where:
-        policy = self.engine.policy
-        return Where(
-            self._setup.outside,
-            tuple(self._setup.inside),
-            tuple(map(str, policy.inside)),
-            self._plane.fast.passes_once,
-            self._plane.fast.could_pass_once,
-            bool(policy.forwards or policy.triggers),
-            not self._plane.where.own.isdisjoint(policy.public),
-            self._plane.renames and not self._plane.fast.passes_once,
-        )
 
     def _look_at_ports(self) -> None:
         try:

@@ -58,8 +58,6 @@ class Succession:
         """Read the configuration, and load what the plane needs, beside the predecessor. `chosen` is the plane that
         overrides the configuration's. Raises SetupError, PlaneError."""
         setup = configuration.read()
-        for warning in setup.warnings:
-            log.warning("%s", warning)
         plane = make_plane(chosen or setup.plane, setup, self._directory, True)
         plane.borrow(self._lock)
         return Heir(setup, plane)

@@ -130,6 +130,11 @@ class Keeping:
             self._writer is not None and self._writer.store is not None and not self._writer.trouble
         )
 
+    def compact(self) -> None:
+        """Let a successor that comes soon have little to read."""
+        if self._writer is not None and self._drive is not None:
+            self._writer.compact(self._drive.loop.clock())
+
     def lend(self) -> bool:
         """Write everything and close the store, for a successor. Return whether everything was written."""
         store = self.found.store

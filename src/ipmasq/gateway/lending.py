@@ -70,9 +70,20 @@ class Lending:
         return ""
 
     @property
+    def lost(self) -> str:
+        """Why this gateway could not take over what its predecessor has kept, as a sentence; empty if it could."""
+        found = self._keeping.found if self._keeping else None
+        return found.refused or found.trouble if found else KEEPS_NOTHING
+
+    @property
     def lock(self) -> int:
         """The descriptor of the lock of this network namespace, which the successor must inherit."""
-        return self._plane.lock_to_lend
+        return self._plane.lock
+
+    def get_ready(self) -> None:
+        """Do what shortens the pause while a successor is started."""
+        if self._keeping is not None:
+            self._keeping.compact()
 
     def lend(self) -> str:
         """Write the state, and leave the devices and programs. Return why the state was not written; empty if it

@@ -109,6 +109,7 @@ class Upgrade:
             its.close()
         self._link, self.trouble, self._reloads.barred = link, "", UNDER_WAY
         log.info("process %d is started to take over", self._process.pid)
+        self._lending.get_ready()
         self._loop.watch(link.fileno(), self._read)
         self._deadline = self._loop.later(PATIENCE, partial(self._give_up, _late(PATIENCE)))
 

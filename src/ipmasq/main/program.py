@@ -92,8 +92,9 @@ class Program:
         with self._succession.guarded():
             self._observers.open()
             self._gateway.open()
-            if hindrance := self._gateway.lending.hindrance:
-                raise PlaneError(hindrance)
+            lending = self._gateway.lending
+            if trouble := lending.lost or lending.hindrance:
+                raise PlaneError(trouble)
             self._control.open()
             self._succession.run()
         self._gateway.begin()

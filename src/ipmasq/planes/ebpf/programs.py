@@ -18,7 +18,8 @@ from ipmasq.planes.ebpf.loading import load, needed
 from ipmasq.planes.ebpf.pins import Pins
 from ipmasq.planes.fastpath import FastPath, NoFastPath
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.plane import Start, TunPlane
+from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.start import Start
 
 log = logging.getLogger("ipmasq")
 

@@ -142,10 +142,10 @@ class Journal:
         """The descriptor of the lock. A process that inherits it has the same lock."""
         return self._lock
 
-    def lend(self) -> int:
-        """Leave all changes and their record as `leave` does, but return the lock instead of releasing it."""
-        lock, self._lock = self._lock, -1
-        return lock
+    def lend(self) -> None:
+        """Leave all changes and their record as `leave` does, but do not release the lock, which another process has by
+        now, or another journal of this one."""
+        self._lock = -1
 
     def _take_leftovers(self, is_adopted: bool) -> None:
         changes = recorded(self._record)

@@ -2,12 +2,13 @@
 
     successor: ready FACTS     it has done everything that it can do beside the other one
     predecessor: yours         it has left everything, and waits
-    successor: running         it has taken everything, and would handle the next packet
-    predecessor: go            it does not come back
+    successor: running         it has taken everything, and waits
+    predecessor: go            the successor is the gateway
+    successor: taken           it handles packets from now on
     successor: failed REASON   in place of any of its messages; then it ends
 
-A predecessor that reads anything else, or nothing in time, ends the successor and goes on. A successor that reads the end
-in place of `go` ends as if it was killed.
+A predecessor that reads anything else, or nothing in time, ends the successor and goes on: until `taken` it has handled no
+packet. A successor that reads the end in place of `yours` or `go` ends as if it was killed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import socket
 from typing import Any, NamedTuple
 
-READY, YOURS, RUNNING, GO, FAILED = "ready", "yours", "running", "go", "failed"
+READY, YOURS, RUNNING, GO, TAKEN, FAILED = "ready", "yours", "running", "go", "taken", "failed"
 
 LONGEST = 1 << 16
 """Bytes of a message."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ipmasq.gateway.handover import FAILED, GO, READY, RUNNING, YOURS, Link
+from ipmasq.gateway.handover import FAILED, GO, READY, RUNNING, TAKEN, YOURS, Link
 from ipmasq.gateway.keeping import place
 from ipmasq.gateway.lending import facts_of
 from ipmasq.gateway.planes import make_plane
@@ -69,18 +69,17 @@ class Succession:
         # What was loaded until now stays, so that no collection has to look at it.
         gc.collect()
         gc.freeze()
-        self._step(READY, facts_of(heir.setup, path, self._directory))
+        self._link.say(READY, facts_of(heir.setup, path, self._directory))
         self._await(YOURS)
 
     def run(self) -> None:
         """Say that this gateway runs, and wait until the predecessor gives up its place."""
-        self._step(RUNNING)
+        self._link.say(RUNNING)
         self._await(GO)
         self._has_ended = True
+        with suppress(OSError):  # it may have ended by now, which it may
+            self._link.say(TAKEN)
         self._link.close()
-
-    def _step(self, word: str, value: object = None) -> None:
-        self._link.say(word, value)
 
     def _await(self, word: str) -> None:
         heard = self._link.hear()

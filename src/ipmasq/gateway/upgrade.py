@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ipmasq.gateway.handover import FAILED, GO, READY, RUNNING, YOURS, Link, Message
+from ipmasq.gateway.handover import FAILED, GO, READY, RUNNING, TAKEN, YOURS, Link, Message
 from ipmasq.gateway.health import Reloads
 from ipmasq.gateway.heir import OPTION
 from ipmasq.gateway.host import notify_systemd, tell_main_process
@@ -193,6 +193,8 @@ class Upgrade:
             heard = self._watch(link)
             if heard.word == RUNNING:
                 link.say(GO)
+                heard = self._watch(link)
+            if heard.word == TAKEN:
                 return None
         except TimeoutError:
             return _late(TAKING)

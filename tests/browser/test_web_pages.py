@@ -191,6 +191,20 @@ def test_flows_are_sorted_and_filtered(gateway: Running, pages: Served, visit: V
     expect(page.locator("tbody tr")).to_have_count(len(gateway.engine.table.flows))
 
 
+def test_a_mistake_that_comes_and_goes_leaves_the_parts_of_a_page_in_their_order(
+    gateway: Running, pages: Served, visit: Visit
+):
+    busy(gateway)
+    page = visit(f"{pages.address}/#flows")
+    page.get_by_label("Address").fill("nonsense")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("nonsense")
+    page.get_by_role("button", name="All").click()
+    expect(page.locator("tbody tr")).to_have_count(len(gateway.engine.table.flows))
+    parts = page.locator("main > *").evaluate_all("parts => parts.map(each => each.localName)")
+    assert parts == ["h1", "form", "div"]
+
+
 def test_the_network_is_drawn_with_control_and_data_connections(
     gateway: Running, pages: Served, visit: Visit
 ):

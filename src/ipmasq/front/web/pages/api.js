@@ -1,5 +1,5 @@
 // Questions to the gateway, and changes. Every failure is an Error with a sentence.
-import { useEffect, useRef, useState } from "/vendor/preact.js";
+import { useEffect, useRef, useState } from "/preact.js";
 import { OURS } from "/stream.js";
 
 async function read(response) {

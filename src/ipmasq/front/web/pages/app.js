@@ -1,4 +1,4 @@
-import { html, render, useEffect, useState } from "/vendor/preact.js";
+import { html, render, useEffect, useState } from "/preact.js";
 import { Flows, Forwards, Helpers, Hosts } from "/lists.js";
 import { begin, useLive } from "/live.js";
 import { Network } from "/network.js";

@@ -1,5 +1,5 @@
 // Flows, hosts, helpers and forwards.
-import { html, useState } from "/vendor/preact.js";
+import { html, useState } from "/preact.js";
 import { change, useView } from "/api.js";
 import { Events, Flow, FLOW_COLUMNS, Table } from "/parts.js";
 import { settings } from "/settings.js";

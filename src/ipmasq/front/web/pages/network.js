@@ -1,5 +1,5 @@
 // The network as a picture: inside hosts, the gateway, outside hosts, and the sessions that helpers inspect.
-import { html, useEffect, useState } from "/vendor/preact.js";
+import { html, useEffect, useState } from "/preact.js";
 import { useView } from "/api.js";
 import { Flow, FLOW_COLUMNS, Table } from "/parts.js";
 import { endpoint, rate } from "/shown.js";

@@ -1,4 +1,4 @@
-import { html, useEffect, useRef } from "/vendor/preact.js";
+import { html, useEffect, useRef } from "/preact.js";
 import { useLive } from "/live.js";
 import { Events } from "/parts.js";
 import { clock, rate, scaled } from "/shown.js";

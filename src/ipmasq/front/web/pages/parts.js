@@ -1,5 +1,5 @@
 // Parts that several pages use: a table, the list of events, one flow.
-import { html, useEffect, useRef, useState } from "/vendor/preact.js";
+import { html, useEffect, useRef, useState } from "/preact.js";
 import { change, useView } from "/api.js";
 import { useLive } from "/live.js";
 import { settings } from "/settings.js";

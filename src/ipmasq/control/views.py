@@ -57,9 +57,19 @@ def flows(context: Context, which: arguments.Which) -> Rows:
         view = context.gateway.engine.flow(number)
         if view is not None and _is_wanted(view, which):
             encrypted = context.transfers.is_encrypted(view.id)
-            yield {**answers.flow(view, context.now), "encrypted": encrypted}
+            yield {
+                **answers.flow(view, context.now),
+                "encrypted": encrypted,
+                **_rates(context, view),
+            }
         else:
             yield Pause.LOOKED
+
+
+def _rates(context: Context, view: FlowView) -> dict[str, int]:
+    """Return the rates of a flow, if a view that stays open has them read."""
+    found = context.survey.rate(view.id)
+    return {} if found is None else {"rate_out": round(found[0]), "rate_in": round(found[1])}
 
 
 def mappings(context: Context, which: arguments.WhichMapping) -> Rows:

@@ -95,7 +95,20 @@ def test_a_gateway_that_is_gone_is_told_once(monkeypatch: pytest.MonkeyPatch):
         following.cancel()
         return [message.kind for message in told.since(0)]
 
-    assert asyncio.run(run()) == ["gateway"]
+    assert asyncio.run(run()) == ["happened", "gateway"]
+
+
+def test_a_gateway_that_was_gone_and_is_back_is_told_among_its_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ipmasq.front.web.feed.RETRY", 0.3)
+    path = tmp_path / "control.sock"
+    with served(str(path)) as pages:
+        coming = messages(stream(pages))
+        assert '"event":"gateway_lost"' in next(coming)["data"]
+        with running(path):
+            found = next(each["data"] for each in coming if "gateway_found" in each["data"])
+            assert "the gateway answers again" in found
 
 
 def stream(pages: Served, last: str | None = None) -> HTTPResponse:

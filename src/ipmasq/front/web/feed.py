@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 from ipmasq.control.client import UnreachableError
 from ipmasq.control.protocol import RequestError, Row
+from ipmasq.front.tables import duration
 from ipmasq.front.upstream import Upstream
 
 EVENTS = (
     "helper_bound", "helper_released", "helper_failed", "helper_loaded", "helper_unloaded",
-    "expected", "expectation_ended", "rewritten", "refused", "kept_alive", "flow_encrypted",
+    "expected", "expectation_ended", "expectation_missed", "rewritten", "refused", "kept_alive", "flow_encrypted",
     "limit_neared", "limit_reached", "forward_added", "forward_removed", "policy_applied",
     "packet_failed", "setting_restored", "firewall_obstructed", "firewall_cleared",
 )  # fmt: skip
@@ -121,7 +122,10 @@ class Feed:
             except (UnreachableError, RequestError) as error:
                 state = {"is_up": False, "text": str(error)}
                 latest = self._kept["gateway"]
-                if not latest or json.loads(latest[-1].data) != state:
+                known = json.loads(latest[-1].data) if latest else {"is_up": True}
+                if known["is_up"]:
+                    self._note("gateway_lost", str(error))
+                if known != state:
                     self.add("gateway", state)
             await asyncio.sleep(RETRY)
 
@@ -129,9 +133,22 @@ class Feed:
         up = False
         async for row in self._upstream.stream("summary", {"every": EVERY}):
             if not up:
-                self.add("gateway", {"is_up": True, "text": ""})
+                await self._back()
                 up = True
             self.add("summary", row)
+
+    async def _back(self) -> None:
+        """Tell that the gateway answers; after a break also since when it runs, as it may be another process."""
+        was_lost = any(not json.loads(each.data)["is_up"] for each in self._kept["gateway"])
+        if was_lost:
+            (status,), _ = await self._upstream.rows("status", {}, 1)
+            runs = f"; it has run for {duration(status['uptime'])}" if "uptime" in status else ""
+            self._note("gateway_found", f"the gateway answers again{runs}")
+        self.add("gateway", {"is_up": True, "text": ""})
+
+    def _note(self, event: str, text: str) -> None:
+        """Tell what no event of the gateway says, among its events."""
+        self.add("happened", {"event": event, "time": round(time.time(), 3), "text": text})
 
     async def _follow_events(self) -> None:
         began = time.time()

@@ -95,3 +95,14 @@ def test_records_without_their_values_are_counted_as_unknown(tmp_path: Path) -> 
     found = read(write(tmp_path / "state.db", encode(1.0, 2.0, records)))
     assert counts(found) == ({-1: 1}, 0, {"unknown": 1}, {})
     assert "its records are of version None" in found.trouble
+
+
+def test_a_view_that_stands_for_a_table_is_not_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "state.db")
+    endless = (
+        "WITH RECURSIVE n(turn) AS (SELECT 1 UNION ALL SELECT turn + 1 FROM n) SELECT * FROM n"
+    )
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("ALTER TABLE log RENAME TO other")
+        store.execute(f"CREATE VIEW log AS SELECT turn, x'00' AS changes FROM ({endless})")
+    assert read(path).trouble == "it is damaged (it has a view, which may have no end)"

@@ -65,13 +65,14 @@ def test_one_that_does_not_end_in_time_is_named(network: Network, file: Path) ->
 
 def test_a_process_that_does_not_hold_the_lock_is_left_alone(network: Network, file: Path) -> None:
     """A user with fewer rights, to whom the lock belongs, could name any process in it."""
-    with subprocess.Popen(["sleep", "60"]) as other:
-        try:
-            with started(network, file, file.with_name("control.sock")), network.at("gw"):
-                record_in().with_suffix(".lock").write_text(str(other.pid))
+    with started(network, file, file.with_name("control.sock")), network.at("gw"):
+        lock = record_in().with_suffix(".lock")
+        with lock.open("r+") as opened, subprocess.Popen(["sleep", "60"], stdin=opened) as other:
+            try:
+                lock.write_text(str(other.pid))
                 done = ipmasq(network, "stop")
                 assert done.returncode == 1
                 assert f"process {other.pid} is not the gateway that runs here" in done.stderr
                 assert other.poll() is None
-        finally:
-            other.kill()
+            finally:
+                other.kill()

@@ -137,6 +137,8 @@ def _read_tables(store: sqlite3.Connection, found: Contents) -> str:
         return f"its tables are of version {layout}, and this ipmasq reads version {LAYOUT}"
     trouble = ""
     try:
+        if run("SELECT 1 FROM sqlite_schema WHERE type = 'view'").fetchone():
+            return "it is damaged (it has a view, which may have no end)"
         found.about = dict(run("SELECT name, value FROM about"))
         for (data,) in run("SELECT changes FROM log ORDER BY turn"):
             said = _enter(found, data)

@@ -9,12 +9,12 @@ import stat
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ipmasq.continuity.contents import Contents, read
 from ipmasq.continuity.copying import copy
 from ipmasq.continuity.encoding import decode, moved
 from ipmasq.continuity.kept import BOOT, Location, is_own
+from ipmasq.continuity.scratch import scratch
 from ipmasq.continuity.sqlite import remove, set_aside
 from ipmasq.continuity.store import StoreError
 
@@ -30,8 +30,8 @@ def put(source: Path, location: Location, now: float, wall: float) -> tuple[Cont
 
     Raises OSError, and StoreError if the state is not sound, or not to be trusted; then nothing has changed.
     """
-    with TemporaryDirectory(prefix="ipmasq-") as private:
-        draft = Path(private, "state.db")
+    with scratch() as private:
+        draft = private / "state.db"
         copy(source, draft, check)
         found = read(draft)
         if found.trouble:

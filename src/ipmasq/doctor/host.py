@@ -143,7 +143,7 @@ def _may_write() -> bool:
 def _links(here: HostState) -> Iterator[tuple[str, Link]]:
     from pyroute2 import IPRoute
 
-    from ipmasq.doctor.programs import programs_at
+    from ipmasq.doctor.attached import programs_at
 
     with IPRoute() as kernel:
         for link in kernel.get_links():

@@ -68,7 +68,7 @@ def _running(record: Path) -> Iterator[tuple[int, int]]:
     except (PermissionError, ProcessLookupError) as error:
         raise _refused(error) from None
     try:
-        if not _has_open(process, record.with_suffix(".lock")):
+        if not _has_locked(process, record.with_suffix(".lock")):
             raise give_up(f"process {process} is not the gateway that runs here")
         yield process, descriptor
     except (PermissionError, ProcessLookupError) as error:
@@ -96,13 +96,14 @@ def _refused(error: OSError) -> typer.Exit:
     return give_up("the gateway has just ended, or runs in another PID namespace", Code.UNREACHABLE)
 
 
-def _has_open(process: int, lock: Path) -> bool:
-    """Return whether a process has this file open. The lock alone proves nothing: it may belong to a user with fewer
-    rights, who could name any process in it."""
+def _has_locked(process: int, lock: Path) -> bool:
+    """Return whether it is this process that has the lock (flock(2)). What the file says proves nothing: it may belong to a user
+    with fewer rights, who could name any process in it."""
     wanted = lock.stat()
     for each in Path(f"/proc/{process}/fd").iterdir():
         try:
-            if os.path.samestat(each.stat(), wanted):
+            information = Path(f"/proc/{process}/fdinfo/{each.name}")
+            if os.path.samestat(each.stat(), wanted) and "\nlock:" in information.read_text():
                 return True
         except FileNotFoundError:
             continue  # closed meanwhile, or no file

@@ -17,8 +17,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ipmasq.continuity.scratch import sweep
 from ipmasq.front.upstream import Upstream
-from ipmasq.front.web import scratch
 from ipmasq.front.web.api import Api
 from ipmasq.front.web.events import Events
 from ipmasq.front.web.feed import Feed
@@ -59,7 +59,7 @@ def make_app(upstream: Upstream, rules: Rules, allows_changes: bool) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        scratch.sweep()
+        sweep()
         following = asyncio.ensure_future(feed.run())
         yield
         following.cancel()

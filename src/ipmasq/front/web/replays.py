@@ -21,13 +21,13 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ipmasq.continuity.scratch import scratch
 from ipmasq.control.client import UnreachableError
 from ipmasq.control.protocol import RequestError
 from ipmasq.front.upstream import Upstream
 from ipmasq.front.web.api import failed
 from ipmasq.front.web.guard import Answer, refused
 from ipmasq.front.web.presence import while_connected
-from ipmasq.front.web.scratch import scratch
 from ipmasq.front.web.turns import BusyError, Turns
 
 PATIENCE = 60.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ipmasq.continuity.contents import read
 from ipmasq.continuity.copying import copy
+from ipmasq.continuity.scratch import scratch
 from ipmasq.continuity.store import StoreError
 from ipmasq.front.exits import give_up
 
@@ -20,8 +20,8 @@ def save(source: Path, file: Path, force: bool) -> None:
         raise _exists(file)
     if not target.parent.is_dir():
         raise give_up(f"there is no directory {target.parent}")
-    with TemporaryDirectory(prefix=".ipmasq-", dir=target.parent) as private:
-        draft = Path(private, "state.db")
+    with scratch(target.parent) as private:
+        draft = private / "state.db"
         try:
             copy(source, draft)
         except FileNotFoundError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ipmasq.continuity.contents import Contents, read
 from ipmasq.continuity.copying import copy
+from ipmasq.continuity.scratch import scratch
 from ipmasq.continuity.store import StoreError
 from ipmasq.control.answers import protocol
 from ipmasq.core.plain import StateError
@@ -24,8 +24,8 @@ REFUSED = ".refused"
 
 def read_copy(path: Path) -> Contents:
     """Return what a state holds, which a gateway may be writing. Raises OSError, and typer.Exit."""
-    with TemporaryDirectory(prefix="ipmasq-") as private:
-        target = Path(private, "state.db")
+    with scratch() as private:
+        target = private / "state.db"
         try:
             copy(path, target)
         except FileNotFoundError:

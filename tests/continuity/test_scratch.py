@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.front.web import scratch
+from ipmasq.continuity import scratch
 
 HOLD = """
 import sys
-from ipmasq.front.web.scratch import scratch
+from ipmasq.continuity.scratch import scratch
 with scratch() as directory:
     print(directory, flush=True)
     sys.stdin.read()
@@ -42,8 +42,8 @@ def test_what_a_killed_process_has_left_is_removed_and_nothing_else(temporary: P
         held = Path(process.stdout.readline().strip())
         (held / "capture").write_bytes(b"x")
         os.utime(held, (0, 0))
-        (temporary / "ipmasq-replay-link").symlink_to(held)
-        other = temporary / "other"
+        (temporary / "ipmasq-link.scratch").symlink_to(held)
+        other = temporary / "ipmasq-of-a-user"
         other.mkdir()
         os.utime(other, (0, 0))
         scratch.sweep()
@@ -55,3 +55,15 @@ def test_what_a_killed_process_has_left_is_removed_and_nothing_else(temporary: P
     assert not held.exists()
     assert other.exists()
     assert not young.exists()
+
+
+def test_nothing_is_removed_where_others_could_have_named_it(temporary: Path):
+    held = temporary / "ipmasq-1.scratch"
+    held.mkdir()
+    os.utime(held, (0, 0))
+    temporary.chmod(0o777)
+    scratch.sweep()
+    assert held.exists()
+    temporary.chmod(0o1777)
+    scratch.sweep()
+    assert not held.exists()

@@ -80,10 +80,9 @@ class Top(App[None]):
         entry = Input(placeholder="10.0.0.2 :21 tcp ftp", id="filter")
         entry.display = False
         yield entry
-        titles = (f"{at} {name}" for at, name in enumerate(LISTS, 1))
-        with TabbedContent(*titles, id="tabs"):
-            for name in LISTS:
-                with TabPane(name, id=name):
+        with TabbedContent(id="tabs"):
+            for at, name in enumerate(LISTS, 1):
+                with TabPane(f"{at} {name}", id=name):
                     yield DataTable(cursor_type="row", id=f"table-{name}")
         yield Static(id="list")
         yield Footer()

@@ -12,6 +12,7 @@ from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.admission import is_inside
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.snapshots import mappings_in_steps
 from ipmasq.core.views import Explanation, FlowView
 from ipmasq.gateway.describe import consequence
 from ipmasq.planes.fastpath import Counter
@@ -74,9 +75,9 @@ def _rates(context: Context, view: FlowView) -> dict[str, int]:
 
 def mappings(context: Context, which: arguments.WhichMapping) -> Rows:
     """Yield inside endpoints and the public endpoints to which they are mapped."""
-    for view in context.gateway.engine.mappings():
-        wanted = _has(which, view.protocol, (view.inside, view.public))
-        yield answers.mapping(view) if wanted else Pause.LOOKED
+    for view in mappings_in_steps(context.gateway.engine.manager):
+        wanted = view and _has(which, view.protocol, (view.inside, view.public))
+        yield answers.mapping(view) if view and wanted else Pause.LOOKED
 
 
 def forwards(context: Context, _: arguments.Nothing) -> Rows:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipmasq.front.upstream import Upstream
-from ipmasq.front.web.feed import HAPPENED, SUMMARIES, Feed
+from ipmasq.front.web.feed import HAPPENED, HAPPENED_SIZE, SUMMARIES, Feed
 from tests.control.running import Running, conversation, running
 from tests.front.web.serving import Served, served
 
@@ -185,3 +185,15 @@ def test_the_feed_asks_the_gateway_once_whatever_the_number_of_browsers(gateway:
             while next(each)["event"] != "summary":
                 pass
         assert gateway.control.server.clients == 2
+
+
+def test_long_events_are_fewer_so_that_a_browser_is_never_sent_much():
+    told = feed()
+    for number in range(300):
+        told.add("happened", {"n": number, "before": "\xff" * 2000})
+    found = [json.loads(message.data)["n"] for message in told.since(0)]
+    assert 50 < len(found) < 100
+    assert found[-1] == 299
+    assert sum(len(message.data) for message in told.since(0)) <= HAPPENED_SIZE
+    told.add("happened", {"n": 300})
+    assert json.loads(told.since(0)[-1].data)["n"] == 300

@@ -42,7 +42,11 @@ SUMMARIES = 600
 """Summaries that are kept: ten minutes."""
 
 HAPPENED = 1000
-"""Events that are kept."""
+"""Events that are kept,"""
+
+HAPPENED_SIZE = 1 << 20
+"""and their characters, usually 300 each. An event with a long line has fifty thousand, and each browser that comes is sent
+all that is kept."""
 
 RETRY = 1.0
 """Seconds until the gateway is asked again after it did not answer."""
@@ -66,9 +70,11 @@ class Feed:
         self._number = 0
         self._kept = {
             "summary": deque[Message](maxlen=SUMMARIES),
-            "happened": deque[Message](maxlen=HAPPENED),
+            "happened": deque[Message](),
         }
         self._kept["gateway"] = deque[Message](maxlen=1)
+        self._size = 0
+        """Of the events that are kept."""
         self._news = asyncio.Event()
 
     @property
@@ -80,8 +86,16 @@ class Feed:
         self._number += 1
         message = Message(self._number, kind, json.dumps(row, separators=(",", ":")))
         self._kept[kind].append(message)
+        if kind == "happened":
+            self._size += len(message.data)
+            self._forget()
         self._news.set()
         self._news = asyncio.Event()
+
+    def _forget(self) -> None:
+        kept = self._kept["happened"]
+        while len(kept) > HAPPENED or self._size > HAPPENED_SIZE:
+            self._size -= len(kept.popleft().data)
 
     def since(self, number: int) -> list[Message]:
         """Return what is kept of the messages after this number, in their order."""

@@ -173,7 +173,11 @@ def test_a_flow_opens_with_its_rule_its_rewrites_and_its_linked_flows(
     expect(dialog).to_contain_text("masquerade")
     expect(dialog).to_contain_text("finger")
     expect(dialog).to_contain_text("ask one")
-    expect(dialog).to_contain_text(f"flow {min(gateway.engine.table.flows)} ")
+    linked = min(gateway.engine.table.flows)
+    dialog.get_by_role("button", name=f"flow {linked}").click()
+    expect(dialog).to_contain_text(f"Flow {linked}")
+    dialog.get_by_role("button", name=f"flow {number}").click()
+    expect(dialog).to_contain_text(f"Flow {number}")
     assert dialog.get_by_role("button", name="Close this flow").count() == 0
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -187,8 +191,27 @@ def test_flows_are_sorted_and_filtered(gateway: Running, pages: Served, visit: V
     page.get_by_label("Address").fill("10.0.0.3")
     page.keyboard.press("Enter")
     expect(page.locator("tbody tr")).to_have_count(1)
+    # The gateway reads rates every second, but a filtered list is asked once.
+    expect(page.locator("tbody td", has_text="B/s")).to_have_count(2)
+    gateway.send(packets.udp(IN2, 5001, OUT1, 53, bytes(900)))
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.locator("tbody tr")).to_have_count(2)
     page.get_by_role("button", name="All").click()
     expect(page.locator("tbody tr")).to_have_count(len(gateway.engine.table.flows))
+
+
+def test_a_mistake_that_comes_and_goes_leaves_the_parts_of_a_page_in_their_order(
+    gateway: Running, pages: Served, visit: Visit
+):
+    busy(gateway)
+    page = visit(f"{pages.address}/#flows")
+    page.get_by_label("Address").fill("nonsense")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("nonsense")
+    page.get_by_role("button", name="All").click()
+    expect(page.locator("tbody tr")).to_have_count(len(gateway.engine.table.flows))
+    parts = page.locator("main > *").evaluate_all("parts => parts.map(each => each.localName)")
+    assert parts == ["h1", "form", "div"]
 
 
 def test_the_network_is_drawn_with_control_and_data_connections(
@@ -198,6 +221,10 @@ def test_the_network_is_drawn_with_control_and_data_connections(
     page = visit(f"{pages.address}/#network")
     expect(page.locator("svg.network line.control")).to_have_count(2)
     expect(page.locator("svg.network line.data")).to_have_count(2)
+    expect(page.locator("tbody tr", has_text="data of")).to_contain_text("outside")
+    page.locator("svg.network g.line", has=page.locator("text")).last.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
     drawn = page.locator("svg.network").get_attribute("aria-label") or ""
     assert "control connection of 10.0.0.2 with 198.51.100.1" in drawn
 
@@ -265,6 +292,31 @@ def test_a_browser_continues_after_the_gateway_was_gone(tmp_path: Path, visit: V
         expect(state).to_contain_text("does not answer")
         with running(path):
             expect(state).to_have_text("live", timeout=15_000)
+            expect(page.get_by_text("the gateway answers again")).to_be_visible()
+
+
+def test_a_page_says_of_when_it_is_while_the_gateway_does_not_answer(tmp_path: Path, visit: Visit):
+    path = tmp_path / "control.sock"
+    with served(str(path)) as pages:
+        with running(path):
+            page = visit(f"{pages.address}/")
+            expect(page.get_by_label("Bytes per second")).to_be_visible()
+            expect(page.locator("header .state")).to_have_text("live")
+            expect(page.locator(".stale")).to_have_count(0)
+        expect(page.locator(".stale")).to_contain_text("What is shown here is of")
+        assert violations(page) == []
+        with running(path):
+            expect(page.locator(".stale")).to_have_count(0, timeout=15_000)
+
+
+def test_a_wrong_token_is_called_wrong(gateway: Running, visit: Visit):
+    with served(gateway.path, token=TOKEN) as pages:
+        page = visit(pages.address)
+        expect(page.get_by_role("alert")).to_have_count(0)
+        page.get_by_label("Token").fill("another token, of a friend")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("This is not the token.")
+        enter(page)
 
 
 def test_all_of_it_works_with_the_keyboard(gateway: Running, pages: Served, visit: Visit):

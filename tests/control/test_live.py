@@ -57,6 +57,20 @@ def test_the_top_list_leaves_out_flows_that_have_ended_since(gateway: Running, c
     assert other in [row["id"] for row in client.rows("top")]
 
 
+def test_the_list_of_all_flows_has_rates_while_a_view_has_them_read(
+    gateway: Running, client: Client
+):
+    gateway.open_udp()
+    assert "rate_out" not in next(client.rows("flows"))
+    read_completely(gateway, client)
+    gateway.send(packets.udp(IN1, 5000, OUT1, 53, bytes(1000)))
+    deadline = time.monotonic() + 30
+    while next(client.rows("flows"))["rate_out"] == 0:
+        assert time.monotonic() < deadline
+        next(client.rows("summary"))
+    assert next(client.rows("flows"))["rate_in"] == 0
+
+
 def test_one_flow_comes_with_the_flows_that_are_linked_to_it(gateway: Running, client: Client):
     control, data = gateway.open_udp(), gateway.open_udp(port=5001)
 

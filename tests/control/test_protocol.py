@@ -20,6 +20,11 @@ from tests.control.values import VALUES
         (b"[]", "malformed"),
         (b"\xff\xfe", "malformed"),
         (b"[" * 50_000, "malformed"),
+        (
+            b'{"ipmasq": 1, "request": "flow", "arguments": {"flow": %b7%b}}'
+            % (b"[" * 900, b"]" * 900),
+            "malformed",
+        ),
         (b'{"request": "flows"}', "version"),
         (b'{"ipmasq": 999, "request": "flows"}', "version"),
         (b'{"ipmasq": 1}', "malformed"),

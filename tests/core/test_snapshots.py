@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from random import Random
+
 from ipmasq.core.ends import Endpoints
+from ipmasq.core.engine import Engine
 from ipmasq.core.events import FlowOpened
 from ipmasq.core.policy import Behaviour, Forward, PortRange
+from ipmasq.core.restoring import compacted
 from ipmasq.core.side import Side
+from ipmasq.core.snapshots import mappings_in_steps
 from ipmasq.core.views import NO_SHIFT
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.packets import ACK, SYN, TCP, UDP
 from tests.conformance.world import E1, IN1, IN2, OUT1, World
+from tests.core.restored import kept
 
 WEB = Forward("web", UDP, None, PortRange(8080, 8080), IN2, 80)
 
@@ -84,3 +91,35 @@ def test_of_a_shared_port_each_flow_has_a_mapping_to_look_at():
     shown = list(world.engine.mappings())
     assert {view.inside for view in shown} == {Endpoint(IN1, 5000), Endpoint(IN1, 5001)}
     assert {(view.protocol, view.flows) for view in shown} == {(TCP, 1)}
+
+
+def test_looking_for_shared_ports_is_a_step_for_each_flow():
+    world = World(
+        ports=PortRange(61000, 61001),
+        data_ports=PortRange(61001, 61001),
+        mapping=Behaviour.ADDRESS_AND_PORT_DEPENDENT,
+    )
+    world.tcp(IN1, 5000, OUT1, 80, SYN, seq=1)
+    for port in range(100):
+        world.tcp(OUT1, 1000 + port, E1, 80, SYN, seq=1)
+    steps = list(mappings_in_steps(world.engine.manager))
+    assert len([view for view in steps if view is not None]) == 1
+    assert len(steps) > world.engine.table.count
+
+
+def test_no_step_restores_more_than_one_mapping_of_a_state():
+    before = World()
+    for port in range(5000, 5100):
+        before.udp(IN1, port, OUT1, 53)
+    others, compact = compacted(kept(before.engine, before.now))
+    engine = Engine.from_records(
+        before.engine.policy, Random(1).randrange, others, before.now, compact=compact
+    )
+    table = engine.table
+    assert not table.flows
+    restored, views = [0], []
+    for view in mappings_in_steps(engine.manager):
+        restored.append(len(table.flows))
+        views.append(view)
+    assert max(after - earlier for earlier, after in pairwise(restored)) == 1
+    assert {view.inside.port for view in views if view is not None} == set(range(5000, 5100))

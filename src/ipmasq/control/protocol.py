@@ -26,6 +26,9 @@ SOCKET_VARIABLE = "IPMASQ_SOCKET"
 MAX_REQUEST = 1 << 16
 """The most bytes of a request, newline included."""
 
+DEEPEST = 8
+"""The most lists and objects in one another of a request; none has more than three."""
+
 ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 """Made once: `json.dumps` would make one for each of a million rows."""
 
@@ -88,6 +91,9 @@ def read_request(text: bytes) -> tuple[str, dict[str, object]]:
         raise RequestError(Kind.MALFORMED, "a request is one JSON object on one line") from None
     if not isinstance(message, dict):
         raise RequestError(Kind.MALFORMED, "a request is a JSON object")
+    if not _is_within(message, DEEPEST):
+        reason = f"a request has at most {DEEPEST} lists and objects in one another"
+        raise RequestError(Kind.MALFORMED, reason)
     if message.get("ipmasq") != VERSION:
         raise RequestError(
             Kind.VERSION,
@@ -98,3 +104,11 @@ def read_request(text: bytes) -> tuple[str, dict[str, object]]:
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise RequestError(Kind.MALFORMED, "`request` is a name and `arguments` an object")
     return name, arguments
+
+
+def _is_within(value: object, levels: int) -> bool:
+    """Return whether at most so many lists and objects are in one another."""
+    inner = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(inner, list):
+        return True
+    return levels > 0 and all(_is_within(each, levels - 1) for each in inner)

@@ -12,6 +12,7 @@ from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.admission import is_inside
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
+from ipmasq.core.snapshots import mappings_in_steps
 from ipmasq.core.views import Explanation, FlowView
 from ipmasq.gateway.describe import consequence
 from ipmasq.planes.fastpath import Counter
@@ -57,16 +58,26 @@ def flows(context: Context, which: arguments.Which) -> Rows:
         view = context.gateway.engine.flow(number)
         if view is not None and _is_wanted(view, which):
             encrypted = context.transfers.is_encrypted(view.id)
-            yield {**answers.flow(view, context.now), "encrypted": encrypted}
+            yield {
+                **answers.flow(view, context.now),
+                "encrypted": encrypted,
+                **_rates(context, view),
+            }
         else:
             yield Pause.LOOKED
 
 
+def _rates(context: Context, view: FlowView) -> dict[str, int]:
+    """Return the rates of a flow, if a view that stays open has them read."""
+    found = context.survey.rate(view.id)
+    return {} if found is None else {"rate_out": round(found[0]), "rate_in": round(found[1])}
+
+
 def mappings(context: Context, which: arguments.WhichMapping) -> Rows:
     """Yield inside endpoints and the public endpoints to which they are mapped."""
-    for view in context.gateway.engine.mappings():
-        wanted = _has(which, view.protocol, (view.inside, view.public))
-        yield answers.mapping(view) if wanted else Pause.LOOKED
+    for view in mappings_in_steps(context.gateway.engine.manager):
+        wanted = view and _has(which, view.protocol, (view.inside, view.public))
+        yield answers.mapping(view) if view and wanted else Pause.LOOKED
 
 
 def forwards(context: Context, _: arguments.Nothing) -> Rows:

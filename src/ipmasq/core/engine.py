@@ -372,7 +372,7 @@ class Engine:
         return views_of.readings(self.manager, numbers)
 
     def mappings(self) -> Iterator[MappingView]:
-        return views_of.mappings(self.table)
+        return views_of.mappings(self.manager)
 
     def expectations(self) -> Iterator[ExpectationView]:
         return (expectation.view() for expectation in self.manager.expectations)

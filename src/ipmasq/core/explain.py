@@ -145,7 +145,8 @@ def _live(manager: FlowManager, flow: Flow) -> Explanation:
     if flow.master is not None:
         steps.append(f"it is a data flow of flow {flow.master}")
     if flow.links:
-        steps.append(f"{flow.links} data flow(s) keep it alive")
+        kept = "a data flow keeps" if flow.links == 1 else f"{flow.links} data flows keep"
+        steps.append(f"{kept} it alive")
     steps += _own_time(manager, flow.protocol, flow.server.real)
     steps.append("offloadable" if flow.offloadable else f"state {snapshots.state(flow)}")
     verdict = f"{inside} <-> {public}, with {remote}"

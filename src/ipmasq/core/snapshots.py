@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.mapping import Mapping
+from ipmasq.core.ports import PortPool, SharedPool
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
-from ipmasq.core.table import Table
 from ipmasq.core.tcp_states import shown
 from ipmasq.core.views import NO_SHIFT, FlowView, MappingView, Reading, Shift
 
@@ -83,17 +82,38 @@ def _shift(flow: Flow, speaker: Speaker) -> Shift:
     return flow.inspector.shift(speaker) if flow.inspector else NO_SHIFT
 
 
-def mappings(table: Table) -> Iterator[MappingView]:
-    """Return all mappings."""
-    own = (each for each in table.mappings if not each.shared)
-    return chain(map(mapping, own), shared(table.flows.values()))
+def mappings(manager: FlowManager) -> Iterator[MappingView]:
+    """Yield all mappings."""
+    return (view for view in mappings_in_steps(manager) if view is not None)
 
 
-def shared(flows: Iterable[Flow]) -> Iterator[MappingView]:
-    """Yield a mapping for each flow that shares a public port with others."""
-    for flow in list(flows):
-        if flow.mapping is not None and flow.mapping.shared:
-            yield MappingView(flow.protocol, flow.client.real, flow.client.translated, 1)
+def mappings_in_steps(manager: FlowManager) -> Iterator[MappingView | None]:
+    """Yield all mappings, in steps that take little, whatever the number of flows: None is a step that has found none.
+    Packets may be received in between."""
+    table = manager.table
+    while table.unrestored is not None and table.unrestored.some(1):
+        yield None
+    if table.unrestored is not None:
+        table.unrestored.all()  # what is left are mappings without flows
+    if any(map(_is_shared, table.mappings.numbered)):
+        for number in table.walk(manager.opened):
+            found = table.flow(number)
+            yield _shared(found) if found is not None else None
+    for pool in tuple(table.mappings.numbered):
+        yield None
+        if pool.used and not _is_shared(pool):
+            yield from map(mapping, pool)
+
+
+def _is_shared(pool: PortPool[Mapping]) -> bool:
+    return isinstance(pool, SharedPool)
+
+
+def _shared(flow: Flow) -> MappingView | None:
+    """Return the mapping of a flow that shares a public port with others."""
+    if flow.mapping is None or not flow.mapping.shared:
+        return None
+    return MappingView(flow.protocol, flow.client.real, flow.client.translated, 1)
 
 
 def mapping(mapping: Mapping) -> MappingView:

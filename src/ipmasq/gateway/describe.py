@@ -133,7 +133,8 @@ def _told(event: Event) -> str | None:
         case events.FlowEncrypted():
             return f"flow {event.flow} is encrypted from here on: {consequence(event.opened_by)}"
         case events.KeptAlive():
-            return f"flow {event.flow} is kept alive by {event.links} linked flow(s)"
+            flows = "a linked flow" if event.links == 1 else f"{event.links} linked flows"
+            return f"flow {event.flow} is kept alive by {flows}"
         case events.SettingRestored():
             return _restored(event)
         case events.PacketFailed():

@@ -210,6 +210,32 @@ def test_a_filter_is_typed_on_any_tab(gateway: Running):
     played(gateway, play)
 
 
+def test_a_filter_that_the_gateway_refuses_leaves_its_reason_on_the_screen(gateway: Running):
+    busy(gateway)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: len(rows(app, "flows")) == 7)
+        await pilot.press("slash", *"nonsense", "enter")
+        await until(pilot, lambda: "no helper nonsense" in said(app, "#list"))
+        assert rows(app, "flows") == []
+        await pilot.press("slash", *"tcp", "enter")  # what was typed before is replaced
+        await until(pilot, lambda: len(rows(app, "flows")) == 1)
+
+    played(gateway, play)
+
+
+def test_a_digit_shows_the_list_on_that_tab(gateway: Running):
+    busy(gateway)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        for key, name in (("6", "drops"), ("2", "hosts"), ("1", "flows")):
+            await pilot.press(key)
+            await until(pilot, lambda name=name: rows(app, name) != [])
+            assert app.query_one("#tabs", TabbedContent).active == name
+
+    played(gateway, play)
+
+
 def test_a_flow_that_was_closed_is_in_no_list_even_a_filtered_one(gateway: Running):
     number = busy(gateway)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -31,6 +32,16 @@ def test_an_address_in_use_is_said_in_one_sentence(program: Start):
         out, err = (process := program("web", "--listen", taken)).communicate(timeout=30)
     assert process.returncode == 1
     assert (out, err) == ("", f"ipmasq: cannot serve {taken}: Address already in use\n")
+
+
+@pytest.mark.parametrize("content", [b"too short", b"\xd0\xff" * 20, b""])
+def test_a_file_without_a_token_is_named_in_one_sentence(
+    program: Start, tmp_path: Path, content: bytes
+):
+    (file := tmp_path / "web.token").write_bytes(content)
+    process = program("web", "--listen", "127.0.0.1:0", "--token-file", file)
+    said = f"ipmasq: {file}: a token has at least 16 characters of ASCII\n"
+    assert (process.communicate(timeout=30), process.returncode) == (("", said), 2)
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipmasq.front.upstream import Upstream
-from ipmasq.front.web.feed import HAPPENED, SUMMARIES, Feed
+from ipmasq.front.web.feed import HAPPENED, HAPPENED_SIZE, SUMMARIES, Feed
 from tests.control.running import Running, conversation, running
 from tests.front.web.serving import Served, served
 
@@ -95,7 +95,20 @@ def test_a_gateway_that_is_gone_is_told_once(monkeypatch: pytest.MonkeyPatch):
         following.cancel()
         return [message.kind for message in told.since(0)]
 
-    assert asyncio.run(run()) == ["gateway"]
+    assert asyncio.run(run()) == ["happened", "gateway"]
+
+
+def test_a_gateway_that_was_gone_and_is_back_is_told_among_its_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ipmasq.front.web.feed.RETRY", 0.3)
+    path = tmp_path / "control.sock"
+    with served(str(path)) as pages:
+        coming = messages(stream(pages))
+        assert '"event":"gateway_lost"' in next(coming)["data"]
+        with running(path):
+            found = next(each["data"] for each in coming if "gateway_found" in each["data"])
+            assert "the gateway answers again" in found
 
 
 def stream(pages: Served, last: str | None = None) -> HTTPResponse:
@@ -172,3 +185,15 @@ def test_the_feed_asks_the_gateway_once_whatever_the_number_of_browsers(gateway:
             while next(each)["event"] != "summary":
                 pass
         assert gateway.control.server.clients == 2
+
+
+def test_long_events_are_fewer_so_that_a_browser_is_never_sent_much():
+    told = feed()
+    for number in range(300):
+        told.add("happened", {"n": number, "before": "\xff" * 2000})
+    found = [json.loads(message.data)["n"] for message in told.since(0)]
+    assert 50 < len(found) < 100
+    assert found[-1] == 299
+    assert sum(len(message.data) for message in told.since(0)) <= HAPPENED_SIZE
+    told.add("happened", {"n": 300})
+    assert json.loads(told.since(0)[-1].data)["n"] == 300

@@ -260,6 +260,27 @@ def test_a_change_that_is_no_object_is_refused(pages: Served, body: bytes):
     assert answer.status == 400
 
 
+@pytest.mark.parametrize(
+    "flow", ["NaN", "Infinity", "1e999", "[" * 900 + "]" * 900, '"\\ud800"', "9" * 6000]
+)
+def test_values_that_the_gateway_cannot_read_are_the_mistake_of_who_sends_them(
+    pages: Served, flow: str
+):
+    body = f'{{"flow": {flow}}}'.encode()
+    assert ask(pages, "/api/change/close", "POST", body, **BEARER, **JSON).status == 400
+
+
+def test_a_request_with_two_lengths_is_the_last_of_its_connection(pages: Served):
+    head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
+    both = "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"
+    next_ = f"GET /api/view/status HTTP/1.1\r\n{head}\r\n"
+    with socket.create_connection(("127.0.0.1", pages.port), 30) as link:
+        link.sendall(f"POST /login HTTP/1.1\r\n{head}{both}\r\n0\r\n\r\n{next_}".encode())
+        said = link.makefile("rb").read()
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert said.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_body_that_is_too_large_is_refused_however_it_comes(pages: Served):
     large = b'{"flow": ' + b" " * guard.LARGEST_BODY + b"1}"
     said = {**JSON, **BEARER}

@@ -101,3 +101,18 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch):
 def test_the_gateway_has_room_for_all_places_and_the_feed():
     slots = turns.WALKS + turns.LOOKS + turns.EXAMINATIONS + turns.CHANGES
     assert slots + 2 + 2 <= MOST_PER_USER
+
+
+def test_those_who_go_away_together_leave_no_more_places_than_there_were():
+    """A place is passed on before those who wait for it know that they were cancelled."""
+
+    async def run() -> list[str]:
+        scene = Scene(2)
+        for task in [await scene.come(name) for name in ("a1", "b1", "c1", "d1", "e1")]:
+            task.cancel()
+        await settled()
+        for name in ("f1", "g1", "h1"):
+            await scene.come(name)
+        return scene.served
+
+    assert asyncio.run(run()) == ["a1", "b1", "f1", "g1"]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual import on
 from textual.app import App, ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.widgets import DataTable, Footer, Input, Sparkline, Static, TabbedContent, TabPane
@@ -53,6 +53,10 @@ class Top(App[None]):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         ("q", "quit", "quit"),
+        *(
+            Binding(str(at), f"turn('{name}')", name, show=False)
+            for at, name in enumerate(LISTS, 1)
+        ),
         ("s", "sort", "sort"),
         ("slash", "filter", "filter"),
         ("r", "renew", "renew"),
@@ -76,9 +80,9 @@ class Top(App[None]):
         entry = Input(placeholder="10.0.0.2 :21 tcp ftp", id="filter")
         entry.display = False
         yield entry
-        with TabbedContent(*LISTS, id="tabs"):
-            for name in LISTS:
-                with TabPane(name, id=name):
+        with TabbedContent(id="tabs"):
+            for at, name in enumerate(LISTS, 1):
+                with TabPane(f"{at} {name}", id=name):
                     yield DataTable(cursor_type="row", id=f"table-{name}")
         yield Static(id="list")
         yield Footer()
@@ -121,7 +125,11 @@ class Top(App[None]):
             request, given = "flows", self._filter
         try:
             rows, more = await self._upstream.rows(request, given, MOST)
-        except (RequestError, UnreachableError) as error:
+        except RequestError as error:
+            self._fill(shown, [], False)
+            self.query_one("#list", Static).update(Text(visible(str(error)), "red"))
+            return
+        except UnreachableError as error:
             self._say(visible(str(error)))
             return
         self._fill(shown, rows, more)
@@ -215,6 +223,9 @@ class Top(App[None]):
             self._filter = {"host": key}
             self.query_one("#tabs", TabbedContent).active = "flows"
 
+    def action_turn(self, name: str) -> None:
+        self.query_one("#tabs", TabbedContent).active = name
+
     def action_sort(self) -> None:
         shown = self._shown
         if shown.orders:
@@ -226,6 +237,7 @@ class Top(App[None]):
         self.query_one("#tabs", TabbedContent).active = "flows"
         entry = self.query_one("#filter", Input)
         entry.display = True
+        entry.select_all()
         self.screen.set_focus(entry)  # at once, since the next key belongs to it
 
     @on(Input.Submitted)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ipmasq.control.client import UnreachableError
-from ipmasq.control.protocol import Kind, RequestError, Row
+from ipmasq.control.protocol import Kind, RequestError, Row, line
 from ipmasq.front.upstream import Upstream
 from ipmasq.front.web import turns
 from ipmasq.front.web.guard import Answer, refused
@@ -53,6 +53,7 @@ WHOLE_TABLES = ("flows", "mappings")
 MOST_ROWS = 1000
 
 STATUS = {
+    Kind.MALFORMED: 400,
     Kind.BAD_ARGUMENT: 400,
     Kind.NOT_FOUND: 404,
     Kind.REFUSED: 409,
@@ -145,6 +146,7 @@ def _object(body: bytes) -> dict[str, Any]:
     """Raises ValueError."""
     try:
         found = json.loads(body)
+        line({"arguments": found})  # the gateway knows no NaN and no infinity
     except RecursionError:
         raise ValueError("too deep") from None
     if not isinstance(found, dict):

@@ -43,6 +43,8 @@ TYPES = {
 }
 
 FIRST, LOGIN = "/index.html", "/login.html"
+PLACE, WRONG = b"<!-- wrong -->", b'<p class="bad" role="alert">This is not the token.</p>'
+"""What the form says after a wrong token, and where."""
 
 
 def make_app(upstream: Upstream, rules: Rules, allows_changes: bool) -> ASGIApp:
@@ -113,7 +115,7 @@ class Pages:
             return refused(400, "the form has a token alone")
         if not self._rules.is_token(given.get("token", [""])[0]):
             await while_connected(request.receive, delay(request.scope))
-            return self._answer(LOGIN, 401)
+            return self._answer(LOGIN, 401, WRONG)
         done = RedirectResponse("/", 303)
         done.set_cookie(
             self._rules.cookie, self._rules.begin_session(), SESSION_TIME, **_kind(request)
@@ -127,10 +129,10 @@ class Pages:
         done.delete_cookie(self._rules.cookie, **_kind(request))
         return done
 
-    def _answer(self, path: str, status: int = 200) -> Response:
+    def _answer(self, path: str, status: int = 200, said: bytes = b"") -> Response:
         kind = TYPES["." + path.rpartition(".")[2]]
         headers = {"Content-Type": kind, "Cache-Control": "no-cache"}
-        return Response(self._files[path], status, headers)
+        return Response(self._files[path].replace(PLACE, said), status, headers)
 
 
 def _kind(request: Request) -> dict[str, Any]:

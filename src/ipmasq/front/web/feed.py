@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 from ipmasq.control.client import UnreachableError
 from ipmasq.control.protocol import RequestError, Row
+from ipmasq.front.tables import duration
 from ipmasq.front.upstream import Upstream
 
 EVENTS = (
     "helper_bound", "helper_released", "helper_failed", "helper_loaded", "helper_unloaded",
-    "expected", "expectation_ended", "rewritten", "refused", "kept_alive", "flow_encrypted",
+    "expected", "expectation_ended", "expectation_missed", "rewritten", "refused", "kept_alive", "flow_encrypted",
     "limit_neared", "limit_reached", "forward_added", "forward_removed", "policy_applied",
     "packet_failed", "setting_restored", "firewall_obstructed", "firewall_cleared",
 )  # fmt: skip
@@ -41,7 +42,11 @@ SUMMARIES = 600
 """Summaries that are kept: ten minutes."""
 
 HAPPENED = 1000
-"""Events that are kept."""
+"""Events that are kept,"""
+
+HAPPENED_SIZE = 1 << 20
+"""and their characters, usually 300 each. An event with a long line has fifty thousand, and each browser that comes is sent
+all that is kept."""
 
 RETRY = 1.0
 """Seconds until the gateway is asked again after it did not answer."""
@@ -65,9 +70,11 @@ class Feed:
         self._number = 0
         self._kept = {
             "summary": deque[Message](maxlen=SUMMARIES),
-            "happened": deque[Message](maxlen=HAPPENED),
+            "happened": deque[Message](),
         }
         self._kept["gateway"] = deque[Message](maxlen=1)
+        self._size = 0
+        """Of the events that are kept."""
         self._news = asyncio.Event()
 
     @property
@@ -79,8 +86,16 @@ class Feed:
         self._number += 1
         message = Message(self._number, kind, json.dumps(row, separators=(",", ":")))
         self._kept[kind].append(message)
+        if kind == "happened":
+            self._size += len(message.data)
+            self._forget()
         self._news.set()
         self._news = asyncio.Event()
+
+    def _forget(self) -> None:
+        kept = self._kept["happened"]
+        while len(kept) > HAPPENED or self._size > HAPPENED_SIZE:
+            self._size -= len(kept.popleft().data)
 
     def since(self, number: int) -> list[Message]:
         """Return what is kept of the messages after this number, in their order."""
@@ -121,7 +136,10 @@ class Feed:
             except (UnreachableError, RequestError) as error:
                 state = {"is_up": False, "text": str(error)}
                 latest = self._kept["gateway"]
-                if not latest or json.loads(latest[-1].data) != state:
+                known = json.loads(latest[-1].data) if latest else {"is_up": True}
+                if known["is_up"]:
+                    self._note("gateway_lost", str(error))
+                if known != state:
                     self.add("gateway", state)
             await asyncio.sleep(RETRY)
 
@@ -129,9 +147,22 @@ class Feed:
         up = False
         async for row in self._upstream.stream("summary", {"every": EVERY}):
             if not up:
-                self.add("gateway", {"is_up": True, "text": ""})
+                await self._back()
                 up = True
             self.add("summary", row)
+
+    async def _back(self) -> None:
+        """Tell that the gateway answers; after a break also since when it runs, as it may be another process."""
+        was_lost = any(not json.loads(each.data)["is_up"] for each in self._kept["gateway"])
+        if was_lost:
+            (status,), _ = await self._upstream.rows("status", {}, 1)
+            runs = f"; it has run for {duration(status['uptime'])}" if "uptime" in status else ""
+            self._note("gateway_found", f"the gateway answers again{runs}")
+        self.add("gateway", {"is_up": True, "text": ""})
+
+    def _note(self, event: str, text: str) -> None:
+        """Tell what no event of the gateway says, among its events."""
+        self.add("happened", {"event": event, "time": round(time.time(), 3), "text": text})
 
     async def _follow_events(self) -> None:
         began = time.time()

@@ -95,6 +95,8 @@ class Guard:
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit() and len(length) < 9):
             return refused(400, "this is not a length")
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return AMBIGUOUS
         if int(length) > _largest(scope):
             return refused(413, f"a request has at most {_largest(scope):,} bytes")
         return None
@@ -138,6 +140,9 @@ def refused(status: int, message: str) -> Response:
 NO_TOKEN = refused(401, "a token is needed")
 FOREIGN = refused(403, "requests of other pages are refused")
 FULL = refused(503, "too many connections are being served; try again in a moment")
+AMBIGUOUS = refused(400, "a request has one length")
+# A proxy may see another end of it than we do (RFC 9112, 6.1).
+AMBIGUOUS.headers["Connection"] = "close"
 
 
 def bad_request(error: Exception) -> Response:

@@ -58,7 +58,8 @@ class Turns:
             async with asyncio.timeout(PATIENCE):
                 await place
         except BaseException as error:
-            if self._waiting.pop(place, None) is None:  # the place came at the same moment
+            # If nobody waits here any more, either the place came at the same moment, or it was passed over.
+            if self._waiting.pop(place, None) is None and not place.cancelled():
                 self._give_back(client)
             if isinstance(error, TimeoutError):
                 raise BusyError from None

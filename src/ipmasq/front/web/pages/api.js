@@ -1,5 +1,5 @@
 // Questions to the gateway, and changes. Every failure is an Error with a sentence.
-import { useEffect, useRef, useState } from "/vendor/preact.js";
+import { useEffect, useRef, useState } from "/preact.js";
 import { OURS } from "/stream.js";
 
 async function read(response) {
@@ -40,7 +40,7 @@ export function useView(name, given, seconds) {
       try {
         if (!document.hidden) {
           const found = await view(name, given);
-          if (!over) { setAnswer(found); setError(""); }
+          if (!over) { setAnswer({ ...found, asked: Date.now() / 1000 }); setError(""); }
         }
       } catch (failure) { if (!over) setError(failure.message); }
       if (!over && seconds) timer = setTimeout(ask.current, seconds * 1000);

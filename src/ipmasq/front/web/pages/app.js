@@ -1,10 +1,11 @@
-import { html, render, useEffect, useState } from "/vendor/preact.js";
+import { html, render, useEffect, useState } from "/preact.js";
 import { Flows, Forwards, Helpers, Hosts } from "/lists.js";
 import { begin, useLive } from "/live.js";
 import { Network } from "/network.js";
 import { Overview } from "/overview.js";
 import { Replay } from "/replay.js";
 import { settings } from "/settings.js";
+import { clock, ended } from "/shown.js";
 import { Explain, Health } from "/state.js";
 
 const PAGES = {
@@ -30,7 +31,7 @@ function App() {
     <header><span class="name">ipmasq</span>
       <nav aria-label="Pages"><ul>${Object.entries(PAGES).map(([name, [text]]) => html`<li><a href=${`#${name}`} aria-current=${name === known ? "page" : undefined}>${text}${name === "health" && html`<${Mark} />`}</a></li>`)}</ul></nav>
       <${State} />${settings.token && html`<form method="post" action="/logout"><button>Log out</button></form>`}</header>
-    <main id="main" tabindex="-1"><${Page} key=${`${known}/${more ?? ""}`} host=${more ?? ""} /></main>`;
+    <main id="main" tabindex="-1"><${Stale} /><${Page} key=${`${known}/${more ?? ""}`} host=${more ?? ""} /></main>`;
 }
 
 const obstructions = (summaries) => summaries.at(-1)?.obstructions ?? 0;
@@ -43,8 +44,17 @@ function State() {
   const { connected, gateway, summaries } = useLive();
   const obstructed = obstructions(summaries) > 0;
   const up = obstructed ? "live, obstructed by the firewall" : "live";
-  const text = !connected ? "not connected" : gateway.is_up ? up : `the gateway does not answer: ${gateway.text}`;
+  const text = !connected ? "not connected" : gateway.is_up ? up : "the gateway does not answer";
   return html`<span class=${`state ${connected && gateway.is_up && !obstructed ? "" : "down"}`} role="status">${text}</span>`;
+}
+
+// What is shown may be old, and looks as if it were of now.
+function Stale() {
+  const { connected, gateway, summaries } = useLive();
+  const last = summaries.at(-1)?.time;
+  if ((connected && gateway.is_up) || (!connected && !last)) return null;
+  const what = connected ? `The gateway does not answer: ${ended(gateway.text)}` : "The connection to ipmasq web is broken.";
+  return html`<p class="panel bad stale" role="alert">${what} ${last && `What is shown here is of ${clock(last)}. `}The page goes on by itself as soon as there is an answer.</p>`;
 }
 
 begin();

@@ -1,9 +1,9 @@
 // Flows, hosts, helpers and forwards.
-import { html, useState } from "/vendor/preact.js";
+import { html, useState } from "/preact.js";
 import { change, useView } from "/api.js";
 import { Events, Flow, FLOW_COLUMNS, Table } from "/parts.js";
 import { settings } from "/settings.js";
-import { ended, rate, size, visible } from "/shown.js";
+import { clock, ended, rate, size, visible } from "/shown.js";
 
 const Problem = ({ text }) => text && html`<p class="bad" role="alert">${text}</p>`;
 const values = (form) => Object.fromEntries(new FormData(form));
@@ -13,7 +13,8 @@ export function Flows({ host = "" }) {
   const [filter, setFilter] = useState({ host });
   const [opened, open] = useState(null);
   const filtered = Object.values(filter).some(Boolean);
-  const [found, error] = useView(filtered ? "flows" : "top", filtered ? filter : { by, limit: 100 }, filtered ? 0 : 2);
+  const [found, error, again] = useView(filtered ? "flows" : "top", filtered ? filter : { by, limit: 100 }, filtered ? 0 : 2);
+  const those = `Flows that match, as of ${clock(found?.asked)}${found?.more ? ": the first 1000" : ""}`;
   const rows = found?.rows ?? [];
   return html`<h1>Flows</h1>
     <form class="line" onSubmit=${(event) => { event.preventDefault(); setFilter(values(event.target)); }}>
@@ -24,8 +25,8 @@ export function Flows({ host = "" }) {
       <button>Filter</button><button type="button" onClick=${(event) => { event.target.form.reset(); setFilter({}); }}>All</button>
     </form>
     <${Problem} text=${error} />
-    ${found && html`<${Table} caption=${filtered ? `Flows that match${found.more ? ", the first 1000" : ""}` : `The ${rows.length} flows with the most ${by === "rate" ? "bytes per second" : "bytes"}`}
-      columns=${FLOW_COLUMNS(open)} rows=${rows} by=${by} sort=${filtered ? null : setBy} empty="There is no such flow." />`}
+    ${found && html`<${Table} caption=${filtered ? those : `The ${rows.length} flows with the most ${by === "rate" ? "bytes per second" : "bytes"}`}
+      columns=${FLOW_COLUMNS(open)} rows=${rows} by=${by} sort=${filtered ? null : setBy} again=${filtered ? again : null} empty=${filtered ? `No flow matched at ${clock(found.asked)}.` : "There are no flows."} />`}
     ${opened && html`<${Flow} key=${opened} number=${opened} close=${() => open(null)} />`}`;
 }
 
@@ -66,9 +67,9 @@ export function Helpers() {
 
 export function Forwards() {
   const [found, error, again] = useView("forwards", {}, 5);
-  const [said, say] = useState(["", ""]);
+  const [said, say] = useState([]);
   const [removing, remove] = useState(null);
-  const doing = (work, text) => work.then((answer) => { say(["good", [text, ...(answer.done.warnings ?? []).map((each) => `Warning: ${ended(each)}`)].join(" ")]); remove(null); again(); }).catch((problem) => say(["bad", problem.message]));
+  const doing = (work, text) => work.then((answer) => { say([["good", text], ...(answer.done.warnings ?? []).map((each) => ["bad", `Warning: ${ended(each)}`])]); remove(null); again(); }).catch((problem) => say([["bad", problem.message]]));
   const columns = [
     ["name", (row) => visible(row.name), "name"],
     ...(settings.changes ? [["change", (row) => removing === row.name
@@ -79,8 +80,8 @@ export function Forwards() {
   const add = (event) => { event.preventDefault(); doing(change("forward_add", values(event.target)), "The forward is added."); };
   return html`<h1>Forwards</h1><${Problem} text=${error} />
     ${found && html`<${Table} caption="Published servers" columns=${columns} rows=${found.rows} empty="No server is published." />`}
-    <p role="status" class=${said[0]}>${said[1]}</p>
-    ${settings.changes ? html`<section class="panel"><h2>Publish a server</h2><p>Until the gateway reads its configuration again.</p><form class="line" onSubmit=${add}>
+    <div role="status">${said.map(([kind, text]) => html`<p class=${kind}>${text}</p>`)}</div>
+    ${settings.changes ? html`<section class="panel"><h2>Publish a server</h2><p>The forward lasts until the gateway reads its configuration again.</p><form class="line" onSubmit=${add}>
       <div><label for="new-protocol">Protocol</label><select id="new-protocol" name="protocol"><option value="tcp">tcp</option><option value="udp">udp</option></select></div>
       <div><label for="new-ports">Public port or range</label><input id="new-ports" name="ports" size="11" required /></div>
       <div><label for="new-inside">Inside address</label><input id="new-inside" name="inside" size="16" required /></div>

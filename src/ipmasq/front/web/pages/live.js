@@ -1,5 +1,5 @@
 // What the gateway tells: summaries and events, from one stream for all pages of this browser.
-import { useEffect, useState } from "/vendor/preact.js";
+import { useEffect, useState } from "/preact.js";
 import { KEPT, follow } from "/stream.js";
 
 const state = { gateway: { is_up: true, text: "" }, connected: false, summaries: [], events: [] };

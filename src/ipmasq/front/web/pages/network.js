@@ -1,5 +1,5 @@
 // The network as a picture: inside hosts, the gateway, outside hosts, and the sessions that helpers inspect.
-import { html, useEffect, useState } from "/vendor/preact.js";
+import { html, useEffect, useState } from "/preact.js";
 import { useView } from "/api.js";
 import { Flow, FLOW_COLUMNS, Table } from "/parts.js";
 import { endpoint, rate } from "/shown.js";
@@ -77,13 +77,18 @@ function useNarrow() {
 
 const kindOf = (row) => (row.master != null ? "data" : "control");
 
-function Line({ row, left, middle, right, size }) {
+// Whoever did not open a data connection has announced where it accepts it.
+const announcer = (row) => (row.master == null ? "" : row.opened_by === "inside" ? "outside" : "inside");
+const part = (row) => (row.master == null ? "control" : `data of ${row.master}`);
+const session = (row) => row.master ?? row.id;
+
+function Line({ row, left, middle, right, size, open }) {
   const kind = kindOf(row), arrow = `url(#end-${kind})`, outward = row.opened_by === "inside";
   const start = outward ? undefined : arrow, end = outward ? arrow : undefined;
   const near = (size.all - size.gateway) / 2, far = size.all - near;
-  return html`<g><title>flow ${row.id}, ${kind}: ${endpoint(row.inside)} as ${endpoint(row.public)} with ${endpoint(row.remote)}</title>
-    <line class=${kind} x1=${size.host + 4} y1=${left} x2=${near - 2} y2=${middle} marker-start=${start} marker-end=${end} />
-    <line class=${kind} x1=${far + 2} y1=${middle} x2=${size.all - size.host - 4} y2=${right} marker-start=${start} marker-end=${end} />
+  const ends = [{ x1: size.host + 4, y1: left, x2: near - 2, y2: middle }, { x1: far + 2, y1: middle, x2: size.all - size.host - 4, y2: right }];
+  return html`<g class="line" onClick=${() => open(row.id)}><title>flow ${row.id}, ${part(row)}: ${endpoint(row.inside)} as ${endpoint(row.public)} with ${endpoint(row.remote)}</title>
+    ${ends.map((each) => html`<line class="near" ...${each} /><line class=${kind} ...${each} marker-start=${start} marker-end=${end} />`)}
     ${kind === "data" && html`<text class="rate" x=${size.all / 2} y=${middle + 4} text-anchor="middle">${rate(row.rate_out + row.rate_in)}</text>`}</g>`;
 }
 
@@ -91,7 +96,7 @@ function Host({ host, middle, high, at, width }) {
   return html`<g><rect class="box" x=${at} y=${middle - high / 2} width=${width} height=${high} rx="6" /><text x=${at + width / 2} y=${middle + 5} text-anchor="middle">${host}</text></g>`;
 }
 
-function Picture({ rows }) {
+function Picture({ rows, open }) {
   const size = useNarrow() ? NARROW : WIDE;
   const { height, inside, outside, lines } = drawn(rows);
   const said = rows.map((row) => `${kindOf(row)} connection of ${row.inside.address} with ${row.remote.address}`).join("; ");
@@ -102,7 +107,7 @@ function Picture({ rows }) {
     <rect class="box" x=${near} y=${TOP} width=${size.gateway} height=${height - TOP - 10} rx="8" />
     ${inside.map((box) => html`<${Host} key=${box.host} ...${box} at=${1} width=${size.host} />`)}
     ${outside.map((box) => html`<${Host} key=${box.host} ...${box} at=${end} width=${size.host} />`)}
-    ${lines.map((line) => html`<${Line} key=${line.row.id} ...${line} size=${size} />`)}
+    ${lines.map((line) => html`<${Line} key=${line.row.id} ...${line} size=${size} open=${open} />`)}
   </svg>`;
 }
 
@@ -111,11 +116,12 @@ export function Network() {
   const [opened, open] = useState(null);
   const live = (found?.rows ?? []).filter((row) => !OVER.includes(row.state));
   const shown = live.slice(-MOST), more = live.length - shown.length;
+  const [number, ...others] = FLOW_COLUMNS(open).filter(([title]) => title !== "age"), columns = [number, ["part", part], ["announced by", announcer], ...others];
   return html`<h1>Network</h1>
     ${error && html`<p class="bad" role="alert">${error}</p>`}
-    ${found && html`<section class="panel"><${Picture} rows=${shown} />
-      <p class="dim">${shown.length ? "Dashed: control connections. Solid: data connections that a helper expected, with their rates. An arrow points from the end that opened the connection." : "No helper inspects a session now. An FTP session appears here when it begins."}
+    ${found && html`<section class="panel"><${Picture} rows=${shown} open=${open} />
+      <p class="dim">${shown.length ? "Dashed: control connections. Solid: data connections that a helper expected, with their rates. An arrow points from the end that opened the connection. The other end of a data connection has announced it: an inside end with the public address, which the helper wrote; an outside end with its own." : "No helper inspects a session now. An FTP session appears here when it begins."}
         ${more > 0 && ` The latest ${shown.length} connections are drawn, of ${shown.length + more}.`}</p></section>
-      <${Table} caption="Sessions" columns=${FLOW_COLUMNS(open)} rows=${[...shown].reverse()} empty="" />`}
+      <${Table} caption="Sessions" columns=${columns} rows=${[...shown].sort((one, other) => session(other) - session(one) || one.id - other.id)} empty="" />`}
     ${opened && html`<${Flow} key=${opened} number=${opened} close=${() => open(null)} />`}`;
 }

@@ -1,10 +1,13 @@
-import { html, useEffect, useRef } from "/vendor/preact.js";
+import { html, useEffect, useRef } from "/preact.js";
 import { useLive } from "/live.js";
 import { Events } from "/parts.js";
 import { clock, rate, scaled } from "/shown.js";
 
 // Steps between two lines of a plot: whole numbers, as nothing here has parts.
 const STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+
+// Seconds without a summary after which a line is broken.
+const GAP = 5;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -14,6 +17,11 @@ function Plot({ title, rows, series, text }) {
   const times = [], values = series.map(() => []);
   for (let at = 1; at < rows.length; at += 1) {
     const seconds = rows[at].time - rows[at - 1].time;
+    if (seconds > GAP) { // nobody knows what was between
+      times.push(rows[at - 1].time + 1);
+      values.forEach((each) => each.push(null));
+      continue;
+    }
     times.push(rows[at].time);
     series.forEach(([, , value], number) => values[number].push(value(rows[at], rows[at - 1], seconds)));
   }
@@ -22,7 +30,7 @@ function Plot({ title, rows, series, text }) {
     const axis = { stroke: colour("--dim"), grid: { stroke: colour("--line"), width: 1 }, font: "12px sans-serif" };
     const day = { ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 80, size: 30 };
     const options = {
-      width: place.current.clientWidth, height: 150, cursor: { show: false }, legend: { show: false }, padding: [8, 8, 0, 0],
+      width: place.current.clientWidth, height: 150, cursor: { show: false }, legend: { show: false }, padding: [8, 28, 0, 0],
       scales: { y: { range: (_, low, high) => [0, Math.max(high, 1)] } },
       axes: [day, { ...axis, size: 70, incrs: STEPS, values: (_, ticks) => ticks.map((tick) => text(tick)) }],
       series: [{}, ...series.map(([label, stroke]) => ({ label, stroke: colour(stroke), width: 2, points: { show: false } }))],

@@ -1,5 +1,5 @@
 // A capture that is dropped onto the page, or chosen, becomes a ladder diagram, which the web process makes.
-import { html, useEffect, useState } from "/vendor/preact.js";
+import { html, useEffect, useState } from "/preact.js";
 import { replay } from "/api.js";
 import { settings } from "/settings.js";
 import { size, visible } from "/shown.js";

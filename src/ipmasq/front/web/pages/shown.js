@@ -9,7 +9,7 @@ export function scaled(amount, unit = "") {
   return `${text}${unit || prefixes[at] ? " " : ""}${prefixes[at]}${unit}`;
 }
 
-export const rate = (bytes) => scaled(bytes, "B/s");
+export const rate = (bytes) => (bytes == null ? "" : scaled(bytes, "B/s"));
 export const size = (bytes) => scaled(bytes, "B");
 
 export function duration(seconds) {

@@ -1,5 +1,5 @@
 // The gateway's health, and `explain` as a form.
-import { html, useEffect, useRef, useState } from "/vendor/preact.js";
+import { html, useEffect, useRef, useState } from "/preact.js";
 import { useView, view } from "/api.js";
 import { clock, duration, ended, visible } from "/shown.js";
 

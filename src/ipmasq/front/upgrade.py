@@ -7,7 +7,7 @@ from ipmasq.front.asking import SOCKET, Json, Socket, ask
 
 
 def upgrade(socket: Socket = SOCKET, as_json: Json = False) -> None:
-    """Let the installed version take over from the running gateway.
+    """Let the installed version take over from the running one.
 
     A new process starts, with the same arguments, while the old one forwards. When it is ready, it takes over
     connections, FTP sessions and devices, and the old one ends; if it fails, the old one goes on, and the exit code is 1. It

@@ -20,6 +20,7 @@ from ipmasq.gateway.heir import OPTION
 from ipmasq.gateway.host import notify_systemd, tell_main_process
 from ipmasq.gateway.lending import Lending, differences
 from ipmasq.gateway.loop import Loop, Timer
+from ipmasq.planes.plane import PlaneError
 
 log = logging.getLogger("ipmasq")
 
@@ -64,7 +65,8 @@ class Upgrade:
         self.trouble = ""
         """Why the last successor did not take over."""
         self.is_lost = False
-        """Whether what was lent could not be taken back, so that this process cannot undo it."""
+        """Whether what was lent could not be taken back. Then this process ends as if it was killed: the next one finds
+        everything, or the keeper undoes it."""
         self.waited = 0.0
         """Seconds for which no packet was handled, as far as this process knows."""
 
@@ -181,9 +183,11 @@ class Upgrade:
         process.wait()
         try:
             self._lending.take_back()
-        except Exception:
+        except Exception as error:
             self.is_lost = True
-            raise
+            raise PlaneError(
+                f"what a new process has left cannot be taken back: {error}"
+            ) from error
         self._give_up(reason)
 
     def _offer(self, link: Link) -> str | None:

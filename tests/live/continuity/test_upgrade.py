@@ -16,7 +16,7 @@ import pytest
 
 from tests.live.conftest import REMOTE, Network, trace
 from tests.live.continuity.sessions import Control, control, resets
-from tests.live.continuity.stepping import BEFORE_IT_LEAVES, STEPS
+from tests.live.continuity.stepping import STEPS
 from tests.live.continuity.upgrading import Gateway, eventually, running
 from tests.live.test_tun import udp_socket
 from tests.namespaces import within
@@ -253,7 +253,10 @@ def test_the_successor_obeys_signals_and_is_stopped_as_any_gateway(
         assert gateway.wait() == 0
         with network.at("gw"):
             done = subprocess.run(
-                [sys.executable, "-m", "ipmasq", "stop"], capture_output=True, text=True, check=False
+                [sys.executable, "-m", "ipmasq", "stop"],
+                capture_output=True,
+                text=True,
+                check=False,
             )
         assert (done.returncode, done.stdout) == (0, "the gateway has ended\n"), done.stderr
         eventually(lambda: not gateway.living(), "it has ended")

@@ -85,8 +85,18 @@ class Gateway:
         return self._log.read_text()
 
     def upgrade(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "ipmasq", "upgrade", "--socket", str(self.socket), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "ipmasq",
+            "upgrade",
+            "--socket",
+            str(self.socket),
+            *arguments,
+        ]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
 
     def living(self) -> set[int]:
         """The processes of `ipmasq run` in this network namespace that live, not counting those that are being ended."""

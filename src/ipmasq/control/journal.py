@@ -13,7 +13,7 @@ from itertools import islice
 from ipmasq.core.events import Event
 
 KEPT = 8192
-"""The number of events that are kept, about 2 MB at most."""
+"""The number of events that are kept: about 2 MB, and 35 MB if all are about the longest lines."""
 
 
 class Journal:

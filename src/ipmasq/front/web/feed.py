@@ -42,11 +42,11 @@ SUMMARIES = 600
 """Summaries that are kept: ten minutes."""
 
 HAPPENED = 1000
-"""Events that are kept,"""
+"""The most events that are kept."""
 
 HAPPENED_SIZE = 1 << 20
-"""and their characters, usually 300 each. An event with a long line has fifty thousand, and each browser that comes is sent
-all that is kept."""
+"""The most characters of all events that are kept, usually 300 each. An event with a long line has fifty thousand, and each browser
+that comes is sent all that is kept."""
 
 RETRY = 1.0
 """Seconds until the gateway is asked again after it did not answer."""

@@ -169,6 +169,7 @@ def rules(address: str, hosts: tuple[str, ...], token: str | None) -> Rules:
 def token(file: Path | None, address: str, allows_changes: bool) -> tuple[str | None, bool]:
     """Return the token, and whether it was made here since one is needed and there is no file. Raises WebError."""
     if file is not None:
+        # Any bytes are text in this encoding, so that a token that is not ASCII is refused here.
         found = file.read_text(encoding="latin-1").strip()
         if len(found) < SHORTEST_TOKEN or not found.isascii():
             raise WebError(f"{file}: a token has at least {SHORTEST_TOKEN} characters of ASCII")

@@ -199,6 +199,7 @@ FOLLOWS = {
     "use": "a helper that was unloaded has no code",
     "_helper": "compared by its state, for the same reason",
     "host": "the host's sockets are not part of the state",
+    "_numbers": "views walk through a copy, which a successor makes when one does",
     "_framer": "a stream that is no longer inspected has none",
     "framer": "likewise",
 }

@@ -155,7 +155,7 @@ class Network:
         limit: int = 1 << 16,
         restarts: bool = False,
     ) -> None:
-        """`restarts`: after each step the rewriter is replaced by one from its state."""
+        """`restarts`: the rewriter is replaced by one from its state before each thing that happens to it."""
         self.chance, self.loss, self.reorder = chance, loss, reorder
         self._listener = listener
         self.watch = TcpRewriter(listener, Lines(b"\r\n", 512), limit, hold=1e9)
@@ -196,18 +196,6 @@ class Network:
 
     def step(self) -> bool:
         """One thing happens; False if nothing is left to do."""
-        if self._restarts:
-            self.watch = self._restored()
-        return self._step()
-
-    def _restored(self) -> TcpRewriter:
-        state = Fields(serialised(self.watch.to_state(self.now)), "rewriter")
-        lines = Lines(b"\r\n", 512)
-        made = TcpRewriter.from_state(state, self.now, self._listener, lines, unlimited)
-        made._hold = 1e9
-        return made
-
-    def _step(self) -> bool:
         if self.after and (not self.before or self.chance.random() < 0.5):
             speaker, segment, payload = self.after.pop(0)
             listener = self.peers[speaker.other]
@@ -217,6 +205,7 @@ class Network:
                 self._put(self.before, (speaker.other, *reply))
             return True
         if self.before:
+            self._restart()
             speaker, segment, payload = self.before.pop(0)
             for sent in self._through(speaker, segment, payload):
                 self._put(self.after, (sent.speaker, sent.segment, sent.payload))
@@ -239,8 +228,17 @@ class Network:
                 return self._wait(0.2)
         return self.watch.deadline < inf and self._wait(60)
 
+    def _restart(self) -> None:
+        if not self._restarts:
+            return
+        state = Fields(serialised(self.watch.to_state(self.now)), "rewriter")
+        lines = Lines(b"\r\n", 512)
+        self.watch = TcpRewriter.from_state(state, self.now, self._listener, lines, unlimited)
+        self.watch._hold = 1e9
+
     def _wait(self, seconds: float) -> bool:
         """Nothing is under way: the timers of the ends run out, and those of the gateway."""
+        self._restart()
         self.now += seconds
         if self.now >= self.watch.deadline:
             for sent in self.watch.expire(self.now):

@@ -58,7 +58,7 @@ def as_if_indexed_at_once(plain: Indexed) -> None:
 def contents(plain: Indexed) -> dict[str, Any]:
     found = dict(vars(plain))
     found["by_public"] = {
-        public: {flows} if isinstance(flows, int) else set(flows)
+        public: {flows} if isinstance(flows, int) else set(flows.values())
         for public, flows in plain.by_public.items()
     }
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ipmasq.continuity.changed import Changed
+from ipmasq.continuity.changed import Changed, drop_replaced
 from ipmasq.core.changes import Key, Kind
 from ipmasq.core.indexed import Indexed
 from ipmasq.core.restoring import Kept
@@ -29,7 +29,7 @@ class Held:
 
     def apply(self, changed: Changed, moment: float) -> None:
         """Let records, written at a moment, take the place of earlier ones. The values of rows must have been checked."""
-        records, plain, rows = self.records, self.plain, changed.rows
+        records, plain = self.records, self.plain
         flow, mapping = Kind.FLOW, Kind.MAPPING
         for ended, numbers in (flow, changed.ended_flows), (mapping, changed.ended_mappings):
             plain.drop(ended, numbers)
@@ -46,11 +46,9 @@ class Held:
                 plain.add_pool(name, row)
             elif kind in (flow, mapping):
                 plain.drop(kind, (name,))
-        for written, known in (flow, rows.flows), (mapping, rows.mappings):
-            for number in known:
-                records.pop((written, number), None)
-        plain.add_mappings(rows.mappings)
-        plain.add_flows(rows.flows, dict.fromkeys(rows.flows, moment))
+        drop_replaced(records, changed)
+        plain.add_mappings(changed.mappings)
+        plain.add_flows(changed.flows, dict.fromkeys(changed.flows.numbers, moment))
 
     def of_gateway(self) -> dict[str, object]:
         """Return what does not belong to the engine but to the gateway around it, by its names."""

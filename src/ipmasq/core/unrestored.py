@@ -98,7 +98,7 @@ class Unrestored:
         """Return whether one of these flows has a key of a flow that is live."""
         halves, protocol = (flow.original, flow.reply), flow.protocol
         keys = (bytes((protocol, half.side)) + exchanged(half.match) for half in halves)
-        return any(key in self._index.by_key for key in keys)
+        return any(self._index.find(key) is not None for key in keys)
 
     def restore_due(self, now: float, timers: Timers[Any]) -> None:
         """Restore the flows of those protocols of which one may be due soon."""
@@ -141,7 +141,7 @@ class Unrestored:
     @property
     def keys(self) -> KeysView[bytes]:
         """The keys of those mappings that new flows get, too."""
-        return self._index.publics.keys()
+        return self._index.currents.keys()
 
     def has(self, mapping: Mapping) -> bool:
         """Return whether one of these mappings has the port of another one."""
@@ -153,7 +153,7 @@ class Unrestored:
         """Restore the flow whose packets come in on this side with this key. Return whether there is one."""
         if len(key) != KEY:
             return False
-        number = self._index.by_key.get(bytes((protocol, side)) + exchanged(key))
+        number = self._index.find(bytes((protocol, side)) + exchanged(key))
         return number is not None and self.restore(number)
 
     def restore(self, number: int) -> bool:
@@ -173,21 +173,21 @@ class Unrestored:
             return False
         length, bits, key = MAPPING.unpack(index.compact.mappings.pop(number))
         waiting = Waiting(number, key[:length], bits)
-        if index.publics.get(waiting.key) == public:
-            del index.publics[waiting.key]
+        if index.currents.get(waiting.key) == number:
+            del index.currents[waiting.key]
         self.taken[number >> 16].discard(number & 0xFFFF)
         mapping = self._enter_mapping(waiting)
         if not mapping.shared:
             self.ports[mapping.protocol, mapping.inside.address] -= 1
         flows = index.by_public.pop(public, {})
-        for flow in (flows,) if isinstance(flows, int) else flows:
+        for flow in (flows,) if isinstance(flows, int) else flows.values():
             self._restore(flow, mapping)
         return True
 
     def of(self, key: bytes) -> bool:
         """Restore the mapping that new flows of this key get. Return whether there is one."""
-        public = self._index.publics.get(key)
-        return public is not None and self.at(public)
+        number = self._index.currents.get(key)
+        return number is not None and self.at(self._index.public(number))
 
     def some(self, count: int) -> bool:
         """Restore about so many flows. Return whether there are more."""
@@ -209,8 +209,8 @@ class Unrestored:
             self.at(public)
 
     def unused(self) -> list[bytes]:
-        """Return the public endpoints of mappings that no flow has had from the beginning."""
-        return list(self._index.unused)
+        """Return the public endpoints of mappings that no flow has."""
+        return list(self._index.unused())
 
     def fresh(self) -> list[int]:
         """Return the numbers of the flows that were restored since the last call."""
@@ -220,8 +220,9 @@ class Unrestored:
     def _restore(self, number: int, mapping: Mapping | None) -> None:
         assert self._enter is not None
         row, moment = self._rows.pop(number), self._moments.pop(number)
-        by_key = self._index.by_key
-        del by_key[row[BACK]], by_key[row[OUT]]
+        del self._index.by_key[row[BACK]]
+        if mapping is None:
+            del self._index.by_key[row[OUT]]
         flow, due, marks = flow_of(number, row, moment)
         flow.mapping = mapping
         self.hosts[flow.host] -= 1

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from ipmasq.core.rows import AT_ONCE, Rows, woven
+from ipmasq.core.rows import AT_ONCE, Rows, having, woven
 
 COUNTS = [0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE, 3 * AT_ONCE + 7]
 
@@ -66,3 +66,18 @@ def test_rows_are_sound_only_with_as_many_numbers(
 
 def test_rows_are_not_sound_if_two_have_the_same_number() -> None:
     assert not Rows((1, 1), bytes(20), 10).is_sound
+
+
+def test_joined_rows_are_one_after_the_other() -> None:
+    (one, each), (other, more) = some(3), some(5)
+    joined = Rows.joined([one, other])
+    assert (list(joined.numbers), list(joined.each())) == (
+        [*one.numbers, *other.numbers],
+        each + more,
+    )
+    assert Rows.joined([one]) is one
+    assert (one.is_ascending, joined.is_ascending, joined.are_unique) == (True, False, False)
+
+
+def test_bytes_that_have_a_bit_are_known() -> None:
+    assert bytes(range(8)).translate(having(2)) == bytes((0, 0, 1, 1, 0, 0, 1, 1))

@@ -78,7 +78,11 @@ def from_values(values: Sequence[Any]) -> Changed:
 def drop_replaced(records: dict[Key, T], changed: Changed) -> None:
     """Drop those of the last records of things that have a row now."""
     for kind, rows in (Kind.FLOW, changed.flows), (Kind.MAPPING, changed.mappings):
-        if not records.keys().isdisjoint(zip(repeat(kind), rows.numbers)):
+        if len(records) < len(rows.numbers):
+            numbers = set(rows.numbers)
+            for key in [key for key in records if key[0] == kind and key[1] in numbers]:
+                del records[key]
+        elif not records.keys().isdisjoint(zip(repeat(kind), rows.numbers)):
             for number in rows.numbers:
                 records.pop((kind, number), None)
 

@@ -30,8 +30,25 @@ class Rows:
     @property
     def is_sound(self) -> bool:
         """Whether each number has one row. Otherwise nothing else may be asked."""
-        numbers = self.numbers
-        return len(self.data) == self.size * len(numbers) and len(set(numbers)) == len(numbers)
+        return len(self.data) == self.size * len(self.numbers) and self.are_unique
+
+    @property
+    def are_unique(self) -> bool:
+        """Whether no two rows have the same number."""
+        return len(set(self.numbers)) == len(self.numbers)
+
+    @property
+    def is_ascending(self) -> bool:
+        """Whether the rows are in the order of their numbers."""
+        return list(self.numbers) == sorted(self.numbers)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """Return the rows of all parts, which are of the same size."""
+        if len(parts) == 1:
+            return parts[0]
+        numbers = tuple(chain.from_iterable(part.numbers for part in parts))
+        return cls(numbers, b"".join(part.data for part in parts), parts[0].size)
 
     def each(self) -> tuple[bytes, ...]:
         return self.slices(0, self.size)
@@ -74,6 +91,12 @@ def woven(columns: Sequence[bytes]) -> tuple[bytes, ...]:
     for at, column in enumerate(columns):
         data[at::width] = column
     return _cut(data, f"{width}s")
+
+
+@cache
+def having(bit: int) -> bytes:
+    """Return a table for `bytes.translate`, which makes 1 of bytes that have this bit, and 0 of others."""
+    return bytes(int(each & bit != 0) for each in range(256))
 
 
 def _cut(data: bytes | bytearray, row: str) -> tuple[bytes, ...]:

@@ -15,7 +15,6 @@ from math import inf
 from typing import Any, NamedTuple
 
 from ipmasq.core.compact import (
-    BACK,
     FLOW,
     HAS_FLAG,
     HAS_MAPPING,
@@ -23,11 +22,11 @@ from ipmasq.core.compact import (
     IS_OFFLOADABLE,
     KEY,
     MAPPING,
-    OUT,
     PLAIN,
 )
 from ipmasq.core.flow import Flow
-from ipmasq.core.indexed import Indexed, Pool, public_of
+from ipmasq.core.indexed import Indexed, public_of
+from ipmasq.core.indexed_mappings import Pool
 from ipmasq.core.keys import endpoint_key, exchanged
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.offloading import Marks
@@ -67,10 +66,11 @@ class Unrestored:
         """`indexed` belongs to this object then. `pools`: all of the state. Raises StateError if rows contradict
         each other."""
         self._index = index = indexed.confirm({pool.number: pool_of(pool) for pool in pools})
-        self._rows, self._moments = index.compact.flows, index.compact.moments
-        for number, taken in index.taken.items():
+        self._rows = index.flows
+        for number, taken in index.mappings.taken.items():
             _enter_ports(pools[number], taken)
-        self.hosts, self.ports, self.taken = index.hosts, index.ports, index.taken
+        mappings = self._mappings = index.mappings
+        self.hosts, self.ports, self.taken = index.hosts, mappings.ports, mappings.taken
         """Flows by inside host; mappings, without shared ones, by protocol and inside host; and their ports, by the number
         of their pool."""
         self.last = max(self._rows, default=0)
@@ -103,9 +103,8 @@ class Unrestored:
     def restore_due(self, now: float, timers: Timers[Any]) -> None:
         """Restore the flows of those protocols of which one may be due soon."""
         late = {each for each, moment in self._earliest.items() if moment - AHEAD <= now}
-        for number, row in list(self._rows.items()):
-            if row[0] in late:
-                self.restore(number)
+        for number in [number for number, row, _ in self._rows.each() if row[0] in late]:
+            self.restore(number)
         for each in late:
             del self._earliest[each]
         self.set_timer(timers)
@@ -118,7 +117,7 @@ class Unrestored:
         return number in self._rows
 
     def __bool__(self) -> bool:
-        return bool(self._rows or self._index.mapped)
+        return bool(self._rows or self._mappings)
 
     @property
     def numbers(self) -> Iterator[int]:
@@ -129,23 +128,22 @@ class Unrestored:
     def earliest(self) -> dict[int, float]:
         """Return when the first of the flows of each protocol is due, as their rows say, on the engine's clock."""
         found: dict[int, float] = {}
-        for number, row in self._rows.items():
-            moment = self._moments[number] + FLOW.unpack(row)[13]
-            found[row[0]] = min(found.get(row[0], inf), moment)
+        for _, row, moment in self._rows.each():
+            found[row[0]] = min(found.get(row[0], inf), moment + FLOW.unpack(row)[13])
         return found
 
     @property
     def protocols(self) -> set[int]:
-        return {row[0] for row in self._rows.values()}
+        return self._rows.protocols()
 
     @property
     def keys(self) -> KeysView[bytes]:
         """The keys of those mappings that new flows get, too."""
-        return self._index.currents.keys()
+        return self._mappings.currents.keys()
 
     def has(self, mapping: Mapping) -> bool:
         """Return whether one of these mappings has the port of another one."""
-        return endpoint_key(mapping.pool.protocol, mapping.public) in self._index.mapped
+        return endpoint_key(mapping.pool.protocol, mapping.public) in self._mappings.rows
 
     # -- restoring
 
@@ -168,26 +166,21 @@ class Unrestored:
 
     def at(self, public: bytes) -> bool:
         """Restore the mapping at a public endpoint (see `endpoint_key`), and its flows. Return whether there is one."""
-        index, number = self._index, self._index.mapped.pop(public, None)
-        if number is None or self._enter_mapping is None:
+        if self._enter_mapping is None or (taken := self._mappings.take(public)) is None:
             return False
-        length, bits, key = MAPPING.unpack(index.compact.mappings.pop(number))
-        waiting = Waiting(number, key[:length], bits)
-        if index.currents.get(waiting.key) == number:
-            del index.currents[waiting.key]
-        self.taken[number >> 16].discard(number & 0xFFFF)
-        mapping = self._enter_mapping(waiting)
+        number, row = taken
+        length, bits, key = MAPPING.unpack(row)
+        mapping = self._enter_mapping(Waiting(number, key[:length], bits))
         if not mapping.shared:
             self.ports[mapping.protocol, mapping.inside.address] -= 1
-        flows = index.by_public.pop(public, {})
-        for flow in (flows,) if isinstance(flows, int) else flows.values():
+        for flow in self._index.take_users(public):
             self._restore(flow, mapping)
         return True
 
     def of(self, key: bytes) -> bool:
         """Restore the mapping that new flows of this key get. Return whether there is one."""
-        number = self._index.currents.get(key)
-        return number is not None and self.at(self._index.public(number))
+        number = self._mappings.currents.get(key)
+        return number is not None and self.at(self._mappings.public(number))
 
     def some(self, count: int) -> bool:
         """Restore about so many flows. Return whether there are more."""
@@ -205,7 +198,7 @@ class Unrestored:
         """Restore everything."""
         while self.some(len(self._rows)):
             pass
-        for public in list(self._index.mapped):
+        for public in list(self._mappings.rows):
             self.at(public)
 
     def unused(self) -> list[bytes]:
@@ -219,10 +212,9 @@ class Unrestored:
 
     def _restore(self, number: int, mapping: Mapping | None) -> None:
         assert self._enter is not None
-        row, moment = self._rows.pop(number), self._moments.pop(number)
-        del self._index.by_key[row[BACK]]
-        if mapping is None:
-            del self._index.by_key[row[OUT]]
+        taken = self._index.take_flow(number)
+        assert taken is not None
+        row, moment = taken
         flow, due, marks = flow_of(number, row, moment)
         flow.mapping = mapping
         self.hosts[flow.host] -= 1

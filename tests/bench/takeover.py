@@ -18,6 +18,7 @@ from ipmasq.continuity.follower import Follower
 from ipmasq.continuity.server import Address, Connect, connector
 from ipmasq.core.engine import Engine
 from ipmasq.core.side import Side
+from ipmasq.gateway import garbage
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.replication import Publisher, Replication, of_share
 from tests.bench.figures import Figure, bench
@@ -103,6 +104,7 @@ def _measure(active: Engine, connect: Connect, count: int) -> Taken:
     began = time.perf_counter()
     while not made.is_restored:
         made.restore_some(AT_ONCE)
+        garbage.keep_new()
     assert len(made.table.flows) == count
     return Taken(replicated, size, read, entered, time.perf_counter() - began)
 

@@ -190,7 +190,7 @@ class Indexed:
         if found is None:
             return
         row, _ = found
-        _decrease(self.hosts, row[6:10] if row[1] == int(Side.INSIDE) else row[20:24])
+        _decrease(self.hosts, host_of(row))
         has_mapping = row[BITS] & HAS_MAPPING
         for key in (BACK,) if has_mapping else (BACK, OUT):
             self._keys -= 1
@@ -255,6 +255,11 @@ PUBLIC = 0, 24, 25, 16, 17, 18, 19
 def public_of(row: bytes) -> bytes:
     """Return the public endpoint of the mapping of a flow."""
     return row[:1] + row[24:26] + row[16:20]
+
+
+def host_of(row: bytes) -> Address:
+    """Return the inside host of a flow."""
+    return row[6:10] if row[1] == Side.INSIDE else row[20:24]
 
 
 def _hosts(rows: Rows) -> Sequence[bytes]:

@@ -11,6 +11,7 @@ A mapping is restored together with all its flows, so a mapping that is live has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, KeysView
+from functools import lru_cache
 from math import inf
 from typing import Any, NamedTuple
 
@@ -24,14 +25,14 @@ from ipmasq.core.compact import (
     MAPPING,
     PLAIN,
 )
-from ipmasq.core.flow import Flow
-from ipmasq.core.indexed import Indexed, public_of
+from ipmasq.core.flow import Flow, kind_of
+from ipmasq.core.indexed import Indexed, host_of, public_of
 from ipmasq.core.indexed_mappings import Pool
 from ipmasq.core.keys import endpoint_key, exchanged
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.offloading import Marks
 from ipmasq.core.origin import Kind as OriginKind
-from ipmasq.core.origin import origin
+from ipmasq.core.origin import Origin, origin
 from ipmasq.core.plain import StateError
 from ipmasq.core.ports import PortPool, SharedPool
 from ipmasq.core.side import Side
@@ -172,7 +173,7 @@ class Unrestored:
         length, bits, key = MAPPING.unpack(row)
         mapping = self._enter_mapping(Waiting(number, key[:length], bits))
         if not mapping.shared:
-            self.ports[mapping.protocol, mapping.inside.address] -= 1
+            self.ports[mapping.host] -= 1
         for flow in self._index.take_users(public):
             self._restore(flow, mapping)
         return True
@@ -217,7 +218,7 @@ class Unrestored:
         row, moment = taken
         flow, due, marks = flow_of(number, row, moment)
         flow.mapping = mapping
-        self.hosts[flow.host] -= 1
+        self.hosts[host_of(row)] -= 1
         self._fresh.append(number)
         self._enter(flow, moment, due, marks)
 
@@ -235,21 +236,27 @@ def _enter_ports(pool: PortPool[Mapping], taken: set[int]) -> None:
         pool.await_holders(len(taken))
 
 
-_SIDES = tuple(Side)
+_SIDES = [(Side(both >> 1), Side(both & 1)) for both in range(4)]
+"""The sides of client and server, by both as one number."""
+
+
+@lru_cache(maxsize=1024)
+def _origin(kind: int, name: bytes, flag: int) -> Origin:
+    return origin(OriginKind(kind), name.decode(), bool(flag))
 
 
 def flow_of(number: int, row: bytes, now: float) -> tuple[Flow, float, Marks | None]:
     """Return the flow of a row that was checked, without its mapping, not in the table yet; in how many seconds it was due;
     and its marks. `now` is when the row was written."""
     (protocol, client, back, _, server, out, reach, bits, kind, length, name, opened, last_seen, due,
-     *counters) = FLOW.unpack(row)  # fmt: skip
-    sides = _SIDES[client], _SIDES[server]
-    flow = Flow.of_keys(number, protocol, sides, out, back, now - opened)
+     out_packets, out_bytes, out_position, back_packets, back_bytes, back_position,
+     *marks) = FLOW.unpack(row)  # fmt: skip
+    sides = _SIDES[client << 1 | server]
+    flow = Flow.of_keys(number, kind_of(protocol, sides, reach), out, back, now - opened)
     original, reply = flow.original, flow.reply
-    original.packets, original.bytes, original.position = counters[:3]
-    reply.packets, reply.bytes, reply.position = counters[3:6]
-    flow.reach = reach
+    original.packets, original.bytes, original.position = out_packets, out_bytes, out_position
+    reply.packets, reply.bytes, reply.position = back_packets, back_bytes, back_position
     flow.last_seen, flow.state = now - last_seen, PLAIN[protocol]
     flow.offloadable = bool(bits & IS_OFFLOADABLE)
-    flow.origin = origin(OriginKind(kind), name[:length].decode(), bool(bits & HAS_FLAG))
-    return flow, due, (counters[6], counters[7]) if bits & HAS_MARKS else None
+    flow.origin = _origin(kind, name[:length], bits & HAS_FLAG)
+    return flow, due, (marks[0], marks[1]) if bits & HAS_MARKS else None

@@ -45,6 +45,7 @@ def contents(made: Indexed) -> dict[str, Any]:
         | {
             "flows": {number: rest for number, *rest in made.flows.each()},
             "mappings": dict(mappings.numbered()),
+            "_unused": made.unused(),
             "taken": {number: ports for number, ports in mappings.taken.items() if ports},
             "_numbers": {place: set(numbers) for place, numbers in mappings._numbers.items()},
             "by_public": {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
-from itertools import filterfalse
 from typing import Any
 
 from ipmasq.core.changes import Kind, Record
@@ -45,8 +44,10 @@ class Indexed:
         self.by_public: dict[bytes, int | dict[bytes, int]] = {}
         """The flow that has a mapping, by its public endpoint; if there are several, by their keys of what leaves for the
         server."""
-        self._unmapped: set[bytes] = set()
-        """Public endpoints of flows whose mapping is not there."""
+        self._sum = 0
+        """That of the hashes of these public endpoints."""
+        self._unused: Set[bytes] | None = None
+        """See `unused`; None if it is not known."""
         self.hosts: Counter[Address] = Counter()
         """Flows by inside host."""
         self._keys = self._missing = 0
@@ -89,7 +90,7 @@ class Indexed:
             return objection
         if len(self.by_key) != self._keys or self._missing:
             return "state: two flows have the same addresses and ports"
-        if self._unmapped:
+        if len(self.mappings.rows) - len(self.unused()) != len(self.by_public):
             return "state: a flow has a mapping of which there is no record"
         return ""
 
@@ -101,10 +102,15 @@ class Indexed:
             yield Record(Kind.FLOW, number, unpack_flow(row)), moment
 
     def unused(self) -> Set[bytes]:
-        """Return the public endpoints of mappings that no flow has."""
-        if len(self.mappings.rows) == len(self.by_public) and not self._unmapped:
+        """Return the public endpoints of mappings that no flow has. To look at each endpoint takes long, so those of flows
+        and those of mappings are first compared by number and sum. Hashes of bytes have a secret, so other endpoints have
+        the same sum by chance only, once in 2**60."""
+        mapped, used = self.mappings.rows.keys(), self.by_public.keys()
+        if len(mapped) == len(used) and self.mappings.sum == self._sum:
             return set()
-        return self.mappings.rows.keys() - self.by_public.keys()
+        if self._unused is None:
+            self._unused = mapped - used
+        return self._unused
 
     def unused_numbers(self) -> list[int]:
         """Return the numbers of those mappings."""
@@ -164,12 +170,16 @@ class Indexed:
     def _enter_users(self, publics: Sequence[bytes], numbers: Sequence[int]) -> None:
         """Note which flows have these public endpoints."""
         by_public = self.by_public
-        self._unmapped.update(filterfalse(self.mappings.rows.__contains__, publics))
+        self._unused = None
+        count = len(by_public)
         known = list(map(by_public.setdefault, publics, numbers))
-        if known == list(numbers):
+        if len(by_public) - count == len(numbers):
+            self._sum += sum(map(hash, publics))
             return
-        for public, number in zip(publics, numbers, strict=True):
-            if by_public[public] != number:
+        for public, number, first in zip(publics, numbers, known, strict=True):
+            if first == number:
+                self._sum += hash(public)
+            else:
                 self._add_another(public, number)
 
     def _add_another(self, public: bytes, number: int) -> None:
@@ -210,19 +220,18 @@ class Indexed:
             self._missing -= 1
             return
         del self.by_public[public]
-        self._unmapped.discard(public)
+        self._sum -= hash(public)
+        self._unused = None
 
     def add_mappings(self, rows: Rows) -> None:
         """Add mappings, or let newer rows take the place of theirs."""
-        for publics in self.mappings.add(rows):
-            if self._unmapped:
-                self._unmapped.difference_update(publics)
+        self._unused = None
+        self.mappings.add(rows)
 
     def drop_mapping(self, number: int) -> None:
         """Forget a mapping, if there is one of this number."""
-        public = self.mappings.drop(number)
-        if public is not None and public in self.by_public:
-            self._unmapped.add(public)
+        self._unused = None
+        self.mappings.drop(number)
 
     def drop(self, kind: int, numbers: Iterable[int]) -> None:
         """Forget flows or mappings, as far as they are here."""
@@ -234,7 +243,8 @@ class Indexed:
 
     def take_users(self, public: bytes) -> Iterable[int]:
         """Remove the flows of a mapping from the index of mappings, and return them."""
-        flows = self.by_public.pop(public, {})
+        flows, self._unused = self.by_public.pop(public, {}), None
+        self._sum -= hash(public) if flows else 0
         return (flows,) if isinstance(flows, int) else flows.values()
 
     def take_flow(self, number: int) -> tuple[bytes, float] | None:

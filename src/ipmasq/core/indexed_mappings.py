@@ -44,6 +44,8 @@ class IndexedMappings:
         """Pools by protocol and address."""
         self._currents = 0
         """How many mappings should be in `currents`."""
+        self.sum = 0
+        """That of the hashes of all public endpoints."""
         self._problem = ""
         """Why a row cannot be used, if one could not."""
 
@@ -92,15 +94,15 @@ class IndexedMappings:
                 if number not in self.pools:
                     self.note_pool(number, Pool(protocol, address, is_shared))
 
-    def add(self, rows: Rows) -> Iterator[Sequence[bytes]]:
-        """Add mappings, or let newer rows take the place of theirs. Yield public endpoints that are there now."""
+    def add(self, rows: Rows) -> None:
+        """Add mappings, or let newer rows take the place of theirs."""
         if self._aside:
             for number in rows.numbers:
                 self._aside.pop(number, None)
         for pool, those in rows.grouped(list(map(rshift, rows.numbers, repeat(16)))):
             new = those.only(self._are_new(pool, those))
             if new.numbers:
-                yield self._enter(pool, new)
+                self._enter(pool, new)
 
     def _are_new(self, pool: int, rows: Rows) -> Sequence[object]:
         """Set rows of a pool aside that cannot be indexed, forget those of which there is another one now, and return which
@@ -126,34 +128,31 @@ class IndexedMappings:
         self.drop(number)
         return True
 
-    def _enter(self, number: int, rows: Rows) -> Sequence[bytes]:
-        """Enter mappings of one pool. Return their public endpoints."""
+    def _enter(self, number: int, rows: Rows) -> None:
+        """Enter mappings of one pool."""
         pool, ports = self.pools[number], _ports(rows.numbers)
         publics = _publics(pool, ports)
         self.rows.update(zip(publics, rows.each(), strict=True))
+        self.sum += sum(map(hash, publics))
         self.taken.setdefault(number, set()).update(ports)
         if not pool.is_shared:
             for length, those in rows.grouped(rows.column(0)):
                 self._enter_insides(pool, length, those)
-        return publics
 
-    def drop(self, number: int) -> bytes | None:
-        """Forget a mapping, if there is one of this number. Return its public endpoint, which has none now."""
+    def drop(self, number: int) -> None:
+        """Forget a mapping, if there is one of this number."""
         self._aside.pop(number, None)
         if number & 0xFFFF not in self.taken.get(number >> 16, ()):
-            return None
-        public, pool = self.public(number), self.pools[number >> 16]
-        taken = self.take(public)
+            return
+        pool, taken = self.pools[number >> 16], self.take(self.public(number))
         if taken is None or pool.is_shared:
-            return public
+            return
         _, row = taken
-        if row[1] & IS_CURRENT:
-            self._currents -= 1
+        self._currents -= bool(row[1] & IS_CURRENT)
         host = pool.protocol, row[5 : 5 + len(pool.address)]
         self.ports[host] -= 1
         if not self.ports[host]:
             del self.ports[host]
-        return public
 
     def take(self, public: bytes) -> tuple[int, bytes] | None:
         """Remove a mapping that is still counted. Return its number and its row."""
@@ -161,6 +160,7 @@ class IndexedMappings:
         if number is None:
             return None
         row = self.rows.pop(public)
+        self.sum -= hash(public)
         key = row[2 : 2 + row[0]]
         if self.currents.get(key) == number:
             del self.currents[key]
@@ -173,7 +173,8 @@ class IndexedMappings:
         if length < 3 + size or rows.column(2).strip(bytes((protocol,))):
             self._problem = f"mapping {rows.numbers[0]}: is not of its pool"
             return
-        self.ports.update(zip(repeat(protocol), rows.slices(5, size)))
+        for host, count in Counter(rows.slices(5, size)).items():
+            self.ports[protocol, host] += count
         current = rows.only(rows.column(1).translate(having(IS_CURRENT)))
         self._currents += len(current.numbers)
         self.currents.update(zip(current.slices(2, length), current.numbers, strict=True))

@@ -61,9 +61,9 @@ class Rows:
         """Return the byte of each row at a place."""
         return self.data[at :: self.size]
 
-    def gathered(self, places: Iterable[int]) -> tuple[bytes, ...]:
-        """Return the bytes of each row at these places."""
-        return woven([self.column(at) for at in places])
+    def gathered(self, positions: Iterable[int]) -> tuple[bytes, ...]:
+        """Return the bytes of each row at these positions."""
+        return woven([self.column(at) for at in positions])
 
     def only(self, chosen: Sequence[object]) -> Rows:
         """Return those rows for which something true is in `chosen`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from ipmasq.core import events
@@ -18,13 +17,11 @@ from ipmasq.gateway.describe import tell
 from ipmasq.replay.steps import MOST_STEPS, Column, Kind, Outcome, Step, Steps
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.endpoints import ends
+from ipmasq.wire.passwords import without_passwords
 from ipmasq.wire.visible import visible
 
 LONGEST = 1000
 """Bytes of a line that a step shows."""
-
-SECRET = re.compile(rb"(?i)\A((?:PASS|ACCT)[ \t]+)[^\r\n]+")
-"""Commands of FTP, IRC and POP3 whose argument is a password. Pages with steps are made to be sent to others."""
 
 AT_THE_END = {
     CONNTRACK[State.C_S_FIN]: Reason.ENDED.sentence,
@@ -37,7 +34,7 @@ COLUMNS = {Side.INSIDE: Column.INSIDE, Side.OUTSIDE: Column.OUTSIDE}
 
 def shown(line: bytes) -> str:
     """Return a line as visible text without its terminator, and without a password."""
-    text = SECRET.sub(rb"\1***", line)
+    text = without_passwords(line)
     more = "..." if len(text) > LONGEST else ""
     return visible(text[:LONGEST].rstrip(b"\r\n").decode("latin-1")) + more
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from functools import cache
 from itertools import islice
+from typing import get_args
 
 from ipmasq.core.events import Event
 
@@ -52,15 +52,19 @@ class Journal:
         return islice(self._events, first, first + most)
 
 
+_TEXTS = {
+    kind: tuple(field.name for field in fields(kind) if field.type in ("bytes", "str"))
+    for kind in get_args(Event)
+}
+"""The fields of each kind of event that have text of any length: lines, names, reasons."""
+
+
 def _text(event: Event) -> int:
-    """Return the size of the text in an event: lines, names, reasons."""
-    return sum(len(getattr(event, name)) for name in _texts(type(event)))
-
-
-@cache
-def _texts(kind: type[Event]) -> tuple[str, ...]:
-    """Return the fields of such events that have text of any length."""
-    return tuple(each.name for each in fields(kind) if each.type in ("bytes", "str"))
+    """Return the size of the text in an event."""
+    size = 0
+    for name in _TEXTS[type(event)]:
+        size += len(getattr(event, name))
+    return size
 
 
 class Reader:

@@ -14,7 +14,9 @@ from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import CONNTRACK, State
 from ipmasq.core.views import FlowView
 from ipmasq.gateway.describe import tell
+from ipmasq.replay.earlier import UNKNOWN, Ends
 from ipmasq.replay.steps import MOST_STEPS, Column, Kind, Outcome, Step, Steps
+from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.endpoints import ends
 from ipmasq.wire.passwords import without_passwords
@@ -57,6 +59,8 @@ class Recorder:
         """The steps that opened flows."""
         self._met: dict[int, Step] = {}
         """The announcements of flows whose opening is not recorded yet."""
+        self._earlier: dict[Ends, Step] = {}
+        """The steps of connections that began before the capture."""
         self._dropped: tuple[object, Step] | None = None
         """The latest step, if it is a drop: what was dropped, for repetitions."""
 
@@ -119,6 +123,21 @@ class Recorder:
             step.inside, step.remote = ("", str(source)) if outside else (str(source), str(target))
             step.public = str(target) if outside else ""
         self._dropped = what, step
+
+    def earlier(self, at: float, packet: bytes, side: Side) -> None:
+        """Record a packet of a connection that began before the capture. There is one step for each of those."""
+        tuple_ = ends(packet)
+        assert tuple_ is not None  # as it has ports
+        _, *found = tuple_
+        key = frozenset(found)
+        if step := self._earlier.get(key):
+            step.packets += 1
+            return
+        self._earlier[key] = step = self._add(at, Kind.EARLIER, Column.GATEWAY, Column.GATEWAY)
+        near, far = found if side is Side.INSIDE else found[::-1]
+        step.inside, step.remote, step.protocol = str(near), str(far), protocol_name(ipv4.TCP)
+        step.sentences.append(UNKNOWN)
+        step.packets = 1
 
     def finish(self, at: float, flows: Iterable[FlowView]) -> Steps:
         """Record which flows are still open, and return all steps."""

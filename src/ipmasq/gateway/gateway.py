@@ -181,6 +181,7 @@ class Gateway:
         self._settings.look()  # a value that was written in the last moment must be restored, too
         self._following.end()
         self.firewall.end()
+        self._forwards.end()
         self._related.close()
         self.offloading.end(self._is_kept)
         if self.keeping is not None:
@@ -238,9 +239,15 @@ class Gateway:
     def saved_path(self) -> str:
         return self._configuration.saved_path
 
-    def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
+    def review_forward(self, forward: Forward) -> Generator[None, None, Sequence[str]]:
+        """See `Forwards.review`."""
+        return self._forwards.review(forward)
+
+    def add_forward(
+        self, forward: Forward, save: bool = False, warnings: Sequence[str] | None = None
+    ) -> Sequence[str]:
         """See `Forwards.add`."""
-        return self._forwards.add(forward, save)
+        return self._forwards.add(forward, save, warnings)
 
     def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
         """See `ipmasq.control.gateway.RunningGateway`."""

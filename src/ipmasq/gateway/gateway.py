@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,7 +14,6 @@ from typing import Any
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Policy, Timeouts
-from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
 from ipmasq.gateway.availability import Availability
 from ipmasq.gateway.changes import changed_times, discarded
@@ -105,6 +104,7 @@ class Gateway:
             loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
         )
         self._forwards = Forwards(configuration, self._drive, self.firewall, self._operated)
+        self.review_forward, self.obstructions = self._forwards.review, self._forwards.obstructions
         self.latency = Latency(self._drive)
         self._drive.listeners.append(self.latency.listen)
         self.availability = self._group(setup)
@@ -239,19 +239,11 @@ class Gateway:
     def saved_path(self) -> str:
         return self._configuration.saved_path
 
-    def review_forward(self, forward: Forward) -> Generator[None, None, Sequence[str]]:
-        """See `Forwards.review`."""
-        return self._forwards.review(forward)
-
     def add_forward(
         self, forward: Forward, save: bool = False, warnings: Sequence[str] | None = None
     ) -> Sequence[str]:
         """See `Forwards.add`."""
         return self._forwards.add(forward, save, warnings)
-
-    def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
-        """See `ipmasq.control.gateway.RunningGateway`."""
-        return self._forwards.obstructions(of)
 
     def remove_forward(self, name: str, save: bool = False) -> None:
         """See `Forwards.remove`."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ipmasq.front.web import guard, places, replays, serving
+from ipmasq.front.web import guard, replays, serving, slots
 from tests.control.running import Running
 from tests.front.web.asking import BEARER, ask
 from tests.front.web.serving import TOKEN, Served, served
@@ -169,7 +169,7 @@ def head(length: int) -> bytes:
 
 
 def test_so_many_at_a_time_and_no_more(pages: Served, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(places, "MOST", 1)
+    monkeypatch.setattr(slots, "MOST", 1)
     with socket.create_connection(("127.0.0.1", pages.port), 30) as link:
         link.sendall(head(len(CAPTURE)) + CAPTURE[:100])
         wait("the upload", lambda: bool(left_behind()))
@@ -182,8 +182,8 @@ def test_so_many_at_a_time_and_no_more(pages: Served, monkeypatch: pytest.Monkey
 
 
 def test_a_slow_one_gives_its_place_to_another(pages: Served, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(places, "MOST_PER_CLIENT", 1)
-    monkeypatch.setattr(places, "GRACE", 0.0)
+    monkeypatch.setattr(slots, "MOST_PER_CLIENT", 1)
+    monkeypatch.setattr(slots, "GRACE", 0.0)
     with socket.create_connection(("127.0.0.1", pages.port), 30) as link:
         link.sendall(head(len(CAPTURE)) + CAPTURE[:100])
         wait("the upload", lambda: bool(left_behind()))

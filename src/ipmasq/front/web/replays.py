@@ -27,8 +27,8 @@ from ipmasq.control.protocol import RequestError
 from ipmasq.front.upstream import Upstream
 from ipmasq.front.web.api import failed
 from ipmasq.front.web.guard import Answer, refused
-from ipmasq.front.web.places import UPLOAD, DisplacedError, NoPlaceError, Place, Places
 from ipmasq.front.web.presence import while_connected
+from ipmasq.front.web.slots import UPLOAD, DisplacedError, NoSlotError, Slot, Slots
 from ipmasq.front.web.turns import BusyError, Turns
 
 PATIENCE = 60.0
@@ -87,16 +87,16 @@ class Replays:
     def __init__(self, upstream: Upstream, turns: Turns) -> None:
         self._upstream = upstream
         self._turns = turns
-        self._places = Places()
+        self._slots = Slots()
         self._one = asyncio.Lock()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     async def take(self, request: Request) -> Response:
         """Replay the capture that is the body of the request."""
         try:
-            with self._places.place(request.state.client) as place:
-                done = await self._replay(request, place)
-        except NoPlaceError as error:
+            with self._slots.slot(request.state.client) as slot:
+                done = await self._replay(request, slot)
+        except NoSlotError as error:
             return refused(503, str(error))
         except DisplacedError:
             return refused(503, f"the capture came slowly, and others wait; {OTHERWISE}")
@@ -119,15 +119,15 @@ class Replays:
         headers = {"Content-Encoding": "gzip", "Content-Security-Policy": POLICY}
         return Response(page, headers=headers, media_type="text/html; charset=utf-8")
 
-    async def _replay(self, request: Request, place: Place) -> Replayed:
+    async def _replay(self, request: Request, slot: Slot) -> Replayed:
         with scratch() as directory:
             capture = Path(directory, "capture", _name(request.query_params.get("name", "")))
             capture.parent.mkdir()
-            async with place.upload():
+            async with slot.upload():
                 with capture.open("wb") as target:
                     async for chunk in request.stream():
                         target.write(chunk)
-                        place.received += len(chunk)
+                        slot.received += len(chunk)
             work = self._made(capture, request.state.client)
             return await while_connected(request.receive, work)
 

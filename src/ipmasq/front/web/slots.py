@@ -1,4 +1,4 @@
-"""Places for captures that are received or wait for their replay, and who gives one up for somebody else.
+"""Places for captures that are received or wait for their replay, and who gives one up for another one.
 
 A capture may take two minutes to come. So that no client keeps the others out, it has half of the places, and an
 upload that is slow gives its place up when none is left for a new one.
@@ -31,7 +31,7 @@ GRACE = 5.0
 """after so many seconds."""
 
 
-class NoPlaceError(Exception):
+class NoSlotError(Exception):
     """All places are taken. The message is for people."""
 
 
@@ -40,7 +40,7 @@ class DisplacedError(Exception):
 
 
 @dataclass(eq=False)
-class Place:
+class Slot:
     client: str
     received: int = 0
     """Bytes that have come so far."""
@@ -75,15 +75,15 @@ class Place:
         self._coming.reschedule(0.0)
 
 
-class Places:
+class Slots:
     def __init__(self) -> None:
-        self._taken: list[Place] = []
+        self._taken: list[Slot] = []
 
     @contextmanager
-    def place(self, client: str) -> Iterator[Place]:
-        """Have a place. Raises NoPlaceError."""
+    def slot(self, client: str) -> Iterator[Slot]:
+        """Have a place. Raises NoSlotError."""
         self._make_room(client)
-        made = Place(client)
+        made = Slot(client)
         self._taken.append(made)
         try:
             yield made
@@ -99,6 +99,6 @@ class Places:
         slowest = min(self._taken if has_share else own, key=lambda each: each.rate)
         if slowest.rate >= SLOW:
             whose = "other captures" if has_share else "other captures of yours"
-            raise NoPlaceError(f"{whose} are being replayed; try again in a moment")
+            raise NoSlotError(f"{whose} are being replayed; try again in a moment")
         slowest.displace()
         self._taken.remove(slowest)

@@ -7,37 +7,37 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from ipmasq.front.web import places
-from ipmasq.front.web.places import DisplacedError, NoPlaceError, Place, Places
+from ipmasq.front.web import slots
 from ipmasq.front.web.sessions import ANYBODY
+from ipmasq.front.web.slots import DisplacedError, NoSlotError, Slot, Slots
 
 
 class Scene:
     def __init__(self) -> None:
-        self._places = Places()
+        self._slots = Slots()
         self._tasks: list[asyncio.Task[None]] = []
         self.ended: dict[str, str] = {}
         """How each capture has ended, by its name."""
 
-    async def come(self, name: str, received: int = 0, is_complete: bool = False) -> Place | None:
+    async def come(self, name: str, received: int = 0, is_complete: bool = False) -> Slot | None:
         """Let a capture come, of the client that its first letter names."""
-        begun: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
+        begun: asyncio.Future[Slot | None] = asyncio.get_running_loop().create_future()
         self._tasks.append(asyncio.ensure_future(self._work(name, received, is_complete, begun)))
         return await begun
 
     async def _work(
-        self, name: str, received: int, is_complete: bool, begun: asyncio.Future[Place | None]
+        self, name: str, received: int, is_complete: bool, begun: asyncio.Future[Slot | None]
     ) -> None:
         try:
-            with self._places.place(ANYBODY if name[0] == "*" else name[0]) as place:
-                place.received = received
+            with self._slots.slot(ANYBODY if name[0] == "*" else name[0]) as slot:
+                slot.received = received
                 if not is_complete:
-                    async with place.upload():
-                        begun.set_result(place)
+                    async with slot.upload():
+                        begun.set_result(slot)
                         await asyncio.sleep(60)
-                begun.set_result(place)
+                begun.set_result(slot)
                 await asyncio.sleep(60)
-        except NoPlaceError as error:
+        except NoSlotError as error:
             self.ended[name] = str(error)
             begun.set_result(None)
         except (DisplacedError, TimeoutError) as error:
@@ -73,7 +73,7 @@ def test_a_client_has_half_of_the_places_and_the_others_have_the_rest():
     }
 
 
-def test_without_a_token_everybody_has_all_places():
+def test_without_a_token_everybody_has_all_slots():
     async def run(scene: Scene) -> None:
         for number in range(5):
             await scene.come(f"*{number}")
@@ -82,8 +82,8 @@ def test_without_a_token_everybody_has_all_places():
 
 
 def test_the_slowest_upload_gives_its_place_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(places, "GRACE", 0.0)
-    monkeypatch.setattr(places, "SLOW", 1 << 30)
+    monkeypatch.setattr(slots, "GRACE", 0.0)
+    monkeypatch.setattr(slots, "SLOW", 1 << 30)
 
     async def run(scene: Scene) -> None:
         for number, received in enumerate((1 << 40, 200, 0, 300)):
@@ -94,8 +94,8 @@ def test_the_slowest_upload_gives_its_place_up(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_client_displaces_its_own_upload_and_no_other_one(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(places, "GRACE", 0.0)
-    monkeypatch.setattr(places, "SLOW", 1 << 30)
+    monkeypatch.setattr(slots, "GRACE", 0.0)
+    monkeypatch.setattr(slots, "SLOW", 1 << 30)
 
     async def run(scene: Scene) -> None:
         await scene.come("b1", 0)
@@ -107,7 +107,7 @@ def test_a_client_displaces_its_own_upload_and_no_other_one(monkeypatch: pytest.
 
 
 def test_what_has_come_or_comes_fast_or_is_new_keeps_its_place(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(places, "GRACE", 0.5)
+    monkeypatch.setattr(slots, "GRACE", 0.5)
 
     async def run(scene: Scene) -> None:
         await scene.come("*complete", is_complete=True)
@@ -121,7 +121,7 @@ def test_what_has_come_or_comes_fast_or_is_new_keeps_its_place(monkeypatch: pyte
 
 
 def test_one_that_does_not_come_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(places, "UPLOAD", 0.0)
+    monkeypatch.setattr(slots, "UPLOAD", 0.0)
 
     async def run(scene: Scene) -> None:
         await scene.come("a1")

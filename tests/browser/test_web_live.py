@@ -225,7 +225,8 @@ def test_a_forward_that_is_added_on_the_page_works_for_a_real_client(world: Worl
 def test_the_host_of_the_gateway_is_examined(port: int, visit: Visit):
     page = visit(f"http://127.0.0.1:{port}/#health")
     said = page.locator("main").get_by_role("status")
-    expect(said).to_contain_text(re.compile(r"finding.*, examined at"))
+    # It works behind everything else on the machine.
+    expect(said).to_contain_text(re.compile(r"finding.*, examined at"), timeout=50_000)
 
 
 def test_the_page_goes_on_when_the_gateway_or_the_web_process_begins_anew(

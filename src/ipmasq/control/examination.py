@@ -20,8 +20,9 @@ from ipmasq.gateway.loop import Loop
 FRESH = 15.0
 """Seconds for which a result is given to others as well."""
 
-PATIENCE = 15.0
-"""Seconds that it may take; clients wait for a row somewhat longer."""
+PATIENCE = 45.0
+"""Seconds that it may take, which is half a second of work behind everything else on the machine; clients wait for a row
+somewhat longer."""
 
 LOOK = 0.05
 """Seconds between two looks whether it has ended."""

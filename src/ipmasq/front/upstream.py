@@ -10,8 +10,8 @@ from contextlib import aclosing, suppress
 from ipmasq.control.client import LONGEST_ANSWER, UnreachableError
 from ipmasq.control.protocol import VERSION, Kind, RequestError, Row, line
 
-PATIENCE = 20.0
-"""Seconds to wait for the next row of an answer that ends."""
+PATIENCE = 50.0
+"""Seconds to wait for the next row of an answer that ends, the longest of which is an examination of the host."""
 
 
 class Upstream:

@@ -73,6 +73,12 @@ class Drive:
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
         garbage.disable_full_collections()
+        self.open()
+        self.loop.between(self._between)
+
+    def open(self) -> None:
+        """Open the plane, again after it was left. Raises PlaneError; then nothing is left behind."""
+        self._claimed = (), frozenset()
         self.plane.open()
         try:
             self.claim()
@@ -80,7 +86,6 @@ class Drive:
             self.plane.close()
             raise
         self.watch()
-        self.loop.between(self._between)
 
     def stop(self, leave: Callable[[], None] | None = None) -> None:
         """Close the plane, or `leave` it to a successor. Raises PlaneError if something could not be undone."""

@@ -26,7 +26,10 @@ class Following:
         self._changes = Changes()
         self._settling: Timer | None = None
 
-    def begin(self) -> None:
+    def begin(self, is_late: bool = False) -> None:
+        """`is_late`: something may have changed before this object was made, since the configuration was read."""
+        if is_late:
+            self._adapt_soon()
         self._loop.watch(self._changes.fileno(), self._changed)
 
     def end(self) -> None:
@@ -35,6 +38,9 @@ class Following:
 
     def _changed(self) -> None:
         self._changes.drain()
+        self._adapt_soon()
+
+    def _adapt_soon(self) -> None:
         if self._settling is None:
             self._settling = self._loop.later(SETTLING, self._attempt)
 

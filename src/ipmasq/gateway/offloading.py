@@ -10,7 +10,8 @@ from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.floods import Floods
 from ipmasq.offload.offload import Offloader
 from ipmasq.planes.fastpath import Counter
-from ipmasq.planes.tun.plane import Start, TunPlane
+from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.start import Start
 
 READ_PAUSE = 0.02
 """Seconds between two parts of a round of reading the counters."""
@@ -24,6 +25,9 @@ RESTORED_AT_ONCE = 50
 
 
 class Offloading:
+    EVERY = 1.0
+    """Seconds between two calls of `look`, which reads the counters unless that is under way."""
+
     def __init__(self, drive: Drive, plane: TunPlane) -> None:
         self._drive = drive
         self._engine, self._loop = drive.engine, drive.loop

@@ -217,6 +217,10 @@ class NoFastPath:
         """See `ipmasq.planes.tun.plane.Start`."""
         return lambda: self
 
+    def inherit(self, plane: object, pins: object) -> NoFastPath:
+        """See `ipmasq.planes.tun.plane.Start`."""
+        return self
+
     def start(self, plane: object) -> FastPath:
         """See `ipmasq.planes.tun.plane.Start`."""
         return self

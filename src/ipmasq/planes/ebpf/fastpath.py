@@ -158,7 +158,7 @@ class EbpfFastPath:
 
     def _begin_to_police(self) -> None:
         kernel = self._plane.kernel
-        devices = {side: look_up(kernel, DEVICE[side]) for side in Side}
+        devices = {side: look_up(kernel, DEVICE[side], True) for side in Side}
         try:
             self._policer.attach(kernel, devices)
         except (OSError, NetlinkError) as error:
@@ -209,7 +209,7 @@ class EbpfFastPath:
         if self._once is None:
             return
         kernel, where = self._plane.kernel, self._plane.where
-        engine = {side: look_up(kernel, DEVICE[side]) for side in Side}
+        engine = {side: look_up(kernel, DEVICE[side], True) for side in Side}
         inside = [found[name] for name in where.inside]
         # Before packets are marked which the rules would bring to the engine again.
         self._plane.exempt(ADMITTED)

@@ -31,7 +31,14 @@ class Devices:
         self._pins = -1
 
     def take(self) -> bool:
-        """Take the devices of an earlier process. Return whether there are both."""
+        """Take the devices of an earlier process. Return whether there are both; otherwise let them disappear."""
+        if self.borrow():
+            return True
+        self.release()
+        return False
+
+    def borrow(self) -> bool:
+        """Use the devices of an earlier process, which may go on with them. Return whether there are both."""
         given = self._holder.take()
         if are_devices(given, DEVICE.values()):
             for side, name in DEVICE.items():
@@ -40,7 +47,6 @@ class Devices:
             return True
         for descriptor in given.values():
             os.close(descriptor)
-        self.release()
         return False
 
     def release(self) -> None:
@@ -94,6 +100,10 @@ class Devices:
     def leave(self) -> None:
         """Leave them to a successor."""
         self._close(self._holder.leave)
+
+    def lend(self) -> None:
+        """Leave them to a successor, which has to come as long as this process lives, and the usual time after it."""
+        self._close(lambda: None)
 
     def _hold(self) -> None:
         held = {DEVICE[side]: each for side, each in self.descriptors.items()}

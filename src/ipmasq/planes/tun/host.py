@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from ipmasq.core.policy import PortRange
 from ipmasq.core.side import Side
+from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.changes import IPV4_FAMILY
 from ipmasq.planes.tun.steering import DEVICE, HostState
 from ipmasq.wire.addresses import Address, to_address
@@ -33,3 +37,13 @@ def own_addresses(kernel: IPRoute) -> frozenset[Address]:
 
 def text_of(path: str) -> str:
     return Path(path).read_text().rstrip("\n")
+
+
+def check_room(taken: Sequence[PortRange]) -> None:
+    """Raise PlaneError if these leave the host no port for its own connections."""
+    ephemeral = text_of(settings.EPHEMERAL)
+    if settings.none_left(ephemeral, taken):
+        raise PlaneError(
+            "the port range leaves the host no port for its own connections: "
+            f"keep some of {'-'.join(ephemeral.split())} out of it"
+        )

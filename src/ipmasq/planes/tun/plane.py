@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from pyroute2 import IPRoute
 
@@ -15,19 +14,19 @@ from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
 from ipmasq.planes.fastpath import FastPath, NoFastPath
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun import changes, settings
+from ipmasq.planes.tun import changes, local_rule, settings
 from ipmasq.planes.tun.devices import Devices
 from ipmasq.planes.tun.explained import explained
-from ipmasq.planes.tun.host import LONGEST, follow_mtu, own_addresses, text_of
+from ipmasq.planes.tun.host import LONGEST, check_room, follow_mtu, own_addresses
 from ipmasq.planes.tun.journal import DIRECTORY, Journal
 from ipmasq.planes.tun.pinning import pins_directory, unpin
 from ipmasq.planes.tun.reentry import ReEntry, open_reentry
 from ipmasq.planes.tun.routing import Routing
+from ipmasq.planes.tun.start import WITHOUT, Start
 from ipmasq.planes.tun.steering import (
     DEVICE,
     HOST_DEVICE,
     LOCAL,
-    LOCAL_TABLE,
     TABLE,
     HostState,
     RoutingRule,
@@ -48,20 +47,6 @@ QUEUE = 1000
 """The queue length of a TUN device, in packets (the kernel's default is 500; a wake-up handles 64)."""
 
 FAMILY = changes.IPV4_FAMILY
-
-
-class Start(Protocol):
-    """Starts the fast path of a plane."""
-
-    def prepare(self, plane: TunPlane) -> Callable[[], Start]:
-        """Return a function that does what takes long and needs no plane, so that another thread can call it.
-        It returns a Start that no longer has to do this once."""
-
-    def start(self, plane: TunPlane) -> FastPath:
-        """Start a fast path for an open plane. Raises PlaneError; then nothing is left behind."""
-
-
-WITHOUT = NoFastPath()
 
 
 class TunPlane:
@@ -97,7 +82,7 @@ class TunPlane:
         self.inherits = False
         """Whether an earlier process's changes were adopted, and the claims are not known yet."""
         self._unmarked = 0
-        """Packets with a bit of this in their mark are not brought to the engine."""
+        """See `exempt`."""
         self._devices = Devices(directory)
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
@@ -108,6 +93,11 @@ class TunPlane:
         """For the virtio header and the packet."""
         self.unsent = 0
         """The number of packets that the kernel refused to accept."""
+        self.lock = -1
+        """The descriptor of the lock of this network namespace, if this process has it or it was lent to it."""
+        self.borrows = False
+        """Whether a predecessor may still go on with everything. Then nothing is undone, whatever fails."""
+        self._lent = False
 
     # -- moving packets ---------------------------------------------------------------------------
 
@@ -165,6 +155,8 @@ class TunPlane:
 
     def close(self) -> None:
         """Restore the host. Raises PlaneError if something could not be undone."""
+        if self.borrows:
+            return
         try:
             self._end_fast_path()
         finally:
@@ -176,7 +168,27 @@ class TunPlane:
         self.fast = WITHOUT
         self._close(Journal.leave, self._devices.leave)
 
-    def _close(self, end: Callable[[Journal], None], release: Callable[[], None]) -> None:
+    def borrow(self, lock: int) -> None:
+        """Do what can be done before `open`, beside the predecessor, which has lent its lock. Raises PlaneError."""
+        self.borrows, self.lock = True, lock
+        with explained():
+            self._kernel = IPRoute()
+            held = Devices(self._directory)
+            if not held.borrow():
+                raise PlaneError("the process that keeps the devices (keeper.py) does not answer")
+            try:
+                self._wanted = self._wanted.inherit(self, held.pins)
+            finally:
+                held.leave()
+
+    def lend(self) -> None:
+        """Leave everything to a successor, and be ready to `open` again if that fails."""
+        self.fast.leave()
+        self.fast = WITHOUT
+        self._close(Journal.lend, self._devices.lend)
+        self._lent = self._is_heir = True
+
+    def _close(self, end: Callable[[Journal], object], release: Callable[[], None]) -> None:
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
         routing, self._routing = self._routing, None
@@ -197,11 +209,7 @@ class TunPlane:
         with explained():
             own = own_addresses(self.kernel)
             taken = reserved(claims, own)
-            if settings.none_left(text_of(settings.EPHEMERAL), taken):
-                raise PlaneError(
-                    "the port range leaves the host no port for its own connections: "
-                    f"keep some of {'-'.join(text_of(settings.EPHEMERAL).split())} out of it"
-                )
+            check_room(taken)
             self._claims, self._silent, self.inherits = tuple(claims), frozenset(silent), False
             self._restored += self._watched.restore()
             self._steer()
@@ -293,9 +301,10 @@ class TunPlane:
         return self._settings
 
     def _open(self) -> None:
-        kernel = self._kernel = IPRoute()
-        self._devices = Devices(self._directory)
-        self._journal = Journal(kernel, self._directory, self._take_devices)
+        kernel = self._kernel = self._kernel or IPRoute()
+        self._devices = self._devices if self._lent else Devices(self._directory)
+        self._journal = Journal(kernel, self._directory, self._take_devices, self.lock)
+        self.lock = self._journal.lock
         self._settings = Watched(self._journal)
         if found := self._journal.leftovers:
             log.warning(
@@ -321,7 +330,7 @@ class TunPlane:
         self._reentry = open_reentry(kernel, self.where.outside)
         self._settings.own(settings.without_ipv6(HOST_DEVICE))
         self._routing = Routing()
-        self._make_room_before_local()
+        local_rule.make_room(kernel, self._journal)
         if not self.inherits:
             self._steer()
 
@@ -349,20 +358,9 @@ class TunPlane:
 
     def unpin(self) -> None:
         """Remove all pins of this network namespace."""
-        if self._journal is not None:
+        if self._journal is not None and not self.borrows:
             with explained():
                 unpin(self._journal, self._devices)
-
-    def _make_room_before_local(self) -> None:
-        """Move `lookup local` from the front to after our claims."""
-        for rule in self.kernel.get_rules(family=FAMILY):
-            priority = rule.get_attr("FRA_PRIORITY") or 0
-            plain = not any(rule.get_attr(f"FRA_{name}") for name in ("SRC", "DST", "IIFNAME"))
-            if rule.get_attr("FRA_TABLE") == LOCAL_TABLE and plain and priority < LOCAL:
-                protocol = rule.get_attr("FRA_PROTOCOL") or 0
-                later = changes.RuleAdded(FAMILY, RoutingRule(LOCAL, LOCAL_TABLE))
-                moved = changes.LocalRuleRemoved(FAMILY, priority, protocol)
-                self._open_journal.make([later, moved])
 
     def _steer(self) -> None:
         """Update the routing rules for the present interfaces and claims: first add, then remove."""

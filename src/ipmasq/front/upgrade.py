@@ -1,0 +1,27 @@
+"""`ipmasq upgrade`: a newly installed version takes over from the running gateway."""
+
+from __future__ import annotations
+
+from ipmasq.front import output
+from ipmasq.front.asking import SOCKET, Json, Socket, ask
+
+
+def upgrade(socket: Socket = SOCKET, as_json: Json = False) -> None:
+    """Let the installed version take over from the running one.
+
+    A new process starts, with the same arguments, while the old one forwards. When it is ready, it takes over
+    connections, FTP sessions and devices, and the old one ends; if it fails, the old one goes on, and the exit code is 1. It
+    is for a new version and for changed settings that a reload does not apply, by hand and under systemd.
+
+    \b
+    Example:
+      apt install ./ipmasq_0.2_all.deb && ipmasq upgrade
+    """
+    with ask(socket) as gateway:
+        done = gateway.ask("upgrade")
+    if as_json:
+        output.say_json(done)
+        return
+    output.say(
+        f"process {done['process']} has taken over; nothing was decided for {1000 * done['waited']:.0f} ms meanwhile"
+    )

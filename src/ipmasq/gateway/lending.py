@@ -1,0 +1,102 @@
+"""What a gateway that runs lends to its successor, and takes back if that fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ipmasq.gateway.drive import Drive
+from ipmasq.gateway.keeping import Keeping
+from ipmasq.gateway.offloading import Offloading
+from ipmasq.gateway.setup import Setup
+from ipmasq.planes.tun.plane import TunPlane
+
+KEEPS_NOTHING = (
+    "nothing is kept here that a new process could take over ([state] keep = false, grace = 0,"
+    " or a group of gateways)"
+)
+
+
+def facts_of(setup: Setup, path: Path | None, directory: Path) -> dict[str, Any]:
+    """Return what two processes must agree on so that one can take over from the other, as JSON values: the settings
+    of the state, where it is (`path`), the runtime `directory`, and the network namespace."""
+    state = setup.state
+    settings = (
+        {f"[state] {f.name}": str(getattr(state, f.name)) for f in fields(state)} if state else {}
+    )
+    return {
+        **settings,
+        "the group ([ha])": setup.ha.group if setup.ha is not None else None,
+        "the file of the state": str(path),
+        "the runtime directory": str(directory.resolve()),
+        "the network namespace": os.stat("/proc/self/ns/net").st_ino,
+        "the user": os.geteuid(),
+    }
+
+
+def differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return on what the other process does not agree, as a part of a sentence; empty if there is nothing."""
+    return ", ".join(name for name, value in mine.items() if other.get(name) != value)
+
+
+class Lending:
+    """Once `lend` was called, the loop must not turn before `take_back`."""
+
+    def __init__(
+        self,
+        drive: Drive,
+        plane: TunPlane,
+        offloading: Offloading,
+        keeping: Keeping | None,
+        facts: Mapping[str, Any],
+    ) -> None:
+        self._drive = drive
+        self._plane = plane
+        self._offloading = offloading
+        self._keeping = keeping
+        self.facts = facts
+        """See `facts_of`."""
+
+    @property
+    def hindrance(self) -> str:
+        """Why nothing can be lent, as a sentence; empty if all can."""
+        if self._keeping is None or not self._plane.grace:
+            return KEEPS_NOTHING
+        if not self._keeping.is_kept:
+            return f"the state cannot be written to {self._keeping.path}, so that connections would be lost"
+        return ""
+
+    @property
+    def lost(self) -> str:
+        """Why this gateway could not take over what its predecessor has kept, as a sentence; empty if it could."""
+        found = self._keeping.found if self._keeping else None
+        return found.refused or found.trouble if found else KEEPS_NOTHING
+
+    @property
+    def lock(self) -> int:
+        """The descriptor of the lock of this network namespace, which the successor must inherit."""
+        return self._plane.lock
+
+    def get_ready(self) -> None:
+        """Do what shortens the pause while a successor is started."""
+        if self._keeping is not None:
+            self._keeping.compact()
+
+    def lend(self) -> str:
+        """Write the state, and leave the devices and programs. Return why the state was not written; empty if it
+        was. Raises PlaneError."""
+        assert self._keeping is not None
+        self._offloading.end(True)
+        is_written = self._keeping.lend()
+        self._drive.stop(self._plane.lend)
+        return "" if is_written else f"the state cannot be written to {self._keeping.path}"
+
+    def take_back(self) -> None:
+        """Go on where `lend` has ended, when the successor has ended. Raises PlaneError."""
+        assert self._keeping is not None
+        self._drive.open()
+        self._offloading.begin()
+        self._keeping.go_on()

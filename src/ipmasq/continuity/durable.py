@@ -101,6 +101,10 @@ class Background:
         self._ask(self._store.trim)
 
     @property
+    def has_old(self) -> bool:
+        return self._store.has_old
+
+    @property
     def size(self) -> int:
         return self._store.size
 

@@ -117,6 +117,12 @@ class StateWriter:
         if self.store is not None and self._engine.is_restored and not self._is_snapshot:
             self._guarded(now, self._begin_snapshot)
 
+    def is_compact(self, now: float) -> bool:
+        """Remove a part of what `compact` has replaced. Return whether nothing of it is left."""
+        if self.store is not None and self.store.has_old:
+            self._guarded(now, lambda _: self.store.trim() if self.store is not None else None)
+        return not self._is_snapshot and (self.store is None or not self.store.has_old)
+
     def go_on(self, now: float) -> None:
         """Begin a new store after `close`, with everything."""
         try:

@@ -77,14 +77,21 @@ class Drive:
         self.loop.between(self._between)
 
     def open(self) -> None:
-        """Open the plane, again after it was left. Raises PlaneError; then nothing is left behind."""
-        self._claimed = (), frozenset()
+        """Raises PlaneError; then nothing is left behind."""
         self.plane.open()
         try:
             self.claim()
         except BaseException:
             self.plane.close()
             raise
+        self.watch()
+
+    def reopen(self, open_anew: Callable[[], None]) -> None:
+        """Open the plane anew, while packets wait. Raises PlaneError."""
+        self.unwatch()
+        open_anew()
+        self._claimed = (), frozenset()
+        self.claim()
         self.watch()
 
     def stop(self, leave: Callable[[], None] | None = None) -> None:

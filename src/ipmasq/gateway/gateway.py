@@ -112,7 +112,7 @@ class Gateway:
         """Its role in a group of gateways, unless it is alone."""
         self.reloads = Reloads()
         self._started = loop.clock()
-        self._is_kept = False
+        self._is_kept, self._is_heir = False, heir is not None
         facts = facts_of(setup, self.keeping.path if self.keeping else None, directory)
         self.lending = Lending(self._drive, self._plane, self.offloading, self.keeping, facts)
 
@@ -159,9 +159,8 @@ class Gateway:
 
     def begin(self) -> None:
         """Begin everything else. Raises PlaneError; then nothing is left behind."""
-        is_heir, self._plane.borrows = self._plane.borrows, False
         try:
-            self._begin(is_heir)
+            self._begin()
         except BaseException:
             self._drive.stop()
             raise
@@ -169,15 +168,15 @@ class Gateway:
         notify_systemd("READY=1")
         Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
-    def _begin(self, is_heir: bool) -> None:
+    def _begin(self) -> None:
         """Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises PlaneError."""
-        self._following.begin(is_late=is_heir)
+        self._following.begin(is_late=self._is_heir)
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(self._settings.EVERY, self._settings.look)
         self._loop.every(self.offloading.EVERY, self.offloading.look)
         self._loop.every(LOG_EVERY, limiter.look)
         wanted = fast_path(self._chosen or self._setup.plane, self._setup.policy.limits)
-        if self._plane.lacks(wanted) and not is_heir:
+        if self._plane.lacks(wanted) and not self._is_heir:
             self.offloading.change(self._loop.meanwhile(wanted.prepare(self._plane)))
         self.firewall.begin()
         self._settings.begin()

@@ -1,14 +1,16 @@
 """The messages by which a gateway hands over to its successor (docs/adr/0035), over a pair of sockets.
 
-    successor: ready FACTS     it has done everything that it can do beside the other one
-    predecessor: yours         it has left everything, and waits
-    successor: running         it has taken everything, and waits
+    successor: ready FACTS     it has read its configuration and loaded its programs
+    predecessor: open          it forwards, but changes nothing of the host any more
+    successor: opened          it has opened the devices and attached its programs
+    predecessor: yours SLOTS   it has written the state, and handles no packet any more
+    successor: running         it has read the state, and waits
     predecessor: go            the successor is the gateway
     successor: taken           it handles packets from now on
     successor: failed REASON   in place of any of its messages; then it ends
 
 A predecessor that reads anything else, or nothing in time, ends the successor and goes on: until `taken` it has handled no
-packet. A successor that reads the end in place of `yours` or `go` ends as if it was killed.
+packet. A successor that reads the end in place of an answer ends as if it was killed.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import json
 import socket
 from typing import Any, NamedTuple
 
-READY, YOURS, RUNNING, GO, TAKEN, FAILED = "ready", "yours", "running", "go", "taken", "failed"
+READY, OPEN, OPENED, YOURS = "ready", "open", "opened", "yours"
+RUNNING, GO, TAKEN, FAILED = "running", "go", "taken", "failed"
 
 LONGEST = 1 << 16
 """Bytes of a message."""

@@ -12,9 +12,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ipmasq.gateway.handover import FAILED, GO, READY, RUNNING, TAKEN, YOURS, Link
+from ipmasq.gateway.handover import (
+    FAILED,
+    GO,
+    OPEN,
+    OPENED,
+    READY,
+    RUNNING,
+    TAKEN,
+    YOURS,
+    Link,
+)
 from ipmasq.gateway.keeping import place
 from ipmasq.gateway.lending import facts_of
 from ipmasq.gateway.planes import make_plane
@@ -26,7 +36,7 @@ from ipmasq.planes.tun.plane import TunPlane
 log = logging.getLogger("ipmasq")
 
 OPTION = "--successor"
-"""The option of `ipmasq run` with the descriptors of the link and of the lock."""
+"""The option of `ipmasq run` with the descriptors of the link, the lock and the re-entry's device (-1: none)."""
 
 
 class Heir(NamedTuple):
@@ -39,9 +49,13 @@ class Heir(NamedTuple):
 class Succession:
     def __init__(self, descriptors: str, directory: Path = DIRECTORY) -> None:
         """`descriptors` is the value of `OPTION`. Raises ValueError, OSError."""
-        link, lock = map(int, descriptors.split(","))
-        self._link, self._lock, self._directory = Link.inherited(link), lock, directory
-        os.set_inheritable(lock, False)
+        link, *lent = map(int, descriptors.split(","))
+        self._link, self._directory = Link.inherited(link), directory
+        self._lock, self._device = lent
+        for each in lent:
+            if each >= 0:
+                os.set_inheritable(each, False)
+        self._plane: TunPlane | None = None
         self._has_ended = False
 
     @contextmanager
@@ -59,32 +73,41 @@ class Succession:
         overrides the configuration's. Raises SetupError, PlaneError."""
         setup = configuration.read()
         plane = make_plane(chosen or setup.plane, setup, self._directory, True)
-        plane.borrow(self._lock)
+        plane.borrow(self._lock, self._device)
         return Heir(setup, plane)
 
-    def take(self, heir: Heir) -> None:
-        """Say that all is ready, and wait until the predecessor has left everything."""
+    def open(self, heir: Heir) -> None:
+        """Open the plane when the predecessor lets this process, and wait until that handles nothing any more. Raises
+        PlaneError."""
         kept = heir.setup.kept
         path = place(kept, self._directory).path if kept else None
+        self._link.say(READY, facts_of(heir.setup, path, self._directory))
+        self._await(OPEN)
+        self._plane = heir.plane
+        heir.plane.open()
         # What was loaded until now stays, so that no collection has to look at it.
         gc.collect()
         gc.freeze()
-        self._link.say(READY, facts_of(heir.setup, path, self._directory))
-        self._await(YOURS)
+        self._link.say(OPENED)
+        heir.plane.changes = self._await(YOURS)
 
     def run(self) -> None:
         """Say that this gateway runs, and wait until the predecessor gives up its place."""
         self._link.say(RUNNING)
         self._await(GO)
         self._has_ended = True
+        if self._plane is not None:
+            self._plane.keep()
         with suppress(OSError):  # it may have ended by now, which it may
             self._link.say(TAKEN)
         self._link.close()
 
-    def _await(self, word: str) -> None:
+    def _await(self, word: str) -> Any:
+        """Return the value that comes with this word. Raises PlaneError if another one comes."""
         heard = self._link.hear()
         if heard.word != word:
             raise PlaneError("the gateway from which this one was to take over has ended")
+        return heard.value
 
     def _fail(self, reason: str) -> None:
         log.error("this process does not take over: %s", reason)

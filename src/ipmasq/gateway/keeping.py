@@ -135,6 +135,12 @@ class Keeping:
         if self._writer is not None and self._drive is not None:
             self._writer.compact(self._drive.loop.clock())
 
+    def is_compact(self) -> bool:
+        """Go on with that. Return whether it is done."""
+        if self._writer is None or self._drive is None:
+            return True
+        return self._writer.is_compact(self._drive.loop.clock())
+
     def lend(self) -> bool:
         """Write everything and close the store, for a successor. Return whether everything was written."""
         store = self.found.store

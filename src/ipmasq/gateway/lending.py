@@ -43,7 +43,7 @@ def differences(mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 class Lending:
-    """Once `lend` was called, the loop must not turn before `take_back`."""
+    """`get_ready`, then `share`, then `write`; after each of the last two `take_back` leads back."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class Lending:
         self._plane = plane
         self._offloading = offloading
         self._keeping = keeping
+        self._is_written = False
         self.facts = facts
         """See `facts_of`."""
 
@@ -76,27 +77,45 @@ class Lending:
         return found.refused or found.trouble if found else KEEPS_NOTHING
 
     @property
-    def lock(self) -> int:
-        """The descriptor of the lock of this network namespace, which the successor must inherit."""
-        return self._plane.lock
+    def descriptors(self) -> tuple[int, ...]:
+        """Those that the successor must inherit; see `ipmasq.gateway.heir.OPTION`."""
+        return self._plane.lock, self._plane.reentry_device
 
     def get_ready(self) -> None:
-        """Do what shortens the pause while a successor is started."""
+        """Begin to write the state in as few records as possible, so that the successor has little to read."""
         if self._keeping is not None:
             self._keeping.compact()
 
-    def lend(self) -> str:
-        """Write the state, and leave the devices and programs. Return why the state was not written; empty if it
-        was. Raises PlaneError."""
+    def is_ready(self) -> bool:
+        """Go on with that. Return whether it is done."""
+        return self._keeping is None or self._keeping.is_compact()
+
+    def share(self) -> None:
+        """Let the successor open the plane. This gateway goes on, but changes nothing of the host any more."""
+        self._plane.lend()
+
+    def write(self) -> str:
+        """Write the state, and close the store. Return why it was not written; empty if it was. The loop must not turn
+        before `take_back`. Raises PlaneError."""
         assert self._keeping is not None
-        self._offloading.end(True)
-        is_written = self._keeping.lend()
-        self._drive.stop(self._plane.lend)
-        return "" if is_written else f"the state cannot be written to {self._keeping.path}"
+        self._drive.carry_out(self._drive.engine.commands())
+        self._drive.tell()
+        self._is_written = True
+        if self._keeping.lend():
+            return ""
+        return f"the state cannot be written to {self._keeping.path}"
+
+    @property
+    def changes(self) -> list[int] | None:
+        """What has changed since `share`, as `TunPlane.changes` has it."""
+        return self._plane.fast.changes
 
     def take_back(self) -> None:
-        """Go on where `lend` has ended, when the successor has ended. Raises PlaneError."""
+        """Go on alone, when the successor has ended, whatever it has done. Raises PlaneError."""
         assert self._keeping is not None
-        self._drive.open()
+        self._offloading.end(True)
+        self._drive.reopen(self._plane.take_back)
         self._offloading.begin()
-        self._keeping.go_on()
+        if self._is_written:
+            self._is_written = False
+            self._keeping.go_on()

@@ -1,7 +1,8 @@
 """A planned change to another process: the predecessor's side of a handover (see `handover`).
 
-The successor gets ready while this process forwards. Then this one leaves everything and looks at the successor, without
-handling anything else, until that runs; or it ends the successor, whatever that has done, and goes on itself.
+The successor gets ready and opens the plane while this process forwards. Then this one writes the state and looks at the
+successor, without handling anything else, until that runs; or it ends the successor, whatever that has done, and goes on
+itself.
 """
 
 from __future__ import annotations
@@ -11,10 +12,23 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
-from ipmasq.gateway.handover import FAILED, GO, READY, RUNNING, TAKEN, YOURS, Link, Message
+from ipmasq.gateway.handover import (
+    FAILED,
+    GO,
+    OPEN,
+    OPENED,
+    READY,
+    RUNNING,
+    TAKEN,
+    YOURS,
+    Link,
+    Message,
+)
 from ipmasq.gateway.health import Reloads
 from ipmasq.gateway.heir import OPTION
 from ipmasq.gateway.host import notify_systemd, tell_main_process
@@ -29,6 +43,12 @@ PATIENCE = 60.0
 
 TAKING = 20.0
 """Seconds that it may take from then on until it runs."""
+
+COMPACTING, LOOK = 3.0, 0.01
+"""Seconds for which the handover waits at most until the state is compact, and between two looks at it."""
+
+ENDING = 1.0
+"""Seconds in which a successor that has closed its end may end by itself, and say how."""
 
 GLANCE = 1.0
 """Seconds between two signs of life to systemd meanwhile."""
@@ -52,7 +72,7 @@ class Upgrade:
         self._loop, self._lending, self._reloads = loop, lending, reloads
         self._command = tuple(command)
         self.left: Callable[[], object] = lambda: None
-        """Called when everything is left to the successor."""
+        """Called when nothing is handled any more, before the successor takes over."""
         self.taken_back: Callable[[], object] = lambda: None
         """Called when it has failed, whether anything was left to it or not."""
         self.succeeded: Callable[[], object] = lambda: None
@@ -60,6 +80,9 @@ class Upgrade:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: Link | None = None
         self._deadline: Timer | None = None
+        self._awaited = READY
+        self._is_shared = False
+        """Whether the successor may have changed something of the host."""
         self.has_left = False
         """Whether the successor is the gateway, so that this process has nothing to undo."""
         self.trouble = ""
@@ -94,14 +117,14 @@ class Upgrade:
     def begin(self) -> None:
         """Start the successor. Raises OSError; then nothing has begun."""
         link, its = Link.pair()
-        given = its.fileno(), self._lending.lock
+        given = its.fileno(), *self._lending.descriptors
         # systemd's watchdog is to be told by the main process, whichever that is.
         environment = {name: os.environ[name] for name in os.environ if name != "WATCHDOG_PID"}
         try:
             self._process = subprocess.Popen(
                 [*self._command, OPTION, ",".join(map(str, given))],
                 stdin=subprocess.DEVNULL,
-                pass_fds=given,
+                pass_fds=[each for each in given if each >= 0],
                 env=environment,
             )
         except OSError:
@@ -110,13 +133,15 @@ class Upgrade:
         finally:
             its.close()
         self._link, self.trouble, self._reloads.barred = link, "", UNDER_WAY
+        self._awaited = READY
         log.info("process %d is started to take over", self._process.pid)
         self._lending.get_ready()
         self._loop.watch(link.fileno(), self._read)
         self._deadline = self._loop.later(PATIENCE, partial(self._give_up, _late(PATIENCE)))
 
     def end(self) -> None:
-        """End a successor that has not taken over, since this gateway ends."""
+        """End a successor that has not taken over, since this gateway ends. Raises PlaneError if what it has left cannot
+        be taken back."""
         if self._process is not None and not self.has_left:
             self._end_successor()
 
@@ -125,19 +150,43 @@ class Upgrade:
     def _read(self) -> None:
         assert self._link is not None
         heard = self._link.hear(0.0)
-        if heard.word != READY:
+        if heard.word != self._awaited:
             self._give_up(_said(heard))
-        elif found := differences(self._lending.facts, heard.value or {}):
+        elif self._lending.hindrance:
+            self._give_up(self._lending.hindrance)
+        elif heard.word == READY:
+            self._share(heard.value or {})
+        else:
+            self._awaited = ""
+            self._when_compact(time.monotonic() + COMPACTING)
+
+    def _share(self, facts: Mapping[str, Any]) -> None:
+        """Let the successor open the plane, if it is to do the same as this process."""
+        assert self._link is not None
+        if found := differences(self._lending.facts, facts):
             self._give_up(
                 f"its configuration differs in what both must agree on: {found}; restart instead"
             )
-        elif self._lending.hindrance:
-            self._give_up(self._lending.hindrance)
-        else:
+            return
+        self._lending.get_ready()  # again: much may have been written since the first time
+        self._lending.share()
+        self._is_shared, self._awaited = True, OPENED
+        with suppress(OSError):  # it has ended, which is read next
+            self._link.say(OPEN)
+
+    def _when_compact(self, deadline: float) -> None:
+        if not self.is_under_way:
+            return
+        if self._lending.is_ready() or time.monotonic() > deadline:
             self._loop.afterwards(self._hand_over)
+        else:
+            self._loop.later(LOOK, partial(self._when_compact, deadline))
 
     def _give_up(self, reason: str) -> None:
-        """Go on without the successor, to which nothing was left, or everything is taken back."""
+        """Go on without the successor. Raises PlaneError if what it has left cannot be taken back."""
+        if not reason and self._process is not None:
+            with suppress(subprocess.TimeoutExpired):  # it has closed its end, and is ending
+                self._process.wait(ENDING)
         process, code = self._end_successor()
         how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
         what = reason or f"it has ended {how}"
@@ -150,7 +199,7 @@ class Upgrade:
             os.kill(os.getpid(), signal.SIGHUP)
 
     def _end_successor(self) -> tuple[int, int]:
-        """Return its process and exit code."""
+        """Return its process and exit code. Raises PlaneError if what it has left cannot be taken back."""
         assert self._process is not None
         assert self._link is not None
         process, self._process = self._process, None
@@ -159,28 +208,13 @@ class Upgrade:
         self._loop.unwatch(self._link.fileno())
         self._link.close()
         process.kill()
-        return process.pid, process.wait()
+        code = process.wait()
+        if self._is_shared:
+            self._is_shared = False
+            self._take_back()
+        return process.pid, code
 
-    # -- while neither handles packets
-
-    def _hand_over(self) -> None:
-        assert self._link is not None
-        began = time.monotonic()
-        try:
-            reason: str | None = self._lending.lend()
-            self.left()
-            reason = reason or self._offer(self._link)
-        except Exception as error:  # whatever it is, this gateway goes on
-            reason = f"{type(error).__name__}: {error}"
-        self.waited = time.monotonic() - began
-        if reason is None:
-            self._succeed()
-            return
-        # First of all, so that no other process uses what is taken back.
-        process = self._process
-        assert process is not None
-        process.kill()
-        process.wait()
+    def _take_back(self) -> None:
         try:
             self._lending.take_back()
         except Exception as error:
@@ -188,12 +222,30 @@ class Upgrade:
             raise PlaneError(
                 f"what a new process has left cannot be taken back: {error}"
             ) from error
-        self._give_up(reason)
+
+    # -- while neither handles packets
+
+    def _hand_over(self) -> None:
+        if not self.is_under_way:
+            return
+        assert self._link is not None
+        began = time.monotonic()
+        try:
+            reason: str | None = self._lending.write()
+            self.left()
+            reason = reason or self._offer(self._link)
+        except Exception as error:  # whatever it is, this gateway goes on
+            reason = f"{type(error).__name__}: {error}"
+        self.waited = time.monotonic() - began
+        if reason is None:
+            self._succeed()
+        else:
+            self._give_up(reason)
 
     def _offer(self, link: Link) -> str | None:
         """Return why the successor does not run; None if it does."""
         try:
-            link.say(YOURS)
+            link.say(YOURS, self._lending.changes)
             heard = self._watch(link)
             if heard.word == RUNNING:
                 link.say(GO)

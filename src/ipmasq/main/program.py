@@ -39,7 +39,7 @@ class Program:
         # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         if succession and heir:
-            succession.take(heir)
+            succession.open(heir)
             self._gateway = Gateway(file, loop, plane=plane, heir=heir)
         gateway = self._gateway
         self._upgrade = Upgrade(loop, gateway.lending, gateway.reloads, command())

@@ -133,6 +133,17 @@ class FastPath(Protocol):
     def follow(self) -> None:
         """Follow a change of interfaces or their names. Raises PlaneError."""
 
+    def note_changes(self) -> None:
+        """Begin to note which slots of the table change, since a successor has the same table from now on."""
+
+    @property
+    def changes(self) -> list[int] | None:
+        """The numbers of those; None: any."""
+
+    def look_again(self, changes: Sequence[int] | None) -> None:
+        """See what the predecessor, which has the same table, has changed since this one was started beside it: its
+        `changes`. To be called before anything is entered."""
+
     def halt(self) -> None:
         """Forward no more packets; the table can still be read."""
 
@@ -236,6 +247,12 @@ class NoFastPath:
     def forget_hops(self) -> None: ...
 
     def follow(self) -> None: ...
+
+    changes = None
+
+    def note_changes(self) -> None: ...
+
+    def look_again(self, changes: Sequence[int] | None) -> None: ...
 
     def halt(self) -> None: ...
 

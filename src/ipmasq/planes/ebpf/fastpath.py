@@ -89,6 +89,16 @@ class EbpfFastPath:
         for closed in (self._changes, self.table, self._loaded):
             closed.close()
 
+    def note_changes(self) -> None:
+        self.table.note_changes()
+
+    @property
+    def changes(self) -> list[int] | None:
+        return self.table.changes
+
+    def look_again(self, changes: Sequence[int] | None) -> None:
+        self.table.look_again(changes)
+
     def halt(self) -> None:
         attached, self._attached = self._attached, {}
         for each in attached.values():

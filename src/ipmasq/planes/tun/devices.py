@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ipmasq.core.side import Side
+from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.device import are_devices, open_tun
 from ipmasq.planes.tun.holder import make_holder
 from ipmasq.planes.tun.steering import DEVICE
@@ -32,13 +33,17 @@ class Devices:
 
     def take(self) -> bool:
         """Take the devices of an earlier process. Return whether there are both; otherwise let them disappear."""
-        if self.borrow():
+        if self._take():
             return True
         self.release()
         return False
 
-    def borrow(self) -> bool:
-        """Use the devices of an earlier process, which may go on with them. Return whether there are both."""
+    def borrow(self) -> None:
+        """Use the devices of an earlier process, which may go on with them. Raises PlaneError."""
+        if not self._take():
+            raise PlaneError("the process that keeps the devices (keeper.py) does not answer")
+
+    def _take(self) -> bool:
         given = self._holder.take()
         if are_devices(given, DEVICE.values()):
             for side, name in DEVICE.items():
@@ -120,3 +125,15 @@ class Devices:
         self.descriptors.clear()
         self.sides.clear()
         release()
+
+
+@contextmanager
+def lent_pins(directory: Path) -> Iterator[Path | None]:
+    """Yield the directory of pins of an earlier process, which goes on with it; None if there is none. Raises
+    PlaneError."""
+    held = Devices(directory)
+    held.borrow()
+    try:
+        yield held.pins
+    finally:
+        held.leave()

@@ -11,11 +11,15 @@ from ipmasq.core.policy import PortRange
 from ipmasq.core.side import Side
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import settings
-from ipmasq.planes.tun.changes import IPV4_FAMILY
-from ipmasq.planes.tun.steering import DEVICE, HostState
+from ipmasq.planes.tun.changes import IPV4_FAMILY, UnreachableAdded
+from ipmasq.planes.tun.journal import Journal
+from ipmasq.planes.tun.steering import DEVICE, TABLE, HostState
 from ipmasq.wire.addresses import Address, to_address
 
 LONGEST = 65535
+
+QUEUE = 1000
+"""The queue length of a TUN device, in packets (the kernel's default is 500; a wake-up handles 64)."""
 
 
 def follow_mtu(kernel: IPRoute, where: HostState) -> None:
@@ -28,6 +32,16 @@ def follow_mtu(kernel: IPRoute, where: HostState) -> None:
             own = kernel.get_links(kernel.link_lookup(ifname=DEVICE[side])[0])[0]
             if own.get_attr("IFLA_MTU") != min(*mtus, LONGEST):
                 kernel.link("set", index=own["index"], mtu=min(*mtus, LONGEST))
+
+
+def bring_up(kernel: IPRoute, journal: Journal) -> None:
+    """Let the TUN devices be the way of all packets that the rules steer. Raises NetlinkError."""
+    for side, name in DEVICE.items():
+        index = kernel.link_lookup(ifname=name)[0]
+        kernel.link("set", index=index, txqlen=QUEUE, state="up")
+        journal.make([UnreachableAdded(IPV4_FAMILY, TABLE[side])])
+        # This is not recorded: the route disappears with the device, and the device with the process.
+        kernel.route("replace", family=IPV4_FAMILY, dst="default", oif=index, table=TABLE[side])
 
 
 def own_addresses(kernel: IPRoute) -> frozenset[Address]:

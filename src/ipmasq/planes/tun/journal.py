@@ -45,7 +45,7 @@ class Journal:
         lock: int = -1,
     ) -> None:
         """Undo what an earlier process has left, or if `can_adopt` says so, treat it as this one's own changes. It is
-        asked when no other gateway runs. `lock` is the descriptor of a lock that a process was given by `lend`."""
+        asked when no other gateway runs. `lock` is the descriptor of a lock that this process was given; see `sign`."""
         self._kernel = kernel
         self._changes: list[Change] = []
         self._told: set[str] = set()
@@ -55,8 +55,6 @@ class Journal:
         try:
             directory.mkdir(mode=0o755, exist_ok=True)
             self._lock = lock if lock >= 0 else _lock(self._record.with_suffix(".lock"))
-            if lock >= 0:
-                _sign(lock)
         except PermissionError as error:
             raise PlaneError(
                 f"the gateway needs root: {error.filename}: {error.strerror}"
@@ -141,6 +139,10 @@ class Journal:
     def lock(self) -> int:
         """The descriptor of the lock. A process that inherits it has the same lock."""
         return self._lock
+
+    def sign(self) -> None:
+        """Write into the lock that this process has it."""
+        _sign(self._lock)
 
     def lend(self) -> None:
         """Leave all changes and their record as `leave` does, but do not release the lock, which another process has by

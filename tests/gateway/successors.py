@@ -15,16 +15,17 @@ from ipmasq.gateway.upgrade import Upgrade
 FACTS = {"the file of the state": "/run/state.db", "[state] grace": "30.0"}
 
 SPEAKING = """
-import sys, time
+import os, sys, time
 from ipmasq.gateway.handover import Link
 link = Link.inherited(int(sys.argv[-1].split(",")[0]))
 say, hear, facts = link.say, link.hear, {}
 """
 
-READY = f"say('ready', {FACTS!r})\nassert hear().word == 'yours'\n"
-RUNNING = READY + "say('running')\nassert hear().word == 'go'\n"
+READY = f"say('ready', {FACTS!r})\nassert hear().word == 'open'\n"
+OPENED = READY + "say('opened')\nassert hear() == ('yours', [3, 5])\n"
+RUNNING = OPENED + "say('running')\nassert hear().word == 'go'\n"
 TAKES_OVER = RUNNING + "say('taken')\ntime.sleep(60)\n"
-DIES = "raise SystemExit(3)\n"
+DIES = "os._exit(3)\n"
 
 
 class Lent:
@@ -32,18 +33,27 @@ class Lent:
 
     facts = FACTS
     hindrance = ""
+    changes = (3, 5)
 
     def __init__(self) -> None:
-        self.lock = os.memfd_create("lock")
+        self.descriptors = os.memfd_create("lock"), -1
         self.done: list[str] = []
         self.reason = ""
         self.is_stuck = False
+        self.unready = 2
 
     def get_ready(self) -> None:
         self.done.append("ready")
 
-    def lend(self) -> str:
-        self.done.append("lent")
+    def is_ready(self) -> bool:
+        self.unready -= 1
+        return self.unready < 0
+
+    def share(self) -> None:
+        self.done.append("shared")
+
+    def write(self) -> str:
+        self.done.append("written")
         return self.reason
 
     def take_back(self) -> None:
@@ -86,4 +96,4 @@ class Upgrading:
         if process is not None:
             process.kill()
             process.wait()
-        os.close(self.lent.lock)
+        os.close(self.lent.descriptors[0])

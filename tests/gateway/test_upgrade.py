@@ -15,7 +15,7 @@ from ipmasq.gateway import upgrade as module
 from ipmasq.gateway.host import tell_main_process
 from ipmasq.gateway.upgrade import PASSED_ON
 from ipmasq.planes.plane import PlaneError
-from tests.gateway.successors import DIES, FACTS, READY, RUNNING, TAKES_OVER, Upgrading
+from tests.gateway.successors import DIES, FACTS, OPENED, READY, RUNNING, TAKES_OVER, Upgrading
 
 Make = Callable[..., Upgrading]
 
@@ -39,13 +39,14 @@ def test_everything_is_left_to_a_successor_that_runs(make: Make):
     made = make(TAKES_OVER)
     made.run()
     assert made.upgrade.has_left
-    assert made.lent.done == ["ready", "lent"]
+    assert made.lent.done == ["ready", "ready", "shared", "written"]
+    assert made.lent.unready < 0, "the state was compact before"
     assert made.told == ["left", "succeeded"]
     assert made.upgrade.leave() == 0
     assert 0 < made.upgrade.waited < 60
 
 
-@pytest.mark.parametrize("done", ["", READY, RUNNING])
+@pytest.mark.parametrize("done", ["", READY, OPENED, RUNNING])
 @pytest.mark.parametrize(
     ("end", "said"),
     [
@@ -63,14 +64,16 @@ def test_one_that_fails_at_any_time_is_ended_and_this_process_goes_on(
     assert said in made.upgrade.trouble
     assert "and this one goes on" in made.upgrade.trouble
     assert not made.upgrade.has_left
-    lent = ["lent", "taken back"] if done else []
-    assert made.lent.done == ["ready", *lent]
-    assert made.told == [*(["left"] if done else []), "taken back"]
+    shared = ["ready", "shared"] if done else []
+    written = ["written"] if done not in ("", READY) else []
+    assert made.lent.done == ["ready", *shared, *written, *(["taken back"] if done else [])]
+    assert made.told == [*(["left"] if written else []), "taken back"]
     assert made.reloads.barred == ""
 
 
 @pytest.mark.parametrize(
-    ("done", "name"), [("", "PATIENCE"), (READY, "TAKING"), (RUNNING, "TAKING")]
+    ("done", "name"),
+    [("", "PATIENCE"), (READY, "PATIENCE"), (OPENED, "TAKING"), (RUNNING, "TAKING")],
 )
 def test_one_that_says_nothing_is_not_waited_for(
     make: Make, monkeypatch: pytest.MonkeyPatch, done: str, name: str
@@ -98,11 +101,11 @@ def test_one_that_knows_more_settings_is_not_refused_for_that(make: Make):
 
 
 def test_nothing_is_handed_over_if_the_state_was_not_written(make: Make):
-    made = make(READY + "say('running')")
+    made = make(OPENED + "say('running')")
     made.lent.reason = "the disk is full"
     made.run()
     assert "the disk is full" in made.upgrade.trouble
-    assert made.lent.done == ["ready", "lent", "taken back"]
+    assert made.lent.done == ["ready", "ready", "shared", "written", "taken back"]
 
 
 def test_nothing_is_lent_if_the_store_has_failed_meanwhile(make: Make):
@@ -115,7 +118,7 @@ def test_nothing_is_lent_if_the_store_has_failed_meanwhile(make: Make):
 
 
 def test_what_cannot_be_taken_back_ends_this_process_without_undoing_it(make: Make):
-    made = make(READY + DIES)
+    made = make(OPENED + DIES)
     made.lent.is_stuck = True
     with pytest.raises(PlaneError, match="cannot be taken back: no more"):
         made.run()
@@ -166,18 +169,26 @@ def test_a_signal_to_the_predecessor_while_both_wait_is_the_successors(
     assert made.upgrade.leave() == 1, "it has ended already: a service manager starts another one"
 
 
-def test_a_hangup_is_kept_for_whichever_process_is_the_gateway_then(make: Make):
+def test_a_hangup_meanwhile_is_kept_until_this_process_goes_on(make: Make):
     made = make(DIES)
     reloads: list[int] = []
-    made.loop.on_signal(signal.SIGHUP, lambda: reloads.append(1))
+    made.loop.on_signal(signal.SIGHUP, lambda: (reloads.append(1), made.loop.stop()))
     made.upgrade.begin()
     made.reloads.is_due = True
-    made.go_on(lambda: reloads)
-    if not reloads:
-        made.loop.later(5, made.loop.stop)
-        made.loop.on_signal(signal.SIGHUP, lambda: (reloads.append(1), made.loop.stop()))
-        made.loop.run()
+    made.loop.later(60, made.loop.stop)
+    made.loop.run()
     assert reloads == [1]
+    assert not made.reloads.is_due
+
+
+def test_who_is_ended_meanwhile_takes_back_what_it_has_shared(make: Make):
+    made = make(READY + "time.sleep(60)")
+    made.upgrade.begin()
+    made.go_on(lambda: "shared" in made.lent.done)
+    process = made.upgrade.successor
+    made.upgrade.end()
+    assert not Path(f"/proc/{process}").exists()
+    assert made.lent.done == ["ready", "ready", "shared", "taken back"]
 
 
 def test_systemd_is_told_of_the_main_process_and_waited_for(

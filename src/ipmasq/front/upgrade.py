@@ -10,12 +10,13 @@ def upgrade(socket: Socket = SOCKET, as_json: Json = False) -> None:
     """Let the installed version take over from the running one.
 
     A new process starts, with the same arguments, while the old one forwards. When it is ready, it takes over
-    connections, FTP sessions and devices, and the old one ends; if it fails, the old one goes on, and the exit code is 1. It
-    is for a new version and for changed settings that a reload does not apply, by hand and under systemd.
+    connections, FTP sessions and devices, and the old one ends; if it fails, the old one goes on, and the exit code is 1.
+
+    It works under systemd as well as by hand. To apply a changed file to the running version, use ipmasq reload.
 
     \b
     Example:
-      apt install ./ipmasq_0.2_all.deb && ipmasq upgrade
+      pip install --upgrade ipmasq && ipmasq upgrade
     """
     with ask(socket) as gateway:
         done = gateway.ask("upgrade")

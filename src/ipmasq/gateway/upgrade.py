@@ -104,8 +104,8 @@ class Upgrade:
             return "another upgrade is under way"
         if os.getpid() == 1:
             return (
-                "this gateway is process 1 of a container, which ends with it: replace the container"
-                " within state.grace"
+                "this gateway is process 1 of a container, which ends with it: end it with ipmasq stop --keep,"
+                " and start a new container"
             )
         return self._lending.hindrance
 

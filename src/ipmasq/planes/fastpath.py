@@ -225,15 +225,15 @@ class NoFastPath:
     passes_once = could_pass_once = False
 
     def prepare(self, plane: object) -> Callable[[], NoFastPath]:
-        """See `ipmasq.planes.tun.plane.Start`."""
+        """See `ipmasq.planes.tun.start.Start`."""
         return lambda: self
 
     def inherit(self, plane: object, pins: object) -> NoFastPath:
-        """See `ipmasq.planes.tun.plane.Start`."""
+        """See `ipmasq.planes.tun.start.Start`."""
         return self
 
     def start(self, plane: object) -> FastPath:
-        """See `ipmasq.planes.tun.plane.Start`."""
+        """See `ipmasq.planes.tun.start.Start`."""
         return self
 
     def describe(self) -> str:

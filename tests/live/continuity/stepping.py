@@ -1,7 +1,8 @@
-"""`ipmasq` with a successor to which something happens at a step of the handover: `stepping.py STEP WHAT ARGUMENT...`.
+"""`ipmasq` whose successors meet with something at a step of the handover: `stepping.py FILE ARGUMENT...`.
 
-Everything is the product's own but for what happens: before the step the successor is killed, stops answering, raises an
-exception, or sends a signal to its predecessor. With STEP `-` nothing happens.
+FILE has the step and what happens before it, as they are when the successor is started: it is killed, stops answering,
+raises an exception, or sends a signal to its predecessor. With the step `-` nothing happens. Everything else is the
+product's own.
 """
 
 from __future__ import annotations
@@ -10,31 +11,40 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ipmasq.control.control import Control
 from ipmasq.gateway import upgrade
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.handover import Link
-from ipmasq.gateway.heir import OPTION, Succession
+from ipmasq.gateway.heir import OPTION
 from ipmasq.main import program
 from ipmasq.main.cli import main
+from ipmasq.planes.ebpf.programs import Programs
 from ipmasq.planes.tun.plane import TunPlane
 
 STEPS: dict[str, tuple[type, str, object]] = {
-    "prepare": (Succession, "prepare", None),
     "borrow": (TunPlane, "borrow", None),
     "ready": (Link, "say", "ready"),
+    "open": (TunPlane, "open", None),
+    "attach": (Programs, "start", None),
+    "opened": (Link, "say", "opened"),
     "restore": (Gateway, "__init__", None),
-    "open": (Gateway, "open", None),
-    "plane": (TunPlane, "claim", None),
+    "claim": (TunPlane, "claim", None),
     "serve": (Control, "open", None),
     "running": (Link, "say", "running"),
     "taken": (Link, "say", "taken"),
 }
 """By name: a method, and the first argument of the call in question, if it has several."""
 
-BEFORE_IT_LEAVES = ("prepare", "borrow", "ready")
+SHORT = 3.0
+"""Seconds for which one that says nothing is waited for."""
+
+
+def read(file: str) -> tuple[str, str]:
+    step, what = Path(file).read_text().split()
+    return step, what
 
 
 def happen(what: str) -> None:
@@ -63,16 +73,25 @@ def arrange(step: str, what: str) -> None:
     setattr(owner, name, instead)
 
 
+def follow(file: str) -> None:
+    """Start successors by this file, and be as patient as the test needs it."""
+    usual, begin = program.command, upgrade.Upgrade.begin
+    patience = upgrade.PATIENCE, upgrade.TAKING
+
+    def begun(self: upgrade.Upgrade) -> None:
+        is_silent = read(file)[1] == "silent"
+        upgrade.PATIENCE, upgrade.TAKING = (SHORT, SHORT) if is_silent else patience
+        begin(self)
+
+    program.command = lambda: [sys.executable, __file__, file, *usual()[1:]]
+    upgrade.Upgrade.begin = begun  # type: ignore[method-assign]
+
+
 def run() -> None:
-    step, what = sys.argv[1:3]
-    del sys.argv[1:3]
-    if OPTION not in sys.argv:
-        usual = program.command
-        own = [sys.executable, __file__, step, what]
-        program.command = lambda: [*own, *usual()[1:]]  # type: ignore[assignment]
-        upgrade.TAKING = 2.0 if what == "silent" else upgrade.TAKING
-        upgrade.PATIENCE = 10.0 if what == "silent" else upgrade.PATIENCE
-    elif step != "-":
+    file = sys.argv.pop(1)
+    follow(file)
+    step, what = read(file)
+    if OPTION in sys.argv and step != "-":
         arrange(step, what)
     main()
 

@@ -45,17 +45,17 @@ def eventually(true: Callable[[], object], what: str) -> None:
 
 
 class Gateway:
-    def __init__(
-        self, network: Network, directory: Path, plane: str, step: str = "-", what: str = "-"
-    ) -> None:
-        """`step` and `what`: see `stepping`."""
+    def __init__(self, network: Network, directory: Path, plane: str, more: str = "") -> None:
+        """`more` is text for the configuration file."""
         self.network = network
         self.config = directory / "gateway.toml"
-        if not self.config.exists():
-            self.config.write_text(CONFIG.format(plane=plane, directory=directory))
+        self.text = CONFIG.format(plane=plane, directory=directory) + more
+        self.config.write_text(self.text)
+        self._steps = directory / "step"
+        self.at("-", "-")
         self.socket = directory / "control.sock"
         self._log = directory / "gateway.log"
-        command = [sys.executable, str(STEPPING), step, what, "run", "--log", "text"]
+        command = [sys.executable, str(STEPPING), str(self._steps), "run", "--log", "text"]
         with self._log.open("a") as log:
             self.process = subprocess.Popen(
                 within(network.name("gw"), *command, str(self.config)),
@@ -64,7 +64,6 @@ class Gateway:
                 stderr=log,
                 start_new_session=True,
             )
-        self.ids = {self.process.pid}
         eventually(lambda: self._runs() or self.process.poll() is not None, "it runs")
         assert self.process.poll() is None, self.said()
 
@@ -78,8 +77,11 @@ class Gateway:
     def status(self) -> dict[str, Any]:
         with Client(str(self.socket)) as client:
             (status,) = client.rows("status")
-        self.ids.add(status["process"])
         return dict(status)
+
+    def at(self, step: str, what: str) -> None:
+        """Let this happen to the next successor; see `stepping`."""
+        self._steps.write_text(f"{step} {what}")
 
     def said(self) -> str:
         return self._log.read_text()
@@ -134,10 +136,8 @@ class Gateway:
 
 
 @contextmanager
-def running(
-    network: Network, directory: Path, plane: str, step: str = "-", what: str = "-"
-) -> Iterator[Gateway]:
-    gateway = Gateway(network, directory, plane, step, what)
+def running(network: Network, directory: Path, plane: str, more: str = "") -> Iterator[Gateway]:
+    gateway = Gateway(network, directory, plane, more)
     try:
         yield gateway
     finally:

@@ -40,7 +40,7 @@ class Programs:
     """Whether it was loaded for the maps of an earlier process."""
 
     def prepare(self, plane: TunPlane) -> Callable[[], Start]:
-        """See `ipmasq.planes.tun.plane.Start`."""
+        """See `ipmasq.planes.tun.start.Start`."""
         programs = self._needed(plane)
 
         def prepared() -> Start:
@@ -52,7 +52,7 @@ class Programs:
         return prepared
 
     def inherit(self, plane: TunPlane, pins: Path | None) -> Start:
-        """See `ipmasq.planes.tun.plane.Start`."""
+        """See `ipmasq.planes.tun.start.Start`."""
         maps: Mapping[str, int] = {}
         if pins is not None:
             with suppress(OSError):
@@ -69,7 +69,7 @@ class Programs:
         return replace(self, ahead=[loaded], ahead_for_maps=bool(maps))
 
     def start(self, plane: TunPlane) -> FastPath:
-        """See `ipmasq.planes.tun.plane.Start`."""
+        """See `ipmasq.planes.tun.start.Start`."""
         try:
             with closing(Inheritance(plane, self.flows)) as inheritance:
                 loaded = self._load(plane, inheritance.maps)

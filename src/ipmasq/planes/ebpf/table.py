@@ -129,10 +129,12 @@ class Table:
             return
         if changes is None:
             self._inherited = self.slots.inherit()
+            self._left = self._inherited.count(1)
         else:
             for slot, is_filled in self.slots.inherit_changes(changes):
+                self._left += is_filled - self._inherited[slot]
                 self._inherited[slot] = is_filled
-        self._used = self._left = self._inherited.count(1)
+        self._used = self._left
 
     @property
     def inherits(self) -> bool:

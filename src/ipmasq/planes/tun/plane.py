@@ -335,11 +335,7 @@ class TunPlane:
         for name in (self.where.outside, *self.where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
-        # Go on with what an earlier process has left: rules stay until the claims are known.
-        self._rules = Rules(self._journal)
-        self.inherits = bool(self._journal.adopted)
-        if self.inherits:
-            log.info("taking over from a gateway that has ended")
+        self._rules, self.inherits = Rules(self._journal), bool(self._journal.adopted)
         self._devices.open(self.grace)
         for name in DEVICE.values():
             self._settings.own(settings.for_own_device(name))
@@ -359,11 +355,9 @@ class TunPlane:
         """Return whether the changes of an earlier process can be adopted, since its devices exist."""
         if self.borrows:
             self._devices.borrow()
-            return True
-        if self._is_heir:
-            return self._devices.take()
-        self._devices.release()
-        return False
+        elif not self._is_heir:
+            self._devices.release()
+        return self.borrows or (self._is_heir and self._devices.take())
 
     def pins(self) -> Path | None:
         """Return a directory of a bpffs in which programs and maps can be pinned; None if they are to end with this

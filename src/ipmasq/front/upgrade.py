@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from ipmasq.control.client import Client
 from ipmasq.front import output
-from ipmasq.front.asking import SOCKET, Json, Socket, ask
+from ipmasq.front.asking import SOCKET, Json, Socket
+
+LONGEST = 150.0
+"""Seconds to wait: longer than the gateway waits for a process that gets ready and takes over."""
 
 
 def upgrade(socket: Socket = SOCKET, as_json: Json = False) -> None:
@@ -18,7 +22,7 @@ def upgrade(socket: Socket = SOCKET, as_json: Json = False) -> None:
     Example:
       pip install --upgrade ipmasq && ipmasq upgrade
     """
-    with ask(socket) as gateway:
+    with Client(socket, LONGEST) as gateway:
         done = gateway.ask("upgrade")
     if as_json:
         output.say_json(done)

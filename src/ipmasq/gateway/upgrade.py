@@ -80,7 +80,8 @@ class Upgrade:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: Link | None = None
         self._deadline: Timer | None = None
-        self._awaited = READY
+        self._awaited: str | None = READY
+        """What the successor must say next; None: nothing."""
         self._is_shared = False
         """Whether the successor may have changed something of the host."""
         self.has_left = False
@@ -157,7 +158,7 @@ class Upgrade:
         elif heard.word == READY:
             self._share(heard.value or {})
         else:
-            self._awaited = ""
+            self._awaited = None
             self._when_compact(time.monotonic() + COMPACTING)
 
     def _share(self, facts: Mapping[str, Any]) -> None:
@@ -174,8 +175,13 @@ class Upgrade:
         with suppress(OSError):  # it has ended, which is read next
             self._link.say(OPEN)
 
+    @property
+    def _is_opened(self) -> bool:
+        """Whether the present successor has opened the plane, and waits for this process."""
+        return self.is_under_way and self._is_shared and self._awaited is None
+
     def _when_compact(self, deadline: float) -> None:
-        if not self.is_under_way:
+        if not self._is_opened:
             return
         if self._lending.is_ready() or time.monotonic() > deadline:
             self._loop.afterwards(self._hand_over)
@@ -226,7 +232,7 @@ class Upgrade:
     # -- while neither handles packets
 
     def _hand_over(self) -> None:
-        if not self.is_under_way:
+        if not self._is_opened:
             return
         assert self._link is not None
         began = time.monotonic()

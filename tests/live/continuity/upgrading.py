@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ipmasq.control.client import Client, UnreachableError
+from ipmasq.control.protocol import RequestError
 from tests.live.conftest import Network
 from tests.namespaces import within
 
@@ -86,19 +87,14 @@ class Gateway:
     def said(self) -> str:
         return self._log.read_text()
 
-    def upgrade(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "ipmasq",
-            "upgrade",
-            "--socket",
-            str(self.socket),
-            *arguments,
-        ]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+    def upgrade(self) -> str:
+        """Return why the gateway was not upgraded; empty if it was."""
+        try:
+            with Client(str(self.socket), PATIENCE) as client:
+                client.ask("upgrade")
+        except RequestError as error:
+            return str(error)
+        return ""
 
     def living(self) -> set[int]:
         """The processes of `ipmasq run` in this network namespace that live, not counting those that are being ended."""

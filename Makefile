@@ -3,6 +3,7 @@
 .PHONY: help demo test test-packages check bench fuzz soak hostile wheel deb image lint format docs site lock setup packaging venv root \
 	clean distclean
 MAKEFLAGS += --no-print-directory
+unexport PYTHONDONTWRITEBYTECODE # tests start hundreds of processes, and each would compile all modules anew
 PLANE ?= tun
 PYTHON := .venv/bin/python
 

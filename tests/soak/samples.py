@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,13 @@ class Sample:
     anonymous: int
     """kB of memory that are the process's own."""
     pss: int
-    descriptors: int
+    opened: Counter[str]
+    """What is open, by kind, as `kind_of` names it."""
     facts: dict[str, Any]
+
+    @property
+    def descriptors(self) -> int:
+        return self.opened.total()
 
 
 class Sampler:
@@ -39,13 +47,26 @@ class Sampler:
         facts = self._running.facts(checked)
         process = Path("/proc", str(self._running.pid))
         memory = _rollup(process / "smaps_rollup")
-        descriptors = len(list((process / "fd").iterdir()))
+        opened = Counter(kind_of(each) for each in (process / "fd").iterdir())
         at = time.monotonic() - self._started
-        sample = Sample(at, memory["Anonymous"], memory["Pss"], descriptors, facts)
+        sample = Sample(at, memory["Anonymous"], memory["Pss"], opened, facts)
         self.taken.append(sample)
         if facts.get("invariants", "exact") != "exact":
             self.violated.append(f"after {at:.0f} s: {facts['invariants']}")
         return sample
+
+
+def kind_of(descriptor: Path) -> str:
+    """What an entry of /proc/PID/fd is: a path, a kind of the kernel's ("anon_inode:bpf-map"), or a socket with its
+    protocol ("socket NETLINK")."""
+    try:
+        target = re.sub(r":\[\d+\]$", "", os.readlink(descriptor))
+        if target == "socket":
+            protocol = os.getxattr(descriptor, "system.sockprotoname")
+            return f"socket {protocol.rstrip(bytes(1)).decode()}"
+    except FileNotFoundError:
+        return "closed meanwhile"
+    return target
 
 
 def _rollup(path: Path) -> dict[str, int]:

@@ -20,6 +20,11 @@ from tests.soak.verdict import Outcome
 MOST_IDLE = 120.0
 """Seconds that the last flow may take to end, with the idle times of `stage.configuration`."""
 
+LIVING = ("flows", "mappings", "expectations")
+
+LOOKS = 5
+"""At descriptors that were not open before the load, `EVERY` seconds apart."""
+
 MOST_ERRORS = 5
 """Of the gateway's log that are told in full."""
 
@@ -89,7 +94,12 @@ def _run(plan: Plan, made: Stage, running: Running, outcome: Outcome, tell: Any)
         load.kill()
         outcome.done, outcome.refused = operator.done, operator.failed
         outcome.samples = list(sampler.taken)
-    last = _until_idle(sampler, outcome)
+    _until_idle(sampler)
+    last = _last(sampler, first)
+    outcome.faults += last.facts["failures"]
+    for what in LIVING:
+        if last.facts[what]:
+            outcome.faults.append(f"{last.facts[what]} {what} live on without traffic")
     outcome.idle = first, last
     outcome.faults += [f"invariants: {text}" for text in sampler.violated]
 
@@ -115,19 +125,25 @@ def _keep(path: Path, sample: Sample) -> None:
         file.write(json.dumps(row) + "\n")
 
 
-def _until_idle(sampler: Sampler, outcome: Outcome) -> Sample:
-    """Until nothing lives any more; the recount of what then is there."""
+def _until_idle(sampler: Sampler) -> None:
+    """Until nothing lives any more."""
     deadline = time.monotonic() + MOST_IDLE
     while time.monotonic() < deadline:
         facts = sampler.take().facts
-        if not any(facts[what] for what in ("flows", "mappings", "expectations")):
+        if not any(facts[what] for what in LIVING):
+            return
+        time.sleep(EVERY)
+
+
+def _last(sampler: Sampler, first: Sample) -> Sample:
+    """With a recount of what then is there. A gateway looks at its host now and then, with a descriptor that it closes
+    again: left open is what is found open each time."""
+    last = sampler.take(checked=True)
+    for _ in range(LOOKS):
+        if not last.opened - first.opened:
             break
         time.sleep(EVERY)
-    last = sampler.take(checked=True)
-    outcome.faults += last.facts["failures"]
-    for what in ("flows", "mappings", "expectations"):
-        if last.facts[what]:
-            outcome.faults.append(f"{last.facts[what]} {what} live on without traffic")
+        last = sampler.take(checked=True)
     return last
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -35,7 +36,10 @@ def samples(
     descriptors: Callable[[int], int] = lambda n: 15,
 ) -> list[Sample]:
     """Every two seconds for ten minutes."""
-    return [Sample(2.0 * n, int(memory(n)), 0, descriptors(n), FACTS) for n in range(300)]
+    return [
+        Sample(2.0 * n, int(memory(n)), 0, Counter({"socket NETLINK": descriptors(n)}), FACTS)
+        for n in range(300)
+    ]
 
 
 def outcome(**changed: object) -> Outcome:
@@ -71,6 +75,12 @@ def test_descriptors_that_leak_are_a_fault() -> None:
     found = judge(outcome(samples=leaky, idle=(leaky[0], leaky[-1])))
     assert len(found) == 2
     assert all("descriptors" in each for each in found)
+    assert found[1] == "descriptors were left open: 29 socket NETLINK"
+
+
+def test_a_descriptor_in_the_place_of_another_is_a_fault() -> None:
+    before, after = samples()[0], replace(samples()[-1], opened=Counter({"/dev/net/tun": 15}))
+    assert judge(outcome(idle=(before, after))) == ["descriptors were left open: 15 /dev/net/tun"]
 
 
 def test_what_else_was_found_is_passed_on() -> None:

@@ -59,8 +59,8 @@ def judge(outcome: Outcome) -> list[str]:
         found.append(f"descriptors grow by {_interval(descriptors)} per minute")
     if outcome.idle is not None:
         before, after = outcome.idle
-        if after.descriptors > before.descriptors:
-            found.append(f"{after.descriptors - before.descriptors} descriptors were left open")
+        if left := after.opened - before.opened:
+            found.append(f"descriptors were left open: {_counted(left)}")
     return found
 
 

@@ -19,17 +19,16 @@ RETRY = 1.0
 
 
 class Following:
-    def __init__(self, loop: Loop, adapt: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, adapt: Callable[[], None], changes: Changes | None = None
+    ) -> None:
         """`adapt` is called after each burst of changes, and again until it succeeds. It may raise SetupError and
-        PlaneError. Changes are noticed from the creation of this object on."""
+        PlaneError. Changes are noticed from the creation of this object on, or from that of `changes`."""
         self._loop, self._adapt = loop, adapt
-        self._changes = Changes()
+        self._changes = changes or Changes()
         self._settling: Timer | None = None
 
-    def begin(self, is_late: bool = False) -> None:
-        """`is_late`: something may have changed before this object was made, since the configuration was read."""
-        if is_late:
-            self._adapt_soon()
+    def begin(self) -> None:
         self._loop.watch(self._changes.fileno(), self._changed)
 
     def end(self) -> None:
@@ -38,9 +37,6 @@ class Following:
 
     def _changed(self) -> None:
         self._changes.drain()
-        self._adapt_soon()
-
-    def _adapt_soon(self) -> None:
         if self._settling is None:
             self._settling = self._loop.later(SETTLING, self._attempt)
 

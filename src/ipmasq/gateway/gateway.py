@@ -76,7 +76,7 @@ class Gateway:
         self._configuration = configuration
         self._loop = loop
         # Before the first look at the host, so that no later change is missed.
-        self._following = Following(loop, self._adapt)
+        self._following = Following(loop, self._adapt, heir.changes if heir else None)
         self._setup = setup = heir.setup if heir else configuration.read()
         for warning in setup.warnings:
             log.warning("%s", warning)
@@ -170,7 +170,7 @@ class Gateway:
 
     def _begin(self) -> None:
         """Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises PlaneError."""
-        self._following.begin(is_late=self._is_heir)
+        self._following.begin()
         self._loop.every(PORTS_EVERY, self._look_at_ports)
         self._loop.every(self._settings.EVERY, self._settings.look)
         self._loop.every(self.offloading.EVERY, self.offloading.look)

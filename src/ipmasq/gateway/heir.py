@@ -25,6 +25,7 @@ from ipmasq.gateway.handover import (
     YOURS,
     Link,
 )
+from ipmasq.gateway.host import Changes
 from ipmasq.gateway.keeping import place
 from ipmasq.gateway.lending import facts_of
 from ipmasq.gateway.planes import make_plane
@@ -42,6 +43,8 @@ OPTION = "--successor"
 class Heir(NamedTuple):
     """What was prepared."""
 
+    changes: Changes
+    """Of the host, since the configuration was read."""
     setup: Setup
     plane: TunPlane
 
@@ -71,10 +74,11 @@ class Succession:
     def prepare(self, configuration: Configuration, chosen: str | None) -> Heir:
         """Read the configuration, and load what the plane needs, beside the predecessor. `chosen` is the plane that
         overrides the configuration's. Raises SetupError, PlaneError."""
+        changes = Changes()
         setup = configuration.read()
         plane = make_plane(chosen or setup.plane, setup, self._directory, True)
         plane.borrow(self._lock, self._device)
-        return Heir(setup, plane)
+        return Heir(changes, setup, plane)
 
     def open(self, heir: Heir) -> None:
         """Open the plane when the predecessor lets this process, and wait until that handles nothing any more. Raises

@@ -98,6 +98,7 @@ class EbpfFastPath:
 
     def look_again(self, changes: Sequence[int] | None) -> None:
         self.table.look_again(changes)
+        self.table.forget_hops()
 
     def halt(self) -> None:
         attached, self._attached = self._attached, {}

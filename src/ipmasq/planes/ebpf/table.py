@@ -93,6 +93,7 @@ class Table:
             secret = self._told("seed"), self._told("factor")
         self.slots = Slots(self._memory, homes(capacity), *secret)
         self.grace = Grace(loaded)
+        self._epoch = self._told("epoch") or 1
         self._is_shared = inherited
         self._inherited = bytearray()
         self._used = self._left = 0
@@ -101,7 +102,6 @@ class Table:
         """Packets and bytes of inherited slots that were counted elsewhere."""
         self._discarded = 0
         """No slot before this one is inherited."""
-        self._epoch = self._told("epoch") or 1
         self._renewed = 0.0
         self._seconds = grace
         self._tell("grace", layout.units(grace))
@@ -135,6 +135,7 @@ class Table:
                 self._left += is_filled - self._inherited[slot]
                 self._inherited[slot] = is_filled
         self._used = self._left
+        self._epoch = max(self._epoch, self._told("epoch"))  # both may have begun one
 
     @property
     def inherits(self) -> bool:

@@ -65,6 +65,9 @@ class Gateway:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def begin(self) -> None:
+        """Wait until it runs."""
         eventually(lambda: self._runs() or self.process.poll() is not None, "it runs")
         assert self.process.poll() is None, self.said()
 
@@ -135,6 +138,7 @@ class Gateway:
 def running(network: Network, directory: Path, plane: str, more: str = "") -> Iterator[Gateway]:
     gateway = Gateway(network, directory, plane, more)
     try:
+        gateway.begin()
         yield gateway
     finally:
         gateway.stop()

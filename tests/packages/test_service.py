@@ -117,6 +117,16 @@ def test_a_transfer_goes_on_when_the_service_is_restarted_killed_or_upgraded(
     eventually(lambda: "was restored" in usual.log(), "it did not say that state was restored")
 
 
+def test_xdp_is_back_when_the_predecessor_has_ended(usual: Machine, network: Network, server: Path):
+    """The service may not pin its programs, and two of them cannot be in one place."""
+    plane(usual, "ebpf-xdp-generic")
+    eventually(lambda: "xdp" in usual.run("ipmasq", "status"), usual.log())
+    check_upgrade(usual)
+    eventually(lambda: "xdp" in usual.run("ipmasq", "status"), usual.log())
+    (server / "file").write_bytes(b"after an upgrade")
+    assert fetch(network, "--ftp-port", "-") == b"after an upgrade"
+
+
 def check_upgrade(service: Machine) -> None:
     """Another process becomes the service's main process, twice, and systemd starts none itself."""
     for _ in range(2):

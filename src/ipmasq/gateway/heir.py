@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from ipmasq.gateway.handover import (
 from ipmasq.gateway.host import Changes
 from ipmasq.gateway.keeping import place
 from ipmasq.gateway.lending import facts_of
+from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.planes import make_plane
 from ipmasq.gateway.setup import Configuration, Setup
 from ipmasq.planes.plane import PlaneError
@@ -104,7 +105,16 @@ class Succession:
             self._plane.keep()
         with suppress(OSError):  # it may have ended by now, which it may
             self._link.say(TAKEN)
-        self._link.close()
+
+    def when_over(self, loop: Loop, callback: Callable[[], object]) -> None:
+        """Call back once when the predecessor has ended."""
+
+        def over() -> None:
+            loop.unwatch(self._link.fileno())
+            self._link.close()
+            callback()
+
+        loop.watch(self._link.fileno(), over)
 
     def _await(self, word: str) -> Any:
         """Return the value that comes with this word. Raises PlaneError if another one comes."""

@@ -98,6 +98,7 @@ class Program:
             self._control.open()
             self._succession.run()
         self._gateway.begin()
+        self._succession.when_over(self._loop, self._gateway.offloading.start_late)
 
     def _end(self) -> None:
         self._control.close()

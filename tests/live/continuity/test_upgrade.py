@@ -140,6 +140,25 @@ def test_sigterm_at_any_step_ends_both(network: Network, tmp_path: Path, step: s
         assert not gateway.socket.exists()
 
 
+def test_if_both_end_without_a_word_the_next_gateway_goes_on(
+    network: Network, tmp_path: Path
+) -> None:
+    untouched = trace(network)
+    with running(network, tmp_path, "tun") as gateway, control(network, "in", "out") as session:
+        session.greet()
+        session.transfer()
+        had = resets(network)
+        gateway.at("opened", "SIGKILL")
+        with pytest.raises(UnreachableError):
+            gateway.upgrade()
+        eventually(lambda: not gateway.living(), "a successor without its predecessor ends")
+        with running(network, tmp_path, "tun"):
+            session.talk("again")
+            session.transfer()
+            assert resets(network) == had
+    assert trace(network) == untouched
+
+
 def test_sighup_meanwhile_reloads_the_gateway_that_is_left(
     network: Network, tmp_path: Path
 ) -> None:

@@ -91,6 +91,8 @@ class TunPlane:
         """That of the re-entry's device, if it was lent to this process."""
         self.changes: Sequence[int] | None = None
         """What a predecessor has changed in the fast path's table since this one was opened beside it; None: anything."""
+        self.late: Start = WITHOUT
+        """The fast path that is to be started when the predecessor has ended, whose programs cannot be exchanged."""
         self.borrows = False
         """Whether a predecessor may go on with everything. Then nothing is undone, whatever fails."""
         self._is_lent = False
@@ -147,6 +149,8 @@ class TunPlane:
         try:
             with explained():
                 self._open()
+            if self.borrows and self._devices.pins is None:
+                self.late, self._wanted = self._wanted, WITHOUT
             self.fast = self._wanted.start(self)
             if not self.fast.table.capacity:
                 self.unpin()
@@ -170,8 +174,7 @@ class TunPlane:
         self._close(Journal.leave, self._devices.leave)
 
     def borrow(self, lock: int, device: int) -> None:
-        """Do what can be done before `open`, beside the predecessor, which has lent its lock and the device of its
-        re-entry. Raises PlaneError."""
+        """Load programs beside the predecessor, which has lent its lock and its re-entry's device. Raises PlaneError."""
         self.borrows, self.lock, self._lent_device = True, lock, device
         with explained():
             self._kernel = IPRoute()

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ipmasq.control.control import Control
 from ipmasq.gateway import upgrade
 from ipmasq.gateway.gateway import Gateway
 from ipmasq.gateway.handover import Link
@@ -26,13 +25,11 @@ from ipmasq.planes.tun.plane import TunPlane
 
 STEPS: dict[str, tuple[type, str, object]] = {
     "borrow": (TunPlane, "borrow", None),
-    "ready": (Link, "say", "ready"),
     "open": (TunPlane, "open", None),
     "attach": (Programs, "start", None),
     "opened": (Link, "say", "opened"),
     "restore": (Gateway, "__init__", None),
     "claim": (TunPlane, "claim", None),
-    "serve": (Control, "open", None),
     "running": (Link, "say", "running"),
     "taken": (Link, "say", "taken"),
 }

@@ -94,6 +94,7 @@ def read(directory: str, is_later: bool) -> Restored:
     began = time.perf_counter()
     while not made.is_restored:
         made.restore_some(AT_ONCE)
+        garbage.keep_new()
     rest = time.perf_counter() - began
     assert len(made.table.flows) == FLOWS
     return Restored(first, rest)

@@ -14,10 +14,13 @@ from typing import NamedTuple
 
 from ipmasq.continuity.authentic import Seal
 from ipmasq.continuity.feed import Feed
+from ipmasq.continuity.follower import AT_ONCE as FOLLOWED_AT_ONCE
 from ipmasq.continuity.follower import Follower
-from ipmasq.continuity.server import Address, Connect, connector
+from ipmasq.continuity.lease import key
+from ipmasq.continuity.server import Address, Client, Connect, connector
 from ipmasq.core.engine import Engine
 from ipmasq.core.side import Side
+from ipmasq.gateway import garbage
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.replication import Publisher, Replication, of_share
 from tests.bench.figures import Figure, bench
@@ -35,6 +38,8 @@ class Taken(NamedTuple):
     """Flows per second that were written to the store."""
     size: float
     """Bytes of the store's memory per flow."""
+    received: float
+    """Seconds until everything has come from the store and is authentic: less is not possible for `read`."""
     read: float
     """Seconds until an empty member has read everything."""
     entered: float
@@ -50,6 +55,7 @@ def takeover(runs: int) -> Iterator[Figure]:
         start = f"takeover.{word}"
         yield Figure(f"{start}.replicated", "flows/s", [each.replicated for each in taken])
         yield Figure(f"{start}.bytes", "bytes/flow", [each.size for each in taken])
+        yield Figure(f"{start}.received.s", "s", [each.received for each in taken])
         yield Figure(f"{start}.followed.s", "s", [each.entered for each in taken])
         yield Figure(f"{start}.rest.s", "s", [each.rest for each in taken])
         empty = [each.read + each.entered for each in taken]
@@ -87,6 +93,7 @@ def _measure(active: Engine, connect: Connect, count: int) -> Taken:
     replicated = count / (time.monotonic() - began)
     size = (client.info("memory")["used_memory"] - before) / count
     feed.close()
+    received = _receive(client, seal)
     follower = Follower(connect, seal, "bench", time.monotonic, lambda: None)
     began = time.monotonic()
     follower.finish()
@@ -103,8 +110,19 @@ def _measure(active: Engine, connect: Connect, count: int) -> Taken:
     began = time.perf_counter()
     while not made.is_restored:
         made.restore_some(AT_ONCE)
+        garbage.keep_new()
     assert len(made.table.flows) == count
-    return Taken(replicated, size, read, entered, time.perf_counter() - began)
+    return Taken(replicated, size, received, read, entered, time.perf_counter() - began)
+
+
+def _receive(client: Client, seal: Seal) -> float:
+    """Return how long it takes to receive and authenticate all entries."""
+    began, stream, last = time.monotonic(), key("bench", "stream"), "0"
+    while found := client.xread({stream: last}, count=FOLLOWED_AT_ONCE):
+        for place, fields in found[0][1]:
+            seal.read(fields[b"e"])
+            last = place
+    return time.monotonic() - began
 
 
 def _until(true: Callable[[], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from ipmasq.core.events import Refused
+from ipmasq.core.speaker import Speaker
 from ipmasq.front.web import events
+from ipmasq.front.web.feed import HAPPENED_SIZE
 from tests.browser.conftest import NAME, Visit, enter
 from tests.control.running import Running, conversation, running
 from tests.front.web.asking import ask
@@ -154,3 +158,27 @@ def test_a_page_of_another_port_has_nothing_done_by_a_name_without_tls(
         assert answers == [403] * 3
         assert not any("Sec-Fetch-Site" in headers for headers in asked)
         assert all("ipmasq" in headers["Cookie"] for headers in asked)
+
+
+LINES = [f"{number} {'x' * 15_000}\r\n".encode() for number in range(100)]
+OF_A_NEW_PAGE = """() => new Promise(done => {
+  const worker = new SharedWorker("/worker.js", { type: "module", name: "ipmasq" });
+  worker.port.onmessage = ({ data }) => { if (data.messages) done(data.messages.map(each => each.data)); };
+})"""
+"""What the worker tells a page that is opened now."""
+
+
+def test_the_worker_keeps_the_latest_messages_and_few_that_are_long(
+    gateway: Running, pages: Served, visit: Visit
+):
+    page = visit(f"{pages.address}/#helpers")
+    for line in LINES:
+        event = Refused(0.0, 1, "ftp", Speaker.CLIENT, "no", line)
+        gateway.do(lambda event=event: gateway.control.tell([event]))
+    expect(page.locator(".events .bad").first).to_contain_text("99 xxx")
+    kept = page.evaluate(OF_A_NEW_PAGE)
+    assert sum(map(len, kept)) < 1.2 * HAPPENED_SIZE
+    lines = [json.loads(each).get("line", "").split(" ")[0] for each in kept]
+    assert "99" in lines
+    assert "0" not in lines
+    assert page.locator(".events li").count() == sum('"line"' in each for each in kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +61,7 @@ def doctor(findings: list[dict[str, object]]) -> list[str]:
     return [sys.executable, "-c", f"print({json.dumps(json.dumps(findings))})"]
 
 
-SIZES = {"desk": {"width": 1200, "height": 900}, "telephone": {"width": 390, "height": 800}}
+SIZES = {"desk": {"width": 1200, "height": 900}, "telephone": {"width": 360, "height": 780}}
 
 
 @pytest.fixture
@@ -107,6 +108,11 @@ DROP = """bytes => {
 }"""
 
 
+SCROLLS_SIDEWAYS = """
+[...document.querySelectorAll(".scroll")].filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)
+"""
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_every_page(
@@ -133,6 +139,7 @@ def test_everybody_can_use_every_page(
             )
             assert violations(page) == [], name
             assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
+            assert page.evaluate(SCROLLS_SIDEWAYS) == [], name
 
 
 def test_the_overview_follows_the_gateway(gateway: Running, pages: Served, visit: Visit):
@@ -211,7 +218,7 @@ def test_a_mistake_that_comes_and_goes_leaves_the_parts_of_a_page_in_their_order
     page.get_by_role("button", name="All").click()
     expect(page.locator("tbody tr")).to_have_count(len(gateway.engine.table.flows))
     parts = page.locator("main > *").evaluate_all("parts => parts.map(each => each.localName)")
-    assert parts == ["h1", "form", "div"]
+    assert parts == ["h1", "form", "p", "div"]
 
 
 def test_the_network_is_drawn_with_control_and_data_connections(
@@ -231,11 +238,11 @@ def test_the_network_is_drawn_with_control_and_data_connections(
 
 def test_explain_is_a_form(gateway: Running, pages: Served, visit: Visit):
     page = visit(f"{pages.address}/#explain")
-    page.get_by_label("From", exact=True).fill("10.0.0.2:40000")
-    page.get_by_label("To", exact=True).fill("198.51.100.99:79")
+    page.get_by_label("Source", exact=True).fill("10.0.0.2:40000")
+    page.get_by_label("Destination", exact=True).fill("198.51.100.99:79")
     page.get_by_role("button", name="Explain").click()
     expect(page.locator("main")).to_contain_text("drop to 198.51.100.99")
-    page.get_by_label("To", exact=True).fill("198.51.100.99")
+    page.get_by_label("Destination", exact=True).fill("198.51.100.99")
     page.get_by_role("button", name="Explain").click()
     expect(page.locator(".bad")).to_contain_text("a port is missing")
 
@@ -264,6 +271,8 @@ def test_a_forward_is_added_and_removed_and_a_flow_closed_after_a_confirmation(
         page.get_by_role("button", name="Publish").click()
         expect(page.locator("tbody tr")).to_have_count(2)
         expect(page.get_by_text("Warning: 10.0.0.3 is far away.")).to_be_visible()
+        for label in ("Public port or range", "Inside address", "Name"):
+            expect(page.get_by_label(label)).to_have_value("")
         remove = page.get_by_role("button", name="remove forward ftp")
         expect(remove).to_be_in_viewport(ratio=1)
         remove.click()
@@ -277,6 +286,26 @@ def test_a_forward_is_added_and_removed_and_a_flow_closed_after_a_confirmation(
         page.get_by_role("button", name=f"Yes, close flow {flow}").click()
         expect(page.get_by_role("dialog")).to_have_count(0)
         assert flow not in gateway.engine.table.flows
+        said = page.get_by_role("main").get_by_role("status")
+        expect(said).to_have_text(
+            re.compile(rf"Flow {flow} is closed: udp, 10.0.0.2:\d+ with .+\.")
+        )
+
+
+def test_why_a_flow_is_not_closed_is_said(gateway: Running, visit: Visit):
+    flow = gateway.open_udp()
+    with served(gateway.path, token=TOKEN, allows_changes=True) as pages:
+        page = visit(pages.address)
+        enter(page)
+        page.goto(f"{pages.address}/#flows")
+        page.get_by_role("button", name=f"open flow {flow}").click()
+        page.get_by_role("button", name="Close this flow").click()
+        gateway.do(lambda: gateway.gateway.close(flow))
+        page.get_by_role("button", name=f"Yes, close flow {flow}").click()
+        said = page.get_by_role("dialog").get_by_role("alert").last
+        expect(said).to_have_text(f"Flow {flow} is not closed: there is no flow {flow}.")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("main").get_by_role("status")).to_be_empty()
 
 
 def test_a_browser_continues_after_the_gateway_was_gone(tmp_path: Path, visit: Visit):

@@ -112,7 +112,7 @@ class Stream:
         engine, held, now = self.stress.engine, self.held, self.stress.now
         uses = tuple(each.use for each in engine.manager.registered.values())
         policy = replace(engine.policy, helpers=uses)
-        assert held.plain.confirm(dict(held.plain.pools)) is held.plain
+        assert held.plain.confirm(dict(held.plain.mappings.pools)) is held.plain
         kept, chance = held.of_engine(), Random(1).randrange
         make = type(engine).from_records
         eager = make(policy, chance, [*kept, *held.rows_as_records()], now)
@@ -123,7 +123,7 @@ class Stream:
         return second
 
     def _index(self) -> Indexed:
-        return Indexed.of(self.held.plain.compact, self.held.plain.pools)
+        return Indexed.of(self.held.plain.compact, self.held.plain.mappings.pools)
 
     def go_on(self, engine: Engine) -> None:
         """Another member takes over."""

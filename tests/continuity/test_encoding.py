@@ -73,7 +73,8 @@ def test_a_row_with_a_value_that_nothing_has_is_refused(kind: Kind, damaged: byt
     first = next(each for each in engine.records(START) if each.kind == kind)
     sound = pack(Part.CHANGES, [first])
     at = sound.index((pack_flow if kind == Kind.FLOW else pack_mapping)(first.row) or b"?")
-    assert len(unpack(sound).changed.rows.flows) + len(unpack(sound).changed.rows.mappings) == 1
+    _, changed = unpack(sound)
+    assert len(changed.flows.numbers) + len(changed.mappings.numbers) == 1
     with pytest.raises(DamagedError):
         unpack(sound[:at] + damaged + sound[at + 1 :])
 

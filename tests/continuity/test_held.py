@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from ipmasq.core.changes import Kind, Record
 from ipmasq.core.engine import Engine
 from ipmasq.core.indexed import Indexed
 from ipmasq.core.restoring import Kept
+from tests.core.test_indexed import contents
 from tests.core.test_unrestored import START, Later, LaterStress, happens, talked, unwritten
 
 
@@ -48,20 +48,8 @@ class Followed(Later):
 
 def as_if_indexed_at_once(plain: Indexed) -> None:
     """An index that has followed is the same as one of the present rows."""
-    other = Indexed.of(plain.compact, plain.pools)
-    for each in (plain, other):
-        each.taken = {number: ports for number, ports in each.taken.items() if ports}
-    one, other_ = (contents(each) for each in (plain, other))
-    assert one == other_
-
-
-def contents(plain: Indexed) -> dict[str, Any]:
-    found = dict(vars(plain))
-    found["by_public"] = {
-        public: {flows} if isinstance(flows, int) else set(flows)
-        for public, flows in plain.by_public.items()
-    }
-    return found
+    other = Indexed.of(plain.compact, plain.mappings.pools)
+    assert contents(plain) == contents(other)
 
 
 @pytest.mark.row("HA-7")
@@ -92,3 +80,18 @@ def test_a_flow_that_is_plain_no_more_is_held_once() -> None:
     assert (held.records.keys() & {flow[:2]}, len(held)) == (set(), len(records))
     held.apply(unpack(pack(Part.CHANGES, [flow._replace(row=None)])).changed, START)
     assert len(held) == len(records) - 1
+
+
+def test_rows_that_are_indexed_together_are_those_that_came_last() -> None:
+    engine = talked()
+    records = list(engine.records(START))
+    flows = [each for each in records if each.kind == Kind.FLOW]
+    at_once, one_by_one = Held(), Held()
+    for moment, some in (START, records), (START + 1, flows[:2]), (START + 2, flows[1:]):
+        for held in at_once, one_by_one:
+            held.apply(unpack(pack(Part.PART, some)).changed, moment)
+        one_by_one.settle()
+    assert list(at_once.rows_as_records()) == list(one_by_one.rows_as_records())
+    assert contents(at_once.plain) == contents(one_by_one.plain)
+    moments = {each.moment for each in at_once.rows_as_records() if each.kind == Kind.FLOW}
+    assert moments == {START + 1, START + 2}

@@ -91,9 +91,15 @@ class StandIn:
 
     saved_path = "gateway.saved.toml"
 
-    def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
-        self.engine.add_forward(forward, self.loop.clock())
+    def review_forward(self, forward: Forward) -> Generator[None, None, Sequence[str]]:
+        yield
         return self.warnings
+
+    def add_forward(
+        self, forward: Forward, save: bool = False, warnings: Sequence[str] = ()
+    ) -> Sequence[str]:
+        self.engine.add_forward(forward, self.loop.clock())
+        return warnings
 
     def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
         yield

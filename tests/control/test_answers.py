@@ -53,3 +53,21 @@ def test_every_byte_of_a_line_survives_the_way():
     every = bytes(range(256))
     row = answers.event(events.Refused(0.0, 1, "ftp", Speaker.CLIENT, "no", every), 0.0)
     assert row["line"].encode("latin-1") == every
+
+
+SECRET = b" pass secret\r\n"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.Rewritten(0.0, 1, "ftp", Speaker.CLIENT, 0, SECRET, SECRET.upper()),
+        events.Refused(0.0, 1, "ftp", Speaker.CLIENT, "no", SECRET),
+        events.HelperFailed(0.0, 1, "ftp", Speaker.CLIENT, SECRET, "KeyError"),
+    ],
+)
+def test_no_event_tells_a_password(event: Event):
+    """Log, `watch`, the pages and `top` show the row or its sentence."""
+    told = line(answers.event(event, 0.0)).decode().lower()
+    assert "pass ***" in told
+    assert "secret" not in told

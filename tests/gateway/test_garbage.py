@@ -69,3 +69,14 @@ def test_old_objects_that_became_garbage_are_freed_after_what_replaces_them() ->
     with garbage.collect_all():
         old.clear()
     assert made() is None
+
+
+def test_objects_that_stay_are_not_looked_at_again() -> None:
+    made = Node()
+    seen = weakref.ref(made)
+    garbage.keep_new()
+    del made
+    gc.collect(1)
+    assert seen() is not None
+    gc.collect()
+    assert seen() is None

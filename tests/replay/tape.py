@@ -51,13 +51,21 @@ class Tape:
 class Talk:
     """One TCP connection as a host of its own network would see it, without any gateway."""
 
-    def __init__(self, tape: Tape, client: tuple[str, int], server: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        client: tuple[str, int],
+        server: tuple[str, int],
+        is_new: bool = True,
+    ) -> None:
+        """`is_new`: whether the capture has its beginning."""
         self._tape = tape
         self._ends = (client, server)
         self._next = [1000, 0xFFFFFFF0]
-        self._say(0, "S")
-        self._say(1, "SA")
-        self._say(0, "A")
+        if is_new:
+            self._say(0, "S")
+            self._say(1, "SA")
+            self._say(0, "A")
 
     def client(self, line: bytes) -> None:
         self._say(0, "PA", line)

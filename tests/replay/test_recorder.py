@@ -146,7 +146,7 @@ def test_steps_beyond_the_bound_are_counted():
     ("line", "text"),
     [
         (b"PASS secret\r\n", "PASS ***"),
-        (b"pass  s e\n", "pass  ***"),
+        (b"\tpass\ts e\n", "\\tpass ***"),
         (b"ACCT me\r\n", "ACCT ***"),
         (b"PASV\r\n", "PASV"),
         (b"NOOP PASS x\r\n", "NOOP PASS x"),

@@ -16,6 +16,7 @@ import msgpack
 
 from ipmasq.continuity.changed import Changed, from_values, to_values
 from ipmasq.core.changes import Record
+from ipmasq.core.compact import check_flows, check_mappings
 
 
 class Part(IntEnum):
@@ -46,7 +47,8 @@ def unpack(data: bytes) -> Batch:
     try:
         part, *values = msgpack.unpackb(data, strict_map_key=False, use_list=True)
         changed = from_values(values)
-        changed.rows.check_rows()
+        check_flows(changed.flows)
+        check_mappings(changed.mappings)
         return Batch(Part(part), changed)
     except Exception as error:  # the library raises a dozen kinds
         raise DamagedError(str(error)) from error

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from itertools import repeat
+from typing import Any, NamedTuple, TypeVar, cast
 
-from ipmasq.core.changes import Kind, Record, read_record
-from ipmasq.core.compact import FLOW, MAPPING, Compact, pack_flow, pack_mapping
+from ipmasq.core.changes import Key, Kind, Record, read_record
+from ipmasq.core.compact import FLOW, MAPPING, pack_flow, pack_mapping
+from ipmasq.core.rows import Rows
+
+T = TypeVar("T")
 
 
 class Changed(NamedTuple):
     records: Sequence[Record]
-    rows: Compact
-    """Plain flows and mappings, without moments."""
+    flows: Rows
+    """Plain flows."""
+    mappings: Rows
     ended_flows: Sequence[int]
     ended_mappings: Sequence[int]
 
@@ -55,13 +60,31 @@ def to_values(records: Iterable[Record]) -> list[object]:
 def from_values(values: Sequence[Any]) -> Changed:
     """Return what `to_values` has written. Raises TypeError, ValueError or `struct.error` for anything else. The values
     of rows are not checked."""
-    others, flows, rows, mappings, mapping_rows, *ended = values
-    compact = Compact(
-        flows=dict(zip(_read(flows), _cut(rows, FLOW.size), strict=True)),
-        mappings=dict(zip(_read(mappings), _cut(mapping_rows, MAPPING.size), strict=True)),
+    others, flows, rows, mappings, mapping_rows, ended_flows, ended_mappings = values
+    if not isinstance(rows, bytes) or not isinstance(mapping_rows, bytes):
+        raise TypeError("rows are bytes")
+    changed = Changed(
+        list(map(read_record, others)),
+        Rows(_read(flows), rows, FLOW.size),
+        Rows(_read(mappings), mapping_rows, MAPPING.size),
+        _read(ended_flows),
+        _read(ended_mappings),
     )
-    ended_flows, ended_mappings = map(_read, ended)
-    return Changed(list(map(read_record, others)), compact, ended_flows, ended_mappings)
+    if not (changed.flows.is_sound and changed.mappings.is_sound):
+        raise ValueError("a number has no row, or several")
+    return changed
+
+
+def drop_replaced(records: dict[Key, T], changed: Changed) -> None:
+    """Drop those of the last records of things that have a row now."""
+    for kind, rows in (Kind.FLOW, changed.flows), (Kind.MAPPING, changed.mappings):
+        if len(records) < len(rows.numbers):
+            numbers = set(rows.numbers)
+            for key in [key for key in records if key[0] == kind and key[1] in numbers]:
+                del records[key]
+        elif not records.keys().isdisjoint(zip(repeat(kind), rows.numbers)):
+            for number in rows.numbers:
+                records.pop((kind, number), None)
 
 
 def _numbers(numbers: Sequence[int]) -> bytes:
@@ -70,7 +93,3 @@ def _numbers(numbers: Sequence[int]) -> bytes:
 
 def _read(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(data) // 8}Q", data)
-
-
-def _cut(data: bytes, size: int) -> list[bytes]:
-    return [data[at : at + size] for at in range(0, len(data), size)]

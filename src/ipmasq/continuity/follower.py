@@ -117,6 +117,7 @@ class Follower:
         for place, fields in entries:
             self._last = place.decode()
             self._admit(fields.get(b"e", b""), place)
+        self.held.settle()
         if len(entries) < AT_ONCE:
             self._current = self._clock()
             self._rereads = False

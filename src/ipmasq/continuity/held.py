@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import NamedTuple
 
-from ipmasq.continuity.changed import Changed
+from ipmasq.continuity.changed import Changed, drop_replaced
 from ipmasq.core.changes import Key, Kind
 from ipmasq.core.indexed import Indexed
 from ipmasq.core.restoring import Kept
+from ipmasq.core.rows import Rows
+
+AT_ONCE = 1 << 14
+"""Rows that are indexed together, as long as nothing else comes in between."""
 
 
 class Row(NamedTuple):
@@ -21,16 +26,36 @@ class Held:
     def __init__(self) -> None:
         self.records: dict[Key, Row] = {}
         """All that is no row of `plain`."""
-        self.plain = Indexed()
+        self._plain = Indexed()
+        self._waiting: list[tuple[Changed, float]] = []
+        """Rows that are not in `plain` yet, and when they were written."""
+        self._count = 0
+        """How many those are."""
+
+    @property
+    def plain(self) -> Indexed:
         """Plain flows and mappings."""
+        self.settle()
+        return self._plain
 
     def __len__(self) -> int:
         return len(self.records) + len(self.plain)
 
     def apply(self, changed: Changed, moment: float) -> None:
-        """Let records, written at a moment, take the place of earlier ones. The values of rows must have been checked."""
-        records, plain, rows = self.records, self.plain, changed.rows
-        flow, mapping = Kind.FLOW, Kind.MAPPING
+        """Let records, written at a moment, take the place of earlier ones. The values of rows must have been checked.
+        They are indexed later (see `settle`)."""
+        if changed.records or changed.ended_flows or changed.ended_mappings:
+            self.settle()
+            self._apply_others(changed, moment)
+        drop_replaced(self.records, changed)
+        self._waiting.append((changed, moment))
+        self._count += len(changed.flows.numbers) + len(changed.mappings.numbers)
+        if self._count >= AT_ONCE:
+            self.settle()
+
+    def _apply_others(self, changed: Changed, moment: float) -> None:
+        """Apply what is no row."""
+        records, plain, flow, mapping = self.records, self._plain, Kind.FLOW, Kind.MAPPING
         for ended, numbers in (flow, changed.ended_flows), (mapping, changed.ended_mappings):
             plain.drop(ended, numbers)
             for number in numbers:
@@ -43,14 +68,27 @@ class Held:
             if not isinstance(name, int):
                 continue
             if kind == Kind.POOL:
-                plain.add_pool(name, row)
+                plain.mappings.add_pool(name, row)
             elif kind in (flow, mapping):
                 plain.drop(kind, (name,))
-        for written, known in (flow, rows.flows), (mapping, rows.mappings):
-            for number in known:
-                records.pop((written, number), None)
-        plain.add_mappings(rows.mappings)
-        plain.add_flows(rows.flows, dict.fromkeys(rows.flows, moment))
+
+    def settle(self) -> None:
+        """Index the rows that wait: many at once take a fraction of the time."""
+        waiting, self._waiting, self._count = self._waiting, [], 0
+        if not waiting:
+            return
+        mappings = Rows.joined([changed.mappings for changed, _ in waiting])
+        flows = Rows.joined([changed.flows for changed, _ in waiting])
+        if len(waiting) > 1 and not (mappings.are_unique and flows.are_unique):
+            for each in waiting:
+                self._add([each], each[0].mappings, each[0].flows)
+            return
+        self._add(waiting, mappings, flows)
+
+    def _add(self, waiting: list[tuple[Changed, float]], mappings: Rows, flows: Rows) -> None:
+        moments = (repeat(moment, len(changed.flows.numbers)) for changed, moment in waiting)
+        self._plain.add_mappings(mappings)
+        self._plain.add_flows(flows, list(chain.from_iterable(moments)))
 
     def of_gateway(self) -> dict[str, object]:
         """Return what does not belong to the engine but to the gateway around it, by its names."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ipmasq.continuity.changed import Changed
+from ipmasq.continuity.changed import Changed, drop_replaced
 from ipmasq.continuity.durable import Background
 from ipmasq.continuity.encoding import decode
 from ipmasq.continuity.sqlite import BusyError, SqliteStore, remove, set_aside
@@ -136,14 +136,11 @@ class Location:
 
 def apply(changed: Changed, moment: float, last: dict[Key, Kept], compact: Compact) -> None:
     """Let the records of a batch take the place of earlier ones."""
-    rows, flow, mapping = changed.rows, int(Kind.FLOW), int(Kind.MAPPING)
-    written = [(flow, number) for number in rows.flows]
-    written += [(mapping, number) for number in rows.mappings]
-    for key in last.keys() & set(written):
-        del last[key]
-    compact.flows.update(rows.flows)
-    compact.moments.update(dict.fromkeys(rows.flows, moment))
-    compact.mappings.update(rows.mappings)
+    flow, mapping = int(Kind.FLOW), int(Kind.MAPPING)
+    drop_replaced(last, changed)
+    compact.flows.update(zip(changed.flows.numbers, changed.flows.each(), strict=True))
+    compact.moments.update(dict.fromkeys(changed.flows.numbers, moment))
+    compact.mappings.update(zip(changed.mappings.numbers, changed.mappings.each(), strict=True))
     gone = [(flow, number) for number in changed.ended_flows]
     gone += [(mapping, number) for number in changed.ended_mappings]
     for record in changed.records:

@@ -30,6 +30,7 @@ from ipmasq.core.views import (
 from ipmasq.gateway.describe import sentence
 from ipmasq.planes.fastpath import Counter
 from ipmasq.wire.addresses import Endpoint, to_text
+from ipmasq.wire.passwords import without_passwords
 
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
 
@@ -200,7 +201,8 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, Endpoint):
         return endpoint(value)
     if isinstance(value, bytes):  # lines are latin-1, so that every byte has a character
-        return to_text(value) if name in ("peer", "host", "address") else value.decode("latin-1")
+        is_address = name in ("peer", "host", "address")
+        return to_text(value) if is_address else without_passwords(value).decode("latin-1")
     if isinstance(value, (Side, Speaker, Reason)):
         return value.name.lower()
     assert not isinstance(value, (Enum, Sequence)) or isinstance(value, str)

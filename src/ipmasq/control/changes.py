@@ -52,8 +52,8 @@ def reload(context: Context, _: arguments.Nothing) -> Row:
 
 
 def forward_add(context: Context, new: arguments.NewForward) -> Answer:
-    """Publish a server until the next restart or reload. The answer waits until its ways through the firewall are
-    examined."""
+    """Publish a server until the next restart or reload. It is reviewed before, and the answer waits until its ways
+    through the firewall are examined."""
     protocol, inside = answers.protocol(new.protocol), new.inside_port or new.ports
     if new.protocol not in (6, 17):
         raise RequestError(Kind.BAD_ARGUMENT, "protocol: only tcp and udp have ports to forward")
@@ -62,7 +62,8 @@ def forward_add(context: Context, new: arguments.NewForward) -> Answer:
     name = new.name or f"{protocol}-{new.ports}"
     forward = Forward(name, new.protocol, new.public, new.ports, new.inside, inside.low)
     with _reported(name):
-        warnings = context.gateway.add_forward(forward, new.save)
+        reviewed = yield from ticks(context.gateway.review_forward(forward))
+        warnings = context.gateway.add_forward(forward, new.save, reviewed)
     found = yield from ticks(context.gateway.obstructions(forward))
     told = [*warnings, *found]
     return {**answers.forward(forward), "warnings": told, **_saved(context, new.save)}

@@ -61,9 +61,12 @@ class RunningGateway(Protocol):
     def saved_path(self) -> str:
         """The file in which changes are saved."""
 
-    def add_forward(self, forward: Forward, save: bool) -> Sequence[str]:
-        """Add a forward. Return warnings, one sentence each. `save`, here and below: also change the saved
-        configuration."""
+    def review_forward(self, forward: Forward) -> Generator[None, None, Sequence[str]]:
+        """Return warnings about a forward that is to be added, one sentence each. Yields until they are known."""
+
+    def add_forward(self, forward: Forward, save: bool, warnings: Sequence[str]) -> Sequence[str]:
+        """Add a forward, which has these warnings. Return those that are left. `save`, here and below: also change the
+        saved configuration."""
 
     def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
         """Find what in the host's firewall drops the packets of such a flow, or connections to this forward, for certain,

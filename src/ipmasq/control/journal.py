@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from itertools import islice
+from typing import get_args
 
 from ipmasq.core.events import Event
 
 KEPT = 8192
-"""The number of events that are kept: about 2 MB, and 35 MB if all are about the longest lines."""
+"""The most events that are kept: about 2 MB beside their text."""
+
+KEPT_TEXT = 1 << 21
+"""The most bytes and characters of text in them. Usual events have few; one with a long line has thousands."""
 
 
 class Journal:
-    def __init__(self, kept: int = KEPT) -> None:
-        self._events: deque[Event] = deque(maxlen=kept)
+    def __init__(self, kept: int = KEPT, text: int = KEPT_TEXT) -> None:
+        self._most, self._most_text = kept, text
+        self._events: deque[Event] = deque()
+        self._text = 0
+        """The size of the text in the events that are kept."""
         self.end = 0
         """The number of events so far."""
 
@@ -29,7 +37,10 @@ class Journal:
 
     def tell(self, events: Sequence[Event]) -> None:
         self._events.extend(events)
+        self._text += sum(map(_text, events))
         self.end += len(events)
+        while len(self._events) > self._most or self._text > self._most_text:
+            self._text -= _text(self._events.popleft())
 
     def kept(self) -> Sequence[Event]:
         """Return a copy of the events that are kept, the oldest first."""
@@ -39,6 +50,21 @@ class Journal:
         """Return up to `most` events from `number` on, which must not be before `start`."""
         first = number - self.start
         return islice(self._events, first, first + most)
+
+
+_TEXTS = {
+    kind: tuple(field.name for field in fields(kind) if field.type in ("bytes", "str"))
+    for kind in get_args(Event)
+}
+"""The fields of each kind of event that have text of any length: lines, names, reasons."""
+
+
+def _text(event: Event) -> int:
+    """Return the size of the text in an event."""
+    size = 0
+    for name in _TEXTS[type(event)]:
+        size += len(getattr(event, name))
+    return size
 
 
 class Reader:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ipmasq.core.changes import Kind
 from ipmasq.core.plain import StateError
+from ipmasq.core.rows import Rows
 from ipmasq.core.tcp_states import State
 from ipmasq.wire import ipv4
 
@@ -33,6 +34,9 @@ BACK, OUT = slice(0, 2 + KEY), slice(2 + KEY, 4 + 2 * KEY)
 
 VALUES = 29
 """How many values a flow's record has."""
+
+BITS, NAME_LENGTH = 29, 31
+"""Where it has its bits, and the length of its name."""
 
 LONGEST_NAME = 24
 NAME = slice(32, 32 + LONGEST_NAME)
@@ -123,34 +127,44 @@ class Compact:
 
     def check_rows(self) -> None:
         """Raise StateError if a row has a value that no flow or mapping can have."""
-        self._check_mappings()
-        self._check_flows()
-
-    def _check_flows(self) -> None:
-        joined, size = b"".join(self.flows.values()), FLOW.size
-        if len(joined) != size * len(self.flows):
+        if {len(row) for row in self.flows.values()} - {FLOW.size}:
             raise StateError("state: a row of a flow has another length")
-        columns = (joined[at::size] for at in (0, 1, 14, 15, 28, 29, 30, 31))
-        for head in set(zip(*columns, strict=True)):
-            protocol, client, same, server, reach, bits, kind, length = head
-            if (
-                protocol not in PLAIN
-                or same != protocol
-                or max(client, server) > 1
-                or reach > 30
-                or bits > 15
-                or kind > 4
-                or length > LONGEST_NAME
-            ):
-                raise StateError("state: a row of a flow has a value that no flow has")
+        if {len(row) for row in self.mappings.values()} - {MAPPING.size}:
+            raise StateError("state: a row of a mapping has another length")
+        check_flows(Rows.of(self.flows, FLOW.size))
+        check_mappings(Rows.of(self.mappings, MAPPING.size))
+
+
+def check_flows(rows: Rows) -> None:
+    """Raise StateError if a row of a flow has a value that no flow has."""
+    if rows.column(0) != rows.column(14) or any(
+        rows.column(at).translate(None, values) for at, values in _VALUES.items()
+    ):
+        raise StateError("state: a row of a flow has a value that no flow has")
+    if any(rows.column(NAME_LENGTH)):
         try:
-            for name in {row[NAME] for row in self.flows.values()}:
+            for name in set(rows.slices(NAME.start, LONGEST_NAME)):
                 name.decode()
         except UnicodeDecodeError as error:
             raise StateError("state: the origin of a flow has no name") from error
 
-    def _check_mappings(self) -> None:
-        if {len(row) for row in self.mappings.values()} - {MAPPING.size}:
-            raise StateError("state: a row of a mapping has another length")
-        if any(row[0] > LONGEST_KEY or row[1] > 3 for row in self.mappings.values()):
-            raise StateError("state: a row of a mapping has a value that no mapping has")
+
+_VALUES = {
+    0: bytes(PLAIN),
+    1: bytes(range(2)),
+    15: bytes(range(2)),
+    28: bytes(range(31)),
+    BITS: bytes(range(16)),
+    30: bytes(range(5)),
+    NAME_LENGTH: bytes(range(LONGEST_NAME + 1)),
+}
+"""The values that there can be at a place of a flow's row."""
+
+
+_LENGTHS = bytes(range(LONGEST_KEY + 1))
+
+
+def check_mappings(rows: Rows) -> None:
+    """Raise StateError if a row of a mapping has a value that no mapping has."""
+    if rows.column(0).translate(None, _LENGTHS) or rows.column(1).strip(b"\0\1\2\3"):
+        raise StateError("state: a row of a mapping has a value that no mapping has")

@@ -145,7 +145,7 @@ answer."""
 
 
 @cache
-def _kind(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
+def kind_of(protocol: int, sides: tuple[Side, Side], reach: int) -> Kind:
     return Kind(protocol, sides, reach)
 
 
@@ -189,22 +189,19 @@ class Flow:
         """`sides` are those of client and server. The flow is not in the table yet."""
         client, server = ends
         out, back = pack(client.translated, server.real), pack(server.translated, client.real)
-        self._begin(id_, protocol, sides, out, back, now)
+        kind = kind_of(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
+        self._begin(id_, kind, out, back, now)
 
     @classmethod
-    def of_keys(
-        cls, id_: int, protocol: int, sides: tuple[Side, Side], out: bytes, back: bytes, now: float
-    ) -> Flow:
+    def of_keys(cls, id_: int, kind: Kind, out: bytes, back: bytes, opened: float) -> Flow:
         """Return a flow by the keys of both directions as their packets leave."""
         flow = cls.__new__(cls)
-        flow._begin(id_, protocol, sides, out, back, now)
+        flow._begin(id_, kind, out, back, opened)
         return flow
 
-    def _begin(
-        self, id_: int, protocol: int, sides: tuple[Side, Side], out: bytes, back: bytes, now: float
-    ) -> None:
+    def _begin(self, id_: int, kind: Kind, out: bytes, back: bytes, now: float) -> None:
         self.id = id_
-        self.kind = _kind(protocol, sides, BASE_REACH if protocol == ipv4.TCP else 0)
+        self.kind = kind
         match = exchanged(back)
         addresses, payload = difference(match[:-4], out[:-4]), difference(match, out)
         self.original = Half(self, out, addresses, payload)
@@ -213,7 +210,7 @@ class Flow:
         self.opened = now
         self.last_seen = now
         """When a packet of it was last forwarded, or a data flow of it ended."""
-        self.state = State.INIT if protocol == ipv4.TCP else State.ACTIVE
+        self.state = State.INIT if kind.protocol == ipv4.TCP else State.ACTIVE
         self.offloadable = False
         """Whether its ordinary packets need no decision: both directions were seen, and no helper inspects
         it."""
@@ -268,14 +265,14 @@ class Flow:
         if len(out) not in LENGTHS or len(back) != len(out):
             raise state.error("out", "is not of the length of a key, or not of that of the reply")
         both = Side(sides >> 1), Side(sides & 1)
-        flow = cls.of_keys(id_, protocol, both, out, back, state.past("opened", now))
+        kind = kind_of(protocol, both, state.integer("reach", 0, MOST_REACH))
+        flow = cls.of_keys(id_, kind, out, back, state.past("opened", now))
         for half, name in ((flow.original, "out"), (flow.reply, "back")):
             half.packets, half.bytes = (
                 state.integer(f"{name}_packets"),
                 state.integer(f"{name}_bytes"),
             )
             half.position = state.integer(f"{name}_position")
-        flow.reach = state.integer("reach", 0, MOST_REACH)
         flow.last_seen = state.past("last_seen", now)
         flow.state = state.choice("state", State)
         flow.offloadable = state.boolean("offloadable")
@@ -313,7 +310,7 @@ class Flow:
 
     @reach.setter
     def reach(self, reach: int) -> None:
-        self.kind = _kind(*self.kind[:2], reach)
+        self.kind = kind_of(*self.kind[:2], reach)
 
     @property
     def client(self) -> End:

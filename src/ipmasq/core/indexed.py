@@ -9,77 +9,75 @@ counts, and only at last (`confirm`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence, Set
+from typing import Any
 
 from ipmasq.core.changes import Kind, Record
 from ipmasq.core.compact import (
     BACK,
+    BITS,
+    FLOW,
     HAS_MAPPING,
-    IS_CURRENT,
+    MAPPING,
     OUT,
     Compact,
     unpack_flow,
     unpack_mapping,
 )
+from ipmasq.core.flow_rows import FlowRows
+from ipmasq.core.indexed_mappings import IndexedMappings, Pool
 from ipmasq.core.plain import StateError
+from ipmasq.core.rows import Rows, having
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Address
 
 KEYS = slice(BACK.start, OUT.stop)
 
 
-class Pool(NamedTuple):
-    """What is known of a pool of public ports."""
-
-    protocol: int
-    address: Address
-    is_shared: bool
-
-
 class Indexed:
     def __init__(self) -> None:
-        self.compact = Compact()
-        self.pools: dict[int, Pool] = {}
-        """By their numbers."""
+        self.flows = FlowRows()
+        self.mappings = IndexedMappings()
         self.by_key: dict[bytes, int] = {}
-        """Flows by their two keys, with protocol and side before them."""
-        self.by_public: dict[bytes, int | dict[int, None]] = {}
-        """The flow or the flows that have a mapping, by its public endpoint (see `endpoint_key`)."""
-        self.mapped: dict[bytes, int] = {}
-        """Mappings by their public endpoints."""
-        self.unused: set[bytes] = set()
-        """Public endpoints of mappings that no flow has."""
-        self._unmapped: set[bytes] = set()
-        """Public endpoints of flows whose mapping is not there."""
-        self.publics: dict[bytes, bytes] = {}
-        """Public endpoints of those mappings that new flows get, too, by the keys of the mappings."""
+        """Flows by the key of what leaves for the client, with protocol and side before it; those without a mapping by that of
+        what leaves for the server, too."""
+        self.by_public: dict[bytes, int | dict[bytes, int]] = {}
+        """The flow that has a mapping, by its public endpoint; if there are several, by their keys of what leaves for the
+        server."""
+        self._sum = 0
+        """That of the hashes of these public endpoints."""
+        self._unused: Set[bytes] | None = None
+        """See `unused`; None if it is not known."""
         self.hosts: Counter[Address] = Counter()
         """Flows by inside host."""
-        self.ports: Counter[tuple[int, Address]] = Counter()
-        """Mappings by protocol and inside host, without shared ones."""
-        self.taken: dict[int, set[int]] = {}
-        """Ports of mappings, by the number of their pool."""
-        self._currents = 0
-        """How many mappings there should be in `publics`."""
-        self._problem = ""
-        """Why a row cannot be used, if one could not."""
+        self._keys = self._missing = 0
+        """How many keys should be in `by_key`, and how many flows are missing in `by_public`."""
 
     @classmethod
     def of(cls, compact: Compact, pools: dict[int, Pool]) -> Indexed:
         """Return an index of rows whose values are checked (`Compact.check_rows`)."""
         made = cls()
-        made.pools = dict(pools)
-        made.add_mappings(compact.mappings)
-        made.add_flows(compact.flows, compact.moments)
+        for number, pool in pools.items():
+            made.mappings.note_pool(number, pool)
+        made.add_mappings(Rows.of(compact.mappings, MAPPING.size))
+        moments = [compact.moments[number] for number in compact.flows]
+        made.add_flows(Rows.of(compact.flows, FLOW.size), moments)
+        return made
+
+    @property
+    def compact(self) -> Compact:
+        """The rows, each by itself."""
+        made = Compact(mappings=dict(self.mappings.numbered()))
+        for number, row, moment in self.flows.each():
+            made.flows[number], made.moments[number] = row, moment
         return made
 
     def confirm(self, pools: dict[int, Pool]) -> Indexed:
         """Return an index of these rows for the pools that there are: this one, unless rows have contradicted each other
         meanwhile, or the pools are others. Raises StateError if they still do."""
-        if not self._objection() and all(
-            pools.get(each) == self.pools[each] for each in self.taken
-        ):
+        known = self.mappings.pools
+        same = all(pools.get(each) == known[each] for each in self.mappings.taken)
+        if same and not self._objection():
             return self
         made = Indexed.of(self.compact, pools)
         if objection := made._objection():
@@ -88,148 +86,152 @@ class Indexed:
 
     def _objection(self) -> str:
         """Return how rows contradict each other; empty if they do not."""
-        if self._problem:
-            return self._problem
-        if len(self.mapped) != len(self.compact.mappings):
-            return "state: two mappings have the same public port"
-        if len(self.publics) != self._currents:
-            return "state: two mappings of the same endpoint are current"
-        if len(self.by_key) != 2 * len(self.compact.flows):
+        if objection := self.mappings.objection():
+            return objection
+        if len(self.by_key) != self._keys or self._missing:
             return "state: two flows have the same addresses and ports"
-        if self._unmapped:
+        if len(self.mappings.rows) - len(self.unused()) != len(self.by_public):
             return "state: a flow has a mapping of which there is no record"
         return ""
 
     def records(self) -> Iterator[tuple[Record, float | None]]:
         """Yield the rows as records, each with the moment when it was written; None for a mapping, which has no age."""
-        for number, row in self.compact.mappings.items():
+        for number, row in self.mappings.numbered():
             yield Record(Kind.MAPPING, number, unpack_mapping(row)), None
-        for number, row in self.compact.flows.items():
-            yield Record(Kind.FLOW, number, unpack_flow(row)), self.compact.moments[number]
+        for number, row, moment in self.flows.each():
+            yield Record(Kind.FLOW, number, unpack_flow(row)), moment
+
+    def unused(self) -> Set[bytes]:
+        """Return the public endpoints of mappings that no flow has. To look at each endpoint takes long, so those of flows
+        and those of mappings are first compared by number and sum. Hashes of bytes have a secret, so other endpoints have
+        the same sum by chance only, once in 2**60."""
+        mapped, used = self.mappings.rows.keys(), self.by_public.keys()
+        if len(mapped) == len(used) and self.mappings.sum == self._sum:
+            return set()
+        if self._unused is None:
+            self._unused = mapped - used
+        return self._unused
 
     def unused_numbers(self) -> list[int]:
-        """Return the numbers of mappings that no flow has."""
-        return [self.mapped[public] for public in self.unused]
+        """Return the numbers of those mappings."""
+        numbers = map(self.mappings.number_at, self.unused())
+        return [number for number in numbers if number is not None]
+
+    def find(self, key: bytes) -> int | None:
+        """Return the number of the flow that has a key, with protocol and side before it."""
+        number = self.by_key.get(key)
+        if number is not None:
+            return number
+        known = self.by_public.get(key[:1] + key[10:12] + key[2:6])
+        if known is None:
+            return None
+        if isinstance(known, dict):
+            return known.get(key)
+        row = self.flows.get(known)
+        return known if row is not None and row[OUT] == key else None
 
     def __len__(self) -> int:
-        return len(self.compact.flows) + len(self.compact.mappings)
+        return len(self.flows) + len(self.mappings)
 
     # -- rows that come and go
 
-    def add_pool(self, number: int, row: Any) -> None:
-        """Note what a pool's record says. That it is no pool, or another one now, is found by `confirm`."""
-        match row:
-            case [int(protocol), bytes(address), _, bool(is_shared)] if 0 <= protocol < 256:
-                self.pools.setdefault(number, Pool(protocol, address, is_shared))
+    def add_flows(self, rows: Rows, moments: Sequence[float]) -> None:
+        """Add flows, or let newer rows take the place of theirs. `moments`: when each was written."""
+        if self.flows.has_any(rows.numbers):
+            known = list(map(self._renew, rows.numbers, rows.each(), moments))
+            rows = rows.only([not each for each in known])
+            moments = [moment for moment, each in zip(moments, known, strict=True) if not each]
+        self.flows.add(rows, moments)
+        have_mapping = rows.column(BITS).translate(having(HAS_MAPPING))
+        mapped = rows.only(have_mapping)
+        self._enter_keys(BACK, rows)
+        self.hosts.update(_hosts(rows))
+        if mapped is not rows:
+            self._enter_keys(OUT, rows.only([not each for each in have_mapping]))
+        self._enter_users(mapped.gathered(PUBLIC), mapped.numbers)
 
-    def add_flows(self, rows: dict[int, bytes], moments: dict[int, float]) -> None:
-        """Add flows, or let newer rows take the place of theirs."""
-        flows, by_key, by_public = self.compact.flows, self.by_key, self.by_public
-        new = rows
-        if known := flows.keys() & rows.keys():
-            for number in known:
-                if not _is_indexed_alike(flows[number], rows[number]):
-                    self.drop_flow(number)
-            new = {number: row for number, row in rows.items() if number not in flows}
-        inside, hosts, unused = int(Side.INSIDE), [], self.unused
-        for number, row in new.items():
-            by_key[row[BACK]] = by_key[row[OUT]] = number
-            hosts.append(row[6:10] if row[1] == inside else row[20:24])
-            if row[29] & HAS_MAPPING:
-                public = public_of(row)
-                if public in by_public:
-                    self._add_another(public, number)
-                    continue
-                by_public[public] = number
-                if public in unused:
-                    unused.remove(public)
-                else:
-                    self._unmapped.add(public)
-        self.hosts.update(hosts)
-        flows.update(rows)
-        self.compact.moments.update(moments)
+    def _renew(self, number: int, row: bytes, moment: float) -> bool:
+        """Let a row take the place of that of the same flow. Return False if that flow is not there, or is no more since it
+        is to be indexed anew."""
+        before = self.flows.get(number)
+        if before is None:
+            return False
+        if not _is_indexed_alike(before, row):
+            self.drop_flow(number)
+            return False
+        self.flows.replace(number, row, moment)
+        return True
+
+    def _enter_keys(self, key: slice, rows: Rows) -> None:
+        keys = rows.slices(key.start, key.stop - key.start)
+        self._keys += len(keys)
+        self.by_key.update(zip(keys, rows.numbers, strict=True))
+
+    def _enter_users(self, publics: Sequence[bytes], numbers: Sequence[int]) -> None:
+        """Note which flows have these public endpoints."""
+        by_public = self.by_public
+        self._unused = None
+        count = len(by_public)
+        known = list(map(by_public.setdefault, publics, numbers))
+        if len(by_public) - count == len(numbers):
+            self._sum += sum(map(hash, publics))
+            return
+        for public, number, first in zip(publics, numbers, known, strict=True):
+            if first == number:
+                self._sum += hash(public)
+            else:
+                self._add_another(public, number)
 
     def _add_another(self, public: bytes, number: int) -> None:
         """Note one more flow of a mapping that has some."""
         known = self.by_public[public]
         if isinstance(known, int):
-            self.by_public[public] = {known: None, number: None}
-        else:
-            known[number] = None
+            self.by_public[public] = known = {self._out(known): known}
+        out = self._out(number)
+        self._missing += out in known
+        known[out] = number
+
+    def _out(self, number: int) -> bytes:
+        return (self.flows.get(number) or b"")[OUT]
 
     def drop_flow(self, number: int) -> None:
         """Forget a flow, if there is one of this number."""
-        row = self.compact.flows.pop(number, None)
-        if row is None:
+        found = self.flows.pop(number)
+        if found is None:
             return
-        self.compact.moments.pop(number, None)
-        for key in (row[BACK], row[OUT]):
-            if self.by_key.get(key) == number:
-                del self.by_key[key]
-        _decrease(self.hosts, row[6:10] if row[1] == int(Side.INSIDE) else row[20:24])
-        if row[29] & HAS_MAPPING:
-            public = public_of(row)
-            known = self.by_public[public]
-            if isinstance(known, dict):
-                del known[number]
-            if known == number or not known:
-                del self.by_public[public]
-                (self.unused.add if public in self.mapped else self._unmapped.discard)(public)
+        row, _ = found
+        _decrease(self.hosts, host_of(row))
+        has_mapping = row[BITS] & HAS_MAPPING
+        for key in (BACK,) if has_mapping else (BACK, OUT):
+            self._keys -= 1
+            if self.by_key.get(row[key]) == number:
+                del self.by_key[row[key]]
+        if has_mapping:
+            self._drop_user(public_of(row), row[OUT], number)
 
-    def add_mappings(self, rows: dict[int, bytes]) -> None:
+    def _drop_user(self, public: bytes, out: bytes, number: int) -> None:
+        """Forget that a flow has a mapping."""
+        known = self.by_public.get(public)
+        if isinstance(known, dict) and known.get(out) == number:
+            del known[out]
+            if known:
+                return
+        elif known != number:
+            self._missing -= 1
+            return
+        del self.by_public[public]
+        self._sum -= hash(public)
+        self._unused = None
+
+    def add_mappings(self, rows: Rows) -> None:
         """Add mappings, or let newer rows take the place of theirs."""
-        mappings, mapped, publics = self.compact.mappings, self.mapped, self.publics
-        for number in mappings.keys() & rows.keys():
-            if mappings[number] != rows[number]:
-                self.drop_mapping(number)
-        hosts = []
-        for number, row in rows.items():
-            if number in mappings:
-                continue
-            mappings[number] = row
-            pool, port = self.pools.get(number >> 16), number & 0xFFFF
-            if pool is None:
-                self._problem = f"mapping {number}: is of no pool"
-                continue
-            protocol, address, is_shared = pool
-            public = bytes((protocol, port >> 8, port & 0xFF)) + address
-            mapped[public] = number
-            if public in self.by_public:
-                self._unmapped.discard(public)
-            else:
-                self.unused.add(public)
-            self.taken.setdefault(number >> 16, set()).add(port)
-            if is_shared:
-                continue
-            key = row[2 : 2 + row[0]]
-            hosts.append((protocol, key[3 : 3 + len(address)]))
-            if len(key) < 3 + len(address) or key[0] != protocol:
-                self._problem = f"mapping {number}: is not of its pool"
-            if row[1] & IS_CURRENT:
-                self._currents += 1
-                publics[key] = public
-        self.ports.update(hosts)
+        self._unused = None
+        self.mappings.add(rows)
 
     def drop_mapping(self, number: int) -> None:
         """Forget a mapping, if there is one of this number."""
-        row, pool = self.compact.mappings.pop(number, None), self.pools.get(number >> 16)
-        if row is None or pool is None:
-            return
-        port, key = number & 0xFFFF, row[2 : 2 + row[0]]
-        public = bytes((pool.protocol, port >> 8, port & 0xFF)) + pool.address
-        if self.mapped.get(public) == number:
-            del self.mapped[public]
-            self.unused.discard(public)
-            if public in self.by_public:
-                self._unmapped.add(public)
-        self.taken.get(number >> 16, set()).discard(port)
-        if pool.is_shared:
-            return
-        _decrease(self.ports, (pool.protocol, key[3 : 3 + len(pool.address)]))
-        if row[1] & IS_CURRENT:
-            self._currents -= 1
-            if self.publics.get(key) == public:
-                del self.publics[key]
+        self._unused = None
+        self.mappings.drop(number)
 
     def drop(self, kind: int, numbers: Iterable[int]) -> None:
         """Forget flows or mappings, as far as they are here."""
@@ -237,10 +239,46 @@ class Indexed:
         for number in numbers:
             drop(number)
 
+    # -- rows that are restored
+
+    def take_users(self, public: bytes) -> Iterable[int]:
+        """Remove the flows of a mapping from the index of mappings, and return them."""
+        flows, self._unused = self.by_public.pop(public, {}), None
+        self._sum -= hash(public) if flows else 0
+        return (flows,) if isinstance(flows, int) else flows.values()
+
+    def take_flow(self, number: int) -> tuple[bytes, float] | None:
+        """Remove a flow that is restored now. Return its row, and when it was written."""
+        found = self.flows.pop(number)
+        if found is not None:
+            row, _ = found
+            del self.by_key[row[BACK]]
+            if not row[BITS] & HAS_MAPPING:
+                del self.by_key[row[OUT]]
+        return found
+
+
+PUBLIC = 0, 24, 25, 16, 17, 18, 19
+"""Where the row of a flow has the public endpoint of its mapping; see `endpoint_key`."""
+
 
 def public_of(row: bytes) -> bytes:
-    """Return the public endpoint of the mapping of a flow; see `endpoint_key`."""
+    """Return the public endpoint of the mapping of a flow."""
     return row[:1] + row[24:26] + row[16:20]
+
+
+def host_of(row: bytes) -> Address:
+    """Return the inside host of a flow."""
+    return row[6:10] if row[1] == Side.INSIDE else row[20:24]
+
+
+def _hosts(rows: Rows) -> Sequence[bytes]:
+    """Return the inside hosts of flows."""
+    clients, inside = rows.column(1), rows.slices(6, 4)
+    if not clients.strip(bytes((Side.INSIDE,))):
+        return inside
+    those = zip(clients, inside, rows.slices(20, 4), strict=True)
+    return [host if client == Side.INSIDE else other for client, host, other in those]
 
 
 def _is_indexed_alike(one: bytes, other: bytes) -> bool:

@@ -61,6 +61,11 @@ class Mapping:
         return endpoint_of(self.key[: 3 + len(self.pool.address)])
 
     @property
+    def host(self) -> tuple[int, Address]:
+        """Its protocol and inside host, for which mappings are counted."""
+        return self.key[0], self.key[3 : 3 + len(self.pool.address)]
+
+    @property
     def public(self) -> Endpoint:
         return Endpoint(self.pool.address, self.port)
 

@@ -51,7 +51,7 @@ def restore_mapping(table: MappingTable, number: int, state: Fields) -> None:
     is_current, current = state.boolean(2), table.by_inside.get(mapping.key)
     if is_current and current is not None:
         raise state.error(2, "another mapping of this endpoint is current, too")
-    table.hold(mapping, (mapping.protocol, mapping.inside.address))
+    table.hold(mapping, mapping.host)
     if not is_current:
         table.retire(mapping)
     if current is not None:

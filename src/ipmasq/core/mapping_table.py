@@ -254,8 +254,7 @@ class MappingTable:
         self._changes.mapping(mapping.number)
         if mapping.shared:
             return
-        host = mapping.protocol, mapping.inside.address
-        self.ports.change(host, -1)
+        self.ports.change(mapping.host, -1)
         # After a change of policy the endpoint may have a newer mapping.
         if self.by_inside.get(mapping.key) is mapping:
             del self.by_inside[mapping.key]
@@ -375,8 +374,7 @@ class MappingTable:
             assert mapping.flows or mapping.expectations
             if mapping.shared:
                 continue
-            host = mapping.protocol, mapping.inside.address
-            ports[host] = ports.get(host, 0) + 1
+            ports[mapping.host] = ports.get(mapping.host, 0) + 1
         assert ports == self.ports
         self.ports.check()
         for mapping in self.by_inside.values():

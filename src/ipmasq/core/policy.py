@@ -106,13 +106,15 @@ def port_set(ranges: Iterable[PortRange]) -> Ports:
 def merged(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
     """Return the same ports as sorted ranges; ranges that touch or overlap are merged, and empty ones are
     omitted."""
-    result: list[PortRange] = []
-    for low, high in sorted(each for each in ranges if each.size):
-        if result and low <= result[-1].high + 1:
-            result[-1] = PortRange(result[-1].low, max(high, result[-1].high))
+    result: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if low > high:
+            continue
+        if result and low <= result[-1][1] + 1:
+            result[-1] = result[-1][0], max(high, result[-1][1])
         else:
-            result.append(PortRange(low, high))
-    return tuple(result)
+            result.append((low, high))
+    return tuple(PortRange(low, high) for low, high in result)
 
 
 def port_list(text: str) -> tuple[PortRange, ...]:

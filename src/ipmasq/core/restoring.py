@@ -75,8 +75,7 @@ def restore(
     use."""
     rows = by_kind(kept)
     state = _rest(rows)
-    waiting = compact.compact if isinstance(compact, Indexed) else compact
-    latest = latest_of(rows, waiting) if is_lagging else None
+    latest = latest_of(rows, compact) if is_lagging else None
     _restore_helpers(manager, state)
     _restore_mappings(manager, rows, compact, latest)
     enter(manager, rows, latest)
@@ -124,10 +123,12 @@ def restore_some(manager: FlowManager, count: int) -> list[int]:
     return unrestored.fresh()
 
 
-def latest_of(rows: Rows, compact: Compact | None = None) -> float:
+def latest_of(rows: Rows, compact: Later | None = None) -> float:
     """Return the latest moment of which there is a record of a flow."""
-    moments = (each.moment for each in rows[Kind.FLOW])
-    return max(chain(moments, () if compact is None else compact.moments.values()), default=0.0)
+    latest = max((each.moment for each in rows[Kind.FLOW]), default=0.0)
+    if isinstance(compact, Indexed):
+        return max(latest, compact.flows.latest())
+    return latest if compact is None else max(chain((latest,), compact.moments.values()))
 
 
 def drop_unused(manager: FlowManager) -> None:

@@ -10,6 +10,7 @@ from ipmasq.core.changes import Changes
 from ipmasq.core.counts import Counts
 from ipmasq.core.ends import End
 from ipmasq.core.flow import Flow, Half
+from ipmasq.core.keys import exchanged
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.mapping_table import MappingTable
 from ipmasq.core.numbers import Numbers
@@ -217,8 +218,9 @@ class Table:
 
     def restore_plain(self, flow: Flow) -> None:
         """Enter a flow that was not restored until now, and is counted already."""
-        for half in (flow.original, flow.reply):
-            self.halves[half.side][flow.protocol][half.match] = half
+        (protocol, (client, server), _), original, reply = flow.kind, flow.original, flow.reply
+        self.halves[client][protocol][exchanged(reply.rewrite)] = original
+        self.halves[server][protocol][exchanged(original.rewrite)] = reply
         self._enter(flow)
 
     def restore_over(self, ranks: dict[int, int]) -> None:

@@ -11,11 +11,11 @@ A mapping is restored together with all its flows, so a mapping that is live has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, KeysView
+from functools import lru_cache
 from math import inf
 from typing import Any, NamedTuple
 
 from ipmasq.core.compact import (
-    BACK,
     FLOW,
     HAS_FLAG,
     HAS_MAPPING,
@@ -23,16 +23,16 @@ from ipmasq.core.compact import (
     IS_OFFLOADABLE,
     KEY,
     MAPPING,
-    OUT,
     PLAIN,
 )
-from ipmasq.core.flow import Flow
-from ipmasq.core.indexed import Indexed, Pool, public_of
+from ipmasq.core.flow import Flow, kind_of
+from ipmasq.core.indexed import Indexed, host_of, public_of
+from ipmasq.core.indexed_mappings import Pool
 from ipmasq.core.keys import endpoint_key, exchanged
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.offloading import Marks
 from ipmasq.core.origin import Kind as OriginKind
-from ipmasq.core.origin import origin
+from ipmasq.core.origin import Origin, origin
 from ipmasq.core.plain import StateError
 from ipmasq.core.ports import PortPool, SharedPool
 from ipmasq.core.side import Side
@@ -67,10 +67,11 @@ class Unrestored:
         """`indexed` belongs to this object then. `pools`: all of the state. Raises StateError if rows contradict
         each other."""
         self._index = index = indexed.confirm({pool.number: pool_of(pool) for pool in pools})
-        self._rows, self._moments = index.compact.flows, index.compact.moments
-        for number, taken in index.taken.items():
+        self._rows = index.flows
+        for number, taken in index.mappings.taken.items():
             _enter_ports(pools[number], taken)
-        self.hosts, self.ports, self.taken = index.hosts, index.ports, index.taken
+        mappings = self._mappings = index.mappings
+        self.hosts, self.ports, self.taken = index.hosts, mappings.ports, mappings.taken
         """Flows by inside host; mappings, without shared ones, by protocol and inside host; and their ports, by the number
         of their pool."""
         self.last = max(self._rows, default=0)
@@ -98,14 +99,13 @@ class Unrestored:
         """Return whether one of these flows has a key of a flow that is live."""
         halves, protocol = (flow.original, flow.reply), flow.protocol
         keys = (bytes((protocol, half.side)) + exchanged(half.match) for half in halves)
-        return any(key in self._index.by_key for key in keys)
+        return any(self._index.find(key) is not None for key in keys)
 
     def restore_due(self, now: float, timers: Timers[Any]) -> None:
         """Restore the flows of those protocols of which one may be due soon."""
         late = {each for each, moment in self._earliest.items() if moment - AHEAD <= now}
-        for number, row in list(self._rows.items()):
-            if row[0] in late:
-                self.restore(number)
+        for number in [number for number, row, _ in self._rows.each() if row[0] in late]:
+            self.restore(number)
         for each in late:
             del self._earliest[each]
         self.set_timer(timers)
@@ -118,7 +118,7 @@ class Unrestored:
         return number in self._rows
 
     def __bool__(self) -> bool:
-        return bool(self._rows or self._index.mapped)
+        return bool(self._rows or self._mappings)
 
     @property
     def numbers(self) -> Iterator[int]:
@@ -129,23 +129,22 @@ class Unrestored:
     def earliest(self) -> dict[int, float]:
         """Return when the first of the flows of each protocol is due, as their rows say, on the engine's clock."""
         found: dict[int, float] = {}
-        for number, row in self._rows.items():
-            moment = self._moments[number] + FLOW.unpack(row)[13]
-            found[row[0]] = min(found.get(row[0], inf), moment)
+        for _, row, moment in self._rows.each():
+            found[row[0]] = min(found.get(row[0], inf), moment + FLOW.unpack(row)[13])
         return found
 
     @property
     def protocols(self) -> set[int]:
-        return {row[0] for row in self._rows.values()}
+        return self._rows.protocols()
 
     @property
     def keys(self) -> KeysView[bytes]:
         """The keys of those mappings that new flows get, too."""
-        return self._index.publics.keys()
+        return self._mappings.currents.keys()
 
     def has(self, mapping: Mapping) -> bool:
         """Return whether one of these mappings has the port of another one."""
-        return endpoint_key(mapping.pool.protocol, mapping.public) in self._index.mapped
+        return endpoint_key(mapping.pool.protocol, mapping.public) in self._mappings.rows
 
     # -- restoring
 
@@ -153,7 +152,7 @@ class Unrestored:
         """Restore the flow whose packets come in on this side with this key. Return whether there is one."""
         if len(key) != KEY:
             return False
-        number = self._index.by_key.get(bytes((protocol, side)) + exchanged(key))
+        number = self._index.find(bytes((protocol, side)) + exchanged(key))
         return number is not None and self.restore(number)
 
     def restore(self, number: int) -> bool:
@@ -168,26 +167,21 @@ class Unrestored:
 
     def at(self, public: bytes) -> bool:
         """Restore the mapping at a public endpoint (see `endpoint_key`), and its flows. Return whether there is one."""
-        index, number = self._index, self._index.mapped.pop(public, None)
-        if number is None or self._enter_mapping is None:
+        if self._enter_mapping is None or (taken := self._mappings.take(public)) is None:
             return False
-        length, bits, key = MAPPING.unpack(index.compact.mappings.pop(number))
-        waiting = Waiting(number, key[:length], bits)
-        if index.publics.get(waiting.key) == public:
-            del index.publics[waiting.key]
-        self.taken[number >> 16].discard(number & 0xFFFF)
-        mapping = self._enter_mapping(waiting)
+        number, row = taken
+        length, bits, key = MAPPING.unpack(row)
+        mapping = self._enter_mapping(Waiting(number, key[:length], bits))
         if not mapping.shared:
-            self.ports[mapping.protocol, mapping.inside.address] -= 1
-        flows = index.by_public.pop(public, {})
-        for flow in (flows,) if isinstance(flows, int) else flows:
+            self.ports[mapping.host] -= 1
+        for flow in self._index.take_users(public):
             self._restore(flow, mapping)
         return True
 
     def of(self, key: bytes) -> bool:
         """Restore the mapping that new flows of this key get. Return whether there is one."""
-        public = self._index.publics.get(key)
-        return public is not None and self.at(public)
+        number = self._mappings.currents.get(key)
+        return number is not None and self.at(self._mappings.public(number))
 
     def some(self, count: int) -> bool:
         """Restore about so many flows. Return whether there are more."""
@@ -205,12 +199,12 @@ class Unrestored:
         """Restore everything."""
         while self.some(len(self._rows)):
             pass
-        for public in list(self._index.mapped):
+        for public in list(self._mappings.rows):
             self.at(public)
 
     def unused(self) -> list[bytes]:
-        """Return the public endpoints of mappings that no flow has had from the beginning."""
-        return list(self._index.unused)
+        """Return the public endpoints of mappings that no flow has."""
+        return list(self._index.unused())
 
     def fresh(self) -> list[int]:
         """Return the numbers of the flows that were restored since the last call."""
@@ -219,12 +213,12 @@ class Unrestored:
 
     def _restore(self, number: int, mapping: Mapping | None) -> None:
         assert self._enter is not None
-        row, moment = self._rows.pop(number), self._moments.pop(number)
-        by_key = self._index.by_key
-        del by_key[row[BACK]], by_key[row[OUT]]
+        taken = self._index.take_flow(number)
+        assert taken is not None
+        row, moment = taken
         flow, due, marks = flow_of(number, row, moment)
         flow.mapping = mapping
-        self.hosts[flow.host] -= 1
+        self.hosts[host_of(row)] -= 1
         self._fresh.append(number)
         self._enter(flow, moment, due, marks)
 
@@ -242,21 +236,27 @@ def _enter_ports(pool: PortPool[Mapping], taken: set[int]) -> None:
         pool.await_holders(len(taken))
 
 
-_SIDES = tuple(Side)
+_SIDES = [(Side(both >> 1), Side(both & 1)) for both in range(4)]
+"""The sides of client and server, by both as one number."""
+
+
+@lru_cache(maxsize=1024)
+def _origin(kind: int, name: bytes, flag: int) -> Origin:
+    return origin(OriginKind(kind), name.decode(), bool(flag))
 
 
 def flow_of(number: int, row: bytes, now: float) -> tuple[Flow, float, Marks | None]:
     """Return the flow of a row that was checked, without its mapping, not in the table yet; in how many seconds it was due;
     and its marks. `now` is when the row was written."""
     (protocol, client, back, _, server, out, reach, bits, kind, length, name, opened, last_seen, due,
-     *counters) = FLOW.unpack(row)  # fmt: skip
-    sides = _SIDES[client], _SIDES[server]
-    flow = Flow.of_keys(number, protocol, sides, out, back, now - opened)
+     out_packets, out_bytes, out_position, back_packets, back_bytes, back_position,
+     *marks) = FLOW.unpack(row)  # fmt: skip
+    sides = _SIDES[client << 1 | server]
+    flow = Flow.of_keys(number, kind_of(protocol, sides, reach), out, back, now - opened)
     original, reply = flow.original, flow.reply
-    original.packets, original.bytes, original.position = counters[:3]
-    reply.packets, reply.bytes, reply.position = counters[3:6]
-    flow.reach = reach
+    original.packets, original.bytes, original.position = out_packets, out_bytes, out_position
+    reply.packets, reply.bytes, reply.position = back_packets, back_bytes, back_position
     flow.last_seen, flow.state = now - last_seen, PLAIN[protocol]
     flow.offloadable = bool(bits & IS_OFFLOADABLE)
-    flow.origin = origin(OriginKind(kind), name[:length].decode(), bool(bits & HAS_FLAG))
-    return flow, due, (counters[6], counters[7]) if bits & HAS_MARKS else None
+    flow.origin = _origin(kind, name[:length], bits & HAS_FLAG)
+    return flow, due, (marks[0], marks[1]) if bits & HAS_MARKS else None

@@ -38,13 +38,15 @@ def without_host_ports(
     left: list[Claim] = []
     for claim in claims:
         protocol, address, (low, high) = claim
-        if claim.ports in ranges and address in own:
-            for used in sorted(p for kind, p in in_use if kind == protocol and p in claim.ports):
-                if is_mapped(protocol, Endpoint(address, used)):
-                    continue
-                if used > low:
-                    left.append(Claim(protocol, address, PortRange(low, used - 1)))
-                low = used + 1
+        if claim.ports not in ranges or address not in own:
+            left.append(claim)
+            continue
+        for used in sorted(p for kind, p in in_use if kind == protocol and p in claim.ports):
+            if is_mapped(protocol, Endpoint(address, used)):
+                continue
+            if used > low:
+                left.append(Claim(protocol, address, PortRange(low, used - 1)))
+            low = used + 1
         if low <= high:
             left.append(Claim(protocol, address, PortRange(low, high)))
     return tuple(left)

@@ -8,6 +8,7 @@ from ipmasq.core.shortage import name as protocol
 from ipmasq.core.shortage import sentence as why_refused
 from ipmasq.core.side import Side
 from ipmasq.wire.addresses import to_text
+from ipmasq.wire.passwords import without_passwords
 from ipmasq.wire.visible import visible
 
 GUIDE = "docs/firewalls.md"
@@ -185,5 +186,5 @@ def consequence(opened_by: Side) -> str:
 
 
 def show(line: bytes) -> str:
-    """Return a line as it is typed, without its terminator."""
-    return '"' + visible(line.rstrip(b"\r\n").decode("latin-1")) + '"'
+    """Return a line as it is typed, without its terminator and without a password."""
+    return '"' + visible(without_passwords(line).rstrip(b"\r\n").decode("latin-1")) + '"'

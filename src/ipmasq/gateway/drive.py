@@ -135,8 +135,9 @@ class Drive:
         ranges.follow(policy, self._mapped_ports)
         self._lasting.choose(ranges.all)
         self.engine.reserve(self._lasting.ports)
-        self._departed.follow(self.engine.claims(), ranges.all, self.engine.manager)
-        wanted = (*self.engine.claims(), *ranges.claims(policy), *self._departed.claims)
+        claimed = self.engine.claims()
+        self._departed.follow(claimed, ranges.all, self.engine.manager)
+        wanted = (*claimed, *ranges.claims(policy), *self._departed.claims)
         claims = without_host_ports(
             wanted, ranges.all, policy.own, self._lasting.ports, self._is_mapped
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from ipmasq.core.policy import Forward
 from ipmasq.core.views import Passage
+from ipmasq.gateway.aside import Aside
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.operated import Operated
@@ -29,16 +30,35 @@ class Forwards:
         self._drive, self._engine = drive, drive.engine
         self._firewall = firewall
         self._operated = operated
+        self._reviews = Aside(drive.loop)
 
-    def add(self, forward: Forward, save: bool) -> Sequence[str]:
-        """Add a forward, or save one that was added before. Return what `check` would warn of. Raises ValueError
-        for a mistake in the sense of `check`, if the name is taken, another forward overlaps, the host needs
-        these ports, or it cannot be saved."""
+    def end(self) -> None:
+        self._reviews.end()
+
+    def review(self, forward: Forward) -> Generator[None, None, Sequence[str]]:
+        """Return what `check` would warn of. Yields until that is known. Raises ValueError for a mistake in the sense of
+        `check`."""
+        if forward in self._engine.forwards():
+            return ()
+        review = self._reviews.do(lambda: self._review(forward))
+        return (yield from self._reviews.wait(review))
+
+    def _review(self, forward: Forward) -> Callable[[], Sequence[str]]:
+        """Return what reviews it, in any thread."""
+        uses = [each.use for each in self._engine.manager.registered.values()]
+        return lambda: self._configuration.review_forward(forward, uses)
+
+    def add(
+        self, forward: Forward, save: bool, warnings: Sequence[str] | None = None
+    ) -> Sequence[str]:
+        """Add a forward, or save one that was added before. Return the warnings of its review, which it still needs if
+        they are None. Raises ValueError as `review` does, if the name is taken, another forward overlaps, the host
+        needs these ports, or it cannot be saved."""
         if save and forward in self._engine.forwards():
             self._configuration.save_forward(forward)
             return ()
-        uses = [each.use for each in self._engine.manager.registered.values()]
-        warnings = self._configuration.review_forward(forward, uses)
+        if warnings is None:
+            warnings = self._review(forward)()
         self._engine.add_forward(forward, self._drive.loop.clock())
         try:
             self._drive.claim()

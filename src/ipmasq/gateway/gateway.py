@@ -80,8 +80,7 @@ class Gateway:
         self._setup = setup = heir.setup if heir else configuration.read()
         for warning in setup.warnings:
             log.warning("%s", warning)
-        self._chosen = plane
-        kept = setup.kept
+        self._chosen, kept = plane, setup.kept
         self.keeping = Keeping(kept, directory, loop.clock()) if kept else None
         is_heir = bool(self.keeping and self.keeping.found.kept)
         self._plane = (
@@ -90,7 +89,7 @@ class Gateway:
         policy = replace(setup.policy.serving(()), ttl_delta=self._plane.ttl_delta)
         self.engine = engine = self._make_engine(policy)
         self._operated = self.keeping.operated if self.keeping else Operated()
-        self._helpers = Helpers(engine, configuration, loop.clock)
+        self._helpers = Helpers(engine, configuration, loop.clock, self._operated)
         self._sockets = Sockets()
         engine.set_socket_lookup(self._sockets.find_socket)
         self._drive = Drive(engine, self._plane, loop)
@@ -196,6 +195,7 @@ class Gateway:
         self._settings.look()  # a value that was written in the last moment must be restored, too
         self._following.end()
         self.firewall.end()
+        self._forwards.end()
         self._related.close()
         self.offloading.end(self._is_kept)
         if self.keeping is not None:
@@ -255,9 +255,15 @@ class Gateway:
     def saved_path(self) -> str:
         return self._configuration.saved_path
 
-    def add_forward(self, forward: Forward, save: bool = False) -> Sequence[str]:
+    def add_forward(
+        self, forward: Forward, save: bool = False, warnings: Sequence[str] | None = None
+    ) -> Sequence[str]:
         """See `Forwards.add`."""
-        return self._forwards.add(forward, save)
+        return self._forwards.add(forward, save, warnings)
+
+    def review_forward(self, forward: Forward) -> Generator[None, None, Sequence[str]]:
+        """See `Forwards.review`."""
+        return self._forwards.review(forward)
 
     def obstructions(self, of: Passage | Forward) -> Generator[None, None, Sequence[str]]:
         """See `ipmasq.control.gateway.RunningGateway`."""
@@ -274,9 +280,7 @@ class Gateway:
         self, name: str | None, file: str | None, ports: Sequence[int] | None, save: bool = False
     ) -> str:
         """Load a helper by its registered name, or from a file. Return its name. Raises KeyError, ValueError."""
-        loaded = self._helpers.load(name, file, ports, save)
-        self._operated.helper_loaded(loaded, file, ports)
-        return loaded
+        return self._helpers.load(name, file, ports, save)
 
     def reload_helper(self, name: str) -> None:
         """Load a helper's code again. Raises KeyError, ValueError; then the running code stays."""
@@ -285,7 +289,6 @@ class Gateway:
     def unload_helper(self, name: str, save: bool = False) -> None:
         """Unload a helper. Its connections continue. Raises KeyError, or ValueError if it cannot be saved."""
         self._helpers.unload(name, save)
-        self._operated.helper_unloaded(name)
 
     def set_timeouts(self, timeouts: Timeouts) -> None:
         policy = replace(self.engine.policy, timeouts=timeouts)
@@ -335,8 +338,6 @@ class Gateway:
     def fast_path(self) -> Iterable[Counter]:
         """Return its counters: see `ipmasq.control.gateway.RunningGateway`."""
         return self.offloading.counters()
-
-    # -- following
 
     def _change_fast_path(self, setup: Setup) -> None:
         """Raises PlaneError; then the previous fast path stays."""

@@ -7,14 +7,20 @@ from collections.abc import Callable, Iterable, Sequence
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import HelperUse
 from ipmasq.gateway import garbage
+from ipmasq.gateway.operated import Operated
 from ipmasq.gateway.setup import Configuration
 
 
 class Helpers:
     def __init__(
-        self, engine: Engine, configuration: Configuration, clock: Callable[[], float]
+        self,
+        engine: Engine,
+        configuration: Configuration,
+        clock: Callable[[], float],
+        operated: Operated,
     ) -> None:
         """Begin with the helpers of the engine's policy. `clock` is the engine's."""
+        self._operated = operated
         self._engine = engine
         self._configuration = configuration
         self._clock = clock
@@ -42,8 +48,9 @@ class Helpers:
             try:
                 self._configuration.save_helper(use, file, ports)
             except ValueError:
-                self._load(before) if before else self.unload(use.name, save=False)
+                self._load(before) if before else self._unload(use.name)
                 raise
+        self._operated.helper_loaded(use.name, file, ports)
         return use.name
 
     @garbage.collect_all()
@@ -58,6 +65,10 @@ class Helpers:
             raise KeyError(name)
         if save:
             self._configuration.forget_helper(name)
+        self._unload(name)
+        self._operated.helper_unloaded(name)
+
+    def _unload(self, name: str) -> None:
         self._engine.unload_helper(name, self._clock())
         del self._by_name[name]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 
+from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.floods import Floods
 from ipmasq.offload.offload import Offloader
@@ -78,6 +79,7 @@ class Offloading:
     def _restored(self, offloader: Offloader) -> list[int]:
         """Restore some flows of an earlier process. Return which ones the fast path may know."""
         fresh = self._engine.restore_some(RESTORED_AT_ONCE)
+        garbage.keep_new()
         return fresh if offloader.room else []
 
     def _discard(self, offloader: Offloader) -> None:

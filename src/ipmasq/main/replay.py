@@ -200,6 +200,7 @@ def _facts(summary: Summary) -> dict[str, Any]:
         **{name: getattr(summary, name) for name in names},
         "public": [to_text(address) for address in summary.public],
         "reasons": {reason.name.lower(): count for reason, count in summary.reasons.items()},
+        "earlier": summary.earlier,
         "not_shown": dict(summary.copied),
     }
 

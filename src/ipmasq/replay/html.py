@@ -106,7 +106,7 @@ def _group(step: Step) -> str:
     """Return which box of the page hides the step."""
     if step.kind is Kind.LINE:
         return str(step.outcome)
-    return str(step.kind)
+    return str(Kind.NOTE if step.kind is Kind.EARLIER else step.kind)
 
 
 def _picture(step: Step) -> str:
@@ -116,6 +116,7 @@ def _picture(step: Step) -> str:
         Kind.CLOSED: _end,
         Kind.OPEN: _end,
         Kind.DROPPED: _ends,
+        Kind.EARLIER: _ends,
     }
     written = texts[step.kind](step) if step.kind in texts else ""
     kind = "text" if step.kind is Kind.LINE and step.before == step.after else "texts"
@@ -202,6 +203,9 @@ def _headline(step: Step) -> str:
     if step.kind is Kind.DROPPED:
         many = f", {step.packets:,} packets" if step.packets > 1 else ""
         return f"Dropped ({_text(step.protocol) or 'packet'} from {step.source}{many})"
+    if step.kind is Kind.EARLIER:
+        many = "1 packet" if step.packets == 1 else f"{step.packets:,} packets"
+        return f"Unknown connection ({_text(step.protocol)}, {many})"
     if step.kind is Kind.NOTE:
         return "Gateway"
     return f"{WORDS[step.outcome].capitalize()} ({_text(step.helper)}, {of}, from {step.source})"

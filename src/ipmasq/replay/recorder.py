@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from ipmasq.core import events
@@ -15,16 +14,16 @@ from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import CONNTRACK, State
 from ipmasq.core.views import FlowView
 from ipmasq.gateway.describe import tell
+from ipmasq.replay.earlier import UNKNOWN, Ends
 from ipmasq.replay.steps import MOST_STEPS, Column, Kind, Outcome, Step, Steps
+from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.endpoints import ends
+from ipmasq.wire.passwords import without_passwords
 from ipmasq.wire.visible import visible
 
 LONGEST = 1000
 """Bytes of a line that a step shows."""
-
-SECRET = re.compile(rb"(?i)\A((?:PASS|ACCT)[ \t]+)[^\r\n]+")
-"""Commands of FTP, IRC and POP3 whose argument is a password. Pages with steps are made to be sent to others."""
 
 AT_THE_END = {
     CONNTRACK[State.C_S_FIN]: Reason.ENDED.sentence,
@@ -37,7 +36,7 @@ COLUMNS = {Side.INSIDE: Column.INSIDE, Side.OUTSIDE: Column.OUTSIDE}
 
 def shown(line: bytes) -> str:
     """Return a line as visible text without its terminator, and without a password."""
-    text = SECRET.sub(rb"\1***", line)
+    text = without_passwords(line)
     more = "..." if len(text) > LONGEST else ""
     return visible(text[:LONGEST].rstrip(b"\r\n").decode("latin-1")) + more
 
@@ -60,6 +59,8 @@ class Recorder:
         """The steps that opened flows."""
         self._met: dict[int, Step] = {}
         """The announcements of flows whose opening is not recorded yet."""
+        self._earlier: dict[Ends, Step] = {}
+        """The steps of connections that began before the capture."""
         self._dropped: tuple[object, Step] | None = None
         """The latest step, if it is a drop: what was dropped, for repetitions."""
 
@@ -122,6 +123,21 @@ class Recorder:
             step.inside, step.remote = ("", str(source)) if outside else (str(source), str(target))
             step.public = str(target) if outside else ""
         self._dropped = what, step
+
+    def earlier(self, at: float, packet: bytes, side: Side) -> None:
+        """Record a packet of a connection that began before the capture. There is one step for each of those."""
+        tuple_ = ends(packet)
+        assert tuple_ is not None  # as it has ports
+        _, *found = tuple_
+        key = frozenset(found)
+        if step := self._earlier.get(key):
+            step.packets += 1
+            return
+        self._earlier[key] = step = self._add(at, Kind.EARLIER, Column.GATEWAY, Column.GATEWAY)
+        near, far = found if side is Side.INSIDE else found[::-1]
+        step.inside, step.remote, step.protocol = str(near), str(far), protocol_name(ipv4.TCP)
+        step.sentences.append(UNKNOWN)
+        step.packets = 1
 
     def finish(self, at: float, flows: Iterable[FlowView]) -> Steps:
         """Record which flows are still open, and return all steps."""

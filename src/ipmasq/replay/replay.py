@@ -18,6 +18,7 @@ from ipmasq.core.side import Side
 from ipmasq.core.verdict import Verdict
 from ipmasq.gateway.describe import tell
 from ipmasq.planes.pcap import Arrival, ByNetwork, PcapPlane, Sides
+from ipmasq.replay.earlier import UNKNOWN, Earlier
 from ipmasq.replay.far_end import FarEnd
 from ipmasq.replay.recorder import Recorder
 from ipmasq.wire.addresses import Address, Endpoint, within
@@ -38,6 +39,8 @@ class Summary:
     """Packets that the engine handled, by reason."""
     copied: Counter[str] = field(default_factory=Counter)
     """Packets that it did not handle, by the reason why."""
+    earlier: int = 0
+    """Packets of connections that began before the capture. They are not among the reasons."""
     unfinished: int = 0
     """Packets whose checksum was unfinished, as captured on the host that sends them."""
     readdressed: int = 0
@@ -100,6 +103,7 @@ class _Run:
         self._plane = plane
         self._engine = Engine(self._policy, Random(seed).randrange, 0.0)
         self._far_end = FarEnd(self._policy)
+        self._earlier = Earlier()
         self._names = _Names()
         self._summary = Summary(public=self._policy.public)
         self._latest: dict[Side, Arrival] = {}
@@ -141,13 +145,23 @@ class _Run:
         if self._recorder:
             self._recorder.begin(self._summary.packets)
         verdict = self._engine.receive(packet, side, self._now)
-        self._summary.reasons[verdict.reason] += 1
         happened = self._listen()
+        if self._earlier.has(came, verdict.reason):
+            self._skip(arrival, came, side, [*before, *happened])
+            return
+        self._summary.reasons[verdict.reason] += 1
         if self._recorder and verdict.reason.is_drop:
             self._recorder.dropped(self._now, came, side, verdict.reason)
         if side is Side.INSIDE:
             self._far_end.heard(came)
         self._write(arrival, came, verdict, [*before, *happened])
+
+    def _skip(self, arrival: Arrival, came: bytes, side: Side, happened: list[str]) -> None:
+        """Count a packet of a connection that began before the capture, and write it as it came."""
+        self._summary.earlier += 1
+        if self._recorder:
+            self._recorder.earlier(self._now, came, side)
+        self._plane.copy(arrival, [*happened, f"not translated: {UNKNOWN}"])
 
     def _let_time_pass(self, at: int) -> list[str]:
         """Let everything happen that is due until then, each at its time, and return it. If a capture steps
@@ -195,6 +209,7 @@ class _Run:
         for event in self._engine.events():
             self._summary.note(event)
             self._far_end.learn(event)
+            self._earlier.learn(event)
             self._names.learn(event)
             if self._recorder:
                 self._recorder.learn(event)

@@ -24,6 +24,8 @@ class Kind(StrEnum):
     """A flow is still open when the capture ends."""
     DROPPED = "dropped"
     """Packets that the gateway dropped."""
+    EARLIER = "earlier"
+    """Packets of a connection that began before the capture, or that one of those may have announced."""
     NOTE = "note"
     """Something that happened in the gateway itself."""
 
@@ -82,7 +84,7 @@ class Step:
     led_to: list[int] = field(default_factory=list)
     """Of an announcement: the steps that opened the announced flows."""
     packets: int = 0
-    """Of dropped packets: how many there were. Of a flow that ended or is still open: in both directions."""
+    """Of dropped packets, and of an earlier connection: how many there were. Of a flow that ended or is still open: in both directions."""
     bytes_out: int = 0
     bytes_in: int = 0
     """Of such a flow: bytes to and from the outside, with all headers from that of IP on."""

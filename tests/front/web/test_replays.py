@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ipmasq.front.web import guard, replays, serving
+from ipmasq.front.web import guard, replays, serving, slots
 from tests.control.running import Running
 from tests.front.web.asking import BEARER, ask
 from tests.front.web.serving import TOKEN, Served, served
@@ -169,19 +169,27 @@ def head(length: int) -> bytes:
 
 
 def test_so_many_at_a_time_and_no_more(pages: Served, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(replays, "MOST", 1)
+    monkeypatch.setattr(slots, "MOST", 1)
     with socket.create_connection(("127.0.0.1", pages.port), 30) as link:
         link.sendall(head(len(CAPTURE)) + CAPTURE[:100])
-        deadline = time.monotonic() + 30
-        while not left_behind():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait("the upload", lambda: bool(left_behind()))
         status, said = send(pages, CAPTURE)
         assert status == 503
         assert "try again" in said["error"]["message"]
         link.sendall(CAPTURE[100:])
         assert b" 200 " in link.makefile("rb").readline()
     assert send(pages, CAPTURE)[0] == 200
+
+
+def test_a_slow_one_gives_its_place_to_another(pages: Served, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(slots, "MOST_PER_CLIENT", 1)
+    monkeypatch.setattr(slots, "GRACE", 0.0)
+    with socket.create_connection(("127.0.0.1", pages.port), 30) as link:
+        link.sendall(head(len(CAPTURE)) + CAPTURE[:100])
+        wait("the upload", lambda: bool(left_behind()))
+        assert send(pages, CAPTURE)[0] == 200
+        assert b" 503 " in link.makefile("rb").readline()
+    assert left_behind() == []
 
 
 def test_one_that_comes_slowly_is_taken_while_it_comes(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.front.web import guard, replays, turns
+from ipmasq.front.web import guard, slots, turns
 from ipmasq.front.web.connections import MOST_CONNECTIONS, MOST_PER_ADDRESS
 from ipmasq.front.web.seldom import LOGGERS, Seldom
 from tests.control.running import Running
@@ -284,7 +284,7 @@ def test_what_has_no_bytes_in_utf_8_is_answered_like_anything_else(pages: Served
 def test_a_capture_that_does_not_come_in_time_gives_its_place_to_another(
     pages: Served, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(replays, "UPLOAD", 0.1)
+    monkeypatch.setattr(slots, "UPLOAD", 0.1)
     with connected(pages) as link:
         head = b"POST /api/replay HTTP/1.1\r\nHost: localhost\r\n" + AUTHORIZED
         link.sendall(head + b"Content-Length: 999\r\n\r\nx")

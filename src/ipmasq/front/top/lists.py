@@ -63,7 +63,7 @@ MAPPINGS = (
 EXPECTATIONS = (
     Column("control", _number("flow"), 0, "right"),
     Column("helper", lambda row: row["helper"]),
-    Column("from", lambda row: row["peer"]),
+    Column("admitted from", lambda row: row["peer"]),
     Column("expected at", lambda row: endpoint(row["public"])),
     Column("announced as", lambda row: endpoint(row["announced"]), 1),
     Column("expires", lambda row: duration(row["expires_in"]), 2, "right"),

@@ -63,8 +63,8 @@ class Message(NamedTuple):
 class Feed:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._told: deque[tuple[str, float]] = deque(maxlen=EARLIER)
-        """The latest events without their time, and that."""
+        self._told: deque[tuple[int, float]] = deque(maxlen=EARLIER)
+        """The latest events as hashes of what they say without their time, and that."""
         self.name = secrets.token_hex(4)
         """Distinguishes the numbers of this process from those of an earlier one."""
         self._number = 0
@@ -177,6 +177,6 @@ class Feed:
         return any(text == said and abs(at - before) < SAME for text, before in self._told)
 
 
-def _without_time(row: Row) -> tuple[str, float]:
+def _without_time(row: Row) -> tuple[int, float]:
     rest = {name: value for name, value in row.items() if name not in ("time", "until")}
-    return json.dumps(rest, sort_keys=True), row.get("time", 0.0)
+    return hash(json.dumps(rest, sort_keys=True)), row.get("time", 0.0)

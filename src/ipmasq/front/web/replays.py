@@ -28,6 +28,7 @@ from ipmasq.front.upstream import Upstream
 from ipmasq.front.web.api import failed
 from ipmasq.front.web.guard import Answer, refused
 from ipmasq.front.web.presence import while_connected
+from ipmasq.front.web.slots import UPLOAD, DisplacedError, NoSlotError, Slot, Slots
 from ipmasq.front.web.turns import BusyError, Turns
 
 PATIENCE = 60.0
@@ -38,12 +39,6 @@ MEMORY = 1 << 30
 
 NICE = 10
 """What its share of the processor is reduced by (setpriority(2))."""
-
-MOST = 4
-"""Captures that are received or wait at the same time; one of them is replayed."""
-
-UPLOAD = 120.0
-"""Seconds in which a capture has to come; 16 MB take as long at 1.1 Mbit/s."""
 
 KEPT = 4
 """Pages that are kept; the oldest one goes for a new one."""
@@ -92,17 +87,19 @@ class Replays:
     def __init__(self, upstream: Upstream, turns: Turns) -> None:
         self._upstream = upstream
         self._turns = turns
-        self._waiting = 0
+        self._slots = Slots()
         self._one = asyncio.Lock()
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     async def take(self, request: Request) -> Response:
         """Replay the capture that is the body of the request."""
-        if self._waiting >= MOST:
-            return refused(503, "other captures are being replayed; try again in a moment")
-        self._waiting += 1
         try:
-            done = await self._replay(request)
+            with self._slots.slot(request.state.client) as slot:
+                done = await self._replay(request, slot)
+        except NoSlotError as error:
+            return refused(503, str(error))
+        except DisplacedError:
+            return refused(503, f"the capture came slowly, and others wait; {OTHERWISE}")
         except (RequestError, UnreachableError) as error:
             return failed(error)
         except ReplayError as error:
@@ -113,8 +110,6 @@ class Replays:
             return refused(500, f"the capture cannot be replayed here: {error.strerror}")
         except BusyError:
             return refused(503, "the gateway is answering others; try again in a moment")
-        finally:
-            self._waiting -= 1
         return Answer({"page": f"/replay/{self._keep(done.page)}", "notice": done.notice})
 
     async def page(self, request: Request) -> Response:
@@ -124,14 +119,15 @@ class Replays:
         headers = {"Content-Encoding": "gzip", "Content-Security-Policy": POLICY}
         return Response(page, headers=headers, media_type="text/html; charset=utf-8")
 
-    async def _replay(self, request: Request) -> Replayed:
+    async def _replay(self, request: Request, slot: Slot) -> Replayed:
         with scratch() as directory:
             capture = Path(directory, "capture", _name(request.query_params.get("name", "")))
             capture.parent.mkdir()
-            async with asyncio.timeout(UPLOAD):
+            async with slot.upload():
                 with capture.open("wb") as target:
                     async for chunk in request.stream():
                         target.write(chunk)
+                        slot.received += len(chunk)
             work = self._made(capture, request.state.client)
             return await while_connected(request.receive, work)
 

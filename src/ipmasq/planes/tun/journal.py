@@ -109,6 +109,8 @@ class Journal:
     def undo(self, changes: Iterable[Change]) -> None:
         """Undo these changes in the order given, then remove them from the record."""
         gone = list(changes)
+        if not gone:
+            return
         for change in gone:
             change.undo(self._kernel)
         self._changes = [change for change in self._changes if change not in gone]

@@ -1,9 +1,9 @@
 // Flows, hosts, helpers and forwards.
 import { html, useState } from "/preact.js";
 import { change, useView } from "/api.js";
-import { Events, Flow, FLOW_COLUMNS, Table } from "/parts.js";
+import { Events, FLOW_COLUMNS, Table, useFlow } from "/parts.js";
 import { settings } from "/settings.js";
-import { clock, ended, rate, size, visible } from "/shown.js";
+import { clock, ended, endpoint, rate, size, visible } from "/shown.js";
 
 const Problem = ({ text }) => text && html`<p class="bad" role="alert">${text}</p>`;
 const values = (form) => Object.fromEntries(new FormData(form));
@@ -11,7 +11,7 @@ const values = (form) => Object.fromEntries(new FormData(form));
 export function Flows({ host = "" }) {
   const [by, setBy] = useState("rate");
   const [filter, setFilter] = useState({ host });
-  const [opened, open] = useState(null);
+  const [open, opened] = useFlow();
   const filtered = Object.values(filter).some(Boolean);
   const [found, error, again] = useView(filtered ? "flows" : "top", filtered ? filter : { by, limit: 100 }, filtered ? 0 : 2);
   const those = `Flows that match, as of ${clock(found?.asked)}${found?.more ? ": the first 1000" : ""}`;
@@ -24,10 +24,9 @@ export function Flows({ host = "" }) {
       <div><label for="helper">Helper</label><input id="helper" name="helper" size="8" /></div>
       <button>Filter</button><button type="button" onClick=${(event) => { event.target.form.reset(); setFilter({}); }}>All</button>
     </form>
-    <${Problem} text=${error} />
+    ${opened}<${Problem} text=${error} />
     ${found && html`<${Table} caption=${filtered ? those : `The ${rows.length} flows with the most ${by === "rate" ? "bytes per second" : "bytes"}`}
-      columns=${FLOW_COLUMNS(open)} rows=${rows} by=${by} sort=${filtered ? null : setBy} again=${filtered ? again : null} empty=${filtered ? `No flow matched at ${clock(found.asked)}.` : "There are no flows."} />`}
-    ${opened && html`<${Flow} key=${opened} number=${opened} close=${() => open(null)} />`}`;
+      columns=${FLOW_COLUMNS(open)} rows=${rows} by=${by} sort=${filtered ? null : setBy} again=${filtered ? again : null} empty=${filtered ? `No flow matched at ${clock(found.asked)}.` : "There are no flows."} />`}`;
 }
 
 export function Hosts() {
@@ -56,8 +55,8 @@ export function Helpers() {
     ["refusals", (row) => Object.values(row.refusals).reduce((sum, count) => sum + count, 0), "number"], ["failures", (row) => row.failures, "number"],
   ];
   const expectations = [
-    ["control flow", (row) => row.flow, "number"], ["helper", (row) => row.helper], ["from", (row) => row.peer],
-    ["expected at", (row) => `${row.public.address}:${row.public.port}`], ["announced as", (row) => `${row.announced.address}:${row.announced.port}`],
+    ["control flow", (row) => row.flow, "number"], ["helper", (row) => row.helper], ["admitted from", (row) => row.peer],
+    ["expected at", (row) => endpoint(row.public)], ["announced as", (row) => endpoint(row.announced)],
   ];
   return html`<h1>Helpers</h1><${Problem} text=${error} />
     ${found && html`<${Table} caption="Loaded helpers, and their work since they were loaded" columns=${columns} rows=${found.rows} empty="No helper is loaded." />`}
@@ -69,7 +68,7 @@ export function Forwards() {
   const [found, error, again] = useView("forwards", {}, 5);
   const [said, say] = useState([]);
   const [removing, remove] = useState(null);
-  const doing = (work, text) => work.then((answer) => { say([["good", text], ...(answer.done.warnings ?? []).map((each) => ["bad", `Warning: ${ended(each)}`])]); remove(null); again(); }).catch((problem) => say([["bad", problem.message]]));
+  const doing = (work, text, then = () => {}) => work.then((answer) => { then(); say([["good", text], ...(answer.done.warnings ?? []).map((each) => ["bad", `Warning: ${ended(each)}`])]); remove(null); again(); }).catch((problem) => say([["bad", problem.message]]));
   const columns = [
     ["name", (row) => visible(row.name), "name"],
     ...(settings.changes ? [["change", (row) => removing === row.name
@@ -77,7 +76,7 @@ export function Forwards() {
       : html`<button type="button" onClick=${() => remove(row.name)} aria-label=${`remove forward ${row.name}`}>Remove</button>`]] : []), // beside the name, so that it is on a telephone's screen
     ["protocol", (row) => row.protocol], ["public", (row) => `${row.public ?? "*"}:${row.ports}`], ["inside", (row) => `${row.inside}:${row.inside_ports}`],
   ];
-  const add = (event) => { event.preventDefault(); doing(change("forward_add", values(event.target)), "The forward is added."); };
+  const add = (event) => { event.preventDefault(); const form = event.target; doing(change("forward_add", values(form)), "The forward is added.", () => form.reset()); };
   return html`<h1>Forwards</h1><${Problem} text=${error} />
     ${found && html`<${Table} caption="Published servers" columns=${columns} rows=${found.rows} empty="No server is published." />`}
     <div role="status">${said.map(([kind, text]) => html`<p class=${kind}>${text}</p>`)}</div>

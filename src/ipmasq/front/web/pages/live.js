@@ -1,8 +1,10 @@
 // What the gateway tells: summaries and events, from one stream for all pages of this browser.
 import { useEffect, useState } from "/preact.js";
-import { KEPT, follow } from "/stream.js";
+import { Latest } from "/kept.js";
+import { follow } from "/stream.js";
 
-const state = { gateway: { is_up: true, text: "" }, connected: false, summaries: [], events: [] };
+const summaries = new Latest("summary"), events = new Latest("happened");
+const state = { gateway: { is_up: true, text: "" }, connected: false, summaries: summaries.values, events: events.values };
 const listeners = new Set();
 let planned = false;
 
@@ -13,14 +15,9 @@ function changed() {
   setTimeout(() => { planned = false; for (const each of listeners) each(); }, 50);
 }
 
-function keep(list, value, most) {
-  list.push(value);
-  if (list.length > most) list.splice(0, list.length - most);
-}
-
 const taken = {
-  summary: (row) => keep(state.summaries, row, KEPT.summary),
-  happened: (row) => { row.seen = Date.now() / 1000; keep(state.events, row, KEPT.happened); },
+  summary: (row, size) => summaries.add(row, size),
+  happened: (row, size) => { row.seen = Date.now() / 1000; events.add(row, size); },
   gateway: (row) => { state.gateway = row; },
 };
 
@@ -28,7 +25,7 @@ function take({ connected, status, messages = [] }) {
   // A process that has begun anew wants the token again.
   if (status === 401) location.assign("/login");
   if (connected != null) state.connected = connected;
-  for (const { kind, data } of messages) taken[kind](JSON.parse(data));
+  for (const { kind, data } of messages) taken[kind](JSON.parse(data), data.length);
   changed();
 }
 

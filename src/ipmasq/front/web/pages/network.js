@@ -1,7 +1,7 @@
 // The network as a picture: inside hosts, the gateway, outside hosts, and the sessions that helpers inspect.
 import { html, useEffect, useState } from "/preact.js";
 import { useView } from "/api.js";
-import { Flow, FLOW_COLUMNS, Table } from "/parts.js";
+import { FLOW_COLUMNS, Table, useFlow } from "/parts.js";
 import { endpoint, rate } from "/shown.js";
 
 const MOST = 24, TOP = 30, ROW = 56, LANE = 12;
@@ -113,15 +113,14 @@ function Picture({ rows, open }) {
 
 export function Network() {
   const [found, error] = useView("helped", {}, 1);
-  const [opened, open] = useState(null);
+  const [open, opened] = useFlow();
   const live = (found?.rows ?? []).filter((row) => !OVER.includes(row.state));
   const shown = live.slice(-MOST), more = live.length - shown.length;
   const [number, ...others] = FLOW_COLUMNS(open).filter(([title]) => title !== "age"), columns = [number, ["part", part], ["announced by", announcer], ...others];
   return html`<h1>Network</h1>
-    ${error && html`<p class="bad" role="alert">${error}</p>`}
+    ${opened}${error && html`<p class="bad" role="alert">${error}</p>`}
     ${found && html`<section class="panel"><${Picture} rows=${shown} open=${open} />
       <p class="dim">${shown.length ? "Dashed: control connections. Solid: data connections that a helper expected, with their rates. An arrow points from the end that opened the connection. The other end of a data connection has announced it: an inside end with the public address, which the helper wrote; an outside end with its own." : "No helper inspects a session now. An FTP session appears here when it begins."}
         ${more > 0 && ` The latest ${shown.length} connections are drawn, of ${shown.length + more}.`}</p></section>
-      <${Table} caption="Sessions" columns=${columns} rows=${[...shown].sort((one, other) => session(other) - session(one) || one.id - other.id)} empty="" />`}
-    ${opened && html`<${Flow} key=${opened} number=${opened} close=${() => open(null)} />`}`;
+      <${Table} caption="Sessions" columns=${columns} rows=${[...shown].sort((one, other) => session(other) - session(one) || one.id - other.id)} empty="" />`}`;
 }

@@ -1,7 +1,9 @@
 import { html, useEffect, useRef } from "/preact.js";
 import { useLive } from "/live.js";
-import { Events } from "/parts.js";
+import { Events, Table } from "/parts.js";
 import { clock, rate, scaled } from "/shown.js";
+
+const DROPS = [["reason", (row) => row.name], ["last minute", (row) => row.recent, "number"], ["since the start", (row) => row.count, "number"]];
 
 // Steps between two lines of a plot: whole numbers, as nothing here has parts.
 const STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
@@ -73,8 +75,7 @@ export function Overview() {
       <${Plot} title="New flows per second" rows=${summaries} text=${scaled} series=${[["opened", "--out", per((row) => row.flows_opened)]]} />
       <${Plot} title="Drops per second" rows=${summaries} text=${scaled} series=${[["dropped", "--bad", per(dropped)]]} />
       <${Plot} title="Public ports in use" rows=${summaries} text=${scaled} series=${[["TCP", "--out", (row) => row.ports.tcp], ["UDP", "--in", (row) => row.ports.udp]]} />
-      <section class="panel"><h2>Drops by reason</h2>${drops.length ? html`<div class="scroll" tabindex="0" role="region" aria-label="Drops by reason"><table><thead><tr><th scope="col">reason</th><th scope="col" class="number">last minute</th><th scope="col" class="number">since the start</th></tr></thead>
-        <tbody>${drops.map(([reason, count, recent]) => html`<tr key=${reason}><td>${reason}</td><td class="number">${recent}</td><td class="number">${count}</td></tr>`)}</tbody></table></div>` : html`<p>Nothing was dropped.</p>`}</section>
+      <section class="panel"><h2>Drops by reason</h2><${Table} caption="Dropped packets" columns=${DROPS} rows=${drops.map(([name, count, recent]) => ({ name, count, recent }))} empty="Nothing was dropped." /></section>
     </div>
     <section class="panel"><h2>Latest events</h2><${Events} most=${12} empty="No event yet." /></section>`;
 }

@@ -3,17 +3,18 @@ import { html, useEffect, useRef, useState } from "/preact.js";
 import { change, useView } from "/api.js";
 import { useLive } from "/live.js";
 import { settings } from "/settings.js";
-import { clock, duration, endpoint, rate, size, visible } from "/shown.js";
+import { clock, duration, ended, endpoint, rate, size, visible } from "/shown.js";
 
-// `columns`: [title, cell(row), kind, key]. A column with a key can be sorted by.
+// `columns`: [title, cell(row), kind, key]. A column with a key can be sorted by. On a telephone each cell has its title, and the cells
+// of a row wrap as words do. The roles are said since a table that is laid out in another way is none for some screen readers.
 export function Table({ caption, columns, rows, by, sort, again, empty }) {
   const renew = again && html` <button type="button" onClick=${again}>Ask again</button>`;
   if (!rows.length) return html`<p>${empty}${renew}</p>`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${caption}><table>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${caption}><table role="table">
     <caption>${caption}${renew}</caption>
-    <thead><tr>${columns.map(([title, , kind, key]) => html`<th scope="col" class=${kind} aria-sort=${key && key === by ? "descending" : undefined}>
-      ${key && sort ? html`<button type="button" onClick=${() => sort(key)}>${title}</button>` : title}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr key=${row.id ?? row.name ?? row.host}>${columns.map(([, cell, kind]) => html`<td class=${kind}>${cell(row)}</td>`)}</tr>`)}</tbody>
+    <thead role="rowgroup"><tr role="row">${columns.map(([title, , kind, key]) => html`<th role="columnheader" scope="col" class=${kind} aria-sort=${key && key === by ? "descending" : undefined}>
+      ${key && sort ? html`<button type="button" onClick=${() => sort(key)}>${title}</button>` : html`<span>${title}</span>`}</th>`)}</tr></thead>
+    <tbody role="rowgroup">${rows.map((row) => html`<tr role="row" key=${row.id ?? row.name ?? row.host}>${columns.map(([title, cell, kind]) => html`<td role="cell" class=${kind} data-title=${title}>${cell(row)}</td>`)}</tr>`)}</tbody>
   </table></div>`;
 }
 
@@ -31,39 +32,50 @@ export function Events({ wanted = () => true, most = 50, empty }) {
   return found.length ? html`<ul class="events">${found.map((row) => html`<${Event} row=${row} />`)}</ul>` : html`<p>${empty}</p>`;
 }
 
-// On a telephone the port may be on a line of its own, and columns that are `spare` are not shown: an opened flow has all.
-const End = ({ end }) => endpoint(end).split(/(?=:\d+$)/).map((each, at) => html`${at ? html`<wbr />` : null}${each}`);
-
 export const FLOW_COLUMNS = (open) => [
   ["flow", (row) => html`<button type="button" aria-label=${`open flow ${row.id}`} onClick=${() => open(row.id)}>${row.id}</button>`, "number"],
-  ["protocol", (row) => row.protocol, "spare"],
-  ["inside", (row) => html`<${End} end=${row.inside} />`],
-  ["public", (row) => endpoint(row.public), "spare"],
-  ["remote", (row) => html`<${End} end=${row.remote} />`],
-  ["state", (row) => row.state, "spare"],
-  ["helper", (row) => row.helper ?? (row.encrypted ? "encrypted" : ""), "spare"],
+  ["protocol", (row) => row.protocol],
+  ["inside", (row) => endpoint(row.inside)],
+  ["public", (row) => endpoint(row.public)],
+  ["remote", (row) => endpoint(row.remote)],
+  ["state", (row) => row.state],
+  ["helper", (row) => row.helper ?? (row.encrypted ? "encrypted" : "")],
   ["out", (row) => rate(row.rate_out), "number", "rate"],
   ["in", (row) => rate(row.rate_in), "number", "rate"],
   ["bytes", (row) => size(row.bytes_out + row.bytes_in), "number", "bytes"],
-  ["age", (row) => duration(row.age), "number spare"],
+  ["age", (row) => duration(row.age), "number"],
 ];
 
-export function Flow({ number, close }) {
+// Returns what opens a flow, and the part of the page in which it is shown. What was closed is said when it has been left.
+export function useFlow() {
+  const [opened, open] = useState(null);
+  const [said, say] = useState("");
+  const leave = (text) => { open(null); say(text); };
+  const part = html`<p class="good" role="status">${said}</p>${opened != null && html`<${Flow} key=${opened} number=${opened} leave=${leave} />`}`;
+  return [(number) => { say(""); open(number); }, part];
+}
+
+function Flow({ number, leave }) {
   const dialog = useRef(null);
   const title = useRef(null);
   const [shown, show] = useState(number);
   const [sure, setSure] = useState(false);
   const [failure, setFailure] = useState("");
+  const closed = useRef("");
   const [found, error] = useView("flow", { flow: shown }, 2);
   const [why] = useView("explain", { flow: shown }, 0);
   useEffect(() => { dialog.current.showModal(); }, []);
   const end = async () => {
-    try { await change("close", { flow: shown }); dialog.current.close(); } catch (problem) { setFailure(problem.message); }
+    try {
+      await change("close", { flow: shown });
+      closed.current = `Flow ${shown} is closed${row ? `: ${row.protocol}, ${endpoint(row.inside)} with ${endpoint(row.remote)}` : ""}.`;
+      dialog.current.close();
+    } catch (problem) { setFailure(`Flow ${shown} is not closed: ${ended(problem.message)}`); }
   };
-  const follow = (flow) => { show(flow); setSure(false); title.current.focus(); };
+  const follow = (flow) => { show(flow); setSure(false); setFailure(""); title.current.focus(); };
   const [row, ...linked] = found?.rows ?? [];
   const told = why?.rows[0];
-  return html`<dialog ref=${dialog} aria-labelledby="flow-title" onClose=${close}>
+  return html`<dialog ref=${dialog} aria-labelledby="flow-title" onClose=${() => leave(closed.current)}>
     <h2 id="flow-title" tabindex="-1" ref=${title}>Flow ${shown}</h2>
     ${error && html`<p class="bad" role="alert">${error}</p>`}
     ${row && html`<dl class="facts">

@@ -84,9 +84,9 @@ export function Explain() {
   return html`<h1>Explain</h1><p>What happens, or would happen, to a flow, and why.</p>
     <form class="line" onSubmit=${ask}>
       <div><label for="of">Protocol</label><select id="of" name="protocol"><option value="tcp">tcp</option><option value="udp">udp</option><option value="icmp">icmp</option></select></div>
-      <div><label for="source">From</label><input id="source" name="source" size="22" placeholder="10.0.0.2:40000" required /></div>
-      <div><label for="destination">To</label><input id="destination" name="destination" size="22" placeholder="198.51.100.1:21" required /></div>
-      <div><label for="side">Comes from</label><select id="side" name="side"><option value="">as the addresses tell</option><option value="inside">inside</option><option value="outside">outside</option></select></div>
+      <div><label for="source">Source</label><input id="source" name="source" size="22" placeholder="10.0.0.2:40000" required /></div>
+      <div><label for="destination">Destination</label><input id="destination" name="destination" size="22" placeholder="198.51.100.1:21" required /></div>
+      <div><label for="side">Side of the source</label><select id="side" name="side"><option value="">as the addresses tell</option><option value="inside">inside</option><option value="outside">outside</option></select></div>
       <button>Explain</button>
     </form>
     <div role="status" aria-live="polite">

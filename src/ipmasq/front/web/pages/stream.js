@@ -2,9 +2,6 @@
 // that only our pages send. A broken stream is resumed with the id of the last message.
 export const OURS = { "X-Requested-With": "ipmasq" };
 
-// How many messages of each kind are kept: for a page that is opened later, and for the plots.
-export const KEPT = { summary: 600, happened: 1000, gateway: 1 };
-
 const sleep = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
 
 // A message is { id, kind, data }; a comment has no data.

@@ -38,7 +38,9 @@ def control() -> Control:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-@settings(max_examples=100)  # of each of thirty requests, which read their arguments in the same way
+@settings(
+    max_examples=100
+)  # of each of thirty requests, which read their arguments in the same way
 @given(data=st.data())
 def test_no_arguments_bring_the_gateway_out_of_step(
     control: Control, name: str, data: st.DataObject

@@ -1,5 +1,5 @@
 """How long a line of an FTP control connection waits while one process of the gateway takes over from another: by a
-restart (SIGUSR2, then a start), and after a crash (SIGKILL, then a start).
+restart (SIGUSR2, then a start), after a crash (SIGKILL, then a start), and by an upgrade (`ipmasq upgrade`).
 
 What a service manager waits before it starts a process again comes on top.
 """
@@ -7,6 +7,7 @@ What a service manager waits before it starts a process again comes on top.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import threading
@@ -35,7 +36,7 @@ def pauses(runs: int) -> Iterator[Figure]:
     for word, plane in PLANES.items():
         network = Network(plane, f"pause{os.getpid()}{word}")
         try:
-            for how, change in (("restart", _restart), ("crash", _crash)):
+            for how, change in (("restart", _restart), ("crash", _crash), ("upgrade", _upgrade)):
                 waited = list(_waited(network, change, max(runs, LEAST)))
                 yield Figure(f"pause.{how}.{word}.s", "s", waited)
         finally:
@@ -52,7 +53,7 @@ def _waited(network: Network, change: Callable[[Network], None], runs: int) -> I
             with Lines(near, far) as lines:
                 change(network)
             yield lines.longest
-        network.gateway.stop()  # `serving` knows the first one only
+        _end(network)  # `serving` knows the first one only
 
 
 def _restart(network: Network) -> None:
@@ -61,6 +62,18 @@ def _restart(network: Network) -> None:
 
 def _crash(network: Network) -> None:
     _again(network, signal.SIGKILL)
+
+
+def _upgrade(network: Network) -> None:
+    network.gateway.ask("upgrade")
+
+
+def _end(network: Network) -> None:
+    """End the gateway, which is no child of this process after an upgrade."""
+    process = os.pidfd_open(network.gateway.rows("status")[0]["process"])
+    signal.pidfd_send_signal(process, signal.SIGTERM)
+    assert select.select([process], [], [], PATIENCE)[0]
+    os.close(process)
 
 
 def _again(network: Network, how: signal.Signals) -> None:

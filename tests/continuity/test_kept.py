@@ -75,9 +75,15 @@ def test_after_a_restart_of_the_host_only_a_durable_state_is_found_and_is_aged_b
     assert earlier.age == 0.0, "a clock that went back makes nothing younger than now"
 
 
-def test_the_state_of_another_network_namespace_is_not_used(tmp_path: Path) -> None:
+def test_the_state_of_another_network_namespace_gives_way_to_a_new_one(tmp_path: Path) -> None:
     keep(place(tmp_path), *two_turns())
-    assert place(tmp_path, namespace="8").find(130.0, 0.0).kept == []
+    here = place(tmp_path, namespace="8")
+    found = here.find(130.0, 0.0)
+    assert (found.kept, found.refused, found.trouble) == ([], "", "")
+    assert found.store is not None
+    found.store.append(two_turns()[0])
+    found.store.close()
+    assert here.find(130.0, 0.0).kept != []
 
 
 @pytest.mark.parametrize("damage", [b"no database " * 99, b""])

@@ -245,3 +245,18 @@ def test_a_store_stays_small_whatever_is_written_to_it(
             first = largest
     assert first > smallest
     assert largest <= 2 * first
+
+
+def test_a_successor_that_is_expected_has_little_to_read(kept: Kept) -> None:
+    for port in range(50):
+        kept.udp(IN1, 2000 + port, OUT1, 53)
+        kept.writer.write(kept.now)
+    before = kept.writer.status.size
+    kept.writer.compact(kept.now)
+    turns = 0
+    while not kept.writer.is_compact(kept.now):
+        kept.turn(0.01)
+        turns += 1
+        assert turns < 100
+    assert kept.writer.status.size < before
+    assert kept.flows() == 50

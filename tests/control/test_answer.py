@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from ipmasq.control import availability, changes, live, views, watching
+from ipmasq.control import availability, changes, live, upgrading, views, watching
 from ipmasq.control.answer import Pause
 from ipmasq.control.control import REQUESTS
 
@@ -18,7 +18,7 @@ def test_every_request_is_answered_step_by_step(name: str):
 
 
 def test_every_request_is_answered_by_one_module():
-    tables = [module.REQUESTS for module in (views, live, watching, changes)]
+    tables = [module.REQUESTS for module in (views, live, watching, changes, upgrading)]
     names = [
         name
         for table in (*tables, changes.ANSWERS, availability.LISTINGS, availability.CHANGES)

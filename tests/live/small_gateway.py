@@ -118,7 +118,7 @@ def main(path: str) -> None:
     try:
         file = Json(path)
         gateway = Gateway(file, loop, Path(path).parent)
-        gateway.listeners.append(logs.Writer(gateway.host_of))
+        gateway.listeners.append(logs.Writer(gateway.engine.table.host_of))
         if not file.said.get("tcx", True):
             sys.path.insert(0, str(Path(__file__).parents[2]))
             from tests.planes.ebpf import old_kernel

@@ -91,8 +91,8 @@ def is_restarted(service: Machine, before: int) -> bool:
 
 
 @pytest.mark.parametrize("name", ["tun", "ebpf-tc"])
-@pytest.mark.parametrize("how", ["restart", "kill"])
-def test_a_transfer_goes_on_when_the_service_is_restarted_or_killed(
+@pytest.mark.parametrize("how", ["restart", "kill", "upgrade"])
+def test_a_transfer_goes_on_when_the_service_is_restarted_killed_or_upgraded(
     usual: Machine, network: Network, server: Path, tmp_path: Path, name: str, how: str
 ):
     plane(usual, name)
@@ -105,6 +105,8 @@ def test_a_transfer_goes_on_when_the_service_is_restarted_or_killed(
         eventually(lambda: target.exists() and target.stat().st_size > 100_000, "it did not begin")
         if how == "restart":
             usual.run("systemctl", "restart", "ipmasq")
+        elif how == "upgrade":
+            check_upgrade(usual)
         else:
             # Without the process that keeps the devices the host would answer, with resets.
             usual.kill_service("main")
@@ -113,6 +115,35 @@ def test_a_transfer_goes_on_when_the_service_is_restarted_or_killed(
     assert transfer.returncode == 0, f"{errors!r}, {target.stat().st_size:,} bytes\n{usual.log()}"
     assert target.read_bytes() == name.encode() * 1_000_000
     eventually(lambda: "was restored" in usual.log(), "it did not say that state was restored")
+
+
+def test_xdp_is_back_when_the_predecessor_has_ended(usual: Machine, network: Network, server: Path):
+    """The service may not pin its programs, and two of them cannot be in one place."""
+    plane(usual, "ebpf-xdp-generic")
+    eventually(lambda: "xdp" in usual.run("ipmasq", "status"), usual.log())
+    check_upgrade(usual)
+    eventually(lambda: "xdp" in usual.run("ipmasq", "status"), usual.log())
+    (server / "file").write_bytes(b"after an upgrade")
+    assert fetch(network, "--ftp-port", "-") == b"after an upgrade"
+
+
+def check_upgrade(service: Machine) -> None:
+    """Another process becomes the service's main process, twice, and systemd starts none itself."""
+    for _ in range(2):
+        process, restarts = service.show("MainPID"), service.show("NRestarts")
+        said = service.run("ipmasq", "upgrade")
+        eventually(lambda: service.show("MainPID") not in (process, "0"), service.log())  # noqa: B023
+        assert f"process {service.show('MainPID')} has taken over" in said
+        assert (service.show("ActiveState"), service.show("NRestarts")) == ("active", restarts)
+
+
+def test_a_faulty_configuration_is_told_to_who_upgrades_and_the_service_goes_on(usual: Machine):
+    process = usual.show("MainPID")
+    usual.write("/etc/ipmasq/gateway.toml", CONFIGURATION + "mistake = 1\n")
+    done = usual.ask("ipmasq", "upgrade")
+    assert done.returncode == 1
+    assert "mistake" in done.stderr
+    assert (usual.show("MainPID"), usual.show("ActiveState")) == (process, "active")
 
 
 def test_a_killed_gateway_is_started_again_and_works(

@@ -133,7 +133,7 @@ def main(
     gateway._drive.plane = around
     table = load(config).config.control
     control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
-    gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
+    gateway.listeners.extend((control.tell, logs.Writer(gateway.engine.table.host_of)))
     facts = Facts(gateway, control, around)
     gateway.listeners.append(facts.listen)
     loop.on_signal(signal.SIGUSR1, facts.say)

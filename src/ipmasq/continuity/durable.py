@@ -30,6 +30,7 @@ class Background:
         self._tasks: SimpleQueue[Task] = SimpleQueue()
         self._done: deque[Done] = deque()
         self._error: StoreError | None = None
+        self._is_closed = False
         self.descriptor, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         """Readable when `report` has something to do."""
         self._thread = Thread(target=self._work, name="store", daemon=True)
@@ -70,6 +71,11 @@ class Background:
         if self._error is not None:
             raise self._error
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether something could not be kept; once it is closed also: or is not yet."""
+        return self._error is not None or (self._is_closed and self._thread.is_alive())
+
     def _ask(self, task: Callable[[], object], done: Done | None = None) -> None:
         self._check()
         if self._tasks.qsize() >= MOST_TASKS:
@@ -95,6 +101,10 @@ class Background:
         self._ask(self._store.trim)
 
     @property
+    def has_old(self) -> bool:
+        return self._store.has_old
+
+    @property
     def size(self) -> int:
         return self._store.size
 
@@ -102,6 +112,7 @@ class Background:
         """Wait until everything is written. After an error there is nothing to wait for: the thread ends by itself,
         as soon as the disk lets it."""
         self._tasks.put((None, None))
+        self._is_closed = True
         self._thread.join(PATIENCE if self._error is None else 0)
         while self._done:
             self._done.popleft()()

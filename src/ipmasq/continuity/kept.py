@@ -68,8 +68,12 @@ class Location:
                 return Found(trouble=str(error))
             return self.refuse(str(error))
         try:
+            if store.about != self.about and not self.durable:
+                store.close()
+                remove(self.path)
+                store = self._open()
             found = self._read(store, now, wall)
-        except (StoreError, StateError) as error:
+        except (OSError, StoreError, StateError) as error:
             store.close()
             return self.refuse(str(error))
         found.store = self._in_background(store)
@@ -117,10 +121,6 @@ class Location:
         return Background(store) if self.durable else store
 
     def _read(self, store: SqliteStore, now: float, wall: float) -> Found:
-        if store.about != self.about and not self.durable:
-            store.close()
-            remove(self.path)
-            return Found(self._open())
         same_run = store.about.get(BOOT) == self.about.get(BOOT)
         last, compact = dict[Key, Kept](), Compact()
         moment = now

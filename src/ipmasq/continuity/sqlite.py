@@ -140,6 +140,10 @@ class SqliteStore:
             self._oldest = None
 
     @property
+    def has_old(self) -> bool:
+        return self._oldest is not None
+
+    @property
     def size(self) -> int:
         return self._size
 

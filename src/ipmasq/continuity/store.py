@@ -30,6 +30,10 @@ class Store(Protocol):
         """Remove a part of what is not needed any more; to be called now and then."""
 
     @property
+    def has_old(self) -> bool:
+        """Whether `trim` has something to remove."""
+
+    @property
     def size(self) -> int:
         """Bytes of all batches that are kept."""
 

@@ -112,6 +112,24 @@ class StateWriter:
             self.store.close()
             self.store = None
 
+    def compact(self, now: float) -> None:
+        """Begin to write everything once more, unless that is under way, so that there is little to read at the end."""
+        if self.store is not None and self._engine.is_restored and not self._is_snapshot:
+            self._guarded(now, self._begin_snapshot)
+
+    def is_compact(self, now: float) -> bool:
+        """Remove a part of what `compact` has replaced. Return whether nothing of it is left."""
+        if self.store is not None and self.store.has_old:
+            self._guarded(now, lambda _: self.store.trim() if self.store is not None else None)
+        return not self._is_snapshot and (self.store is None or not self.store.has_old)
+
+    def go_on(self, now: float) -> None:
+        """Begin a new store after `close`, with everything."""
+        try:
+            self.use(self._begin(), now)
+        except StoreError as error:
+            self._fail(error, now)
+
     # -- in each turn
 
     def set(self, name: str, row: object, now: float) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeAlias
 
-from ipmasq.control import arguments, availability, changes, live, views, watching
+from ipmasq.control import arguments, availability, changes, live, upgrading, views, watching
 from ipmasq.control.answer import Answer, Peer
 from ipmasq.control.examination import Examination
 from ipmasq.control.gateway import Context, RunningGateway
@@ -18,6 +19,9 @@ from ipmasq.control.survey import Survey
 from ipmasq.control.transfers import Transfers
 from ipmasq.core.events import Event
 from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.upgrade import Upgrade
+
+log = logging.getLogger("ipmasq")
 
 Change: TypeAlias = Callable[[Context, Any], Row]
 Begin: TypeAlias = Callable[[Context, Any], Answer]
@@ -49,6 +53,7 @@ REQUESTS: dict[str, tuple[type[arguments.Arguments], Begin]] = {
         name: (model, _done(change))
         for name, (model, change) in {**changes.REQUESTS, **availability.CHANGES}.items()
     },
+    **upgrading.REQUESTS,
 }
 """Every request: its arguments, and the function that begins its answer."""
 
@@ -63,9 +68,10 @@ class Control:
         access: Access,
         viewing: Access | None = None,
         doctor: Sequence[str] = (),
+        upgrade: Upgrade | None = None,
     ) -> None:
         """`viewing` is that of a second socket, on which nothing can be changed. `doctor` is the command that
-        examines the host."""
+        examines the host, `upgrade` the successor of this process, if it can have one."""
         self.journal = Journal()
         self.transfers = Transfers()
         self.survey = Survey(gateway.engine, loop)
@@ -73,6 +79,7 @@ class Control:
         self.server = Server(loop, self.answer, access)
         self.viewing = Server(loop, self.view, viewing) if viewing is not None else None
         self._gateway = gateway
+        self._upgrade = upgrade
         self._loop = loop
 
     def open(self) -> None:
@@ -84,6 +91,19 @@ class Control:
         except SocketError:
             self.server.close()
             raise
+
+    def restore(self) -> None:
+        """Serve again what a successor has taken that has failed. What cannot be served is logged."""
+        for server in self._servers:
+            try:
+                server.restore()
+            except SocketError as error:
+                log.error("%s", error)
+
+    def settle(self) -> None:
+        """Give the answers that are due, since this process ends."""
+        for server in self._servers:
+            server.settle()
 
     def close(self) -> None:
         for server in self._servers:
@@ -125,6 +145,7 @@ class Control:
             transfers=self.transfers,
             survey=self.survey,
             examination=self.examination,
+            upgrade=self._upgrade,
             peer=peer,
             now=now,
             clock=self._loop.clock,

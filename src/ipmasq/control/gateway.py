@@ -16,6 +16,7 @@ from ipmasq.core.policy import Forward, Timeouts
 from ipmasq.core.views import Passage
 from ipmasq.gateway.availability import Availability
 from ipmasq.gateway.firewall.finding import Finding
+from ipmasq.gateway.upgrade import Upgrade
 from ipmasq.planes.fastpath import Counter
 
 
@@ -96,6 +97,8 @@ class Context:
     transfers: Transfers
     survey: Survey
     examination: Examination
+    upgrade: Upgrade | None
+    """The successor of this process; None if this process cannot start one."""
     peer: Peer
     now: float
     """The time on the gateway's clock when the answer began."""

@@ -16,7 +16,7 @@ import stat
 from collections import Counter, deque
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ipmasq.control.answer import Answerer
@@ -55,6 +55,13 @@ class Access:
     mode: int = 0o600
     group: str | None = None
     """Name or number of the owning group, if it is not root's; combine it with a `mode` such as 0o660."""
+    prepared: socket.socket | None = None
+    """A socket that `prepare` has made, which takes this path when it is opened."""
+
+    @property
+    def draft(self) -> Path:
+        """Where a prepared socket is until then."""
+        return self.path.with_name(f"{self.path.name}.new")
 
 
 def check_access(access: Access) -> None:
@@ -64,6 +71,15 @@ def check_access(access: Access) -> None:
         _clear(access.path)
         if access.group is not None:
             _group(access.group)
+
+
+def prepare(access: Access) -> Access:
+    """Make the socket beside that of another process, which serves the path as long as this one does not open it. Raises
+    SocketError."""
+    with _explained(access.path):
+        access.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _clear(access.draft)
+    return replace(access, prepared=_listen(access, access.draft))
 
 
 class Server:
@@ -85,22 +101,30 @@ class Server:
 
     def open(self) -> None:
         """Open the socket. Raises SocketError."""
-        path = self._access.path
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with _explained(path):
+        self._open()
+        self._loop.later(SWEEP, self._sweep)
+
+    def restore(self) -> None:
+        """Serve the path again if a successor has taken it, and remove what else it has left. Raises SocketError."""
+        with suppress(OSError):
+            self._access.draft.unlink()
+        if self._listener is not None and _identity(self._access.path) != self._inode:
+            self._loop.unwatch(self._listener.fileno())
+            self._listener.close()
+            self._access = replace(self._access, prepared=None)
+            self._open()
+
+    def _open(self) -> None:
+        path, listener = self._access.path, self._access.prepared
+        with _explained(path):
+            if listener is not None:
+                self._access.draft.rename(path)
+            else:
                 path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 _clear(path)
-                _bind(listener, self._access)
-        except SocketError:
-            listener.close()
-            raise
-        listener.listen(MOST_CLIENTS)
-        listener.setblocking(False)
-        self._listener = listener
+        self._listener = listener = listener or _listen(self._access, path)
         self._inode = _identity(path)
         self._loop.watch(listener.fileno(), self._accept)
-        self._loop.later(SWEEP, self._sweep)
 
     def close(self) -> None:
         """Close every connection and remove the socket, if it is still this server's. May be called twice."""
@@ -121,6 +145,14 @@ class Server:
             if client.waiting:
                 client.waiting = False
                 self._settle(client)
+
+    def settle(self) -> None:
+        """Continue the answers that wait for the next tick now, and send what is there: no round of the loop comes any
+        more."""
+        for client in list(self._clients.values()):
+            client.ticking = False
+            if client.has_work:
+                client.work(self._loop.clock())
 
     # -- the loop's callbacks
 
@@ -277,19 +309,33 @@ def _explained(path: Path) -> Iterator[None]:
         raise SocketError(f"cannot serve the control socket {path}: {reason}") from None
 
 
-def _bind(listener: socket.socket, access: Access) -> None:
+def _listen(access: Access, path: Path) -> socket.socket:
+    """Return a listening socket at a path where nothing is. Raises SocketError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _explained(access.path):
+            _bind(listener, access, path)
+    except SocketError:
+        listener.close()
+        raise
+    listener.listen(MOST_CLIENTS)
+    listener.setblocking(False)
+    return listener
+
+
+def _bind(listener: socket.socket, access: Access, path: Path) -> None:
     """Bind so that nobody but root can connect before the mode is right."""
     before = os.umask(0o177)
     try:
-        listener.bind(str(access.path))
+        listener.bind(str(path))
     finally:
         os.umask(before)
     try:
         if access.group is not None:
-            os.chown(access.path, -1, _group(access.group))
-        os.chmod(access.path, access.mode)
+            os.chown(path, -1, _group(access.group))
+        os.chmod(path, access.mode)
     except (OSError, KeyError):
-        access.path.unlink()
+        path.unlink()
         raise
 
 

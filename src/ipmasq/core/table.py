@@ -77,6 +77,11 @@ class Table:
             self.unrestored.restore(number)
         return self.flows.get(number)
 
+    def host_of(self, number: int) -> Address | None:
+        """Return the inside host of a flow, by the flow's number."""
+        found = self.flow(number)
+        return found.host if found is not None else None
+
     def __contains__(self, number: int) -> bool:
         """Return whether a flow of this number is alive."""
         waits = self.unrestored is not None and number in self.unrestored

@@ -73,6 +73,11 @@ class Drive:
     def start(self) -> None:
         """Raises PlaneError; then nothing is left behind."""
         garbage.disable_full_collections()
+        self.open()
+        self.loop.between(self._between)
+
+    def open(self) -> None:
+        """Raises PlaneError; then nothing is left behind."""
         self.plane.open()
         try:
             self.claim()
@@ -80,7 +85,14 @@ class Drive:
             self.plane.close()
             raise
         self.watch()
-        self.loop.between(self._between)
+
+    def reopen(self, open_anew: Callable[[], None]) -> None:
+        """Open the plane anew, while packets wait. Raises PlaneError."""
+        self.unwatch()
+        open_anew()
+        self._claimed = (), frozenset()
+        self.claim()
+        self.watch()
 
     def stop(self, leave: Callable[[], None] | None = None) -> None:
         """Close the plane, or `leave` it to a successor. Raises PlaneError if something could not be undone."""

@@ -19,11 +19,13 @@ RETRY = 1.0
 
 
 class Following:
-    def __init__(self, loop: Loop, adapt: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, adapt: Callable[[], None], changes: Changes | None = None
+    ) -> None:
         """`adapt` is called after each burst of changes, and again until it succeeds. It may raise SetupError and
-        PlaneError. Changes are noticed from the creation of this object on."""
+        PlaneError. Changes are noticed from the creation of this object on, or from that of `changes`."""
         self._loop, self._adapt = loop, adapt
-        self._changes = Changes()
+        self._changes = changes or Changes()
         self._settling: Timer | None = None
 
     def begin(self) -> None:

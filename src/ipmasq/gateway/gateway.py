@@ -21,14 +21,16 @@ from ipmasq.gateway.changes import changed_times, discarded
 from ipmasq.gateway.drive import Drive, Listener, chance
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
-from ipmasq.gateway.firewall.ways import Where
 from ipmasq.gateway.following import Following
 from ipmasq.gateway.forwards import Forwards
 from ipmasq.gateway.health import Health, Reloads
+from ipmasq.gateway.heir import Heir
 from ipmasq.gateway.helpers import Helpers
 from ipmasq.gateway.host import notify_systemd
+from ipmasq.gateway.interfaces import interfaces
 from ipmasq.gateway.keeping import Keeping
 from ipmasq.gateway.latency import Latency
+from ipmasq.gateway.lending import Lending, facts_of
 from ipmasq.gateway.logs import limiter
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.offloading import Offloading
@@ -43,18 +45,12 @@ from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
-from ipmasq.wire.addresses import Address, to_text, to_texts
+from ipmasq.wire.addresses import to_text, to_texts
 
 log = logging.getLogger("ipmasq")
 
 PORTS_EVERY = 2.0
 """Seconds between two checks of the ports that the host uses."""
-
-SETTINGS_EVERY = 2.0
-"""Seconds between two checks of the kernel settings on which the gateway depends."""
-
-OFFLOAD_EVERY = 1.0
-"""Seconds between two rounds of reading the fast path's counters, unless one takes longer."""
 
 LOG_EVERY = 1.0
 """Seconds between two checks for lines that the log left out and must sum up."""
@@ -72,21 +68,24 @@ class Gateway:
         loop: Loop,
         directory: Path = DIRECTORY,
         plane: str | None = None,
+        heir: Heir | None = None,
     ) -> None:
         """Read the configuration, once, and log what is doubtful in it. `directory` is for the record of changes
-        to the host, `plane` the name of a plane that overrides the configuration's. Raises SetupError."""
+        to the host, `plane` the name of a plane that overrides the configuration's. `heir` is what was prepared for
+        taking over from a gateway that runs. Raises SetupError."""
         self._configuration = configuration
         self._loop = loop
         # Before the first look at the host, so that no later change is missed.
-        self._following = Following(loop, self._adapt)
-        self._setup = setup = configuration.read()
+        self._following = Following(loop, self._adapt, heir.changes if heir else None)
+        self._setup = setup = heir.setup if heir else configuration.read()
         for warning in setup.warnings:
             log.warning("%s", warning)
-        self._chosen = plane
-        kept = setup.kept
+        self._chosen, kept = plane, setup.kept
         self.keeping = Keeping(kept, directory, loop.clock()) if kept else None
         is_heir = bool(self.keeping and self.keeping.found.kept)
-        self._plane = make_plane(plane or setup.plane, setup, directory, is_heir)
+        self._plane = (
+            heir.plane if heir else make_plane(plane or setup.plane, setup, directory, is_heir)
+        )
         policy = replace(setup.policy.serving(()), ttl_delta=self._plane.ttl_delta)
         self.engine = engine = self._make_engine(policy)
         self._operated = self.keeping.operated if self.keeping else Operated()
@@ -99,7 +98,11 @@ class Gateway:
         self.offloading = Offloading(self._drive, self._plane)
         self._settings = Settings(self._plane, engine, loop.clock)
         self.firewall = FirewallWatch(
-            loop, self._interfaces, self._drive.say, self._pass_twice, engine.forwards
+            loop,
+            lambda: interfaces(self._setup, engine.policy, self._plane),
+            self._drive.say,
+            lambda value: self._plane.fast.pass_twice(value),
+            engine.forwards,
         )
         self._forwards = Forwards(configuration, self._drive, self.firewall, self._operated)
         self.latency = Latency(self._drive)
@@ -108,7 +111,9 @@ class Gateway:
         """Its role in a group of gateways, unless it is alone."""
         self.reloads = Reloads()
         self._started = loop.clock()
-        self._is_kept = False
+        self._is_kept, self._is_heir = False, heir is not None
+        facts = facts_of(setup, self.keeping.path if self.keeping else None, directory)
+        self.lending = Lending(self._drive, self._plane, self.offloading, self.keeping, facts)
 
     def _make_engine(self, policy: Policy) -> Engine:
         """Return an engine that goes on where an earlier process was, if there is one's state."""
@@ -135,9 +140,24 @@ class Gateway:
 
     def start(self) -> None:
         """Start the gateway. Raises PlaneError; then nothing is left behind."""
+        self.open()
+        self.begin()
+
+    def open(self) -> None:
+        """Let packets come here. None is handled before `begin`. Raises PlaneError; then nothing is left behind."""
         self._sockets.device = index_of(self._setup.outside)
         self._drive.leave(self._sockets.used(self._drive.ranges))
         self._drive.start()
+        try:
+            self.offloading.begin()
+            if self.keeping is not None:
+                self.keeping.begin(self._drive)
+        except BaseException:
+            self._drive.stop()
+            raise
+
+    def begin(self) -> None:
+        """Begin everything else. Raises PlaneError; then nothing is left behind."""
         try:
             self._begin()
         except BaseException:
@@ -148,20 +168,17 @@ class Gateway:
         Watchdog(self._drive.handled, self._plane.descriptors).begin(self._loop)
 
     def _begin(self) -> None:
-        """Begin everything else. Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises
-        PlaneError."""
-        self.offloading.begin()
+        """Packets are forwarded meanwhile, by the engine alone until programs are loaded. Raises PlaneError."""
         self._following.begin()
         self._loop.every(PORTS_EVERY, self._look_at_ports)
-        self._loop.every(SETTINGS_EVERY, self._settings.look)
-        self._loop.every(OFFLOAD_EVERY, self.offloading.look)
+        self._loop.every(self._settings.EVERY, self._settings.look)
+        self._loop.every(self.offloading.EVERY, self.offloading.look)
         self._loop.every(LOG_EVERY, limiter.look)
         wanted = fast_path(self._chosen or self._setup.plane, self._setup.policy.limits)
-        self.offloading.change(self._loop.meanwhile(wanted.prepare(self._plane)))
+        if self._plane.lacks(wanted) and not self._is_heir:
+            self.offloading.change(self._loop.meanwhile(wanted.prepare(self._plane)))
         self.firewall.begin()
         self._settings.begin()
-        if self.keeping is not None:
-            self.keeping.begin(self._drive)
         if self.availability is not None:
             self.availability.start()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
@@ -202,6 +219,8 @@ class Gateway:
         """
         try:
             with self.reloads.counted():
+                if self.reloads.barred:
+                    raise SetupError([self.reloads.barred])
                 return self._reload()
         except SetupError as error:
             for mistake in error.mistakes:
@@ -278,11 +297,6 @@ class Gateway:
         self._operated.timeouts_set(timeouts)
         log.info("idle times were set: %s", told)
 
-    def host_of(self, flow: int) -> Address | None:
-        """Return the inside host of a live flow."""
-        known = self.engine.table.flow(flow)
-        return known.host if known is not None else None
-
     def status(self) -> Mapping[str, Any]:
         policy = self.engine.policy
         return {
@@ -348,22 +362,6 @@ class Gateway:
         self._drive.claim()
         self._settings.look()
 
-    def _interfaces(self) -> Where:
-        policy = self.engine.policy
-        return Where(
-            self._setup.outside,
-            tuple(self._setup.inside),
-            tuple(map(str, policy.inside)),
-            self._plane.fast.passes_once,
-            self._plane.fast.could_pass_once,
-            bool(policy.forwards or policy.triggers),
-            not self._plane.where.own.isdisjoint(policy.public),
-            self._plane.renames and not self._plane.fast.passes_once,
-        )
-
-    def _pass_twice(self, value: bool) -> None:
-        self._plane.fast.pass_twice(value)
-
     def _look_at_ports(self) -> None:
         try:
             self._drive.leave(self._sockets.used(self._drive.ranges))
@@ -390,6 +388,9 @@ class Gateway:
             self._go_on(setup, self._fit(policy))
 
     def _reload_on_signal(self) -> None:
+        if self.reloads.barred:
+            self.reloads.is_due = True  # whichever process then is the gateway reloads
+            return
         with suppress(SetupError):  # it is in the log
             self.reload()
 

@@ -30,6 +30,10 @@ class Reloads:
     def __init__(self) -> None:
         self.applied = self.refused = 0
         self.last_refused = False
+        self.barred = ""
+        """Why none is possible now; empty if one is."""
+        self.is_due = False
+        """Whether one was asked for by a signal meanwhile."""
         self.callbacks: list[Callable[[], object]] = []
         """Called after each reload, also after one that was refused."""
 

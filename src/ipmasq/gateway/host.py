@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -63,3 +64,23 @@ def notify_systemd(state: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, suppress(OSError):
             channel.setblocking(False)
             channel.sendto(state.encode(), "\0" + path[1:] if path[0] == "@" else path)
+
+
+def tell_main_process(process: int, patience: float = 2.0) -> None:
+    """Tell systemd which process is the service's from now on, and wait until it knows (sd_notify_barrier(3)): it no
+    longer believes a process that has ended."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    notify_systemd(f"MAINPID={process}")
+    mine, its = os.pipe2(os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, suppress(OSError):
+            channel.connect("\0" + path[1:] if path[0] == "@" else path)
+            socket.send_fds(channel, [b"BARRIER=1"], [its])
+    finally:
+        os.close(its)
+    poll = select.poll()
+    poll.register(mine, 0)  # systemd closes the other end: POLLHUP
+    poll.poll(patience * 1000)
+    os.close(mine)

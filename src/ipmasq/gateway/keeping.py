@@ -123,6 +123,37 @@ class Keeping:
             with suppress(OSError):
                 remove(self._place.path)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether what the engine remembers is in the store, or on its way there."""
+        return (
+            self._writer is not None and self._writer.store is not None and not self._writer.trouble
+        )
+
+    def compact(self) -> None:
+        """Let a successor that comes soon have little to read."""
+        if self._writer is not None and self._drive is not None:
+            self._writer.compact(self._drive.loop.clock())
+
+    def is_compact(self) -> bool:
+        """Go on with that. Return whether it is done."""
+        if self._writer is None or self._drive is None:
+            return True
+        return self._writer.is_compact(self._drive.loop.clock())
+
+    def lend(self) -> bool:
+        """Write everything and close the store, for a successor. Return whether everything was written."""
+        store = self.found.store
+        self.end(True)
+        failed = isinstance(store, Background) and store.has_failed
+        return self._writer is not None and not self._writer.trouble and not failed
+
+    def go_on(self) -> None:
+        """Keep the state again after `lend`: a successor may have written to the store, and is gone."""
+        if self._writer is not None and self._drive is not None:
+            self._writer.go_on(self._drive.loop.clock())
+            self._drive.write_ahead = self.write_ahead
+
     def write_ahead(self, packets: Sequence[Packet], side: Side, send: Send) -> bool:
         """Write what packets depend on before they leave; see `ipmasq.gateway.drive.WriteAhead`."""
         drive, writer, outbox = self._drive, self._writer, self._outbox
@@ -183,6 +214,10 @@ class Keeping:
     def _recovered(self) -> None:
         if self._drive is not None:
             self._drive.say(StoreRecovered(self._drive.loop.clock()))
+
+    @property
+    def path(self) -> Path:
+        return self._place.path
 
     def status(self) -> Mapping[str, Any]:
         """Return what the store does, for people."""

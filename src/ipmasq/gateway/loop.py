@@ -81,6 +81,8 @@ class Loop:
         self._order = count()
         self._between: list[tuple[Between, Pause]] = []
         self._signals: dict[int, Callback] = {}
+        self._afterwards: list[Callback] = []
+        self._arrived: Callback = _nothing
         self._running = False
         self.failures = FailureLog()
         """What has failed. Callbacks that survive a failure report it here as well."""
@@ -138,6 +140,16 @@ class Loop:
         that."""
         self._signals[number] = callback
 
+    def afterwards(self, callback: Callback) -> None:
+        """Call once when the present round is over, unless the loop was stopped by then. It may take long, since nothing
+        else is called meanwhile."""
+        self._afterwards.append(callback)
+
+    def take_signals(self) -> None:
+        """Handle the signals that have arrived, while `run` runs."""
+        with suppress(BlockingIOError):
+            self._arrived()
+
     def stop(self) -> None:
         self._running = False
 
@@ -149,6 +161,8 @@ class Loop:
         try:
             while self._running:
                 self.round()
+                while self._running and self._afterwards:
+                    self._call(self._afterwards.pop(0))
         finally:
             restore()
 
@@ -275,6 +289,7 @@ class Loop:
             ours.close()
             kernels.close()
 
+        self._arrived = arrived
         self.watch(ours.fileno(), arrived)
         return restore
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
@@ -11,7 +12,11 @@ from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.floods import Floods
 from ipmasq.offload.offload import Offloader
 from ipmasq.planes.fastpath import Counter
-from ipmasq.planes.tun.plane import Start, TunPlane
+from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.start import WITHOUT, Start
+
+log = logging.getLogger("ipmasq")
 
 READ_PAUSE = 0.02
 """Seconds between two parts of a round of reading the counters."""
@@ -25,6 +30,9 @@ RESTORED_AT_ONCE = 50
 
 
 class Offloading:
+    EVERY = 1.0
+    """Seconds between two calls of `look`, which reads the counters unless that is under way."""
+
     def __init__(self, drive: Drive, plane: TunPlane) -> None:
         self._drive = drive
         self._engine, self._loop = drive.engine, drive.loop
@@ -115,6 +123,14 @@ class Offloading:
         finally:
             self._drive.watch()
             self.begin()
+
+    def start_late(self) -> None:
+        """Start the fast path that could not be started beside that of the predecessor, which has ended now."""
+        try:
+            if self._plane.late is not WITHOUT:
+                self.change(self._plane.late)
+        except PlaneError as error:
+            log.error("without a fast path: %s", error)
 
     def look(self) -> None:
         """Renew the heartbeat, read the counters, and look for floods; called about once a second."""

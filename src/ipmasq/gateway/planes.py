@@ -9,7 +9,8 @@ from ipmasq.core.policy import Limits
 from ipmasq.gateway.setup import Setup
 from ipmasq.planes.ebpf.programs import Programs
 from ipmasq.planes.ebpf.table import affordable
-from ipmasq.planes.tun.plane import WITHOUT, Start, TunPlane
+from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.start import WITHOUT, Start
 
 GENERIC = "ebpf-xdp-generic"
 XDP = {"auto": None, "ebpf": None, "ebpf-tc": False, "ebpf-xdp": True, GENERIC: True}

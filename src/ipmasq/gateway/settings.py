@@ -15,6 +15,9 @@ log = logging.getLogger("ipmasq")
 
 
 class Settings:
+    EVERY = 2.0
+    """Seconds between two calls of `look`."""
+
     def __init__(self, plane: TunPlane, engine: Engine, clock: Callable[[], float]) -> None:
         self._plane = plane
         self._engine = engine

@@ -40,6 +40,7 @@ COMMANDS = {
 
 if sys.platform == "linux":
     COMMANDS["install-service"] = "ipmasq.main.service.command:install_service"
+    COMMANDS["upgrade"] = "ipmasq.front.upgrade:upgrade"
     COMMANDS["stop"] = "ipmasq.main.stop:stop"
     COMMANDS["undo"] = "ipmasq.main.undo:undo"
     COMMANDS["lab"] = "ipmasq.lab.cli:app"  # it needs network namespaces

@@ -57,6 +57,18 @@ class Observers:
         if self._log is not None:
             self._log.close()
 
+    def leave(self) -> None:
+        """Leave the translation log to a successor."""
+        if self._log is not None:
+            self._log.leave()
+
+    def take_back(self) -> None:
+        """Go on after `leave`. Harmless without it."""
+        if self._log is not None and not self._log.outlets:
+            self._log.begin_anew()
+        if self._metrics is not None:
+            self._metrics.restore()
+
     def _follow(self, config: Config) -> None:
         if config.metrics.listen is not None or self._metrics is not None:
             self._measured().follow(config.metrics.listen)

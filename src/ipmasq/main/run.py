@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -15,10 +13,6 @@ from ipmasq.front.output import complain
 
 if TYPE_CHECKING:
     from ipmasq.gateway.file import File as Configuration
-
-
-VIEW_MODE = 0o660
-"""The mode of the socket on which nothing can be changed: its group may use it."""
 
 
 class Plane(StrEnum):
@@ -65,6 +59,7 @@ def run(
         typer.Option(help="The log's format (on standard error); overrides the file."),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Log every flow.")] = False,
+    successor: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; SIGHUP reloads. At the end it undoes its changes to the host.
 
@@ -90,7 +85,7 @@ def run(
     configuration = Configuration(path)
     configuration.followers.append(lambda read: logs.begin(level, wanted or read.log.format))
     try:
-        _run(configuration, plane.value if plane else None)
+        _run(configuration, plane.value if plane else None, successor)
     except SetupError as error:
         for mistake in error.mistakes:
             complain(mistake)
@@ -102,42 +97,20 @@ def run(
         raise give_up(text) from None
 
 
-def _run(file: Configuration, plane: str | None) -> None:
-    """Run the gateway. Raises SetupError, PlaneError, SocketError and ObserverError; in that case nothing is left behind."""
-    from ipmasq.control.control import Control
-    from ipmasq.control.server import Access, check_access
-    from ipmasq.control.socket_path import usual_socket, usual_view_socket
-    from ipmasq.gateway import logs
-    from ipmasq.gateway.gateway import Gateway
+def _run(file: Configuration, plane: str | None, successor: str | None) -> None:
+    """Run the gateway; see `ipmasq.gateway.heir` about a `successor`. Raises SetupError, PlaneError, SocketError and
+    ObserverError; in that case nothing is left behind."""
+    from ipmasq.gateway.heir import Succession
     from ipmasq.gateway.loop import Loop
-    from ipmasq.main.observers import Observers
-    from ipmasq.main.service.place import program
+    from ipmasq.main.program import Program
 
-    loop = Loop()
-    gateway = Gateway(file, loop, plane=plane)
-    socket, viewing = file.control, None
-    access = Access(Path(socket.socket or usual_socket()), socket.mode, socket.group)
-    check_access(access)
-    if socket.view_group is not None:
-        path = Path(socket.view_socket or usual_view_socket())
-        viewing = Access(path, VIEW_MODE, socket.view_group)
-        check_access(viewing)
-    doctor = [str(program()), "doctor", "--json", "--socket", str(access.path), "--", file.path]
-    control = Control(gateway, loop, access, viewing, doctor)
-    gateway.listeners.extend((control.tell, logs.Writer(gateway.host_of)))
-    observers = Observers(gateway, loop, file)
-    # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
-    handled = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2
-    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
+    if successor is None:
+        Program(file, Loop(), plane).run()
+        return
     try:
-        observers.open()
-        gateway.start()
-        try:
-            # The socket is opened last, so that whoever finds it finds a gateway that works.
-            control.open()
-            loop.run()
-        finally:
-            control.close()
-            gateway.stop()
-    finally:
-        observers.close()  # after the gateway, so that its last events are recorded
+        succession = Succession(successor)
+    except (ValueError, OSError):
+        raise give_up("--successor is for ipmasq upgrade alone", Code.USAGE) from None
+    with succession.guarded():
+        program = Program(file, Loop(), plane, succession)
+        program.run()

@@ -41,6 +41,14 @@ class Metrics:
             self._listeners.append(self._source.flows.listen)
         self._server, self._where = server, where
 
+    def restore(self) -> None:
+        """Serve a path again that a successor has taken. What is wrong is logged."""
+        if self._where is not None and self._server is not None and not self._server.has_its_path:
+            try:
+                self.open(self._where)
+            except MetricsError as error:
+                log.error("%s", error)
+
     def close(self) -> None:
         """May be called twice."""
         if self._server is not None:

@@ -64,6 +64,8 @@ class Server:
         }
         self._listener: socket.socket | None = None
         self._path: str | None = None
+        self._inode: tuple[int, int] | None = None
+        """Of the path: it may be another process's by now."""
         self._scrapers: dict[int, Scraper] = {}
         """By descriptor, in the order in which they came."""
         self._is_turn_due = False
@@ -81,7 +83,13 @@ class Server:
             raise MetricsError(f"cannot serve the metrics at {where}: {reason}") from None
         listener.setblocking(False)
         self._listener, self._path = listener, where if isinstance(where, str) else None
+        self._inode = _inode(where)
         self._loop.watch(listener.fileno(), self._accept)
+
+    @property
+    def has_its_path(self) -> bool:
+        """Whether the path of its Unix socket, if any, still leads to it."""
+        return self._path is None or _inode(self._path) == self._inode
 
     def close(self) -> None:
         """Close every connection. May be called twice."""
@@ -92,7 +100,7 @@ class Server:
         self._listener = None
         for scraper in list(self._scrapers.values()):
             self._drop(scraper)
-        if self._path is not None:
+        if self._path is not None and self.has_its_path:
             with suppress(OSError):
                 os.unlink(self._path)
 
@@ -189,12 +197,22 @@ def _tcp(where: Endpoint) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A successor, of the same user, listens already while this process still does.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((to_text(where.address), where.port))
         listener.listen(MOST)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def _inode(where: Endpoint | str) -> tuple[int, int] | None:
+    if isinstance(where, str):
+        with suppress(OSError):
+            found = os.lstat(where)
+            return found.st_dev, found.st_ino
+    return None
 
 
 def _unix(path: str) -> socket.socket:

@@ -133,6 +133,17 @@ class FastPath(Protocol):
     def follow(self) -> None:
         """Follow a change of interfaces or their names. Raises PlaneError."""
 
+    def note_changes(self) -> None:
+        """Begin to note which slots of the table change, since a successor has the same table from now on."""
+
+    @property
+    def changes(self) -> list[int] | None:
+        """The numbers of those; None: any."""
+
+    def look_again(self, changes: Sequence[int] | None) -> None:
+        """See what the predecessor, which has the same table, has changed since this one was started beside it: its
+        `changes`. To be called before anything is entered."""
+
     def halt(self) -> None:
         """Forward no more packets; the table can still be read."""
 
@@ -214,11 +225,15 @@ class NoFastPath:
     passes_once = could_pass_once = False
 
     def prepare(self, plane: object) -> Callable[[], NoFastPath]:
-        """See `ipmasq.planes.tun.plane.Start`."""
+        """See `ipmasq.planes.tun.start.Start`."""
         return lambda: self
 
+    def inherit(self, plane: object, pins: object) -> NoFastPath:
+        """See `ipmasq.planes.tun.start.Start`."""
+        return self
+
     def start(self, plane: object) -> FastPath:
-        """See `ipmasq.planes.tun.plane.Start`."""
+        """See `ipmasq.planes.tun.start.Start`."""
         return self
 
     def describe(self) -> str:
@@ -232,6 +247,12 @@ class NoFastPath:
     def forget_hops(self) -> None: ...
 
     def follow(self) -> None: ...
+
+    changes = None
+
+    def note_changes(self) -> None: ...
+
+    def look_again(self, changes: Sequence[int] | None) -> None: ...
 
     def halt(self) -> None: ...
 

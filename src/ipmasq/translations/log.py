@@ -99,6 +99,25 @@ class TranslationLog:
         self._ending += self.outlets
         self._paths = []
 
+    def leave(self) -> None:
+        """Write what waits, without a word that the log ends: a successor begins it anew. May be followed by
+        `begin_anew`."""
+        if self._paths:
+            self._listeners.remove(self.listen)
+            for outlet in self.outlets:
+                outlet.end()
+            for outlet in self.outlets:
+                outlet.join()
+            self._feeds, self._paths = [], []
+
+    def begin_anew(self) -> None:
+        """Go on after `leave`, with all flows, since a successor may have written to the log. What is wrong is
+        logged."""
+        try:
+            self.open(self._table)
+        except TranslationLogError as error:
+            log.error("%s", error)
+
     def close(self) -> None:
         """End, and wait a little until what waits is written. May be called twice."""
         self.end()

@@ -12,7 +12,7 @@ from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.layout import Account, Hook
 from ipmasq.planes.ebpf.policer import Policer
-from ipmasq.planes.tun.plane import QUEUE
+from ipmasq.planes.tun.host import QUEUE
 from tests.conformance import packets
 from tests.conformance.packets import ACK, SYN, TCP, UDP
 from tests.core.stress import OUTER, PUBLIC

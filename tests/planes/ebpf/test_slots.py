@@ -191,3 +191,30 @@ def test_what_an_earlier_process_has_filled_is_found_by_its_key() -> None:
     heir.reclaim()
     heir.reclaim()
     assert heir.used(gone) is Use.EMPTY
+
+
+def test_a_successor_sees_what_its_predecessor_fills_and_empties_beside_it() -> None:
+    slots, memory = table(64)
+    placed = [slots.insert(key(n), half(n), Use.TRACKED) for n in range(20)]
+    gone, resting = placed[0], placed[1]
+    assert gone is not None
+    assert resting is not None
+    slots.remove(resting)
+    heir = Slots(memory, 64, slots.seed, slots.factor)
+    inherited = heir.inherit()
+    slots.changed = set()
+    slots.remove(gone)
+    slots.reclaim()
+    slots.reclaim()
+    again = [slots.insert(key(n), half(n), Use.TRACKED) for n in range(100, 120)]
+    slots.remove(again[0] or 0)
+    for slot, is_filled in heir.inherit_changes(slots.changed):
+        inherited[slot] = is_filled
+    afresh = Slots(memory, 64, slots.seed, slots.factor)
+    assert inherited == afresh.inherit()
+    assert sorted(heir._retired) == sorted(afresh._retired)
+    for _ in range(2):
+        heir.reclaim()
+    assert all(
+        heir.find(key(n)) == slot for n, slot in zip(range(101, 120), again[1:], strict=True)
+    )

@@ -72,12 +72,15 @@ def rp_filter(name: str) -> int:
         return STRICT
 
 
-def look_up(kernel: IPRoute, name: str) -> Device | None:
+def look_up(kernel: IPRoute, name: str, is_own: bool = False) -> Device | None:
+    """Return the interface of this name, if there is one. `is_own`: it is one of the gateway's, where nothing is redirected
+    to, so that its features are not asked for, which takes milliseconds."""
     for index in kernel.link_lookup(ifname=name):
         link = kernel.get_links(index)[0]
         info: Any = link.get_attr("IFLA_LINKINFO")
         kind = info.get_attr("IFLA_INFO_KIND") if info else ""
-        return Device(name, index, link["ifi_type"] == ETHERNET, kind or "", features(index))
+        known = None if is_own else features(index)
+        return Device(name, index, link["ifi_type"] == ETHERNET, kind or "", known)
     return None
 
 

@@ -89,6 +89,17 @@ class EbpfFastPath:
         for closed in (self._changes, self.table, self._loaded):
             closed.close()
 
+    def note_changes(self) -> None:
+        self.table.note_changes()
+
+    @property
+    def changes(self) -> list[int] | None:
+        return self.table.changes
+
+    def look_again(self, changes: Sequence[int] | None) -> None:
+        self.table.look_again(changes)
+        self.table.forget_hops()
+
     def halt(self) -> None:
         attached, self._attached = self._attached, {}
         for each in attached.values():
@@ -158,7 +169,7 @@ class EbpfFastPath:
 
     def _begin_to_police(self) -> None:
         kernel = self._plane.kernel
-        devices = {side: look_up(kernel, DEVICE[side]) for side in Side}
+        devices = {side: look_up(kernel, DEVICE[side], True) for side in Side}
         try:
             self._policer.attach(kernel, devices)
         except (OSError, NetlinkError) as error:
@@ -209,7 +220,7 @@ class EbpfFastPath:
         if self._once is None:
             return
         kernel, where = self._plane.kernel, self._plane.where
-        engine = {side: look_up(kernel, DEVICE[side]) for side in Side}
+        engine = {side: look_up(kernel, DEVICE[side], True) for side in Side}
         inside = [found[name] for name in where.inside]
         # Before packets are marked which the rules would bring to the engine again.
         self._plane.exempt(ADMITTED)

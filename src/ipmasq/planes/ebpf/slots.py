@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Iterable, Iterator
 
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.layout import Use
@@ -49,6 +50,8 @@ class Slots:
         self._hurried: list[int] = []
         self.crowded = False
         """Whether many quarantined slots have been in the way since `hurry`."""
+        self.changed: set[int] | None = None
+        """The slots that were filled or emptied since this was made a set; None: not noted."""
 
     def insert(self, key: bytes, half: bytes, use: Use) -> int | None:
         """Insert a half and return its slot. The key must not be there. Return None if there is no room near
@@ -67,6 +70,7 @@ class Slots:
                 probe_limit = home * _SIZE + _REACH
                 memory[probe_limit] = max(memory[probe_limit], distance)
                 memory[at + _USE] = use
+                self._note((home + distance,))
                 return home + distance
         return None
 
@@ -82,14 +86,30 @@ class Slots:
 
     def inherit(self) -> bytearray:
         """Return 1 for each slot that an earlier process has filled, and 0 for the others. Those that it has
-        emptied will be free after two calls of `reclaim`."""
-        with memoryview(self._memory) as memory, memory[_USE::_SIZE] as each:
-            uses = each.tobytes()[: room(self.homes)]
+        emptied will be free after two calls of `reclaim`. May be called again as long as nothing is inserted."""
+        self._retired, self._quarantined = [], []
+        uses = bytes(self._memory[_USE::_SIZE])[: room(self.homes)]
         at = uses.find(Use.QUARANTINED)
         while at >= 0:
             self._retired.append(at)
             at = uses.find(Use.QUARANTINED, at + 1)
         return bytearray(uses.translate(_FILLED))
+
+    def inherit_changes(self, changed: Iterable[int]) -> Iterator[tuple[int, bool]]:
+        """See what has become of these slots since `inherit`; nothing was inserted since. Yield each, and whether it is
+        filled."""
+        changed = set(changed)
+        self._retired = [slot for slot in self._retired if slot not in changed]
+        self._quarantined = [slot for slot in self._quarantined if slot not in changed]
+        for slot in changed:
+            use = self._memory[slot * _SIZE + _USE]
+            if use == Use.QUARANTINED:
+                self._retired.append(slot)
+            yield slot, use >= Use.TRACKED
+
+    def _note(self, slots: Iterable[int]) -> None:
+        if self.changed is not None:
+            self.changed.update(slots)
 
     def rewrite(self, slot: int) -> bytes:
         """Return what packets of this slot are rewritten to."""
@@ -129,6 +149,7 @@ class Slots:
         home = self.home(self._key(at))
         memory[at + _USE] = Use.QUARANTINED
         self._retired.append(slot)
+        self._note((slot,))
         if slot > home and memory[home * _SIZE + _REACH] == slot - home:
             self._shorten(home, slot - home)
 
@@ -136,6 +157,7 @@ class Slots:
         """Free the slots that were emptied before the last call; called about once a second."""
         for slot in self._quarantined:
             self._memory[slot * _SIZE + _USE] = Use.EMPTY
+        self._note(self._quarantined)
         self._quarantined, self._retired = self._retired, []
 
     def hurry(self) -> None:
@@ -148,6 +170,7 @@ class Slots:
         """Free them, since every program that was running at the call of `hurry` has ended."""
         for slot in self._hurried:
             self._memory[slot * _SIZE + _USE] = Use.EMPTY
+        self._note(self._hurried)
         self._hurried = []
 
     def home(self, key: bytes) -> int:

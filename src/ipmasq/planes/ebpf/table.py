@@ -6,6 +6,7 @@ from __future__ import annotations
 import mmap
 import secrets
 import struct
+from collections.abc import Sequence
 from math import inf
 
 from ipmasq.core.offloading import Rewrite, Traffic
@@ -23,6 +24,9 @@ GRACE = 10.0
 
 DISCARDED = 1000
 """Slots that `discard` empties at a time, which takes some milliseconds."""
+
+MOST_CHANGES = 5000
+"""Slots that a predecessor may name as changed: what fits into a message of `ipmasq.gateway.handover`."""
 
 SHARE = 16
 
@@ -89,13 +93,15 @@ class Table:
             secret = self._told("seed"), self._told("factor")
         self.slots = Slots(self._memory, homes(capacity), *secret)
         self.grace = Grace(loaded)
-        self._inherited = self.slots.inherit() if inherited else bytearray()
-        self._used = self._left = self._inherited.count(1)
+        self._epoch = self._told("epoch") or 1
+        self._is_shared = inherited
+        self._inherited = bytearray()
+        self._used = self._left = 0
+        self.look_again()
         self._carried: dict[int, tuple[int, int]] = {}
         """Packets and bytes of inherited slots that were counted elsewhere."""
         self._discarded = 0
         """No slot before this one is inherited."""
-        self._epoch = self._told("epoch") or 1
         self._renewed = 0.0
         self._seconds = grace
         self._tell("grace", layout.units(grace))
@@ -106,6 +112,30 @@ class Table:
             self._tell("epoch", self._epoch)
 
     # -- what an earlier process has left
+
+    def note_changes(self) -> None:
+        """See `ipmasq.planes.fastpath.FastPath`."""
+        self.slots.changed = set()
+
+    @property
+    def changes(self) -> list[int] | None:
+        """See `ipmasq.planes.fastpath.FastPath`."""
+        changed = self.slots.changed
+        return None if changed is None or len(changed) > MOST_CHANGES else list(changed)
+
+    def look_again(self, changes: Sequence[int] | None = None) -> None:
+        """See `ipmasq.planes.fastpath.FastPath`."""
+        if not self._is_shared:
+            return
+        if changes is None:
+            self._inherited = self.slots.inherit()
+            self._left = self._inherited.count(1)
+        else:
+            for slot, is_filled in self.slots.inherit_changes(changes):
+                self._left += is_filled - self._inherited[slot]
+                self._inherited[slot] = is_filled
+        self._used = self._left
+        self._epoch = max(self._epoch, self._told("epoch"))  # both may have begun one
 
     @property
     def inherits(self) -> bool:

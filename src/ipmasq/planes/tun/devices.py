@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ipmasq.core.side import Side
+from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.device import are_devices, open_tun
 from ipmasq.planes.tun.holder import make_holder
 from ipmasq.planes.tun.steering import DEVICE
@@ -31,7 +32,18 @@ class Devices:
         self._pins = -1
 
     def take(self) -> bool:
-        """Take the devices of an earlier process. Return whether there are both."""
+        """Take the devices of an earlier process. Return whether there are both; otherwise let them disappear."""
+        if self._take():
+            return True
+        self.release()
+        return False
+
+    def borrow(self) -> None:
+        """Use the devices of an earlier process, which may go on with them. Raises PlaneError."""
+        if not self._take():
+            raise PlaneError("the process that keeps the devices (keeper.py) does not answer")
+
+    def _take(self) -> bool:
         given = self._holder.take()
         if are_devices(given, DEVICE.values()):
             for side, name in DEVICE.items():
@@ -40,7 +52,6 @@ class Devices:
             return True
         for descriptor in given.values():
             os.close(descriptor)
-        self.release()
         return False
 
     def release(self) -> None:
@@ -95,6 +106,10 @@ class Devices:
         """Leave them to a successor."""
         self._close(self._holder.leave)
 
+    def lend(self) -> None:
+        """Leave them to a successor, which has to come as long as this process lives, and the usual time after it."""
+        self._close(lambda: None)
+
     def _hold(self) -> None:
         held = {DEVICE[side]: each for side, each in self.descriptors.items()}
         self._holder.hold(held | ({PINS: self._pins} if self._pins >= 0 else {}), self._grace)
@@ -110,3 +125,15 @@ class Devices:
         self.descriptors.clear()
         self.sides.clear()
         release()
+
+
+@contextmanager
+def lent_pins(directory: Path) -> Iterator[Path | None]:
+    """Yield the directory of pins of an earlier process, which goes on with it; None if there is none. Raises
+    PlaneError."""
+    held = Devices(directory)
+    held.borrow()
+    try:
+        yield held.pins
+    finally:
+        held.leave()

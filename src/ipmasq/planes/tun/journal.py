@@ -42,9 +42,10 @@ class Journal:
         kernel: IPRoute,
         directory: Path = DIRECTORY,
         can_adopt: Callable[[], bool] = lambda: False,
+        lock: int = -1,
     ) -> None:
         """Undo what an earlier process has left, or if `can_adopt` says so, treat it as this one's own changes. It is
-        asked when no other gateway runs."""
+        asked when no other gateway runs. `lock` is the descriptor of a lock that this process was given; see `sign`."""
         self._kernel = kernel
         self._changes: list[Change] = []
         self._told: set[str] = set()
@@ -53,7 +54,7 @@ class Journal:
         self._record = record_in(directory)
         try:
             directory.mkdir(mode=0o755, exist_ok=True)
-            self._lock = _lock(self._record.with_suffix(".lock"))
+            self._lock = lock if lock >= 0 else _lock(self._record.with_suffix(".lock"))
         except PermissionError as error:
             raise PlaneError(
                 f"the gateway needs root: {error.filename}: {error.strerror}"
@@ -134,6 +135,20 @@ class Journal:
         """Leave all changes and their record to a successor, and release the lock."""
         if self._lock >= 0:
             os.close(self._lock)
+        self._lock = -1
+
+    @property
+    def lock(self) -> int:
+        """The descriptor of the lock. A process that inherits it has the same lock."""
+        return self._lock
+
+    def sign(self) -> None:
+        """Write into the lock that this process has it."""
+        _sign(self._lock)
+
+    def lend(self) -> None:
+        """Leave all changes and their record as `leave` does, but do not release the lock, which another process has by
+        now, or another journal of this one."""
         self._lock = -1
 
     def _take_leftovers(self, is_adopted: bool) -> None:
@@ -259,10 +274,15 @@ def _lock(path: Path) -> int:
             ) from error
         if os.fstat(descriptor).st_nlink:
             os.fchmod(descriptor, 0o600)
-            os.truncate(descriptor, 0)
-            os.write(descriptor, str(os.getpid()).encode())
+            _sign(descriptor)
             return descriptor
         os.close(descriptor)  # The holder has just removed it at its end: open the next one.
+
+
+def _sign(descriptor: int) -> None:
+    """Write into a lock which process has it."""
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
 
 def _process(descriptor: int) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from pyroute2 import IPRoute
 
@@ -15,22 +14,20 @@ from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
 from ipmasq.planes.fastpath import FastPath, NoFastPath
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun import changes, settings
-from ipmasq.planes.tun.devices import Devices
+from ipmasq.planes.tun import changes, local_rule, settings
+from ipmasq.planes.tun.devices import Devices, lent_pins
 from ipmasq.planes.tun.explained import explained
-from ipmasq.planes.tun.host import LONGEST, follow_mtu, own_addresses, text_of
+from ipmasq.planes.tun.host import LONGEST, bring_up, check_room, follow_mtu, own_addresses
 from ipmasq.planes.tun.journal import DIRECTORY, Journal
 from ipmasq.planes.tun.pinning import pins_directory, unpin
 from ipmasq.planes.tun.reentry import ReEntry, open_reentry
 from ipmasq.planes.tun.routing import Routing
+from ipmasq.planes.tun.rules import Rules
+from ipmasq.planes.tun.start import WITHOUT, Start
 from ipmasq.planes.tun.steering import (
     DEVICE,
     HOST_DEVICE,
-    LOCAL,
-    LOCAL_TABLE,
-    TABLE,
     HostState,
-    RoutingRule,
     base_rules,
     claim_rules,
     proxied,
@@ -39,29 +36,10 @@ from ipmasq.planes.tun.steering import (
 from ipmasq.planes.tun.unclaimed import forget_unclaimed
 from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
 from ipmasq.planes.tun.watched import Restored, Watched
-from ipmasq.wire.addresses import Address, Network, to_text
+from ipmasq.wire.addresses import Address, Network
 from ipmasq.wire.packet import Packet
 
 log = logging.getLogger("ipmasq")
-
-QUEUE = 1000
-"""The queue length of a TUN device, in packets (the kernel's default is 500; a wake-up handles 64)."""
-
-FAMILY = changes.IPV4_FAMILY
-
-
-class Start(Protocol):
-    """Starts the fast path of a plane."""
-
-    def prepare(self, plane: TunPlane) -> Callable[[], Start]:
-        """Return a function that does what takes long and needs no plane, so that another thread can call it.
-        It returns a Start that no longer has to do this once."""
-
-    def start(self, plane: TunPlane) -> FastPath:
-        """Start a fast path for an open plane. Raises PlaneError; then nothing is left behind."""
-
-
-WITHOUT = NoFastPath()
 
 
 class TunPlane:
@@ -90,17 +68,16 @@ class TunPlane:
         self._directory = directory
         self._claims: tuple[Claim, ...] = ()
         self._silent: frozenset[Address] = frozenset()
-        self._rules: tuple[RoutingRule, ...] = ()
-        self._proxies: tuple[changes.ProxyAdded, ...] = ()
         self._forwarding: tuple[str, ...] = ()
         self._restored: tuple[Restored, ...] = ()
         self.inherits = False
         """Whether an earlier process's changes were adopted, and the claims are not known yet."""
         self._unmarked = 0
-        """Packets with a bit of this in their mark are not brought to the engine."""
+        """See `exempt`."""
         self._devices = Devices(directory)
         self._kernel: IPRoute | None = None
         self._journal: Journal | None = None
+        self._rules: Rules | None = None
         self._settings: Watched | None = None
         self._routing: Routing | None = None
         self._reentry: ReEntry | None = None
@@ -108,6 +85,18 @@ class TunPlane:
         """For the virtio header and the packet."""
         self.unsent = 0
         """The number of packets that the kernel refused to accept."""
+        self.lock = -1
+        """The descriptor of the lock of this network namespace, if this process has it or it was lent to it."""
+        self._lent_device = -1
+        """That of the re-entry's device, if it was lent to this process."""
+        self.changes: Sequence[int] | None = None
+        """What a predecessor has changed in the fast path's table since this one was opened beside it; None: anything."""
+        self.late: Start = WITHOUT
+        """The fast path that is to be started when the predecessor has ended, whose programs cannot be exchanged."""
+        self.borrows = False
+        """Whether a predecessor may go on with everything. Then nothing is undone, whatever fails."""
+        self._is_lent = False
+        """Whether a successor may open the plane. Then this one changes nothing of the host."""
 
     # -- moving packets ---------------------------------------------------------------------------
 
@@ -153,9 +142,15 @@ class TunPlane:
     # -- the host's routing -----------------------------------------------------------------------
 
     def open(self) -> None:
+        """Open it. If it is open beside that of a predecessor, see only what that has done since."""
+        if self.borrows and self._journal is not None:
+            self.fast.look_again(self.changes)
+            return
         try:
             with explained():
                 self._open()
+            if self.borrows and self._devices.pins is None:
+                self.late, self._wanted = self._wanted, WITHOUT
             self.fast = self._wanted.start(self)
             if not self.fast.table.capacity:
                 self.unpin()
@@ -165,6 +160,8 @@ class TunPlane:
 
     def close(self) -> None:
         """Restore the host. Raises PlaneError if something could not be undone."""
+        if self.borrows:
+            return
         try:
             self._end_fast_path()
         finally:
@@ -176,7 +173,38 @@ class TunPlane:
         self.fast = WITHOUT
         self._close(Journal.leave, self._devices.leave)
 
-    def _close(self, end: Callable[[Journal], None], release: Callable[[], None]) -> None:
+    def borrow(self, lock: int, device: int) -> None:
+        """Load programs beside the predecessor, which has lent its lock and its re-entry's device. Raises PlaneError."""
+        self.borrows, self.lock, self._lent_device = True, lock, device
+        with explained():
+            self._kernel = IPRoute()
+            with lent_pins(self._directory) as pins:
+                self._wanted = self._wanted.inherit(self, pins)
+
+    @property
+    def reentry_device(self) -> int:
+        """The descriptor of the re-entry's device, to lend it; -1 if there is none."""
+        return self._reentry.device if self._reentry is not None else -1
+
+    def keep(self) -> None:
+        """Keep what was borrowed, since the predecessor does not go on."""
+        self.borrows = False
+        self._open_journal.sign()
+
+    def lend(self) -> None:
+        """Let a successor open it, beside this one, which moves packets, but changes nothing of the host."""
+        self._is_lent = True
+        self.fast.note_changes()
+
+    def take_back(self) -> None:
+        """Open it anew after `lend`, since a successor that has ended may have changed anything. Raises PlaneError."""
+        self.fast.leave()
+        self.fast = WITHOUT
+        self._close(Journal.lend, self._devices.lend)
+        self._is_heir = True
+        self.open()
+
+    def _close(self, end: Callable[[Journal], object], release: Callable[[], None]) -> None:
         kernel, self._kernel = self._kernel, None
         journal, self._journal, self._settings = self._journal, None, None
         routing, self._routing = self._routing, None
@@ -186,7 +214,7 @@ class TunPlane:
                 end(journal)
         finally:
             release()
-            self._rules, self._proxies, self._unmarked = (), (), 0
+            self._rules, self._unmarked = None, 0
             for each in (reentry, routing, kernel):
                 if each:
                     each.close()
@@ -194,14 +222,12 @@ class TunPlane:
     def claim(self, claims: Sequence[Claim], silent: Collection[Address] = ()) -> None:
         """Set the claims. Raises PlaneError if they leave the host no port for its own connections; then
         nothing has changed."""
+        if self._is_lent:
+            return
         with explained():
             own = own_addresses(self.kernel)
             taken = reserved(claims, own)
-            if settings.none_left(text_of(settings.EPHEMERAL), taken):
-                raise PlaneError(
-                    "the port range leaves the host no port for its own connections: "
-                    f"keep some of {'-'.join(text_of(settings.EPHEMERAL).split())} out of it"
-                )
+            check_room(taken)
             self._claims, self._silent, self.inherits = tuple(claims), frozenset(silent), False
             self._restored += self._watched.restore()
             self._steer()
@@ -213,6 +239,8 @@ class TunPlane:
 
     def refresh(self) -> None:
         """Follow a change of interfaces or addresses. Raises PlaneError."""
+        if self._is_lent:
+            return
         with explained():
             # First, or other software's changes would be overwritten without a report.
             self._restored += self._watched.restore()
@@ -229,11 +257,13 @@ class TunPlane:
     def restore(self) -> tuple[Restored, ...]:
         """Restore settings, rules and routes that other software has changed, and return them. Raises
         PlaneError."""
+        if self._is_lent:
+            return ()
         with explained():
             found, self._restored = self._restored, ()
             found += self._watched.restore()
-            if self._routing is not None:
-                found += self._routing.restore(self.kernel, self._rules)
+            if self._routing is not None and self._rules is not None:
+                found += self._routing.restore(self.kernel, self._rules.made)
         if found:
             self.fast.forget_hops()
         return found
@@ -293,9 +323,12 @@ class TunPlane:
         return self._settings
 
     def _open(self) -> None:
-        kernel = self._kernel = IPRoute()
-        self._devices = Devices(self._directory)
-        self._journal = Journal(kernel, self._directory, self._take_devices)
+        kernel = self._kernel = self._kernel or IPRoute()
+        if not self._is_lent:
+            self._devices = Devices(self._directory)
+        self._is_lent = False
+        self._journal = Journal(kernel, self._directory, self._take_devices, self.lock)
+        self.lock = self._journal.lock
         self._settings = Watched(self._journal)
         if found := self._journal.leftovers:
             log.warning(
@@ -305,42 +338,29 @@ class TunPlane:
         for name in (self.where.outside, *self.where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
-        self._adopt()
+        self._rules, self.inherits = Rules(self._journal), bool(self._journal.adopted)
         self._devices.open(self.grace)
         for name in DEVICE.values():
             self._settings.own(settings.for_own_device(name))
         follow_mtu(self.kernel, self.where)
         self._settings.follow_rp_filters()
-        for side, name in DEVICE.items():
-            index = kernel.link_lookup(ifname=name)[0]
-            kernel.link("set", index=index, txqlen=QUEUE, state="up")
-            self._open_journal.make([changes.UnreachableAdded(FAMILY, TABLE[side])])
-            # This is not recorded: the route disappears with the device, and the device with the process.
-            kernel.route("replace", family=FAMILY, dst="default", oif=index, table=TABLE[side])
+        bring_up(kernel, self._journal)
         self._settings.set(settings.without_early_demux())
-        self._reentry = open_reentry(kernel, self.where.outside)
+        self._reentry = open_reentry(kernel, self.where.outside, self._lent_device)
+        self._lent_device = -1
         self._settings.own(settings.without_ipv6(HOST_DEVICE))
         self._routing = Routing()
-        self._make_room_before_local()
+        local_rule.make_room(kernel, self._journal)
         if not self.inherits:
             self._steer()
 
     def _take_devices(self) -> bool:
         """Return whether the changes of an earlier process can be adopted, since its devices exist."""
-        if self._is_heir:
-            return self._devices.take()
-        self._devices.release()
-        return False
-
-    def _adopt(self) -> None:
-        """Go on with what an earlier process has left: rules stay until the claims are known."""
-        adopted = self._open_journal.adopted
-        self.inherits = bool(adopted)
-        rules = [each.rule for each in adopted if isinstance(each, changes.RuleAdded)]
-        self._rules = tuple(rule for rule in rules if rule.priority != LOCAL)
-        self._proxies = tuple(each for each in adopted if isinstance(each, changes.ProxyAdded))
-        if self.inherits:
-            log.info("taking over from a gateway that has ended")
+        if self.borrows:
+            self._devices.borrow()
+        elif not self._is_heir:
+            self._devices.release()
+        return self.borrows or (self._is_heir and self._devices.take())
 
     def pins(self) -> Path | None:
         """Return a directory of a bpffs in which programs and maps can be pinned; None if they are to end with this
@@ -349,39 +369,28 @@ class TunPlane:
 
     def unpin(self) -> None:
         """Remove all pins of this network namespace."""
-        if self._journal is not None:
+        if self._journal is not None and not self.borrows:
             with explained():
                 unpin(self._journal, self._devices)
 
-    def _make_room_before_local(self) -> None:
-        """Move `lookup local` from the front to after our claims."""
-        for rule in self.kernel.get_rules(family=FAMILY):
-            priority = rule.get_attr("FRA_PRIORITY") or 0
-            plain = not any(rule.get_attr(f"FRA_{name}") for name in ("SRC", "DST", "IIFNAME"))
-            if rule.get_attr("FRA_TABLE") == LOCAL_TABLE and plain and priority < LOCAL:
-                protocol = rule.get_attr("FRA_PROTOCOL") or 0
-                later = changes.RuleAdded(FAMILY, RoutingRule(LOCAL, LOCAL_TABLE))
-                moved = changes.LocalRuleRemoved(FAMILY, priority, protocol)
-                self._open_journal.make([later, moved])
-
     def _steer(self) -> None:
         """Update the routing rules for the present interfaces and claims: first add, then remove."""
-        kernel, journal = self.kernel, self._open_journal
+        kernel, made = self.kernel, self._rules
+        assert made is not None
         where = self.where = replace(self.where, own=own_addresses(kernel))
         rules = (
             *base_rules(where, self._unmarked),
             *claim_rules(where, self._claims, self._unmarked),
         )
-        # What was inherited stays until the claims are known.
-        gone = [rule for rule in reversed(self._rules) if rule not in rules and not self.inherits]
-        self._rules = (*self._rules, *rules)  # in case the kernel refuses one of them
-        journal.make(changes.RuleAdded(FAMILY, rule) for rule in rules)
-        journal.undo(changes.RuleAdded(FAMILY, rule) for rule in gone)
-        self._rules = self._rules if self.inherits else rules
+        made.set(rules, not self.inherits)
         if self._reentry is not None:
             self._reentry.follow(where.outside)
         if not self.inherits:
-            self._answer_for(a for a in proxied(where, self._claims) if a not in self._silent)
+            addresses = [a for a in proxied(where, self._claims) if a not in self._silent]
+            indices = kernel.link_lookup(ifname=where.outside)
+            if addresses and indices:
+                self._watched.set(settings.proxying(where.outside))
+            made.answer_for(addresses, indices)
         forwarding = settings.forwarding((where.outside, *where.inside))
         self._watched.leave(path for path in self._forwarding if path not in forwarding)
         self._watched.set(forwarding)
@@ -389,12 +398,3 @@ class TunPlane:
         if not self.inherits:
             self._watched.reserve(reserved(self._claims, where.own))
         forget_unclaimed(kernel)
-
-    def _answer_for(self, addresses: Iterable[Address]) -> None:
-        index = self.kernel.link_lookup(ifname=self.where.outside)
-        proxies = tuple(changes.ProxyAdded(i, to_text(a)) for a in addresses for i in index)
-        if proxies:
-            self._watched.set(settings.proxying(self.where.outside))
-        self._open_journal.make(proxies)
-        self._open_journal.undo(each for each in self._proxies if each not in proxies)
-        self._proxies = proxies

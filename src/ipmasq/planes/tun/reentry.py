@@ -51,8 +51,8 @@ WITHOUT_MARK = f"a packet for the host itself was dropped: a rule at the prerout
 class ReEntry:
     """Its device lives as long as this object."""
 
-    def __init__(self, kernel: IPRoute, outside: str) -> None:
-        """Raises PlaneError if another program has the device, NetlinkError or OSError if the kernel cannot
+    def __init__(self, kernel: IPRoute, outside: str, lent: int = -1) -> None:
+        """`lent` is the `device` of another process's re-entry, which is used as well. Raises PlaneError if another program has the device, NetlinkError or OSError if the kernel cannot
         redirect to the interface `outside`."""
         self._kernel = kernel
         self._outside = 0
@@ -65,9 +65,12 @@ class ReEntry:
             self._socket.setblocking(False)
             self._socket.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, SO_MARK, HANDED_BACK)
-            undo.callback(os.close, open_tap(HOST_DEVICE))
+            self.device = lent if lent >= 0 else open_tap(HOST_DEVICE)
+            """The descriptor of the device."""
+            undo.callback(os.close, self.device)
             self._index = kernel.link_lookup(ifname=HOST_DEVICE)[0]
-            kernel.tc("add", "clsact", self._index)
+            if lent < 0:
+                kernel.tc("add", "clsact", self._index)
             self.follow(outside)
             kernel.link("set", index=self._index, arp=False, mtu=LONGEST, state="up")
             self._undo = undo.pop_all()
@@ -131,10 +134,10 @@ class ReEntry:
         self._undo.close()
 
 
-def open_reentry(kernel: IPRoute, outside: str) -> ReEntry | None:
-    """Return None if the kernel cannot redirect, and log what follows from that."""
+def open_reentry(kernel: IPRoute, outside: str, lent: int = -1) -> ReEntry | None:
+    """Return None if the kernel cannot redirect, and log what follows from that. `lent`: see `ReEntry`."""
     try:
-        return ReEntry(kernel, outside)
+        return ReEntry(kernel, outside, lent)
     except (OSError, NetlinkError) as error:
         log.warning(
             "packets from %s for the host itself pass its input hook as from %s: %s (docs/firewalls.md)",

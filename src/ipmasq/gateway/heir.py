@@ -1,0 +1,131 @@
+"""A gateway that takes over from one that runs: the successor's side of a handover (see `handover`).
+
+What can fail, or takes long, is done before the predecessor leaves anything. Whatever fails until it says `go` ends this
+process at once, as if it was killed: nothing is undone, since the predecessor goes on with it.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ipmasq.gateway.handover import (
+    FAILED,
+    GO,
+    OPEN,
+    OPENED,
+    READY,
+    RUNNING,
+    TAKEN,
+    YOURS,
+    Link,
+)
+from ipmasq.gateway.host import Changes
+from ipmasq.gateway.keeping import place
+from ipmasq.gateway.lending import facts_of
+from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.planes import make_plane
+from ipmasq.gateway.setup import Configuration, Setup
+from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun.journal import DIRECTORY
+from ipmasq.planes.tun.plane import TunPlane
+
+log = logging.getLogger("ipmasq")
+
+OPTION = "--successor"
+"""The option of `ipmasq run` with the descriptors of the link, the lock and the re-entry's device (-1: none)."""
+
+
+class Heir(NamedTuple):
+    """What was prepared."""
+
+    changes: Changes
+    """Of the host, since the configuration was read."""
+    setup: Setup
+    plane: TunPlane
+
+
+class Succession:
+    def __init__(self, descriptors: str, directory: Path = DIRECTORY) -> None:
+        """`descriptors` is the value of `OPTION`. Raises ValueError, OSError."""
+        link, *lent = map(int, descriptors.split(","))
+        self._link, self._directory = Link.inherited(link), directory
+        self._lock, self._device = lent
+        for each in lent:
+            if each >= 0:
+                os.set_inheritable(each, False)
+        self._plane: TunPlane | None = None
+        self._has_ended = False
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Tell the predecessor of whatever is raised in this block, and end this process, unless `run` has returned."""
+        try:
+            yield
+        except BaseException as error:
+            if self._has_ended:
+                raise
+            self._fail(str(error) or type(error).__name__)
+
+    def prepare(self, configuration: Configuration, chosen: str | None) -> Heir:
+        """Read the configuration, and load what the plane needs, beside the predecessor. `chosen` is the plane that
+        overrides the configuration's. Raises SetupError, PlaneError."""
+        changes = Changes()
+        setup = configuration.read()
+        plane = make_plane(chosen or setup.plane, setup, self._directory, True)
+        plane.borrow(self._lock, self._device)
+        return Heir(changes, setup, plane)
+
+    def open(self, heir: Heir) -> None:
+        """Open the plane when the predecessor lets this process, and wait until that handles nothing any more. Raises
+        PlaneError."""
+        kept = heir.setup.kept
+        path = place(kept, self._directory).path if kept else None
+        self._link.say(READY, facts_of(heir.setup, path, self._directory))
+        self._await(OPEN)
+        self._plane = heir.plane
+        heir.plane.open()
+        # What was loaded until now stays, so that no collection has to look at it.
+        gc.collect()
+        gc.freeze()
+        self._link.say(OPENED)
+        heir.plane.changes = self._await(YOURS)
+
+    def run(self) -> None:
+        """Say that this gateway runs, and wait until the predecessor gives up its place."""
+        self._link.say(RUNNING)
+        self._await(GO)
+        self._has_ended = True
+        if self._plane is not None:
+            self._plane.keep()
+        with suppress(OSError):  # it may have ended by now, which it may
+            self._link.say(TAKEN)
+
+    def when_over(self, loop: Loop, callback: Callable[[], object]) -> None:
+        """Call back once when the predecessor has ended."""
+
+        def over() -> None:
+            loop.unwatch(self._link.fileno())
+            self._link.close()
+            callback()
+
+        loop.watch(self._link.fileno(), over)
+
+    def _await(self, word: str) -> Any:
+        """Return the value that comes with this word. Raises PlaneError if another one comes."""
+        heard = self._link.hear()
+        if heard.word != word:
+            raise PlaneError("the gateway from which this one was to take over has ended")
+        return heard.value
+
+    def _fail(self, reason: str) -> None:
+        log.error("this process does not take over: %s", reason)
+        with suppress(OSError):
+            self._link.say(FAILED, reason[:1000])
+        logging.shutdown()
+        os._exit(1)

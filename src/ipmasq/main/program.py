@@ -1,0 +1,120 @@
+"""The process of `ipmasq run`: the gateway, the sockets on which it is served, and what observes it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from ipmasq.control.control import Control
+from ipmasq.control.server import Access, check_access, prepare
+from ipmasq.control.socket_path import usual_socket, usual_view_socket
+from ipmasq.gateway import logs
+from ipmasq.gateway.file import File
+from ipmasq.gateway.gateway import Gateway
+from ipmasq.gateway.heir import OPTION, Succession
+from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.upgrade import Upgrade
+from ipmasq.main.observers import Observers
+from ipmasq.main.service.place import program
+from ipmasq.planes.plane import PlaneError
+
+VIEW_MODE = 0o660
+"""The mode of the socket on which nothing can be changed: its group may use it."""
+
+HANDLED = signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2
+
+
+class Program:
+    def __init__(
+        self, file: File, loop: Loop, plane: str | None, succession: Succession | None = None
+    ) -> None:
+        """Prepare everything, and with a `succession` wait until the predecessor has left it. Raises SetupError,
+        PlaneError, SocketError."""
+        self._loop, self._succession = loop, succession
+        heir = succession.prepare(file, plane) if succession else None
+        if heir is None:
+            self._gateway = Gateway(file, loop, plane=plane)
+        access, viewing = self._accesses(file)
+        # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        if succession and heir:
+            succession.open(heir)
+            self._gateway = Gateway(file, loop, plane=plane, heir=heir)
+        gateway = self._gateway
+        self._upgrade = Upgrade(loop, gateway.lending, gateway.reloads, command())
+        doctor = [str(program()), "doctor", "--json", "--socket", str(access.path), "--", file.path]
+        self._control = Control(gateway, loop, access, viewing, doctor, self._upgrade)
+        gateway.listeners.extend((self._control.tell, logs.Writer(gateway.engine.table.host_of)))
+        self._observers = Observers(gateway, loop, file)
+        self._upgrade.left = self._observers.leave
+        self._upgrade.taken_back = self._take_back
+        self._upgrade.succeeded = self._control.settle
+
+    def _accesses(self, file: File) -> tuple[Access, Access | None]:
+        """Return the sockets, which are checked or, for a successor, made beside those of the predecessor. Raises
+        SocketError."""
+        table, viewing = file.control, None
+        access = Access(Path(table.socket or usual_socket()), table.mode, table.group)
+        if table.view_group is not None:
+            path = Path(table.view_socket or usual_view_socket())
+            viewing = Access(path, VIEW_MODE, table.view_group)
+        if self._succession:
+            return prepare(access), prepare(viewing) if viewing else None
+        for each in (access, viewing):
+            if each is not None:
+                check_access(each)
+        return access, viewing
+
+    def run(self) -> None:
+        """Run until the end. Raises PlaneError, SocketError, ObserverError; in that case nothing is left behind."""
+        try:
+            self._begin()
+            try:
+                if self._succession is None:
+                    # The socket is opened last, so that whoever finds it finds a gateway that works.
+                    self._control.open()
+                self._loop.run()
+            finally:
+                self._end()
+        finally:
+            if not self._upgrade.has_left:
+                self._control.close()
+                self._observers.close()  # after the gateway, so that its last events are recorded
+        if self._upgrade.has_left:
+            raise SystemExit(self._upgrade.leave())
+
+    def _begin(self) -> None:
+        if self._succession is None:
+            self._observers.open()
+            self._gateway.start()
+            return
+        with self._succession.guarded():
+            self._observers.open()
+            self._gateway.open()
+            lending = self._gateway.lending
+            if trouble := lending.lost or lending.hindrance:
+                raise PlaneError(trouble)
+            self._control.open()
+            self._succession.run()
+        self._gateway.begin()
+        self._succession.when_over(self._loop, self._gateway.offloading.start_late)
+
+    def _end(self) -> None:
+        self._control.close()
+        self._upgrade.end()
+        if not (self._upgrade.has_left or self._upgrade.is_lost):
+            self._gateway.stop()
+
+    def _take_back(self) -> None:
+        self._observers.take_back()
+        self._control.restore()
+
+
+def command() -> list[str]:
+    """Return the command by which this process was run, without what a successor is told."""
+    given = sys.argv[1:]
+    if OPTION in given:
+        at = given.index(OPTION)
+        del given[at : at + 2]
+    return [str(program()), *given]

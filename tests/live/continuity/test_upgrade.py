@@ -1,0 +1,199 @@
+"""`ipmasq upgrade`: what runs through the gateway goes on in another process, or in the same one if that fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from ipmasq.control.client import UnreachableError
+from tests.live.conftest import REMOTE, Network, trace
+from tests.live.continuity.flowing import Datagrams, Download, server
+from tests.live.continuity.sessions import Control, control, resets
+from tests.live.continuity.stepping import STEPS
+from tests.live.continuity.upgrading import Gateway, eventually, running
+
+pytestmark = pytest.mark.live
+
+CASES = [("in", "out"), ("out", "in")]
+
+HAPPENING = [
+    *((step, "killed") for step in STEPS),
+    ("claim", "raising"),
+    ("running", "silent"),
+]
+
+
+@pytest.mark.row("HA-2")
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
+def test_sessions_transfers_and_flows_go_on_in_the_successor_and_in_its_successor(
+    network: Network, tmp_path: Path, plane: str
+) -> None:
+    untouched = trace(network)
+    with ExitStack() as stack:
+        gateway = stack.enter_context(running(network, tmp_path, plane))
+        gateway.config.write_text(gateway.text + "\n[helper.ftp]\nports = [21, 2121]\n")
+        content = stack.enter_context(server(network, "out", tmp_path))
+        assert gateway.upgrade() == "", "it takes the new ports from the file"
+        sessions = [stack.enter_context(control(network, *case)) for case in CASES]
+        for each in sessions:
+            each.greet()
+            each.transfer()
+        url = f"ftp://{REMOTE}:2121/data"
+        downloads = [
+            stack.enter_context(Download(network, "in", url, *how))
+            for how in (["--ftp-pasv"], ["--ftp-port", "-"])
+        ]
+        datagrams = stack.enter_context(Datagrams(network))
+        before, processes = resets(network), {gateway.status()["process"]}
+
+        for number in range(2):
+            done = ipmasq(gateway, "upgrade", "--socket", str(gateway.socket))
+            assert done.returncode == 0, done.stderr + gateway.said()
+            processes.add(gateway.status()["process"])
+            assert f"process {gateway.status()['process']} has taken over" in done.stdout
+            for each in sessions:
+                each.transfer()
+                each.talk(f"after upgrade {number}")
+        assert len(processes) == 3
+        for download in downloads:
+            assert download.is_under_way
+            download.check(content)
+        datagrams.check()
+        assert resets(network) == before
+        check_is_stopped(gateway)
+    assert trace(network) == untouched
+
+
+def ipmasq(gateway: Gateway, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with gateway.network.at("gw"):
+        command = [sys.executable, "-m", "ipmasq", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def check_is_stopped(gateway: Gateway) -> None:
+    """The last process is the only one, and obeys as any gateway does."""
+    last = {gateway.status()["process"]}
+    eventually(lambda: gateway.living() == last, "the others have ended")
+    assert gateway.wait() == 0
+    done = ipmasq(gateway, "stop")
+    assert (done.returncode, done.stdout) == (0, "the gateway has ended\n"), done.stderr
+    assert not gateway.living()
+
+
+def steering(network: Network) -> dict[str, str]:
+    """What the gateway has changed of the host, without the numbers of its own devices."""
+    return {name: text for name, text in trace(network).items() if name != "links"}
+
+
+def check_goes_on(gateway: Gateway, session: Control, attempt: str) -> None:
+    """The first process is the gateway, alone, and the session goes on."""
+    first = gateway.process.pid
+    status = gateway.status()
+    assert status["process"] == first
+    assert status["state"]["kept"]
+    session.transfer()
+    session.talk(attempt)
+    assert gateway.living() == {first}
+
+
+def test_whatever_happens_to_the_successor_at_any_step_this_process_goes_on(
+    network: Network, tmp_path: Path
+) -> None:
+    untouched = trace(network)
+    with (
+        running(network, tmp_path, "ebpf-tc") as gateway,
+        control(network, "in", "out") as session,
+    ):
+        session.greet()
+        session.transfer()
+        had, runs = resets(network), steering(network)
+        with Datagrams(network) as datagrams:
+            for step, what in HAPPENING:
+                gateway.at(step, what)
+                said = gateway.upgrade()
+                assert "has not taken over, and this one goes on" in said, (step, what, said)
+                check_goes_on(gateway, session, f"{step} {what}")
+                assert steering(network) == runs, (step, what)
+            datagrams.check()
+        assert resets(network) == had
+        gateway.at("-", "-")
+        assert gateway.upgrade() == ""
+        session.transfer()
+        assert gateway.wait() == 0
+    assert trace(network) == untouched
+
+
+@pytest.mark.parametrize("step", ["borrow", "opened", "running"])
+def test_sigterm_at_any_step_ends_both(network: Network, tmp_path: Path, step: str) -> None:
+    untouched = trace(network)
+    with running(network, tmp_path, "tun") as gateway:
+        gateway.at(step, "SIGTERM")
+        with suppress(UnreachableError):  # it may end before it answers
+            gateway.upgrade()
+        assert gateway.wait() == 0, gateway.said()
+        eventually(lambda: not gateway.living(), "none lives")
+        assert trace(network) == untouched
+        assert not gateway.socket.exists()
+
+
+def test_if_both_end_without_a_word_the_next_gateway_goes_on(
+    network: Network, tmp_path: Path
+) -> None:
+    untouched = trace(network)
+    with running(network, tmp_path, "tun") as gateway, control(network, "in", "out") as session:
+        session.greet()
+        session.transfer()
+        had = resets(network)
+        gateway.at("opened", "SIGKILL")
+        with pytest.raises(UnreachableError):
+            gateway.upgrade()
+        eventually(lambda: not gateway.living(), "a successor without its predecessor ends")
+        with running(network, tmp_path, "tun"):
+            session.talk("again")
+            session.transfer()
+            assert resets(network) == had
+    assert trace(network) == untouched
+
+
+def test_sighup_meanwhile_reloads_the_gateway_that_is_left(
+    network: Network, tmp_path: Path
+) -> None:
+    with running(network, tmp_path, "tun") as gateway:
+        for step in ("open", "running"):
+            gateway.at(step, "SIGHUP")
+            before = gateway.said().count("reloaded: ")
+            assert gateway.upgrade() == ""
+            eventually(lambda: gateway.said().count("reloaded: ") > before, "it reloads")  # noqa: B023
+            eventually(lambda: len(gateway.living()) == 1, "the others have ended")
+        assert gateway.living() == {gateway.status()["process"]}
+
+
+def test_a_configuration_that_cannot_take_over_changes_nothing(
+    network: Network, tmp_path: Path
+) -> None:
+    cases = [
+        ("[state]\nkeep = false\n", "[state] keep"),
+        ("[state]\ndirectory = '/run/ipmasq-elsewhere'\n", "[state] directory"),
+        ("[nonsense]\n", "nonsense"),
+    ]
+    with (
+        running(network, tmp_path, "tun") as gateway,
+        control(network, "in", "out") as session,
+    ):
+        session.greet()
+        for more, text in cases:
+            gateway.config.write_text(gateway.text + more)
+            assert text in gateway.upgrade()
+            check_goes_on(gateway, session, text)
+
+
+def test_a_gateway_that_keeps_nothing_is_not_upgraded(network: Network, tmp_path: Path) -> None:
+    with running(network, tmp_path, "tun", "[state]\nkeep = false\n") as gateway:
+        done = ipmasq(gateway, "upgrade", "--socket", str(gateway.socket))
+        assert done.returncode == 1
+        assert "nothing is kept here" in done.stderr
+        assert gateway.living() == {gateway.process.pid}

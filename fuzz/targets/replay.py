@@ -51,7 +51,8 @@ def one_input(data: bytes) -> None:
         summary = replay(BytesIO(file), target, POLICY, sides, recorder=recorder)
     except CaptureError:
         return
-    assert summary.packets == sum(summary.reasons.values()) + sum(summary.copied.values())
+    decided = sum(summary.reasons.values()) + summary.earlier
+    assert summary.packets == decided + sum(summary.copied.values())
     assert not any(reason.name == "FAULT" for reason in summary.reasons)
     assert all(isinstance(reason, Reason) for reason in summary.reasons)
     page = render(recorder.result, "fuzz", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -64,6 +65,7 @@ class Lent:
 
 class Upgrading:
     def __init__(self, code: str, command: Sequence[str] | None = None) -> None:
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self.loop, self.lent, self.reloads = Loop(), Lent(), Reloads()
         command = command or [sys.executable, "-c", SPEAKING + code]
         lending: Any = self.lent
@@ -97,3 +99,5 @@ class Upgrading:
             process.kill()
             process.wait()
         os.close(self.lent.descriptors[0])
+        # A predecessor that has left blocks its signals; processes of later tests would inherit that.
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)

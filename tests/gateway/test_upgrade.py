@@ -23,16 +23,14 @@ Make = Callable[..., Upgrading]
 @pytest.fixture
 def make() -> Iterator[Make]:
     made: list[Upgrading] = []
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def one(code: str, **options: list[str]) -> Upgrading:
         made.append(Upgrading(code, **options))
         return made[-1]
 
     yield one
-    for each in made:
+    for each in reversed(made):
         each.close()
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def test_everything_is_left_to_a_successor_that_runs(make: Make):

@@ -6,7 +6,7 @@
     predecessor: yours SLOTS   it has written the state, and handles no packet any more
     successor: running         it has read the state, and waits
     predecessor: go            the successor is the gateway
-    successor: taken           it handles packets from now on
+    successor: taken           it handles packets
     successor: failed REASON   in place of any of its messages; then it ends
 
 A predecessor that reads anything else, or nothing in time, ends the successor and goes on: until `taken` it has handled no

@@ -67,7 +67,7 @@ def notify_systemd(state: str) -> None:
 
 
 def tell_main_process(process: int, patience: float = 2.0) -> None:
-    """Tell systemd which process is the service's from now on, and wait until it knows (sd_notify_barrier(3)): it no
+    """Tell systemd which process is the service's main one now, and wait until it knows (sd_notify_barrier(3)): it no
     longer believes a process that has ended."""
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:

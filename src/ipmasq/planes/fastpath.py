@@ -134,7 +134,7 @@ class FastPath(Protocol):
         """Follow a change of interfaces or their names. Raises PlaneError."""
 
     def note_changes(self) -> None:
-        """Begin to note which slots of the table change, since a successor has the same table from now on."""
+        """Begin to note which slots of the table change, since a successor has the same table."""
 
     @property
     def changes(self) -> list[int] | None:

@@ -149,7 +149,8 @@ class Follower:
             return
         self._compared = now
         seconds, micros = client.time()
-        self._offset = now - (seconds + micros / 1e6)
+        # From the clock after the answer: if that came late, flows seem younger than they are, and none ends early.
+        self._offset = self._clock() - (seconds + micros / 1e6)
         newest = client.xrevrange(self._stream, count=1)
         if newest and _number(newest[0][0]) < _number(self._last.encode()):
             self._rewind()  # the stream has begun anew, below where this member has read

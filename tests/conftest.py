@@ -14,7 +14,7 @@ from hypothesis import settings
 collect_ignore = ["bench"]
 
 settings.register_profile("quick", max_examples=100, deadline=None)
-settings.register_profile("ci", max_examples=250, deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("ci", max_examples=500, deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 # A shell starts what runs in the background with these ignored, and so would be every process of a test.

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipmasq.control.answer import Peer
@@ -38,7 +38,6 @@ def control() -> Control:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-@settings(max_examples=100)  # each of thirty requests, which read them alike
 @given(data=st.data())
 def test_no_arguments_bring_the_gateway_out_of_step(
     control: Control, name: str, data: st.DataObject

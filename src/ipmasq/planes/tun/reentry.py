@@ -52,8 +52,8 @@ class ReEntry:
     """Its device lives as long as this object."""
 
     def __init__(self, kernel: IPRoute, outside: str, lent: int = -1) -> None:
-        """`lent` is the `device` of another process's re-entry, which is used as well. Raises PlaneError if another program has the device, NetlinkError or OSError if the kernel cannot
-        redirect to the interface `outside`."""
+        """`lent` is the `device` of another process's re-entry, which is used as well. Raises PlaneError if another
+        program has the device, NetlinkError or OSError if the kernel cannot redirect to the interface `outside`."""
         self._kernel = kernel
         self._outside = 0
         self._header = b""

@@ -61,9 +61,13 @@ class Member:
 
     def counts(self, number: int = 1) -> tuple[int, ...]:
         self.offload.refresh()
-        flow = self.flow(number)
-        halves = flow.original, flow.reply
-        return tuple(value for half in halves for value in (half.packets, half.bytes))
+        return counts(self.flow(number))
+
+
+def counts(flow: Flow) -> tuple[int, ...]:
+    """Return packets and bytes of both directions."""
+    halves = flow.original, flow.reply
+    return tuple(value for half in halves for value in (half.packets, half.bytes))
 
 
 class Talk:
@@ -74,11 +78,14 @@ class Talk:
         self.public = b"", 0
 
     def out(self, member: Member, at: tuple[int, int] = (100, 500), flags: int = ACK) -> bool:
-        ends = INNER[0], self.port, OUTER[0], 80
-        data = packets.tcp(*ends, flags, *at) if self.is_tcp else packets.udp(*ends, b"12345678")
-        sent, is_fast = member.send(data)
+        sent, is_fast = member.send(self.data(at, flags))
         self.public = sent[12:16], int.from_bytes(sent[20:22], "big")
         return is_fast
+
+    def data(self, at: tuple[int, int] = (100, 500), flags: int = ACK) -> bytes:
+        """Return what the client sends."""
+        ends = INNER[0], self.port, OUTER[0], 80
+        return packets.tcp(*ends, flags, *at) if self.is_tcp else packets.udp(*ends, b"12345678")
 
     def back(self, member: Member, at: tuple[int, int] = (500, 100), flags: int = ACK) -> bool:
         ends = OUTER[0], 80, *self.public

@@ -86,7 +86,7 @@ class Model:
 
     @property
     def can_fill(self) -> bool:
-        return True
+        return self.capacity > 0
 
     def fill(self, rows: bytes, now: float) -> None:
         for row in FLOW.iter_unpack(rows):
@@ -127,10 +127,10 @@ class Model:
         return adopted(slot, self._report(self.halves[slot]), since, now, was_offloaded, is_filled)
 
     def discard(self) -> bool:
-        for slot in self.inherited:
+        for slot in sorted(self.inherited)[:3]:
             self.remove(slot, 0, 0.0)
-        self.inherited = set()
-        return False
+            self.inherited.discard(slot)
+        return self.inherits
 
     def offload(self, slot: int, half: Rewrite) -> None:
         self.halves[slot][layout.REACH_AT] = half.reach

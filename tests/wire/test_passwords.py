@@ -6,7 +6,10 @@ import time
 
 import pytest
 
-from ipmasq.wire.passwords import without_passwords
+from ipmasq.wire import tcp
+from ipmasq.wire.passwords import headers, without_passwords
+from tests.conformance import packets
+from tests.conformance.world import IN1, OUT1
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,23 @@ def test_the_longest_line_takes_a_moment_whatever_is_in_it(line: bytes):
     assert (
         time.process_time() - began < 0.25
     )  # 7 ms; a search that begins anew at each byte takes seconds
+
+
+@pytest.mark.parametrize(
+    ("packet", "length"),
+    [
+        (packets.tcp(IN1, 5000, OUT1, 21, tcp.ACK, payload=b"cret\r\n"), 40),
+        (packets.udp(IN1, 5000, OUT1, 5060, b"secret"), 28),
+        (packets.echo(IN1, OUT1, 5, b"secret"), 28),
+        (
+            packets.tcp(IN1, 5000, OUT1, 21, tcp.ACK, payload=b"secret")[:6] + b"\0\3" + b"x" * 40,
+            20,
+        ),
+        (b"\x45\0\0", 3),
+        (b"\x40" + bytes(8) + b"\6" + b"secret" * 10, 20),
+        (b"", 0),
+    ],
+    ids=["tcp", "udp", "icmp", "fragment", "short", "no header", "nothing"],
+)
+def test_of_a_packet_its_headers_are_shown(packet: bytes, length: int):
+    assert headers(packet) == packet[:length]

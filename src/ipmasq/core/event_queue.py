@@ -12,7 +12,10 @@ MOST_EVENTS = 1 << 17
 """The most events that are kept. Beyond that, the oldest half is dropped and counted."""
 
 FAILED_BYTES = 128
-"""Bytes of a failed packet that an event shows."""
+"""The most bytes of a failed packet that are looked at for its headers."""
+
+LONGEST_ERROR = 500
+"""The most characters of an exception that an event shows."""
 
 BETWEEN_FAILURES = 1.0
 """The least seconds between two events about failed packets."""
@@ -33,7 +36,7 @@ class EventQueue:
             del self._events[: MOST_EVENTS // 2]
 
     def add_failure(self, now: float, side: Side, data: bytes, error: Exception) -> None:
-        """Report that handling a packet raised. `data` is its first bytes. Failures in quick succession are
+        """Report that handling a packet raised. `data` is its headers. Failures in quick succession are
         counted by the next event."""
         self._failures += 1
         if now < self._failures_told + BETWEEN_FAILURES:
@@ -48,9 +51,18 @@ class EventQueue:
         return happened
 
 
+def said(error: Exception) -> str:
+    """Return what was raised in one line. Code of others may have written the exception."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "it cannot say what is wrong"
+    return f"{type(error).__name__}: {text[:LONGEST_ERROR]}".splitlines()[0]
+
+
 def in_one_line(error: Exception) -> str:
     """Return what was raised, and in which line of which file."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    text = said(error)
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next

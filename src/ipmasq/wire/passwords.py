@@ -1,4 +1,4 @@
-"""Leaves passwords out of lines that are shown: in events, logs, explanations and replays.
+"""Leaves passwords out of what is shown: in events, logs, explanations and replays.
 
 It knows commands of FTP, POP3, IMAP, IRC and SMTP, headers of SIP, RTSP and HTTP, keys of SDP, and addresses with a password.
 What a protocol sends in a line of its own, such as the answer to a challenge, cannot be told from other lines.
@@ -62,3 +62,19 @@ def without_passwords(line: bytes) -> bytes:
 
 def has_password(line: bytes) -> bool:
     return without_passwords(line) != line
+
+
+_HEADERS = {1: 8, 6: 20, 17: 8}
+"""Bytes of the headers of ICMP, TCP (without options) and UDP."""
+
+
+def headers(packet: bytes) -> bytes:
+    """Return the headers of an IPv4 packet, without what it carries: any part of that may be part of a password. The packet
+    may be malformed in any way."""
+    length = (packet[0] & 0x0F) * 4 if packet else 0
+    if len(packet) < 20 or length < 20 or int.from_bytes(packet[6:8], "big") & 0x1FFF:
+        return packet[: max(20, length)]
+    end = length + _HEADERS.get(packet[9], 0)
+    if packet[9] == 6 and len(packet) > length + 12:
+        end = length + (packet[length + 12] >> 4) * 4
+    return packet[: max(20, end)]

@@ -338,6 +338,19 @@ def test_what_a_packet_says_never_reaches_the_terminal_as_it_is(gateway: Running
     played(gateway, play)
 
 
+def test_of_a_long_line_the_beginning_and_the_reason_at_the_end_are_shown(gateway: Running):
+    number = conversation(gateway, [b"refuse " + b"x" * 900 + b"\r\n"])
+    (reason,) = gateway.engine.helpers()[0].refused
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await opened(app, pilot, number)
+        await until(pilot, lambda: said(app, "#rewrites").endswith(reason))
+        assert '"refuse xxx' in said(app, "#rewrites")
+        assert len(said(app, "#rewrites")) < 500
+
+    played(gateway, play)
+
+
 @pytest.mark.parametrize(
     ("text", "arguments"),
     [

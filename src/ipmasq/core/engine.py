@@ -48,7 +48,6 @@ from ipmasq.wire import tcp
 from ipmasq.wire.addresses import Endpoint
 from ipmasq.wire.header import IPV4
 from ipmasq.wire.packet import Packet
-from ipmasq.wire.passwords import headers
 
 _IP = struct.Struct("!BxH2xHBB")
 _TCP = struct.Struct("!4xQBB")
@@ -152,7 +151,7 @@ class Engine:
     def _failed(self, packet: Packet, side: Side, now: float, error: Exception) -> Verdict:
         """Drop a packet whose handling raised; nothing else is affected."""
         self.manager.now = now
-        self.manager.packet_failed(side, headers(bytes(packet.data[:FAILED_BYTES])), error)
+        self.manager.packet_failed(side, bytes(packet.data[:FAILED_BYTES]), error)
         return self._drop(Reason.FAULT)
 
     # -- time and events

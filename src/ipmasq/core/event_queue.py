@@ -7,6 +7,7 @@ from math import inf
 from ipmasq.core import events
 from ipmasq.core.events import Event
 from ipmasq.core.side import Side
+from ipmasq.wire.passwords import headers
 
 MOST_EVENTS = 1 << 17
 """The most events that are kept. Beyond that, the oldest half is dropped and counted."""
@@ -36,14 +37,14 @@ class EventQueue:
             del self._events[: MOST_EVENTS // 2]
 
     def add_failure(self, now: float, side: Side, data: bytes, error: Exception) -> None:
-        """Report that handling a packet raised. `data` is its headers. Failures in quick succession are
+        """Report that handling a packet raised. `data` is its first bytes. Failures in quick succession are
         counted by the next event."""
         self._failures += 1
         if now < self._failures_told + BETWEEN_FAILURES:
             return
         self._failures_told = now
         failures, self._failures = self._failures, 0
-        self.add(events.PacketFailed(now, side, data, in_one_line(error), failures))
+        self.add(events.PacketFailed(now, side, headers(data), in_one_line(error), failures))
 
     def drain(self) -> list[Event]:
         """Return the events since the last call."""

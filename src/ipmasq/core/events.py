@@ -91,8 +91,7 @@ class HelperReleased:
 
 @dataclass(frozen=True, slots=True)
 class HelperFailed:
-    """The helper raised. `line` is the line that it was given, `error` the exception in one line: its type alone if
-    there is a password in the line, which it may quote."""
+    """The helper raised. `line` is the line that it was given, `error` the exception in one line (see `Attachment`)."""
 
     at: float
     flow: int

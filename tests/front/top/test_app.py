@@ -165,6 +165,18 @@ def test_an_opened_flow_names_its_rule_and_its_linked_flows(gateway: Running):
     played(gateway, play)
 
 
+def test_an_opened_data_flow_shows_the_expectation_that_it_met(gateway: Running):
+    gateway.do(lambda: gateway.engine.apply(WITH_FTP, gateway.loop.clock()))
+    control = session(gateway, IN1, OUT1, b"PORT 10,0,0,2,128,255\r\n")
+    (data,) = (each.id for each in gateway.engine.flows() if each.master == control)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await opened(app, pilot, data)
+        await until(pilot, lambda: f"was met by flow {data}" in said(app, "#rewrites"))
+
+    played(gateway, play)
+
+
 class Counting(Upstream):
     """Counts the rows of each answer that it has read."""
 

@@ -90,7 +90,7 @@ class FlowScreen(ModalScreen[None]):
         try:
             async with aclosing(self._upstream.stream("watch", given)) as events:
                 async for row in events:
-                    if row.get("flow") == self._number:
+                    if self._number in (row.get("flow"), row.get("met_by")):
                         self._events = [*self._events[-49:], row]
                         self._show("#rewrites", _rewrites(self._events))
         except (RequestError, UnreachableError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from ipmasq.gateway.handover import (
     OPENED,
     READY,
     RUNNING,
+    SOCKETS,
     TAKEN,
     YOURS,
     Link,
@@ -81,13 +82,16 @@ class Succession:
         plane.borrow(self._lock, self._device)
         return Heir(changes, setup, plane)
 
-    def open(self, heir: Heir) -> None:
-        """Open the plane when the predecessor lets this process, and wait until that handles nothing any more. Raises
-        PlaneError."""
+    def ask(self, heir: Heir, sockets: Iterable[Path]) -> None:
+        """Wait until the predecessor lets this process make these sockets and open the plane. Raises PlaneError."""
         kept = heir.setup.kept
         path = place(kept, self._directory).path if kept else None
-        self._link.say(READY, facts_of(heir.setup, path, self._directory))
+        facts = facts_of(heir.setup, path, self._directory)
+        self._link.say(READY, {**facts, SOCKETS: [str(each.absolute()) for each in sockets]})
         self._await(OPEN)
+
+    def open(self, heir: Heir) -> None:
+        """Open the plane, and wait until the predecessor handles nothing any more. Raises PlaneError."""
         self._plane = heir.plane
         heir.plane.open()
         # What was loaded until now stays, so that no collection has to look at it.

@@ -10,8 +10,9 @@ be too long for a path MTU that its sender has discovered (like Linux, ip_fragme
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ipmasq.core.changes import Changes, Kind
 from ipmasq.core.plain import Fields, Plain
@@ -99,6 +100,9 @@ class Datagram:
         return made
 
 
+Ordered: TypeAlias = OrderedDict[Key, Datagram]
+
+
 class Reassembly:
     def __init__(self, most: int, changes: Changes | None = None) -> None:
         self._changes = changes or Changes()
@@ -106,7 +110,8 @@ class Reassembly:
         """The number of the newest datagram."""
         self.most = most
         """The most datagrams of one side, so that a flood from outside does not affect those from inside."""
-        self._sides: tuple[dict[Key, Datagram], dict[Key, Datagram]] = ({}, {})
+        # Not dicts, which take long to find their first item after many were removed from their beginning.
+        self._sides: tuple[Ordered, Ordered] = (OrderedDict(), OrderedDict())
         """Oldest first."""
         self.numbered: dict[int, Datagram] = {}
         self._sources: dict[tuple[Side, Address], int] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 
 from ipmasq.core.active import ActivePolicy
@@ -46,7 +46,8 @@ class Table:
                 side[protocol] = {}
         self.hosts: Counts[Address] = Counts(active.policy.limits.flows_per_host)
         """Number of flows per inside host, without those that are `over`."""
-        self.over: dict[int, Flow] = {}
+        # Not a dict, which takes long to find its first item after many were removed from its beginning.
+        self.over: OrderedDict[int, Flow] = OrderedDict()
         """Connections that are over, in the order in which that was found. Late packets find them, but they
         do not count to a host, and are evicted when the table is full."""
         self.ranks: dict[int, int] = {}

@@ -11,8 +11,9 @@ evicted (RFC 6888, REQ-11D).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from ipmasq.core.changes import Changes
 from ipmasq.core.flow import Flow
@@ -21,6 +22,10 @@ from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Address
 
 Key = TypeVar("Key")
+
+Ordered: TypeAlias = OrderedDict[int, Flow]
+"""Flows by number, the oldest first. (A dict takes long to find its first item after many were removed from its
+beginning, as happens in a flood.)"""
 
 
 def is_confirmed(flow: Flow) -> bool:
@@ -38,12 +43,12 @@ class Unconfirmed:
 
     def __init__(self, changes: Changes | None = None) -> None:
         self._changes = changes or Changes()
-        self._hosts: dict[Address, dict[int, Flow]] = {}
+        self._hosts: dict[Address, Ordered] = {}
         self.ranks: dict[int, int] = {}
         """The places of all flows in the order in which they were added."""
         self.added = 0
         """The last place."""
-        self._answers: dict[tuple[int, Address], dict[int, Flow]] = {}
+        self._answers: dict[tuple[int, Address], Ordered] = {}
         """Those that were opened from inside, by protocol and inside host."""
         self._strangers: dict[bytes, int] = {}
         """Number of flows from outside by `_ends`."""
@@ -54,14 +59,14 @@ class Unconfirmed:
 
     def add(self, flow: Flow) -> None:
         """Add a flow that was opened from outside, or that answers one."""
-        flows = self._hosts.setdefault(flow.host, {})
+        flows = self._hosts.setdefault(flow.host, OrderedDict())
         if flow.id in flows:
             return
         flows[flow.id] = flow
         self.added += 1
         self.ranks.setdefault(flow.id, self.added)
         if flow.opened_by is Side.INSIDE:
-            self._answers.setdefault((flow.protocol, flow.host), {})[flow.id] = flow
+            self._answers.setdefault((flow.protocol, flow.host), OrderedDict())[flow.id] = flow
         else:
             ends = _ends(flow)
             self._strangers[ends] = self._strangers.get(ends, 0) + 1
@@ -108,7 +113,7 @@ class Unconfirmed:
 
     def _oldest_of_most(
         self,
-        groups: dict[Key, dict[int, Flow]],
+        groups: dict[Key, Ordered],
         keys: Iterable[Key],
         sync: Callable[[Flow], object],
     ) -> Flow | None:
@@ -120,7 +125,7 @@ class Unconfirmed:
         return None
 
     def _oldest(
-        self, groups: dict[Key, dict[int, Flow]], key: Key, sync: Callable[[Flow], object]
+        self, groups: dict[Key, Ordered], key: Key, sync: Callable[[Flow], object]
     ) -> Flow | None:
         while flows := groups.get(key):
             flow = next(iter(flows.values()))
@@ -150,7 +155,7 @@ def _ends(flow: Flow) -> bytes:
     return bytes((flow.protocol,)) + flow.host + outside
 
 
-def _remove(groups: dict[Key, dict[int, Flow]], key: Key, flow: Flow) -> bool:
+def _remove(groups: dict[Key, Ordered], key: Key, flow: Flow) -> bool:
     """Remove a flow from its group, and the group with its last flow. Return whether it was there."""
     flows = groups.get(key)
     if flows is None or flows.pop(flow.id, None) is None:

@@ -25,6 +25,11 @@ def test_the_unit_of_the_pages_names_the_program_and_gives_no_privilege():
     assert "\nCapabilityBoundingSet=\n" in text
 
 
+def test_other_work_of_the_host_comes_after_packets():
+    settings = files.unit("/opt/a/bin/ipmasq", "/etc/b.toml").splitlines()
+    assert {"Nice=-10", "CPUWeight=1000"} <= {*settings}
+
+
 def test_packets_come_before_the_pages_and_the_replays_that_they_begin():
     """The unit forbids a process to set its priority or its limits (`@resources`), so that it must give them itself."""
     settings = files.web_unit("/opt/a/bin/ipmasq").splitlines()

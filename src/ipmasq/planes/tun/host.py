@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pyroute2 import IPRoute
 
@@ -49,13 +48,9 @@ def own_addresses(kernel: IPRoute) -> frozenset[Address]:
     return frozenset(to_address(text) for text in addresses if text)
 
 
-def text_of(path: str) -> str:
-    return Path(path).read_text().rstrip("\n")
-
-
 def check_room(taken: Sequence[PortRange]) -> None:
     """Raise PlaneError if these leave the host no port for its own connections."""
-    ephemeral = text_of(settings.EPHEMERAL)
+    ephemeral = settings.read(settings.EPHEMERAL)
     if settings.none_left(ephemeral, taken):
         raise PlaneError(
             "the port range leaves the host no port for its own connections: "

@@ -22,6 +22,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.changes import Change, SettingChanged, lets_pass, read
 
 DIRECTORY = Path("/run/ipmasq")
@@ -95,7 +96,7 @@ class Journal:
 
     def setting(self, path: str, value: str) -> SettingChanged | None:
         """Return the change that gives a setting this value; None if it has it. Raises OSError."""
-        if _read_setting(path) == value:
+        if settings.read(path) == value:
             return None
         return SettingChanged(path, self.original(path), value)
 
@@ -104,7 +105,7 @@ class Journal:
         for change in self._changes:
             if isinstance(change, SettingChanged) and change.path == path:
                 return change.was
-        return _read_setting(path)
+        return settings.read(path)
 
     def undo(self, changes: Iterable[Change]) -> None:
         """Undo these changes in the order given, then remove them from the record."""
@@ -287,10 +288,6 @@ def _sign(descriptor: int) -> None:
 
 def _process(descriptor: int) -> str:
     return os.pread(descriptor, 20, 0).decode() or "unknown"
-
-
-def _read_setting(path: str) -> str:
-    return Path(path).read_text().rstrip("\n")
 
 
 def cookie() -> int:

@@ -41,9 +41,9 @@ ETHERTYPE = struct.pack("!H", protocols.ETH_P_IP)
 ETHERNET = 14
 NOBODY = bytes(6)
 
-REMEMBERED = 4096
-"""The most packets that are remembered to detect that one comes back: more than may be on the way in a burst, in the
-queues of the processor and of the TUN device (1,000 packets each by default)."""
+REMEMBERED = 2048
+"""The latest packets that are remembered to detect that one comes back, beside up to as many before them: more than may
+be on the way in a burst, in the queues of the processor and of the TUN device (1,000 packets each by default)."""
 
 WITHOUT_MARK = f"a packet for the host itself was dropped: a rule at the prerouting hook removes the mark {HANDED_BACK:#x}"
 
@@ -57,8 +57,9 @@ class ReEntry:
         self._kernel = kernel
         self._outside = 0
         self._header = b""
-        self._passed: dict[bytes, int] = {}
-        """The time to live of the latest packets, by what else identifies them."""
+        self._latest: dict[bytes, int] = {}
+        self._earlier: dict[bytes, int] = {}
+        """The time to live of packets that were sent, by what else identifies them."""
         with ExitStack() as undo:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             undo.callback(self._socket.close)
@@ -123,11 +124,11 @@ class ReEntry:
         # Identification, protocol, addresses, and the first 8 bytes behind the usual header. On its way back to
         # the engine the kernel decrements the time to live.
         key = bytes(data[4:6]) + bytes(data[9:10]) + bytes(data[12:28])
-        if self._passed.pop(key, 0) == data[8] + 1:
+        if (self._latest.pop(key, 0) or self._earlier.pop(key, 0)) == data[8] + 1:
             return True
-        if len(self._passed) == REMEMBERED:
-            del self._passed[next(iter(self._passed))]
-        self._passed[key] = data[8]
+        if len(self._latest) == REMEMBERED:
+            self._earlier, self._latest = self._latest, {}
+        self._latest[key] = data[8]
         return False
 
     def close(self) -> None:

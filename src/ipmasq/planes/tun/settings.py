@@ -79,6 +79,16 @@ def read_rp_filters() -> Mapping[str, int]:
     }
 
 
+def read(path: str) -> str:
+    """Return the value of a setting. Raises OSError.
+
+    It is not read by `pathlib`, which interns each part of a path: settings are read every few seconds, and the
+    interpreter's table of interned strings would grow by all that were forgotten since.
+    """
+    with open(path, encoding="ascii") as file:
+        return file.read().rstrip("\n")
+
+
 RESERVED = f"{ROOT}/ipv4/ip_local_reserved_ports"
 EPHEMERAL = f"{ROOT}/ipv4/ip_local_port_range"
 

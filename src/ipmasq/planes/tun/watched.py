@@ -155,7 +155,7 @@ def _serves(path: str, found: str, value: str) -> bool:
 
 def _index(path: str) -> int:
     """Return the ifindex of the interface of a setting; 0 if there is none."""
-    name = Path(path).parent.name
+    name = path.rsplit("/", 2)[1]
     try:
         return socket.if_nametoindex(name)
     except OSError:
@@ -168,6 +168,6 @@ def _name(path: str) -> str:
 
 def _read(path: str) -> str | None:
     try:
-        return Path(path).read_text().rstrip("\n")
+        return settings.read(path)
     except OSError:  # the interface is missing
         return None

@@ -1,7 +1,7 @@
 """The messages by which a gateway hands over to its successor (docs/adr/0035), over a pair of sockets.
 
     successor: ready FACTS     it has read its configuration and loaded its programs
-    predecessor: open          it forwards, but changes nothing of the host any more
+    predecessor: open PROGRAMS it forwards, but changes nothing of the host any more; whether it has a fast path
     successor: opened          it has made its sockets, opened the devices and attached its programs
     predecessor: yours SLOTS   it has written the state, and handles no packet any more
     successor: running         it has read the state, and waits

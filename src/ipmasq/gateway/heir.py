@@ -35,11 +35,16 @@ from ipmasq.gateway.setup import Configuration, Setup
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.start import WITHOUT
 
 log = logging.getLogger("ipmasq")
 
 OPTION = "--successor"
 """The option of `ipmasq run` with the descriptors of the link, the lock and the re-entry's device (-1: none)."""
+
+
+WOULD_GO_ON = "without a fast path the packets would still come to that of the gateway that runs; reload, or restart instead"
+"""Its programs end when no process has them any more; until then they keep packets from the engine of this one."""
 
 
 class Heir(NamedTuple):
@@ -49,6 +54,10 @@ class Heir(NamedTuple):
     """Of the host, since the configuration was read."""
     setup: Setup
     plane: TunPlane
+
+
+def _has_programs(plane: TunPlane) -> bool:
+    return bool(plane.fast.table.capacity) or plane.late is not WITHOUT
 
 
 class Succession:
@@ -61,7 +70,7 @@ class Succession:
             if each >= 0:
                 os.set_inheritable(each, False)
         self._plane: TunPlane | None = None
-        self._has_ended = False
+        self._replaces_programs = self._has_ended = False
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -88,12 +97,14 @@ class Succession:
         path = place(kept, self._directory).path if kept else None
         facts = facts_of(heir.setup, path, self._directory)
         self._link.say(READY, {**facts, SOCKETS: [str(each.absolute()) for each in sockets]})
-        self._await(OPEN)
+        self._replaces_programs = bool(self._await(OPEN))
 
     def open(self, heir: Heir) -> None:
         """Open the plane, and wait until the predecessor handles nothing any more. Raises PlaneError."""
         self._plane = heir.plane
         heir.plane.open()
+        if self._replaces_programs and not _has_programs(heir.plane):
+            raise PlaneError(f"{WOULD_GO_ON}: {heir.plane.fast.describe()}")
         # What was loaded until now stays, so that no collection has to look at it.
         gc.collect()
         gc.freeze()

@@ -178,7 +178,7 @@ class Upgrade:
         self.sockets = tuple(map(Path, facts.get(SOCKETS, ())))
         self._is_shared, self._awaited = True, OPENED
         with suppress(OSError):  # it has ended, which is read next
-            self._link.say(OPEN)
+            self._link.say(OPEN, self._lending.has_programs)
 
     @property
     def _is_opened(self) -> bool:

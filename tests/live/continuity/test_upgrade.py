@@ -194,6 +194,28 @@ def test_a_configuration_that_cannot_take_over_changes_nothing(
             check_goes_on(gateway, session, text)
 
 
+def test_a_fast_path_is_not_left_beside_a_successor_without_one(
+    network: Network, tmp_path: Path
+) -> None:
+    with (
+        running(network, tmp_path, "ebpf-tc") as gateway,
+        control(network, "in", "out") as session,
+    ):
+        session.greet()
+        gateway.config.write_text(gateway.text.replace("ebpf-tc", "tun"))
+        assert "without a fast path" in gateway.upgrade()
+        check_goes_on(gateway, session, "with the programs")
+        ipmasq(gateway, "reload", "--socket", str(gateway.socket))
+        session.transfer()
+        assert gateway.upgrade() == "", "there are no programs now"
+        session.transfer()
+        gateway.config.write_text(gateway.text)
+        assert gateway.upgrade() == "", "a fast path is begun by an upgrade, too"
+        eventually(lambda: "ebpf" in gateway.status()["plane"], "its predecessor has ended")
+        session.transfer()
+        session.talk("again")
+
+
 def test_a_configuration_with_another_socket_leaves_none_if_it_cannot_take_over(
     network: Network, tmp_path: Path
 ) -> None:

@@ -45,7 +45,7 @@ def tcp(runs: int) -> list[float]:
 
 
 def flood(runs: int) -> list[float]:
-    """By forged SYNs to a published server that has as many flows as it may have: the oldest one gives way to each."""
+    """By forged SYNs to a published server that has as many flows as it may have: the oldest one is evicted for each."""
     server = Forward("web", ipv4.TCP, None, PortRange(443, 443), to_address("10.0.0.3"), 443)
     limits = replace(POLICY.limits, flows_per_host=SHARE)
     policy = replace(POLICY, forwards=(server,), limits=limits)

@@ -124,6 +124,19 @@ def test_a_new_store_that_is_closed_at_once_has_everything(
     assert len(list(engine.mappings())) == 100 + turns
 
 
+def test_at_the_end_rows_with_the_marks_of_a_fast_path_are_written_again(kept: Kept) -> None:
+    marks = 0, 0
+    kept.engine.set_mark_source(lambda flow: marks)
+    for port in range(4000, 4010):
+        kept.udp(IN1, port, OUT1, 53)
+    for _ in range(8):
+        kept.turn(0.3)
+    marks = 7, 9
+    engine = kept.restart()
+    engine.restore_all()
+    assert {engine.take_marks(each.id) for each in engine.flows()} == {marks}
+
+
 def test_at_the_end_only_flows_that_were_in_use_lately_are_written_again(kept: Kept) -> None:
     for port in range(4000, 4100):
         kept.udp(IN1, port, OUT1, 53)

@@ -113,7 +113,8 @@ class StateWriter:
         self._engine.mark_all_but_flows()
         if not self._is_whole:
             self._engine.mark_flows(self._sweep, ALL)
-        self._engine.refresh(0, ALL, self._since)
+        has_marks = self._engine.manager.offloading.has_marks
+        self._engine.refresh(0, ALL, 0.0 if has_marks else self._since)
         self.write(now)
         if self.store is not None:
             self.store.close()

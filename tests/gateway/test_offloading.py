@@ -1,0 +1,70 @@
+"""What a fast path has of earlier flows stays there, whenever in a round of the loop it is used anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from ipmasq.core.engine import Engine
+from ipmasq.core.side import Side
+from ipmasq.gateway.drive import Drive
+from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.offloading import Offloading
+from ipmasq.planes.fastpath import NoFastPath
+from ipmasq.planes.memory import MemoryPlane
+from tests.conformance import packets
+from tests.control.running import IN1, OUT1, POLICY
+from tests.planes.ebpf.model import Model
+
+Soon = Callable[[Loop, Callable[[], object]], object]
+
+
+def by_timer(loop: Loop, callback: Callable[[], object]) -> None:
+    loop.later(0, callback)
+
+
+def by_descriptor(loop: Loop, callback: Callable[[], object]) -> None:
+    """As the end of a successor is noticed."""
+    readable = os.eventfd(1)
+
+    def once() -> None:
+        loop.unwatch(readable)
+        os.close(readable)
+        callback()
+
+    loop.watch(readable, once)
+
+
+@pytest.mark.parametrize("soon", [by_timer, by_descriptor])
+def test_flows_stay_in_a_table_that_is_used_anew(soon: Soon) -> None:
+    loop, table = Loop(), Model()
+    plane: Any = MemoryPlane(POLICY.inside)
+    plane.fast = NoFastPath(table=table)
+    engine = Engine(POLICY, Random(1).randrange, loop.clock())
+    drive = Drive(engine, plane, loop)
+    offloading = Offloading(drive, plane)
+    drive.start()
+    offloading.begin()
+    for port in range(5000, 5003):
+        plane.deliver(packets.udp(IN1, port, OUT1, 53), Side.INSIDE)
+    for _ in range(3):
+        loop.round()
+    before = dict(table.slots)
+    assert len(before) == 6, "both directions of three flows"
+
+    def anew() -> None:
+        offloading.end(True)
+        table.inherit()
+        offloading.begin()
+
+    soon(loop, anew)
+    loop.later(0.1, lambda: None)
+    for _ in range(5):
+        loop.round()
+    assert not table.inherits, "what belongs to no flow was discarded"
+    assert table.slots == before
+    drive.stop()

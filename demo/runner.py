@@ -20,6 +20,9 @@ from demo.session import Outcome, Samples, Testbed, play
 AT_ONCE = 6
 """Sessions that run at the same time where a cell does not say otherwise."""
 
+WAITING_AT_ONCE = 16
+"""The same without the helper, where nearly all only wait."""
+
 PATIENCE = 10
 HOPELESS = 3
 """Seconds that a client waits for what must not happen."""
@@ -94,12 +97,12 @@ class Runner:
             for result in results:
                 self._prepare(result.cell.size)
             self._tell(f"{counted(len(results), 'cell')} with the helper ...")
-            self._play_all(results, lambda result: result.helped, PATIENCE)
+            self._play_all(results, lambda result: result.helped, PATIENCE, AT_ONCE)
             self.accounts = "\n".join(gateway.account() for gateway in gateways)
             for gateway in gateways:
                 gateway.unload_helper()
             self._tell("  ... and without it, unloaded while the gateways run ...")
-            self._play_all(results, lambda result: result.unhelped, HOPELESS)
+            self._play_all(results, lambda result: result.unhelped, HOPELESS, WAITING_AT_ONCE)
         return results
 
     def links(self, wanted: Sequence[Linked]) -> list[LinkResult]:
@@ -189,7 +192,11 @@ class Runner:
             )
 
     def _play_all(
-        self, results: Sequence[Result], kept: Callable[[Result], list[Outcome]], patience: int
+        self,
+        results: Sequence[Result],
+        kept: Callable[[Result], list[Outcome]],
+        patience: int,
+        at_once: int,
     ) -> None:
         """Cells with hosts of their own are a crowd each; all others share the workers."""
         together = [result for result in results if not result.cell.hosts]
@@ -200,7 +207,7 @@ class Runner:
                 for client in clients.able(result.cell.announce, result.cell.clients)
                 for host in result.cell.hosts or (result.cell.direction.client,)
             ]
-            workers = AT_ONCE if crowd is together else len(jobs)
+            workers = at_once if crowd is together else len(jobs)
             for job, outcome in zip(jobs, self._at_once(workers, self._play, jobs), strict=True):
                 kept(job[0]).append(outcome)
 

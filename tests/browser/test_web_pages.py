@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -159,7 +160,7 @@ def test_an_event_is_on_the_page_when_it_happens(gateway: Running, pages: Served
     expect(page.get_by_text("No helper has done anything yet.")).to_be_visible()
     conversation(gateway, [b"ask one\r\n"])
     expect(page.locator(".before")).to_contain_text("ask one\\r\\n")
-    expect(page.locator(".after")).to_contain_text("query\\u001b one\\r\\n")
+    expect(page.locator(".after")).to_contain_text("query\\x1b one\\r\\n")
 
 
 def test_what_a_packet_says_is_text_and_no_markup(gateway: Running, pages: Served, visit: Visit):
@@ -167,6 +168,68 @@ def test_what_a_packet_says_is_text_and_no_markup(gateway: Running, pages: Serve
     conversation(gateway, [b"ask <img src=x onerror=alert(1)>\r\n"])
     expect(page.locator(".before")).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("main img").count() == 0
+
+
+def test_what_cannot_be_seen_is_shown_as_on_the_command_line(
+    gateway: Running, pages: Served, visit: Visit
+):
+    page = visit(f"{pages.address}/#helpers")
+    conversation(gateway, [b"ask a\xadb\xa0\x00\x9b31m\r\n"])
+    expect(page.locator(".before")).to_contain_text("ask a\\xadb\\xa0\\x00\\x9b31m\\r\\n")
+    escapes = page.evaluate(
+        """async () => (await import("/shown.js")).visible("\\u202e\\u061c\\ufeff\\u{e0001}\\ud800 é")"""
+    )
+    assert escapes == "\\u202e\\u061c\\ufeff\\U000e0001\\ud800 é"
+
+
+def test_of_a_long_line_the_beginning_and_the_end_are_shown_until_all_is_wanted(
+    gateway: Running, pages: Served, visit: Visit
+):
+    page = visit(f"{pages.address}/#helpers")
+    conversation(gateway, [b"refuse " + b"x" * 900 + b"flow 1\r\n"])
+    said = page.locator(".events .bad")
+    expect(said).to_contain_text(re.compile(r"^flow \d+: helper finger did not act on"))
+    reason = gateway.engine.helpers()[0].refused
+    expect(said).to_contain_text(next(iter(reason)))
+    assert len(said.inner_text()) < 500
+    page.get_by_role("button", name=re.compile("show all")).click()
+    expect(said).to_contain_text("x" * 900)
+
+
+ENDS = {
+    name: {"address": "223.255.255.254", "port": 65535}
+    for name in ("inside", "public", "remote", "remote_real")
+}
+LONGEST = {
+    "id": 9_999_999_999,
+    **ENDS,
+    "protocol": "tcp",
+    "state": "ESTABLISHED",
+    "helper": "somebodys_helper_with_a_long_name",
+    "encrypted": False,
+    "rate_out": 999e6,
+    "rate_in": 999e6,
+    "bytes_out": 999e9,
+    "bytes_in": 0,
+    "age": 86400 * 365 + 3600 * 23,
+    "opened_by": "outside",
+    "origin": "forward",
+}
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(("name", "asked"), [("network", "helped"), ("flows", "top")])
+def test_the_longest_values_fit(
+    pages: Served, visit: Visit, tmp_path: Path, name: str, asked: str, width: int
+):
+    page = visit(pages.address, viewport={"width": width, "height": 900})
+    rows = [{**LONGEST, "master": None}, {**LONGEST, "id": 1, "master": LONGEST["id"]}]
+    page.route(f"**/api/view/{asked}**", lambda route: route.fulfill(json={"rows": rows}))
+    page.goto(f"{pages.address}/#{name}")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert page.evaluate(SCROLLS_SIDEWAYS) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.screenshot(path=os.environ.get("SHOTS", str(tmp_path)) + f"/longest-{name}-{width}.png")
 
 
 def test_a_flow_opens_with_its_rule_its_rewrites_and_its_linked_flows(

@@ -107,6 +107,50 @@ def test_at_the_end_everything_is_written_and_a_successor_has_it(kept: Kept) -> 
     assert engine.counts == kept.engine.counts
 
 
+@pytest.mark.parametrize("turns", [0, 1, 3, 20])
+def test_a_new_store_that_is_closed_at_once_has_everything(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    monkeypatch.setattr(writer, "SLICE", 10)
+    for port in range(4000, 4100):
+        kept.udp(IN1, port, OUT1, 53)
+    kept.writer.close(kept.now)
+    kept.writer.go_on(kept.now)
+    for turn in range(turns):
+        kept.turn(0.3)
+        kept.udp(IN1, 5000 + turn, OUT1, 53)
+    engine = kept.restart()
+    assert len(list(engine.flows())) == 100 + turns
+    assert len(list(engine.mappings())) == 100 + turns
+
+
+def test_at_the_end_rows_with_the_marks_of_a_fast_path_are_written_again(kept: Kept) -> None:
+    marks = 0, 0
+    kept.engine.set_mark_source(lambda flow: marks)
+    for port in range(4000, 4010):
+        kept.udp(IN1, port, OUT1, 53)
+    for _ in range(8):
+        kept.turn(0.3)
+    marks = 7, 9
+    engine = kept.restart()
+    engine.restore_all()
+    assert {engine.take_marks(each.id) for each in engine.flows()} == {marks}
+
+
+def test_at_the_end_only_flows_that_were_in_use_lately_are_written_again(kept: Kept) -> None:
+    for port in range(4000, 4100):
+        kept.udp(IN1, port, OUT1, 53)
+    for _ in range(8):
+        kept.turn(0.3)
+    kept.udp(IN1, 4050, OUT1, 53)
+    before, sent = kept.writer.written, kept.engine.counts
+    engine = kept.restart()
+    assert 0 < kept.writer.written - before < 10
+    assert engine.counts == sent
+    packets = {each.inside.port: each.packets_out for each in engine.flows()}
+    assert packets == {**dict.fromkeys(range(4000, 4100), 1), 4050: 2}
+
+
 def test_a_store_that_has_grown_gets_a_snapshot_and_is_small_again(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:

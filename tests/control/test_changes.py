@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Sequence
 
 import pytest
 
@@ -27,6 +28,19 @@ def test_what_is_doubtful_about_a_forward_is_told_and_it_is_added(gateway: Runni
     added = client.ask("forward_add", ports=80, inside="198.51.100.1")
     assert added["warnings"] == ["198.51.100.1 is in no inside network"]
     assert len(gateway.engine.forwards()) == 2
+
+
+def test_a_forward_that_is_removed_while_its_way_is_examined_is_not_said_to_be_there(
+    gateway: Running, client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    def removing(of: object) -> Generator[None, None, Sequence[str]]:
+        yield
+        gateway.engine.remove_forward("tcp-80", gateway.loop.clock())
+        return ()
+
+    monkeypatch.setattr(gateway.gateway, "obstructions", removing)
+    added = client.ask("forward_add", ports=80, inside="10.0.0.2")
+    assert added["warnings"] == ["it was removed meanwhile, by another request or by a reload"]
 
 
 def test_a_range_of_inside_ports_has_to_be_as_long_as_that_of_the_public_ones(client: Client):

@@ -18,7 +18,7 @@ from ipmasq.control import connection, server
 from ipmasq.control.answer import Answer, Pause, Peer
 from ipmasq.control.client import Client, UnreachableError
 from ipmasq.control.protocol import MAX_REQUEST, VERSION, Row
-from ipmasq.control.server import Access, Server, SocketError, check_access
+from ipmasq.control.server import Access, Server, SocketError, check_access, remove_dead
 from ipmasq.gateway.loop import Loop
 from tests.control.running import Running, running
 
@@ -289,6 +289,26 @@ def test_the_socket_of_another_gateway_is_left_alone(gateway: Running):
         open_server(Path(gateway.path))
     with Client(gateway.path) as client:
         assert client.ask("forwards") == {"rows": 1}
+
+
+def test_a_socket_with_as_many_waiting_as_it_takes_is_served_all_the_same(tmp_path: Path):
+    path = tmp_path / "control.sock"
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(path))
+        listener.listen(1)
+        with suppress(BlockingIOError):
+            for _ in range(10):
+                link = stack.enter_context(socket.socket(socket.AF_UNIX))
+                link.setblocking(False)
+                link.connect(str(path))
+        remove_dead(path)
+        assert path.exists()
+        with pytest.raises(SocketError, match="another gateway serves it"):
+            check_access(Access(path))
+    remove_dead(path)
+    assert not path.exists()
+    remove_dead(path)
 
 
 def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path):

@@ -16,6 +16,11 @@ def opened(talk: Conversation) -> int:
     return sum(isinstance(event, events.Expected) for event in talk.events)
 
 
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 class Clumsy(Helper):
     """Wishes much, and falls."""
 
@@ -26,6 +31,14 @@ class Clumsy(Helper):
             context.expect(context.endpoint(context.speaker)._replace(port=2000))
             context.replace(0, 4, b"RISE")
             raise RuntimeError("oh\nno")
+        if line.startswith(b"PASS"):
+            raise ValueError(f"what is {line!r}?")
+        if line.startswith(b"LONG"):
+            raise ValueError("x" * 1_000_000)
+        if line.startswith(b"MUTE"):
+            raise MuteError
+        if line.startswith(b"EACH"):
+            context.refuse(repr(line))
         if line.startswith(b"BAD"):
             context.refuse("bad line")
         if line.startswith(b"GOOD"):
@@ -94,3 +107,27 @@ def test_what_has_been_forwarded_cannot_be_replaced() -> None:
     (refused,) = [e for e in talk.events if isinstance(e, events.Refused)]
     assert "already been forwarded" in refused.reason
     assert talk.client(b"abc\r\n").payload == b"longbc\r\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"PASS secret\r\n", "ValueError"),
+        (b"LONG way\r\n", "ValueError: " + "x" * 500),
+        (b"MUTE\r\n", "MuteError: it cannot say what is wrong"),
+    ],
+)
+def test_what_a_helper_raises_is_told_without_a_password_and_in_few_words(line: bytes, said: str):
+    talk = clumsy(OnFailure.PASS)
+    assert talk.client(line).payload == line
+    (failed,) = (event for event in talk.events if isinstance(event, events.HelperFailed))
+    assert failed.error == said
+
+
+def test_reasons_are_counted_apart_as_long_as_they_are_few():
+    talk = clumsy(OnFailure.PASS)
+    for number in range(100):
+        talk.client(b"EACH %d\r\n" % number)
+    (view,) = talk.engine.helpers()
+    assert len(view.refused) == 65
+    assert sum(view.refused.values()) == 100

@@ -23,7 +23,7 @@ def test_a_packet_whose_handling_raises_costs_that_packet_and_is_told_of_once_a_
     world.now += 1
     world.udp(OUT1, 53, *out).reaches(IN1, 5000)
     (failed,) = world.events(PacketFailed)
-    assert failed.data == data[:128]
+    assert failed.data == data[:28]
     assert "ZeroDivisionError" in failed.error
     assert world.engine.counts[Reason.FAULT] == 3
 

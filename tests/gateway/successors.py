@@ -34,6 +34,7 @@ class Lent:
 
     facts = FACTS
     hindrance = ""
+    has_programs = False
     changes = (3, 5)
 
     def __init__(self) -> None:

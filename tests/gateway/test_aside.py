@@ -53,6 +53,18 @@ def test_what_fails_fails_for_who_waits_for_it_and_the_next_is_done(
     assert answered(loop, work.wait(next_one)) == 7
 
 
+def test_what_cannot_be_prepared_fails_as_well_wherever_its_turn_comes(
+    loop: Loop, work: Aside
+) -> None:
+    prepare = {}.popitem  # raises KeyError
+    failing = [work.do(prepare) for _ in range(2)]  # type: ignore[arg-type]
+    next_one = work.do(lambda: lambda: 7)
+    for each in failing:
+        with pytest.raises(KeyError):
+            answered(loop, work.wait(each))
+    assert answered(loop, work.wait(next_one)) == 7
+
+
 def test_it_rests_longer_than_it_has_computed(loop: Loop, work: Aside) -> None:
     """So no number of questions takes more than a tenth of the time."""
     began: list[float] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -91,3 +91,31 @@ def test_one_that_was_added_before_is_saved_without_a_review(scene: Scene) -> No
     assert scene.forwards.add(SSH, True, ()) == ()
     assert scene.file.threads == []
     assert "2222" in Path(scene.file.saved_path).read_text()
+
+
+def test_it_is_reviewed_again_if_the_configuration_is_read_meanwhile(scene: Scene) -> None:
+    review = scene.forwards.review(SSH)
+    next(review)  # it has begun, by the first file
+    Path(scene.file.path).write_text(TOML.replace("10.0.0.0", "192.168.1.0"))
+    scene.engine.apply(scene.file.read().policy, scene.loop.clock())
+    (warning,) = answered(scene.loop, review)
+    assert warning.startswith("10.0.0.2 is in no inside network")
+    assert len(scene.file.threads) == 2
+
+
+def test_a_policy_that_changes_again_and_again_does_not_keep_it_from_being_added(
+    scene: Scene,
+) -> None:
+    review = scene.forwards.review(FAR)
+
+    def changing() -> Generator[None, None, Sequence[str]]:
+        while True:
+            try:
+                yield next(review)
+            except StopIteration as end:
+                return end.value
+            scene.engine.apply(replace(scene.engine.policy), scene.loop.clock())
+
+    assert len(answered(scene.loop, changing())) == 1
+    assert len(scene.file.threads) == 4
+    assert scene.file.threads[-1] is threading.main_thread()

@@ -91,6 +91,18 @@ def test_one_whose_settings_of_the_state_differ_is_told_apart_by_their_names(mak
     assert made.lent.done == ["ready"]
 
 
+def test_what_a_successor_may_have_left_is_known_once_it_may(make: Make):
+    told = {**FACTS, "sockets": ["/run/new.sock.new", "/run/new.sock"]}
+    said = f"say('ready', {told!r})\nassert hear().word == 'open'\n"
+    made = make(said + DIES)
+    made.run()
+    assert made.upgrade.sockets == (Path("/run/new.sock.new"), Path("/run/new.sock"))
+    differs = {**told, "[state] grace": "7.0"}
+    other = make(f"say('ready', {differs!r}); hear()")
+    other.run()
+    assert other.upgrade.sockets == (), "it was not allowed to make any"
+
+
 def test_one_that_knows_more_settings_is_not_refused_for_that(make: Make):
     more = {**FACTS, "[state] colour": "green"}
     made = make(TAKES_OVER.replace(repr(FACTS), repr(more)))

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from pyroute2 import netns
 
+from tests.live.forked import Forked
 from tests.namespaces import within
 
 INSIDE_HOST = "10.0.0.2"
@@ -142,8 +143,12 @@ class Running:
         """`before`: a command that runs it."""
         self.path = path
         self.path.write_text(json.dumps(settings))
-        script = Path(__file__).with_name("small_gateway.py")
-        self.process = network.start("gw", *before, sys.executable, str(script), str(path))
+        self.process: Forked | subprocess.Popen[str]
+        if before:
+            script = Path(__file__).with_name("small_gateway.py")
+            self.process = network.start("gw", *before, sys.executable, str(script), str(path))
+        else:
+            self.process = Forked(network.name("gw"), path)
         assert self.process.stdout
         self._said = ""
         while (line := self.process.stdout.readline()) != "ready\n":

@@ -133,4 +133,5 @@ def main(path: str) -> None:
     gateway.stop()
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

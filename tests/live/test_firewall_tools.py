@@ -37,6 +37,9 @@ Opened: TypeAlias = Callable[[Network], AbstractContextManager[Tool]]
 tools = pytest.mark.parametrize("tool", [firewalld, ufw], ids=["firewalld", "ufw"])
 RELOADS = {firewalld: "firewall-cmd --complete-reload", ufw: "ufw reload"}
 
+MEANWHILE = "firewalld_policy_drop"
+"""The table by which firewalld drops everything while its rules are made anew. On a busy machine the gateway sees it."""
+
 
 def all_works(network: Network) -> None:
     everything_works(network)
@@ -73,8 +76,8 @@ def test_what_a_tool_drops_is_said_and_passes_with_the_commands_that_are_said(
         all_works(network)
         there.type(RELOADS[tool])  # its rules are made anew, beneath a running gateway
         all_works(network)
-        assert running.ask()["firewall"] == []
-        assert running.stop() == ""
+        assert eventually(lambda: not running.ask()["firewall"])
+        assert not [line for line in running.stop().splitlines() if MEANWHILE not in line]
 
 
 @tools

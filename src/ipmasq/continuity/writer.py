@@ -28,6 +28,9 @@ MAINTENANCE_EVERY, SNAPSHOT_EVERY = 0.25, 0.05
 SLICE = 1000
 """Flows of a slice, which takes a few milliseconds."""
 
+ALL = 1 << 40
+"""A slice of all flows."""
+
 SMALL_EVERY = 30.0
 """Seconds between two records of what has no record of its own."""
 
@@ -75,6 +78,8 @@ class StateWriter:
         self._retry_at, self._pause, self._begun = inf, RETRY, inf
         self._sweep, self._since, self._sweep_began = 0, 0.0, 0.0
         self._is_snapshot = self._waits = False
+        self._is_whole = False
+        """Whether the store has a record of each flow. Those that were not seen after `_since` do not lag."""
         self._snapshot_size = self._written_since = 0
         self.written = self.failures = 0
         self.trouble = ""
@@ -89,6 +94,7 @@ class StateWriter:
         self._new_others = set(self._others)
         self._maintain_at, self._small_at, self._retry_at = now, now + SMALL_EVERY, inf
         self._waits = goes_on and not self._engine.is_restored
+        self._is_whole, self._since = goes_on, 0.0
         if self._waits:
             self._engine.mark_small()
             self._guarded(now, self.write)
@@ -105,8 +111,10 @@ class StateWriter:
         if self.store is None:
             return
         self._engine.mark_all_but_flows()
-        while self._engine.refresh(0, 1 << 40, 0.0):
-            pass
+        if not self._is_whole:
+            self._engine.mark_flows(self._sweep, ALL)
+        has_marks = self._engine.manager.offloading.has_marks
+        self._engine.refresh(0, ALL, 0.0 if has_marks else self._since)
         self.write(now)
         if self.store is not None:
             self.store.close()
@@ -203,7 +211,7 @@ class StateWriter:
         self.store.begin_snapshot()
         self._engine.mark_all_but_flows()
         self._new_others = set(self._others)
-        self._is_snapshot, self._sweep = True, 0
+        self._is_snapshot, self._sweep, self._sweep_began = True, 0, now
         self._snapshot_size = 0
         self._go_on_with_snapshot(now)
 
@@ -215,6 +223,7 @@ class StateWriter:
         if not self._sweep and self.store is not None:
             self.store.end_snapshot()
             self._is_snapshot, self._written_since = False, 0
+            self._is_whole, self._since, self._sweep_began = True, self._sweep_began, now
         self._maintain_at = now + SNAPSHOT_EVERY
 
     # -- failures

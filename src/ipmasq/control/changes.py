@@ -66,6 +66,8 @@ def forward_add(context: Context, new: arguments.NewForward) -> Answer:
         warnings = context.gateway.add_forward(forward, new.save, reviewed)
     found = yield from ticks(context.gateway.obstructions(forward))
     told = [*warnings, *found]
+    if forward not in context.gateway.engine.forwards():
+        told.append("it was removed meanwhile, by another request or by a reload")
     return {**answers.forward(forward), "warnings": told, **_saved(context, new.save)}
 
 

@@ -105,9 +105,7 @@ class Server:
         self._loop.later(SWEEP, self._sweep)
 
     def restore(self) -> None:
-        """Serve the path again if a successor has taken it, and remove what else it has left. Raises SocketError."""
-        with suppress(OSError):
-            self._access.draft.unlink()
+        """Serve the path again if a successor has taken it. Raises SocketError."""
         if self._listener is not None and _identity(self._access.path) != self._inode:
             self._loop.unwatch(self._listener.fileno())
             self._listener.close()
@@ -279,6 +277,12 @@ class Server:
             self._loop.unwatch(client.number)
 
 
+def remove_dead(path: Path) -> None:
+    """Remove the socket of a process that was killed, if there is one."""
+    with suppress(OSError):
+        _clear(path)
+
+
 def _clear(path: Path) -> None:
     """Remove a socket that a crash left behind. Raises OSError if another process serves it, or it is no
     socket."""
@@ -288,8 +292,10 @@ def _clear(path: Path) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # it may be this process's own, which accepts nobody meanwhile
         try:
-            probe.connect(str(path))
+            with suppress(BlockingIOError):
+                probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
         else:

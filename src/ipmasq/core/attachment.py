@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ipmasq.core import events
+from ipmasq.core.event_queue import said
 from ipmasq.core.expectations import Expectation, Refusal
 from ipmasq.core.flow import Flow
 from ipmasq.core.framing import Framer, Message
@@ -17,10 +18,14 @@ from ipmasq.core.registered import Registered
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import Replacement
 from ipmasq.wire.addresses import Endpoint
+from ipmasq.wire.passwords import has_password
 
 EXPECTATION_COST = 10
 REFUSAL_COST = 3
 """The cost of expecting a flow, and of refusing a line, in units of an ordinary line."""
+
+MOST_REASONS, OTHER_REASONS = 64, "for another reason"
+"""The most reasons that are counted apart, since a helper may put what was said into its own."""
 
 
 class AlreadyForwardedError(ValueError):
@@ -147,7 +152,8 @@ class Attachment:
     def _fail(self, speaker: Speaker, line: bytes, error: Exception) -> None:
         self.registered.failed += 1
         self._block()
-        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        # An exception may quote the line.
+        text = type(error).__name__ if has_password(line) else said(error)
         self._services.emit(
             events.HelperFailed(
                 self._services.now, self.flow.id, self.registered.use.name, speaker, line, text
@@ -170,7 +176,8 @@ class Attachment:
         that was refused, if it is one."""
         self.work += REFUSAL_COST
         refused = self.registered.refused
-        refused[reason] = refused.get(reason, 0) + 1
+        counted = reason if reason in refused or len(refused) < MOST_REASONS else OTHER_REASONS
+        refused[counted] = refused.get(counted, 0) + 1
         if by_helper:
             self._block()
         self._services.emit(

@@ -7,12 +7,16 @@ from math import inf
 from ipmasq.core import events
 from ipmasq.core.events import Event
 from ipmasq.core.side import Side
+from ipmasq.wire.passwords import headers
 
 MOST_EVENTS = 1 << 17
 """The most events that are kept. Beyond that, the oldest half is dropped and counted."""
 
 FAILED_BYTES = 128
-"""Bytes of a failed packet that an event shows."""
+"""The most bytes of a failed packet that are looked at for its headers."""
+
+LONGEST_ERROR = 500
+"""The most characters of an exception that an event shows."""
 
 BETWEEN_FAILURES = 1.0
 """The least seconds between two events about failed packets."""
@@ -40,7 +44,7 @@ class EventQueue:
             return
         self._failures_told = now
         failures, self._failures = self._failures, 0
-        self.add(events.PacketFailed(now, side, data, in_one_line(error), failures))
+        self.add(events.PacketFailed(now, side, headers(data), in_one_line(error), failures))
 
     def drain(self) -> list[Event]:
         """Return the events since the last call."""
@@ -48,9 +52,18 @@ class EventQueue:
         return happened
 
 
+def said(error: Exception) -> str:
+    """Return what was raised in one line. Code of others may have written the exception."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "it cannot say what is wrong"
+    return f"{type(error).__name__}: {text[:LONGEST_ERROR]}".splitlines()[0]
+
+
 def in_one_line(error: Exception) -> str:
     """Return what was raised, and in which line of which file."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    text = said(error)
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next

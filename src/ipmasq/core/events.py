@@ -91,7 +91,7 @@ class HelperReleased:
 
 @dataclass(frozen=True, slots=True)
 class HelperFailed:
-    """The helper raised. `line` is the line that it was given, `error` the exception in one line."""
+    """The helper raised. `line` is the line that it was given, `error` the exception in one line (see `Attachment`)."""
 
     at: float
     flow: int
@@ -263,7 +263,7 @@ class PacketFailed:
     at: float
     side: Side
     data: bytes
-    """The packet's first bytes, `FAILED_BYTES` at most."""
+    """The packet's headers, of which `FAILED_BYTES` at most. What it carries may be a password."""
     error: str
     """The exception in one line, and where it was raised."""
     packet_failures: int

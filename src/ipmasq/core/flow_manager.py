@@ -17,7 +17,7 @@ from ipmasq.core.budget import Memory, Rate
 from ipmasq.core.changes import Changes, Kind
 from ipmasq.core.datagram_inspector import DatagramInspector
 from ipmasq.core.ends import Ends
-from ipmasq.core.event_queue import EventQueue
+from ipmasq.core.event_queue import EventQueue, said
 from ipmasq.core.events import Event
 from ipmasq.core.expectations import Expectation, ExpectationTable
 from ipmasq.core.flow import Flow
@@ -303,8 +303,7 @@ class FlowManager:
         return True
 
     def _report_failure(self, flow: Flow, helper: Registered, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}".splitlines()[0]
-        name = helper.use.name
+        name, text = helper.use.name, said(error)
         self.emit(events.HelperFailed(self.now, flow.id, name, Speaker.CLIENT, b"", text))
 
     def wait_for(self, inspector: Inspector) -> None:

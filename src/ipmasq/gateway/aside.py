@@ -53,8 +53,11 @@ class Piece(Generic[T]):
         return self._work is not None
 
     def begin(self) -> None:
-        """Prepare the work: in the loop."""
-        self._work = self._prepare()
+        """Prepare the work: in the loop. If that fails, so does the work."""
+        try:
+            self._work = self._prepare()
+        except Exception as error:
+            self._work = _raising(error)
 
     def run(self) -> None:
         """Do it: in the thread."""
@@ -70,6 +73,13 @@ class Piece(Generic[T]):
         """Tell that it is done: in the loop."""
         self.is_done = True
         self._then(self)
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail
 
 
 class Aside:

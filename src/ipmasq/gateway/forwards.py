@@ -17,6 +17,9 @@ from ipmasq.wire.lines import foreign, with_commands
 
 log = logging.getLogger("ipmasq")
 
+REVIEWS = 3
+"""How often it is reviewed in a thread, if the policy changes meanwhile. After that, packets wait for a review."""
+
 
 class Forwards:
     def __init__(
@@ -36,12 +39,17 @@ class Forwards:
         self._reviews.end()
 
     def review(self, forward: Forward) -> Generator[None, None, Sequence[str]]:
-        """Return what `check` would warn of. Yields until that is known. Raises ValueError for a mistake in the sense of
-        `check`."""
-        if forward in self._engine.forwards():
-            return ()
-        review = self._reviews.do(lambda: self._review(forward))
-        return (yield from self._reviews.wait(review))
+        """Return what `check` would warn of, by the policy of now. Yields until that is known. Raises ValueError for a
+        mistake in the sense of `check`."""
+        for _ in range(REVIEWS):
+            policy = self._engine.policy
+            if forward in self._engine.forwards():
+                return ()
+            review = self._reviews.do(lambda: self._review(forward))
+            warnings = yield from self._reviews.wait(review)
+            if self._engine.policy is policy:
+                return warnings
+        return self._review(forward)()
 
     def _review(self, forward: Forward) -> Callable[[], Sequence[str]]:
         """Return what reviews it, in any thread."""

@@ -1,8 +1,8 @@
 """The messages by which a gateway hands over to its successor (docs/adr/0035), over a pair of sockets.
 
     successor: ready FACTS     it has read its configuration and loaded its programs
-    predecessor: open          it forwards, but changes nothing of the host any more
-    successor: opened          it has opened the devices and attached its programs
+    predecessor: open PROGRAMS it forwards, but changes nothing of the host any more; whether it has a fast path
+    successor: opened          it has made its sockets, opened the devices and attached its programs
     predecessor: yours SLOTS   it has written the state, and handles no packet any more
     successor: running         it has read the state, and waits
     predecessor: go            the successor is the gateway
@@ -21,6 +21,9 @@ from typing import Any, NamedTuple
 
 READY, OPEN, OPENED, YOURS = "ready", "open", "opened", "yours"
 RUNNING, GO, TAKEN, FAILED = "running", "go", "taken", "failed"
+
+SOCKETS = "sockets"
+"""The paths, among the facts, where a successor makes sockets from `open` on. If it fails, they are removed."""
 
 LONGEST = 1 << 16
 """Bytes of a message."""

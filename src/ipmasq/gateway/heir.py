@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from ipmasq.gateway.handover import (
     OPENED,
     READY,
     RUNNING,
+    SOCKETS,
     TAKEN,
     YOURS,
     Link,
@@ -34,11 +35,16 @@ from ipmasq.gateway.setup import Configuration, Setup
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.start import WITHOUT
 
 log = logging.getLogger("ipmasq")
 
 OPTION = "--successor"
 """The option of `ipmasq run` with the descriptors of the link, the lock and the re-entry's device (-1: none)."""
+
+
+WOULD_GO_ON = "without a fast path the packets would still come to that of the gateway that runs; reload, or restart instead"
+"""Its programs end when no process has them any more; until then they keep packets from the engine of this one."""
 
 
 class Heir(NamedTuple):
@@ -48,6 +54,10 @@ class Heir(NamedTuple):
     """Of the host, since the configuration was read."""
     setup: Setup
     plane: TunPlane
+
+
+def _has_programs(plane: TunPlane) -> bool:
+    return bool(plane.fast.table.capacity) or plane.late is not WITHOUT
 
 
 class Succession:
@@ -60,7 +70,7 @@ class Succession:
             if each >= 0:
                 os.set_inheritable(each, False)
         self._plane: TunPlane | None = None
-        self._has_ended = False
+        self._replaces_programs = self._has_ended = False
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -81,15 +91,20 @@ class Succession:
         plane.borrow(self._lock, self._device)
         return Heir(changes, setup, plane)
 
-    def open(self, heir: Heir) -> None:
-        """Open the plane when the predecessor lets this process, and wait until that handles nothing any more. Raises
-        PlaneError."""
+    def ask(self, heir: Heir, sockets: Iterable[Path]) -> None:
+        """Wait until the predecessor lets this process make these sockets and open the plane. Raises PlaneError."""
         kept = heir.setup.kept
         path = place(kept, self._directory).path if kept else None
-        self._link.say(READY, facts_of(heir.setup, path, self._directory))
-        self._await(OPEN)
+        facts = facts_of(heir.setup, path, self._directory)
+        self._link.say(READY, {**facts, SOCKETS: [str(each.absolute()) for each in sockets]})
+        self._replaces_programs = bool(self._await(OPEN))
+
+    def open(self, heir: Heir) -> None:
+        """Open the plane, and wait until the predecessor handles nothing any more. Raises PlaneError."""
         self._plane = heir.plane
         heir.plane.open()
+        if self._replaces_programs and not _has_programs(heir.plane):
+            raise PlaneError(f"{WOULD_GO_ON}: {heir.plane.fast.describe()}")
         # What was loaded until now stays, so that no collection has to look at it.
         gc.collect()
         gc.freeze()

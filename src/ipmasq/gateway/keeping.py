@@ -17,7 +17,7 @@ from ipmasq.continuity.kept import BOOT, Found, Location
 from ipmasq.continuity.settings import StateSettings
 from ipmasq.continuity.sqlite import remove
 from ipmasq.continuity.store import StoreError
-from ipmasq.continuity.writer import StateWriter
+from ipmasq.continuity.writer import StateWriter, Status
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event, StateRefused, StateRestored, StoreFailed, StoreRecovered
 from ipmasq.core.plain import StateError
@@ -219,11 +219,16 @@ class Keeping:
     def path(self) -> Path:
         return self._place.path
 
+    @property
+    def writing(self) -> Status | None:
+        """What the store does; None before the gateway has started."""
+        return None if self._writer is None else self._writer.status
+
     def status(self) -> Mapping[str, Any]:
         """Return what the store does, for people."""
-        if self._writer is None:
+        status = self.writing
+        if status is None:
             return {"path": str(self._place.path), "kept": False}
-        status = self._writer.status
         return {
             "path": str(self._place.path),
             "kept": status.is_kept,

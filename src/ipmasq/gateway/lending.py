@@ -71,6 +71,11 @@ class Lending:
         return ""
 
     @property
+    def has_programs(self) -> bool:
+        """Whether there is a fast path, whose programs a successor has to exchange."""
+        return bool(self._plane.fast.table.capacity)
+
+    @property
     def lost(self) -> str:
         """Why this gateway could not take over what its predecessor has kept, as a sentence; empty if it could."""
         found = self._keeping.found if self._keeping else None

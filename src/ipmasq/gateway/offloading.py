@@ -89,6 +89,8 @@ class Offloading:
             self._loop.later(0, partial(self._catch_up, offloader))
             for flow in some:
                 self._engine.restate(flow)
+            # At once, since what is not taken over is discarded in the end.
+            self._drive.carry_out(self._engine.commands())
         else:
             self.set_rates()
             self._discard(offloader)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ipmasq.gateway.handover import (
@@ -24,6 +25,7 @@ from ipmasq.gateway.handover import (
     OPENED,
     READY,
     RUNNING,
+    SOCKETS,
     TAKEN,
     YOURS,
     Link,
@@ -84,6 +86,8 @@ class Upgrade:
         """What the successor must say next; None: nothing."""
         self._is_shared = False
         """Whether the successor may have changed something of the host."""
+        self.sockets: tuple[Path, ...] = ()
+        """Where the last successor may have left sockets that nobody serves."""
         self.has_left = False
         """Whether the successor is the gateway, so that this process has nothing to undo."""
         self.trouble = ""
@@ -134,7 +138,7 @@ class Upgrade:
         finally:
             its.close()
         self._link, self.trouble, self._reloads.barred = link, "", UNDER_WAY
-        self._awaited = READY
+        self._awaited, self.sockets = READY, ()
         log.info("process %d is started to take over", self._process.pid)
         self._lending.get_ready()
         self._loop.watch(link.fileno(), self._read)
@@ -171,9 +175,10 @@ class Upgrade:
             return
         self._lending.get_ready()  # again: much may have been written since the first time
         self._lending.share()
+        self.sockets = tuple(map(Path, facts.get(SOCKETS, ())))
         self._is_shared, self._awaited = True, OPENED
         with suppress(OSError):  # it has ended, which is read next
-            self._link.say(OPEN)
+            self._link.say(OPEN, self._lending.has_programs)
 
     @property
     def _is_opened(self) -> bool:

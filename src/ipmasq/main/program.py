@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ipmasq.control.control import Control
-from ipmasq.control.server import Access, check_access, prepare
+from ipmasq.control.server import Access, check_access, prepare, remove_dead
 from ipmasq.control.socket_path import usual_socket, usual_view_socket
 from ipmasq.gateway import logs
 from ipmasq.gateway.file import File
@@ -35,10 +35,16 @@ class Program:
         heir = succession.prepare(file, plane) if succession else None
         if heir is None:
             self._gateway = Gateway(file, loop, plane=plane)
-        access, viewing = self._accesses(file)
+        access, viewing = accesses(file)
+        served = [each for each in (access, viewing) if each is not None]
+        if heir is None:
+            for each in served:
+                check_access(each)
         # Signals wait for the loop. An earlier one would end the process without undoing its changes to the host.
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         if succession and heir:
+            succession.ask(heir, [path for each in served for path in (each.draft, each.path)])
+            access, viewing = prepare(access), viewing and prepare(viewing)
             succession.open(heir)
             self._gateway = Gateway(file, loop, plane=plane, heir=heir)
         gateway = self._gateway
@@ -50,21 +56,6 @@ class Program:
         self._upgrade.left = self._observers.leave
         self._upgrade.taken_back = self._take_back
         self._upgrade.succeeded = self._control.settle
-
-    def _accesses(self, file: File) -> tuple[Access, Access | None]:
-        """Return the sockets, which are checked or, for a successor, made beside those of the predecessor. Raises
-        SocketError."""
-        table, viewing = file.control, None
-        access = Access(Path(table.socket or usual_socket()), table.mode, table.group)
-        if table.view_group is not None:
-            path = Path(table.view_socket or usual_view_socket())
-            viewing = Access(path, VIEW_MODE, table.view_group)
-        if self._succession:
-            return prepare(access), prepare(viewing) if viewing else None
-        for each in (access, viewing):
-            if each is not None:
-                check_access(each)
-        return access, viewing
 
     def run(self) -> None:
         """Run until the end. Raises PlaneError, SocketError, ObserverError; in that case nothing is left behind."""
@@ -109,6 +100,18 @@ class Program:
     def _take_back(self) -> None:
         self._observers.take_back()
         self._control.restore()
+        for path in self._upgrade.sockets:
+            remove_dead(path)
+
+
+def accesses(file: File) -> tuple[Access, Access | None]:
+    """Return the sockets of the configuration."""
+    table, viewing = file.control, None
+    access = Access(Path(table.socket or usual_socket()), table.mode, table.group)
+    if table.view_group is not None:
+        path = Path(table.view_socket or usual_view_socket())
+        viewing = Access(path, VIEW_MODE, table.view_group)
+    return access, viewing
 
 
 def command() -> list[str]:

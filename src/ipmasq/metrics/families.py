@@ -12,7 +12,7 @@ from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metr
 
 from ipmasq.core.reasons import Reason
 from ipmasq.gateway.latency import BOUNDS, Histogram
-from ipmasq.metrics import fast_path, group, helpers, usage
+from ipmasq.metrics import fast_path, group, helpers, state, usage
 from ipmasq.metrics.made import PREFIX, counter, gauge
 from ipmasq.metrics.source import Source, Steps
 
@@ -28,6 +28,7 @@ def families(source: Source) -> Steps:
     yield from _packets(source)
     yield from helpers.families(source.gateway.engine)
     yield from fast_path.families(source.gateway)
+    yield from state.families(source.gateway.keeping)
     yield from group.families(source.gateway.availability)
     yield from _times(source)
     yield from _health(source)

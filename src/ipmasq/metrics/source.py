@@ -14,6 +14,7 @@ from ipmasq.gateway.availability import Availability
 from ipmasq.gateway.health import Health, Reloads
 from ipmasq.gateway.latency import Latency
 from ipmasq.metrics.counting import FlowCounts
+from ipmasq.metrics.state import Keeping
 from ipmasq.offload.offload import Offloader
 from ipmasq.planes.fastpath import Counter
 
@@ -32,6 +33,9 @@ class RunningGateway(Protocol):
 
     @property
     def offloading(self) -> Offloading: ...
+
+    @property
+    def keeping(self) -> Keeping | None: ...
 
     @property
     def availability(self) -> Availability | None: ...

@@ -165,6 +165,18 @@ def test_an_opened_flow_names_its_rule_and_its_linked_flows(gateway: Running):
     played(gateway, play)
 
 
+def test_an_opened_data_flow_shows_the_expectation_that_it_met(gateway: Running):
+    gateway.do(lambda: gateway.engine.apply(WITH_FTP, gateway.loop.clock()))
+    control = session(gateway, IN1, OUT1, b"PORT 10,0,0,2,128,255\r\n")
+    (data,) = (each.id for each in gateway.engine.flows() if each.master == control)
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await opened(app, pilot, data)
+        await until(pilot, lambda: f"was met by flow {data}" in said(app, "#rewrites"))
+
+    played(gateway, play)
+
+
 class Counting(Upstream):
     """Counts the rows of each answer that it has read."""
 
@@ -334,6 +346,19 @@ def test_what_a_packet_says_never_reaches_the_terminal_as_it_is(gateway: Running
     async def play(app: Top, pilot: Pilot[None]) -> None:
         await opened(app, pilot, number)
         await until(pilot, lambda: "[bold]\\x1b[2J" in said(app, "#rewrites"))
+
+    played(gateway, play)
+
+
+def test_of_a_long_line_the_beginning_and_the_reason_at_the_end_are_shown(gateway: Running):
+    number = conversation(gateway, [b"refuse " + b"x" * 900 + b"\r\n"])
+    (reason,) = gateway.engine.helpers()[0].refused
+
+    async def play(app: Top, pilot: Pilot[None]) -> None:
+        await opened(app, pilot, number)
+        await until(pilot, lambda: said(app, "#rewrites").endswith(reason))
+        assert '"refuse xxx' in said(app, "#rewrites")
+        assert len(said(app, "#rewrites")) < 500
 
     played(gateway, play)
 

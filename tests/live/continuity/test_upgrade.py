@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipmasq.control.client import UnreachableError
+from ipmasq.planes.tun.journal import holder, record_in
 from tests.live.conftest import REMOTE, Network, trace
 from tests.live.continuity.flowing import Datagrams, Download, server
 from tests.live.continuity.sessions import Control, control, resets
@@ -98,6 +99,8 @@ def check_goes_on(gateway: Gateway, session: Control, attempt: str) -> None:
     session.transfer()
     session.talk(attempt)
     assert gateway.living() == {first}
+    with gateway.network.at("gw"):
+        assert holder(record_in()) == str(first)
 
 
 def test_whatever_happens_to_the_successor_at_any_step_this_process_goes_on(
@@ -189,6 +192,43 @@ def test_a_configuration_that_cannot_take_over_changes_nothing(
             gateway.config.write_text(gateway.text + more)
             assert text in gateway.upgrade()
             check_goes_on(gateway, session, text)
+
+
+def test_a_fast_path_is_not_left_beside_a_successor_without_one(
+    network: Network, tmp_path: Path
+) -> None:
+    with (
+        running(network, tmp_path, "ebpf-tc") as gateway,
+        control(network, "in", "out") as session,
+    ):
+        session.greet()
+        gateway.config.write_text(gateway.text.replace("ebpf-tc", "tun"))
+        assert "without a fast path" in gateway.upgrade()
+        check_goes_on(gateway, session, "with the programs")
+        ipmasq(gateway, "reload", "--socket", str(gateway.socket))
+        session.transfer()
+        assert gateway.upgrade() == "", "there are no programs now"
+        session.transfer()
+        gateway.config.write_text(gateway.text)
+        assert gateway.upgrade() == "", "a fast path is begun by an upgrade, too"
+        eventually(lambda: "ebpf" in gateway.status()["plane"], "its predecessor has ended")
+        session.transfer()
+        session.talk("again")
+
+
+def test_a_configuration_with_another_socket_leaves_none_if_it_cannot_take_over(
+    network: Network, tmp_path: Path
+) -> None:
+    with running(network, tmp_path, "tun") as gateway:
+        gateway.config.write_text(gateway.text.replace("control.sock", "other.sock"))
+        for step in ("opened", "running", "taken"):
+            gateway.at(step, "killed")
+            assert "has not taken over" in gateway.upgrade()
+            assert [each.name for each in tmp_path.glob("*.sock*")] == ["control.sock"], step
+        gateway.at("-", "-")
+        assert gateway.upgrade() == ""
+        assert gateway.wait() == 0
+        assert [each.name for each in tmp_path.glob("*.sock*")] == ["other.sock"]
 
 
 def test_a_gateway_that_keeps_nothing_is_not_upgraded(network: Network, tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ EARLIER = 1000
 """Past events among which those of this flow are looked for."""
 
 
+LONG, END = 400, 100
+"""Characters of a line from which on only its beginning and its end are shown, and how many of the end."""
+
+
 class FlowScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape,q", "dismiss", "back"),
@@ -86,7 +90,7 @@ class FlowScreen(ModalScreen[None]):
         try:
             async with aclosing(self._upstream.stream("watch", given)) as events:
                 async for row in events:
-                    if row.get("flow") == self._number:
+                    if self._number in (row.get("flow"), row.get("met_by")):
                         self._events = [*self._events[-49:], row]
                         self._show("#rewrites", _rewrites(self._events))
         except (RequestError, UnreachableError):
@@ -142,9 +146,17 @@ def _rewrites(events: list[Row]) -> Text:
     text = Text()
     for row in events:
         if row["event"] != "rewritten":
-            text.append(f"\n{visible(row['text'])}")
+            text.append(f"\n{_brief(row['text'])}")
             continue
         text.append(f"\nhelper {row['helper']} rewrote what the {row['speaker']} said")
-        text.append(f"\n  - {visible(row['before'])}", "red")
-        text.append(f"\n  + {visible(row['after'])}", "green")
+        text.append(f"\n  - {_brief(row['before'])}", "red")
+        text.append(f"\n  + {_brief(row['after'])}", "green")
     return text
+
+
+def _brief(text: str) -> str:
+    """Return the text as visible characters; of a long one the beginning and the end, where the reason is."""
+    if len(text) <= LONG:
+        return visible(text)
+    left_out = len(text) - LONG
+    return f"{visible(text[: LONG - END])} ... {left_out} characters ... {visible(text[-END:])}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.resources import files
 
 from ipmasq.core.side import Side
@@ -15,6 +16,17 @@ from ipmasq.planes.ebpf.table import sizes
 from ipmasq.planes.plane import PlaneError
 
 OBJECT = "ipmasq.bpf.o"
+
+
+def _image() -> bytes | None:
+    with suppress(FileNotFoundError):
+        return files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
+    return None
+
+
+IMAGE = _image()
+"""The programs of the version that runs, read at its start: one that is installed meanwhile may have others, which do not fit
+what this process knows of their maps."""
 
 SHOWN = 15
 """Characters of a program's name that the kernel keeps (BPF_OBJ_NAME_LEN)."""
@@ -35,12 +47,10 @@ def load(
 ) -> libbpf.Object:
     """Create the maps, with a table for so many flows, unless these `maps` are to be used, and load these programs.
     Raises PlaneError."""
+    if IMAGE is None:
+        raise PlaneError("this package was built without the programs")
     try:
-        image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
-    except FileNotFoundError:
-        raise PlaneError("this package was built without the programs") from None
-    try:
-        loaded = libbpf.Object(image, sizes(2 * flows), programs, maps)
+        loaded = libbpf.Object(IMAGE, sizes(2 * flows), programs, maps)
     except OSError as error:
         if error.errno is None:
             raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error

@@ -203,6 +203,7 @@ class TunPlane:
         self._close(Journal.lend, self._devices.lend)
         self._is_heir = True
         self.open()
+        self.keep()  # the successor may have signed as the holder of the lock
 
     def _close(self, end: Callable[[Journal], object], release: Callable[[], None]) -> None:
         kernel, self._kernel = self._kernel, None
@@ -255,8 +256,7 @@ class TunPlane:
             log.info("kernel settings that are changed until the gateway stops: %s", new)
 
     def restore(self) -> tuple[Restored, ...]:
-        """Restore settings, rules and routes that other software has changed, and return them. Raises
-        PlaneError."""
+        """Restore settings, rules and routes that other software has changed, and return them. Raises PlaneError."""
         if self._is_lent:
             return ()
         with explained():

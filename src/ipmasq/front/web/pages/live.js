@@ -6,7 +6,7 @@ import { follow } from "/stream.js";
 const summaries = new Latest("summary"), events = new Latest("happened");
 const state = { gateway: { is_up: true, text: "" }, connected: false, summaries: summaries.values, events: events.values };
 const listeners = new Set();
-let planned = false;
+let planned = false, count = 0;
 
 function changed() {
   // Many messages can come at once; the page is drawn once for all of them.
@@ -17,7 +17,7 @@ function changed() {
 
 const taken = {
   summary: (row, size) => summaries.add(row, size),
-  happened: (row, size) => { row.seen = Date.now() / 1000; events.add(row, size); },
+  happened: (row, size) => { row.seen = Date.now() / 1000; row.key = count += 1; events.add(row, size); },
   gateway: (row) => { state.gateway = row; },
 };
 

@@ -116,7 +116,7 @@ export function Network() {
   const [open, opened] = useFlow();
   const live = (found?.rows ?? []).filter((row) => !OVER.includes(row.state));
   const shown = live.slice(-MOST), more = live.length - shown.length;
-  const [number, ...others] = FLOW_COLUMNS(open).filter(([title]) => title !== "age"), columns = [number, ["part", part], ["announced by", announcer], ...others];
+  const [number, ...others] = FLOW_COLUMNS(open).filter(([title]) => title !== "age"), columns = [number, ["part", part, "word"], ["announced by", announcer, "word"], ...others];
   return html`<h1>Network</h1>
     ${opened}${error && html`<p class="bad" role="alert">${error}</p>`}
     ${found && html`<section class="panel"><${Picture} rows=${shown} open=${open} />

@@ -18,28 +18,43 @@ export function Table({ caption, columns, rows, by, sort, again, empty }) {
   </table></div>`;
 }
 
+const LONG = 400, END = 100;
+
+// Foreign text. Of a long one the beginning, and the end with the reason, until somebody wants all of it: many of them keep the browser busy.
+function Line({ text }) {
+  const [whole, show] = useState(false);
+  if (whole || text.length <= LONG) return visible(text);
+  return html`${visible(text.slice(0, LONG - END))} <button type="button" class="more" onClick=${() => show(true)}>show all ${text.length} characters</button> ${visible(text.slice(-END))}`;
+}
+
+// Events of a flow whose text does not name it. What a text names may be what a host has said.
+const WITHOUT_FLOW = ["expected", "expectation_ended", "expectation_missed", "refused", "helper_failed"];
+
 export function Event({ row }) {
   return html`<li><time>${row.time ? clock(row.time) : ""}</time>
     ${row.event === "rewritten"
       ? html`<span>flow ${row.flow}: helper ${row.helper} rewrote what the ${row.speaker} said</span>
-        <p class="said before"><span class="dim">before </span>${visible(row.before)}</p><p class="said after"><span class="dim">after  </span>${visible(row.after)}</p>`
-      : html`<span class=${["refused", "expectation_missed", "helper_failed", "packet_failed", "limit_reached", "gateway_lost"].includes(row.event) ? "bad" : ""}>${row.flow != null && !row.text.includes(`flow ${row.flow}`) ? `flow ${row.flow}: ` : ""}${visible(row.text)}</span>`}
+        <p class="said before"><span class="dim">before </span><${Line} text=${row.before} /></p><p class="said after"><span class="dim">after  </span><${Line} text=${row.after} /></p>`
+      : html`<span class=${["refused", "expectation_missed", "helper_failed", "packet_failed", "limit_reached", "gateway_lost"].includes(row.event) ? "bad" : ""}>${WITHOUT_FLOW.includes(row.event) ? `flow ${row.flow}: ` : ""}<${Line} text=${row.text} /></span>`}
   </li>`;
 }
 
 export function Events({ wanted = () => true, most = 50, empty }) {
   const found = useLive().events.filter(wanted).slice(-most).reverse();
-  return found.length ? html`<ul class="events">${found.map((row) => html`<${Event} row=${row} />`)}</ul>` : html`<p>${empty}</p>`;
+  return found.length ? html`<ul class="events">${found.map((row) => html`<${Event} key=${row.key} row=${row} />`)}</ul>` : html`<p>${empty}</p>`;
 }
+
+// An endpoint that may be broken before its port, where there is little room.
+const End = ({ end }) => { const text = endpoint(end), port = text.lastIndexOf(":"); return html`${text.slice(0, port)}<wbr />${text.slice(port)}`; };
 
 export const FLOW_COLUMNS = (open) => [
   ["flow", (row) => html`<button type="button" aria-label=${`open flow ${row.id}`} onClick=${() => open(row.id)}>${row.id}</button>`, "number"],
   ["protocol", (row) => row.protocol],
-  ["inside", (row) => endpoint(row.inside)],
-  ["public", (row) => endpoint(row.public)],
-  ["remote", (row) => endpoint(row.remote)],
+  ["inside", (row) => html`<${End} end=${row.inside} />`, "end"],
+  ["public", (row) => html`<${End} end=${row.public} />`, "end"],
+  ["remote", (row) => html`<${End} end=${row.remote} />`, "end"],
   ["state", (row) => row.state],
-  ["helper", (row) => row.helper ?? (row.encrypted ? "encrypted" : "")],
+  ["helper", (row) => visible(row.helper ?? (row.encrypted ? "encrypted" : "")), "word"],
   ["out", (row) => rate(row.rate_out), "number", "rate"],
   ["in", (row) => rate(row.rate_in), "number", "rate"],
   ["bytes", (row) => size(row.bytes_out + row.bytes_in), "number", "bytes"],
@@ -88,7 +103,7 @@ function Flow({ number, leave }) {
     </dl>`}
     ${told && html`<h3>Why</h3>${told.transfer && html`<p class="bad">${visible(told.transfer)}</p>`}<p>${visible(told.verdict)}</p><ul>${told.steps.map((step) => html`<li>${visible(step)}</li>`)}</ul>`}
     <h3>Rewrites and other events</h3>
-    <${Events} wanted=${(event) => event.flow === shown || new RegExp(`\\bflow ${shown}\\b`).test(event.text ?? "")} empty="None of the latest events is about this flow." />
+    <${Events} wanted=${(event) => event.flow === shown || event.met_by === shown} empty="None of the latest events is about this flow." />
     ${failure && html`<p class="bad" role="alert">${failure}</p>`}
     <form class="line" method="dialog">
       <button>Back</button>

@@ -22,9 +22,14 @@ export function duration(seconds) {
 
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 
-// Control characters and direction marks are shown as escapes, never sent to the screen as they are.
-export const visible = (text) => String(text).replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, (found) =>
-  ({ "\r": "\\r", "\n": "\\n", "\t": "\\t" })[found] ?? `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
+// Characters without a glyph (control characters, line ends, direction marks, soft hyphens) are shown as the escapes that the command line
+// uses, never sent to the screen as they are.
+export const visible = (text) => String(text).replace(/[\p{C}\p{Z}]/gu, (found) => {
+  if (found === " ") return found;
+  const code = found.codePointAt(0), digits = code.toString(16);
+  const named = { "\r": "\\r", "\n": "\\n", "\t": "\\t" }[found];
+  return named ?? (code < 0x100 ? `\\x${digits.padStart(2, "0")}` : code < 0x10000 ? `\\u${digits.padStart(4, "0")}` : `\\U${digits.padStart(8, "0")}`);
+});
 
 // A sentence with its full stop, unless it ends in another way.
 export const ended = (text) => (/[.?!]$/.test(text) ? visible(text) : `${visible(text)}.`);

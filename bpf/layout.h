@@ -132,7 +132,7 @@ struct row {
 #define HAS_MARKS 8
 #define ROWS 2048 /* rows that are filled in at a time */
 
-/* What became of a row: the numbers of the slots that were filled, or NOWHERE. */
+/* The result for a row: the numbers of the slots that were filled, or NOWHERE. */
 struct filled {
 	__u32 original;
 	__u32 reply;

@@ -67,7 +67,7 @@ struct {
 	kind(value, struct bpf_devmap_val);
 } targets SEC(".maps");
 
-/* For fill.h: rows, what became of each, and where it is. */
+/* For fill.h: rows, the result for each, and which one is next. */
 struct {
 	number(type, BPF_MAP_TYPE_ARRAY);
 	number(map_flags, BPF_F_MMAPABLE);

@@ -9,6 +9,7 @@
  * and lets the kernel confirm its neighbours. XDP runs before it and uses what TC has found. A
  * third hook, on the way up to the engine, polices floods.
  */
+#include "fill.h"
 #include "kernel.h"
 #include "layout.h"
 #include "once.h"
@@ -46,6 +47,9 @@ SEC("tc") int leave_outside_ethernet(struct __sk_buff *skb) { return leave_outsi
 SEC("tc") int leave_outside_bare(struct __sk_buff *skb) { return leave_outside(skb, 0); }
 SEC("tc") int down_from_inside(struct __sk_buff *skb) { return down_inside(skb); }
 SEC("tc") int down_from_outside(struct __sk_buff *skb) { return down_outside(skb); }
+
+/* Attached nowhere: the gateway runs it, once for each row (fill.h). */
+SEC("tc") int fill(struct __sk_buff *skb) { (void)skb; return fill_in(); }
 
 /* For the far end of a veth pair, which accepts redirected frames only if it has a program. */
 SEC("xdp") int xdp_pass(void *context) { (void)context; return XDP_PASS; }

@@ -44,7 +44,7 @@ struct half {
 	__u8 destination[6];
 	__u8 device; /* index in `devices` */
 	/* TCP: a segment is in window if it is within 1 << reach bytes of `end` and
-	 * `acknowledged`. */
+	 * `acknowledged`. ANYWHERE: every packet is. */
 	__u8 reach;
 	__u16 mtu;
 	/* The low half of the ifindex of the device by which these packets may come in. The
@@ -68,6 +68,8 @@ struct slot {
 };
 
 #define WINDOW 128 /* slots behind its home slot in which a half may stand */
+#define ANYWHERE 31 /* the reach of a half that was filled from a row (fill.h), until the engine
+		     * has taken the flow over: its position is too old to judge by */
 
 /* A device that packets leave by. */
 struct device {
@@ -103,6 +105,45 @@ struct state {
 	__u32 twice;   /* set if packets pass the host's firewall twice, as on the tun plane */
 	__u8 address[6];
 	__u16 ethernet; /* whether the outside interface has a link layer, and its address there */
+	__u32 zero;
+};
+
+/* A plain flow, as it is kept and replicated (src/ipmasq/core/compact.py): packed and little
+ * endian. `back` is what leaves for the client, `out` what leaves for the server. */
+struct row {
+	__u8 protocol;
+	__u8 client; /* the side of the client */
+	struct slice back;
+	__u8 same_protocol;
+	__u8 server;
+	struct slice out;
+	__u8 reach;
+	__u8 bits; /* IS_OFFLOADABLE, HAS_MARKS and others */
+	__u8 kind;
+	__u8 name_length;
+	__u8 name[24];
+	__u64 ages[3];
+	__u64 out_packets, out_bytes, out_position;
+	__u64 back_packets, back_bytes, back_position;
+	__u64 out_mark, back_mark;
+} __attribute__((packed, aligned(2)));
+
+#define IS_OFFLOADABLE 1
+#define HAS_MARKS 8
+#define ROWS 2048 /* rows that are filled in at a time */
+
+/* The result for a row: the numbers of the slots that were filled, or NOWHERE. */
+struct filled {
+	__u32 original;
+	__u32 reply;
+};
+
+#define NOWHERE 0xffffffffU
+
+struct filling {
+	__u32 next;   /* the row that is filled in next */
+	__u32 seen;   /* what the halves report as `seen` */
+	__u32 slots;  /* how many were filled */
 	__u32 zero;
 };
 

@@ -5,8 +5,8 @@
 #include "kernel.h"
 #include "layout.h"
 
-/* Two slots per flow, written by the gateway alone through a memory mapping (table.h). The
- * gateway sets the size. */
+/* Two slots per flow, written by the gateway through a memory mapping (table.h), or by a program
+ * that it runs (fill.h). The gateway sets the size. */
 struct {
 	number(type, BPF_MAP_TYPE_ARRAY);
 	number(map_flags, BPF_F_MMAPABLE);
@@ -66,6 +66,31 @@ struct {
 	kind(key, __u32);
 	kind(value, struct bpf_devmap_val);
 } targets SEC(".maps");
+
+/* For fill.h: rows, the result for each, and which one is next. */
+struct {
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(map_flags, BPF_F_MMAPABLE);
+	number(max_entries, ROWS);
+	kind(key, __u32);
+	kind(value, struct row);
+} rows SEC(".maps");
+
+struct {
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(map_flags, BPF_F_MMAPABLE);
+	number(max_entries, ROWS);
+	kind(key, __u32);
+	kind(value, struct filled);
+} filled SEC(".maps");
+
+struct {
+	number(type, BPF_MAP_TYPE_ARRAY);
+	number(map_flags, BPF_F_MMAPABLE);
+	number(max_entries, 1);
+	kind(key, __u32);
+	kind(value, struct filling);
+} filling SEC(".maps");
 
 /* Programs do not read these two maps. A write to a map of maps returns only after every program
  * that was running at the time has ended, which tells the gateway when a quarantined slot may be

@@ -31,9 +31,10 @@ static always_inline void rewrite_ethernet(struct ethhdr *ethernet, const struct
 	__builtin_memcpy(ethernet->h_source, device->source, ETH_ALEN);
 }
 
+/* With a reach of 1 << ANYWHERE, which is half of all numbers, every number is near. */
 static always_inline int is_near(__u32 number, __u32 known, __u32 reach)
 {
-	return number - known + reach <= 2 * reach;
+	return number - known + reach <= 2 * reach - (reach >> ANYWHERE);
 }
 
 /* Return whether the segment is in window, judged by the position of its own sender: anybody can

@@ -4,8 +4,9 @@
  * where that was occupied, in one of the slots behind it; the home slot says how far to look. A
  * packet costs one cache miss, where the kernel's own hash map costs two or three.
  *
- * The gateway alone writes keys, by one rule: `use` is written after all other fields, and a slot
- * that was emptied is left alone until every program that may still be reading it has ended.
+ * The gateway alone writes keys, itself or by a program that it runs (fill.h), and by one rule:
+ * `use` is written after all other fields, and a slot that was emptied is left alone until every
+ * program that may still be reading it has ended.
  */
 #ifndef IPMASQ_TABLE_H
 #define IPMASQ_TABLE_H

@@ -7,7 +7,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -19,10 +21,18 @@ from ipmasq.continuity.follower import Follower
 from ipmasq.continuity.lease import key
 from ipmasq.continuity.server import Address, Client, Connect, connector
 from ipmasq.core.engine import Engine
+from ipmasq.core.keys import pack
 from ipmasq.core.side import Side
 from ipmasq.gateway import garbage
 from ipmasq.gateway.loop import Loop
+from ipmasq.gateway.offloading import FILLED_AT_ONCE
 from ipmasq.gateway.replication import Publisher, Replication, of_share
+from ipmasq.offload.offload import Offloader
+from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.filling import PROGRAM
+from ipmasq.planes.ebpf.loading import OBJECT
+from ipmasq.planes.ebpf.table import Table, sizes
+from ipmasq.wire.ipv4 import TCP
 from tests.bench.figures import Figure, bench
 from tests.bench.fresh import fresh
 from tests.bench.restore import AT_ONCE
@@ -44,6 +54,8 @@ class Taken(NamedTuple):
     """Seconds until an empty member has read everything."""
     entered: float
     """Seconds from the lease to the first packet, for one that has followed."""
+    fast: float
+    """Seconds from the lease until all of its flows stand in the fast path, without the time for packets in between."""
     rest: float
     """Seconds of work until all flows are in the engine, without the time for packets in between."""
 
@@ -57,6 +69,7 @@ def takeover(runs: int) -> Iterator[Figure]:
         yield Figure(f"{start}.bytes", "bytes/flow", [each.size for each in taken])
         yield Figure(f"{start}.received.s", "s", [each.received for each in taken])
         yield Figure(f"{start}.followed.s", "s", [each.entered for each in taken])
+        yield Figure(f"{start}.fast.s", "s", [each.fast for each in taken])
         yield Figure(f"{start}.rest.s", "s", [each.rest for each in taken])
         empty = [each.read + each.entered for each in taken]
         yield Figure(f"{start}.empty.s", "s", empty)
@@ -107,12 +120,37 @@ def _measure(active: Engine, connect: Connect, count: int) -> Taken:
     pass_through(made, segment(inside, server, 0, 0), Side.INSIDE, began)
     entered = time.monotonic() - began
     assert made.table.count == count
+    fast = entered + _fill(made, count)
     began = time.perf_counter()
     while not made.is_restored:
         made.restore_some(AT_ONCE)
         garbage.keep_new()
     assert len(made.table.flows) == count
-    return Taken(replicated, size, received, read, entered, time.perf_counter() - began)
+    rest = time.perf_counter() - began
+    return Taken(replicated, size, received, read, entered, fast, rest)
+
+
+def _fill(made: Engine, count: int) -> float:
+    """Return how long it takes to fill the table of a fast path with the flows that are not restored yet."""
+    image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
+    programs = libbpf.Object(image, sizes(2 * count), [PROGRAM])
+    with closing(programs), closing(Table(programs, 2 * count)) as table:
+        offloader = Offloader(made, table, time.monotonic)
+        assert made.table.unrestored is not None
+        began = time.perf_counter()
+        for rows in made.table.unrestored.rows(FILLED_AT_ONCE):
+            offloader.fill(rows)
+        taken = time.perf_counter() - began
+        there = [_stands(table, number) for number in range(0, count, count // 97)]
+        assert sum(there) >= len(there) - 1, "all but the one that a packet has restored"
+        made.set_counter_source(None)
+        made.set_mark_source(None)
+    return taken
+
+
+def _stands(table: Table, number: int) -> bool:
+    key = layout.key(pack(*ends(number)), TCP, Side.INSIDE)
+    return table.slots.find(key) is not None
 
 
 def _receive(client: Client, seal: Seal) -> float:

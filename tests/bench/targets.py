@@ -45,6 +45,7 @@ TARGETS: Mapping[str, Target] = {
     "pause.upgrade.ebpf.s": Target(most=0.05),
     "failover.crash.s": Target(most=1.5),
     "takeover.1000000.followed.s": Target(most=0.5),
+    "takeover.1000000.fast.s": Target(most=0.5),
     "takeover.1000000.empty.s": Target(most=3),
     "command.status.s": Target(most=0.15),
     "command.show.s": Target(most=0.15),

@@ -29,6 +29,8 @@ def same(made: FlowRows, model: dict[int, tuple[bytes, float]]) -> None:
     assert {number: each for number, *each in made.each()} == {n: [*m] for n, m in model.items()}
     assert made.latest() == max((moment for _, moment in model.values()), default=0.0)
     assert made.protocols() == {each[0] for each, _ in model.values()}
+    rows = [part[at : at + SIZE] for part in made.some(7) for at in range(0, len(part), SIZE)]
+    assert sorted(rows) == sorted(each for each, _ in model.values())
     for number in range(-1, 140):
         assert made.get(number) == model.get(number, (None,))[0]
         assert (number in made) == (number in model)
@@ -62,3 +64,23 @@ def test_a_block_of_which_little_is_left_keeps_no_memory() -> None:
         assert made.pop(number) == (bytes(SIZE), 1.0)
     assert made._blocks == []
     assert list(made) == list(range(count - 8, count))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_goes_while_rows_are_given_out_is_left_out(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when blocks are dissolved meanwhile."""
+    monkeypatch.setattr(flow_rows, "LEAST", 4)
+    chance, made, model = Random(seed), FlowRows(), dict[int, tuple[bytes, float]]()
+    for first in (0, 40, 80):
+        add(made, model, list(range(first, first + 40)), chance)
+    came = set[bytes]()
+    for part in made.some(5):
+        rows = {part[at : at + SIZE] for at in range(0, len(part), SIZE)}
+        assert rows <= {each for each, _ in model.values()}
+        came |= rows
+        for number in chance.sample(sorted(model), min(len(model), 4)):
+            made.pop(number)
+            del model[number]
+    assert {each for each, _ in model.values()} <= came

@@ -6,6 +6,7 @@ import pytest
 
 from ipmasq.core.engine import Engine
 from ipmasq.core.flow import Flow
+from ipmasq.core.offloading import Traffic
 from ipmasq.core.tcp_states import State
 from tests.conformance.packets import ACK, FIN, RST, SYN
 from tests.conformance.world import IN1, OUT1, World
@@ -99,3 +100,37 @@ def test_what_was_not_picked_up_is_not_believed_after_another_restart_either() -
         assert not talk.flow.offloadable
     talk.go_on()
     assert talk.flow.offloadable
+
+
+@pytest.mark.parametrize(
+    ("out", "back", "is_known"),
+    [
+        ((100 + MOVED, 500 + MOVED), (500 + MOVED, 100 + MOVED), True),
+        ((100 + MOVED, 500 + MOVED), (500 + MOVED, 100 + MOVED + (1 << 25)), False),
+        ((100 + MOVED, 500 + MOVED), (5, 6), False),
+        ((100 + MOVED, 500 + MOVED), None, False),
+        (None, None, False),
+    ],
+)
+def test_positions_that_a_fast_path_did_not_judge_are_believed_if_they_agree(
+    out: tuple[int, int] | None, back: tuple[int, int] | None, is_known: bool
+) -> None:
+    """What it has counted is counted in any case."""
+    talk = Talk()
+    flow, position = talk.flow, talk.flow.original.position
+    before = flow.original.packets + flow.reply.packets
+    counters = _traffic(out), _traffic(back)
+    talk.engine.report(flow.id, counters, are_judged=False)
+    assert flow.offloadable == is_known
+    assert talk.engine.lacks_positions(flow.id) != is_known
+    assert (flow.original.position == position) != is_known
+    assert flow.original.packets + flow.reply.packets == before + 3 * (
+        (out is not None) + (back is not None)
+    )
+
+
+def _traffic(position: tuple[int, int] | None) -> Traffic:
+    """Of a direction in which nothing was forwarded if there is no position."""
+    end, acknowledged = position or (1, 2)
+    packets = 3 if position else 0
+    return Traffic(0.0, packets, 100 * packets, end % 2**32 << 32 | acknowledged % 2**32)

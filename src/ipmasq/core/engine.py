@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Self
 
-from ipmasq.core import offloading, operate, records
+from ipmasq.core import operate, pickup, records
 from ipmasq.core import snapshots as views_of
 from ipmasq.core.changes import Record
 from ipmasq.core.claims import claims
@@ -202,14 +202,11 @@ class Engine:
         if known is not None:
             self._offloading.command(known)
 
-    def report(self, flow: int, counters: Counters) -> None:
-        """Record counters of packets that were forwarded elsewhere."""
+    def report(self, flow: int, counters: Counters, are_judged: bool = True) -> None:
+        """Record counters of packets that were forwarded elsewhere; see `pickup.report`."""
         known = self.table.flow(flow)
-        if known is not None:
-            offloading.report(known, counters)
-            if flow in self.manager.pickups and None not in counters:
-                self.manager.pickups.discard(flow)
-                self.manager.judge_offloadable(known)
+        if known is not None and pickup.report(self.manager.pickups, known, counters, are_judged):
+            self.manager.judge_offloadable(known)
 
     def lacks_positions(self, flow: int) -> bool:
         """Return whether a flow was forwarded by an earlier process's fast path, perhaps, and only that knows the

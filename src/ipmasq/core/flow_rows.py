@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress
+from itertools import chain, compress, islice
 
 from ipmasq.core.compact import FLOW
 from ipmasq.core.rows import Rows
@@ -40,6 +40,12 @@ class _Block:
 
     def row(self, at: int) -> bytes:
         return bytes(self.data[at * SIZE : at * SIZE + SIZE])
+
+    def some(self, at: int, count: int) -> bytes:
+        """Return those of some rows that are still here."""
+        data = bytes(self.data[at * SIZE : (at + count) * SIZE])
+        present = self.present[at : at + count]
+        return Rows(self.numbers[at : at + count], data, SIZE).only(present).data
 
     def __iter__(self) -> Iterator[tuple[int, bytes, float]]:
         each = Rows(self.numbers, bytes(self.data), SIZE).each()
@@ -77,6 +83,16 @@ class FlowRows:
             yield from block
         for number, row in self._rows.items():
             yield number, row, self._moments[number]
+
+    def some(self, count: int) -> Iterator[bytes]:
+        """Yield the rows, so many at a time, one after the other. Rows may go meanwhile: those that have gone are left out, and
+        others may come twice."""
+        for block in list(self._blocks):
+            for at in range(0, len(block.numbers), count):
+                yield block.some(at, count)
+        numbers = iter(list(self._rows))
+        while some := list(islice(numbers, count)):
+            yield b"".join(filter(None, map(self._rows.get, some)))
 
     def latest(self) -> float:
         """Return when the latest row was written; 0 if there is none."""
@@ -156,6 +172,7 @@ class FlowRows:
         for number, row, moment in block:
             self._rows[number], self._moments[number] = row, moment
         self._in_blocks -= block.left
+        block.present = bytearray(len(block.present))
         index = self._blocks.index(block)
         del self._blocks[index], self._firsts[index]
         self._last = self._blocks[-1].numbers[-1] if self._blocks else -1

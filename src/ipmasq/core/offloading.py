@@ -124,15 +124,15 @@ def _rewrite(flow: Flow, half: Half) -> Rewrite:
     return Rewrite(half.side, flow.protocol, half.match, half.rewrite, half.position, flow.reach)
 
 
-def report(flow: Flow, counters: Counters) -> None:
+def report(flow: Flow, counters: Counters, has_positions: bool = True) -> None:
     """Record counters of packets that were forwarded elsewhere. They are newer than all that the engine has
-    seen of the flow."""
+    seen of the flow. `has_positions`: whether their positions are to be believed."""
     for half, traffic in zip((flow.original, flow.reply), counters, strict=True):
         if traffic is not None:
             half.packets += traffic.packets
             half.bytes += traffic.bytes
             flow.last_seen = max(flow.last_seen, traffic.seen)
-            if flow.protocol == ipv4.TCP:
+            if has_positions and flow.protocol == ipv4.TCP:
                 half.position = traffic.position
 
 

@@ -9,7 +9,9 @@ segment is forwarded, and none changes the state.
 
 from __future__ import annotations
 
+from ipmasq.core import offloading
 from ipmasq.core.flow import Flow, Half
+from ipmasq.core.offloading import Counters
 from ipmasq.core.speaker import Speaker
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
@@ -49,6 +51,29 @@ class Pickups:
             each.position = end << 32 | acknowledged
         del self._flows[flow.id]
         return True
+
+    def agree(self, flow: Flow, counters: Counters) -> bool:
+        """Return whether the positions of a flow were to be picked up, and are those that a fast path has noted, of the
+        latest segments of both ends."""
+        if flow.id not in self._flows:
+            return False
+        seen: dict[Speaker, tuple[int, int]] = {}
+        for half, traffic in zip((flow.original, flow.reply), counters, strict=True):
+            if traffic is None or not traffic.packets:
+                return False
+            seen[half.speaker] = traffic.position >> 32, traffic.position & 0xFFFFFFFF
+        return _agree(flow, seen)
+
+
+def report(pickups: Pickups, flow: Flow, counters: Counters, are_judged: bool) -> bool:
+    """Record counters of packets that were forwarded elsewhere. Unless they `are_judged`, their positions are those of the
+    latest segments, in window or not. Return whether the positions of a flow are known now that were to be picked up."""
+    are_believed = are_judged or pickups.agree(flow, counters)
+    offloading.report(flow, counters, are_believed)
+    if flow.id not in pickups or None in counters or not are_believed:
+        return False
+    pickups.discard(flow.id)
+    return True
 
 
 def _agree(flow: Flow, seen: dict[Speaker, tuple[int, int]]) -> bool:

@@ -126,6 +126,10 @@ class Unrestored:
 
     # -- what there is
 
+    def rows(self, count: int) -> Iterator[bytes]:
+        """Yield the rows of flows, so many at a time, without those that are restored meanwhile."""
+        return self._rows.some(count)
+
     def earliest(self) -> dict[int, float]:
         """Return when the first of the flows of each protocol is due, as their rows say, on the engine's clock."""
         found: dict[int, float] = {}

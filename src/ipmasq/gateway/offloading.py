@@ -25,6 +25,10 @@ AT_ONCE = 200
 """Flows that are entered into a new fast path before packets have their turn: about 2 ms."""
 
 
+FILLED_AT_ONCE = 2000
+"""Flows of an earlier process that are entered by their rows before packets have their turn: about 2 ms, too."""
+
+
 RESTORED_AT_ONCE = 50
 """Flows of an earlier process that are restored before packets have their turn: about 2 ms, too."""
 
@@ -43,21 +47,30 @@ class Offloading:
         self._reading = self._catching_up = False
         self._unentered: Iterator[int] = iter(())
         """Flows that the fast path may not know yet."""
+        self._unfilled: Iterator[bytes] = iter(())
+        """Rows of flows that are not restored yet, likewise."""
+        self._is_forgotten = False
+        """Whether what is left in the fast path belongs to no flow."""
 
     def begin(self) -> None:
         """Use the plane's present fast path."""
         fast = self._plane.fast
-        self.offloader = offloader = Offloader(self._engine, fast.table, self._loop.clock)
+        is_heir = not self._is_forgotten
+        self.offloader = Offloader(self._engine, fast.table, self._loop.clock, is_heir)
+        offloader, is_filled = self.offloader, is_heir and fast.table.inherits
         self._floods = Floods(fast)
         self._drive.executors.append(offloader.carry_out)
         offloader.tick(self._drive.until)
         flows = list(self._engine.table.flows) if fast.table.capacity else ()
         self._unentered = iter(flows)
+        self._unfilled = iter(()) if is_filled else self._waiting()
         self._catch_up(offloader)
 
     def enter(self, flows: Iterable[int]) -> None:
         """Enter flows that have come beside those that it has."""
-        self._unentered = chain(self._unentered, flows)
+        self._unentered, self._unfilled = chain(self._unentered, flows), self._waiting()
+        if not self._is_forgotten:
+            self.offloader.expect()
         if not self._catching_up:
             self._catch_up(self.offloader)
 
@@ -66,6 +79,10 @@ class Offloading:
         no packet waits long."""
         if offloader is not self.offloader:
             return  # it was replaced by another one
+        if self._fill(offloader):
+            self._catching_up = True
+            self._loop.later(0, partial(self._catch_up, offloader))
+            return
         some = list(islice(self._unentered, AT_ONCE)) or self._restored(offloader)
         self._catching_up = bool(some) or not self._engine.is_restored
         if self._catching_up:
@@ -77,6 +94,26 @@ class Offloading:
         else:
             self.set_rates()
             self._discard(offloader)
+
+    def _waiting(self) -> Iterator[bytes]:
+        """Yield the rows with which the fast path can be filled."""
+        unrestored = self._engine.table.unrestored
+        if unrestored is None or not self._plane.fast.table.can_fill:
+            return iter(())
+        return unrestored.rows(FILLED_AT_ONCE)
+
+    def _fill(self, offloader: Offloader) -> bool:
+        """Enter some flows that wait in the engine, by their rows, once nothing is left that belongs to no flow. Return
+        whether there may be more."""
+        if self._is_forgotten:
+            self._is_forgotten = offloader.discard()
+            if not self._is_forgotten:
+                offloader.expect()
+        elif (rows := next(self._unfilled, None)) is not None:
+            offloader.fill(rows)
+        else:
+            return False
+        return True
 
     def _restored(self, offloader: Offloader) -> list[int]:
         """Restore some flows of an earlier process. Return which ones the fast path may know."""
@@ -110,6 +147,7 @@ class Offloading:
 
     def forget(self) -> None:
         """Remove all flows from the fast path, since the engine begins anew; then `begin`."""
+        self._is_forgotten = True
         self.offloader.forget()
         self._drive.executors.remove(self.offloader.carry_out)
         self.offloader.stop()

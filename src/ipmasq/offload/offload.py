@@ -52,13 +52,15 @@ class Offloader:
         engine: Engine,
         table: FlowTable,
         clock: Callable[[], float],
+        is_heir: bool = True,
     ) -> None:
         """Let the verdicts of `engine` carry commands for this object, and let the engine get its counters
-        here, unless the table holds nothing. `clock` is the engine's, and the kernel's monotonic one."""
+        here, unless the table holds nothing. `clock` is the engine's, and the kernel's monotonic one. `is_heir`:
+        whether the engine has the flows that are in the table."""
         self._engine = engine
         self._table = table
         self._clock = clock
-        self._last_restored = engine.manager.opened
+        self._last_restored = engine.manager.opened if is_heir else -1
         """The flow that was opened last before this object was made. Later ones can inherit nothing."""
         self._entries: dict[int, Entry] = {}
         self._unread: list[Entry] = []
@@ -153,11 +155,27 @@ class Offloader:
         entry.original_mark, entry.reply_mark = original.mark, reply.mark
         self._entries[command.flow] = entry
         counters = original.traffic, reply.traffic
+        is_filled = original.is_filled or reply.is_filled
         if counters != NOTHING:
             for traffic in counters:
                 self._count(traffic)
-            self._engine.report(command.flow, counters)
+            self._engine.report(command.flow, counters, not is_filled)
+        if is_filled:
+            self._place(entry)
         return True
+
+    def _place(self, entry: Entry) -> None:
+        """Let slots that were filled from a row be in the state of their flow."""
+        flow = self._engine.table.flow(entry.flow)
+        if flow is None:
+            return
+        command = command_for(flow)
+        entry.offloaded = isinstance(command, Offload)
+        for slot, half in (entry.original, command.original), (entry.reply, command.reply):
+            if entry.offloaded:
+                self._table.offload(slot, half)
+            else:
+                self._table.track(slot)
 
     def _adopt_on_demand(self, flow: int) -> None:
         """Take over the slots of a flow that was not restated yet, before anything is judged by what was seen."""
@@ -166,6 +184,14 @@ class Offloader:
             command = command_for(known)
             if _can_be_offloaded(command.original):
                 self._adopt(command, isinstance(command, Offload))
+
+    def expect(self) -> None:
+        """Let all flows that the engine knows now inherit what will be filled. Later ones can inherit nothing."""
+        self._last_restored = self._engine.manager.opened
+
+    def fill(self, rows: bytes) -> None:
+        """Enter flows that the engine has not restored yet, by their rows."""
+        self._table.fill(rows, self._clock())
 
     def discard(self) -> bool:
         """Empty some slots of flows that an earlier process has entered and that are not alive here. Return whether

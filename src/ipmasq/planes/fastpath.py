@@ -29,6 +29,8 @@ class Adopted(NamedTuple):
     traffic: Traffic | None
     """What was forwarded that is not counted yet, perhaps no packet, and the latest position of the sender; None
     if the slot was not offloaded."""
+    is_filled: bool = False
+    """Whether it was filled from a row. Then the position is that of the latest packet, whoever has sent it."""
 
 
 class FlowTable(Protocol):
@@ -57,6 +59,15 @@ class FlowTable(Protocol):
     def discard(self) -> bool:
         """Empty some of the inherited slots. Return whether there are more. To be called when all flows have been
         adopted that are to continue."""
+
+    @property
+    def can_fill(self) -> bool:
+        """Whether `fill` does anything."""
+
+    def fill(self, rows: bytes, now: float) -> None:
+        """Fill slots for both directions of flows that another gateway has served, from rows (see
+        `ipmasq.core.compact.FLOW`), as far as there is room. They are inherited from here on. Those that are there already
+        are left alone. Until a slot is adopted, all its packets are in window."""
 
     def offload(self, slot: int, half: Rewrite) -> None:
         """Forward the ordinary packets, from the position of `half` on."""
@@ -186,7 +197,9 @@ class EmptyTable:
     """A FlowTable without room."""
 
     capacity = 0
-    inherits = False
+    inherits = can_fill = False
+
+    def fill(self, rows: bytes, now: float) -> None: ...
 
     def adopt(
         self, half: Rewrite, offloaded: bool, since: int | None, now: float

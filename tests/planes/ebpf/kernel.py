@@ -13,7 +13,7 @@ from pathlib import Path
 from pyroute2 import IPRoute, netns
 
 from ipmasq.core.offloading import Rewrite
-from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf import filling, layout, libbpf
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Hook, Reason
@@ -103,6 +103,7 @@ class Kernel:
         """`image`: not the programs of the package, but these."""
         self.hook = hook
         self.loaded = libbpf.Object(image or OBJECT.read_bytes(), sizes(capacity))
+        filling.load(self.loaded)
         self.table = Table(self.loaded, capacity)
         self.capacity = capacity
         self.table.via(devices["in0"], devices["out0"])
@@ -128,6 +129,13 @@ class Kernel:
             key = layout.key(half.match, half.protocol, half.side)
             self._numbered[key], self._seen[slot] = slot, layout.seen_at(now)
         return slot
+
+    @property
+    def can_fill(self) -> bool:
+        return self.table.can_fill
+
+    def fill(self, rows: bytes, now: float) -> None:
+        self.table.fill(rows, time.monotonic())
 
     def inherit(self) -> None:
         """Use the maps as a process does that finds them."""

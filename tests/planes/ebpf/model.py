@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from itertools import count
 from math import inf
+from typing import Any
 
+from ipmasq.core.compact import FLOW, HAS_MARKS, IS_OFFLOADABLE
+from ipmasq.core.keys import exchanged
 from ipmasq.core.offloading import Rewrite
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.table import GRACE, adopted, entered, reading
+from ipmasq.planes.ebpf.layout import Use
+from ipmasq.planes.ebpf.table import GRACE, LONG_AGO, adopted, entered, reading
 from ipmasq.planes.fastpath import Adopted, Reading
 from tests.conformance.packets import ACK, FIN, RST, SYN, TCP, UDP
 
@@ -30,6 +35,26 @@ def half(key: bytes, rewrite: bytes, position: int = 0, reach: int = 0) -> Rewri
     """Of packets with this key (`layout.key`)."""
     match, protocol, side, _, _ = layout.Key.unpack(key)
     return Rewrite(Side(side), protocol, match, rewrite, position, reach)
+
+
+def halves_of(row: tuple[Any, ...], seen: int) -> Iterator[tuple[bytes, bytes, Use]]:
+    """What bpf/fill.h enters for a row that was unpacked: key, half and use of both directions."""
+    (protocol, client, back, _, server, out, _, bits, *_, out_position, _, _, back_position,
+     out_mark, back_mark) = row  # fmt: skip
+    if protocol not in (TCP, UDP):
+        return
+    use = Use.OFFLOADED if bits & IS_OFFLOADABLE else Use.TRACKED
+    for side, answered, leaves, position, mark in (
+        (client, back, out, out_position, out_mark),
+        (server, out, back, back_position, back_mark),
+    ):
+        rewrite = Rewrite(
+            Side(side), protocol, exchanged(answered), leaves, position, layout.ANYWHERE
+        )
+        made = bytearray(entered(rewrite, 0.0))
+        traffic = mark if bits & HAS_MARKS else 0
+        struct.pack_into("=IQ", made, layout.REPORT_AT, seen, traffic)
+        yield layout.key(rewrite.match, protocol, side), bytes(made), use
 
 
 class Model:
@@ -59,6 +84,20 @@ class Model:
             self.offload(slot, half)
         return slot
 
+    @property
+    def can_fill(self) -> bool:
+        return self.capacity > 0
+
+    def fill(self, rows: bytes, now: float) -> None:
+        for row in FLOW.iter_unpack(rows):
+            for key, half, use in halves_of(row, layout.seen_at(now - LONG_AGO)):
+                if key not in self.slots and len(self.slots) < self.capacity:
+                    slot = self.slots[key] = next(self._numbers)
+                    self.halves[slot] = bytearray(half)
+                    self.inherited.add(slot)
+                    if use is Use.OFFLOADED:
+                        self.offloaded.add(slot)
+
     def inherit(self) -> None:
         """The process that has filled the slots has ended; from here on another one uses them."""
         self.inherited = set(self.halves)
@@ -74,6 +113,9 @@ class Model:
         if slot not in self.inherited:
             return None
         self.inherited.discard(slot)
+        is_filled = self.halves[slot][layout.REACH_AT] == layout.ANYWHERE
+        if is_filled:
+            self.halves[slot][layout.REACH_AT], since = 0, since or 0
         if self.halves[slot][:12] != half.rewrite:
             self.remove(slot, 0, now)
             return None
@@ -82,13 +124,13 @@ class Model:
             self.offload(slot, half)
         elif was_offloaded and not offloaded:
             self.track(slot)
-        return adopted(slot, self._report(self.halves[slot]), since, now, was_offloaded)
+        return adopted(slot, self._report(self.halves[slot]), since, now, was_offloaded, is_filled)
 
     def discard(self) -> bool:
-        for slot in self.inherited:
+        for slot in sorted(self.inherited)[:3]:
             self.remove(slot, 0, 0.0)
-        self.inherited = set()
-        return False
+            self.inherited.discard(slot)
+        return self.inherits
 
     def offload(self, slot: int, half: Rewrite) -> None:
         self.halves[slot][layout.REACH_AT] = half.reach
@@ -172,7 +214,7 @@ class Model:
         ]
 
     def _is_in_window(self, position: tuple[int, int], known: list[int], reach: int) -> bool:
-        return all(
+        return reach == 1 << layout.ANYWHERE or all(
             (slot - before + reach) % 2**32 <= 2 * reach
             for slot, before in zip(position, known, strict=True)
         )

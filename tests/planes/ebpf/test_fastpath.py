@@ -158,7 +158,7 @@ def test_xdp_behind_the_driver_stands_where_no_driver_has_it(
 def test_the_verifier_accepts_every_program() -> None:
     source = (ROOT / "bpf" / "ipmasq.bpf.c").read_text()
     programs = re.findall(r'^SEC\("(?:tc|xdp)"\) int (\w+)', source, re.MULTILINE)
-    assert len(programs) == 17
+    assert len(programs) == 18
     with closing(libbpf.Object(OBJECT.read_bytes(), sizes(4), programs)) as loaded:
         assert len({loaded.program(name) for name in programs}) == len(programs)
 

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from ipmasq.core.compact import FLOW, HAS_MARKS, IS_OFFLOADABLE
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.layout import Account, Fields, Hook, Reason, Use
@@ -49,6 +50,8 @@ def compiles(assertions: list[str]) -> str:
         ("device", layout.DEVICE, layout.Device.size),
         ("state", layout.STATE, layout.State.size),
         ("payer", layout.PAYER, layout.Payer.size),
+        ("filled", layout.FILLED, layout.Filled.size),
+        ("filling", layout.FILLING, layout.Filling.size),
         ("account_state", layout.ACCOUNT_STATE, layout.AccountState.size),
     ],
 )
@@ -57,6 +60,58 @@ def test_structures_have_the_same_fields_at_the_same_places(
 ) -> None:
     said = [f"sizeof(struct {name}) == {size}"]
     said += [f"offsetof(struct {name}, {f}) == {at}" for f, at in layout.offsets(fields).items()]
+    assert compiles(said) == ""
+
+
+def test_the_rows_of_flows_have_the_same_fields() -> None:
+    names = [
+        "protocol",
+        "client",
+        "back",
+        "same_protocol",
+        "server",
+        "out",
+        "reach",
+        "bits",
+        "kind",
+        "name_length",
+        "name",
+        "ages",
+        "out_packets",
+        "out_bytes",
+        "out_position",
+        "back_packets",
+        "back_bytes",
+        "back_position",
+        "out_mark",
+        "back_mark",
+    ]
+    forms = [
+        "B",
+        "B",
+        "12s",
+        "B",
+        "B",
+        "12s",
+        "B",
+        "B",
+        "B",
+        "B",
+        "24s",
+        "24s",
+        "Q",
+        "Q",
+        "Q",
+        "Q",
+        "Q",
+        "Q",
+        "Q",
+        "Q",
+    ]
+    assert FLOW.format == "<BB12sBB12sBBBB24s3d6Q2Q", "then this must be another one"
+    fields = tuple(zip(names, forms, strict=True))
+    said = [f"sizeof(struct row) == {FLOW.size}"]
+    said += [f"offsetof(struct row, {f}) == {at}" for f, at in layout.offsets(fields).items()]
     assert compiles(said) == ""
 
 
@@ -70,6 +125,9 @@ def test_reasons_hooks_and_constants_have_the_same_numbers() -> None:
     ]
     said += [f"TIME_SHIFT == {layout.TIME_SHIFT}", f"TRAFFIC_SHIFT == {layout.TRAFFIC_SHIFT}"]
     said += [f"WINDOW == {layout.WINDOW}", f"DEVICES == {layout.DEVICES}"]
+    said += [f"ROWS == {layout.ROWS}", f"NOWHERE == {layout.NOWHERE}"]
+    said += [f"ANYWHERE == {layout.ANYWHERE}"]
+    said += [f"IS_OFFLOADABLE == {IS_OFFLOADABLE}", f"HAS_MARKS == {HAS_MARKS}"]
     said += [f"ADMITTED == {layout.ADMITTED}"]
     said += ["sizeof(struct slot) == sizeof(struct key) + sizeof(struct half)"]
     assert compiles(said) == ""

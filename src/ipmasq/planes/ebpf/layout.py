@@ -44,6 +44,8 @@ STATE = (
     ("ethernet", "H"),
     ("zero", "I"),
 )
+FILLED = (("original", "I"), ("reply", "I"))
+FILLING = (("next", "I"), ("seen", "I"), ("slots", "I"), ("zero", "I"))
 PAYER = (("whose", "4s"), ("side", "H"), ("kind", "H"))
 ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
 
@@ -64,6 +66,7 @@ def offsets(fields: Fields) -> dict[str, int]:
 
 
 Key, Half, Device, State = packed(KEY), packed(HALF), packed(DEVICE), packed(STATE)
+Filled, Filling = packed(FILLED), packed(FILLING)
 Payer, AccountState = packed(PAYER), packed(ACCOUNT_STATE)
 REPORT = struct.Struct("=IQII")
 """`seen`, `traffic`, `end`, `acknowledged` at the end of a half."""
@@ -77,6 +80,10 @@ TRAFFIC_SHIFT = 38
 WINDOW = 128
 DEVICES = 64
 ADMITTED = 0x10000000
+ROWS = 2048
+NOWHERE = 0xFFFFFFFF
+ANYWHERE = 31
+"""The reach of a half that was filled from a row and that nobody has taken over yet. Of other halves it is less."""
 
 
 class Use(IntEnum):

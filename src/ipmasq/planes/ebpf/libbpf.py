@@ -147,7 +147,7 @@ class Object:
 
     def load(self, programs: Iterable[str]) -> None:
         """Load those of these programs that are not loaded yet. Raises OSError."""
-        missing = [name for name in programs if self._loaded(name) is None]
+        missing = [name for name in programs if self.loaded(name) is None]
         if not missing:
             return
         there = [self._lib.bpf_map__fd(each) for each in self._maps(self._handles[0])]
@@ -169,9 +169,19 @@ class Object:
     def program(self, name: str) -> int:
         """Return the descriptor of a program, which is loaded if it is not yet. Raises OSError."""
         self.load([name])
-        found = self._loaded(name)
+        found = self.loaded(name)
         assert found is not None, name
         return found
+
+    def loaded(self, name: str) -> int | None:
+        """Return the descriptor of a program, if it is loaded."""
+        for handle in self._handles:
+            found = self._lib.bpf_object__find_program_by_name(handle, name.encode())
+            assert found, name
+            descriptor = int(self._lib.bpf_program__fd(found))
+            if descriptor >= 0:
+                return descriptor
+        return None
 
     def close(self) -> None:
         handles, self._handles = self._handles, []
@@ -204,16 +214,6 @@ class Object:
     def _maps(self, handle: int) -> list[int]:
         """Return the maps of an object, in the order of the image."""
         return list(_all(self._lib.bpf_object__next_map, handle))
-
-    def _loaded(self, name: str) -> int | None:
-        """Return the descriptor of a program that is loaded."""
-        for handle in self._handles:
-            found = self._lib.bpf_object__find_program_by_name(handle, name.encode())
-            assert found, name
-            descriptor = int(self._lib.bpf_program__fd(found))
-            if descriptor >= 0:
-                return descriptor
-        return None
 
 
 def _all(following: Any, handle: int) -> Iterator[int]:

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.layout import Use
+from ipmasq.planes.ebpf.layout import ANYWHERE, Use
 
 Memory = mmap.mmap | bytearray
 
@@ -70,7 +70,7 @@ class Slots:
                 probe_limit = home * _SIZE + _REACH
                 memory[probe_limit] = max(memory[probe_limit], distance)
                 memory[at + _USE] = use
-                self._note((home + distance,))
+                self.note((home + distance,))
                 return home + distance
         return None
 
@@ -107,10 +107,6 @@ class Slots:
                 self._retired.append(slot)
             yield slot, use >= Use.TRACKED
 
-    def _note(self, slots: Iterable[int]) -> None:
-        if self.changed is not None:
-            self.changed.update(slots)
-
     def rewrite(self, slot: int) -> bytes:
         """Return what packets of this slot are rewritten to."""
         at = slot * _SIZE + layout.Key.size
@@ -123,6 +119,22 @@ class Slots:
     def use(self, slot: int, use: Use) -> None:
         """Set the state of a slot. Programs see it with the next packet."""
         self._memory[slot * _SIZE + _USE] = use
+
+    def is_filled(self, slot: int) -> bool:
+        """Return whether a slot was filled from a row, and was not taken over."""
+        at = slot * _SIZE
+        return self._memory[at + _USE] >= Use.TRACKED and self._memory[at + _NEAR] == ANYWHERE
+
+    def take_over(self, slot: int) -> None:
+        """Let it be a slot like others."""
+        at = slot * _SIZE + _NEAR
+        if self._memory[at] == ANYWHERE:
+            self._memory[at] = 0
+
+    def note(self, slots: Iterable[int]) -> None:
+        """Note that these slots were filled."""
+        if self.changed is not None:
+            self.changed.update(slots)
 
     def set_position(self, slot: int, position: int, reach: int) -> None:
         """Set the position of the sender of a half (see `ipmasq.core.offloading.Rewrite`)."""
@@ -149,7 +161,7 @@ class Slots:
         home = self.home(self._key(at))
         memory[at + _USE] = Use.QUARANTINED
         self._retired.append(slot)
-        self._note((slot,))
+        self.note((slot,))
         if slot > home and memory[home * _SIZE + _REACH] == slot - home:
             self._shorten(home, slot - home)
 
@@ -157,7 +169,7 @@ class Slots:
         """Free the slots that were emptied before the last call; called about once a second."""
         for slot in self._quarantined:
             self._memory[slot * _SIZE + _USE] = Use.EMPTY
-        self._note(self._quarantined)
+        self.note(self._quarantined)
         self._quarantined, self._retired = self._retired, []
 
     def hurry(self) -> None:
@@ -170,7 +182,7 @@ class Slots:
         """Free them, since every program that was running at the call of `hurry` has ended."""
         for slot in self._hurried:
             self._memory[slot * _SIZE + _USE] = Use.EMPTY
-        self._note(self._hurried)
+        self.note(self._hurried)
         self._hurried = []
 
     def home(self, key: bytes) -> int:

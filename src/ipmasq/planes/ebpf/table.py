@@ -6,11 +6,14 @@ from __future__ import annotations
 import mmap
 import secrets
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import inf
 
+from ipmasq.core.compact import FLOW
 from ipmasq.core.offloading import Rewrite, Traffic
 from ipmasq.planes.ebpf import layout, libbpf
+from ipmasq.planes.ebpf.filling import Filler
 from ipmasq.planes.ebpf.grace import Grace
 from ipmasq.planes.ebpf.layout import Hook, Reason, Use
 from ipmasq.planes.ebpf.slots import Slots, room
@@ -27,6 +30,10 @@ DISCARDED = 1000
 
 MOST_CHANGES = 5000
 """Slots that a predecessor may name as changed: what fits into a message of `ipmasq.gateway.handover`."""
+
+LONG_AGO = float(1 << 30 + layout.TIME_SHIFT) / 1e9
+"""Seconds before now at which halves that are filled from rows were in use, as they report: some days, which is before
+whatever the engine knows of them."""
 
 SHARE = 16
 
@@ -49,15 +56,21 @@ def reading(report: tuple[int, int, int, int], since: int, now: float) -> Readin
 
 
 def adopted(
-    slot: int, report: tuple[int, int, int, int], since: int | None, now: float, offloaded: bool
+    slot: int,
+    report: tuple[int, int, int, int],
+    since: int | None,
+    now: float,
+    offloaded: bool,
+    is_filled: bool = False,
 ) -> Adopted:
     """Return what is reported of a slot that is adopted (see `ipmasq.planes.fastpath.FlowTable.adopt`)."""
     seen, traffic, end, acknowledged = report
     if not offloaded:
-        return Adopted(slot, traffic, None)
+        return Adopted(slot, traffic, None, is_filled)
     counted = layout.counted(traffic, traffic if since is None else since)
     position = end << 32 | acknowledged
-    return Adopted(slot, traffic, Traffic(layout.seconds(seen, now), *counted, position))
+    told = Traffic(layout.seconds(seen, now), *counted, position)
+    return Adopted(slot, traffic, told, is_filled)
 
 
 def homes(capacity: int) -> int:
@@ -93,6 +106,9 @@ class Table:
             secret = self._told("seed"), self._told("factor")
         self.slots = Slots(self._memory, homes(capacity), *secret)
         self.grace = Grace(loaded)
+        self._filler = Filler(loaded)
+        self._filled: list[memoryview] = []
+        """The numbers of slots that were filled from rows, up to DISCARDED at a time, and others; see `Slots.is_filled`."""
         self._epoch = self._told("epoch") or 1
         self._is_shared = inherited
         self._inherited = bytearray()
@@ -145,8 +161,10 @@ class Table:
         self, half: Rewrite, offloaded: bool, since: int | None, now: float
     ) -> Adopted | None:
         slot = self.slots.find(layout.key(half.match, half.protocol, half.side))
-        if slot is None or not self._take_over(slot):
+        if slot is None or not self._is_left(slot):
             return None
+        is_filled = self.slots.is_filled(slot)
+        self._take_over(slot)
         if self.slots.rewrite(slot) != half.rewrite:
             self.slots.remove(slot)
             self._used -= 1
@@ -156,7 +174,9 @@ class Table:
             self.offload(slot, half)
         elif was_offloaded and not offloaded:
             self.track(slot)
-        found = adopted(slot, self.slots.report(slot), since, now, was_offloaded)
+        if is_filled and since is None:
+            since = 0
+        found = adopted(slot, self.slots.report(slot), since, now, was_offloaded, is_filled)
         packets, size = self._carried.pop(slot, (0, 0))
         if found.traffic is None or since is None:
             return found
@@ -178,23 +198,51 @@ class Table:
         self._carried[slot] = counted
 
     def discard(self) -> bool:
-        for _ in range(DISCARDED):
-            slot = self._inherited.find(1, self._discarded)
-            if slot < 0:
-                break
-            self._discarded = slot
+        for slot in list(islice(self._unadopted(), DISCARDED)):
             self._take_over(slot)
             self.slots.remove(slot)
             self._used -= 1
         return self.inherits
 
-    def _take_over(self, slot: int) -> bool:
-        """Return whether the slot was inherited. It is not any more."""
-        if slot >= len(self._inherited) or not self._inherited[slot]:
-            return False
-        self._inherited[slot] = 0
+    def _unadopted(self) -> Iterator[int]:
+        """Yield some slots that an earlier process has filled, or else that were filled from some rows."""
+        slot = self._inherited.find(1, self._discarded)
+        while slot >= 0:
+            self._discarded = slot
+            yield slot
+            slot = self._inherited.find(1, slot + 1)
+        if self._filled and self._left:
+            yield from filter(self._is_left, self._filled.pop())
+
+    def _is_left(self, slot: int) -> bool:
+        """Return whether the slot is inherited."""
+        if slot < len(self._inherited) and self._inherited[slot]:
+            return True
+        return slot < room(self.slots.homes) and self.slots.is_filled(slot)
+
+    def _take_over(self, slot: int) -> None:
+        """Let the slot be inherited no more."""
+        if slot < len(self._inherited):
+            self._inherited[slot] = 0
+        self.slots.take_over(slot)
         self._left -= 1
-        return True
+
+    # -- what another gateway has served
+
+    @property
+    def can_fill(self) -> bool:
+        return self._filler.is_possible
+
+    def fill(self, rows: bytes, now: float) -> None:
+        some = min(layout.ROWS, (self.capacity - self._used) // 2) * FLOW.size
+        if not (self.can_fill and rows and some > 0):
+            return
+        slots, numbers = self._filler.fill(rows[:some], layout.seen_at(now - LONG_AGO))
+        self._used += slots
+        self._left += slots
+        self.slots.note(slot for slot in numbers if slot != layout.NOWHERE)
+        self._filled += [numbers[at : at + DISCARDED] for at in range(0, len(numbers), DISCARDED)]
+        self.fill(rows[some:], now)
 
     # -- the flows
 
@@ -300,5 +348,6 @@ class Table:
 
     def close(self) -> None:
         self.grace.close()
+        self._filler.close()
         self._state.close()
         self._memory.close()

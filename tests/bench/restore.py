@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from ipmasq.continuity.encoding import encode
 from ipmasq.continuity.kept import Found, Location
-from ipmasq.core.changes import Kind
-from ipmasq.core.compact import IS_CURRENT, IS_NARROW, MAPPING, unpack_flow
 from ipmasq.core.engine import Engine
 from ipmasq.core.restoring import Kept
 from ipmasq.core.side import Side
@@ -84,10 +82,10 @@ def read(directory: str, is_later: bool) -> Restored:
         paused = time.perf_counter()
         if not is_later:
             found.kept += expanded(found)
-            found.compact = None
+            found.plain = None
         paused = time.perf_counter() - paused
         chance = Random(1).randrange
-        made = Engine.from_records(POLICY, chance, found.kept, NOW, True, found.compact)
+        made = Engine.from_records(POLICY, chance, found.kept, NOW, True, found.plain)
     pass_through(made, segment(client, server, 0, 0), Side.INSIDE, NOW)
     first = time.perf_counter() - began - paused
     assert made.table.count == FLOWS
@@ -102,16 +100,7 @@ def read(directory: str, is_later: bool) -> Restored:
 
 def expanded(found: Found) -> list[Kept]:
     """The records of plain flows and of mappings, which a store without rows would give."""
-    compact = found.compact
-    assert compact is not None
-    flows = [
-        Kept(Kind.FLOW, number, unpack_flow(row), compact.moments[number])
-        for number, row in compact.flows.items()
+    assert found.plain is not None
+    return [
+        Kept(*record, NOW if moment is None else moment) for record, moment in found.plain.records()
     ]
-    return [*flows, *(_mapping(number, row) for number, row in compact.mappings.items())]
-
-
-def _mapping(number: int, row: bytes) -> Kept:
-    length, bits, key = MAPPING.unpack(row)
-    values = [key[:length], bool(bits & IS_NARROW), bool(bits & IS_CURRENT)]
-    return Kept(Kind.MAPPING, number, values, NOW)

@@ -93,7 +93,8 @@ class PortPool(Generic[Holder]):
 
     def claim_all(self, ports: set[int]) -> None:
         """Take these ports, all of which are free."""
-        self._free = array("H", filterfalse(ports.__contains__, self._free))
+        if ports:
+            self._free = array("H", filterfalse(ports.__contains__, self._free))
 
     def has_none_free(self, ports: set[int]) -> bool:
         """Return whether none of these ports is free."""

@@ -104,11 +104,18 @@ class SqliteStore:
         self._connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
         run("COMMIT")
 
-    def load(self) -> Iterator[bytes]:
+    @property
+    def turn(self) -> int:
+        """The number of the latest batch; 0 before the first one."""
+        return self._turn
+
+    def load(self, after: int = 0) -> Iterator[bytes]:
+        """Yield the batches that are kept, oldest first, from the one after this number on."""
         with _errors(self.path):
-            yield from (
-                row[0] for row in self._connection.execute("SELECT changes FROM log ORDER BY turn")
+            found = self._connection.execute(
+                "SELECT changes FROM log WHERE turn > ? ORDER BY turn", (after,)
             )
+            yield from (row[0] for row in found)
 
     def append(self, batch: bytes, kept: Callable[[], object] | None = None) -> None:
         with _errors(self.path):

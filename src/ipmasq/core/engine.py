@@ -184,6 +184,11 @@ class Engine:
         of a flow; None means no fast path. Live flows are not known to it yet (`restate`)."""
         self._offloading.source = source
 
+    @property
+    def mark_source(self) -> MarkSource | None:
+        """What gives the marks of flows; another one with each fast path."""
+        return self._offloading.mark_source
+
     def set_mark_source(self, source: MarkSource | None) -> None:
         """Set the source of the marks that are kept with flows."""
         self._offloading.mark_source = source

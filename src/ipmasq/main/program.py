@@ -45,7 +45,7 @@ class Program:
         if succession and heir:
             succession.ask(heir, [path for each in served for path in (each.draft, each.path)])
             access, viewing = prepare(access), viewing and prepare(viewing)
-            succession.open(heir)
+            heir = succession.open(heir)
             self._gateway = Gateway(file, loop, plane=plane, heir=heir)
         gateway = self._gateway
         self._upgrade = Upgrade(loop, gateway.lending, gateway.reloads, command())
@@ -73,6 +73,7 @@ class Program:
                 self._control.close()
                 self._observers.close()  # after the gateway, so that its last events are recorded
         if self._upgrade.has_left:
+            self._observers.finish()
             raise SystemExit(self._upgrade.leave())
 
     def _begin(self) -> None:

@@ -50,6 +50,10 @@ def is_own(found: os.stat_result) -> bool:
     return found.st_uid in (0, os.geteuid())
 
 
+TIMES = 2
+"""How often a copy is read ahead: the second one has what has come while the first one was read."""
+
+
 class Location:
     """Where the state of a gateway is kept."""
 
@@ -66,25 +70,32 @@ class Location:
         reading = None
         try:
             reading = Reading(self.path)
-            with scratch() as private:
-                draft = private / self.path.name
-                copy(self.path, draft)
-                with closing(SqliteStore(draft, self.about)) as store:
-                    if store.about == self.about:
-                        self._go_on(reading, store, now, wall)
-                        return reading
+            for _ in range(TIMES):
+                self._read_copy(reading, now, wall)
         except (OSError, StoreError, StateError) as error:
             log.debug("the state is not read ahead: %s", error)
-        if reading is not None:
-            reading.close()
-        return None
+            if reading is not None:
+                reading.close()
+            return None
+        return reading
+
+    def _read_copy(self, reading: Reading, now: float, wall: float) -> None:
+        """Raises OSError, StoreError, StateError."""
+        with scratch() as private:
+            draft = private / self.path.name
+            copy(self.path, draft)
+            with closing(SqliteStore(draft, self.about)) as store:
+                if store.about != self.about:
+                    raise StoreError(f"{self.path}: it is of another host or network namespace")
+                self._go_on(reading, store, now, wall)
 
     def find(self, now: float, wall: float, ahead: Reading | None = None) -> Found:
         """Return what an earlier process has kept. A state that cannot be read is set aside. `now` is on the clock of
         the host, `wall` on the wall clock, both in seconds. What was read `ahead` is not read again. Never raises."""
-        reading = ahead if ahead is not None and ahead.close() else Reading()
+        is_read = ahead is not None and ahead.close()
+        reading = ahead if ahead is not None and is_read else Reading()
         try:
-            store = self._open()
+            store = self._open(is_sound=is_read)
         except BusyError as error:
             return Found(trouble=str(error))
         except StoreError as error:
@@ -126,7 +137,8 @@ class Location:
             raise StoreError(f"{self.path}: {error.strerror}") from error
         return self._in_background(self._open())
 
-    def _open(self) -> SqliteStore:
+    def _open(self, is_sound: bool = False) -> SqliteStore:
+        """Raises StoreError."""
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
             place = self.path.parent.stat()
@@ -141,7 +153,7 @@ class Location:
             raise StoreError(f"{self.path}: {error.strerror}") from error
         if not is_own(found) or not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{self.path}: it is another user's, or no file")
-        return SqliteStore(self.path, self.about, self.durable)
+        return SqliteStore(self.path, self.about, self.durable, is_sound)
 
     def _in_background(self, store: SqliteStore) -> Store:
         return Background(store) if self.durable else store

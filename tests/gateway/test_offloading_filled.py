@@ -118,6 +118,29 @@ def test_a_gateway_that_loses_its_role_and_gets_it_again_counts_nothing_of_befor
     assert len(gateway.fast.slots) == 2 * MANY
 
 
+def test_what_is_left_from_an_earlier_role_is_not_forwarded_since_it_may_have_been_closed() -> None:
+    said = {each.port: each for each in talks()}
+    before = active(*said.values())
+    gateway = taking_over(before)
+    while len(gateway.fast.slots) < 2 * MANY:
+        gateway.turn()
+    gateway.become(Engine(POLICY, Random(2).randrange, 0.0))
+    gateway.become(successor(before, fills=False).engine)
+    assert gateway.fast.inherits
+    *closed, last = list(gateway.engine.flows())
+    for view in closed:
+        assert gateway.engine.close(view.id, gateway.now)
+        gateway.drive.carry_out(gateway.engine.commands())
+        data = said[view.inside.port].data()
+        gateway.offloading.look()
+        assert gateway.fast.forward(data, Side.INSIDE, gateway.now) is None
+    gateway.settle()
+    assert len(gateway.fast.slots) == 2
+    gateway.offloading.look()
+    data = said[last.inside.port].data()
+    assert gateway.fast.forward(data, Side.INSIDE, gateway.now) is not None
+
+
 def test_a_table_that_an_earlier_process_has_filled_is_not_filled_again() -> None:
     before = active(*talks())
     before.fast.inherit()

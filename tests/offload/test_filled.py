@@ -265,3 +265,22 @@ def test_one_who_begins_anew_inherits_nothing_of_what_is_left() -> None:
         second.engine.restate(each)
     second.carry_out()
     assert second.counts() == before.counts()
+
+
+def test_counters_are_exact_after_a_second_crash_before_anything_was_written() -> None:
+    """The fast path of the first process was new, so its counters had begun elsewhere than those that the record knows."""
+    talk = Talk(is_tcp=False)
+    before = active(talk)
+    before.carry_out()
+    before.offload.refresh()
+    counted, records = before.counts(), kept(before.engine, before.now)
+    fast, member = Model(), before
+    for _ in range(3):
+        others, compact = compacted(records)
+        made = Engine.from_records(POLICY, Random(1).randrange, others, before.now, True, compact)
+        member = Member(made, before.now, fast)
+        member.restore()
+        assert talk.out(member)
+        fast.inherit()
+    grown = [now - then for now, then in zip(member.counts(), counted, strict=True)]
+    assert grown == [3, 3 * 36, 0, 0]

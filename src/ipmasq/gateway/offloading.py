@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
+from math import inf
 
 from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive
@@ -60,7 +61,7 @@ class Offloading:
         offloader, is_filled = self.offloader, is_heir and fast.table.inherits
         self._floods = Floods(fast)
         self._drive.executors.append(offloader.carry_out)
-        offloader.tick(self._drive.until)
+        offloader.tick(self._until)
         flows = list(self._engine.table.flows) if fast.table.capacity else ()
         self._unentered = iter(flows)
         self._unfilled = iter(()) if is_filled else self._waiting()
@@ -109,6 +110,7 @@ class Offloading:
             self._is_forgotten = offloader.discard()
             if not self._is_forgotten:
                 offloader.expect()
+                self.limit()
         elif (rows := next(self._unfilled, None)) is not None:
             offloader.fill(rows)
         else:
@@ -143,7 +145,12 @@ class Offloading:
 
     def limit(self) -> None:
         """Let the fast path forward only as long as the gateway may."""
-        self.offloader.limit(self._drive.until)
+        self.offloader.limit(self._until)
+
+    @property
+    def _until(self) -> float:
+        """Until when the fast path may forward: not at all while it has flows that the engine may have ended."""
+        return -inf if self._is_forgotten else self._drive.until
 
     def forget(self) -> None:
         """Remove all flows from the fast path, since the engine begins anew; then `begin`."""
@@ -174,7 +181,7 @@ class Offloading:
 
     def look(self) -> None:
         """Renew the heartbeat, read the counters, and look for floods; called about once a second."""
-        self.offloader.tick(self._drive.until)
+        self.offloader.tick(self._until)
         if not self._reading:
             self._read_on()
         self._floods.look(self._loop.clock())

@@ -121,12 +121,13 @@ class Offloader:
             return
         if self._table.inherits and self._adopt(command, offloaded):
             return
-        now = self._clock()
-        self._engine.take_marks(command.flow)
-        original = self._table.insert(command.original, offloaded, now)
-        reply = self._table.insert(command.reply, offloaded, now)
+        now, marks = self._clock(), self._engine.take_marks(command.flow) or (0, 0)
+        original = self._table.insert(command.original, offloaded, now, marks[0])
+        reply = self._table.insert(command.reply, offloaded, now, marks[1])
         if original is not None and reply is not None:
-            self._entries[command.flow] = Entry(command.flow, original, reply, offloaded)
+            entry = Entry(command.flow, original, reply, offloaded)
+            entry.original_mark, entry.reply_mark = marks
+            self._entries[command.flow] = entry
             self._refused.discard(command.flow)
             return
         if command.flow not in self._refused:

@@ -35,14 +35,15 @@ class Adopted(NamedTuple):
 
 class FlowTable(Protocol):
     """The directions of flows, each in a slot, which is a number. `now` is on the monotonic clock, in
-    seconds. `since` is the mark of the previous reading; 0 counts from when the slot was filled."""
+    seconds. `since` is the mark of the previous reading; at first, of when the slot was filled."""
 
     capacity: int
     """The number of directions that it can hold; 0 means that there is no fast path."""
 
-    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
-        """Fill a slot for packets that match no other slot. Unless `offloaded`, they are left to the engine.
-        Return None if there is no room."""
+    def insert(self, half: Rewrite, offloaded: bool, now: float, mark: int = 0) -> int | None:
+        """Fill a slot for packets that match no other slot. Unless `offloaded`, they are left to the engine. Its
+        counter begins at `mark`: that of the flow's record, which an earlier process may have written, so that a later
+        one can go on from it. Return None if there is no room."""
 
     @property
     def inherits(self) -> bool:
@@ -209,7 +210,7 @@ class EmptyTable:
     def discard(self) -> bool:
         return False
 
-    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
+    def insert(self, half: Rewrite, offloaded: bool, now: float, mark: int = 0) -> int | None:
         return None
 
     def offload(self, slot: int, half: Rewrite) -> None: ...

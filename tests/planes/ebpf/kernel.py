@@ -12,13 +12,15 @@ from pathlib import Path
 
 from pyroute2 import IPRoute, netns
 
+from ipmasq.core.compact import FLOW
 from ipmasq.core.offloading import Rewrite
 from ipmasq.planes.ebpf import filling, layout, libbpf
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Hook, Reason
-from ipmasq.planes.ebpf.table import Table, sizes
+from ipmasq.planes.ebpf.table import LONG_AGO, Table, sizes
 from ipmasq.planes.fastpath import Adopted, Reading
+from tests.planes.ebpf.model import halves_of
 
 OBJECT = Path(libbpf.__file__).with_name("ipmasq.bpf.o")
 MACS = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
@@ -123,8 +125,8 @@ class Kernel:
 
     # -- FlowTable; `now` is the test's clock, which the kernel does not know
 
-    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
-        slot = self.table.insert(half, offloaded, now)
+    def insert(self, half: Rewrite, offloaded: bool, now: float, mark: int = 0) -> int | None:
+        slot = self.table.insert(half, offloaded, now, mark)
         if slot is not None:
             key = layout.key(half.match, half.protocol, half.side)
             self._numbered[key], self._seen[slot] = slot, layout.seen_at(now)
@@ -136,6 +138,10 @@ class Kernel:
 
     def fill(self, rows: bytes, now: float) -> None:
         self.table.fill(rows, time.monotonic())
+        for key, _, _ in (each for row in FLOW.iter_unpack(rows) for each in halves_of(row, 0)):
+            slot = self.table.slots.find(key)
+            if slot is not None and self._numbered.get(key) != slot:
+                self._numbered[key], self._seen[slot] = slot, layout.seen_at(now - LONG_AGO)
 
     def inherit(self) -> None:
         """Use the maps as a process does that finds them."""

@@ -51,9 +51,8 @@ def halves_of(row: tuple[Any, ...], seen: int) -> Iterator[tuple[bytes, bytes, U
         rewrite = Rewrite(
             Side(side), protocol, exchanged(answered), leaves, position, layout.ANYWHERE
         )
-        made = bytearray(entered(rewrite, 0.0))
-        traffic = mark if bits & HAS_MARKS else 0
-        struct.pack_into("=IQ", made, layout.REPORT_AT, seen, traffic)
+        made = bytearray(entered(rewrite, 0.0, mark if bits & HAS_MARKS else 0))
+        struct.pack_into("=I", made, layout.REPORT_AT, seen)
         yield layout.key(rewrite.match, protocol, side), bytes(made), use
 
 
@@ -73,13 +72,13 @@ class Model:
 
     # -- what the gateway does to it
 
-    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
+    def insert(self, half: Rewrite, offloaded: bool, now: float, mark: int = 0) -> int | None:
         key = layout.key(half.match, half.protocol, half.side)
         assert key not in self.slots
         if len(self.slots) >= self.capacity:
             return None
         slot = self.slots[key] = next(self._numbers)
-        self.halves[slot] = bytearray(entered(half, now))
+        self.halves[slot] = bytearray(entered(half, now, mark))
         if offloaded:
             self.offload(slot, half)
         return slot

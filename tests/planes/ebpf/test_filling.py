@@ -21,7 +21,7 @@ from ipmasq.planes.ebpf.layout import Hook, Use
 from ipmasq.planes.ebpf.slots import Slots, room
 from ipmasq.planes.ebpf.table import DISCARDED, Table, homes, sizes
 from tests.conformance import packets
-from tests.conformance.packets import ACK, TCP, UDP
+from tests.conformance.packets import ACK, ICMP, TCP, UDP
 from tests.planes.ebpf.kernel import OBJECT, Kernel, network
 from tests.planes.ebpf.model import Model, halves_of
 
@@ -37,25 +37,32 @@ def row(
     bits: int = IS_OFFLOADABLE,
     positions: tuple[int, int] = (0, 0),
     marks: tuple[int, int] = (0, 0),
-    client: Side = Side.INSIDE,
+    sides: tuple[Side, Side] = (Side.INSIDE, Side.OUTSIDE),
+    keys: tuple[bytes, bytes] | None = None,
 ) -> bytes:
-    """A flow from the client's port of this number."""
-    back = struct.pack("!4s4sHH", SERVER, CLIENT, 80, number)
-    out = struct.pack("!4s4sHH", PUBLIC, SERVER, 20_000 + number, 80)
+    """A flow from the client's port of this number, unless there are `keys` of what leaves for the client and for the
+    server."""
+    back, out = keys or (
+        struct.pack("!4s4sHH", SERVER, CLIENT, 80, number),
+        struct.pack("!4s4sHH", PUBLIC, SERVER, 20_000 + number, 80),
+    )
     return FLOW.pack(
-        protocol, client, back, protocol, 1 - client, out, 16, bits, 0, 0, b"",
+        protocol, sides[0], back, protocol, sides[1], out, 16, bits, 0, 0, b"",
         1.0, 2.0, 3.0, 4, 5, positions[0], 6, 7, positions[1], *marks,
     )  # fmt: skip
 
 
 def any_row(chance: Random, numbers: int) -> bytes:
+    """One of so many flows, or any other, perhaps with the same key in both directions."""
+    back, out = chance.randbytes(12), chance.randbytes(12)
     return row(
         chance.randrange(numbers),
         chance.choice((TCP, TCP, UDP, 1)),
         chance.randrange(16),
         (chance.getrandbits(64), chance.getrandbits(64)),
         (chance.getrandbits(64), chance.getrandbits(64)),
-        chance.choice(list(Side)),
+        (chance.choice(list(Side)), chance.choice(list(Side))),
+        chance.choice((None, None, None, (back, out), (back, back))),
     )
 
 
@@ -122,6 +129,41 @@ def test_no_more_is_filled_than_there_is_room_for() -> None:
         made.fill(b"".join(map(row, range(20))), NOW)
         assert made._used == 10
         assert made.insert(Rewrite(Side.INSIDE, TCP, bytes(12), bytes(12)), True, NOW) is None
+
+
+def test_a_table_that_is_nearly_full_passes_over_many_rows_that_are_not_for_it() -> None:
+    echo, count = row(0, protocol=ICMP), layout.ROWS
+    with table(6) as made:
+        made.fill(row(1) + row(2) + echo * count + row(1) * count + row(3) + row(4), NOW)
+        assert made._used == made._left == 6
+        assert made.slots.find(layout.key(outwards(3).match, TCP, Side.INSIDE)) is not None
+
+
+def test_nothing_is_kept_of_what_was_filled_when_all_of_it_is_adopted() -> None:
+    with table(100) as made:
+        made.fill(row(1), NOW)
+        for half in outwards(), inwards():
+            assert made.adopt(half, True, None, NOW) is not None
+        assert not made.discard()
+        assert not made._filled
+
+
+def test_slots_of_an_earlier_process_and_slots_that_were_filled_are_all_discarded() -> None:
+    loaded = libbpf.Object(OBJECT.read_bytes(), sizes(8 * DISCARDED), [filling.PROGRAM])
+    earlier = Table(loaded, 8 * DISCARDED)
+    for number in range(DISCARDED // 2 + 1):
+        assert earlier.insert(outwards(number), True, NOW) is not None
+    earlier.close()
+    heir = Table(loaded, 8 * DISCARDED, inherited=True)
+    heir.fill(b"".join(row(number) for number in range(DISCARDED, 2 * DISCARDED)), NOW)
+    steps = 0
+    while heir.discard():
+        steps += 1
+        assert steps < 10
+    assert heir._used == 0
+    assert bytes(heir._memory[14::SIZE]).count(Use.OFFLOADED) == 0
+    heir.close()
+    loaded.close()
 
 
 def test_what_was_filled_is_adopted_once_and_the_rest_is_discarded() -> None:
@@ -231,6 +273,12 @@ def outwards(number: int = 1) -> Rewrite:
     match = struct.pack("!4s4sHH", CLIENT, SERVER, number, 80)
     rewrite = struct.pack("!4s4sHH", PUBLIC, SERVER, 20_000 + number, 80)
     return Rewrite(Side.INSIDE, TCP, match, rewrite, 0, 16)
+
+
+def inwards(number: int = 1) -> Rewrite:
+    match = struct.pack("!4s4sHH", SERVER, PUBLIC, 80, 20_000 + number)
+    rewrite = struct.pack("!4s4sHH", SERVER, CLIENT, 80, number)
+    return Rewrite(Side.OUTSIDE, TCP, match, rewrite, 0, 16)
 
 
 def test_packets_of_what_was_filled_are_forwarded_and_move_it_wherever_they_are(

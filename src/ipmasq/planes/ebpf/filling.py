@@ -35,7 +35,7 @@ class Filler:
     def is_possible(self) -> bool:
         return self._program is not None
 
-    def fill(self, rows: bytes, seen: int) -> tuple[int, memoryview]:
+    def fill(self, rows: memoryview, seen: int) -> tuple[int, memoryview]:
         """Fill in at most `layout.ROWS` rows. Return the number of slots that were filled, and the numbers of those of each
         row, `layout.NOWHERE` for those that were not."""
         count = len(rows) // FLOW.size

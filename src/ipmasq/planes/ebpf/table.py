@@ -6,8 +6,7 @@ from __future__ import annotations
 import mmap
 import secrets
 import struct
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from math import inf
 
 from ipmasq.core.compact import FLOW
@@ -38,11 +37,11 @@ whatever the engine knows of them."""
 SHARE = 16
 
 
-def entered(half: Rewrite, now: float) -> bytes:
-    """Return a half whose counters are zero and whose next hop is not known yet."""
+def entered(half: Rewrite, now: float, mark: int = 0) -> bytes:
+    """Return a half whose counter is at `mark` and whose next hop is not known yet."""
     position = half.position >> 32, half.position & 0xFFFFFFFF
     seen = layout.seen_at(now)
-    return layout.Half.pack(half.rewrite, b"", 0, half.reach, 0, 0, 0, seen, 0, *position)
+    return layout.Half.pack(half.rewrite, b"", 0, half.reach, 0, 0, 0, seen, mark, *position)
 
 
 def reading(report: tuple[int, int, int, int], since: int, now: float) -> Reading | None:
@@ -198,21 +197,27 @@ class Table:
         self._carried[slot] = counted
 
     def discard(self) -> bool:
-        for slot in list(islice(self._unadopted(), DISCARDED)):
+        for slot in self._some_inherited() or self._some_filled():
             self._take_over(slot)
             self.slots.remove(slot)
             self._used -= 1
+        if not self.inherits:
+            self._filled.clear()
         return self.inherits
 
-    def _unadopted(self) -> Iterator[int]:
-        """Yield some slots that an earlier process has filled, or else that were filled from some rows."""
+    def _some_inherited(self) -> list[int]:
+        """Return some slots that an earlier process has filled and that are left."""
+        found: list[int] = []
         slot = self._inherited.find(1, self._discarded)
-        while slot >= 0:
+        while slot >= 0 and len(found) < DISCARDED:
+            found.append(slot)
             self._discarded = slot
-            yield slot
             slot = self._inherited.find(1, slot + 1)
-        if self._filled and self._left:
-            yield from filter(self._is_left, self._filled.pop())
+        return found
+
+    def _some_filled(self) -> list[int]:
+        """Return those that are left of some slots that were filled from rows."""
+        return list(filter(self._is_left, self._filled.pop())) if self._filled else []
 
     def _is_left(self, slot: int) -> bool:
         """Return whether the slot is inherited."""
@@ -234,25 +239,27 @@ class Table:
         return self._filler.is_possible
 
     def fill(self, rows: bytes, now: float) -> None:
-        some = min(layout.ROWS, (self.capacity - self._used) // 2) * FLOW.size
-        if not (self.can_fill and rows and some > 0):
-            return
-        slots, numbers = self._filler.fill(rows[:some], layout.seen_at(now - LONG_AGO))
-        self._used += slots
-        self._left += slots
-        self.slots.note(slot for slot in numbers if slot != layout.NOWHERE)
-        self._filled += [numbers[at : at + DISCARDED] for at in range(0, len(numbers), DISCARDED)]
-        self.fill(rows[some:], now)
+        seen, left = layout.seen_at(now - LONG_AGO), memoryview(rows)
+        while self.can_fill and left and self._used + 2 <= self.capacity:
+            some = min(layout.ROWS, (self.capacity - self._used) // 2) * FLOW.size
+            slots, numbers = self._filler.fill(left[:some], seen)
+            left = left[some:]
+            self._used += slots
+            self._left += slots
+            self.slots.note(slot for slot in numbers if slot != layout.NOWHERE)
+            self._filled += [
+                numbers[at : at + DISCARDED] for at in range(0, len(numbers), DISCARDED)
+            ]
 
     # -- the flows
 
-    def insert(self, half: Rewrite, offloaded: bool, now: float) -> int | None:
+    def insert(self, half: Rewrite, offloaded: bool, now: float, mark: int = 0) -> int | None:
         if self._used >= self.capacity:
             return None
         self.make_room()
         key = layout.key(half.match, half.protocol, half.side)
         use = Use.OFFLOADED if offloaded else Use.TRACKED
-        slot = self.slots.insert(key, entered(half, now), use)
+        slot = self.slots.insert(key, entered(half, now, mark), use)
         self._used += slot is not None
         return slot
 

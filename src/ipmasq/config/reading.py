@@ -71,8 +71,8 @@ def read_toml(text: str) -> dict[str, Any]:
         raise UnreadableError(f"not valid TOML: {_CLEARER.get(message, message)}", line) from error
     except ValueError as error:  # int(): thousands of digits
         digits = re.search(r"[\d_]{4000}", text)
-        place = text.count("\n", 0, digits.start()) + 1 if digits else None
-        raise UnreadableError("has a number with too many digits", place) from error
+        at = text.count("\n", 0, digits.start()) + 1 if digits else None
+        raise UnreadableError("has a number with too many digits", at) from error
 
 
 def _key_at(text: str, line: int) -> str:

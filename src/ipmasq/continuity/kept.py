@@ -103,8 +103,8 @@ class Location:
     def _open(self) -> SqliteStore:
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
-            place = self.path.parent.stat()
-            if not is_own(place) or place.st_mode & stat.S_IWOTH:
+            directory = self.path.parent.stat()
+            if not is_own(directory) or directory.st_mode & stat.S_IWOTH:
                 raise StoreError(f"{self.path.parent}: another user may write there")
             # It may have what users have typed, such as passwords.
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -134,8 +134,8 @@ def _helpers(
     if decision.expectation:
         reason = "an expected flow is not inspected itself"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
-    seen = Endpoint(b"", 0) if decision.masquerade else source
-    client, server = End(source, seen), End(decision.server, destination)
+    translated = Endpoint(b"", 0) if decision.masquerade else source
+    client, server = End(source, translated), End(decision.server, destination)
     return tuple(verdicts(manager.registered, protocol, client, server))
 
 

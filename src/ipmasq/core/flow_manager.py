@@ -133,8 +133,8 @@ class FlowManager:
     def judge_offloadable(self, flow: Flow) -> None:
         """Update whether the flow's ordinary packets need no decision, and report a change."""
         if flow.protocol == ipv4.TCP:
-            settled = flow.state is State.ESTABLISHED and flow.id not in self.pickups
-            offloadable = settled and flow.inspector is None
+            ready = flow.state is State.ESTABLISHED and flow.id not in self.pickups
+            offloadable = ready and flow.inspector is None
         else:
             answered = bool(flow.original.packets and flow.reply.packets)
             offloadable = answered and flow.inspector is None

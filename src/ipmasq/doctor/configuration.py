@@ -37,7 +37,7 @@ def find(host: Host) -> Iterator[Finding]:
 
 
 def _finding(problem: Problem, effect: str) -> Finding:
-    place = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
+    location = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
     what = ": ".join(each for each in (problem.key, problem.message) if each)
-    fix = f"edit {place}; then: ipmasq reload"
+    fix = f"edit {location}; then: ipmasq reload"
     return Finding("configuration", what, effect, fix, is_hint=effect == WARNS)

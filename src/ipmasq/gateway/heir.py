@@ -27,7 +27,7 @@ from ipmasq.gateway.handover import (
     Link,
 )
 from ipmasq.gateway.host import Changes
-from ipmasq.gateway.keeping import place
+from ipmasq.gateway.keeping import location_of_state
 from ipmasq.gateway.lending import facts_of
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.planes import make_plane
@@ -94,7 +94,7 @@ class Succession:
     def ask(self, heir: Heir, sockets: Iterable[Path]) -> None:
         """Wait until the predecessor lets this process make these sockets and open the plane. Raises PlaneError."""
         kept = heir.setup.kept
-        path = place(kept, self._directory).path if kept else None
+        path = location_of_state(kept, self._directory).path if kept else None
         facts = facts_of(heir.setup, path, self._directory)
         self._link.say(READY, {**facts, SOCKETS: [str(each.absolute()) for each in sockets]})
         self._replaces_programs = bool(self._await(OPEN))

@@ -63,8 +63,8 @@ async def switched(app: Top, pilot: Pilot[None], name: str) -> None:
     await until(pilot, lambda: app.focused is table)
 
 
-def said(app: Top, place: str) -> str:
-    return str(app.screen.query_one(place, Static).content)
+def said(app: Top, selector: str) -> str:
+    return str(app.screen.query_one(selector, Static).content)
 
 
 def busy(gateway: Running) -> int:

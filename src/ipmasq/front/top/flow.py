@@ -96,10 +96,10 @@ class FlowScreen(ModalScreen[None]):
         except (RequestError, UnreachableError):
             return  # `_look` says so
 
-    def _show(self, place: str, text: Text) -> None:
+    def _show(self, selector: str, text: Text) -> None:
         """Write into a part of this screen, unless it has just been left."""
         with suppress(NoMatches):
-            self.query_one(place, Static).update(text)
+            self.query_one(selector, Static).update(text)
 
 
 class Confirmation(ModalScreen[bool]):

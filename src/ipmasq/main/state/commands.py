@@ -100,7 +100,7 @@ def load(
 
     \b
     Example:
-      ipmasq stop && ipmasq state load /root/ipmasq.state && ipmasq run gateway.toml
+      ipmasq stop && ipmasq state load /root/ipmasq.state && ipmasq run
     """
     from ipmasq.main.state.loading import load as put
     from ipmasq.main.state.paths import location

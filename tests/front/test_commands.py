@@ -306,7 +306,7 @@ def test_a_file_that_is_not_there_is_a_mistake_of_configuration(
 ):
     done = ipmasq(*command, tmp_path / "none.toml")
     assert done.returncode == 3
-    assert "cannot be read" in done.stdout + done.stderr
+    assert "there is no such file; `ipmasq setup` writes one" in done.stdout + done.stderr
 
 
 def test_a_replay_that_cannot_be_is_one_sentence(ipmasq: Ipmasq, tmp_path: Path):

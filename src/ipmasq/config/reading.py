@@ -41,6 +41,8 @@ class UnreadableError(ConfigError):
 def read_text(path: Path) -> str:
     try:
         content = read_bytes(path)
+    except FileNotFoundError as error:
+        raise UnreadableError("there is no such file; `ipmasq setup` writes one") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableError(f"cannot be read: {reason}") from error

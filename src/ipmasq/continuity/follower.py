@@ -197,7 +197,7 @@ class Follower:
 
 
 def _number(entry_id: bytes) -> tuple[int, ...]:
-    """Return the place of an entry as numbers that can be compared."""
+    """Return the id of an entry as numbers that can be compared."""
     return tuple(map(int, entry_id.split(b"-")))
 
 

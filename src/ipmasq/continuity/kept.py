@@ -41,8 +41,8 @@ class Found:
 
 
 def is_own(found: os.stat_result) -> bool:
-    """Whether root or the user of this process owns it: a state says which code helpers run, so that nobody else
-    can be believed."""
+    """Whether root or the user of this process owns the file. No other owner is trusted, since a state names the code
+    that helpers run."""
     return found.st_uid in (0, os.geteuid())
 
 

@@ -93,7 +93,7 @@ class Control:
             raise
 
     def restore(self) -> None:
-        """Serve again what a successor has taken that has failed. What cannot be served is logged."""
+        """Serve the sockets again that a successor took before it failed. One that cannot be served is logged."""
         for server in self._servers:
             try:
                 server.restore()

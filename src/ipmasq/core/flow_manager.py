@@ -103,7 +103,7 @@ class FlowManager:
 
     # -- the life cycle of a flow
 
-    def giving_way(self, lacking: Reason, host: Address) -> Flow | None:
+    def evictable(self, lacking: Reason, host: Address) -> Flow | None:
         """Return the flow that is evicted to make room for one more flow of a host, or None: the oldest
         unconfirmed flow of this host or, if the table is full, of the host with the most of them."""
         if lacking is not Reason.TABLE_FULL:

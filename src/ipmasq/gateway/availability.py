@@ -82,7 +82,7 @@ class Availability:
         # and the host must neither answer with resets for flows that it does not know nor forward untranslated packets.
         drive.answers, drive.until = False, -inf
 
-    # -- life
+    # -- start and stop
 
     def start(self) -> None:
         """Be a standby, or active again if this member was the last one. Raises PlaneError."""
@@ -151,7 +151,7 @@ class Availability:
         """Return the policy for what this member serves now."""
         return policy.serving([each.share for each in self._served])
 
-    # -- what happens
+    # -- leases and takeovers
 
     def look(self) -> None:
         """Follow the leases."""
@@ -289,7 +289,7 @@ class Availability:
             tuple(each.share for each in served if each.share),
         )
 
-    # -- what is told
+    # -- reports
 
     def _publish(self) -> None:
         now = self._loop.clock()

@@ -29,7 +29,7 @@ class Program:
     def __init__(
         self, file: File, loop: Loop, plane: str | None, succession: Succession | None = None
     ) -> None:
-        """Prepare everything, and with a `succession` wait until the predecessor has left it. Raises SetupError,
+        """Prepare everything, and with a `succession` wait until the predecessor has handed over. Raises SetupError,
         PlaneError, SocketError."""
         self._loop, self._succession = loop, succession
         heir = succession.prepare(file, plane) if succession else None

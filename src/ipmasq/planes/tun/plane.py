@@ -250,7 +250,7 @@ class TunPlane:
             self._steer()
         self.fast.follow()
 
-    def tell_settings(self) -> None:
+    def log_settings(self) -> None:
         """Log the settings that were changed for the first time since the last call."""
         if new := ", ".join(map(str, self._open_journal.new_settings())):
             log.info("kernel settings that are changed until the gateway stops: %s", new)

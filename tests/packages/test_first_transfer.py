@@ -13,8 +13,8 @@ from tests.packages.clean import ROOT, Debian
 
 INSTALL = (ROOT / "docs" / "install.md").read_text("utf-8")
 
-LONGEST = 20.0
-"""Seconds from the installed package to the transferred file, on a busy machine."""
+LONGEST = 60.0
+"""Seconds from the installed package to the transferred file, on a busy machine (3 where nothing else runs)."""
 
 
 def documented() -> list[str]:

@@ -44,7 +44,7 @@ from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.journal import DIRECTORY
+from ipmasq.planes.tun.record import DIRECTORY
 from ipmasq.wire.addresses import to_text, to_texts
 
 log = logging.getLogger("ipmasq")

@@ -33,8 +33,8 @@ from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.planes import make_plane
 from ipmasq.gateway.setup import Configuration, Setup
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.record import DIRECTORY
 from ipmasq.planes.tun.start import WITHOUT
 
 log = logging.getLogger("ipmasq")

@@ -45,7 +45,7 @@ def stop(
       ipmasq stop
       ipmasq stop --keep && ipmasq run gateway.toml
     """
-    from ipmasq.planes.tun.journal import record_in
+    from ipmasq.planes.tun.record import record_in
 
     if not wait <= LONGEST:  # which "nan" is not, either
         raise give_up(f"--wait: at most {LONGEST:g} seconds", Code.USAGE)

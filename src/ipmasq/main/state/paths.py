@@ -39,7 +39,7 @@ def location(config: str | None) -> Location:
     """Return where a gateway with this configuration would look for its state; None: the usual configuration, if
     there is one. Raises typer.Exit."""
     from ipmasq.gateway.keeping import location_of_state
-    from ipmasq.planes.tun.journal import DIRECTORY
+    from ipmasq.planes.tun.record import DIRECTORY
 
     return location_of_state(_settings(config), DIRECTORY)
 

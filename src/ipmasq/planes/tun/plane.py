@@ -18,8 +18,9 @@ from ipmasq.planes.tun import changes, local_rule, settings
 from ipmasq.planes.tun.devices import Devices, lent_pins
 from ipmasq.planes.tun.explained import explained
 from ipmasq.planes.tun.host import LONGEST, bring_up, check_room, follow_mtu, own_addresses
-from ipmasq.planes.tun.journal import DIRECTORY, Journal
+from ipmasq.planes.tun.journal import Journal
 from ipmasq.planes.tun.pinning import pins_directory, unpin
+from ipmasq.planes.tun.record import DIRECTORY
 from ipmasq.planes.tun.reentry import ReEntry, open_reentry
 from ipmasq.planes.tun.routing import Routing
 from ipmasq.planes.tun.rules import Rules

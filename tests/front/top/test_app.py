@@ -142,7 +142,7 @@ def test_enter_opens_a_flow_with_its_rule_and_its_rewrites(gateway: Running):
 
     async def play(app: Top, pilot: Pilot[None]) -> None:
         await opened(app, pilot, number)
-        await until(pilot, lambda: "masquerade" in said(app, "#why"))
+        await until(pilot, lambda: "masquerade" in said(app, "#explanation"))
         await until(pilot, lambda: "helper   finger" in said(app, "#facts"))
         await until(pilot, lambda: "query\\x1b one" in said(app, "#rewrites"))
         assert "- ask one\\r\\n" in said(app, "#rewrites")

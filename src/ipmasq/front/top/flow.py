@@ -49,7 +49,7 @@ class FlowScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="flow"):
             yield Static(id="facts")
-            yield Static(id="why")
+            yield Static(id="explanation")
             yield Static("no rewrites or refusals yet", id="rewrites")
         yield Footer()
 
@@ -78,7 +78,7 @@ class FlowScreen(ModalScreen[None]):
         try:
             while True:
                 (told,), _ = await self._upstream.rows("explain", {"flow": self._number}, 1)
-                self._show("#why", Text("\n".join(_reasons(told))))
+                self._show("#explanation", Text("\n".join(_reasons(told))))
                 rows, _ = await self._upstream.rows("flow", {"flow": self._number}, 100)
                 self._show("#facts", Text("\n".join(_facts(*rows))))
                 await asyncio.sleep(EVERY)

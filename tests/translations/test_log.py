@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -14,6 +16,7 @@ import pytest
 from ipmasq.config.model import TranslationLogTable
 from ipmasq.core.side import Side
 from ipmasq.translations.log import TranslationLogError
+from ipmasq.translations.outlet import LAST, Outlet
 from tests.conformance import packets
 from tests.control.running import IN1, IN2, OUT1
 from tests.translations.running import Logged, lines, receiver, records
@@ -154,6 +157,49 @@ def test_both_targets_get_every_record(gateway: Logged):
         gateway.close()
         said = [server.recv(1000).decode() for _ in range(4)]
     assert [json.loads(each[each.index("{") :]) for each in said] == lines(gateway.file)
+
+
+def test_a_successor_does_not_wait_for_a_target_that_does_not_take_what_is_written(
+    gateway: Logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The target is a full pipe, read only after the gateway has left the log to a successor."""
+    waited: list[float] = []
+    join = Outlet.join
+
+    def noted(outlet: Outlet, patience: float = LAST) -> None:
+        waited.append(patience)
+        join(outlet, patience)
+
+    monkeypatch.setattr(Outlet, "join", noted)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    filler = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    filled = _fill(filler)
+    gateway.log.open(TranslationLogTable(file=str(pipe)))
+    gateway.send(packets.udp(IN1, 5000, OUT1, 53))
+    gateway.round()
+    (outlet,) = gateway.log.outlets
+    gateway.until(lambda: outlet.waiting == 2)
+    gateway.log.leave()
+    assert not outlet.is_done
+    assert sum(waited) < 0.05, "seconds for which packets wait, too"
+    assert len(os.read(reader, filled)) == filled
+    gateway.log.finish()
+    found = [json.loads(each) for each in os.read(reader, 1 << 16).decode().splitlines()]
+    assert [each["event"] for each in found] == ["log_started", "mapping_opened"]
+    assert outlet.lost == 0
+    os.close(filler)
+    os.close(reader)
+
+
+def _fill(pipe: int) -> int:
+    """Fill a pipe. Return the number of bytes in it."""
+    size = 0
+    with suppress(BlockingIOError):
+        while True:
+            size += os.write(pipe, bytes(4096))
+    return size
 
 
 def test_events_that_were_lost_leave_no_translation_open_forever(gateway: Logged):

@@ -47,6 +47,19 @@ class _Block:
         present = self.present[at : at + count]
         return Rows(self.numbers[at : at + count], data, SIZE).only(present).data
 
+    @property
+    def is_whole(self) -> bool:
+        return self.left == len(self.numbers)
+
+    def latest(self) -> float:
+        """Return when the latest of its rows was written. To look at which are still here takes long."""
+        return max(self.moments if self.is_whole else compress(self.moments, self.present))
+
+    @property
+    def last(self) -> int:
+        """The highest number of its rows."""
+        return self.numbers[self.present.rindex(1)]
+
     def __iter__(self) -> Iterator[tuple[int, bytes, float]]:
         each = Rows(self.numbers, bytes(self.data), SIZE).each()
         return compress(zip(self.numbers, each, self.moments, strict=True), self.present)
@@ -96,8 +109,13 @@ class FlowRows:
 
     def latest(self) -> float:
         """Return when the latest row was written; 0 if there is none."""
-        moments = (max(compress(block.moments, block.present)) for block in self._blocks)
+        moments = (block.latest() for block in self._blocks)
         return max(chain(moments, self._moments.values()), default=0.0)
+
+    def last(self) -> int:
+        """Return the highest number; 0 if there is none."""
+        in_blocks = self._blocks[-1].last if self._blocks else 0
+        return max(in_blocks, max(self._rows, default=0))
 
     def protocols(self) -> set[int]:
         found = {row[0] for row in self._rows.values()}

@@ -74,7 +74,7 @@ class Unrestored:
         self.hosts, self.ports, self.taken = index.hosts, mappings.ports, mappings.taken
         """Flows by inside host; mappings, without shared ones, by protocol and inside host; and their ports, by the number
         of their pool."""
-        self.last = max(self._rows, default=0)
+        self.last = self._rows.last()
         self._order: Iterator[int] | None = None
         self._fresh: list[int] = []
         self._enter: Enter | None = None

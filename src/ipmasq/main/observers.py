@@ -62,6 +62,11 @@ class Observers:
         if self._log is not None:
             self._log.leave()
 
+    def finish(self) -> None:
+        """Wait a little until is written what was not at `leave`."""
+        if self._log is not None:
+            self._log.finish()
+
     def take_back(self) -> None:
         """Go on after `leave`. Harmless without it."""
         if self._log is not None and not self._log.outlets:

@@ -73,6 +73,7 @@ class Program:
                 self._control.close()
                 self._observers.close()  # after the gateway, so that its last events are recorded
         if self._upgrade.has_left:
+            self._observers.finish()
             raise SystemExit(self._upgrade.leave())
 
     def _begin(self) -> None:

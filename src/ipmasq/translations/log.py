@@ -27,6 +27,9 @@ log = logging.getLogger("ipmasq")
 PATIENCE = 10.0
 """Seconds for which the last records wait for room in the queues; then those that find none are lost."""
 
+LEAVING = 0.02
+"""Seconds for which a successor waits until the rest is written; packets wait for it, too."""
+
 LOOK_EVERY = 1.0
 """Seconds between two checks for records that were lost."""
 
@@ -100,15 +103,22 @@ class TranslationLog:
         self._paths = []
 
     def leave(self) -> None:
-        """Write what waits, without a word that the log ends: a successor begins it anew. May be followed by
-        `begin_anew`."""
+        """Write what waits, without a word that the log ends: a successor begins it anew. A target that is not ready
+        for it is not waited for, since packets are. May be followed by `begin_anew` or `finish`."""
         if self._paths:
             self._listeners.remove(self.listen)
             for outlet in self.outlets:
                 outlet.end()
             for outlet in self.outlets:
-                outlet.join()
+                outlet.join(LEAVING / len(self.outlets))
+            self._ending += [each for each in self.outlets if not each.is_done]
             self._feeds, self._paths = [], []
+
+    def finish(self) -> None:
+        """Wait a little until is written what was not at `leave`."""
+        for outlet in self._ending:
+            outlet.join()
+        self._look()
 
     def begin_anew(self) -> None:
         """Go on after `leave`, with all flows, since a successor may have written to the log. What is wrong is
@@ -124,9 +134,7 @@ class TranslationLog:
         while self._feeds:
             pauses = [self._step(feed) for feed in list(self._feeds)]
             time.sleep(min((each for each in pauses if each is not None), default=0.0))
-        for outlet in self._ending:
-            outlet.join()
-        self._look()
+        self.finish()
         if self._timer is not None:
             self._timer.cancel()
 

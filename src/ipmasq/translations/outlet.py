@@ -88,9 +88,9 @@ class Outlet:
         self._closing.set()
         self._news.set()
 
-    def join(self) -> None:
-        """Wait until it has ended, but not for long."""
-        self._thread.join(LAST)
+    def join(self, patience: float = LAST) -> None:
+        """Wait until it has ended, for `patience` seconds at most."""
+        self._thread.join(patience)
 
     @property
     def is_done(self) -> bool:

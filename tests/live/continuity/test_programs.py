@@ -223,17 +223,26 @@ def test_an_orderly_end_leaves_nothing_to_a_successor(
 
 
 @pytest.mark.alone
+@pytest.mark.row("HA-2")
+@PLANES
+@pytest.mark.parametrize(("before", "after"), [(1000, 50), (50, 1000)])
 def test_a_successor_with_another_table_moves_the_flows_over_without_losing_a_packet(
-    network: Network, gateway: Start
+    network: Network, gateway: Start, plane: str, before: int, after: int
 ) -> None:
-    first = gateway(plane="ebpf-tc", grace=20, limits={"flows": 1000})
+    for_xdp(network, plane)
+    first = gateway(plane=plane, grace=20, limits={"flows": before})
     with offloaded_flow(network, first) as flow:
         with pouring(network, flow.client, RATE) as poured:
+            time.sleep(WRITTEN)
             kill(first)
             time.sleep(0.5)
-            second = gateway(plane="ebpf-tc", grace=20, limits={"flows": 50})
+            second = gateway(plane=plane, grace=20, limits={"flows": after})
             time.sleep(0.5)
         assert poured.arrived == poured.sent
         facts = second.ask()
-        assert (facts["room"], facts["entered"], len(facts["flows"])) == (50, 1, 1)
+        assert (facts["room"], facts["entered"], len(facts["flows"])) == (after, 1, 1)
+        assert eventually(lambda: packets_out(second) == flow.asked + poured.sent), (
+            packets_out(second),
+            flow.asked + poured.sent,
+        )
     assert second.stop() == ""

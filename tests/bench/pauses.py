@@ -1,5 +1,6 @@
 """How long a line of an FTP control connection waits while one process of the gateway takes over from another: by a
-restart (SIGUSR2, then a start), after a crash (SIGKILL, then a start), and by an upgrade (`ipmasq upgrade`).
+restart (SIGUSR2, then a start), after a crash (SIGKILL, then a start), and by an upgrade (`ipmasq upgrade`), also one of a gateway
+with many other flows.
 
 What a service manager waits before it starts a process again comes on top.
 """
@@ -19,10 +20,20 @@ from typing import Self
 from tests.bench.figures import Figure, bench
 from tests.hostile import ftp
 from tests.hostile.gateway import Gateway
-from tests.hostile.network import PUBLIC, Network
+from tests.hostile.network import PUBLIC, SERVER, Network
+from tests.hostile.packets import udp
 
 PLANES = {"tun": "tun", "ebpf": "ebpf-tc"}
 """By the word in the figure's name."""
+
+FLOWS, HOSTS, PACE = 20_000, 20, 4000
+"""Datagram flows of the gateway that has many, from so many hosts, opened at so many in a second."""
+
+ROUNDS = 10
+"""How often they are opened at most, until all are there."""
+
+SETTINGS = {"timeouts": {"udp": "1h"}}
+"""So that they are all there until the end."""
 
 LEAST = 10
 """Changes of the process that are measured at least."""
@@ -39,13 +50,18 @@ def pauses(runs: int) -> Iterator[Figure]:
             for how, change in (("restart", _restart), ("crash", _crash), ("upgrade", _upgrade)):
                 waited = list(_waited(network, change, max(runs, LEAST)))
                 yield Figure(f"pause.{how}.{word}.s", "s", waited)
+            waited = list(_waited(network, _upgrade, max(runs, LEAST), FLOWS))
+            yield Figure(f"pause.upgrade.{word}.{FLOWS}.s", "s", waited)
         finally:
             network.close()
 
 
-def _waited(network: Network, change: Callable[[Network], None], runs: int) -> Iterator[float]:
-    """Yield the longest that a line has waited at each change, in seconds."""
-    with network.serving({}), network.connection(21) as (near, far):
+def _waited(
+    network: Network, change: Callable[[Network], None], runs: int, flows: int = 0
+) -> Iterator[float]:
+    """Yield the longest that a line has waited at each change, in seconds, with so many other flows."""
+    with network.serving(SETTINGS), network.connection(21) as (near, far):
+        _open(network, flows)
         for end in (near, far):
             end.settimeout(PATIENCE)
         ftp.session(near, far, PUBLIC)
@@ -54,6 +70,18 @@ def _waited(network: Network, change: Callable[[Network], None], runs: int) -> I
                 change(network)
             yield lines.longest
         _end(network)  # `serving` knows the first one only
+
+
+def _open(network: Network, count: int) -> None:
+    """Open datagram flows. A datagram that was lost on the way is sent again."""
+    ports = range(5000, 5000 + count // HOSTS)
+    hosts = [f"10.0.0.{100 + number}" for number in range(HOSTS)]
+    for _ in range(ROUNDS):
+        if network.gateway.rows("status")[0]["flows"] >= count:
+            return
+        datagrams = (udp((host, port), (SERVER, 9)) for port in ports for host in hosts)
+        network.inside.pour(datagrams, PACE)
+    raise AssertionError("the flows cannot be opened")
 
 
 def _restart(network: Network) -> None:
@@ -79,7 +107,7 @@ def _end(network: Network) -> None:
 def _again(network: Network, how: signal.Signals) -> None:
     network.gateway.process.send_signal(how)
     network.gateway.process.wait(PATIENCE)
-    network.gateway = Gateway(network.lab, network.plane, {})
+    network.gateway = Gateway(network.lab, network.plane, SETTINGS)
 
 
 class Lines:

@@ -155,10 +155,10 @@ def test_of_a_plain_flow_the_last_row_counts_with_its_moment(tmp_path: Path) -> 
     keep(location(tmp_path), encode(100.0, 0.0, first), encode(110.0, 0.0, second))
     found = location(tmp_path).find(130.0, 0.0)
     assert (found.kept, found.age) == ([], 20.0)
-    assert found.compact is not None
-    assert found.compact.flows == {1: pack_flow(newer), 3: pack_flow(PLAIN)}
-    assert found.compact.moments == {1: 110.0, 3: 100.0}
-    assert found.compact.mappings == {71: pack_mapping(MAPPED)}
+    assert found.plain is not None
+    assert found.plain.compact.flows == {1: pack_flow(newer), 3: pack_flow(PLAIN)}
+    assert found.plain.compact.moments == {1: 110.0, 3: 100.0}
+    assert found.plain.compact.mappings == {71: pack_mapping(MAPPED)}
 
 
 def test_a_flow_that_is_inspected_later_or_no_longer_has_one_record(tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_a_flow_that_is_inspected_later_or_no_longer_has_one_record(tmp_path: Pa
     keep(location(tmp_path), encode(100.0, 0.0, first), encode(110.0, 0.0, second))
     found = location(tmp_path).find(130.0, 0.0)
     assert summary(found) == [(Kind.FLOW, 1, INSPECTED, 110.0)]
-    assert found.compact is not None
-    assert list(found.compact.flows) == [2]
+    assert found.plain is not None
+    assert list(found.plain.flows) == [2]
 
 
 NOBODY = 65534

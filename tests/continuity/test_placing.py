@@ -35,9 +35,9 @@ def test_the_next_gateway_finds_all_that_was_saved_with_its_age(
     assert os.listdir(where.path.parent) == ["state.db"]
     taken = where.find(NOW, 0.0)
     assert (taken.age, taken.others, taken.refused) == (20.0, CHANGED, "")
-    assert taken.compact is not None
-    assert len(taken.compact.flows) == 2
-    assert set(taken.compact.moments.values()) == {110.0}
+    assert taken.plain is not None
+    assert len(taken.plain.flows) == 2
+    assert set(taken.plain.compact.moments.values()) == {110.0}
     assert taken.store is not None
     taken.store.close()
 
@@ -50,8 +50,8 @@ def test_a_state_of_an_earlier_run_of_the_host_is_aged_by_the_wall_clock(
     put(saved, where, 5.0, WALL + 310)
     taken = where.find(6.0, WALL + 5000)
     assert taken.age == 301.0
-    assert taken.compact is not None
-    assert set(taken.compact.moments.values()) == {-295.0}
+    assert taken.plain is not None
+    assert set(taken.plain.compact.moments.values()) == {-295.0}
     assert taken.store is not None
     taken.store.close()
 

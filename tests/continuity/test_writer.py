@@ -55,14 +55,14 @@ class Kept(World):
         found = self.location.find(self.now, 0.0)
         self.writer.store = found.store
         assert not found.refused
-        assert found.compact is not None
-        return len(found.compact.flows) + sum(each.kind == Kind.FLOW for each in found.kept)
+        assert found.plain is not None
+        return len(found.plain.flows) + sum(each.kind == Kind.FLOW for each in found.kept)
 
     def go_on_as(self, found: Found) -> None:
         """Let a successor go on with what it has found."""
         policy = self.engine.policy
         self.engine = self.writer._engine = Engine.from_records(
-            policy, lambda n: 0, found.kept, self.now, True, found.compact
+            policy, lambda n: 0, found.kept, self.now, True, found.plain
         )
         assert found.store is not None
         self.writer.use(found.store, self.now, goes_on=True)
@@ -73,7 +73,7 @@ class Kept(World):
         assert found.store is not None
         found.store.close()
         return Engine.from_records(
-            self.engine.policy, lambda n: 0, found.kept, self.now, True, found.compact
+            self.engine.policy, lambda n: 0, found.kept, self.now, True, found.plain
         )
 
 
@@ -124,15 +124,21 @@ def test_a_new_store_that_is_closed_at_once_has_everything(
     assert len(list(engine.mappings())) == 100 + turns
 
 
-def test_at_the_end_rows_with_the_marks_of_a_fast_path_are_written_again(kept: Kept) -> None:
-    marks = 0, 0
-    kept.engine.set_mark_source(lambda flow: marks)
+@pytest.mark.parametrize("turns", [0, 8])
+def test_rows_with_the_marks_of_another_fast_path_are_written_again(kept: Kept, turns: int) -> None:
+    """Soon, and otherwise at the end."""
+    kept.engine.set_mark_source(lambda flow: (1, 2))
     for port in range(4000, 4010):
         kept.udp(IN1, port, OUT1, 53)
     for _ in range(8):
         kept.turn(0.3)
     marks = 7, 9
+    kept.engine.set_mark_source(lambda flow: marks)
+    for _ in range(turns):
+        kept.turn(0.3)
+    before = kept.writer.written
     engine = kept.restart()
+    assert (kept.writer.written - before < 10) is bool(turns)
     engine.restore_all()
     assert {engine.take_marks(each.id) for each in engine.flows()} == {marks}
 

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from ipmasq.continuity.encoding import Batch, decode
-from ipmasq.continuity.kept import apply
+from ipmasq.continuity.held import Held
 from ipmasq.continuity.sqlite import APPLICATION, LAYOUT
-from ipmasq.core.changes import Key, Kind
-from ipmasq.core.compact import Compact
+from ipmasq.core.changes import Kind
 from ipmasq.core.plain import Fields, StateError
 from ipmasq.core.records import FLOW_NAMES, VERSION
-from ipmasq.core.restoring import Kept
 
 VERSION_NAME = "version"
 """The name of the gateway's row with the version of ipmasq that has written last."""
@@ -43,16 +41,13 @@ class Contents:
     wall: float | None = None
     """The same on the wall clock, in seconds since 1970."""
     about: dict[str, str] = field(default_factory=dict)
-    last: dict[Key, Kept] = field(default_factory=dict)
-    """The last record of each thing that is no row of `compact`."""
-    compact: Compact = field(default_factory=Compact)
+    held: Held = field(default_factory=Held)
+    """The last record of each thing."""
 
     @property
     def others(self) -> dict[str, object]:
         """The rows of the gateway by their names."""
-        return {
-            str(key): each.row for (kind, key), each in self.last.items() if kind == Kind.GATEWAY
-        }
+        return self.held.of_gateway()
 
     @property
     def written_by(self) -> str:
@@ -62,11 +57,11 @@ class Contents:
 
     @property
     def mappings(self) -> int:
-        return len(self.compact.mappings) + sum(1 for _ in self._rows(Kind.MAPPING))
+        return len(self.held.plain.mappings) + sum(1 for _ in self._rows(Kind.MAPPING))
 
     def flows(self) -> Counter[int]:
         """Return how many flows there are, by protocol."""
-        found = Counter(row[0] for row in self.compact.flows.values())
+        found = Counter(row[0] for _, row, _ in self.held.plain.flows.each())
         found.update(_read(each, _protocol, -1) for each in self._rows(Kind.FLOW))
         return found
 
@@ -80,7 +75,7 @@ class Contents:
         return Counter(_read(each, _expecting, UNKNOWN) for each in self._rows(Kind.EXPECTATION))
 
     def _rows(self, kind: Kind) -> Iterator[object]:
-        return (each.row for (found, _), each in self.last.items() if found == kind)
+        return (each.row for (found, _), each in self.held.records.items() if found == kind)
 
 
 def _version(row: object) -> int | None:
@@ -156,7 +151,7 @@ def _enter(found: Contents, data: object) -> str:
     found.batches += 1
     try:
         batch: Batch = decode(data if isinstance(data, bytes) else b"")
-        apply(batch.changed, batch.moment, found.last, found.compact)
+        found.held.apply(batch.changed, batch.moment)
     except StateError as error:
         found.damaged += 1
         return str(error)
@@ -165,7 +160,7 @@ def _enter(found: Contents, data: object) -> str:
 
 
 def _wrong_version(found: Contents) -> str:
-    rest = found.last.get((Kind.REST, 0))
+    rest = found.held.records.get((Kind.REST, 0))
     if rest is None:
         return "it holds no whole state"
     found.version = _read(rest.row, _version, None)

@@ -15,6 +15,7 @@ import msgpack
 
 from ipmasq.continuity.changed import Changed, from_values, to_values
 from ipmasq.core.changes import Record
+from ipmasq.core.compact import check_flows, check_mappings
 from ipmasq.core.plain import StateError
 
 FORMAT = 2
@@ -46,13 +47,16 @@ def _checked(values: Sequence[object]) -> bytes:
 
 
 def decode(data: bytes) -> Batch:
-    """Return the batch of these bytes. Raises StateError if they are damaged or of another format."""
+    """Return the batch of these bytes, whose rows have been checked. Raises StateError if they are damaged or of another format."""
     values = _values(data)
     try:
         _, moment, wall, *rest = values
-        return Batch(float(moment), float(wall), from_values(rest))
+        batch = Batch(float(moment), float(wall), from_values(rest))
     except (TypeError, ValueError, struct.error) as error:
         raise StateError(f"a batch has another form: {error}") from error
+    check_flows(batch.changed.flows)
+    check_mappings(batch.changed.mappings)
+    return batch
 
 
 def moved(data: bytes, moment: float) -> bytes:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ipmasq.continuity.changed import Changed, drop_replaced
+from ipmasq.continuity.copying import copy
 from ipmasq.continuity.durable import Background
-from ipmasq.continuity.encoding import decode
+from ipmasq.continuity.reading import Reading
+from ipmasq.continuity.scratch import scratch
 from ipmasq.continuity.sqlite import BusyError, SqliteStore, remove, set_aside
 from ipmasq.continuity.store import Store, StoreError
-from ipmasq.core.changes import Key, Kind
-from ipmasq.core.compact import Compact
+from ipmasq.core.indexed import Indexed
 from ipmasq.core.plain import StateError
 from ipmasq.core.restoring import Kept
+
+log = logging.getLogger("ipmasq")
 
 BOOT = "boot"
 """The name under which a store has the identity of the host's present run: `boot_id`."""
@@ -27,8 +31,8 @@ class Found:
     store: Store | None = None
     """The store in which the state is kept on; None if there is none now."""
     kept: list[Kept] = field(default_factory=list)
-    """The last record of each thing that is no row of `compact`."""
-    compact: Compact | None = None
+    """The last record of each thing that is no row of `plain`."""
+    plain: Indexed | None = None
     """Plain flows and mappings."""
     others: dict[str, object] = field(default_factory=dict)
     """The rows of the gateway by their names."""
@@ -46,6 +50,10 @@ def is_own(found: os.stat_result) -> bool:
     return found.st_uid in (0, os.geteuid())
 
 
+TIMES = 2
+"""How often a copy is read ahead: the second one has what has come while the first one was read."""
+
+
 class Location:
     """Where the state of a gateway is kept."""
 
@@ -56,11 +64,38 @@ class Location:
         self.about = about
         self.durable = durable
 
-    def find(self, now: float, wall: float) -> Found:
-        """Return what an earlier process has kept. A state that cannot be read is set aside. `now` is on the clock of
-        the host, `wall` on the wall clock, both in seconds. Never raises."""
+    def read_ahead(self, now: float, wall: float) -> Reading | None:
+        """Read what a gateway that runs has written until now, so that `find` has less to read later. `now` and `wall`
+        are as for `find`. Return None if that is not possible. Never raises."""
+        reading = None
         try:
-            store = self._open()
+            reading = Reading(self.path)
+            for _ in range(TIMES):
+                self._read_copy(reading, now, wall)
+        except (OSError, StoreError, StateError) as error:
+            log.debug("the state is not read ahead: %s", error)
+            if reading is not None:
+                reading.close()
+            return None
+        return reading
+
+    def _read_copy(self, reading: Reading, now: float, wall: float) -> None:
+        """Raises OSError, StoreError, StateError."""
+        with scratch() as private:
+            draft = private / self.path.name
+            copy(self.path, draft)
+            with closing(SqliteStore(draft, self.about)) as store:
+                if store.about != self.about:
+                    raise StoreError(f"{self.path}: it is of another host or network namespace")
+                self._go_on(reading, store, now, wall)
+
+    def find(self, now: float, wall: float, ahead: Reading | None = None) -> Found:
+        """Return what an earlier process has kept. A state that cannot be read is set aside. `now` is on the clock of
+        the host, `wall` on the wall clock, both in seconds. What was read `ahead` is not read again. Never raises."""
+        is_read = ahead is not None and ahead.close()
+        reading = ahead if ahead is not None and is_read else Reading()
+        try:
+            store = self._open(is_sound=is_read)
         except BusyError as error:
             return Found(trouble=str(error))
         except StoreError as error:
@@ -71,13 +106,15 @@ class Location:
             if store.about != self.about and not self.durable:
                 store.close()
                 remove(self.path)
-                store = self._open()
-            found = self._read(store, now, wall)
+                store, reading = self._open(), Reading()
+            self._go_on(reading, store, now, wall)
         except (OSError, StoreError, StateError) as error:
             store.close()
             return self.refuse(str(error))
-        found.store = self._in_background(store)
-        return found
+        held = reading.held
+        age = 0.0 if reading.moment is None else now - reading.moment
+        kept, others = held.of_engine(), held.of_gateway()
+        return Found(self._in_background(store), kept, held.plain, others, age)
 
     def refuse(self, reason: str, store: Store | None = None) -> Found:
         """Set the state aside, and begin a new one."""
@@ -100,7 +137,8 @@ class Location:
             raise StoreError(f"{self.path}: {error.strerror}") from error
         return self._in_background(self._open())
 
-    def _open(self) -> SqliteStore:
+    def _open(self, is_sound: bool = False) -> SqliteStore:
+        """Raises StoreError."""
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
             directory = self.path.parent.stat()
@@ -115,40 +153,11 @@ class Location:
             raise StoreError(f"{self.path}: {error.strerror}") from error
         if not is_own(found) or not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{self.path}: it is another user's, or no file")
-        return SqliteStore(self.path, self.about, self.durable)
+        return SqliteStore(self.path, self.about, self.durable, is_sound)
 
     def _in_background(self, store: SqliteStore) -> Store:
         return Background(store) if self.durable else store
 
-    def _read(self, store: SqliteStore, now: float, wall: float) -> Found:
-        same_run = store.about.get(BOOT) == self.about.get(BOOT)
-        last, compact = dict[Key, Kept](), Compact()
-        moment = now
-        for data in store.load():
-            batch = decode(data)
-            age = now - batch.moment if same_run else wall - batch.wall
-            moment = now - max(0.0, age)
-            apply(batch.changed, moment, last, compact)
-        others = {str(key): each.row for (kind, key), each in last.items() if kind == Kind.GATEWAY}
-        kept = [each for each in last.values() if each.kind != Kind.GATEWAY]
-        return Found(store, kept, compact, others, now - moment)
-
-
-def apply(changed: Changed, moment: float, last: dict[Key, Kept], compact: Compact) -> None:
-    """Let the records of a batch take the place of earlier ones."""
-    flow, mapping = int(Kind.FLOW), int(Kind.MAPPING)
-    drop_replaced(last, changed)
-    compact.flows.update(zip(changed.flows.numbers, changed.flows.each(), strict=True))
-    compact.moments.update(dict.fromkeys(changed.flows.numbers, moment))
-    compact.mappings.update(zip(changed.mappings.numbers, changed.mappings.each(), strict=True))
-    gone = [(flow, number) for number in changed.ended_flows]
-    gone += [(mapping, number) for number in changed.ended_mappings]
-    for record in changed.records:
-        if record.row is not None:
-            last[record.kind, record.key] = Kept(*record, moment)
-            compact.forget(record.kind, record.key)
-        else:
-            last.pop((record.kind, record.key), None)
-    for kind, number in gone:
-        last.pop((kind, number), None)
-        compact.forget(kind, number)
+    def _go_on(self, reading: Reading, store: SqliteStore, now: float, wall: float) -> None:
+        """Raises StoreError, StateError."""
+        reading.go_on(store, now, wall, store.about.get(BOOT) == self.about.get(BOOT))

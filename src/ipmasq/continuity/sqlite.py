@@ -49,10 +49,17 @@ flood."""
 class SqliteStore:
     """Not safe for use by two threads at the same time, but it may be opened by one and used by another."""
 
-    def __init__(self, path: Path, about: Mapping[str, str], durable: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        about: Mapping[str, str],
+        durable: bool = False,
+        is_sound: bool = False,
+    ) -> None:
         """Open the file, or make it. `about` says of what it is the state: it is written into a new file; see
-        `about`. `durable`: what was appended survives a loss of power, too. Raises StoreError, in particular if
-        the file is damaged or of another program or version; then it is left as it is."""
+        `about`. `durable`: what was appended survives a loss of power, too. `is_sound`: a copy of it was found
+        sound a moment ago. Raises StoreError, in particular if the file is damaged or of another program or
+        version; then it is left as it is."""
         self.path = path
         with _errors(path):
             self._connection = sqlite3.connect(
@@ -60,12 +67,12 @@ class SqliteStore:
             )
         try:
             with _errors(path):
-                self.about = self._open(about, durable)
+                self.about = self._open(about, durable, is_sound)
         except BaseException:
             self._connection.close()
             raise
 
-    def _open(self, about: Mapping[str, str], durable: bool) -> dict[str, str]:
+    def _open(self, about: Mapping[str, str], durable: bool, is_sound: bool) -> dict[str, str]:
         run = self._connection.execute
         run(
             "PRAGMA locking_mode = EXCLUSIVE"
@@ -83,9 +90,10 @@ class SqliteStore:
             raise StoreError(f"{self.path}: it is not a state of ipmasq")
         if layout != LAYOUT:
             raise StoreError(f"{self.path}: it is a state of another version of ipmasq")
-        (sound,) = run("PRAGMA quick_check(1)").fetchone()
-        if sound != "ok":
-            raise StoreError(f"{self.path}: it is damaged ({sound})")
+        if not is_sound:
+            (sound,) = run("PRAGMA quick_check(1)").fetchone()
+            if sound != "ok":
+                raise StoreError(f"{self.path}: it is damaged ({sound})")
         last, size = run("SELECT max(turn), total(length(changes)) FROM log").fetchone()
         self._turn, self._size = last or 0, int(size)
         self._oldest: int | None = None
@@ -104,11 +112,18 @@ class SqliteStore:
         self._connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
         run("COMMIT")
 
-    def load(self) -> Iterator[bytes]:
+    @property
+    def turn(self) -> int:
+        """The number of the latest batch; 0 before the first one."""
+        return self._turn
+
+    def load(self, after: int = 0) -> Iterator[bytes]:
+        """Yield the batches that are kept, oldest first, from the one after this number on."""
         with _errors(self.path):
-            yield from (
-                row[0] for row in self._connection.execute("SELECT changes FROM log ORDER BY turn")
+            found = self._connection.execute(
+                "SELECT changes FROM log WHERE turn > ? ORDER BY turn", (after,)
             )
+            yield from (row[0] for row in found)
 
     def append(self, batch: bytes, kept: Callable[[], object] | None = None) -> None:
         with _errors(self.path):

@@ -14,7 +14,7 @@ class Store(Protocol):
     """Keeps the batches of turns in their order. Every method raises StoreError."""
 
     def load(self) -> Iterator[bytes]:
-        """Yield the batches that were kept, oldest first."""
+        """Yield the batches that are kept, oldest first."""
 
     def append(self, batch: bytes, kept: Callable[[], object] | None = None) -> None:
         """Keep a batch. `kept` is called as soon as it survives what the store survives, in the thread of the

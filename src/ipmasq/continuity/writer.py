@@ -78,6 +78,8 @@ class StateWriter:
         self._retry_at, self._pause, self._begun = inf, RETRY, inf
         self._sweep, self._since, self._sweep_began = 0, 0.0, 0.0
         self._is_snapshot = self._waits = False
+        self._mark_source: object = None
+        """Of which fast path the marks are in the rows of all flows."""
         self._is_whole = False
         """Whether the store has a record of each flow. Those that were not seen after `_since` do not lag."""
         self._snapshot_size = self._written_since = 0
@@ -111,10 +113,9 @@ class StateWriter:
         if self.store is None:
             return
         self._engine.mark_all_but_flows()
-        if not self._is_whole:
-            self._engine.mark_flows(self._sweep, ALL)
-        has_marks = self._engine.manager.offloading.has_marks
-        self._engine.refresh(0, ALL, 0.0 if has_marks else self._since)
+        if not self._is_whole or self._has_other_marks:
+            self._engine.mark_flows(0, ALL)
+        self._engine.refresh(0, ALL, self._since)
         self.write(now)
         if self.store is not None:
             self.store.close()
@@ -198,10 +199,15 @@ class StateWriter:
             self._since, self._sweep_began = self._sweep_began, now
         self.store.trim()
         is_long = self._written_since > max(SMALLEST, GROWTH * self._snapshot_size)
-        if self._engine.is_restored and (self._waits or is_long):
+        if self._engine.is_restored and (self._waits or is_long or self._has_other_marks):
             self._waits = False
             self._begin_snapshot(now)
         self._maintain_at = now + MAINTENANCE_EVERY
+
+    @property
+    def _has_other_marks(self) -> bool:
+        """Whether the fast path is another one than when everything was written, so that all rows lag, seen or not."""
+        return self._engine.mark_source is not self._mark_source
 
     def _begin_snapshot(self, now: float) -> None:
         assert self.store is not None
@@ -211,6 +217,7 @@ class StateWriter:
         self.store.begin_snapshot()
         self._engine.mark_all_but_flows()
         self._new_others = set(self._others)
+        self._mark_source = self._engine.mark_source
         self._is_snapshot, self._sweep, self._sweep_began = True, 0, now
         self._snapshot_size = 0
         self._go_on_with_snapshot(now)

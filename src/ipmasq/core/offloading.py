@@ -148,11 +148,6 @@ class Offloading:
         self.inherited: dict[int, Marks] = {}
         """Marks of flows that an earlier process has offloaded, until the fast path has taken them over."""
 
-    @property
-    def has_marks(self) -> bool:
-        """Whether a fast path has flows. Their rows have its marks, and lag when it was exchanged, seen or not."""
-        return self.mark_source is not None
-
     def marks_of(self, flow: int) -> Marks | None:
         """Return the marks of a flow, by its number; None if no fast path has it."""
         marks = None if self.mark_source is None else self.mark_source(flow)

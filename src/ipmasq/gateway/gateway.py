@@ -81,7 +81,7 @@ class Gateway:
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen, kept = plane, setup.kept
-        self.keeping = Keeping(kept, directory, loop.clock()) if kept else None
+        self.keeping = Keeping(kept, directory, loop.clock(), heir and heir.ahead) if kept else None
         is_heir = bool(self.keeping and self.keeping.found.kept)
         self._plane = (
             heir.plane if heir else make_plane(plane or setup.plane, setup, directory, is_heir)

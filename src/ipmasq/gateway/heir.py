@@ -9,11 +9,13 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ipmasq.continuity.reading import Reading
 from ipmasq.gateway.handover import (
     FAILED,
     GO,
@@ -54,6 +56,8 @@ class Heir(NamedTuple):
     """Of the host, since the configuration was read."""
     setup: Setup
     plane: TunPlane
+    ahead: Reading | None = None
+    """What was read of the state before the predecessor has closed it."""
 
 
 def _has_programs(plane: TunPlane) -> bool:
@@ -99,17 +103,22 @@ class Succession:
         self._link.say(READY, {**facts, SOCKETS: [str(each.absolute()) for each in sockets]})
         self._replaces_programs = bool(self._await(OPEN))
 
-    def open(self, heir: Heir) -> None:
-        """Open the plane, and wait until the predecessor handles nothing any more. Raises PlaneError."""
+    def open(self, heir: Heir) -> Heir:
+        """Open the plane, read what is kept so far, and wait until the predecessor handles nothing any more. Return what
+        is prepared then. Raises PlaneError."""
         self._plane = heir.plane
         heir.plane.open()
         if self._replaces_programs and not _has_programs(heir.plane):
             raise PlaneError(f"{WOULD_GO_ON}: {heir.plane.fast.describe()}")
+        kept = heir.setup.kept
+        now, wall = time.monotonic(), time.time()
+        ahead = location_of_state(kept, self._directory).read_ahead(now, wall) if kept else None
         # What was loaded until now stays, so that no collection has to look at it.
         gc.collect()
         gc.freeze()
         self._link.say(OPENED)
         heir.plane.changes = self._await(YOURS)
+        return heir._replace(ahead=ahead)
 
     def run(self) -> None:
         """Say that this gateway runs, and wait until the predecessor gives up its place."""

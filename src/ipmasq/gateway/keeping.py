@@ -14,6 +14,7 @@ from typing import Any
 from ipmasq.continuity.contents import VERSION_NAME
 from ipmasq.continuity.durable import Background
 from ipmasq.continuity.kept import BOOT, Found, Location
+from ipmasq.continuity.reading import Reading
 from ipmasq.continuity.settings import StateSettings
 from ipmasq.continuity.sqlite import remove
 from ipmasq.continuity.store import StoreError
@@ -54,11 +55,13 @@ def location_of_state(settings: StateSettings, directory: Path) -> Location:
 
 
 class Keeping:
-    def __init__(self, settings: StateSettings, directory: Path, now: float) -> None:
-        """Find what an earlier process has kept. Never raises."""
+    def __init__(
+        self, settings: StateSettings, directory: Path, now: float, ahead: Reading | None = None
+    ) -> None:
+        """Find what an earlier process has kept, of which some may have been read `ahead`. Never raises."""
         self._location = location_of_state(settings, directory)
         self._durable = settings.durable
-        self.found = self._location.find(now, time.time())
+        self.found = self._location.find(now, time.time(), ahead)
         self.operated = Operated(self._keep)
         self._rows: dict[str, object] = {}
         self._writer: StateWriter | None = None
@@ -78,7 +81,7 @@ class Keeping:
         if found.kept:
             try:
                 changed, troubles = self.operated.restore(policy, found.others, configuration)
-                made = Engine.from_records(changed, chance, found.kept, now, True, found.compact)
+                made = Engine.from_records(changed, chance, found.kept, now, True, found.plain)
             except StateError as error:
                 self.operated.clear()
                 self.found = found = self._location.refuse(
@@ -87,7 +90,7 @@ class Keeping:
             else:
                 self.restored = made.table.count
                 self._news.append(StateRestored(now, self.restored, round(found.age, 3)))
-                found.kept, found.compact = [], None
+                found.kept, found.plain = [], None
                 for trouble in troubles:
                     log.warning("%s", trouble)
                 return made

@@ -160,22 +160,30 @@ class Upgrade:
         elif self._lending.hindrance:
             self._give_up(self._lending.hindrance)
         elif heard.word == READY:
-            self._share(heard.value or {})
+            self._agree(heard.value or {})
         else:
             self._awaited = None
-            self._when_compact(time.monotonic() + COMPACTING)
+            self._loop.afterwards(self._hand_over)
 
-    def _share(self, facts: Mapping[str, Any]) -> None:
-        """Let the successor open the plane, if it is to do the same as this process."""
-        assert self._link is not None
+    def _agree(self, facts: Mapping[str, Any]) -> None:
+        """Go on if the successor is to do the same as this process."""
         if found := differences(self._lending.facts, facts):
             self._give_up(
                 f"its configuration differs in what both must agree on: {found}; restart instead"
             )
             return
+        self.sockets, self._awaited = tuple(map(Path, facts.get(SOCKETS, ()))), None
         self._lending.get_ready()  # again: much may have been written since the first time
+        self._share_when_compact(self.successor, time.monotonic() + COMPACTING)
+
+    def _share_when_compact(self, successor: int, deadline: float) -> None:
+        """Let the successor open the plane and read the state, as soon as there is little to read."""
+        if self._link is None or self.successor != successor:
+            return  # it has ended meanwhile
+        if not self._lending.is_ready() and time.monotonic() < deadline:
+            self._loop.later(LOOK, partial(self._share_when_compact, successor, deadline))
+            return
         self._lending.share()
-        self.sockets = tuple(map(Path, facts.get(SOCKETS, ())))
         self._is_shared, self._awaited = True, OPENED
         with suppress(OSError):  # it has ended, which is read next
             self._link.say(OPEN, self._lending.has_programs)
@@ -184,14 +192,6 @@ class Upgrade:
     def _is_opened(self) -> bool:
         """Whether the present successor has opened the plane, and waits for this process."""
         return self.is_under_way and self._is_shared and self._awaited is None
-
-    def _when_compact(self, deadline: float) -> None:
-        if not self._is_opened:
-            return
-        if self._lending.is_ready() or time.monotonic() > deadline:
-            self._loop.afterwards(self._hand_over)
-        else:
-            self._loop.later(LOOK, partial(self._when_compact, deadline))
 
     def _give_up(self, reason: str) -> None:
         """Go on without the successor. Raises PlaneError if what it has left cannot be taken back."""

@@ -45,7 +45,7 @@ class Program:
         if succession and heir:
             succession.ask(heir, [path for each in served for path in (each.draft, each.path)])
             access, viewing = prepare(access), viewing and prepare(viewing)
-            succession.open(heir)
+            heir = succession.open(heir)
             self._gateway = Gateway(file, loop, plane=plane, heir=heir)
         gateway = self._gateway
         self._upgrade = Upgrade(loop, gateway.lending, gateway.reloads, command())

@@ -68,7 +68,7 @@ class Gateway(Protocol):
         """Returns when it works."""
 
     def unload_helper(self) -> None:
-        """From now on, FTP is not understood."""
+        """After this, FTP is not understood."""
 
     def account(self) -> str:
         """What it says of itself, for the report of a failure."""

@@ -79,10 +79,10 @@ class KilledResult:
 
 
 class Runner:
-    def __init__(self, testbed: Testbed, make_gateway: MakeGateway, tell: Tell) -> None:
+    def __init__(self, testbed: Testbed, make_gateway: MakeGateway, say: Tell) -> None:
         self._testbed = testbed
         self._make_gateway = make_gateway
-        self._tell = tell
+        self._say = say
         self._numbers = count(1)
         self._samples: dict[int, tuple[Samples, Samples]] = {}
         self.accounts = ""
@@ -96,18 +96,18 @@ class Runner:
         with self._gateways(strict=strict) as gateways:
             for result in results:
                 self._prepare(result.cell.size)
-            self._tell(f"{counted(len(results), 'cell')} with the helper ...")
+            self._say(f"{counted(len(results), 'cell')} with the helper ...")
             self._play_all(results, lambda result: result.helped, PATIENCE, AT_ONCE)
             self.accounts = "\n".join(gateway.account() for gateway in gateways)
             for gateway in gateways:
                 gateway.unload_helper()
-            self._tell("  ... and without it, unloaded while the gateways run ...")
+            self._say("  ... and without it, unloaded while the gateways run ...")
             self._play_all(results, lambda result: result.unhelped, HOPELESS, WAITING_AT_ONCE)
         return results
 
     def links(self, wanted: Sequence[Linked]) -> list[LinkResult]:
         """All at once: gw1 has the helper, gw2 has lost it."""
-        self._tell(
+        self._say(
             f"the link: {cells.SLOW_SECONDS} s of transfer, control silent, "
             f"idle time {cells.IDLE} s ..."
         )
@@ -132,7 +132,7 @@ class Runner:
 
     def killed(self, wanted: Sequence[tuple[Direction, Announce]]) -> list[KilledResult]:
         """All at once. In the middle of the transfers both gateways are killed and started again."""
-        self._tell(
+        self._say(
             f"{cells.SLOW_SECONDS} s of transfer; after {cells.KILL_AFTER} s "
             "the gateways are killed (kill -9) and started again ..."
         )

@@ -1,4 +1,4 @@
-"""One client doing its errand on one host, and what became of it: files compared, server's log read."""
+"""One client doing its errand on one host, and its result: files compared, server's log read."""
 
 from __future__ import annotations
 

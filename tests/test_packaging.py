@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,13 @@ def test_the_maintainers_of_the_debian_package_are_the_authors():
     control = (ROOT / "packaging/debian/control").read_text()
     assert f"Maintainer: {who}\n" in control
     assert f" -- {who}  " in (ROOT / "packaging/debian/changelog").read_text()
+
+
+def test_the_readme_names_every_library_that_is_needed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (line,) = (x for x in (ROOT / "README.md").read_text().splitlines() if x[:11] == "| libraries")
+    needed = {re.split(r"[<>=]", each)[0] for each in project["dependencies"]}
+    assert needed <= set(re.findall(r"[\w-]+", line))
 
 
 def test_a_built_object_is_taken_as_it_is(tree: Path, tmp_path: Path):

@@ -82,7 +82,7 @@ def one_input(data: bytes) -> None:
         packet = Packet(bytearray(packets.udp(IN1, 5000 + port, OUT1, 53)))
         engine.receive(packet, Side.INSIDE, 1.0)
     control = Control(StandIn(engine, loop), loop, Access(Path("/nowhere")))
-    control.tell(engine.events())
+    control.observe(engine.events())
     ours, theirs = socket.socketpair()
     client = Connection(theirs, control.answer, 1.0)
     try:
@@ -91,7 +91,7 @@ def one_input(data: bytes) -> None:
         while choices.left > 0 and not client.gone:
             text = request(choices) if requests else choices.bytes(choices(256))
             said(ours, client, text, told)
-            control.tell(engine.events())
+            control.observe(engine.events())
             client.waiting = False
         if choices.data[-1:] < b"\x80":
             ours.shutdown(socket.SHUT_WR)

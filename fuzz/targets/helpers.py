@@ -45,18 +45,18 @@ class Chatty(Helper):
         return partial[0] & 1 == 1
 
     def on_line(self, line: bytes, context: HelperContext) -> None:
-        for at, wish in enumerate(line[:-1]):
-            kind = wish >> 4
+        for at, request in enumerate(line[:-1]):
+            kind = request >> 4
             if kind < 4:
-                context.replace(at, at + 1 + (wish & 3), bytes((65 + at % 26,)) * (wish & 15))
+                context.replace(at, at + 1 + (request & 3), bytes((65 + at % 26,)) * (request & 15))
             elif kind < 7:
-                me = context.endpoint(Speaker(wish >> 3 & 1)).address
-                context.expect(Endpoint(me, 1020 + (wish & 7)), (TCP, UDP)[wish & 1])
-            elif wish == 0x70:
+                me = context.endpoint(Speaker(request >> 3 & 1)).address
+                context.expect(Endpoint(me, 1020 + (request & 7)), (TCP, UDP)[request & 1])
+            elif request == 0x70:
                 context.refuse("as asked")
-            elif wish == 0x71:
+            elif request == 0x71:
                 context.stop()
-            elif wish == 0x72:
+            elif request == 0x72:
                 raise RuntimeError("as asked")
 
 
@@ -102,7 +102,7 @@ def one_input(data: bytes) -> None:
         elif kind == 2:
             stress.wait(choices)
         elif kind == 3:
-            stress.keep_promise(choices)
+            stress.meet_expectation(choices)
         else:
             say(stress, ends, kind & 1, choices, make is Chatty)
     stress.check()

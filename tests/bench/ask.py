@@ -30,7 +30,7 @@ def udp(address: str, port: int, count: int) -> list[list[float]]:
 
 
 def ftp(address: str, *arguments: int) -> list[list[float]]:
-    """The ports in turn, so that all have the same weather; every fourth line is a PORT."""
+    """The ports in turn, so that all meet the same conditions; every fourth line is a PORT."""
     *ports, count = arguments
     with ExitStack() as stack:
         return _timed([_ftp_client(stack, address, port) for port in ports], count)

@@ -25,7 +25,7 @@ def buckets(count: int) -> AbstractContextManager[None]:
 
 
 def usual_buckets() -> int:
-    """As many as there are now: unless somebody has set them, those that the kernel gave itself."""
+    """As many as there are now: unless they were set, those that the kernel gave itself."""
     if not BUCKETS.exists():
         subprocess.run(["modprobe", "nf_conntrack"], check=True)
     return int(BUCKETS.read_text())

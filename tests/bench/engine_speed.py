@@ -18,7 +18,7 @@ PACKETS = 100_000
 
 @bench("engine.speed")
 def speed(runs: int) -> Iterator[Figure]:
-    """Settled flows, both directions; for FTP control connections, whole sessions."""
+    """Offloadable flows, both directions; for FTP control connections, whole sessions."""
     for name, measure in (
         ("udp", offloadable_udp),
         ("tcp", offloadable_tcp),

@@ -27,7 +27,7 @@ def fast_memory(runs: int) -> Iterator[Figure]:
 
 
 def added() -> float:
-    """What the process grows by when the listener is told of flows that have settled."""
+    """What the process grows by when the listener is told of flows that have become offloadable."""
     gateway = engine(replace(POLICY, public=PUBLIC[:2]))
     for number in range(FLOWS):
         tcp_flow(gateway, number, 1 + number * 1e-5)

@@ -157,9 +157,9 @@ def _receive(client: Client, seal: Seal) -> float:
     """Return how long it takes to receive and authenticate all entries."""
     began, stream, last = time.monotonic(), key("bench", "stream"), "0"
     while found := client.xread({stream: last}, count=FOLLOWED_AT_ONCE):
-        for place, fields in found[0][1]:
+        for entry_id, fields in found[0][1]:
             seal.read(fields[b"e"])
-            last = place
+            last = entry_id
     return time.monotonic() - began
 
 

@@ -160,14 +160,14 @@ def _top(path: Path) -> float:
 def _flood(gateway: Running, make: Callable[[float], Event]) -> Iterator[None]:
     """Tell the control interface of so many of these events per second."""
 
-    def tell(over: threading.Event) -> None:
+    def observe(over: threading.Event) -> None:
         while not over.is_set():
             due = time.monotonic() + 100 / EVENTS_PER_SECOND
-            told = [make(gateway.loop.clock())] * 100
-            gateway.do(lambda told=told: gateway.control.tell(told))
+            some = [make(gateway.loop.clock())] * 100
+            gateway.do(lambda some=some: gateway.control.observe(some))
             time.sleep(max(0.0, due - time.monotonic()))
 
-    with in_background(tell):
+    with in_background(observe):
         yield
 
 
@@ -178,8 +178,8 @@ def _ended(now: float) -> Event:
 
 def _rewritten(now: float) -> Event:
     """An event that pages show, with the time of day in it."""
-    told = b"t%dt" % (time.time() * 1000)
-    return Rewritten(now, 1, "finger", Speaker.CLIENT, 0, told, told)
+    some = b"t%dt" % (time.time() * 1000)
+    return Rewritten(now, 1, "finger", Speaker.CLIENT, 0, some, some)
 
 
 @bench("views.packets")

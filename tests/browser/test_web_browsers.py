@@ -174,7 +174,7 @@ def test_the_worker_keeps_the_latest_messages_and_few_that_are_long(
     page = visit(f"{pages.address}/#helpers")
     for line in LINES:
         event = Refused(0.0, 1, "ftp", Speaker.CLIENT, "no", line)
-        gateway.do(lambda event=event: gateway.control.tell([event]))
+        gateway.do(lambda event=event: gateway.control.observe([event]))
     expect(page.locator(".events .bad").first).to_contain_text("99 xxx")
     kept = page.evaluate(OF_A_NEW_PAGE)
     assert sum(map(len, kept)) < 1.2 * HAPPENED_SIZE

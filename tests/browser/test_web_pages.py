@@ -270,6 +270,25 @@ def test_flows_are_sorted_and_filtered(gateway: Running, pages: Served, visit: V
     expect(page.locator("tbody tr")).to_have_count(len(gateway.engine.table.flows))
 
 
+def test_what_is_typed_stays_while_the_list_behind_it_changes(
+    gateway: Running, pages: Served, visit: Visit
+):
+    busy(gateway)
+    page = visit(f"{pages.address}/#flows")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(len(gateway.engine.table.flows))
+    address = page.get_by_label("Address")
+    address.press_sequentially("10.0.")
+    gateway.send(packets.udp(IN2, 5002, OUT1, 53, bytes(900)))
+    expect(rows).to_have_count(len(gateway.engine.table.flows))
+    expect(address).to_have_value("10.0.")
+    address.press_sequentially("0.3")
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(2)
+    page.get_by_role("button", name="All").click()
+    expect(address).to_have_value("")
+
+
 def test_a_mistake_that_comes_and_goes_leaves_the_parts_of_a_page_in_their_order(
     gateway: Running, pages: Served, visit: Visit
 ):

@@ -71,7 +71,10 @@ def test_bytes_that_are_not_text_are_reported_with_their_line(tmp_path: Path):
 
 def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path):
     missing = tmp_path / "missing.toml"
-    assert str(check(missing).errors[0]) == f"{missing}: cannot be read: No such file or directory"
+    assert (
+        str(check(missing).errors[0])
+        == f"{missing}: there is no such file; `ipmasq setup` writes one"
+    )
     assert "cannot be read: Is a directory" in str(check(tmp_path).errors[0])
 
 

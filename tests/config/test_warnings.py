@@ -46,7 +46,7 @@ def test_only_well_known_ports_may_have_a_shorter_time(
 
 
 @pytest.mark.row("6384-12b")
-def test_a_promised_flow_that_is_waited_for_too_shortly_is_doubtful(tmp_path: Path):
+def test_an_expected_flow_that_is_waited_for_too_shortly_is_doubtful(tmp_path: Path):
     text = "[helper.ftp]\nexpectation_life = 29  #? 29s is below the 30s of RFC 6384, 12\n"
     assert_found_as_marked(tmp_path, GATEWAY + text)
     assert_found_as_marked(tmp_path, GATEWAY + "[helper.ftp]\nexpectation_life = 30\n")

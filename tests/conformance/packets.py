@@ -271,7 +271,7 @@ def agree_with_scapy(data: bytes) -> None:
     if inet.ICMP in packet and packet[inet.ICMP].type in ERRORS:
         quote = data[(data[0] & 15) * 4 + 8 :]
         if quote[9:10] not in (b"\x01", b"\x06", b"\x11"):
-            # Scapy corrects what it knows of other protocols (IGMP, once somebody has loaded that).
+            # Scapy corrects what it knows of other protocols (IGMP, once that was loaded).
             anew[inet.ICMP].remove_payload()
             anew[inet.ICMP].add_payload(quote)
     written = inet.IP(bytes(anew))

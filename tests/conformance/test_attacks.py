@@ -163,7 +163,7 @@ def test_two_clients_that_announce_one_port_each_get_their_own_data():
 
 
 @pytest.mark.row("2577-4", "6384-7.2b", "2577-3", "3027-2.2")
-def test_a_promise_admits_one_connection_from_the_peer_and_nothing_else():
+def test_an_expectation_admits_one_connection_from_the_peer_and_nothing_else():
     talk = ftp()
     talk.say(CLIENT, b"PORT " + numbers(IN1, 1023) + b"\r\n")
     assert talk.world.expectations == 0
@@ -454,7 +454,7 @@ def test_one_host_cannot_take_all_public_ports():
 
 
 @pytest.mark.row("A-21", "A-12")
-def test_what_a_helper_promises_counts_to_its_host_and_so_does_whatever_uses_it():
+def test_what_a_helper_expects_counts_to_its_host_and_so_does_whatever_uses_it():
     """PORT p, and then a flow from source p, must not be a way round the quota."""
     world = World(limits=Limits(ports_per_host=8), ports=PortRange(61000, 61039), helpers=(FTP,))
     talk = ftp(world)
@@ -591,7 +591,7 @@ def test_a_flood_of_forged_syns_leaves_the_published_host_its_own_flows():
 
 @pytest.mark.row("A-29", "A-21")
 def test_a_table_full_of_forged_syns_has_room_for_everybody_else():
-    """The host that most of them go to gives way, not one that has few of them."""
+    """Those of the host that most of them go to are closed first, not those of a host that has few."""
     hosts = [bytes((10, 0, 0, 100 + n)) for n in range(10)]
     webs = [
         Forward(f"web{n}", TCP, None, PortRange(8000 + n, 8000 + n), host, 80)

@@ -19,7 +19,7 @@ PAYLOAD = bytes(range(250)) * 10
 
 
 def arrive(world: World, whole: bytes, *sizes: int, order: tuple[int, ...] = ()) -> Passage:
-    """All fragments of a datagram come in; what became of the last."""
+    """All fragments of a datagram come in; the outcome of the last one is returned."""
     pieces = packets.fragments(whole, *sizes)
     passages = [world.send(pieces[index]) for index in order or range(len(pieces))]
     assert not any(passage.packets for passage in passages[:-1])

@@ -140,7 +140,7 @@ def test_a_data_connection_comes_to_life_and_is_linked(
 
 @pytest.mark.row("6384-7.2b", "2577-4", "2577-8")
 @HOW
-def test_nobody_else_comes_in_by_what_was_promised(
+def test_nobody_else_comes_in_by_what_was_expected(
     how: Callable[[Conversation], tuple[int, Endpoint]],
 ) -> None:
     where = client_inside if how in (say_port, say_eprt) else server_inside

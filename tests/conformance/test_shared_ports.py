@@ -114,7 +114,7 @@ def test_five_thousand_connections_a_second_to_sixty_four_servers():
     assert not world.events(events.LimitReached)
 
 
-def test_what_helpers_promise_shares_no_port():
+def test_what_helpers_expect_shares_no_port():
     world = World(
         mapping=SHARING,
         helpers=(FTP,),
@@ -126,9 +126,9 @@ def test_what_helpers_promise_shares_no_port():
     talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT2, 21))
     talk.say(SERVER, b"220 ready\r\n")
     talk.say(CLIENT, b"PORT " + numbers(IN1, 5000) + b"\r\n")
-    (promise,) = world.engine.expectations()
-    assert promise.public.port in range(62000, 62010)
-    world.tcp(OUT2, 20, *promise.public, SYN).reaches(IN1, 5000)
+    (expectation,) = world.engine.expectations()
+    assert expectation.public.port in range(62000, 62010)
+    world.tcp(OUT2, 20, *expectation.public, SYN).reaches(IN1, 5000)
     world.tcp(IN1, 5000, OUT2, 20, SYN | ACK, seq=1, ack=1).leaves_from(E1)
 
 

@@ -1,4 +1,4 @@
-"""Connections that are over, or look as if they were: what still counts, and what gives way to whom."""
+"""Connections that are over, or look as if they were: which of them still count, and which are closed to make room."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ POLICY = Policy(inside=(INSIDE,), public=(E1,), own=frozenset((GATEWAY, E1)))
 
 
 class Passage(NamedTuple):
-    """What became of one packet."""
+    """The outcome of one packet."""
 
     reason: Reason
     packets: tuple[Facts, ...]

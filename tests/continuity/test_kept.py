@@ -20,7 +20,7 @@ ROWS = [
 ]
 
 
-def place(path: Path, durable: bool = False, **about: str) -> Location:
+def location(path: Path, durable: bool = False, **about: str) -> Location:
     return Location(path / "state.db", ABOUT | about, durable)
 
 
@@ -42,8 +42,8 @@ def summary(found: Found) -> list[tuple[int, int | str, object, float]]:
 
 
 def test_of_each_thing_the_last_record_counts_with_its_moment(tmp_path: Path) -> None:
-    keep(place(tmp_path), *two_turns())
-    found = place(tmp_path).find(130.0, 9e9)
+    keep(location(tmp_path), *two_turns())
+    found = location(tmp_path).find(130.0, 9e9)
     assert summary(found) == [(Kind.FLOW, 1, ["new"], 110.0)]
     assert found.others == {"forwards": [["web"]]}
     assert (found.age, found.refused, found.trouble) == (20.0, "", "")
@@ -51,9 +51,9 @@ def test_of_each_thing_the_last_record_counts_with_its_moment(tmp_path: Path) ->
 
 @pytest.mark.row("HA-11")
 def test_a_jump_of_the_wall_clock_changes_no_age(tmp_path: Path) -> None:
-    keep(place(tmp_path), *two_turns())
+    keep(location(tmp_path), *two_turns())
     for wall in (0.0, 5010.0, 1e12):
-        found = place(tmp_path).find(130.0, wall)
+        found = location(tmp_path).find(130.0, wall)
         assert found.age == 20.0
         assert found.store is not None
         found.store.close()
@@ -62,22 +62,22 @@ def test_a_jump_of_the_wall_clock_changes_no_age(tmp_path: Path) -> None:
 def test_after_a_restart_of_the_host_only_a_durable_state_is_found_and_is_aged_by_the_wall_clock(
     tmp_path: Path,
 ) -> None:
-    keep(place(tmp_path), *two_turns())
-    assert place(tmp_path, boot="second").find(3.0, 5310.0).kept == []
+    keep(location(tmp_path), *two_turns())
+    assert location(tmp_path, boot="second").find(3.0, 5310.0).kept == []
     durable = tmp_path / "durable"
-    keep(place(durable, durable=True), *two_turns())
-    found = place(durable, durable=True, boot="second").find(3.0, 5310.0)
+    keep(location(durable, durable=True), *two_turns())
+    found = location(durable, durable=True, boot="second").find(3.0, 5310.0)
     assert found.age == 300.0
     assert summary(found) == [(Kind.FLOW, 1, ["new"], -297.0)]
     assert found.store is not None
     found.store.close()
-    earlier = place(durable, durable=True, boot="second").find(3.0, 1.0)
+    earlier = location(durable, durable=True, boot="second").find(3.0, 1.0)
     assert earlier.age == 0.0, "a clock that went back makes nothing younger than now"
 
 
 def test_the_state_of_another_network_namespace_gives_way_to_a_new_one(tmp_path: Path) -> None:
-    keep(place(tmp_path), *two_turns())
-    here = place(tmp_path, namespace="8")
+    keep(location(tmp_path), *two_turns())
+    here = location(tmp_path, namespace="8")
     found = here.find(130.0, 0.0)
     assert (found.kept, found.refused, found.trouble) == ([], "", "")
     assert found.store is not None
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_a_new_one_is_begun(
     tmp_path: Path, damage: bytes
 ) -> None:
     (tmp_path / "state.db").write_bytes(damage)
-    found = place(tmp_path).find(0.0, 0.0)
+    found = location(tmp_path).find(0.0, 0.0)
     assert found.store is not None
     assert bool(found.refused) is bool(damage)
     assert (tmp_path / "state.db.refused").exists() is bool(damage)
@@ -100,17 +100,17 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_a_new_one_is_begun(
 
 def test_a_damaged_batch_is_refused(tmp_path: Path) -> None:
     first, second = two_turns()
-    keep(place(tmp_path), first, second[:-1])
-    found = place(tmp_path).find(130.0, 0.0)
+    keep(location(tmp_path), first, second[:-1])
+    found = location(tmp_path).find(130.0, 0.0)
     assert "damaged" in found.refused
     assert (found.kept, found.others) == ([], {})
     assert found.store is not None
 
 
 def test_a_file_that_another_process_has_is_not_touched(tmp_path: Path) -> None:
-    first = place(tmp_path).find(0.0, 0.0)
+    first = location(tmp_path).find(0.0, 0.0)
     assert first.store is not None
-    second = place(tmp_path).find(0.0, 0.0)
+    second = location(tmp_path).find(0.0, 0.0)
     assert second.store is None
     assert "locked" in second.trouble
     first.store.append(b"still there")
@@ -124,13 +124,13 @@ def test_a_directory_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> No
 
 
 def test_nobody_else_may_read_it_since_it_has_what_users_typed(tmp_path: Path) -> None:
-    keep(place(tmp_path), *two_turns())
+    keep(location(tmp_path), *two_turns())
     assert (tmp_path / "state.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     os.symlink(tmp_path / "elsewhere", tmp_path / "state.db")
-    found = place(tmp_path).find(0.0, 0.0)
+    found = location(tmp_path).find(0.0, 0.0)
     assert not (tmp_path / "elsewhere").exists()
     assert found.store is None or not (tmp_path / "state.db").is_symlink()
 
@@ -152,8 +152,8 @@ def test_of_a_plain_flow_the_last_row_counts_with_its_moment(tmp_path: Path) -> 
         Record(Kind.FLOW, 2, None),
         Record(Kind.MAPPING, 70, None),
     ]
-    keep(place(tmp_path), encode(100.0, 0.0, first), encode(110.0, 0.0, second))
-    found = place(tmp_path).find(130.0, 0.0)
+    keep(location(tmp_path), encode(100.0, 0.0, first), encode(110.0, 0.0, second))
+    found = location(tmp_path).find(130.0, 0.0)
     assert (found.kept, found.age) == ([], 20.0)
     assert found.plain is not None
     assert found.plain.compact.flows == {1: pack_flow(newer), 3: pack_flow(PLAIN)}
@@ -164,8 +164,8 @@ def test_of_a_plain_flow_the_last_row_counts_with_its_moment(tmp_path: Path) -> 
 def test_a_flow_that_is_inspected_later_or_no_longer_has_one_record(tmp_path: Path) -> None:
     first = [Record(Kind.FLOW, 1, PLAIN), Record(Kind.FLOW, 2, INSPECTED)]
     second = [Record(Kind.FLOW, 1, INSPECTED), Record(Kind.FLOW, 2, PLAIN)]
-    keep(place(tmp_path), encode(100.0, 0.0, first), encode(110.0, 0.0, second))
-    found = place(tmp_path).find(130.0, 0.0)
+    keep(location(tmp_path), encode(100.0, 0.0, first), encode(110.0, 0.0, second))
+    found = location(tmp_path).find(130.0, 0.0)
     assert summary(found) == [(Kind.FLOW, 1, INSPECTED, 110.0)]
     assert found.plain is not None
     assert list(found.plain.flows) == [2]
@@ -181,9 +181,9 @@ def test_what_a_user_with_fewer_rights_has_written_is_not_believed(
 ) -> None:
     """A state says which files have the code of helpers. In a directory of theirs, the file can be exchanged at any
     moment, so nothing is kept there."""
-    keep(place(tmp_path), *two_turns())
+    keep(location(tmp_path), *two_turns())
     os.chown(tmp_path if is_in_their_directory else tmp_path / "state.db", NOBODY, NOBODY)
-    found = place(tmp_path).find(130.0, 0.0)
+    found = location(tmp_path).find(130.0, 0.0)
     assert (found.kept, found.others) == ([], {})
     assert "another user" in found.refused + found.trouble
     assert (found.store is None) is is_in_their_directory
@@ -191,12 +191,12 @@ def test_what_a_user_with_fewer_rights_has_written_is_not_believed(
 
 def test_where_everybody_may_write_nothing_is_kept(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    assert "another user" in place(tmp_path).find(130.0, 0.0).trouble
+    assert "another user" in location(tmp_path).find(130.0, 0.0).trouble
 
 
 def test_what_is_no_file_is_set_aside(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "state.db")
-    found = place(tmp_path).find(0.0, 0.0)
+    found = location(tmp_path).find(0.0, 0.0)
     assert "no file" in found.refused
     assert found.store is not None
     found.store.close()

@@ -21,14 +21,14 @@ def saved(tmp_path: Path) -> Path:
     return write(tmp_path / "saved")
 
 
-def place(tmp_path: Path, durable: bool = False, **about: str) -> Location:
+def location(tmp_path: Path, durable: bool = False, **about: str) -> Location:
     return Location(tmp_path / "run" / "state.db", ABOUT | about, durable)
 
 
 def test_the_next_gateway_finds_all_that_was_saved_with_its_age(
     tmp_path: Path, saved: Path
 ) -> None:
-    where = place(tmp_path)
+    where = location(tmp_path)
     found, replaced = put(saved, where, NOW, 0.0)
     assert (found.flows(), replaced) == ({6: 1, 17: 2}, None)
     assert where.path.stat().st_mode & 0o777 == 0o600
@@ -46,7 +46,7 @@ def test_the_next_gateway_finds_all_that_was_saved_with_its_age(
 def test_a_state_of_an_earlier_run_of_the_host_is_aged_by_the_wall_clock(
     tmp_path: Path, saved: Path, durable: bool
 ) -> None:
-    where = place(tmp_path, durable, boot="second", namespace="8")
+    where = location(tmp_path, durable, boot="second", namespace="8")
     put(saved, where, 5.0, WALL + 310)
     taken = where.find(6.0, WALL + 5000)
     assert taken.age == 301.0
@@ -57,7 +57,7 @@ def test_a_state_of_an_earlier_run_of_the_host_is_aged_by_the_wall_clock(
 
 
 def test_the_state_that_was_there_gets_another_name(tmp_path: Path, saved: Path) -> None:
-    where = place(tmp_path)
+    where = location(tmp_path)
     where.path.parent.mkdir()
     write(where.path, b"old")
     Path(f"{where.path}-wal").write_bytes(b"of the old one")
@@ -72,14 +72,14 @@ def test_what_is_not_yet_in_the_file_itself_is_loaded(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "saved", ABOUT)
     for each in batches():
         store.append(each)
-    found, _ = put(tmp_path / "saved", place(tmp_path), NOW, 0.0)
+    found, _ = put(tmp_path / "saved", location(tmp_path), NOW, 0.0)
     assert found.flows() == {6: 1, 17: 2}
     store.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make files of another user")
 def test_it_belongs_to_the_user_to_whom_the_directory_belongs(tmp_path: Path, saved: Path) -> None:
-    where = place(tmp_path)
+    where = location(tmp_path)
     where.path.parent.mkdir()
     os.chown(where.path.parent, 65534, 65534)
     put(saved, where, NOW, 0.0)
@@ -97,34 +97,35 @@ def refusal(saved: Path, where: Location) -> str:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make files of another user")
 def test_the_file_of_another_user_is_refused(tmp_path: Path, saved: Path) -> None:
     os.chown(saved, 65534, 65534)
-    assert "is another user's file" in refusal(saved, place(tmp_path))
+    assert "is another user's file" in refusal(saved, location(tmp_path))
     os.chown(saved, 0, 0)
     wal = tmp_path / "saved-wal"
     wal.write_bytes(b"")
     os.chown(wal, 65534, 65534)
-    assert f"{wal} is another user's file" in refusal(saved, place(tmp_path))
+    assert f"{wal} is another user's file" in refusal(saved, location(tmp_path))
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
 def test_a_file_that_others_may_write_is_refused(tmp_path: Path, saved: Path, mode: int) -> None:
     saved.chmod(mode)
-    assert f"other users may write {saved}" in refusal(saved, place(tmp_path))
+    assert f"other users may write {saved}" in refusal(saved, location(tmp_path))
     saved.chmod(0o644)
-    assert put(saved, place(tmp_path), NOW, 0.0)
+    assert put(saved, location(tmp_path), NOW, 0.0)
 
 
 def test_a_state_that_is_not_sound_is_refused(tmp_path: Path) -> None:
     first, second = batches()
     damaged = write(tmp_path / "damaged", first, second[:-1])
     assert (
-        refusal(damaged, place(tmp_path)) == f"{damaged}: a batch is damaged: its checksum is wrong"
+        refusal(damaged, location(tmp_path))
+        == f"{damaged}: a batch is damaged: its checksum is wrong"
     )
     (tmp_path / "notes").write_text("no state")
-    assert "cannot be read as a database" in refusal(tmp_path / "notes", place(tmp_path))
+    assert "cannot be read as a database" in refusal(tmp_path / "notes", location(tmp_path))
 
 
 def test_one_that_cannot_be_put_in_place_changes_nothing(tmp_path: Path, saved: Path) -> None:
-    where = place(tmp_path)
+    where = location(tmp_path)
     (where.path.parent / "state.db.replaced").mkdir(parents=True)  # where the old one has to go
     write(where.path, b"old")
     before = {each.name: each.stat().st_ino for each in where.path.parent.iterdir()}

@@ -20,7 +20,7 @@ NOW = 500.0
 POOL = Record(Kind.POOL, 0, [17, bytes((203, 0, 113, 1)), [[1, 65535]], False])
 
 
-def place(directory: Path, **about: str) -> Location:
+def location(directory: Path, **about: str) -> Location:
     return Location(directory / "state.db", {BOOT: "first", "namespace": "7"} | about, False)
 
 
@@ -52,7 +52,7 @@ def contents(found: Found) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_what_is_read_in_two_parts_is_the_same_as_what_is_read_at_once(tmp_path: Path, seed: int):
-    chance, where = Random(seed), place(tmp_path)
+    chance, where = Random(seed), location(tmp_path)
     store = begun(where)
     count = chance.randrange(1, 60)
     cut, snapshot = chance.randrange(count), chance.randrange(count)
@@ -76,7 +76,7 @@ def test_what_is_read_in_two_parts_is_the_same_as_what_is_read_at_once(tmp_path:
 
 
 def test_the_rest_is_read_alone(tmp_path: Path) -> None:
-    where = place(tmp_path)
+    where = location(tmp_path)
     store = begun(where)
     store.append(encode(1.0, 0.0, [Record(Kind.GATEWAY, "first", 1)]))
     ahead = where.read_ahead(NOW, 0.0)
@@ -92,7 +92,7 @@ def test_the_rest_is_read_alone(tmp_path: Path) -> None:
 
 def test_another_file_in_its_place_is_read_from_the_beginning(tmp_path: Path) -> None:
     """As when the predecessor's store has failed meanwhile, and was begun anew."""
-    where = place(tmp_path)
+    where = location(tmp_path)
     store = begun(where)
     store.append(encode(1.0, 0.0, [Record(Kind.GATEWAY, "first", 1)]))
     ahead = where.read_ahead(NOW, 0.0)
@@ -108,9 +108,9 @@ def test_another_file_in_its_place_is_read_from_the_beginning(tmp_path: Path) ->
 def test_the_state_of_another_host_or_namespace_is_not_read_ahead(
     tmp_path: Path, about: dict[str, str]
 ) -> None:
-    store = begun(place(tmp_path))
+    store = begun(location(tmp_path))
     store.append(encode(1.0, 0.0, [Record(Kind.GATEWAY, "first", 1)]))
-    assert place(tmp_path, **about).read_ahead(NOW, 0.0) is None
+    assert location(tmp_path, **about).read_ahead(NOW, 0.0) is None
 
 
 @pytest.mark.parametrize("data", [None, b"no database " * 99])
@@ -119,14 +119,14 @@ def test_what_cannot_be_read_ahead_is_left_to_whoever_reads_it_all(
 ) -> None:
     if data is not None:
         (tmp_path / "state.db").write_bytes(data)
-    assert place(tmp_path).read_ahead(NOW, 0.0) is None
+    assert location(tmp_path).read_ahead(NOW, 0.0) is None
     assert {each.name for each in tmp_path.iterdir()} == ({"state.db"} if data else set())
 
 
 def test_a_reading_of_nothing_belongs_to_no_file(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    begun(place(tmp_path)).close()
-    reading = place(tmp_path).read_ahead(NOW, 0.0)
+    begun(location(tmp_path)).close()
+    reading = location(tmp_path).read_ahead(NOW, 0.0)
     assert reading is not None
     assert [reading.close(), reading.close(), Reading().close()] == [True, False, False]
     assert len(os.listdir("/proc/self/fd")) == before

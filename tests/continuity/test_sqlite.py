@@ -36,15 +36,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a file system")
-    place = tmp_path / "small"
-    place.mkdir()
+    directory = tmp_path / "small"
+    directory.mkdir()
     subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)], check=True, timeout=10
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(directory)], check=True, timeout=10
     )
     try:
-        yield place
+        yield directory
     finally:
-        subprocess.run(["umount", str(place)], check=True, timeout=10)
+        subprocess.run(["umount", str(directory)], check=True, timeout=10)
 
 
 @pytest.mark.parametrize("durable", [False, True])

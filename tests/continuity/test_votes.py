@@ -60,9 +60,9 @@ def test_an_answer_with_another_key_is_no_consent():
 
 
 @pytest.mark.row("A-40")
-def test_a_question_that_is_replayed_gets_no_second_promise():
-    promised = threading.Semaphore(0)
-    votes = Votes(SEAL, "two", HERE, lambda share: promised.release() or True)
+def test_a_question_that_is_replayed_gets_no_second_consent():
+    given = threading.Semaphore(0)
+    votes = Votes(SEAL, "two", HERE, lambda share: given.release() or True)
     votes.peers = {"one": ("127.0.0.1", 1)}
     question = SEAL.write(Entry("one", 1, 1000, b"ask" + bytes(16)))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
@@ -72,13 +72,13 @@ def test_a_question_that_is_replayed_gets_no_second_promise():
         assert SEAL.read(asking.recv(1024)).payload == b"yesask" + bytes(16)
         asking.sendto(question, votes.endpoint)
         votes.answer()
-    assert promised.acquire(blocking=False)
-    assert not promised.acquire(blocking=False)
+    assert given.acquire(blocking=False)
+    assert not given.acquire(blocking=False)
     votes.close()
 
 
-def test_a_stranger_gets_no_promise():
-    votes = Votes(SEAL, "two", HERE, lambda share: pytest.fail("a promise was given"))
+def test_a_stranger_gets_no_consent():
+    votes = Votes(SEAL, "two", HERE, lambda share: pytest.fail("consent was given"))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.sendto(SEAL.write(Entry("x", 1, 1000, b"ask" + bytes(16))), votes.endpoint)
         votes.answer()

@@ -25,7 +25,7 @@ class Kept(World):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.place = Location(path / "state.db", {}, durable=False)
+        self.location = Location(path / "state.db", {}, durable=False)
         self.said: list[str] = []
         self.broken = False
         self.writer = StateWriter(
@@ -40,7 +40,7 @@ class Kept(World):
     def begin(self) -> Store:
         if self.broken:
             raise StoreError("no disk")
-        return self.place.begin()
+        return self.location.begin()
 
     def turn(self, seconds: float = 0.0) -> float | None:
         self.now += seconds
@@ -52,7 +52,7 @@ class Kept(World):
         assert store is not None
         self.writer.store = None
         store.close()
-        found = self.place.find(self.now, 0.0)
+        found = self.location.find(self.now, 0.0)
         self.writer.store = found.store
         assert not found.refused
         assert found.plain is not None
@@ -69,7 +69,7 @@ class Kept(World):
 
     def restart(self) -> Engine:
         self.writer.close(self.now)
-        found = self.place.find(self.now, 0.0)
+        found = self.location.find(self.now, 0.0)
         assert found.store is not None
         found.store.close()
         return Engine.from_records(
@@ -189,23 +189,23 @@ def small(tmp_path: Path) -> Iterator[Kept]:
     """On a file system of 1 MiB."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a file system")
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "none", str(place)]
+    location = tmp_path / "small"
+    location.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "none", str(location)]
     subprocess.run(mount, check=True, timeout=10)
-    made = Kept(place)
+    made = Kept(location)
     try:
         yield made
     finally:
         if made.writer.store is not None:
             made.writer.store.close()
-        subprocess.run(["umount", str(place)], check=True, timeout=10)
+        subprocess.run(["umount", str(location)], check=True, timeout=10)
 
 
 def test_a_full_disk_is_told_once_and_when_there_is_room_everything_is_kept_again(
     small: Kept,
 ) -> None:
-    ballast = small.place.path.with_name("ballast")
+    ballast = small.location.path.with_name("ballast")
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -245,7 +245,7 @@ def test_while_flows_are_restored_the_store_keeps_what_it_has_and_then_gets_a_sn
     for port in range(100):
         kept.udp(IN1, 4000 + port, OUT1, 53)
     kept.writer.close(kept.now)
-    found = kept.place.find(kept.now, 0.0)
+    found = kept.location.find(kept.now, 0.0)
     assert found.store is not None
     kept.go_on_as(found)
     kept.udp(IN1, 5000, OUT1, 53)
@@ -267,7 +267,7 @@ def test_a_new_store_while_flows_are_restored_gets_all_of_them(kept: Kept) -> No
     for port in range(100):
         kept.udp(IN1, 4000 + port, OUT1, 53)
     kept.writer.close(kept.now)
-    found = kept.place.find(kept.now, 0.0)
+    found = kept.location.find(kept.now, 0.0)
     assert found.store is not None
     kept.go_on_as(found)
     kept.writer.failed(StoreError("no disk"), kept.now)

@@ -188,13 +188,13 @@ class Running:
             for action, done, result in self._wanted[:]:
                 self._wanted.pop(0)
                 result.append(action())
-                self.tell()
+                self.publish()
                 done.set()
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         events = self.engine.events()
         if events:
-            self.control.tell(events)
+            self.control.observe(events)
 
     def stop(self) -> None:
         self._stop.set()

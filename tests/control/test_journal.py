@@ -21,7 +21,7 @@ def test_a_slow_reader_loses_the_oldest_events_and_learns_how_many():
     journal = Journal(kept=10)
     slow, quick = Reader(journal), Reader(journal)
     for at in range(25):
-        journal.tell([ForwardAdded(at, "x")])
+        journal.observe([ForwardAdded(at, "x")])
         assert quick.take(5) == (0, [ForwardAdded(at, "x")])
     assert slow.take(4) == (15, [ForwardAdded(at, "x") for at in range(15, 19)])
     assert slow.take(100) == (0, [ForwardAdded(at, "x") for at in range(19, 25)])
@@ -30,11 +30,11 @@ def test_a_slow_reader_loses_the_oldest_events_and_learns_how_many():
 
 def test_the_latest_events_are_kept_and_a_new_reader_begins_after_them():
     journal = Journal(kept=3)
-    journal.tell([ForwardAdded(at, "x") for at in range(5)])
+    journal.observe([ForwardAdded(at, "x") for at in range(5)])
     reader = Reader(journal)
     assert journal.kept() == tuple(ForwardAdded(at, "x") for at in (2, 3, 4))
     assert reader.take(9) == (0, [])
-    journal.tell([ForwardAdded(5, "x")])
+    journal.observe([ForwardAdded(5, "x")])
     assert reader.take(9) == (0, [ForwardAdded(5, "x")])
 
 
@@ -42,12 +42,12 @@ def test_the_latest_events_are_kept_and_a_new_reader_begins_after_them():
 def test_fewer_events_are_kept_if_they_have_long_lines(event: Event):
     journal = Journal(kept=100, text=10_000)
     reader = Reader(journal)
-    journal.tell([event] * 50)
+    journal.observe([event] * 50)
     assert journal.kept() == (event,) * (journal.end - journal.start)
     assert 8 <= len(journal.kept()) <= 10
     lost, found = reader.take(100)
     assert (lost, len(found)) == (journal.start, 50 - journal.start)
-    journal.tell([FlowFinished(0, 1)] * 100)
+    journal.observe([FlowFinished(0, 1)] * 100)
     assert journal.kept() == (FlowFinished(0, 1),) * 100
-    journal.tell([FlowFinished(0, 1), event])
+    journal.observe([FlowFinished(0, 1), event])
     assert len(journal.kept()) == 100

@@ -47,8 +47,8 @@ class Surveyed:
         packet = Packet(bytearray(packets.udp(OUT1, 53, *public, bytes(size))))
         self.engine.receive(packet, Side.OUTSIDE, self.now)
 
-    def tell(self) -> None:
-        self.survey.tell(self.engine.events())
+    def observe(self) -> None:
+        self.survey.observe(self.engine.events())
 
     def turns(self, seconds: float) -> int:
         """Let time pass. Return how many flows were read at most in one turn."""
@@ -61,7 +61,7 @@ class Surveyed:
         return most
 
     def turn(self) -> None:
-        self.tell()
+        self.observe()
         timers, self.loop._timers = self.loop._timers, []
         for at, _, timer in sorted(timers, key=lambda each: each[:2]):
             if at > self.now:
@@ -136,7 +136,7 @@ def test_bytes_are_counted_from_the_first_question_on_also_those_of_flows_that_e
     brief = surveyed.send(IN1, 6000, 972)
     surveyed.engine.close(brief, surveyed.now)  # it was never read
     surveyed.engine.close(old, surveyed.now)
-    surveyed.tell()
+    surveyed.observe()
     assert surveyed.survey.moved == (2000, 0)
 
 

@@ -35,7 +35,7 @@ def refused(
 
 def knowing(*happened: Event) -> Transfers:
     known = Transfers()
-    known.tell(happened)
+    known.observe(happened)
     return known
 
 
@@ -76,7 +76,7 @@ def test_a_connection_that_did_not_come_is_told_and_one_that_came_ends_what_was_
     assert known.at(PUBLIC) == (
         "the connection that was announced for 203.0.113.1:61000 did not come in time (flow 7)"
     )
-    known.tell([ended(Reason.MET, 9)])
+    known.observe([ended(Reason.MET, 9)])
     assert (known.about(7), known.at(PUBLIC), known.at(THERE)) == (None, None, None)
 
 
@@ -88,15 +88,15 @@ def test_an_encrypted_flow_says_what_still_works_as_long_as_it_lives(side: Side,
     known = knowing(refused(), FlowEncrypted(1.0, 7, "ftp", side))
     assert known.is_encrypted(7)
     assert works in str(known.about(7))
-    known.tell([FlowClosed(2.0, 7, Reason.IDLE, 0, 0, 0, 0)])
+    known.observe([FlowClosed(2.0, 7, Reason.IDLE, 0, 0, 0, 0)])
     assert not known.is_encrypted(7)
     assert known.about(7) == SENTENCE, "this is wanted after the end, too"
 
 
 def test_what_is_kept_is_bounded_and_the_latest_stays():
     known = Transfers(most=10)
-    known.tell([refused(flow) for flow in range(100)])
-    known.tell([FlowEncrypted(1.0, flow, "ftp", Side.INSIDE) for flow in range(200, 300)])
+    known.observe([refused(flow) for flow in range(100)])
+    known.observe([FlowEncrypted(1.0, flow, "ftp", Side.INSIDE) for flow in range(200, 300)])
     told = [flow for flow in range(300) if known.about(flow)]
     assert told == [*range(90, 100), *range(290, 300)]
     assert known.at(THERE) == f"{SENTENCE} (flow 99)"

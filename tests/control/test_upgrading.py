@@ -1,4 +1,4 @@
-"""Another process takes over if somebody asks for it; whoever has asked is told how that has ended."""
+"""Another process takes over on request, and the answer says how that has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events over the socket, and what becomes of them when nobody reads."""
+"""Events over the socket, and which of them are lost when nobody reads."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def test_a_watcher_of_an_unknown_event_is_told_which_there_are(client: Client):
 def test_a_watcher_that_reads_late_is_told_how_many_events_it_missed(gateway: Running):
     with Client(gateway.path) as client:
         watch = client.watch(PATIENCE, last=1)
-        gateway.do(lambda: gateway.control.tell([ForwardAdded(0.0, "first")]))
+        gateway.do(lambda: gateway.control.observe([ForwardAdded(0.0, "first")]))
         assert next(watch)["name"] == "first"
         names = [[ForwardAdded(0.0, f"{'n' * 500}{turn}")] * 100 for turn in range(200)]
         for some in names:
-            gateway.do(lambda some=some: gateway.control.tell(some))
-        gateway.do(lambda: gateway.control.tell([events.ForwardRemoved(0.0, "last")]))
+            gateway.do(lambda some=some: gateway.control.observe(some))
+        gateway.do(lambda: gateway.control.observe([events.ForwardRemoved(0.0, "last")]))
         told = until(watch, "forward_removed")
     lost = sum(row["count"] for row in told if row["event"] == "events_lost")
     added = sum(row["event"] == "forward_added" for row in told)

@@ -14,7 +14,7 @@ EDITED_FLAGS = FIN | PSH | URG
 
 def header_arrives_as_sent(came: bytes, out: bytes, ttl_delta: int, inspected: bool) -> None:
     """`came`: a whole datagram, not a fragment; `out`: what was made of it, towards its receiver, the first
-    of several. `inspected`: of a flow that a helper watches or has watched, whose segments are composed anew and
+    of several. `inspected`: of a flow that a helper inspects or has inspected, whose segments are composed anew and
     whose datagrams may have another payload."""
     came = came[: int.from_bytes(came[2:4], "big")]
     size = (came[0] & 15) * 4

@@ -11,7 +11,7 @@ from tests.core.conversation import (
 
 
 def own(talk: Conversation) -> list[tuple[int, bytes]]:
-    """What the gateway sends to the server of its own accord: position and bytes."""
+    """What the gateway sends to the server by itself: position and bytes."""
     sent = []
     for packet, side in talk.engine.outgoing():
         assert side is Side.INSIDE
@@ -34,7 +34,7 @@ PORT = b"PORT 10,0,0,2,4,1\r\n"
 
 
 def rewritten(talk: Conversation, text: bytes = PORT) -> tuple[bytes, int]:
-    """Say a PORT; what became of it, and by how much it grew."""
+    """Say a PORT; what was sent instead, and by how much it grew."""
     after = talk.client(text).payload
     assert after.startswith(b"PORT 203,0,113,1,")
     assert after.endswith(b"\r\n")

@@ -222,7 +222,7 @@ class Stress:
         )
 
     def connect(self, choose: Choose) -> None:
-        """A connection, mostly one that a helper watches, opened as it should be, from either side."""
+        """A connection, mostly one that a helper inspects, opened as it should be, from either side."""
         client, server = End(choose(1 << 32)), End(choose(1 << 32))
         client.me, client.other = (
             Endpoint(INNER[choose(2)], 5000 + choose(3)),
@@ -293,7 +293,7 @@ class Stress:
             speaker.said += len(line)
 
     def forge(self, choose: Choose) -> None:
-        """Somebody who cannot see the connection writes a segment of it."""
+        """A host that cannot see the connection writes a segment of it."""
         if not self.talks:
             return
         speaker = self.talks[choose(len(self.talks))][choose(2)]
@@ -308,20 +308,20 @@ class Stress:
         )
         self.receive(data, self._side_from(speaker))
 
-    def tell(self, choose: Choose) -> None:
+    def send_datagram(self, choose: Choose) -> None:
         """A client inside tells the helper for datagrams something."""
         text, summed = DATAGRAMS[choose(len(DATAGRAMS))], choose(4) > 0
         ends = INNER[choose(2)], 5000 + choose(2), OUTER[choose(2)], 2121
         self.receive(packets.udp(*ends, text, summed=summed), Side.INSIDE)
 
-    def keep_promise(self, choose: Choose) -> None:
-        """Somebody comes to where a promise was made: the one that it was made to, or another."""
-        promised = list(self.engine.expectations())
-        if promised:
-            promise = promised[choose(len(promised))]
-            peer = promise.peer if choose(4) else OUTER[choose(2)]
+    def meet_expectation(self, choose: Choose) -> None:
+        """A flow arrives at an expected endpoint: from the expected peer, or from another one."""
+        expected = list(self.engine.expectations())
+        if expected:
+            expectation = expected[choose(len(expected))]
+            peer = expectation.peer if choose(4) else OUTER[choose(2)]
             side = Side.INSIDE if peer in INSIDE else Side.OUTSIDE
-            self.receive(packets.tcp(peer, 20, *promise.public, SYN, choose(1 << 32)), side)
+            self.receive(packets.tcp(peer, 20, *expectation.public, SYN, choose(1 << 32)), side)
 
     @staticmethod
     def _side_from(end: End) -> Side:
@@ -424,8 +424,8 @@ class Stress:
         assert before == (list(self.engine.flows()), list(self.engine.mappings()))
 
     EVENTS = (
-        packet, answer, go_on, connect, say, keep_promise, error, fragments, spoilt, garbage, wait,
-        odd_packet, odd_fragment, disorder, forge, forward, reload, close, helper, reserve, look, tell,
+        packet, answer, go_on, connect, say, meet_expectation, error, fragments, spoilt, garbage, wait,
+        odd_packet, odd_fragment, disorder, forge, forward, reload, close, helper, reserve, look, send_datagram,
     )  # fmt: skip
     OPERATOR = (forward, reload, close, helper, reserve, look)
     """Of these events, those that an operator, or the host, causes."""
@@ -540,7 +540,7 @@ class Stress:
             self.bytes_out += len(out)
 
     def _hear_from_the_engine(self) -> None:
-        """What it sends of its own accord: what it has withheld, and repetitions of that."""
+        """What it sends by itself: what it has withheld, and repetitions of that."""
         for packet, _ in self.engine.outgoing():
             out = bytes(packet.data)
             self._is_well_formed(out, True)
@@ -553,7 +553,7 @@ class Stress:
         assert self.bytes_out <= most, "more goes out than came in"
 
     def _is_inspected(self, data: bytes, side: Side) -> bool:
-        """Whether it is of a flow that a helper watches or has watched."""
+        """Whether it is of a flow that a helper inspects or has inspected."""
         at = (data[0] & 15) * 4 if data else 0
         if at < 20 or len(data) < at + 4 or data[9] not in (TCP, UDP):
             return False

@@ -30,7 +30,7 @@ def test_another_limit_has_others_near_it() -> None:
 
 
 class Examined(Counts[int]):
-    """Counts how often somebody walks through all keys."""
+    """Counts how often anything walks through all keys."""
 
     walks = 0
 

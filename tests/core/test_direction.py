@@ -1,4 +1,4 @@
-"""When the gateway sends of one direction of its own accord."""
+"""When the gateway sends of one direction by itself."""
 
 from __future__ import annotations
 

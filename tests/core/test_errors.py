@@ -1,4 +1,4 @@
-"""ICMP errors about watched connections, and quotes that say too little or too much."""
+"""ICMP errors about inspected connections, and quotes that say too little or too much."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.core.announcer import here, use
 
 
 def shifted() -> Conversation:
-    """A watched connection in which the server hears more, or fewer, bytes than the client says."""
+    """An inspected connection in which the server hears more, or fewer, bytes than the client says."""
     world = World(helpers=(use(),))
     talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
     talk.say(CLIENT, here(Endpoint(IN1, 5000)))

@@ -52,7 +52,7 @@ def test_the_server_may_connect_the_moment_it_reads_the_rewritten_port() -> None
         active(talk).ends()
 
 
-def test_when_the_control_connection_ends_what_it_promised_ends_too() -> None:
+def test_when_the_control_connection_ends_what_it_expected_ends_too() -> None:
     talk = Conversation(policy()).open()
     talk.client(b"PORT 10,0,0,2,4,1\r\n")
     assert list(talk.engine.expectations())
@@ -66,7 +66,7 @@ def test_when_the_control_connection_ends_what_it_promised_ends_too() -> None:
 
 @pytest.mark.parametrize("side", Side, ids=lambda side: side.name.lower())
 @pytest.mark.parametrize("bit", range(0, 160, 5))
-def test_a_damaged_packet_does_not_use_up_what_was_promised(side: Side, bit: int) -> None:
+def test_a_damaged_packet_does_not_use_up_what_was_expected(side: Side, bit: int) -> None:
     """A bit of its source port, say: its sender tries again, and its flow must still be expected."""
     talk = Conversation().open()
     if side is Side.OUTSIDE:

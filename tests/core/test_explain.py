@@ -67,7 +67,7 @@ def test_filters_forwards_and_expectations_explain_themselves():
     world = World(forwards=(forward,), helpers=(use(),))
     talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
     talk.say(CLIENT, here(Endpoint(IN1, 5000)))
-    (promise,) = world.engine.expectations()
+    (expectation,) = world.engine.expectations()
     control = world.flow.public
     assert "address-dependent filter does not admit" in " ".join(
         told(world, TCP, (OUT2, 9), tuple(control), Side.OUTSIDE).steps
@@ -76,7 +76,7 @@ def test_filters_forwards_and_expectations_explain_themselves():
         told(world, TCP, (OUT1, 9), tuple(control), Side.OUTSIDE).steps
     )
     assert "port forward web covers it" in told(world, TCP, (OUT2, 9), (E1, 80), Side.OUTSIDE).steps
-    data = told(world, TCP, (OUT1, 20), tuple(promise.public), Side.OUTSIDE)
+    data = told(world, TCP, (OUT1, 20), tuple(expectation.public), Side.OUTSIDE)
     assert f"expectation of flow {world.flow.id}" in data.verdict
     assert [helper.bound for helper in data.helpers] == [False]
 

@@ -1,4 +1,4 @@
-"""When flows, promises and helpers come and go, in the awkward moments."""
+"""When flows, expectations and helpers come and go, in the awkward moments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_flow_whose_state_changed_within_its_first_second_ends_once():
     assert [closed.reason for closed in world.events(FlowClosed)] == [Reason.RESET]
 
 
-def test_a_promise_and_its_control_flow_that_are_due_together_both_end():
+def test_an_expectation_and_its_control_flow_that_are_due_together_both_end():
     world = World(helpers=(use(expectation_life=100),), timeouts=Timeouts(tcp_established=100))
     talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, 21))
     talk.say(CLIENT, here(Endpoint(IN1, 5000)))

@@ -47,7 +47,7 @@ def contents(made: Indexed) -> dict[str, Any]:
             "mappings": dict(mappings.numbered()),
             "_unused": made.unused(),
             "taken": {number: ports for number, ports in mappings.taken.items() if ports},
-            "_numbers": {place: set(numbers) for place, numbers in mappings._numbers.items()},
+            "_numbers": {key: set(numbers) for key, numbers in mappings._numbers.items()},
             "by_public": {
                 public: {flows} if isinstance(flows, int) else set(flows.values())
                 for public, flows in made.by_public.items()

@@ -1,4 +1,4 @@
-"""What a listener answers decides what becomes of the bytes of a connection."""
+"""What a listener answers decides how the bytes of a connection are forwarded."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_a_mapping_depends_on_as_much_of_the_remote_end_as_configured(
     assert {mapping.inside for mapping in mappings if mapping} == {INSIDE}
 
 
-def test_a_promised_mapping_is_taken_from_the_data_ports_at_the_promised_address():
+def test_an_expected_mapping_is_taken_from_the_data_ports_at_the_expected_address():
     other = to_address("203.0.113.9")
     nat = table(data_ports=PortRange(40000, 40001))
     mapping = nat.mappings.map(6, INSIDE, REMOTES[0], announced_at=other)

@@ -62,7 +62,7 @@ def test_a_host_that_is_no_longer_inside_loses_its_flows():
     assert {flow.inside.address for flow in world.flows} == {IN1}
 
 
-def test_flows_and_promises_of_an_address_that_is_gone_end_and_new_ones_use_the_new_one():
+def test_flows_and_expectations_of_an_address_that_is_gone_end_and_new_ones_use_the_new_one():
     world = World(helpers=(use(),))
     talk_in(world).say(CLIENT, here(Endpoint(IN1, 5000)))
     world.udp(IN1, 5000, OUT1, 53).leaves_from(E1)
@@ -185,7 +185,7 @@ def test_forwards_that_do_not_overlap_stand_beside_each_other(other: Forward):
 # -- closing
 
 
-def test_a_closed_flow_is_gone_with_its_mapping_and_promises():
+def test_a_closed_flow_is_gone_with_its_mapping_and_expectations():
     world = World(helpers=(use(),))
     talk_in(world).say(CLIENT, here(Endpoint(IN1, 5000)))
     number = world.flow.id
@@ -220,7 +220,7 @@ def test_an_unloaded_helper_leaves_its_connections_as_shifted_as_they_are():
         world.engine.unload_helper("announcer", world.now)
 
 
-def test_a_data_flow_outlives_the_helper_that_promised_it():
+def test_a_data_flow_outlives_the_helper_that_expected_it():
     world = World(helpers=(use(),))
     talk = talk_in(world)
     talk.say(CLIENT, here(Endpoint(IN1, 5000)))
@@ -313,13 +313,13 @@ def test_a_helper_for_udp_that_is_loaded_later_reads_earlier_and_later_flows():
     assert [flow.helper for flow in world.flows] == ["dns", "dns"]
 
 
-def test_a_hairpinned_flow_that_was_promised_is_watched_by_no_helper_loaded_later():
+def test_a_hairpinned_flow_that_was_expected_is_inspected_by_no_helper_loaded_later():
     forward = Forward("ftp", TCP, None, PortRange(21, 21), IN2, 21)
     world = World(forwards=(forward,), helpers=(use(),))
     talk = Conversation(world, Endpoint(IN1, 4000), Endpoint(E1, 21))
     talk.say(CLIENT, here(Endpoint(IN1, 6000)))
-    (promise,) = world.engine.expectations()
-    world.tcp(IN2, 20, *promise.public, SYN).reaches(IN1, 6000)
+    (expectation,) = world.engine.expectations()
+    world.tcp(IN2, 20, *expectation.public, SYN).reaches(IN1, 6000)
     control, data = world.flows
     assert data.origin == f"hairpin, expectation of flow {control.id}"
     assert world.engine.close(control.id, world.now)
@@ -327,6 +327,6 @@ def test_a_hairpinned_flow_that_was_promised_is_watched_by_no_helper_loaded_late
     (data,) = world.flows
     assert data.helper is None
     told = world.engine.explain(
-        TCP, Endpoint(IN2, 20), Endpoint(*promise.public), Side.INSIDE, world.now
+        TCP, Endpoint(IN2, 20), Endpoint(*expectation.public), Side.INSIDE, world.now
     )
     assert {each.reason for each in told.helpers} == {"an expected flow is not inspected"}

@@ -1,4 +1,4 @@
-"""What the gateway sends of its own accord."""
+"""What the gateway sends by itself."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_the_table_is_told_of_before_it_is_full():
     assert said(world) == ["40 of 50 flows are in use"]
 
 
-def test_promised_ports_are_ports_of_their_host():
+def test_expected_ports_are_ports_of_their_host():
     world = World(
         helpers=(use(expectations_per_flow=64),), limits=Limits(ports_per_host=20), ports=HUNDRED
     )

@@ -9,7 +9,7 @@ from ipmasq.core.side import Side
 from tests.core.tables import INSIDE, REMOTES, UDP, flow_to, table
 
 
-def test_a_mapping_lives_as_long_as_its_last_flow_or_promise():
+def test_a_mapping_lives_as_long_as_its_last_flow_or_expectation():
     nat = table()
     flows = [flow_to(nat, remote, n) for n, remote in enumerate(REMOTES)]
     for flow in flows:

@@ -1,4 +1,4 @@
-"""Flows that strangers have opened and not confirmed give way, the oldest first, and no others do."""
+"""Flows that unknown hosts have opened and not confirmed are closed to make room, the oldest first, and no others are."""
 
 from __future__ import annotations
 

@@ -306,7 +306,7 @@ def test_a_file_that_is_not_there_is_a_mistake_of_configuration(
 ):
     done = ipmasq(*command, tmp_path / "none.toml")
     assert done.returncode == 3
-    assert "cannot be read" in done.stdout + done.stderr
+    assert "there is no such file; `ipmasq setup` writes one" in done.stdout + done.stderr
 
 
 def test_a_replay_that_cannot_be_is_one_sentence(ipmasq: Ipmasq, tmp_path: Path):
@@ -453,6 +453,13 @@ def test_a_size_has_four_characters_and_a_unit(count: float, shown: str):
         (("--dport", "79"), [4000]),
         (("--dport", "8080"), [80]),
         (("-p", "tcp", "-d", "198.51.100.1"), [4000]),
+        (("-s", "10.0.0.0/30"), [4000, 5353]),
+        (("--orig-src", "10.0.0.3/32"), [5353]),
+        (("-d", "203.0.112.0/23"), [80]),
+        (("-r", "198.51.100.0/24"), [4000, 5353]),
+        (("-r", "10.0.0.3"), [80]),
+        (("-q", "203.0.113.1"), [4000, 5353]),
+        (("--reply-dst", "198.51.100.1"), [80]),
         (("-p", "udp", "-s", "10.0.0.2"), []),
     ],
 )

@@ -98,7 +98,7 @@ def test_watch_takes_names_of_events_as_a_list_or_one_by_one(
     conversation(gateway, [b"ask me\r\n", b"refuse me\r\n"])
     options = [word for name in names for word in ("--event", name)]
     process = program("watch", "--json", "--last", "10", *options)
-    gateway.do(lambda: gateway.control.tell([ForwardAdded(0.0, "web")]))
+    gateway.do(lambda: gateway.control.observe([ForwardAdded(0.0, "web")]))
     assert process.stdout
     told = [json.loads(process.stdout.readline())["event"] for _ in range(2)]
     assert told == ["refused", "forward_added"]
@@ -107,7 +107,9 @@ def test_watch_takes_names_of_events_as_a_list_or_one_by_one(
 
 
 def test_watch_ends_after_the_past_events_if_asked(gateway: Running, program: Start):
-    gateway.do(lambda: gateway.control.tell([ForwardAdded(0.0, "web"), ForwardAdded(0.0, "ftp")]))
+    gateway.do(
+        lambda: gateway.control.observe([ForwardAdded(0.0, "web"), ForwardAdded(0.0, "ftp")])
+    )
     for options, names in ((), ["web", "ftp"]), (("--last", "1"), ["ftp"]):
         code, out, _ = end(program("watch", "--json", "--no-follow", *options))
         assert code == 0

@@ -143,15 +143,15 @@ def test_what_was_said_before_a_helper_came_and_went_arrives_when_it_is_repeated
     assert again[2:4] == (0, b"hello")
 
 
-def test_a_promise_that_one_line_replaces_and_renews_keeps_its_port():
+def test_an_expectation_that_one_line_replaces_and_renews_keeps_its_port():
     talk = Talk()
     talk.unload()
     used = HelperUse("forgetful", Forgetful, TCP, frozenset((21,)), True, expectations_per_flow=1)
     talk.crossing.engine.load_helper(used, talk.crossing.now)
     talk.say(CLIENT, ACK | PSH, 0, b"the line of before\r\n1\r\n21\r\n")
-    (promised,) = talk.crossing.engine.expectations()
-    assert promised.announced.port == 2000 + ord("1")
+    (expected,) = talk.crossing.engine.expectations()
+    assert expected.announced.port == 2000 + ord("1")
     public = [view.public for view in talk.crossing.engine.mappings()]
-    assert promised.public in public
+    assert expected.public in public
     talk.crossing.engine.unload_helper("forgetful", talk.crossing.now)
     talk.crossing.engine.check()

@@ -244,8 +244,8 @@ def test_trouble_of_one_kind_is_told_once_and_then_counted(
             try:
                 fail(number)
             except RuntimeError as error:
-                failures.tell(error, number / 100)
-        failures.tell(KeyError("another kind"), 20.0)
+                failures.report(error, number / 100)
+        failures.report(KeyError("another kind"), 20.0)
         failures.look(59.9)
         assert len(caplog.records) == 2
         failures.look(60.0)

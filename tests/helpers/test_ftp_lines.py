@@ -1,4 +1,4 @@
-"""The corpus of FTP lines: what becomes of each here. What others do with them is documentation."""
+"""The corpus of FTP lines: what each becomes here. What others do with them is documentation."""
 
 from __future__ import annotations
 

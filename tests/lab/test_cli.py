@@ -1,4 +1,4 @@
-"""What is said to somebody who types a lab's options wrong, or whose lab is in disorder."""
+"""What is said to a user who types a lab's options wrong, or whose lab is in disorder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A gateway with the FTP helper in bad weather: `impairment_gateway.py SEED FAULTS`, FAULTS as JSON for
+"""A gateway with the FTP helper on an impaired path: `impairment_gateway.py SEED FAULTS`, FAULTS as JSON for
 `ipmasq.planes.fault.Faults`, for both sides alike, from SIGUSR1 on.
 
-Connections are opened in fair weather: an end that has lost SYNs measures round trips of many
+Connections are opened without impairment: an end that has lost SYNs measures round trips of many
 seconds, and waits as long before each repetition."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A flow that has settled, to see what becomes of its packets when something around it changes."""
+"""An offloaded flow, to see how its packets are forwarded when something around it changes."""
 
 from __future__ import annotations
 

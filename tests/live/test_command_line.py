@@ -1,4 +1,4 @@
-"""`ipmasq` as somebody new to it uses it: a gateway in the lab, looked at, changed and stopped."""
+"""`ipmasq` as a new user uses it: a gateway in the lab, looked at, changed and stopped."""
 
 from __future__ import annotations
 

@@ -392,6 +392,12 @@ def test_a_mistake_in_the_file_is_found_with_its_line(doctor: Doctor) -> None:
     assert "gateway.toml, line 10" in found["fix"]
 
 
+def test_a_file_that_is_not_there_is_to_be_written_by_setup(doctor: Doctor) -> None:
+    doctor.file.unlink()
+    code, (found,) = doctor.run()
+    assert (code, found["fix"]) == (1, f"ipmasq setup {doctor.file}")
+
+
 def test_ports_that_run_short_are_found_at_the_running_gateway(doctor: Doctor) -> None:
     doctor.write(outside='"go"\nports = "40000-40004"')
     with doctor.gateway(), doctor.network.at("in"):

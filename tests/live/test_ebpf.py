@@ -80,7 +80,7 @@ def test_datagrams_go_by_in_the_kernel_and_are_counted_truly(
 def test_of_a_new_connection_only_the_syn_and_its_answer_go_through_the_engine(
     fast: Running, network: Network
 ) -> None:
-    """Whatever else did would be overtaken by what is said of it on a settled connection."""
+    """Whatever else did would be overtaken by what is said of it on an offloaded connection."""
     with ExitStack() as kept, tcp_server(network, "out", REMOTE, 5000) as server:
         for _ in range(CONNECTIONS):
             with network.at("in"):

@@ -34,15 +34,15 @@ def bare_wire(network: Network, host: str, interface: str) -> Iterator[None]:
         network.ip(where, f"addr add {own} peer {other}/24 dev {name}")
         network.ip(where, f"link set {name} up")
     ended, end = os.pipe()
-    pump = threading.Thread(target=connect, args=(*ends, ended))
-    pump.start()
+    connecting = threading.Thread(target=connect, args=(*ends, ended))
+    connecting.start()
     if host == "in":
         network.ip("in", "route add default dev eth")
     try:
         yield
     finally:
         os.close(end)
-        pump.join()
+        connecting.join()
         for each in (*ends, ended):
             os.close(each)
 

@@ -1,4 +1,4 @@
-"""A process on the gateway itself that takes the public port of somebody's living flow (A-22)."""
+"""A process on the gateway itself that takes the public port of a live flow of another host (A-22)."""
 
 from __future__ import annotations
 

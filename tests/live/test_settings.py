@@ -1,4 +1,4 @@
-"""Kernel settings that somebody changes while the gateway runs, as `sysctl --system` or a package does."""
+"""Kernel settings that others change while the gateway runs, as `sysctl --system` or a package does."""
 
 from __future__ import annotations
 

@@ -132,3 +132,11 @@ def test_a_server_that_cannot_be_published_is_refused_before_anything_is_written
     done = setup.run("--yes", "--publish", "nonsense")
     assert (done.returncode, setup.file.exists()) == (2, False)
     assert "10.0.0.2:21" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--inside", "--outside"])
+def test_an_interface_that_is_not_there_is_named(setup: Setup, option: str) -> None:
+    done = setup.run(option, "nope")
+    assert done.returncode == 2
+    assert done.stderr.startswith("ipmasq: there is no interface nope; there are ")
+    assert not setup.file.exists()

@@ -1,4 +1,4 @@
-"""Real TCP stacks on both sides of a watched connection: split commands, Nagle, loss, disorder."""
+"""Real TCP stacks on both sides of an inspected connection: split commands, Nagle, loss, disorder."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.planes.tun.journal import record_in
+from ipmasq.planes.tun.record import record_in
 from tests.live.as_users import started
 from tests.live.conftest import Network, trace
 from tests.live.test_undo_command import file, ipmasq

@@ -50,7 +50,7 @@ class Running:
         """Do one round of the loop, with its listeners told."""
         self.loop.later(0.002, lambda: None)
         self.loop.round()
-        self.gateway._drive.tell()
+        self.gateway._drive.publish()
 
     def send(self, packet: bytes, side: Side = Side.INSIDE) -> None:
         """Give the engine a packet, as the gateway does."""

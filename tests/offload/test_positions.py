@@ -22,7 +22,7 @@ STEP, STEPS = 1000, 200
 
 
 class Conversation:
-    """A connection from inside that has settled, on a fast path before an engine."""
+    """A connection from inside that is offloaded, on a fast path before an engine."""
 
     def __init__(self) -> None:
         self.now = 1.0

@@ -234,11 +234,11 @@ class Doubled(Stress):
         self._now = round(now / (UNIT / 2)) * (UNIT / 2)
 
     def traffic(self, choose: Choose) -> None:
-        """A packet of a settled flow, most of them ordinary ones."""
-        settled = [flow for flow in self.two.alone.table.flows.values() if flow.offloadable]
-        if not settled:
+        """A packet of an offloadable flow, most of them ordinary ones."""
+        offloadable = [flow for flow in self.two.alone.table.flows.values() if flow.offloadable]
+        if not offloadable:
             return
-        flow = settled[choose(len(settled))]
+        flow = offloadable[choose(len(offloadable))]
         half = (flow.original, flow.reply)[choose(2)]
         key = half.match
         sport, dport = int.from_bytes(key[8:10], "big"), int.from_bytes(key[10:], "big")

@@ -1,4 +1,4 @@
-"""Weather between two queues: what arrives, how often, and in which order."""
+"""Impairment between two queues: what arrives, how often, and in which order."""
 
 from __future__ import annotations
 

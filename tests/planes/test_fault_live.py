@@ -1,4 +1,4 @@
-"""Real TCP stacks on both sides of bad weather, over the tun plane."""
+"""Real TCP stacks on both sides of an impaired path, over the tun plane."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def gateway(network: Network, directory: Path) -> Iterator[FaultPlane]:
     plane = FaultPlane(tun, dict.fromkeys(Side, WEATHER), Random(1), time.monotonic)
     over = threading.Event()
 
-    def pump() -> None:
+    def relay() -> None:
         while not over.is_set():
             for ready in select.select(plane.descriptors(), (), (), 0.05)[0]:
                 while came := plane.receive(ready):
@@ -56,16 +56,16 @@ def gateway(network: Network, directory: Path) -> Iterator[FaultPlane]:
 
     with network.at("gw"):
         plane.open()
-    pumping = threading.Thread(target=pump)
+    relaying = threading.Thread(target=relay)
     try:
         with network.at("gw"):
             plane.claim(engine.claims())
-        pumping.start()
+        relaying.start()
         yield plane
     finally:
         over.set()
-        if pumping.is_alive():
-            pumping.join(5)
+        if relaying.is_alive():
+            relaying.join(5)
         plane.close()
 
 
@@ -92,7 +92,7 @@ def test_a_transfer_through_bad_weather_arrives_whole(
                 came.update(part)
             sender.join(20)
     assert came.digest() == hashlib.sha256(content).digest()
-    # The weather was bad indeed.
+    # The path was impaired indeed.
     befell = plane.tallies.values()
     assert sum(t.lost + t.delayed + t.duplicated + t.corrupted for t in befell) >= 10
 

@@ -1,4 +1,4 @@
-"""The gateway of a soak: `ipmasq run` with weather before its engine, and facts on request.
+"""The gateway of a soak: `ipmasq run` with impairment before its engine, and facts on request.
 
 `python -m tests.soak.gateway CONFIG DIRECTORY PLANE SEED FAULTS [--diagnose]`, FAULTS as JSON for
 `ipmasq.planes.fault.Faults`. On SIGUSR1 it writes one line of JSON with facts to its standard output, on
@@ -56,7 +56,7 @@ _mallinfo.restype = MallInfo
 
 class Facts:
     def __init__(self, gateway: Gateway, control: Control, impairment: FaultPlane) -> None:
-        self._gateway, self._control, self._weather = gateway, control, impairment
+        self._gateway, self._control, self._impairment = gateway, control, impairment
         self._before: tracemalloc.Snapshot | None = None
 
         self._failures: list[str] = []
@@ -86,7 +86,7 @@ class Facts:
 
     def _facts(self) -> dict[str, object]:
         engine, memory = self._gateway.engine, _mallinfo()
-        tallies = self._weather.tallies.values()
+        tallies = self._impairment.tallies.values()
         return {
             "flows": len(engine.table.flows),
             "mappings": len(engine.table.mappings),
@@ -133,7 +133,7 @@ def main(
     gateway._drive.plane = around
     table = load(config).config.control
     control = Control(gateway, loop, Access(Path(table.socket), table.mode, table.group))
-    gateway.listeners.extend((control.tell, logs.Writer(gateway.engine.table.host_of)))
+    gateway.listeners.extend((control.observe, logs.Writer(gateway.engine.table.host_of)))
     facts = Facts(gateway, control, around)
     gateway.listeners.append(facts.listen)
     loop.on_signal(signal.SIGUSR1, facts.say)

@@ -51,7 +51,7 @@ class Plan:
     """A directory for the gateway's log and the workers' failures."""
 
 
-def soak(plan: Plan, tell: Callable[[str], object]) -> Outcome:
+def soak(plan: Plan, say: Callable[[str], object]) -> Outcome:
     """`tell` hears how it goes."""
     outcome = Outcome()
     with stage(plan.plane, plan.seed) as made:
@@ -59,7 +59,7 @@ def soak(plan: Plan, tell: Callable[[str], object]) -> Outcome:
         before = made.trace()
         running = Running(made, FAULTS if plan.faults else {}, plan.diagnose)
         try:
-            _run(plan, made, running, outcome, tell)
+            _run(plan, made, running, outcome, say)
         except RuntimeError as error:  # the gateway has ended, or stands still
             outcome.faults.append(str(error))
         finally:
@@ -77,7 +77,7 @@ def soak(plan: Plan, tell: Callable[[str], object]) -> Outcome:
     return outcome
 
 
-def _run(plan: Plan, made: Stage, running: Running, outcome: Outcome, tell: Any) -> None:
+def _run(plan: Plan, made: Stage, running: Running, outcome: Outcome, say: Any) -> None:
     """Raises RuntimeError."""
     sampler = Sampler(running)
     first = sampler.take(checked=True)
@@ -86,7 +86,7 @@ def _run(plan: Plan, made: Stage, running: Running, outcome: Outcome, tell: Any)
     try:
         if plan.act:
             operator.start()
-        _sample(plan, sampler, tell)
+        _sample(plan, sampler, say)
     finally:
         if plan.act:
             operator.end()
@@ -104,7 +104,7 @@ def _run(plan: Plan, made: Stage, running: Running, outcome: Outcome, tell: Any)
     outcome.faults += [f"invariants: {text}" for text in sampler.violated]
 
 
-def _sample(plan: Plan, sampler: Sampler, tell: Any) -> None:
+def _sample(plan: Plan, sampler: Sampler, say: Any) -> None:
     end = time.monotonic() + plan.minutes * 60
     while time.monotonic() < end:
         time.sleep(EVERY)
@@ -113,7 +113,7 @@ def _sample(plan: Plan, sampler: Sampler, tell: Any) -> None:
         if plan.keep is not None:
             _keep(plan.keep, sample)
         if checked:
-            tell(
+            say(
                 f"{sample.at:5.0f} s: {sample.anonymous} kB, {sample.descriptors} descriptors, "
                 f"{sample.facts['flows']} flows, invariants {sample.facts['invariants']}"
             )

@@ -29,7 +29,7 @@ class Tally:
     bytes: int = 0
     """In completed attempts."""
     failed: Counter[str] = field(default_factory=Counter)
-    """Attempts that were given up, by why: nothing was promised, nothing was lost."""
+    """Attempts that were given up, by reason: nothing was announced, nothing was lost."""
     wrong: list[str] = field(default_factory=list)
     """Attempts that seemed complete, and were not or carried other bytes."""
 

@@ -21,7 +21,7 @@ PUBLIC = Endpoint(to_address("203.0.113.1"), 61000)
 REMOTE = Endpoint(to_address("198.51.100.1"), 53)
 
 
-STEPS = """packet answer go_on connect connect connect say forge keep_promise wait forward reload close helper
+STEPS = """packet answer go_on connect connect connect say forge meet_expectation wait forward reload close helper
     error disorder"""
 """Of `Stress`; connections are more frequent, so that there is something to record."""
 

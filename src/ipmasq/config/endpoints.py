@@ -15,12 +15,14 @@ from ipmasq.wire.visible import is_visible, visible
 
 def listening(value: object) -> Endpoint | str:
     """Parse where to listen: "127.0.0.1:9477", or the path of a Unix socket."""
-    return _place(value, 'where to listen; write "127.0.0.1:9477" or the path of a socket')
+    return _endpoint_or_path(
+        value, 'where to listen; write "127.0.0.1:9477" or the path of a socket'
+    )
 
 
 def logger(value: object) -> Endpoint | str:
     """Parse the place of a syslog server: "192.0.2.9:514", or the path of a local logger's socket."""
-    return _place(value, 'a syslog server; write "192.0.2.9:514" or "/dev/log"')
+    return _endpoint_or_path(value, 'a syslog server; write "192.0.2.9:514" or "/dev/log"')
 
 
 def log_file(value: object) -> str:
@@ -34,7 +36,7 @@ def log_file(value: object) -> str:
 
 def votes(value: object) -> Endpoint:
     """Parse where the other members ask this one: an address of this machine and a UDP port."""
-    found = _place(value, 'where the members ask; write "192.0.2.1:7343"')
+    found = _endpoint_or_path(value, 'where the members ask; write "192.0.2.1:7343"')
     if isinstance(found, str):
         raise ValueError(f"{values.shown(value)} is a path; write an address and a port")
     return found
@@ -67,7 +69,7 @@ def _path(value: object, example: str) -> Path:
     return Path(value)
 
 
-def _place(value: object, meant: str) -> Endpoint | str:
+def _endpoint_or_path(value: object, meant: str) -> Endpoint | str:
     """Parse an endpoint, or the path of a Unix socket, which begins with a slash."""
     if isinstance(value, str) and value.startswith("/"):
         return values.socket(value)

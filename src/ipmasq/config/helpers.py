@@ -99,7 +99,8 @@ def installed(name: str, fresh: bool = False) -> type[Helper]:
     if not found:
         known = ", ".join(installed_names()) or "none"
         raise HelperError(
-            f'no helper "{name}" is installed (there are: {known}); for one in a file give "file"'
+            f'no helper "{name}" is installed (there are: {known}); one in a file is named by '
+            '"file" in the configuration, and by its path on the command line'
         )
     entry = found[0]
     origin = _explained(entry.module, lambda: _origin(entry))

@@ -41,6 +41,8 @@ class UnreadableError(ConfigError):
 def read_text(path: Path) -> str:
     try:
         content = read_bytes(path)
+    except FileNotFoundError as error:
+        raise UnreadableError("there is no such file; `ipmasq setup` writes one") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableError(f"cannot be read: {reason}") from error
@@ -71,8 +73,8 @@ def read_toml(text: str) -> dict[str, Any]:
         raise UnreadableError(f"not valid TOML: {_CLEARER.get(message, message)}", line) from error
     except ValueError as error:  # int(): thousands of digits
         digits = re.search(r"[\d_]{4000}", text)
-        place = text.count("\n", 0, digits.start()) + 1 if digits else None
-        raise UnreadableError("has a number with too many digits", place) from error
+        at = text.count("\n", 0, digits.start()) + 1 if digits else None
+        raise UnreadableError("has a number with too many digits", at) from error
 
 
 def _key_at(text: str, line: int) -> str:

@@ -9,7 +9,7 @@ from ipmasq.config.mistakes import Mistake
 from ipmasq.config.model import Config
 from ipmasq.config.sides import Sides
 from ipmasq.core.admission import is_martian
-from ipmasq.wire.addresses import Address, Network, to_text
+from ipmasq.wire.addresses import Address, Network, to_text, within
 
 POINT_TO_POINT = 31
 """From this prefix length on, every address of a network is a host's (RFC 3021)."""
@@ -48,7 +48,7 @@ def _doubt(
         )
     if host in public:
         return f"{to_text(host)} is a public address of the gateway itself, not of a server inside"
-    if not any(host in network for network in inside):
+    if not within(host, inside):
         return (
             f"{to_text(host)} is in no inside network: unless its answers come back through the gateway,"
             " connections to it hang"

@@ -144,13 +144,13 @@ class Feed:
         self._pause = FIRST_RETRY
         self.acknowledged = waiting[-1].ticket
         self._changed()
-        for each, place in zip(waiting, written, strict=True):
+        for each, entry_id in zip(waiting, written, strict=True):
             if each.part is not Part.CHANGES:
-                self._follow_snapshot(client, each.part, place)
+                self._follow_snapshot(client, each.part, entry_id)
 
-    def _follow_snapshot(self, client: Client, part: Part, place: bytes) -> None:
+    def _follow_snapshot(self, client: Client, part: Part, entry_id: bytes) -> None:
         if part is Part.BEGIN:
-            self._begun, self.written = place, 0
+            self._begun, self.written = entry_id, 0
         elif part is Part.END and self._begun:
             begun = self._begun.decode()
             client.eval(TRIM, 2, self._stream, self._last, begun, str(self._generation))

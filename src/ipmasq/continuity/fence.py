@@ -110,8 +110,8 @@ class Fence:
             self._without_store(problem)
         if (self.generation, self.trouble) != before:
             self._changed()
-        settled = not self.trouble and bool(self.generation) == self.wanted
-        return RENEW_EVERY if settled else RETRY_EVERY
+        as_wanted = not self.trouble and bool(self.generation) == self.wanted
+        return RENEW_EVERY if as_wanted else RETRY_EVERY
 
     def _ask_store(self) -> None:
         """Raises what the library raises."""

@@ -114,9 +114,9 @@ class Follower:
         return 0.0
 
     def _take(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
-        for place, fields in entries:
-            self._last = place.decode()
-            self._admit(fields.get(b"e", b""), place)
+        for entry_id, fields in entries:
+            self._last = entry_id.decode()
+            self._admit(fields.get(b"e", b""), entry_id)
         self.held.settle()
         if len(entries) < AT_ONCE:
             self._current = self._clock()
@@ -162,7 +162,7 @@ class Follower:
 
     # -- entries
 
-    def _admit(self, data: bytes, place: bytes) -> None:
+    def _admit(self, data: bytes, entry_id: bytes) -> None:
         try:
             entry = self._seal.read(data)
             if self._rereads and entry.generation < self.sequence.generation:
@@ -177,7 +177,7 @@ class Follower:
             self._changed()
             return
         self.entries += 1
-        moment = min(self._offset + int(place.partition(b"-")[0]) / 1000, self._clock())
+        moment = min(self._offset + int(entry_id.partition(b"-")[0]) / 1000, self._clock())
         if not follows and batch.part is not Part.BEGIN:
             self._fresh, self.is_complete = None, False
         self._apply(batch, moment)
@@ -196,9 +196,9 @@ class Follower:
             self._is_renumbered = False
 
 
-def _number(place: bytes) -> tuple[int, ...]:
-    """Return the place of an entry as numbers that can be compared."""
-    return tuple(map(int, place.split(b"-")))
+def _number(entry_id: bytes) -> tuple[int, ...]:
+    """Return the id of an entry as numbers that can be compared."""
+    return tuple(map(int, entry_id.split(b"-")))
 
 
 def _batch(payload: bytes) -> Batch:

@@ -45,8 +45,8 @@ class Found:
 
 
 def is_own(found: os.stat_result) -> bool:
-    """Whether root or the user of this process owns it: a state says which code helpers run, so that nobody else
-    can be believed."""
+    """Whether root or the user of this process owns the file. No other owner is trusted, since a state names the code
+    that helpers run."""
     return found.st_uid in (0, os.geteuid())
 
 
@@ -141,8 +141,8 @@ class Location:
         """Raises StoreError."""
         try:
             self.path.parent.mkdir(mode=0o755, exist_ok=True)
-            place = self.path.parent.stat()
-            if not is_own(place) or place.st_mode & stat.S_IWOTH:
+            directory = self.path.parent.stat()
+            if not is_own(directory) or directory.st_mode & stat.S_IWOTH:
                 raise StoreError(f"{self.path.parent}: another user may write there")
             # It may have what users have typed, such as passwords.
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

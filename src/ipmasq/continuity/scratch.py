@@ -1,4 +1,4 @@
-"""Directories for files that are needed for a moment, and none is left behind, also after a crash."""
+"""Temporary directories that are removed even after a crash."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class StateWriter:
     # -- in each turn
 
     def set(self, name: str, row: object, now: float) -> None:
-        """Keep a value that does not belong to the engine but to the gateway, by its name; None: no more."""
+        """Keep a value of the gateway under a name, beside the records of the engine; None removes it."""
         self._others[name] = row
         self._new_others.add(name)
         self._flush_at = min(self._flush_at, now)

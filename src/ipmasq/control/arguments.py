@@ -11,7 +11,7 @@ from ipmasq.config import messages, values
 from ipmasq.control.protocol import Kind, RequestError
 from ipmasq.core.policy import PortRange
 from ipmasq.core.tcp_states import NAMES
-from ipmasq.wire.addresses import Address, Endpoint
+from ipmasq.wire.addresses import Address, Endpoint, Network
 
 
 def _protocol(value: object) -> object:
@@ -49,6 +49,8 @@ def _state(value: object) -> str:
 
 
 AddressText: TypeAlias = Annotated[Address, BeforeValidator(values.address)]
+NetworkText: TypeAlias = Annotated[Network, BeforeValidator(values.network)]
+"""A network, or one address."""
 ProtocolText: TypeAlias = Annotated[int, BeforeValidator(_protocol)]
 Port: TypeAlias = Annotated[int, BeforeValidator(_port)]
 RealPort: TypeAlias = Annotated[int, BeforeValidator(_port), Field(ge=1)]
@@ -83,12 +85,16 @@ class Which(Arguments):
     protocol: ProtocolText | None = None
     helper: str | None = None
     state: StateText | None = None
-    source: AddressText | None = None
+    source: NetworkText | None = None
     """The end that opened the flow, as it was then."""
     source_port: Port | None = None
-    destination: AddressText | None = None
+    destination: NetworkText | None = None
     """What was addressed then: of a connection to a published server, the public address."""
     destination_port: Port | None = None
+    reply_source: NetworkText | None = None
+    """The end that answers: of a connection to a published server, the server itself."""
+    reply_destination: NetworkText | None = None
+    """Where answers are sent: of a flow from inside, the public address."""
 
 
 class WhichMapping(Arguments):

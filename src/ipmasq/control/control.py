@@ -93,7 +93,7 @@ class Control:
             raise
 
     def restore(self) -> None:
-        """Serve again what a successor has taken that has failed. What cannot be served is logged."""
+        """Serve the sockets again that a successor took before it failed. One that cannot be served is logged."""
         for server in self._servers:
             try:
                 server.restore()
@@ -110,11 +110,11 @@ class Control:
             server.close()
         self.examination.close()
 
-    def tell(self, events: Sequence[Event]) -> None:
+    def observe(self, events: Sequence[Event]) -> None:
         """Record events, for clients that watch and for explanations."""
-        self.journal.tell(events)
-        self.transfers.tell(events)
-        self.survey.tell(events)
+        self.journal.observe(events)
+        self.transfers.observe(events)
+        self.survey.observe(events)
         for server in self._servers:
             server.wake()
 

@@ -35,7 +35,7 @@ class Journal:
         """The number of the oldest event that is kept."""
         return self.end - len(self._events)
 
-    def tell(self, events: Sequence[Event]) -> None:
+    def observe(self, events: Sequence[Event]) -> None:
         self._events.extend(events)
         self._text += sum(map(_text, events))
         self.end += len(events)

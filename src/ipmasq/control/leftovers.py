@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun.record import record_in
 
 
 def hint() -> str:
     """Return what to add to the message that no gateway answers. Empty if nothing is left of one."""
-    from ipmasq.planes.leftovers import find_leftovers  # which takes a moment
+    with suppress(OSError):
+        if not record_in().exists():
+            return ""
+    from ipmasq.planes.leftovers import PlaneError, find_leftovers  # which takes a moment
 
     with suppress(PlaneError):
         if find_leftovers():

@@ -126,11 +126,11 @@ class _Round:
         flows = self.flows
         if start < len(flows) and flows[start] == flow:
             return start  # mostly so, since rounds have the same order
-        place = bisect_left(flows, flow, min(start, len(flows)))
-        return place if place < len(flows) and flows[place] == flow else None
+        position = bisect_left(flows, flow, min(start, len(flows)))
+        return position if position < len(flows) and flows[position] == flow else None
 
-    def reading(self, place: int) -> _Before:
-        return self.at[place], self.out[place], self.back[place]
+    def reading(self, position: int) -> _Before:
+        return self.at[position], self.out[position], self.back[position]
 
 
 def _keep(heap: list[FlowRate], rate: FlowRate) -> None:
@@ -192,8 +192,8 @@ class Survey:
     def rate(self, flow: int) -> tuple[float, float] | None:
         """Return the rates of one flow to the outside and to the inside; None if it was not read yet."""
         found = self._found()
-        place = found.find(flow)
-        return None if place is None else (found.rate_out[place], found.rate_back[place])
+        position = found.find(flow)
+        return None if position is None else (found.rate_out[position], found.rate_back[position])
 
     @property
     def helped(self) -> Sequence[int]:
@@ -215,7 +215,7 @@ class Survey:
 
     # -- rounds
 
-    def tell(self, events: Sequence[Event]) -> None:
+    def observe(self, events: Sequence[Event]) -> None:
         """Count what flows have transferred between their last reading and their end."""
         if not self._runs:
             return
@@ -226,9 +226,9 @@ class Survey:
 
     def _latest(self, flow: int) -> _Before | None:
         for found in (self._current, self._last):
-            place = found.find(flow) if found is not None else None
-            if found is not None and place is not None:
-                return found.reading(place)
+            position = found.find(flow) if found is not None else None
+            if found is not None and position is not None:
+                return found.reading(position)
         return None
 
     def _count(self, out: int, back: int, before: _Before | None) -> None:
@@ -259,29 +259,29 @@ class Survey:
             return table.numbers()
         return chain(last.flows, range(last.newest + 1, current.newest + 1))
 
-    def _read_some(self, current: _Round, numbers: Iterator[int], place: int) -> None:
+    def _read_some(self, current: _Round, numbers: Iterator[int], position: int) -> None:
         some = list(islice(numbers, AT_ONCE))
         if not some:
             self._last, self._current = current, None
             self._loop.later(max(PAUSE, current.began + ROUND - self._loop.clock()), self._begin)
             return
         # Planned first, so that a failure does not end the rounds.
-        self._loop.later(PAUSE, lambda: self._read_some(current, numbers, place))
+        self._loop.later(PAUSE, lambda: self._read_some(current, numbers, position))
         try:
-            place = self._add(current, some, place)
+            position = self._add(current, some, position)
         except Exception:
             current.is_whole = False
             raise
 
-    def _add(self, current: _Round, some: Iterable[int], place: int) -> int:
+    def _add(self, current: _Round, some: Iterable[int], position: int) -> int:
         """Read these flows. `place` is that of their first reading in the last round, as far as is known; return the
         place for the next ones."""
         now, last = self._loop.clock(), self._last
         for found in self._engine.readings(some):
-            at = last.find(found.flow, place) if last is not None else None
+            at = last.find(found.flow, position) if last is not None else None
             before = None
             if last is not None and at is not None:
-                place, before = at + 1, last.reading(at)
+                position, before = at + 1, last.reading(at)
             current.add(found, now, before)
             self._count(found.bytes_out, found.bytes_in, before)
-        return place
+        return position

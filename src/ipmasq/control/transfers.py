@@ -43,7 +43,7 @@ class Transfers:
         self._encrypted: dict[int, str] = {}
         """Sentences by live control flow."""
 
-    def tell(self, happened: Sequence[Event]) -> None:
+    def observe(self, happened: Sequence[Event]) -> None:
         for event in happened:
             match event:
                 case Refused():

@@ -17,7 +17,7 @@ from ipmasq.core.views import Explanation, FlowView
 from ipmasq.gateway.describe import consequence
 from ipmasq.planes.fastpath import Counter
 from ipmasq.wire import ipv4
-from ipmasq.wire.addresses import Endpoint, to_text
+from ipmasq.wire.addresses import Endpoint, Network, to_text
 
 EXAMPLE_PORT = 40000
 
@@ -176,14 +176,22 @@ def _is_wanted(view: FlowView, which: arguments.Which) -> bool:
 
 
 def _was_opened(view: FlowView, which: arguments.Which) -> bool:
-    """Return whether the ends match of the packet that opened the flow."""
-    _, source, destination, _ = _packet_of(view)
+    """Return whether the ends match of the packet that opened the flow, and of one that answers it."""
+    _, source, destination, side = _packet_of(view)
+    answers_from = view.remote_real if side is Side.INSIDE else view.inside
+    answers_to = view.public if side is Side.INSIDE else view.remote
     return (
-        which.source in (None, source.address)
+        _is_in(source, which.source)
         and which.source_port in (None, source.port)
-        and which.destination in (None, destination.address)
+        and _is_in(destination, which.destination)
         and which.destination_port in (None, destination.port)
+        and _is_in(answers_from, which.reply_source)
+        and _is_in(answers_to, which.reply_destination)
     )
+
+
+def _is_in(end: Endpoint, network: Network | None) -> bool:
+    return network is None or end.address in network
 
 
 def _has(

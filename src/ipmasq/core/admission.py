@@ -142,7 +142,7 @@ class Admission:
                 expected.target,
                 masquerade=True,
                 side=Side.OUTSIDE,
-                origin=_promised(expected),
+                origin=_expected_origin(expected),
                 expectation=expected,
             )
         elsewhere = policy.shares and not policy.addresses_for(source.address)
@@ -195,10 +195,12 @@ class Admission:
         from outside, from the public address of the sender (REQ-9a). The address filter is meant for outside
         hosts and for hosts of other inside networks. With it, two hosts of one network that each wait for a
         packet of the other would never reach each other."""
-        seen = self._table.mappings.public_for(source.address)
-        note(f"{to_text(destination.address)} is a public address: as from {to_text(seen)} outside")
+        public = self._table.mappings.public_for(source.address)
+        note(
+            f"{to_text(destination.address)} is a public address: as from {to_text(public)} outside"
+        )
         answer = self._to_public(
-            protocol, Endpoint(seen, source.port), destination, note, hairpin=source
+            protocol, Endpoint(public, source.port), destination, note, hairpin=source
         )
         if isinstance(answer, Reason):
             return answer
@@ -253,7 +255,7 @@ class Admission:
                 expected.target,
                 masquerade=False,
                 side=Side.INSIDE,
-                origin=_promised(expected),
+                origin=_expected_origin(expected),
                 expectation=expected,
                 server_mapping=expected.mapping,
             )
@@ -343,7 +345,7 @@ class Admission:
         return port in self.policy.ports or port in (self.policy.data_ports or ())
 
 
-def _promised(expectation: Expectation) -> Origin:
+def _expected_origin(expectation: Expectation) -> Origin:
     return Origin(Kind.EXPECTATION, f"expectation of flow {expectation.flow.id}")
 
 

@@ -246,14 +246,14 @@ class Transaction(HelperContext):
         try:
             made = self._services.expect(self._attachment, self.speaker, announced, protocol)
         except Refusal as refusal:
-            text, seen = self._line.text, self._as_seen(announced)
-            self._attachment.refuse(self.speaker, text, str(refusal), False, seen)
+            text, translated = self._line.text, self._translated(announced)
+            self._attachment.refuse(self.speaker, text, str(refusal), False, translated)
             return None
         self._attachment.work += EXPECTATION_COST
         self._expectations += (made,)
         return made.public
 
-    def _as_seen(self, announced: Endpoint) -> Endpoint:
+    def _translated(self, announced: Endpoint) -> Endpoint:
         """Return where the other end connects to if it is not told otherwise."""
         if announced.address != ANYWHERE:
             return announced

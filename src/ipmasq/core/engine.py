@@ -64,8 +64,7 @@ class Engine:
     """The NAT of one gateway. It must not be used by two threads at the same time."""
 
     def __init__(self, policy: Policy, chance: Chance, now: float) -> None:
-        """`chance(n)` returns an unpredictable integer of 0..n-1. `now` is in seconds, on a clock that never
-        decreases."""
+        """`chance(n)` returns an unpredictable integer of 0..n-1. `now`: seconds, on a clock that never decreases."""
         self.manager = FlowManager(policy, chance, now)
         self.table = self.manager.table
         self._halves = self.table.halves
@@ -103,8 +102,7 @@ class Engine:
         if size < 28:
             return None
         first, total, fragment, ttl, protocol = _IP.unpack_from(data)
-        # An ordinary packet has no options, is no fragment (DF may be set), has time to live left, and is
-        # whole. That is all that is particular to IPv4 here.
+        # Ordinary: no options, no fragment (DF may be set), time to live left, and whole. No more is IPv4's own here.
         if first != 0x45 or fragment & 0xBFFF or not 1 < ttl < 255 or total != size:
             return None
         half = self._halves[side][protocol].get(bytes(data[_KEY]))

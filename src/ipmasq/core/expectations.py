@@ -303,9 +303,9 @@ class ExpectationTable:
         """Remove an expectation, and its mapping if nothing else uses that."""
         self._changes.other(Kind.EXPECTATION, expectation.number)
         del self._by_key[expectation.key], self.numbered[expectation.number]
-        place = endpoint_key(expectation.protocol, expectation.public)
-        if self._latest.get(place) is expectation:
-            del self._latest[place]
+        key = endpoint_key(expectation.protocol, expectation.public)
+        if self._latest.get(key) is expectation:
+            del self._latest[key]
         mine = self._by_flow[expectation.flow.id]
         mine.remove(expectation)
         if not mine:

@@ -9,7 +9,7 @@ from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.helping import verdicts
 from ipmasq.core.keys import pack
-from ipmasq.core.opening import giving_its_port, known_at
+from ipmasq.core.opening import evictable_for_port, known_at
 from ipmasq.core.reasons import Reason
 from ipmasq.core.shortage import PROTOCOLS, limit_of, name, sentence
 from ipmasq.core.side import Side
@@ -116,14 +116,14 @@ def _refusal(
     table, from_inside = manager.table, decision.masquerade
     host = source.address if from_inside else decision.server.address
     reason = table.lacks_room(host)
-    if reason is not None and manager.giving_way(reason, host):
+    if reason is not None and manager.evictable(reason, host):
         reason = None
     if reason is None and from_inside and manager.policy.public:
         server = decision.side, decision.server
         reason = table.mappings.lacks_port(
             protocol, source, destination, known_at(decision), server
         )
-        if reason is not None and giving_its_port(manager, reason, protocol, host):
+        if reason is not None and evictable_for_port(manager, reason, protocol, host):
             reason = None
     return None if reason is None else sentence(reason, host, protocol, limit_of(table, reason))
 
@@ -134,8 +134,8 @@ def _helpers(
     if decision.expectation:
         reason = "an expected flow is not inspected itself"
         return tuple(HelperVerdict(name, False, reason) for name in manager.registered)
-    seen = Endpoint(b"", 0) if decision.masquerade else source
-    client, server = End(source, seen), End(decision.server, destination)
+    translated = Endpoint(b"", 0) if decision.masquerade else source
+    client, server = End(source, translated), End(decision.server, destination)
     return tuple(verdicts(manager.registered, protocol, client, server))
 
 

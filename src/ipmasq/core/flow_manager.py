@@ -103,7 +103,7 @@ class FlowManager:
 
     # -- the life cycle of a flow
 
-    def giving_way(self, lacking: Reason, host: Address) -> Flow | None:
+    def evictable(self, lacking: Reason, host: Address) -> Flow | None:
         """Return the flow that is evicted to make room for one more flow of a host, or None: the oldest
         unconfirmed flow of this host or, if the table is full, of the host with the most of them."""
         if lacking is not Reason.TABLE_FULL:
@@ -133,8 +133,8 @@ class FlowManager:
     def judge_offloadable(self, flow: Flow) -> None:
         """Update whether the flow's ordinary packets need no decision, and report a change."""
         if flow.protocol == ipv4.TCP:
-            settled = flow.state is State.ESTABLISHED and flow.id not in self.pickups
-            offloadable = settled and flow.inspector is None
+            ready = flow.state is State.ESTABLISHED and flow.id not in self.pickups
+            offloadable = ready and flow.inspector is None
         else:
             answered = bool(flow.original.packets and flow.reply.packets)
             offloadable = answered and flow.inspector is None

@@ -22,7 +22,7 @@ class Pool(NamedTuple):
     is_shared: bool
 
     @property
-    def place(self) -> bytes:
+    def key(self) -> bytes:
         return bytes((self.protocol,)) + self.address
 
 
@@ -85,7 +85,7 @@ class IndexedMappings:
     def note_pool(self, number: int, pool: Pool) -> None:
         """Note a pool that is not known yet."""
         self.pools[number] = pool
-        self._numbers.setdefault(pool.place, []).append(number)
+        self._numbers.setdefault(pool.key, []).append(number)
 
     def add_pool(self, number: int, row: Any) -> None:
         """Note what a pool's record says. That it is no pool, or another one now, is found by `confirm`."""
@@ -111,7 +111,7 @@ class IndexedMappings:
         if known is None:
             self._aside.update(zip(rows.numbers, rows.each(), strict=True))
             return [False] * len(rows.numbers)
-        taken = [self.taken.get(each, set()) for each in self._numbers[known.place]]
+        taken = [self.taken.get(each, set()) for each in self._numbers[known.key]]
         ports = _ports(rows.numbers)
         if all(each.isdisjoint(ports) for each in taken):
             return b"\1" * len(ports)

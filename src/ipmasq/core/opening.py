@@ -162,10 +162,10 @@ def _make_room(manager: FlowManager, first: FirstPacket, decision: Decision) -> 
     inside = first.side is Side.INSIDE
     host = first.source.address if inside else decision.server.address
     while (lacking := manager.table.lacks_room(host)) is not None:
-        giving_way = manager.giving_way(lacking, host)
-        if giving_way is None:
+        evictable = manager.evictable(lacking, host)
+        if evictable is None:
             return _refused(manager, lacking, host, first.protocol)
-        manager.end(giving_way, Reason.REPLACED)
+        manager.end(evictable, Reason.REPLACED)
     return None
 
 
@@ -177,7 +177,7 @@ def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) ->
             protocol, source, destination, known_at=known_at(decision), server=server
         )
         if isinstance(mapping, Reason):
-            if (answer := giving_its_port(manager, mapping, protocol, source.address)) is None:
+            if (answer := evictable_for_port(manager, mapping, protocol, source.address)) is None:
                 return _refused(manager, mapping, source.address, protocol)
             manager.end(answer, Reason.REPLACED)
             continue
@@ -190,7 +190,7 @@ def _masquerade(manager: FlowManager, first: FirstPacket, decision: Decision) ->
     return _refused(manager, Reason.NO_PORTS, source.address, protocol)
 
 
-def giving_its_port(
+def evictable_for_port(
     manager: FlowManager, lacking: Reason, protocol: int, host: Address
 ) -> Flow | None:
     """Return the flow that is evicted for its public port: the oldest answer to a stranger who has not sent

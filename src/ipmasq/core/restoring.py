@@ -288,8 +288,8 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> list[F
 
 def _pick_up(manager: FlowManager, flow: Flow) -> None:
     """Let the positions of a flow be picked up if they were to be in the earlier process."""
-    settled = flow.protocol == ipv4.TCP and flow.state is State.ESTABLISHED
-    if settled and not flow.offloadable and flow.inspector is None:
+    established = flow.protocol == ipv4.TCP and flow.state is State.ESTABLISHED
+    if established and not flow.offloadable and flow.inspector is None:
         manager.pickups.add(flow.id)
 
 

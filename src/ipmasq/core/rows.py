@@ -66,7 +66,7 @@ class Rows:
         return woven([self.column(at) for at in positions])
 
     def only(self, chosen: Sequence[object]) -> Rows:
-        """Return those rows for which something true is in `chosen`."""
+        """Return the rows whose element in `chosen` is true."""
         if all(chosen):
             return self
         rows = b"".join(compress(self.each(), chosen))
@@ -95,7 +95,7 @@ def woven(columns: Sequence[bytes]) -> tuple[bytes, ...]:
 
 @cache
 def having(bit: int) -> bytes:
-    """Return a table for `bytes.translate`, which makes 1 of bytes that have this bit, and 0 of others."""
+    """Return a table for `bytes.translate` that maps bytes with this bit to 1, and others to 0."""
     return bytes(int(each & bit != 0) for each in range(256))
 
 

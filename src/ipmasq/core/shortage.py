@@ -46,9 +46,9 @@ class _Reported:
 
 
 class Shortage:
-    def __init__(self, table: Table, tell: Callable[[events.Event], None]) -> None:
+    def __init__(self, table: Table, emit: Callable[[events.Event], None]) -> None:
         self._table = table
-        self._tell = tell
+        self._emit = emit
         self._reported: dict[Hashable, _Reported] = {}
         """Events about a host. There can be very many hosts."""
         self._reported_totals: dict[Hashable, _Reported] = {}
@@ -104,7 +104,7 @@ class Shortage:
             return
         most = limit_of(self._table, reason)
         refusals, told.refusals, told.until = told.refusals, 0, now + WINDOW
-        self._tell(events.LimitReached(now, reason, host, protocol, most, refusals))
+        self._emit(events.LimitReached(now, reason, host, protocol, most, refusals))
 
     def _near(
         self,
@@ -120,7 +120,7 @@ class Shortage:
         told = self._about(key, now) if host else self._reported_totals.setdefault(key, _Reported())
         if now >= told.until:
             told.until = now + WINDOW
-            self._tell(events.LimitNeared(now, limit, host, address, protocol, used, most))
+            self._emit(events.LimitNeared(now, limit, host, address, protocol, used, most))
 
     def _about(self, key: Hashable, now: float) -> _Reported:
         """Return what was reported about a key. When the table is full, all further keys share one entry."""

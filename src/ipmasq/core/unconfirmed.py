@@ -1,4 +1,4 @@
-"""Flows that strangers have caused and not confirmed, which are evicted when their host has reached a limit.
+"""Flows that unknown outside hosts have caused and not confirmed. They are evicted when their host has reached a limit.
 
 Anybody can send the first packet of a flow with a forged source address, and a published server answers it;
 that must not keep its clients out (attack A-29). Some protocols answer from another port (TFTP), so that the answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from ipmasq.config import Problem
 from ipmasq.config.directions import not_private
@@ -21,7 +22,7 @@ def find(host: Host) -> Iterator[Finding]:
     loaded, here = host.loaded, host.here
     config = loaded.config
     for problem in (*loaded.problems, *(loaded.problem(*m) for m in unusable_socket(config, here))):
-        yield _finding(problem, STOPS)
+        yield _finding(problem, STOPS, host)
     if loaded.problems:
         return
     sides = host.sides
@@ -33,11 +34,16 @@ def find(host: Host) -> Iterator[Finding]:
     if host.status is None:  # a running gateway has reserved its ports, and its sockets keep them
         found += [*ephemeral_in_doubt(config, here), *listening_in_doubt(config, here)]
     for mistake in found:
-        yield _finding(loaded.problem(*mistake), WARNS)
+        yield _finding(loaded.problem(*mistake), WARNS, host)
 
 
-def _finding(problem: Problem, effect: str) -> Finding:
-    place = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
+def _finding(problem: Problem, effect: str, host: Host) -> Finding:
+    location = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
     what = ": ".join(each for each in (problem.key, problem.message) if each)
-    fix = f"edit {place}; then: ipmasq reload"
+    then = f"ipmasq check {problem.path}" if host.status is None else "ipmasq reload"
+    fix = (
+        f"edit {location}; then: {then}"
+        if Path(problem.path).exists()
+        else f"ipmasq setup {problem.path}"
+    )
     return Finding("configuration", what, effect, fix, is_hint=effect == WARNS)

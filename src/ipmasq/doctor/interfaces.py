@@ -19,20 +19,20 @@ SUBJECT = "interfaces"
 
 def find(host: Host) -> Iterator[Finding]:
     config, here = host.loaded.config, host.here
-    for place, message in (*absent_outside(config, here), *absent_inside(config, here)):
+    for location, message in (*absent_outside(config, here), *absent_inside(config, here)):
         fix = f"name one that exists in {host.loaded.path}, or create it"
         yield Finding(
-            SUBJECT, _said(host, place, message), "no packet comes in or leaves by it", fix
+            SUBJECT, _said(host, location, message), "no packet comes in or leaves by it", fix
         )
     for name in host.own:
         yield from _link(name, host)
-    for place, message in (
+    for location, message in (
         *collisions(config, here),
         *interfaces_in_doubt(config, here, host.sides),
     ):
         yield Finding(
             SUBJECT,
-            _said(host, place, message),
+            _said(host, location, message),
             "packets of inside hosts are not forwarded",
             _address(message),
         )
@@ -55,8 +55,8 @@ def _link(name: str, host: Host) -> Iterator[Finding]:
         )
 
 
-def _said(host: Host, place: tuple[str | int, ...], message: str) -> str:
-    problem = host.loaded.problem(place, message)
+def _said(host: Host, location: tuple[str | int, ...], message: str) -> str:
+    problem = host.loaded.problem(location, message)
     return f"{problem.key}: {problem.message}"
 
 

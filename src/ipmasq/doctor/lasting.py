@@ -1,4 +1,4 @@
-"""How long what `--fix` has done lasts, and where to keep it."""
+"""How long the changes of `--fix` last, and how to make them permanent."""
 
 from __future__ import annotations
 

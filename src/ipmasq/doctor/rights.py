@@ -1,4 +1,4 @@
-"""What this process may not examine, so that nobody takes silence about it for health."""
+"""What this process may not examine, which the report names, so that silence does not look like health."""
 
 from __future__ import annotations
 

@@ -22,18 +22,18 @@ def find(host: Host) -> Iterator[Finding]:
     config, here, sides = host.loaded.config, host.here, host.sides
     if sides.outside is None or host.is_down(sides.outside):
         return  # its routes come back with it
-    for place, message in default_route(config, here, sides):
-        problem = host.loaded.problem(place, message)
+    for location, message in default_route(config, here, sides):
+        problem = host.loaded.problem(location, message)
         yield Finding(
             SUBJECT,
             problem.message,
             "inside hosts do not reach remote hosts",
             f"ip route replace default via ROUTER dev {quote(sides.outside)}",
         )
-    for place, message in unrouted(config, here, sides):
+    for location, message in unrouted(config, here, sides):
         yield Finding(
             SUBJECT,
-            host.loaded.problem(place, message).message,
+            host.loaded.problem(location, message).message,
             "connections from inside are opened, and no answer comes back",
             f"on the router of {sides.outside}'s network: ip route add PUBLIC via {sides.outside}'s address",
         )

@@ -35,7 +35,13 @@ Protocol: TypeAlias = Annotated[
 ]
 Source: TypeAlias = Annotated[
     str | None,
-    typer.Option("-s", "--src", metavar="ADDRESS", help="Only flows that this address opened."),
+    typer.Option(
+        "-s",
+        "--src",
+        "--orig-src",
+        metavar="ADDRESS[/LENGTH]",
+        help="Only flows that this address, or one of this network, opened.",
+    ),
 ]
 SourcePort: TypeAlias = Annotated[
     int | None, typer.Option("--sport", metavar="PORT", help="Only flows opened from this port.")
@@ -45,8 +51,27 @@ Destination: TypeAlias = Annotated[
     typer.Option(
         "-d",
         "--dst",
-        metavar="ADDRESS",
+        "--orig-dst",
+        metavar="ADDRESS[/LENGTH]",
         help="Only flows opened to this address; of published servers, the public one.",
+    ),
+]
+ReplySource: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "-r",
+        "--reply-src",
+        metavar="ADDRESS[/LENGTH]",
+        help="Only flows that this address answers; of published servers, the inside one.",
+    ),
+]
+ReplyDestination: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "-q",
+        "--reply-dst",
+        metavar="ADDRESS[/LENGTH]",
+        help="Only flows answered to this address; of inside clients, the public one.",
     ),
 ]
 DestinationPort: TypeAlias = Annotated[

@@ -27,8 +27,22 @@ OF_PORT = "udp."
 
 timeouts = typer.Typer(help="Show or set idle times.", no_args_is_help=True, rich_markup_mode=None)
 
-ForwardName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.forwards)]
-HelperName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completing.helpers)]
+ForwardName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Its name in `show forwards`.",
+        autocompletion=completing.forwards,
+    ),
+]
+HelperName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Its name in `show helpers`.",
+        autocompletion=completing.helpers,
+    ),
+]
 Save: TypeAlias = Annotated[
     bool, typer.Option("--save", help="Keep the change in a file beside the configuration.")
 ]

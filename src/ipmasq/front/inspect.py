@@ -97,7 +97,12 @@ def _of(used: int, most: int) -> str:
 
 def explain(
     what: Annotated[
-        list[str], typer.Argument(metavar="FLOW | PROTOCOL SOURCE DESTINATION", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="FLOW | PROTOCOL SOURCE DESTINATION",
+            help="A number as `show flows` lists it; or tcp, udp or icmp with two ADDRESS:PORT.",
+            show_default=False,
+        ),
     ],
     side: Annotated[
         str | None,

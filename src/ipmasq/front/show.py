@@ -22,6 +22,8 @@ from ipmasq.front.asking import (
     Json,
     Port,
     Protocol,
+    ReplyDestination,
+    ReplySource,
     Socket,
     Source,
     SourcePort,
@@ -66,6 +68,8 @@ def flows(
     destination: Destination = None,
     sport: SourcePort = None,
     dport: DestinationPort = None,
+    reply_src: ReplySource = None,
+    reply_dst: ReplyDestination = None,
     protocol: Protocol = None,
     state: Annotated[
         str | None,
@@ -91,7 +95,7 @@ def flows(
     """List live flows: who with whom, since when, how fast.
 
     The helper is the one that inspects the flow. B/s are the bytes per second of both directions together, on
-    average over the life of the flow (age). The filters -s, -d, --sport, --dport,
+    average over the life of the flow (age). The filters -s, -d, -r, -q, --sport, --dport,
     -p and --state are those of `conntrack -L`. The table leaves out TCP flows that are over (TIME_WAIT) and
     says how many, unless --all or --state is given. A narrow terminal shows fewer columns; "linked" means that the flow
     does not expire while its data flows live.
@@ -99,6 +103,7 @@ def flows(
     \b
     Examples:
       ipmasq show flows -s 10.0.0.2 -p tcp --dport 21
+      ipmasq show flows -q 203.0.113.1 --src 10.0.0.0/24
       ipmasq show flows --helper ftp --json
       ipmasq show flows --format ipfwadm
     """
@@ -109,6 +114,8 @@ def flows(
         "destination": destination,
         "source_port": sport,
         "destination_port": dport,
+        "reply_source": reply_src,
+        "reply_destination": reply_dst,
         "protocol": protocol,
         "state": state,
         "host": host,

@@ -82,7 +82,7 @@ class Availability:
         # and the host must neither answer with resets for flows that it does not know nor forward untranslated packets.
         drive.answers, drive.until = False, -inf
 
-    # -- life
+    # -- start and stop
 
     def start(self) -> None:
         """Be a standby, or active again if this member was the last one. Raises PlaneError."""
@@ -151,7 +151,7 @@ class Availability:
         """Return the policy for what this member serves now."""
         return policy.serving([each.share for each in self._served])
 
-    # -- what happens
+    # -- leases and takeovers
 
     def look(self) -> None:
         """Follow the leases."""
@@ -160,7 +160,7 @@ class Availability:
         # One that is not sure of one of its leases has lost the store, so it is not sure of any.
         self._drive.until = min((each.until for each in self._served), default=-inf)
         self._offloading.limit()
-        self._tell()
+        self._publish()
 
     def _rung(self) -> None:
         self._bell.hush()
@@ -233,7 +233,7 @@ class Availability:
         engine, now, left = self._drive.engine, self._loop.clock(), self._served
         if left:
             engine.apply(engine.policy.serving([each.share for each in left]), now)
-            self._drive.tell()
+            self._drive.publish()
             self._answer(True)
             return
         self._drive.until, self._drive.write_ahead = -inf, None
@@ -243,7 +243,7 @@ class Availability:
 
     def _become(self, engine: Engine) -> None:
         self._offloading.forget()
-        self._drive.tell()
+        self._drive.publish()
         self._drive.engine.become(engine)
         self._offloading.begin()
         self._changed()
@@ -289,9 +289,9 @@ class Availability:
             tuple(each.share for each in served if each.share),
         )
 
-    # -- what is told
+    # -- reports
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         now = self._loop.clock()
         for each in self.servings:
             role = each.role
@@ -302,9 +302,9 @@ class Availability:
         if self.trouble != self._told_trouble:
             self._told_trouble = self.trouble
             self._drive.say(StoreFailed(now, self.trouble) if self.trouble else StoreRecovered(now))
-        self._tell_refused(now)
+        self._publish_refused(now)
 
-    def _tell_refused(self, now: float) -> None:
+    def _publish_refused(self, now: float) -> None:
         refused = self.refused
         new = sum(refused.values()) - self._told_refused
         if new > 0:

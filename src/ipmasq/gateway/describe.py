@@ -25,8 +25,8 @@ ROLES = {
 def sentence(event: Event) -> str:
     """Return what happened as one visible line for people; names, reasons and payload may come from
     attackers."""
-    told = tell(event)
-    return visible(_sentence(event)) if told is None else told
+    found = remark(event)
+    return visible(_sentence(event)) if found is None else found
 
 
 def _sentence(event: Event) -> str:
@@ -98,13 +98,13 @@ def _near(event: events.LimitNeared) -> str:
     return f"host {to_text(event.host)} uses {of} {what}"
 
 
-def tell(event: Event) -> str | None:
+def remark(event: Event) -> str | None:
     """Return one visible line, or None if the event does not concern the present packet."""
-    told = _told(event)
-    return None if told is None else visible(told)
+    found = _remark(event)
+    return None if found is None else visible(found)
 
 
-def _told(event: Event) -> str | None:
+def _remark(event: Event) -> str | None:
     match event:
         case events.FlowOpened():
             hairpin = f", which is {event.remote_real}" * (event.remote_real != event.remote)

@@ -98,7 +98,7 @@ class Drive:
         """Close the plane, or `leave` it to a successor. Raises PlaneError if something could not be undone."""
         self.unwatch()
         (leave or self.plane.close)()
-        self.tell()
+        self.publish()
 
     def watch(self) -> None:
         """Register for packets, also after the plane has changed its descriptors."""
@@ -153,7 +153,7 @@ class Drive:
     def _is_mapped(self, protocol: int, public: Endpoint) -> bool:
         return self.engine.table.mappings.at(protocol, public) is not None
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Publish the engine's events."""
         events = self.engine.events()
         if events:
@@ -175,7 +175,7 @@ class Drive:
             except PlaneError:
                 raise
             except Exception as error:  # the other listeners must be called all the same
-                self.loop.failures.tell(error, self.loop.clock())
+                self.loop.failures.report(error, self.loop.clock())
 
     def _receive(self, descriptor: int) -> None:
         plane, receive, now = self.plane, self.receive, self.loop.clock()
@@ -220,5 +220,5 @@ class Drive:
             self.engine.tick(now)
             deadline = self.engine.deadline()
         self._send(now)
-        self.tell()
+        self.publish()
         return deadline

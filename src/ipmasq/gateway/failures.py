@@ -22,7 +22,7 @@ class FailureLog:
         self.count = 0
         """Errors since the start."""
 
-    def tell(self, error: Exception, now: float) -> None:
+    def report(self, error: Exception, now: float) -> None:
         self.look(now)
         self.count += 1
         location = _location(error)

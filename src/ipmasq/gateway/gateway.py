@@ -44,7 +44,7 @@ from ipmasq.gateway.usage import usage
 from ipmasq.gateway.watchdog import Watchdog
 from ipmasq.planes.fastpath import Counter
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.journal import DIRECTORY
+from ipmasq.planes.tun.record import DIRECTORY
 from ipmasq.wire.addresses import to_text, to_texts
 
 log = logging.getLogger("ipmasq")
@@ -81,8 +81,7 @@ class Gateway:
         for warning in setup.warnings:
             log.warning("%s", warning)
         self._chosen, kept = plane, setup.kept
-        ahead = heir.ahead if heir else None
-        self.keeping = Keeping(kept, directory, loop.clock(), ahead) if kept else None
+        self.keeping = Keeping(kept, directory, loop.clock(), heir and heir.ahead) if kept else None
         is_heir = bool(self.keeping and self.keeping.found.kept)
         self._plane = (
             heir.plane if heir else make_plane(plane or setup.plane, setup, directory, is_heir)

@@ -29,14 +29,14 @@ from ipmasq.gateway.handover import (
     Link,
 )
 from ipmasq.gateway.host import Changes
-from ipmasq.gateway.keeping import place
+from ipmasq.gateway.keeping import location_of_state
 from ipmasq.gateway.lending import facts_of
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.planes import make_plane
 from ipmasq.gateway.setup import Configuration, Setup
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.journal import DIRECTORY
 from ipmasq.planes.tun.plane import TunPlane
+from ipmasq.planes.tun.record import DIRECTORY
 from ipmasq.planes.tun.start import WITHOUT
 
 log = logging.getLogger("ipmasq")
@@ -98,7 +98,7 @@ class Succession:
     def ask(self, heir: Heir, sockets: Iterable[Path]) -> None:
         """Wait until the predecessor lets this process make these sockets and open the plane. Raises PlaneError."""
         kept = heir.setup.kept
-        path = place(kept, self._directory).path if kept else None
+        path = location_of_state(kept, self._directory).path if kept else None
         facts = facts_of(heir.setup, path, self._directory)
         self._link.say(READY, {**facts, SOCKETS: [str(each.absolute()) for each in sockets]})
         self._replaces_programs = bool(self._await(OPEN))
@@ -112,7 +112,7 @@ class Succession:
             raise PlaneError(f"{WOULD_GO_ON}: {heir.plane.fast.describe()}")
         kept = heir.setup.kept
         now, wall = time.monotonic(), time.time()
-        ahead = place(kept, self._directory).read_ahead(now, wall) if kept else None
+        ahead = location_of_state(kept, self._directory).read_ahead(now, wall) if kept else None
         # What was loaded until now stays, so that no collection has to look at it.
         gc.collect()
         gc.freeze()

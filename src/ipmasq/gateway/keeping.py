@@ -41,7 +41,7 @@ LONGEST_WAIT = 1.0
 """Seconds for which a packet waits for a disk at most."""
 
 
-def place(settings: StateSettings, directory: Path) -> Location:
+def location_of_state(settings: StateSettings, directory: Path) -> Location:
     """Return where the state of a gateway of this network namespace is. `directory` is for what need not survive
     a restart of the host."""
     namespace = os.stat("/proc/self/ns/net").st_ino
@@ -59,9 +59,9 @@ class Keeping:
         self, settings: StateSettings, directory: Path, now: float, ahead: Reading | None = None
     ) -> None:
         """Find what an earlier process has kept, of which some may have been read `ahead`. Never raises."""
-        self._place = place(settings, directory)
+        self._location = location_of_state(settings, directory)
         self._durable = settings.durable
-        self.found = self._place.find(now, time.time(), ahead)
+        self.found = self._location.find(now, time.time(), ahead)
         self.operated = Operated(self._keep)
         self._rows: dict[str, object] = {}
         self._writer: StateWriter | None = None
@@ -84,7 +84,9 @@ class Keeping:
                 made = Engine.from_records(changed, chance, found.kept, now, True, found.plain)
             except StateError as error:
                 self.operated.clear()
-                self.found = found = self._place.refuse(f"{self._place.path}: {error}", found.store)
+                self.found = found = self._location.refuse(
+                    f"{self._location.path}: {error}", found.store
+                )
             else:
                 self.restored = made.table.count
                 self._news.append(StateRestored(now, self.restored, round(found.age, 3)))
@@ -124,7 +126,7 @@ class Keeping:
             self._drive.write_ahead = None
         if not (for_successor or self._durable):
             with suppress(OSError):
-                remove(self._place.path)
+                remove(self._location.path)
 
     @property
     def is_kept(self) -> bool:
@@ -188,7 +190,7 @@ class Keeping:
     # -- a store in a thread, and failures
 
     def _begin_anew(self) -> Any:
-        self.found = Found(self._place.begin())
+        self.found = Found(self._location.begin())
         self._follow(self.found)
         return self.found.store
 
@@ -220,7 +222,7 @@ class Keeping:
 
     @property
     def path(self) -> Path:
-        return self._place.path
+        return self._location.path
 
     @property
     def writing(self) -> Status | None:
@@ -231,9 +233,9 @@ class Keeping:
         """Return what the store does, for people."""
         status = self.writing
         if status is None:
-            return {"path": str(self._place.path), "kept": False}
+            return {"path": str(self._location.path), "kept": False}
         return {
-            "path": str(self._place.path),
+            "path": str(self._location.path),
             "kept": status.is_kept,
             "records": status.written,
             "bytes": status.size,

@@ -104,7 +104,7 @@ class Lending:
         before `take_back`. Raises PlaneError."""
         assert self._keeping is not None
         self._drive.carry_out(self._drive.engine.commands())
-        self._drive.tell()
+        self._drive.publish()
         self._is_written = True
         if self._keeping.lend():
             return ""

@@ -91,7 +91,7 @@ def level_of(event: type) -> int:
 def _kind(event: Event) -> Hashable:
     """Return the kind of a line. It depends neither on the flow nor on the payload, since anybody can produce
     many of those."""
-    names = ("helper", "reason", "name", "side", "rules", "what", "why", "limit")
+    names = ("helper", "reason", "name", "side", "rules", "what", "limit")
     parts = (getattr(event, name, None) for name in names)
     return type(event).__name__, *parts
 

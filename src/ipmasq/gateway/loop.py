@@ -204,7 +204,7 @@ class Loop:
         except PlaneError:
             raise
         except Exception as error:
-            self.failures.tell(error, now)
+            self.failures.report(error, now)
             return now + pause.longer()
         pause.over()
         return deadline
@@ -251,7 +251,7 @@ class Loop:
         except PlaneError:
             raise
         except Exception as error:
-            self.failures.tell(error, self.clock())
+            self.failures.report(error, self.clock())
             return False
         return True
 

@@ -47,7 +47,7 @@ class Settings:
                 self._engine.note(SettingRestored(self._clock(), *each[:3], trouble=each.trouble))
         self._wrong = {each.setting: each for each in found if each.trouble}
         if self._begun:
-            self._plane.tell_settings()
+            self._plane.log_settings()
 
     def wrong(self) -> Sequence[str]:
         """Return a description of each that cannot be restored."""

@@ -27,7 +27,7 @@ class Setup:
 
     @property
     def kept(self) -> StateSettings | None:
-        """Where its state is kept for a successor; None: nowhere. A member of a group has it from the others."""
+        """How its state is kept for a successor; None if it is not. A member of a group gets it from the others."""
         return self.state if self.state and self.state.keep and self.ha is None else None
 
 

@@ -169,9 +169,9 @@ class Ftp(Helper):
 
     def _on_announcement(self, by: bytes, form: bytes, line: bytes, context: HelperContext) -> None:
         said = READ[form](line) if self._may_open(by) else None
-        seen = context.expect(said.endpoint) if said else None
-        if said and seen and said.differs(seen):
-            context.replace(*said.span, said.write(seen))
+        translated = context.expect(said.endpoint) if said else None
+        if said and translated and said.differs(translated):
+            context.replace(*said.span, said.write(translated))
 
     def _on_transfer(self, context: HelperContext) -> None:
         """Without an announcement the data connection goes to the client's control port (RFC 959 3.2). The
@@ -203,11 +203,11 @@ class Announcement(NamedTuple):
     """The bytes of the line that `write` replaces."""
     write: Callable[[Endpoint], bytes]
 
-    def differs(self, seen: Endpoint) -> bool:
+    def differs(self, translated: Endpoint) -> bool:
         """Return whether the other end must be told something else. An end that is told no address uses the
         one by which it has reached the speaker."""
         port_only = self.endpoint.address == ANYWHERE
-        return seen.port != self.endpoint.port if port_only else seen != self.endpoint
+        return translated.port != self.endpoint.port if port_only else translated != self.endpoint
 
 
 def _read_port(line: bytes) -> Announcement | None:
@@ -231,8 +231,8 @@ def _read_numbers(found: re.Match[bytes] | None) -> Announcement | None:
     return Announcement(endpoint, found.span("numbers"), _write_numbers)
 
 
-def _write_numbers(seen: Endpoint) -> bytes:
-    return b"%d,%d,%d,%d,%d,%d" % (*seen.address, *divmod(seen.port, 256))
+def _write_numbers(translated: Endpoint) -> bytes:
+    return b"%d,%d,%d,%d,%d,%d" % (*translated.address, *divmod(translated.port, 256))
 
 
 def _read_eprt(line: bytes) -> Announcement | None:
@@ -250,13 +250,19 @@ def _read_eprt(line: bytes) -> Announcement | None:
         return None
     delimiter = found["d"]
     return Announcement(
-        Endpoint(address, port), found.span("body"), lambda seen: _write_extended(delimiter, seen)
+        Endpoint(address, port),
+        found.span("body"),
+        lambda translated: _write_extended(delimiter, translated),
     )
 
 
-def _write_extended(delimiter: bytes, seen: Endpoint) -> bytes:
+def _write_extended(delimiter: bytes, translated: Endpoint) -> bytes:
     """Write with the client's delimiter, unless it could be taken for a part of the fields."""
-    fields = (FAMILY[len(seen.address)], to_text(seen.address).encode(), b"%d" % seen.port)
+    fields = (
+        FAMILY[len(translated.address)],
+        to_text(translated.address).encode(),
+        b"%d" % translated.port,
+    )
     d = b"|" if delimiter.isdigit() or delimiter in b"".join(fields) else delimiter
     return d + d.join(fields) + d
 
@@ -269,7 +275,9 @@ def _read_229(line: bytes) -> Announcement | None:
     if not found or not port:
         return None
     group, form = ("body", b"|||%d|") if found["d"].isdigit() else ("port", b"%d")
-    return Announcement(Endpoint(ANYWHERE, port), found.span(group), lambda seen: form % seen.port)
+    return Announcement(
+        Endpoint(ANYWHERE, port), found.span(group), lambda translated: form % translated.port
+    )
 
 
 def _only(pattern: re.Pattern[bytes], line: bytes) -> re.Match[bytes] | None:

@@ -109,7 +109,10 @@ def up(
 ) -> None:
     """Build a lab.
 
-    Example: ipmasq lab up --gateways 2 --run && ipmasq lab exec in1 -- ping -c1 198.51.100.1
+    \b
+    Examples:
+      ipmasq lab up --gateways 2 --run
+      ipmasq lab up --run && ipmasq lab exec in1 -- ping -c1 198.51.100.1
     """
     with _plain_errors():
         layout = Layout(
@@ -136,7 +139,12 @@ def down(
     prefix: Prefix = DEFAULT.prefix,
     all_: Annotated[bool, typer.Option("--all", help="Remove every lab.")] = False,
 ) -> None:
-    """Remove a lab in any state, and end its processes."""
+    """Remove a lab in any state, and end its processes.
+
+    \b
+    Example:
+      ipmasq lab down
+    """
     with _plain_errors():
         for name in record.known() if all_ else [prefix]:
             if record.load(name) is None:
@@ -149,13 +157,18 @@ def down(
     "exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True}
 )
 def execute(
-    host: Annotated[str, typer.Argument(help="in1, out1, gw1, ...")],
-    command: Annotated[list[str], typer.Argument(help="The command to run there, after `--`.")],
+    host: Annotated[str, typer.Argument(metavar="HOST", help="in1, out1, gw1, ...")],
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="COMMAND...", help="The command to run there, after `--`."),
+    ],
     prefix: Prefix = DEFAULT.prefix,
 ) -> None:
     """Run a command on a host of the lab; its exit code is passed on.
 
-    Example: ipmasq lab exec in1 -- curl -s http://198.51.100.1/
+    \b
+    Example:
+      ipmasq lab exec in1 -- curl -s http://198.51.100.1/
     """
     with _plain_errors():
         lab = Lab.find(prefix)
@@ -169,7 +182,12 @@ def execute(
 
 @app.command()
 def status(prefix: Prefix = DEFAULT.prefix) -> None:
-    """Show the hosts of a lab, their addresses, and what runs on them. Exit code 1 if a part is missing."""
+    """Show the hosts of a lab, their addresses, and what runs on them. Exit code 1 if a part is missing.
+
+    \b
+    Example:
+      ipmasq lab status
+    """
     with _plain_errors():
         lab = Lab.find(prefix)
         _show(lab)

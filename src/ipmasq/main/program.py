@@ -16,7 +16,7 @@ from ipmasq.gateway.heir import OPTION, Succession
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.upgrade import Upgrade
 from ipmasq.main.observers import Observers
-from ipmasq.main.service.place import program
+from ipmasq.main.service.paths import program
 from ipmasq.planes.plane import PlaneError
 
 VIEW_MODE = 0o660
@@ -29,7 +29,7 @@ class Program:
     def __init__(
         self, file: File, loop: Loop, plane: str | None, succession: Succession | None = None
     ) -> None:
-        """Prepare everything, and with a `succession` wait until the predecessor has left it. Raises SetupError,
+        """Prepare everything, and with a `succession` wait until the predecessor has handed over. Raises SetupError,
         PlaneError, SocketError."""
         self._loop, self._succession = loop, succession
         heir = succession.prepare(file, plane) if succession else None
@@ -51,7 +51,7 @@ class Program:
         self._upgrade = Upgrade(loop, gateway.lending, gateway.reloads, command())
         doctor = [str(program()), "doctor", "--json", "--socket", str(access.path), "--", file.path]
         self._control = Control(gateway, loop, access, viewing, doctor, self._upgrade)
-        gateway.listeners.extend((self._control.tell, logs.Writer(gateway.engine.table.host_of)))
+        gateway.listeners.extend((self._control.observe, logs.Writer(gateway.engine.table.host_of)))
         self._observers = Observers(gateway, loop, file)
         self._upgrade.left = self._observers.leave
         self._upgrade.taken_back = self._take_back

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from ipmasq.replay.replay import Summary
     from ipmasq.replay.steps import Steps
 
-Names = Annotated[list[str] | None, typer.Option(metavar="NAME", help="May be repeated.")]
+MAY_BE_REPEATED = "may be repeated."
+InsideNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help=f"Packets at this interface are from inside; {MAY_BE_REPEATED}"
+    ),
+]
+OutsideNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help=f"Packets at this interface are from outside; {MAY_BE_REPEATED}"
+    ),
+]
 
 
 def replay(
@@ -38,13 +50,17 @@ def replay(
         bool,
         typer.Option("--elsewhere", help="FILE is for another machine; do not examine this one."),
     ] = False,
-    inside_interface: Names = None,
-    outside_interface: Names = None,
+    inside_interface: InsideNames = None,
+    outside_interface: OutsideNames = None,
     inside_mac: Annotated[
-        list[str] | None, typer.Option(metavar="MAC", help="May be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="MAC", help=f"The hardware address of an inside host; {MAY_BE_REPEATED}"
+        ),
     ] = None,
     inside_network: Annotated[
-        list[str] | None, typer.Option(metavar="NETWORK", help="May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help=f"A network of inside hosts; {MAY_BE_REPEATED}"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -61,7 +77,7 @@ def replay(
     Examples:
       ipmasq replay in.pcapng -c gateway.toml -o out.pcapng
       ipmasq replay in.pcapng -c gateway.toml --html page.html
-      ipmasq replay in.pcapng -c gateway.toml -o out.pcapng --inside-interface eth1 --outside-interface eth0
+      ipmasq replay in.pcapng --inside-interface eth1 --outside-interface eth0
     """
     sides = _sides(inside_interface, outside_interface, inside_mac, inside_network)
     policy = policy_of(config, elsewhere)

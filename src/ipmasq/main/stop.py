@@ -45,7 +45,7 @@ def stop(
       ipmasq stop
       ipmasq stop --keep && ipmasq run gateway.toml
     """
-    from ipmasq.planes.tun.journal import record_in
+    from ipmasq.planes.tun.record import record_in
 
     if not wait <= LONGEST:  # which "nan" is not, either
         raise give_up(f"--wait: at most {LONGEST:g} seconds", Code.USAGE)
@@ -55,7 +55,7 @@ def stop(
         if not _has_ended(descriptor, wait):
             text = f"the gateway (process {process}) has not ended after {wait:g} s; it was told to, so ask again later"
             raise give_up(text)
-    _tell(record, keep)
+    _say_what_is_left(record, keep)
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def _has_ended(descriptor: int, wait: float) -> bool:
     return bool(poll.poll(wait * 1000))
 
 
-def _tell(record: Path, keep: bool) -> None:
+def _say_what_is_left(record: Path, keep: bool) -> None:
     """Say what it has left."""
     from ipmasq.planes.leftovers import find_leftovers
     from ipmasq.planes.tun.journal import holder

@@ -162,10 +162,10 @@ class Offloader:
                 self._count(traffic)
             self._engine.report(command.flow, counters, not is_filled)
         if is_filled:
-            self._place(entry)
+            self._restate(entry)
         return True
 
-    def _place(self, entry: Entry) -> None:
+    def _restate(self, entry: Entry) -> None:
         """Let slots that were filled from a row be in the state of their flow."""
         flow = self._engine.table.flow(entry.flow)
         if flow is None:

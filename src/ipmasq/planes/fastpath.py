@@ -140,7 +140,7 @@ class FastPath(Protocol):
         """Discard cached routes and neighbours of the host if they have changed."""
 
     def forget_hops(self) -> None:
-        """Discard them in any case."""
+        """Discard cached routes and neighbours in any case."""
 
     def follow(self) -> None:
         """Follow a change of interfaces or their names. Raises PlaneError."""
@@ -150,7 +150,7 @@ class FastPath(Protocol):
 
     @property
     def changes(self) -> list[int] | None:
-        """The numbers of those; None: any."""
+        """The numbers of the slots that have changed since `note_changes`; None if any may have."""
 
     def look_again(self, changes: Sequence[int] | None) -> None:
         """See what the predecessor, which has the same table, has changed since this one was started beside it: its
@@ -160,7 +160,7 @@ class FastPath(Protocol):
         """Forward no more packets; the table can still be read."""
 
     def close(self) -> None:
-        """Undo everything."""
+        """Stop forwarding, and undo what the start of this fast path has changed."""
 
     def leave(self) -> None:
         """Leave everything for a successor, as far as possible, and go on forwarding for the grace time."""
@@ -174,7 +174,7 @@ class FastPath(Protocol):
 
     @property
     def could_pass_once(self) -> bool:
-        """Whether that is possible."""
+        """Whether packets could pass it once."""
 
     def pass_twice(self, value: bool) -> None:
         """Let packets pass it twice, or with False once if possible."""

@@ -17,7 +17,8 @@ from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.changes import Change, told
 from ipmasq.planes.tun.explained import explained
 from ipmasq.planes.tun.holder import make_holder
-from ipmasq.planes.tun.journal import DIRECTORY, Journal, holder, record_in, recorded
+from ipmasq.planes.tun.journal import Journal, holder, recorded
+from ipmasq.planes.tun.record import DIRECTORY, record_in
 
 
 class Leftovers(NamedTuple):

@@ -50,7 +50,7 @@ class FarEnd:
         """By protocol, inside and remote endpoint."""
         self._keys: dict[int, tuple[int, Endpoint, Endpoint]] = {}
         """By the number of the flow."""
-        self._promised: dict[tuple[int, Endpoint], Endpoint] = {}
+        self._announced: dict[tuple[int, Endpoint], Endpoint] = {}
         """Public endpoints by announced ones."""
 
     def learn(self, event: Event) -> None:
@@ -63,7 +63,7 @@ class FarEnd:
             case events.FlowClosed():
                 self._conversations.pop(self._keys.pop(event.flow), None)
             case events.Expected():
-                self._promised[event.protocol, event.announced] = event.public
+                self._announced[event.protocol, event.announced] = event.public
             case events.Rewritten():
                 self._rewritten(event)
 
@@ -112,9 +112,9 @@ class FarEnd:
         return self._conversations.get((protocol, source, destination))
 
     def _published(self, protocol: int, destination: Endpoint) -> Endpoint | None:
-        promised = self._promised.get((protocol, destination))
-        if promised:
-            return promised
+        public = self._announced.get((protocol, destination))
+        if public:
+            return public
         for forward in self._policy.forwards:
             ports = forward.inside_ports
             reached = (forward.protocol, forward.inside) == (protocol, destination.address)

@@ -13,7 +13,7 @@ from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import CONNTRACK, State
 from ipmasq.core.views import FlowView
-from ipmasq.gateway.describe import tell
+from ipmasq.gateway.describe import remark
 from ipmasq.replay.earlier import UNKNOWN, Ends
 from ipmasq.replay.steps import MOST_STEPS, Column, Kind, Outcome, Step, Steps
 from ipmasq.wire import ipv4
@@ -179,7 +179,7 @@ class Recorder:
         found = self._lines.get(event.flow)
         step = found[1] if found else self._note(event, event.flow)
         step.outcome = Outcome.LINKED
-        step.sentences.append(tell(event) or "")
+        step.sentences.append(remark(event) or "")
         self._announced[event.flow, event.public] = step
 
     def _expectation_ended(self, event: events.ExpectationEnded) -> None:
@@ -206,7 +206,7 @@ class Recorder:
 
     def _note(self, event: Event, flow: int) -> Step:
         step = self._add(event.at, Kind.NOTE, Column.GATEWAY, Column.GATEWAY, flow)
-        step.sentences.append(tell(event) or "")
+        step.sentences.append(remark(event) or "")
         return step
 
     def _end(self, at: float, flow: int, kind: Kind = Kind.CLOSED) -> Step:

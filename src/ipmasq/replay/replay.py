@@ -16,7 +16,7 @@ from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Call
 from ipmasq.core.side import Side
 from ipmasq.core.verdict import Verdict
-from ipmasq.gateway.describe import tell
+from ipmasq.gateway.describe import remark
 from ipmasq.planes.pcap import Arrival, ByNetwork, PcapPlane, Sides
 from ipmasq.replay.earlier import UNKNOWN, Earlier
 from ipmasq.replay.far_end import FarEnd
@@ -213,7 +213,7 @@ class _Run:
             self._names.learn(event)
             if self._recorder:
                 self._recorder.learn(event)
-            if sentence := tell(event):
+            if sentence := remark(event):
                 self._sentences.append(sentence)
 
     def _recorded(self, name: str) -> Call:

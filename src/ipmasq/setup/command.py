@@ -66,6 +66,7 @@ def setup(
     if file.exists() and not force:
         raise give_up(f"{file} exists; name another file, or replace it with --force")
     here = read_host_state()
+    _check_exist([*(inside or ()), *([outside] if outside else ())], here)
     try:
         found = survey(here, outside)
         if not (yes or outside):
@@ -79,6 +80,13 @@ def setup(
     write(file, text)
     for line in _report(file, inside, found, here):
         say(line)
+
+
+def _check_exist(names: list[str], here: HostState) -> None:
+    for name in names:
+        if name not in here.interfaces:
+            have = ", ".join(here.interfaces)
+            raise give_up(f"there is no interface {name}; there are {have}", Code.USAGE)
 
 
 def _check_names(inside: list[str], found: Survey, here: HostState) -> None:

@@ -63,8 +63,8 @@ async def switched(app: Top, pilot: Pilot[None], name: str) -> None:
     await until(pilot, lambda: app.focused is table)
 
 
-def said(app: Top, place: str) -> str:
-    return str(app.screen.query_one(place, Static).content)
+def said(app: Top, selector: str) -> str:
+    return str(app.screen.query_one(selector, Static).content)
 
 
 def busy(gateway: Running) -> int:
@@ -142,7 +142,7 @@ def test_enter_opens_a_flow_with_its_rule_and_its_rewrites(gateway: Running):
 
     async def play(app: Top, pilot: Pilot[None]) -> None:
         await opened(app, pilot, number)
-        await until(pilot, lambda: "masquerade" in said(app, "#why"))
+        await until(pilot, lambda: "masquerade" in said(app, "#explanation"))
         await until(pilot, lambda: "helper   finger" in said(app, "#facts"))
         await until(pilot, lambda: "query\\x1b one" in said(app, "#rewrites"))
         assert "- ask one\\r\\n" in said(app, "#rewrites")

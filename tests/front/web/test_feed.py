@@ -31,7 +31,7 @@ def test_who_comes_first_gets_all_that_is_kept_in_order():
     for number in range(5):
         told.add("summary", {"n": number})
         told.add("happened", {"n": number})
-    found = told.since(told.place(None))
+    found = told.since(told.position(None))
     assert [message.number for message in found] == list(range(1, 11))
 
 
@@ -39,7 +39,7 @@ def test_who_comes_back_continues_after_the_last_message():
     told = feed()
     for number in range(10):
         told.add("happened", {"n": number})
-    found = told.since(told.place(f"{told.name}-7"))
+    found = told.since(told.position(f"{told.name}-7"))
     assert [json.loads(message.data)["n"] for message in found] == [7, 8, 9]
 
 
@@ -49,13 +49,13 @@ def test_who_comes_back_continues_after_the_last_message():
 def test_an_id_of_another_process_or_none_begins_anew(id_: str):
     told = feed()
     told.add("summary", {})
-    assert told.place(id_.format(told.name)) == 0
+    assert told.position(id_.format(told.name)) == 0
 
 
 def test_an_id_of_the_future_is_that_of_now():
     told = feed()
     told.add("summary", {})
-    assert told.place(f"{told.name}-99") == 1
+    assert told.position(f"{told.name}-99") == 1
 
 
 def test_what_is_kept_is_bounded_and_each_kind_has_its_own_room():

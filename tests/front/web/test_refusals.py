@@ -332,7 +332,7 @@ def test_a_browser_that_reads_nothing_is_disconnected(
         deadline = time.monotonic() + 60
         while not is_closed(pages, link):
             assert time.monotonic() < deadline
-            gateway.do(lambda: gateway.control.tell(many(gateway)))
+            gateway.do(lambda: gateway.control.observe(many(gateway)))
         assert ask(pages, "/api/view/forwards").status == 200
 
 

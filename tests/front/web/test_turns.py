@@ -11,7 +11,7 @@ from ipmasq.front.web import turns
 from ipmasq.front.web.turns import BusyError, Turns
 
 
-async def settled() -> None:
+async def idle() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -26,7 +26,7 @@ class Scene:
         """Let a client ask, named by its first letter."""
         self.ends[name] = asyncio.Event()
         task = asyncio.ensure_future(self._work(name))
-        await settled()
+        await idle()
         return task
 
     async def _work(self, name: str) -> None:
@@ -36,7 +36,7 @@ class Scene:
 
     async def end(self, name: str) -> None:
         self.ends[name].set()
-        await settled()
+        await idle()
 
 
 def test_so_many_are_served_at_a_time_and_a_hog_waits_for_others():
@@ -58,9 +58,9 @@ def test_who_goes_away_while_waiting_or_being_served_leaves_no_gap():
         first, second = await scene.come("a1"), await scene.come("b1")
         await scene.come("c1")
         second.cancel()
-        await settled()
+        await idle()
         first.cancel()
-        await settled()
+        await idle()
         assert scene.served == ["a1", "c1"]
         await scene.end("c1")
         await scene.come("d1")
@@ -79,7 +79,7 @@ def test_a_place_that_comes_as_its_client_goes_is_the_next_ones():
         while not scene.turns._waiting or len(scene.turns._waiting) == 2:
             await asyncio.sleep(0)
         second.cancel()
-        await settled()
+        await idle()
         return scene.served
 
     assert asyncio.run(run()) == ["a1", "c1"]
@@ -110,7 +110,7 @@ def test_those_who_go_away_together_leave_no_more_places_than_there_were():
         scene = Scene(2)
         for task in [await scene.come(name) for name in ("a1", "b1", "c1", "d1", "e1")]:
             task.cancel()
-        await settled()
+        await idle()
         for name in ("f1", "g1", "h1"):
             await scene.come(name)
         return scene.served

@@ -1,7 +1,7 @@
 """A passive reply that names another inside host and a privileged port, written by a neighbour of the server.
 
-It has the right addresses and the exact sequence number, so it counts as the server's. It must promise nothing
-that leads to anybody but the two ends. The right reply, which promises a flow, is the control.
+It has the right addresses and the exact sequence number, so it counts as the server's. It must open nothing
+that leads to anybody but the two ends. The right reply, which announces a flow, is the control.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def attack(network: Network) -> Verdict:
         line(far)
         far.sendall(_reply(SERVER, 40_001))
         line(near)
-        control(len(network.gateway.rows("expectations")) == 2, "a right reply promises nothing")
+        control(len(network.gateway.rows("expectations")) == 2, "a right reply opens nothing")
     wrong = []
     for address in FORGED:
         wrong += _forge(network, address)
-    said = f"promised: {', '.join(wrong)}" if wrong else "no forged reply promises anything"
+    said = f"expected: {', '.join(wrong)}" if wrong else "no forged reply opens anything"
     return held_if(not wrong, said)
 
 

@@ -1,6 +1,6 @@
 """One host opens more flows than the table has room for; others' flows go on, and they can open new ones.
 
-`flows = 2000`, `flows_per_host = 500`. Nothing that lives may give way.
+`flows = 2000`, `flows_per_host = 500`. No live flow may be closed to make room.
 """
 
 from __future__ import annotations

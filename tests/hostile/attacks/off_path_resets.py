@@ -1,4 +1,4 @@
-"""Resets sprayed over all public ports, with random sequence numbers, by somebody who sees nothing (ReDAN).
+"""Resets sprayed over all public ports, with random sequence numbers, by a host that sees nothing (ReDAN).
 
 With ICMP "fragmentation needed" messages in between. Idle connections must stay and go on, the next word being
 the server's.

@@ -1,6 +1,6 @@
 """4,000 PORT commands in one burst, twice a second, each with another port.
 
-A neighbour's pings must take about as long as without; no more is promised than a connection may have waiting.
+A neighbour's pings must take about as long as without; no more is expected than a connection may have waiting.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ def attack(network: Network) -> Verdict:
     ports = (divmod(20000 + number, 256) for number in range(COUNT))
     burst = b"".join(b"PORT 10,0,0,3,%d,%d\r\n" % port for port in ports)
     verdict = compare(network, burst)
-    promised = len(network.gateway.rows("expectations"))
-    return held_if(verdict.held and promised <= MOST, f"{verdict.sentence}; {promised} promised")
+    expected = len(network.gateway.rows("expectations"))
+    return held_if(verdict.held and expected <= MOST, f"{verdict.sentence}; {expected} expected")

@@ -33,5 +33,5 @@ def attack(network: Network) -> Verdict:
     control(held >= QUOTA, f"only {held} ports were held")
     most = QUOTA + WAITING
     return held_if(
-        held <= most, f"{held} public ports held; the quota is {QUOTA} and {WAITING} promised"
+        held <= most, f"{held} public ports held; the quota is {QUOTA} and {WAITING} expected"
     )

@@ -1,4 +1,4 @@
-"""A PORT that names somebody else, which is refused and reported, ten thousand times.
+"""A PORT that names another host, which is refused and reported, ten thousand times.
 
 What is written to the log must be bounded: it must not grow with the number of attempts.
 """
@@ -38,10 +38,10 @@ def attack(network: Network) -> Verdict:
                 far.sendall(b"500 no\r\n" * 100)
         time.sleep(1)
         written = gateway.log.stat().st_size - before
-        promised = len(gateway.rows("expectations"))
+        expected = len(gateway.rows("expectations"))
     control(sent, "nothing was sent")
-    said = f"{sent:,} refused commands, {written:,} bytes of log, {promised} promised"
-    return held_if(written <= MOST and not promised, said)
+    said = f"{sent:,} refused commands, {written:,} bytes of log, {expected} expected"
+    return held_if(written <= MOST and not expected, said)
 
 
 def _drain(end: object) -> None:

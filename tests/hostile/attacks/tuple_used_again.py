@@ -1,6 +1,6 @@
 """A client crashes and connects again from the same port; the server has forgotten the old connection too.
 
-Port 443, where no helper watches, is the control.
+Port 443, which no helper inspects, is the control.
 """
 
 from __future__ import annotations

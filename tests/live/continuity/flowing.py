@@ -125,7 +125,7 @@ class Download:
 
 
 class Datagrams:
-    """Numbered datagrams from inside, one every 2 ms, of a flow that is settled in the fast path, if there is one."""
+    """Numbered datagrams from inside, one every 2 ms, of a flow that is offloaded to the fast path, if there is one."""
 
     def __init__(self, network: Network) -> None:
         self._near = udp_socket(network, "in")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.planes.tun.journal import record_in
+from ipmasq.planes.tun.record import record_in
 from tests.continuity.states import batches, write
 from tests.live.as_users import started
 from tests.live.conftest import Network

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ipmasq.control.client import UnreachableError
-from ipmasq.planes.tun.journal import holder, record_in
+from ipmasq.planes.tun.journal import holder
+from ipmasq.planes.tun.record import record_in
 from tests.live.conftest import REMOTE, Network, trace
 from tests.live.continuity.flowing import Datagrams, Download, server
 from tests.live.continuity.sessions import Control, control, resets

@@ -1,4 +1,4 @@
-"""Traffic that goes on while the gateway is replaced, and what became of it."""
+"""Traffic that goes on while the gateway is replaced, and how it ended."""
 
 from __future__ import annotations
 

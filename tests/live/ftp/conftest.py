@@ -28,4 +28,4 @@ def testbed(plane: str) -> Iterator[Testbed]:
 
 @pytest.fixture(scope="package")
 def runner(testbed: Testbed, plane: str) -> Runner:
-    return Runner(testbed, make_ipmasq(plane), tell=lambda _: None)
+    return Runner(testbed, make_ipmasq(plane), say=lambda _: None)

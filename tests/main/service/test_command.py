@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ipmasq.main.service import files, install
-from ipmasq.main.service.place import program
+from ipmasq.main.service.paths import program
 
 
 def ask(*options: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ipmasq.continuity.settings import StateSettings
-from ipmasq.gateway.keeping import place
+from ipmasq.gateway.keeping import location_of_state
 from tests.front.conftest import ipmasq
 
 __all__ = ["ipmasq"]
@@ -33,4 +33,4 @@ def config(tmp_path: Path) -> Path:
 def state(config: Path) -> Path:
     """Where this gateway would have its state; nothing is there."""
     directory = config.with_name("run")
-    return place(StateSettings(directory=directory), directory).path
+    return location_of_state(StateSettings(directory=directory), directory).path

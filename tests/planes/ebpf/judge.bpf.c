@@ -59,7 +59,7 @@ volatile struct {
 	__u64 wrong;  /* as no wire of its flow makes it */
 	__u64 late;   /* by a wire that its flow had before */
 	__u64 missed; /* left to the engine, though repeated all the time */
-} court;
+} oracle;
 
 static void (*const bpf_tail_call)(void *context, void *map, __u32 at) = (void *)12;
 static __u64 (*const bpf_ktime_get_ns)(void) = (void *)5;
@@ -84,13 +84,13 @@ static always_inline void judge(const struct frame *frame, __u32 at)
 		return;
 	since = *(volatile __u64 *)&flow->since;
 	if (same(frame, &flow->sent)) {
-		court.left += 1;
-		court.missed += since && since < court.when;
+		oracle.left += 1;
+		oracle.missed += since && since < oracle.when;
 	} else if (wire && wire->flow == at && same(frame, &wire->becomes)) {
-		court.forwarded += 1;
-		court.late += wire->until < court.when;
+		oracle.forwarded += 1;
+		oracle.late += wire->until < oracle.when;
 	} else {
-		court.wrong += 1;
+		oracle.wrong += 1;
 	}
 }
 
@@ -99,19 +99,19 @@ static always_inline int next(void *data, void *limit)
 {
 	struct frame *frame = data;
 	struct flow *flow;
-	__u32 at = court.at;
+	__u32 at = oracle.at;
 
 	if ((void *)(frame + 1) > limit)
 		return 0;
-	if (court.when)
+	if (oracle.when)
 		judge(frame, at);
-	at = at + 1 < court.flows ? at + 1 : 0;
+	at = at + 1 < oracle.flows ? at + 1 : 0;
 	flow = bpf_map_lookup_elem(&flows, &at);
 	if (!flow)
 		return 0;
-	court.at = at;
+	oracle.at = at;
 	*frame = flow->sent;
-	court.when = bpf_ktime_get_ns();
+	oracle.when = bpf_ktime_get_ns();
 	return 1;
 }
 
@@ -119,7 +119,7 @@ SEC("xdp") int judge_xdp(struct xdp_md *xdp)
 {
 	if (next((void *)(long)xdp->data, (void *)(long)xdp->data_end))
 		bpf_tail_call(xdp, &judged_xdp, 0);
-	court.wrong += 1;
+	oracle.wrong += 1;
 	return XDP_ABORTED;
 }
 
@@ -127,7 +127,7 @@ SEC("tc") int judge_tc(struct __sk_buff *skb)
 {
 	if (next((void *)(long)skb->data, (void *)(long)skb->data_end))
 		bpf_tail_call(skb, &judged_tc, 0);
-	court.wrong += 1;
+	oracle.wrong += 1;
 	return TC_ACT_SHOT;
 }
 

@@ -78,10 +78,10 @@ class Oracle:
         judged = ctypes.c_uint32(kernel.programs[0])
         table = self._loaded.map(f"judged_{hook}")
         libbpf.library().bpf_map_update_elem(table, bytes(4), ctypes.byref(judged), 0)
-        self._court = self._words(".bss", 8)
+        self._request = self._words(".bss", 8)
         self._flows = self._words("flows", FLOWS * FLOW)
         self._wires = self._words("wires", FLOWS * WIRES * WIRE)
-        self._court[0] = FLOWS
+        self._request[0] = FLOWS
         self._hop, source = self._find_hop()
         self.frames = [self._write_flow(flow) for flow in range(FLOWS)]
         self.becomes = [self._write_wire(wire, source) for wire in range(FLOWS * WIRES)]
@@ -121,7 +121,7 @@ class Oracle:
         return frame
 
     def close(self) -> None:
-        for each in (self._court, self._flows, self._wires):
+        for each in (self._request, self._flows, self._wires):
             each.release()
         self._loaded.close()
 
@@ -168,7 +168,7 @@ class Oracle:
     def _run(self, processors: set[int], over: threading.Event) -> None:
         os.sched_setaffinity(0, processors)
         while not over.is_set():
-            self._court[WHEN] = 0
+            self._request[WHEN] = 0
             self._go(self._judge, self._at_once)
 
     def _go(self, program: int, times: int) -> None:
@@ -193,4 +193,4 @@ class Oracle:
         return count * len(processors)
 
     def judgement(self) -> Judgement:
-        return Judgement(*self._court[COUNTED : COUNTED + len(Judgement._fields)])
+        return Judgement(*self._request[COUNTED : COUNTED + len(Judgement._fields)])

@@ -73,7 +73,7 @@ def table(capacity: int, crowded: int = 0) -> Iterator[Table]:
     made = Table(loaded, capacity)
     if crowded:
         made.slots.homes = crowded
-        made._tell("homes", crowded)
+        made._set("homes", crowded)
     try:
         yield made
     finally:

@@ -1,4 +1,4 @@
-"""Flows come and go at random in the table of programs that are judged meanwhile (court.py)."""
+"""Flows come and go at random in the table of programs that are judged meanwhile (oracle.py)."""
 
 from __future__ import annotations
 

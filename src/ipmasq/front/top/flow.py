@@ -49,7 +49,7 @@ class FlowScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="flow"):
             yield Static(id="facts")
-            yield Static(id="why")
+            yield Static(id="explanation")
             yield Static("no rewrites or refusals yet", id="rewrites")
         yield Footer()
 
@@ -78,7 +78,7 @@ class FlowScreen(ModalScreen[None]):
         try:
             while True:
                 (told,), _ = await self._upstream.rows("explain", {"flow": self._number}, 1)
-                self._show("#why", Text("\n".join(_reasons(told))))
+                self._show("#explanation", Text("\n".join(_reasons(told))))
                 rows, _ = await self._upstream.rows("flow", {"flow": self._number}, 100)
                 self._show("#facts", Text("\n".join(_facts(*rows))))
                 await asyncio.sleep(EVERY)
@@ -96,10 +96,10 @@ class FlowScreen(ModalScreen[None]):
         except (RequestError, UnreachableError):
             return  # `_look` says so
 
-    def _show(self, place: str, text: Text) -> None:
+    def _show(self, selector: str, text: Text) -> None:
         """Write into a part of this screen, unless it has just been left."""
         with suppress(NoMatches):
-            self.query_one(place, Static).update(text)
+            self.query_one(selector, Static).update(text)
 
 
 class Confirmation(ModalScreen[bool]):

@@ -54,7 +54,7 @@ def web(
     \b
     Examples:
       ipmasq web
-      ipmasq web --listen 192.0.2.1:8470 --host gateway.example --token-file /etc/ipmasq/web.token
+      ipmasq web --listen 192.0.2.1:8470 --host gateway.example
       ipmasq web --allow-changes
     """
     from ipmasq.front.upstream import Upstream

@@ -47,8 +47,8 @@ class Events:
             return Response(media_type=MEDIA_TYPE)
         if not self._has_room(client):
             return refused(503, "too many browsers are connected already")
-        place = self._feed.place(request.headers.get("last-event-id"))
-        return Stream(self, self._feed, place, client)
+        position = self._feed.position(request.headers.get("last-event-id"))
+        return Stream(self, self._feed, position, client)
 
     def _has_room(self, client: str) -> bool:
         shares = {ANYBODY: MOST_STREAMS, TOKEN: MOST_BY_TOKEN}

@@ -107,7 +107,7 @@ class Feed:
                 found.append(message)
         return sorted(found)
 
-    def place(self, last_id: str | None) -> int:
+    def position(self, last_id: str | None) -> int:
         """Return the number after which a browser continues that has seen this id last; 0 for all that is kept."""
         name, _, number = (last_id or "").partition("-")
         known = name == self.name and number.isascii() and number.isdigit() and len(number) < 16

@@ -52,14 +52,14 @@ class Turns:
             self._give_back(client)
 
     async def _wait(self, client: str) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[place] = client
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = client
         try:
             async with asyncio.timeout(PATIENCE):
-                await place
+                await turn
         except BaseException as error:
             # If nobody waits here any more, either the place came at the same moment, or it was passed over.
-            if self._waiting.pop(place, None) is None and not place.cancelled():
+            if self._waiting.pop(turn, None) is None and not turn.cancelled():
                 self._give_back(client)
             if isinstance(error, TimeoutError):
                 raise BusyError from None
@@ -77,8 +77,8 @@ class Turns:
 
     def _pass_on(self) -> None:
         while self._free and self._waiting:
-            place = min(self._waiting, key=lambda each: self._served[self._waiting[each]])
-            client = self._waiting.pop(place)
-            if not place.done():
+            turn = min(self._waiting, key=lambda each: self._served[self._waiting[each]])
+            client = self._waiting.pop(turn)
+            if not turn.done():
                 self._take(client)
-                place.set_result(None)
+                turn.set_result(None)

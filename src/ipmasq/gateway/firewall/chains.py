@@ -82,7 +82,7 @@ class Rule:
         return foreign(self.said)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """How its tool names it: `chain forward, handle 7` or `chain FORWARD, rule 3`."""
         return f"chain {self.chain}, {self.numbered} {self.number}"
 
@@ -141,7 +141,7 @@ class Table:
     def translating(self, chain: str, facts: Facts) -> tuple[Rule, ...]:
         """Return the rules by which the kernel may translate a packet."""
         met = (rule for rule in self._met(chain, facts, ()) if rule.verdict is Verdict.TRANSLATE)
-        return tuple({rule.place: rule for rule in met if not rule.jump}.values())
+        return tuple({rule.location: rule for rule in met if not rule.jump}.values())
 
     def _met(self, name: str, facts: Facts, above: Sequence[str]) -> Iterator[Rule]:
         """Yield the rules that may decide, those of the chains to which they lead included."""

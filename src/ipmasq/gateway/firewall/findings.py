@@ -124,7 +124,7 @@ def _finding(
     paths = [table.dropping(chain, each) for each in facts]
     drops = [Drop(*each) for each in zip(dropped, paths, facts, strict=True)]
     culprits = dict.fromkeys(each.rule for each in drops if each.rule is not None)
-    text += "".join(f"; {each.place} drops it: {each.shown}" for each in culprits)
+    text += "".join(f"; {each.location} drops it: {each.shown}" for each in culprits)
     how, deletes = remedy(table, chain, drops, where, ends), removals(table, chain, drops)
     told = f"add: {' && '.join(how)}" + f"; or delete: {' && '.join(deletes)}" * bool(deletes)
     are_meant = any(each.is_meant for each in drops)
@@ -145,7 +145,7 @@ def _findings(table: Table, where: Where, later: Where, hang: bool) -> Iterator[
         count = "1 rule" if len(unseen) == 1 else f"{len(unseen)} rules"
         forbid = "forbids" if len(unseen) == 1 else "forbid"
         text = f"{count} of {whose} {forbid} something from {pairs}, and no packet passes there"
-        text += "".join(f"; {each.place}: {each.shown}" for each in unseen[:MOST_NAMED])
+        text += "".join(f"; {each.location}: {each.shown}" for each in unseen[:MOST_NAMED])
         how = f"write {UP} in the place of {where.outside} there"
         yield Finding(whose, text, how, effect=UNSEEN)
 

@@ -85,7 +85,7 @@ def _drops(table: Table, chain: str, facts: Facts) -> bool:
 def _reason(table: Table, chain: str, facts: Facts) -> str:
     path: tuple[Rule, ...] = table.dropping(chain, facts)
     return (
-        f"{path[-1].place}: {path[-1].shown}"
+        f"{path[-1].location}: {path[-1].shown}"
         if path
         else f"chain {chain} accepts other traffic only"
     )

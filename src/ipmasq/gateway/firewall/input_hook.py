@@ -22,7 +22,7 @@ def mistaken(table: Table, where: Where) -> tuple[str, str] | None:
     rules = "1 input rule" if len(found) == 1 else f"{len(found)} input rules"
     text = f"{rules} of {table.kind} {table.name} may take packets from {where.outside} for others, since some"
     text += f" that the gateway returns to the host come in by {DOWN}"
-    text += "".join(f"; {each.place}: {each.shown}" for each in found[:MOST_NAMED])
+    text += "".join(f"; {each.location}: {each.shown}" for each in found[:MOST_NAMED])
     return text, f"write {DOWN} beside {where.outside} there"
 
 

@@ -57,7 +57,7 @@ def _rules(table: Table, packets: Iterable[Facts]) -> tuple[Rule, ...]:
         if Verdict.TRANSLATE in table.verdicts(chain, facts)
         for rule in table.translating(chain, facts)
     ]
-    return tuple({rule.place: rule for rule in found}.values())
+    return tuple({rule.location: rule for rule in found}.values())
 
 
 def _finding(table: Table, rules: tuple[Rule, ...], where: Where, hang: bool) -> Finding:
@@ -66,7 +66,7 @@ def _finding(table: Table, rules: tuple[Rule, ...], where: Where, hang: bool) ->
     text += HANG if hang else TWICE
     effect = ALL_HANG if hang else MAY_HANG
     named = [each for each in rules if each.said]
-    text += "".join(f"; {each.place}: {each.shown}" for each in named[:MOST_NAMED])
+    text += "".join(f"; {each.location}: {each.shown}" for each in named[:MOST_NAMED])
     if table.name == firewalld.TABLE:
         return Finding(whose, text, firewalld.unmasqueraded(where), effect=effect)
     if not named:

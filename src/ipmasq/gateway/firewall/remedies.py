@@ -73,7 +73,7 @@ def removal(table: Table, rule: Rule) -> str:
 def removals(table: Table, chain: str, drops: Sequence[Drop]) -> tuple[str, ...]:
     """Return commands that delete the rules about some packets which drop these. Nothing if packets would be
     dropped after that, too, or a rule does something else as well."""
-    rules = {each.rule.place: each.rule for each in drops if each.rule and each.is_meant}
+    rules = {each.rule.location: each.rule for each in drops if each.rule and each.is_meant}
     left = table
     for rule in rules.values():
         same = [each for each in table.chains[rule.chain].rules if each.number == rule.number]

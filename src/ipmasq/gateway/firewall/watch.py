@@ -71,7 +71,7 @@ class FirewallWatch:
         self,
         loop: Loop,
         where: Callable[[], Where],
-        tell: Callable[[Event], object],
+        emit: Callable[[Event], object],
         pass_twice: Callable[[bool], object] = lambda _: None,
         forwards: Callable[[], Iterable[Forward]] = tuple,
         read: Callable[[], Sequence[Table]] = read_tables,
@@ -79,7 +79,7 @@ class FirewallWatch:
         """`where` returns the present interfaces. `pass_twice` is called with True if the kernel would
         translate packets that pass its firewall once, and with False when it no longer would. `forwards` returns
         the published servers."""
-        self._loop, self._where, self._tell, self._read = loop, where, tell, read
+        self._loop, self._where, self._emit, self._read = loop, where, emit, read
         self._pass_twice, self._forwards = pass_twice, forwards
         self._tables: Sequence[Table] = ()
         self._translated = False
@@ -149,9 +149,9 @@ class FirewallWatch:
         before, self.found, self._judged = self.found, judged.found, judged.where
         for each in self.found:
             if each not in before:
-                self._tell(events.FirewallObstructed(self._loop.clock(), *each[:3]))
+                self._emit(events.FirewallObstructed(self._loop.clock(), *each[:3]))
         if before and not self.found:
-            self._tell(events.FirewallCleared(self._loop.clock()))
+            self._emit(events.FirewallCleared(self._loop.clock()))
         return True
 
     def status(self) -> dict[str, Any]:

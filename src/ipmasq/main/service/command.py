@@ -44,7 +44,7 @@ def install_service(
       ipmasq install-service
       ipmasq install-service --remove
     """
-    from ipmasq.main.service import install, place
+    from ipmasq.main.service import install, paths
 
     config = config.absolute()
     if print_unit and remove:
@@ -58,4 +58,4 @@ def install_service(
     except install.ServiceError as error:
         raise give_up(str(error)) from None
     if not remove:
-        say(NEXT.format(config=config, program=place.program()))
+        say(NEXT.format(config=config, program=paths.program()))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipmasq.main.service import files, place
+from ipmasq.main.service import files, paths
 from ipmasq.wire.visible import visible
 
 ORIGIN = (
@@ -38,12 +38,12 @@ class ServiceError(Exception):
 def unit(configuration: Path) -> str:
     """Return the unit of this installation. Raises ServiceError if a path has characters that mean something else
     in a unit."""
-    for path in (place.program(), configuration):
+    for path in (paths.program(), configuration):
         if not re.fullmatch(r"[\w@+:,./-]+", str(path)):
             raise ServiceError(
                 f"a unit cannot name {visible(str(path))}: use letters, digits and -._"
             )
-    return ORIGIN + files.unit(str(place.program()), str(configuration))
+    return ORIGIN + files.unit(str(paths.program()), str(configuration))
 
 
 def install(configuration: Path) -> Iterator[str]:
@@ -52,7 +52,7 @@ def install(configuration: Path) -> Iterator[str]:
     Yields what was done, one sentence each. Raises ServiceError before anything was changed.
     """
     _check_host()
-    if wrong := place.unusable(place.needed()):
+    if wrong := paths.unusable(paths.needed()):
         advice = "install ipmasq where every user can read it, for example in /opt/ipmasq"
         raise ServiceError(f"{wrong}; {advice}")
     for made in _writes(configuration):
@@ -100,7 +100,7 @@ def _writes(configuration: Path) -> Iterator[_File]:
     yield _File(configuration, files.configuration(), is_kept=True)
     yield _File(USER, files.user())
     yield _File(UNIT, unit(configuration))
-    yield _File(WEB, ORIGIN + files.web_unit(str(place.program())))
+    yield _File(WEB, ORIGIN + files.web_unit(str(paths.program())))
 
 
 def _check_host() -> None:

@@ -50,7 +50,7 @@ def show(
       ipmasq state show
       ipmasq state show /run/ipmasq/state-4026531840.db.refused --json
     """
-    from ipmasq.main.state.place import path_of_state
+    from ipmasq.main.state.paths import path_of_state
     from ipmasq.main.state.showing import read_copy, report, say
 
     path = file.resolve() if file else path_of_state(socket, config)
@@ -79,7 +79,7 @@ def save(
     Example:
       ipmasq state save /root/ipmasq.state
     """
-    from ipmasq.main.state.place import path_of_state
+    from ipmasq.main.state.paths import path_of_state
     from ipmasq.main.state.saving import save as write
 
     only_root("save")
@@ -100,10 +100,10 @@ def load(
 
     \b
     Example:
-      ipmasq stop && ipmasq state load /root/ipmasq.state && ipmasq run gateway.toml
+      ipmasq stop && ipmasq state load /root/ipmasq.state && ipmasq run
     """
     from ipmasq.main.state.loading import load as put
-    from ipmasq.main.state.place import location
+    from ipmasq.main.state.paths import location
 
     only_root("load")
     for line in put(file, location(config)):

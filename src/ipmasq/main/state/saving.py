@@ -51,7 +51,7 @@ def _exists(file: Path) -> Exception:
 
 
 def _synchronise(path: Path) -> None:
-    """Let it survive a loss of power."""
+    """Flush it to the disk, so that it survives a loss of power."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

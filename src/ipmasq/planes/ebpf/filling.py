@@ -40,7 +40,7 @@ class Filler:
         row, `layout.NOWHERE` for those that were not."""
         count = len(rows) // FLOW.size
         self._rows[: len(rows)] = rows
-        self._tell(0, seen, 0)
+        self._set_header(0, seen, 0)
         self._run(count)
         done, _, slots, _ = layout.Filling.unpack_from(self._filling)
         with memoryview(self._filled) as filled:
@@ -59,7 +59,7 @@ class Filler:
                     self._program = None
             done = layout.Filling.unpack_from(self._filling)[0]
 
-    def _tell(self, *numbers: int) -> None:
+    def _set_header(self, *numbers: int) -> None:
         layout.Filling.pack_into(self._filling, 0, *numbers, 0)
 
     def close(self) -> None:

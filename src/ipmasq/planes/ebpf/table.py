@@ -102,13 +102,13 @@ class Table:
         self._memory = mmap.mmap(loaded.map("slots"), -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
         secret = secrets.randbits(64), secrets.randbits(64) | 1
         if inherited:
-            secret = self._told("seed"), self._told("factor")
+            secret = self._get("seed"), self._get("factor")
         self.slots = Slots(self._memory, homes(capacity), *secret)
         self.grace = Grace(loaded)
         self._filler = Filler(loaded)
         self._filled: list[memoryview] = []
         """The numbers of slots that were filled from rows, up to DISCARDED at a time, and others; see `Slots.is_filled`."""
-        self._epoch = self._told("epoch") or 1
+        self._epoch = self._get("epoch") or 1
         self._is_shared = inherited
         self._inherited = bytearray()
         self._used = self._left = 0
@@ -119,12 +119,12 @@ class Table:
         """No slot before this one is inherited."""
         self._renewed = 0.0
         self._seconds = grace
-        self._tell("grace", layout.units(grace))
+        self._set("grace", layout.units(grace))
         if not inherited:
-            self._tell("seed", self.slots.seed)
-            self._tell("factor", self.slots.factor)
-            self._tell("homes", self.slots.homes)
-            self._tell("epoch", self._epoch)
+            self._set("seed", self.slots.seed)
+            self._set("factor", self.slots.factor)
+            self._set("homes", self.slots.homes)
+            self._set("epoch", self._epoch)
 
     # -- what an earlier process has left
 
@@ -150,7 +150,7 @@ class Table:
                 self._left += is_filled - self._inherited[slot]
                 self._inherited[slot] = is_filled
         self._used = self._left
-        self._epoch = max(self._epoch, self._told("epoch"))  # both may have begun one
+        self._epoch = max(self._epoch, self._get("epoch"))  # both may have begun one
 
     @property
     def inherits(self) -> bool:
@@ -300,45 +300,45 @@ class Table:
             self.forget_hops()
 
     def limit(self, now: float, lasts: float) -> None:
-        self._tell("heartbeat", layout.heartbeat(now, lasts, self._seconds))
+        self._set("heartbeat", layout.heartbeat(now, lasts, self._seconds))
 
     def via(self, inside: int, outside: int) -> None:
         """Set the devices (by ifindex) by which the engine's packets enter the kernel, by side."""
-        self._tell("via", inside, outside)
+        self._set("via", inside, outside)
 
     def between(self, outside: int, address: bytes, ethernet: bool) -> None:
         """Set the outside interface: its ifindex, and its address if it has a link layer."""
-        self._tell("address", address)
-        self._tell("ethernet", ethernet)
-        self._tell("outside", outside)
+        self._set("address", address)
+        self._set("ethernet", ethernet)
+        self._set("outside", outside)
 
     @property
     def twice(self) -> bool:
         """Whether packets pass the host's firewall twice (bpf/once.h). Programs set it as well."""
-        return self._told("twice") != 0
+        return self._get("twice") != 0
 
     @twice.setter
     def twice(self, value: bool) -> None:
-        self._tell("twice", value)
+        self._set("twice", value)
 
     def check_reverse_paths(self, strict: int) -> None:
         """Set the devices whose reverse path is checked strictly, as with `rp_filter` 1:
         `Exits.device_indices`. An epoch must end after this."""
-        self._tell("strict", strict)
+        self._set("strict", strict)
 
     def forget_hops(self) -> None:
         """Begin a new epoch, since routes, neighbours or devices have changed: every next hop is looked up
         again."""
         self._epoch = self._epoch % 0xFFFFFFFF + 1
-        self._tell("epoch", self._epoch)
+        self._set("epoch", self._epoch)
 
-    def _tell(self, name: str, *numbers: int | bytes) -> None:
+    def _set(self, name: str, *numbers: int | bytes) -> None:
         """Write in one store: `pack_into` would write zeros first, which programs would see."""
         told = struct.pack("=" + dict(layout.STATE)[name], *numbers)
         at = layout.offsets(layout.STATE)[name]
         self._state[at : at + len(told)] = told
 
-    def _told(self, name: str) -> int:
+    def _get(self, name: str) -> int:
         form = struct.Struct("=" + dict(layout.STATE)[name])
         return int(form.unpack_from(self._state, layout.offsets(layout.STATE)[name])[0])
 

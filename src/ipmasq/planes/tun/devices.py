@@ -32,7 +32,7 @@ class Devices:
         self._pins = -1
 
     def take(self) -> bool:
-        """Take the devices of an earlier process. Return whether there are both; otherwise let them disappear."""
+        """Take the devices of an earlier process. Return whether there are both; otherwise the kernel removes them."""
         if self._take():
             return True
         self.release()
@@ -55,7 +55,7 @@ class Devices:
         return False
 
     def release(self) -> None:
-        """Let an earlier process's devices disappear."""
+        """Close an earlier process's devices, which the kernel then removes."""
         self._holder.end()
 
     def open(self, grace: float) -> None:
@@ -99,7 +99,7 @@ class Devices:
         self._hold()
 
     def close(self) -> None:
-        """Let them disappear."""
+        """Close them, so that the kernel removes them."""
         self._close(self._holder.end)
 
     def leave(self) -> None:

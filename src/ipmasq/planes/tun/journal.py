@@ -24,8 +24,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.changes import Change, SettingChanged, lets_pass, read
+from ipmasq.planes.tun.record import DIRECTORY, record_in
 
-DIRECTORY = Path("/run/ipmasq")
 SO_NETNS_COOKIE = 71
 
 ASKED, PAUSE = 5, 0.01
@@ -172,11 +172,6 @@ class Journal:
         with open(draft, "w", encoding="utf-8", opener=_opener) as file:
             file.write(json.dumps(record, indent=1))
         draft.replace(self._record)
-
-
-def record_in(directory: Path = DIRECTORY) -> Path:
-    """Return the record of changes in this network namespace."""
-    return directory / f"tun-{os.stat('/proc/self/ns/net').st_ino}.json"
 
 
 def recorded(record: Path) -> list[Change]:

@@ -14,11 +14,11 @@ from ipmasq.core.policy import Claim
 from ipmasq.core.side import Side
 from ipmasq.planes.fastpath import FastPath, NoFastPath
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun import changes, local_rule, settings
+from ipmasq.planes.tun import changes, local_rule, record, settings
 from ipmasq.planes.tun.devices import Devices, lent_pins
 from ipmasq.planes.tun.explained import explained
 from ipmasq.planes.tun.host import LONGEST, bring_up, check_room, follow_mtu, own_addresses
-from ipmasq.planes.tun.journal import DIRECTORY, Journal
+from ipmasq.planes.tun.journal import Journal
 from ipmasq.planes.tun.pinning import pins_directory, unpin
 from ipmasq.planes.tun.reentry import ReEntry, open_reentry
 from ipmasq.planes.tun.routing import Routing
@@ -53,7 +53,7 @@ class TunPlane:
         outside: str,
         inside: Sequence[str],
         networks: Sequence[Network],
-        directory: Path = DIRECTORY,
+        directory: Path = record.DIRECTORY,
         wanted: Start = WITHOUT,
         grace: float = 0.0,
         is_heir: bool = False,
@@ -250,7 +250,7 @@ class TunPlane:
             self._steer()
         self.fast.follow()
 
-    def tell_settings(self) -> None:
+    def log_settings(self) -> None:
         """Log the settings that were changed for the first time since the last call."""
         if new := ", ".join(map(str, self._open_journal.new_settings())):
             log.info("kernel settings that are changed until the gateway stops: %s", new)

@@ -18,7 +18,7 @@ export function Flows({ host = "" }) {
   const rows = found?.rows ?? [];
   return html`<h1>Flows</h1>
     <form class="line" onSubmit=${(event) => { event.preventDefault(); setFilter(values(event.target)); }}>
-      <div><label for="host">Address</label><input id="host" name="host" size="16" value=${filter.host ?? ""} /></div>
+      <div><label for="host">Address</label><input id="host" name="host" size="16" defaultValue=${filter.host ?? ""} /></div>
       <div><label for="port">Port</label><input id="port" name="port" size="6" inputmode="numeric" /></div>
       <div><label for="protocol">Protocol</label><select id="protocol" name="protocol"><option value="">any</option><option value="tcp">tcp</option><option value="udp">udp</option><option value="icmp">icmp</option></select></div>
       <div><label for="helper">Helper</label><input id="helper" name="helper" size="8" /></div>

@@ -20,7 +20,7 @@ export function Table({ caption, columns, rows, by, sort, again, empty }) {
 
 const LONG = 400, END = 100;
 
-// Foreign text. Of a long one the beginning, and the end with the reason, until somebody wants all of it: many of them keep the browser busy.
+// Foreign text. Of a long one the beginning, and the end with the reason, until all of it is asked for: many of them keep the browser busy.
 function Line({ text }) {
   const [whole, show] = useState(false);
   if (whole || text.length <= LONG) return visible(text);
@@ -78,7 +78,7 @@ function Flow({ number, leave }) {
   const [failure, setFailure] = useState("");
   const closed = useRef("");
   const [found, error] = useView("flow", { flow: shown }, 2);
-  const [why] = useView("explain", { flow: shown }, 0);
+  const [explained] = useView("explain", { flow: shown }, 0);
   useEffect(() => { dialog.current.showModal(); }, []);
   const end = async () => {
     try {
@@ -89,14 +89,14 @@ function Flow({ number, leave }) {
   };
   const follow = (flow) => { show(flow); setSure(false); setFailure(""); title.current.focus(); };
   const [row, ...linked] = found?.rows ?? [];
-  const told = why?.rows[0];
+  const told = explained?.rows[0];
   return html`<dialog ref=${dialog} aria-labelledby="flow-title" onClose=${() => leave(closed.current)}>
     <h2 id="flow-title" tabindex="-1" ref=${title}>Flow ${shown}</h2>
     ${error && html`<p class="bad" role="alert">${error}</p>`}
     ${row && html`<dl class="facts">
       <dt>Ends</dt><dd>${endpoint(row.inside)} as ${endpoint(row.public)}, with ${endpoint(row.remote)} (${row.protocol})</dd>
       <dt>State</dt><dd>${row.state}, since ${duration(row.age)}, expires: ${duration(row.expires_in)}</dd>
-      <dt>Let in by</dt><dd>${visible(row.origin)}</dd>
+      <dt>Origin</dt><dd>${visible(row.origin)}</dd>
       <dt>Helper</dt><dd>${row.helper ?? "none"}</dd>
       <dt>Transferred</dt><dd>out ${size(row.bytes_out)} (${rate(row.rate_out)}), in ${size(row.bytes_in)} (${rate(row.rate_in)})</dd>
       ${linked.length > 0 && html`<dt>Linked to</dt><dd class="links">${linked.map((each) => html`<div key=${each.id}><button type="button" onClick=${() => follow(each.id)}>flow ${each.id}</button> ${endpoint(each.inside)} and ${endpoint(each.remote)}${each.helper ? `, ${each.helper}` : ""}</div>`)}</dd>`}

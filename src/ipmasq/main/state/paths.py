@@ -38,10 +38,10 @@ def path_of_state(socket: str, config: str | None) -> Path:
 def location(config: str | None) -> Location:
     """Return where a gateway with this configuration would look for its state; None: the usual configuration, if
     there is one. Raises typer.Exit."""
-    from ipmasq.gateway.keeping import place
-    from ipmasq.planes.tun.journal import DIRECTORY
+    from ipmasq.gateway.keeping import location_of_state
+    from ipmasq.planes.tun.record import DIRECTORY
 
-    return place(_settings(config), DIRECTORY)
+    return location_of_state(_settings(config), DIRECTORY)
 
 
 def _settings(config: str | None) -> StateSettings:

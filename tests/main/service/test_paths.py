@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipmasq.main.service.place import needed, unusable
+from ipmasq.main.service.paths import needed, unusable
 
 
 def test_a_file_that_everybody_can_read_is_usable():

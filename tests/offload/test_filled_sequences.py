@@ -55,7 +55,7 @@ class Connection(Talk):
         return (self.out, self.back)[end](member, at)
 
     def forge(self, member: Member, end: int) -> None:
-        """Send a segment in the name of an end, by another one who does not see the connection."""
+        """Send a segment in the name of an end without seeing the connection."""
         if not self.is_tcp:
             return
         flags = self.chance.choice((ACK, ACK, ACK, RST, RST | ACK, FIN | ACK, SYN, SYN | ACK))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,19 @@ def test_a_damaged_batch_is_refused(tmp_path: Path) -> None:
     assert "damaged" in found.refused
     assert (found.kept, found.others) == ([], {})
     assert found.store is not None
+
+
+@pytest.mark.parametrize("value", ["text", 12, 1.5])
+def test_a_batch_of_another_type_is_refused(tmp_path: Path, value: object) -> None:
+    where = Location(tmp_path / "state.db", ABOUT, False)
+    store = where.find(0.0, 0.0).store
+    assert store is not None
+    store.close()
+    with sqlite3.connect(tmp_path / "state.db") as changed:
+        changed.execute("INSERT INTO log VALUES (1, ?)", (value,))
+    changed.close()
+    assert where.read_ahead(0.0, 0.0) is None
+    assert "not stored as bytes" in where.find(0.0, 0.0).refused
 
 
 def test_a_file_that_another_process_has_is_not_touched(tmp_path: Path) -> None:

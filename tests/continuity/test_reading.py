@@ -64,7 +64,8 @@ def test_what_is_read_in_two_parts_is_the_same_as_what_is_read_at_once(tmp_path:
             assert ahead is not None
         if number == snapshot:
             store.begin_snapshot()
-            store.append(encode(float(number), 0.0, last.values()))
+            alive = [each for each in last.values() if each.row is not None]
+            store.append(encode(float(number), 0.0, alive))
             store.end_snapshot()
             store.trim()
         store.append(encode(float(number), 0.0, turn(chance, last)))
@@ -88,6 +89,21 @@ def test_the_rest_is_read_alone(tmp_path: Path) -> None:
     changed.close()
     found = where.find(NOW, 0.0, ahead)
     assert (found.others, found.refused) == ({"first": 1, "second": 2}, "")
+
+
+def test_what_has_ended_before_a_later_snapshot_does_not_come_back(tmp_path: Path) -> None:
+    where = location(tmp_path)
+    store = begun(where)
+    first, second = Record(Kind.GATEWAY, "first", 1), Record(Kind.GATEWAY, "second", 2)
+    store.append(encode(1.0, 0.0, [first]))
+    ahead = where.read_ahead(NOW, 0.0)
+    store.append(encode(2.0, 0.0, [first._replace(row=None), second]))
+    store.begin_snapshot()
+    store.append(encode(3.0, 0.0, [second]))
+    store.end_snapshot()
+    store.trim()
+    store.close()
+    assert where.find(NOW, 0.0, ahead).others == {"second": 2}
 
 
 def test_another_file_in_its_place_is_read_from_the_beginning(tmp_path: Path) -> None:

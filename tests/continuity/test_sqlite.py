@@ -169,6 +169,36 @@ def test_a_file_that_was_cut_off_is_refused_or_shorter(tmp_path: Path, length: i
     assert len(came) < 60
 
 
+def test_a_number_after_which_there_is_none_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    SqliteStore(path, {}).close()
+    with sqlite3.connect(path) as changed:
+        changed.execute("INSERT INTO log VALUES (?, x'00')", ((1 << 63) - 1,))
+    changed.close()
+    store = SqliteStore(path, {})
+    with pytest.raises(StoreError):
+        store.append(b"more")
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("after", "has_all"), [(0, False), (1, False), (2, True), (5, True), (6, False)]
+)
+def test_it_is_known_whether_a_batch_is_missing(tmp_path: Path, after: int, has_all: bool) -> None:
+    store = SqliteStore(tmp_path / "state.db", {})
+    assert store.has_all(0)
+    store.append(b"first")
+    store.append(b"second")
+    store.begin_snapshot()
+    for _ in range(3):
+        store.append(b"more")
+    assert store.has_all(0)
+    store.end_snapshot()
+    store.trim()
+    assert store.has_all(after) is has_all
+    store.close()
+
+
 def test_a_full_disk_is_an_error_and_what_was_kept_stays(small_disk: Path) -> None:
     store = opened(small_disk / "state.db")
     with pytest.raises(StoreError, match="full"):

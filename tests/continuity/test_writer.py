@@ -12,10 +12,12 @@ import pytest
 
 from ipmasq.continuity import writer
 from ipmasq.continuity.kept import Found, Location
+from ipmasq.continuity.reading import Reading
 from ipmasq.continuity.store import Store, StoreError
 from ipmasq.continuity.writer import DELAY, RETRY, StateWriter
 from ipmasq.core.changes import Kind
 from ipmasq.core.engine import Engine
+from ipmasq.core.offloading import Traffic
 from tests.conformance.packets import SYN
 from tests.conformance.world import IN1, OUT1, World
 
@@ -67,9 +69,9 @@ class Kept(World):
         assert found.store is not None
         self.writer.use(found.store, self.now, goes_on=True)
 
-    def restart(self) -> Engine:
-        self.writer.close(self.now)
-        found = self.location.find(self.now, 0.0)
+    def restart(self, ahead: Reading | None = None, is_read_on: bool = True) -> Engine:
+        self.writer.close(self.now, is_read_on)
+        found = self.location.find(self.now, 0.0, ahead)
         assert found.store is not None
         found.store.close()
         return Engine.from_records(
@@ -310,3 +312,66 @@ def test_a_successor_that_is_expected_has_little_to_read(kept: Kept) -> None:
         assert turns < 100
     assert kept.writer.status.size < before
     assert kept.flows() == 50
+
+
+def test_a_snapshot_that_waits_for_flows_to_be_restored_is_waited_for(kept: Kept) -> None:
+    for port in range(50):
+        kept.udp(IN1, 2000 + port, OUT1, 53)
+    kept.writer.close(kept.now)
+    found = kept.location.find(kept.now, 0.0)
+    kept.go_on_as(found)
+    kept.writer.compact(kept.now)
+    assert not kept.writer.is_compact(kept.now)
+    kept.engine.restore_all()
+    for _ in range(3):
+        kept.turn(0.3)
+    assert kept.writer.is_compact(kept.now)
+
+
+def test_what_ended_after_it_was_read_ahead_has_ended_whatever_was_trimmed(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SMALLEST", 3000)
+    for port in range(4000, 4020):
+        kept.udp(IN1, port, OUT1, 53)
+    kept.turn(DELAY)
+    ahead = kept.location.read_ahead(kept.now, 0.0)
+    kept.now += 400
+    kept.engine.tick(kept.now)
+    kept.udp(IN1, 5000, OUT1, 53)
+    for _ in range(8):
+        kept.turn(0.3)
+    engine = kept.restart(ahead)
+    assert [each.inside.port for each in engine.flows()] == [5000]
+    assert len(list(engine.mappings())) == 1
+
+
+def test_in_the_middle_of_a_snapshot_rows_have_no_marks_of_an_earlier_fast_path(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SLICE", 10)
+    kept.engine.set_mark_source(lambda flow: (1, 2))
+    for port in range(4000, 4100):
+        kept.udp(IN1, port, OUT1, 53)
+    for _ in range(40):
+        kept.turn(0.3)
+    marks = 7, 9
+    kept.engine.set_mark_source(lambda flow: marks)
+    for _ in range(3):
+        kept.turn(0.3)
+    engine = kept.restart()
+    engine.restore_all()
+    assert {engine.take_marks(each.id) for each in engine.flows()} == {marks}
+
+
+@pytest.mark.parametrize("is_read_on", [False, True])
+def test_rows_have_what_a_fast_path_that_ends_has_told_late(kept: Kept, is_read_on: bool) -> None:
+    """If it does not end, a successor reads the rest, and that a row lags costs nothing."""
+    kept.udp(IN1, 4000, OUT1, 53)
+    (flow,) = kept.engine.flows()
+    seen = kept.now
+    for _ in range(8):
+        kept.turn(0.3)
+    kept.engine.report(flow.id, (Traffic(seen, 5, 500, 0), None))
+    engine = kept.restart(None, is_read_on)
+    assert [each.packets_out for each in engine.flows()] == [1 if is_read_on else 6]

@@ -150,7 +150,7 @@ def _enter(found: Contents, data: object) -> str:
     """Enter a batch, and return what is wrong with it."""
     found.batches += 1
     try:
-        batch: Batch = decode(data if isinstance(data, bytes) else b"")
+        batch: Batch = decode(data)
         found.held.apply(batch.changed, batch.moment)
     except StateError as error:
         found.damaged += 1

@@ -46,7 +46,7 @@ def _checked(values: Sequence[object]) -> bytes:
     return crc32(body).to_bytes(CHECKSUM, "big") + body
 
 
-def decode(data: bytes) -> Batch:
+def decode(data: object) -> Batch:
     """Return the batch of these bytes, whose rows have been checked. Raises StateError if they are damaged or of another format."""
     values = _values(data)
     try:
@@ -65,8 +65,10 @@ def moved(data: bytes, moment: float) -> bytes:
     return _checked([FORMAT, moment, *rest])
 
 
-def _values(data: bytes) -> list[Any]:
+def _values(data: object) -> list[Any]:
     """Return the values of a batch. Raises StateError."""
+    if not isinstance(data, bytes):
+        raise StateError("a batch is not stored as bytes")
     body = data[CHECKSUM:]
     if crc32(body).to_bytes(CHECKSUM, "big") != data[:CHECKSUM]:
         raise StateError("a batch is damaged: its checksum is wrong")

@@ -31,6 +31,9 @@ class Reading:
     def go_on(self, store: SqliteStore, now: float, wall: float, same_run: bool) -> None:
         """Read what was not read yet. `now` is on the clock of the host, `wall` on the wall clock, both in seconds.
         `same_run`: the host was not restarted since it was written. Raises StoreError, StateError."""
+        if not store.has_all(self._turn):
+            # A snapshot that was begun since has replaced batches that were not read, and does not have what has ended.
+            self.held, self.moment, self._turn = Held(), None, 0
         for data in store.load(self._turn):
             batch = decode(data)
             age = now - batch.moment if same_run else wall - batch.wall

@@ -37,7 +37,7 @@ def _errors(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
         raise (BusyError if busy else StoreError)(f"{path}: {error}") from error
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, OverflowError) as error:
         raise StoreError(f"{path}: {error}") from error
 
 
@@ -117,8 +117,15 @@ class SqliteStore:
         """The number of the latest batch; 0 before the first one."""
         return self._turn
 
+    def has_all(self, after: int) -> bool:
+        """Return whether every batch from the one after this number on is still here."""
+        with _errors(self.path):
+            (first,) = self._connection.execute("SELECT min(turn) FROM log").fetchone()
+        return (first or 0) - 1 <= after <= self._turn
+
     def load(self, after: int = 0) -> Iterator[bytes]:
-        """Yield the batches that are kept, oldest first, from the one after this number on."""
+        """Yield the batches that are kept, oldest first, from the one after this number on. A damaged file may have
+        values of other types."""
         with _errors(self.path):
             found = self._connection.execute(
                 "SELECT changes FROM log WHERE turn > ? ORDER BY turn", (after,)

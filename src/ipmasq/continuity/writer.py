@@ -108,14 +108,15 @@ class StateWriter:
         """Note that there is no store now, and why; one is begun later."""
         self._fail(StoreError(text), now)
 
-    def close(self, now: float) -> None:
-        """Write everything that lags or waits, and close the store."""
+    def close(self, now: float, is_read_on: bool = True) -> None:
+        """Write everything that lags or waits, and close the store. `is_read_on`: the counters of the fast path stay, and a
+        successor reads them on from the marks in the rows. Otherwise all rows get what was read last."""
         if self.store is None:
             return
         self._engine.mark_all_but_flows()
         if not self._is_whole or self._has_other_marks:
             self._engine.mark_flows(0, ALL)
-        self._engine.refresh(0, ALL, self._since)
+        self._engine.refresh(0, ALL, self._since if is_read_on else 0.0)
         self.write(now)
         if self.store is not None:
             self.store.close()
@@ -130,7 +131,7 @@ class StateWriter:
         """Remove a part of what `compact` has replaced. Return whether nothing of it is left."""
         if self.store is not None and self.store.has_old:
             self._guarded(now, lambda _: self.store.trim() if self.store is not None else None)
-        return not self._is_snapshot and (self.store is None or not self.store.has_old)
+        return self.store is None or not (self._waits or self._is_snapshot or self.store.has_old)
 
     def go_on(self, now: float) -> None:
         """Begin a new store after `close`, with everything."""
@@ -217,6 +218,8 @@ class StateWriter:
         self.store.begin_snapshot()
         self._engine.mark_all_but_flows()
         self._new_others = set(self._others)
+        # Until its end, rows that it has not written yet have the marks of the earlier fast path.
+        self._is_whole = self._is_whole and not self._has_other_marks
         self._mark_source = self._engine.mark_source
         self._is_snapshot, self._sweep, self._sweep_began = True, 0, now
         self._snapshot_size = 0

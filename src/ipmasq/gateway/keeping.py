@@ -122,7 +122,7 @@ class Keeping:
         was to survive the host: what was changed for this run must not come back later."""
         if self._writer is not None and self._drive is not None:
             self._unfollow()
-            self._writer.close(self._drive.loop.clock())
+            self._writer.close(self._drive.loop.clock(), for_successor)
             self._drive.write_ahead = None
         if not (for_successor or self._durable):
             with suppress(OSError):

@@ -167,7 +167,10 @@ def test_a_mapping_whose_pool_comes_later_is_found() -> None:
     assert contents(made.confirm(pools)) == contents(Indexed.of(compact, pools))
 
 
-@pytest.mark.parametrize("row", [None, "pool", [], [6, "text", [], False], [256, b"ip", [], True]])
+@pytest.mark.parametrize(
+    "row",
+    [None, "pool", [], [6, "text", [], False], [256, bytes(4), [], True], [6, bytes(5), [], False]],
+)
 def test_what_is_no_pool_is_left_to_whoever_reads_the_record(row: object) -> None:
     made = empty({})
     made.mappings.add_pool(0, row)

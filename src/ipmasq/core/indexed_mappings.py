@@ -14,6 +14,10 @@ from ipmasq.core.rows import Rows, having, woven
 from ipmasq.wire.addresses import Address
 
 
+ADDRESS_LENGTHS = 4, 16
+"""Bytes of an address. The public endpoints of a longer one would fill the memory."""
+
+
 class Pool(NamedTuple):
     """What is known of a pool of public ports."""
 
@@ -91,7 +95,7 @@ class IndexedMappings:
         """Note what a pool's record says. That it is no pool, or another one now, is found by `confirm`."""
         match row:
             case [int(protocol), bytes(address), _, bool(is_shared)] if 0 <= protocol < 256:
-                if number not in self.pools:
+                if number not in self.pools and len(address) in ADDRESS_LENGTHS:
                     self.note_pool(number, Pool(protocol, address, is_shared))
 
     def add(self, rows: Rows) -> None:

@@ -22,7 +22,7 @@ from tests.continuity.stores import Store, wait_until
 KEY = b"a secret of the operator"
 
 
-class TakenOver(Exception):
+class TakenOverError(Exception):
     """Raised where an engine would be made."""
 
 
@@ -32,7 +32,7 @@ class Flows:
 
     def take_over(self, serving: Serving, follower: Follower) -> Replication:
         self.names = sorted(follower.held.of_gateway())
-        raise TakenOver
+        raise TakenOverError
 
     def drop(self, serving: Serving) -> None:
         raise AssertionError("nothing is served here")
@@ -70,7 +70,7 @@ def test_a_member_that_loses_the_lease_before_it_serves_follows_on(store: Store)
             publish(active, name)
             wait_until(lambda name=name: name in held(serving))
         serving.activate()
-        with pytest.raises(TakenOver):
+        with pytest.raises(TakenOverError):
             wait_until(lambda: serving.look())
         assert flows.names == ["first", "second", "third"]
     finally:

@@ -18,6 +18,7 @@ from ipmasq.continuity.authentic import Seal
 from ipmasq.continuity.feed import Feed
 from ipmasq.continuity.follower import AT_ONCE as FOLLOWED_AT_ONCE
 from ipmasq.continuity.follower import Follower
+from ipmasq.continuity.held import AT_ONCE as INDEXED_AT_ONCE
 from ipmasq.continuity.lease import key
 from ipmasq.continuity.server import Address, Client, Connect, connector
 from ipmasq.core.engine import Engine
@@ -50,6 +51,9 @@ class Taken(NamedTuple):
     """Bytes of the store's memory per flow."""
     received: float
     """Seconds until everything has come from the store and is authentic: less is not possible for `read`."""
+    tables: float
+    """Seconds for entering the keys of all flows and mappings into the tables by which they are found, if they only had
+    to be entered."""
     read: float
     """Seconds until an empty member has read everything."""
     entered: float
@@ -68,6 +72,7 @@ def takeover(runs: int) -> Iterator[Figure]:
         yield Figure(f"{start}.replicated", "flows/s", [each.replicated for each in taken])
         yield Figure(f"{start}.bytes", "bytes/flow", [each.size for each in taken])
         yield Figure(f"{start}.received.s", "s", [each.received for each in taken])
+        yield Figure(f"{start}.tables.s", "s", [each.tables for each in taken])
         yield Figure(f"{start}.followed.s", "s", [each.entered for each in taken])
         yield Figure(f"{start}.fast.s", "s", [each.fast for each in taken])
         yield Figure(f"{start}.rest.s", "s", [each.rest for each in taken])
@@ -127,7 +132,21 @@ def _measure(active: Engine, connect: Connect, count: int) -> Taken:
         garbage.keep_new()
     assert len(made.table.flows) == count
     rest = time.perf_counter() - began
-    return Taken(replicated, size, received, read, entered, fast, rest)
+    return Taken(replicated, size, received, _enter(count), read, entered, fast, rest)
+
+
+def _enter(count: int) -> float:
+    """Return how long it takes to fill tables like those of `ipmasq.core.indexed`, so many at a time as that does."""
+    taken = 0.0
+    tables: list[dict[bytes, object]] = [{}, {}, {}, {}]
+    for at in range(0, count, INDEXED_AT_ONCE):
+        numbers = range(at, min(count, at + INDEXED_AT_ONCE))
+        keys = [[bytes((kind, *number.to_bytes(12))) for number in numbers] for kind in range(4)]
+        began = time.perf_counter()
+        for table, some in zip(tables, keys, strict=True):
+            table.update(zip(some, numbers, strict=True))
+        taken += time.perf_counter() - began
+    return taken
 
 
 def _fill(made: Engine, count: int) -> float:

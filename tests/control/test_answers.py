@@ -15,6 +15,7 @@ from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.wire.addresses import Endpoint
+from tests.conformance.world import OUT1, World
 from tests.control.running import IN1
 
 VALUES: dict[str, Any] = {
@@ -71,3 +72,11 @@ def test_no_event_tells_a_password(event: Event):
     told = line(answers.event(event, 0.0)).decode().lower()
     assert "pass ***" in told
     assert "secret" not in told
+
+
+def test_a_flow_that_was_in_use_after_the_list_was_begun_is_not_idle() -> None:
+    world = World()
+    world.now = 10.0
+    world.udp(IN1, 5000, OUT1, 53)
+    (view,) = world.engine.flows()
+    assert [answers.flow(view, now)["idle"] for now in (7.0, 10.0, 12.5)] == [0.0, 0.0, 2.5]

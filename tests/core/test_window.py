@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ipmasq.core.policy import HelperUse, Limits
 from ipmasq.core.reasons import Reason
+from ipmasq.core.window import NEAR
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
@@ -171,6 +172,34 @@ def test_what_was_inspected_goes_on_by_any_window_since_the_fast_path_sees_those
     server = talk.ends[SERVER]
     talk.send(SERVER, ACK, b"x" * 100, seq=server.said + 30_000_000)
     assert flow.reply.end == server.said + 30_000_100
+
+
+@pytest.mark.parametrize(
+    ("sequence", "acknowledgment", "believed"),
+    [
+        (0, 0, True),
+        (NEAR, -NEAR, True),
+        (0, NEAR + 1, False),
+        (0, -NEAR - 1, False),
+        (NEAR + 1, 0, False),
+        (0, 30_000_000, True),
+    ],
+    ids=["exact", "near", "ahead", "behind", "too far on", "of all that was received"],
+)
+@pytest.mark.row("A-23")
+def test_a_fin_must_be_near_with_both_numbers_however_large_windows_are(
+    sequence, acknowledgment, believed
+):
+    """In the last case the server has sent 30 MB of which no acknowledgment has come this way."""
+    talk = connected(443, options=WIDE)
+    if acknowledgment > NEAR * 2:
+        for _ in range(3):
+            talk.ends[SERVER].said += 10_000_000
+            talk.send(SERVER, ACK, b"", seq=talk.ends[SERVER].said)
+    client = talk.ends[CLIENT]
+    ends = client.said + sequence, client.awaited + acknowledgment
+    talk.send(CLIENT, ACK | FIN, b"", seq=ends[0] % 2**32, ack=ends[1] % 2**32)
+    assert talk.world.flow.state == ("FIN_WAIT" if believed else "ESTABLISHED")
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(-65535, 65535), st.integers(-65535, 65535))

@@ -46,7 +46,6 @@ class Follower:
         """The records; only to be used after the thread has ended."""
         self.is_complete = False
         """Whether a whole snapshot and all that followed it were read."""
-        self.is_finished = False
         self.trouble = ""
         self.entries = 0
         self.hurries = False
@@ -66,6 +65,8 @@ class Follower:
         self._rereads = False
         """Whether entries are read that may have been read before."""
         self._finishes = False
+        self._asked = self._answered = 0
+        """How often `finish` was called, and the last call since which the stream was read to its end."""
         self._worker = Worker("following", self.step)
 
     def start(self) -> None:
@@ -75,10 +76,20 @@ class Follower:
         self._worker.end(PATIENCE + 1)
 
     def finish(self) -> None:
-        """Read what is in the stream by now, then set `is_finished` and stop to read. If the store does not answer,
+        """Read what is in the stream by now, and stop to read (`is_finished`). If the store does not answer,
         there is nothing more to read."""
+        self._asked += 1
         self._finishes = True
         self._worker.wake()
+
+    def go_on(self) -> None:
+        """Follow again after `finish`."""
+        self._finishes = False
+        self._worker.wake()
+
+    @property
+    def is_finished(self) -> bool:
+        return self._finishes and self._answered == self._asked
 
     @property
     def refused(self) -> Counter[Refusal]:
@@ -96,6 +107,7 @@ class Follower:
         """Read and apply what is new. Return the seconds until the next step. Never raises."""
         if self.is_finished:
             return BLOCK / 1000
+        asked = self._asked
         try:
             if self._client is None:
                 self._client = self._connect(PATIENCE)
@@ -108,12 +120,12 @@ class Follower:
             client, self._client = self._client, None
             if client is not None:
                 client.close()
-            self._finish_if_asked()
+            self._finish_if_asked(asked)
             return RETRY
-        self._take(entries)
+        self._take(entries, asked)
         return 0.0
 
-    def _take(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    def _take(self, entries: list[tuple[bytes, dict[bytes, bytes]]], asked: int) -> None:
         for entry_id, fields in entries:
             self._last = entry_id.decode()
             self._admit(fields.get(b"e", b""), entry_id)
@@ -122,13 +134,14 @@ class Follower:
             self._current = self._clock()
             self._rereads = False
         if not entries:
-            self._finish_if_asked()
+            self._finish_if_asked(asked)
             if not self.is_complete and self._clock() - self._rewound > BETWEEN_REWINDS:
                 self._rewind()
 
-    def _finish_if_asked(self) -> None:
+    def _finish_if_asked(self, asked: int) -> None:
+        """`asked`: how often `finish` was called before this step."""
         if self._finishes:
-            self.is_finished = True
+            self._answered = asked
             self._changed()
 
     def _set_trouble(self, trouble: str) -> None:

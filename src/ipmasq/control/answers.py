@@ -50,6 +50,7 @@ def seconds(value: float) -> float | None:
 
 
 def flow(view: FlowView, now: float) -> Row:
+    """`now`: when the list was begun. A flow of a long one may have been in use since."""
     return {
         "id": view.id,
         "protocol": protocol(view.protocol),
@@ -64,7 +65,7 @@ def flow(view: FlowView, now: float) -> Row:
         "master": view.master,
         "links": view.links,
         "age": seconds(now - view.opened),
-        "idle": seconds(now - view.last_seen),
+        "idle": seconds(max(0.0, now - view.last_seen)),
         "expires_in": seconds(max(0.0, view.expires - now)),
         "packets_out": view.packets_out,
         "bytes_out": view.bytes_out,

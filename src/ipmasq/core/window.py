@@ -10,7 +10,8 @@ A segment is in window if
 * it is an ordinary one, and both its end and its acknowledgment are within `reach` of the last ones of its
   sender: no receiver can offer a larger window (`Flow.reach`), and of an inspected connection less is in
   flight (`TcpRewriter.reach`), so neither moves farther in one step;
-* it is a FIN that also stands at its sender's position, or at what was acknowledged to it;
+* it is a FIN that also stands near its sender's position, or near what was acknowledged to it, and acknowledges what is
+  near its sender's last acknowledgment, or near the position of the other end;
 * it is a SYN, and the connection is being opened; a SYN in reply must acknowledge the client's;
 * it is a RST exactly at the connection's position (RFC 5961, 3.2).
 
@@ -27,7 +28,7 @@ from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 NEAR = 1 << 20
-"""Bytes around its sender's position within which a FIN is in window, however large windows are, since it is
+"""Bytes around a position within which both numbers of a FIN are in window, however large windows are, since it is
 the one ordinary segment that changes the state."""
 
 
@@ -54,7 +55,7 @@ def is_in_window(
         return _completes(half, segment, acknowledgment)
     end = tcp.advance(segment.sequence, payload + bool(flags & FIN))
     return is_within_reach(half, end, acknowledgment, reach) and (
-        not flags & FIN or _may_close(half, segment, reach)
+        not flags & FIN or _may_close(half, segment.sequence, acknowledgment, min(reach, NEAR))
     )
 
 
@@ -69,10 +70,13 @@ def is_within_reach(half: Half, end: int, acknowledged: int, reach: int) -> bool
     )
 
 
-def _may_close(half: Half, segment: Segment, reach: int) -> bool:
-    near = min(reach, NEAR)
-    positions = (half.end, half.twin.acknowledged)
-    return any(abs(tcp.distance(position, segment.sequence)) <= near for position in positions)
+def _may_close(half: Half, sequence: int, acknowledgment: int, near: int) -> bool:
+    """Return whether a FIN with these numbers may be its sender's."""
+    twin = half.twin
+    sent, received = (half.end, twin.acknowledged), (half.acknowledged, twin.end)
+    return any(abs(tcp.distance(each, sequence)) <= near for each in sent) and any(
+        abs(tcp.distance(each, acknowledgment)) <= near for each in received
+    )
 
 
 def _opens(half: Half, segment: Segment, acknowledgment: int, reach: int) -> bool:

@@ -100,7 +100,10 @@ class Serving:
         """Those of earlier replications and followers."""
         self._settings, self._connect, self._flows = settings, connect, flows
         self._clock, self._ring = clock, ring
+        self._finishing = 0
+        """The generation of the lease for which the last records are being read; 0: none is."""
         self._begun = 0.0
+        """When that was begun."""
         self._leaving: _Leaving | None = None
         self._wants_again = False
 
@@ -165,6 +168,8 @@ class Serving:
             self.replication.outbox.release(self.replication.feed.acknowledged)
         elif fence.generation and fence.wanted:
             self._take_over_when_ready()
+        elif self._finishing:
+            self._follow_on()
 
     def _finish_leaving(self, leaving: _Leaving) -> None:
         if leaving.is_done(self._clock()) and self.fence.wanted:
@@ -191,20 +196,26 @@ class Serving:
         return replication
 
     def _take_over_when_ready(self) -> None:
-        follower = self.follower
+        follower, generation = self.follower, self.fence.generation
         if follower is None:
             return
-        if follower.is_finished:
-            self._stop_following()
-            self.generation = self.fence.generation
-            self.replication = self._flows.take_over(self, follower)
-            self.taken_over, self._begun = self._clock() - self._begun, 0.0
-        elif not self._begun:
-            self._begun = self._clock()
+        if self._finishing != generation:
+            self._finishing, self._begun = generation, self._clock()
             follower.finish()
+        elif follower.is_finished:
+            self._stop_following()
+            self.generation, self._finishing = generation, 0
+            self.replication = self._flows.take_over(self, follower)
+            self.taken_over = self._clock() - self._begun
+
+    def _follow_on(self) -> None:
+        """The lease has gone while the last records were read, and others may come until it is held again."""
+        self._finishing = 0
+        if self.follower is not None:
+            self.follower.go_on()
 
     def _follow(self) -> None:
-        self._begun = 0.0
+        self._finishing = 0
         self._stop_following()
         self.follower = Follower(self._connect, self._seal(), self.part, self._clock, self._ring)
         self.follower.start()

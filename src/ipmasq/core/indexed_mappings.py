@@ -13,7 +13,6 @@ from ipmasq.core.compact import IS_CURRENT
 from ipmasq.core.rows import Rows, having, woven
 from ipmasq.wire.addresses import Address
 
-
 ADDRESS_LENGTHS = 4, 16
 """Bytes of an address. The public endpoints of a longer one would fill the memory."""
 

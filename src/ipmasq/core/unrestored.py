@@ -34,6 +34,7 @@ from ipmasq.core.offloading import Marks
 from ipmasq.core.origin import Kind as OriginKind
 from ipmasq.core.origin import Origin, origin
 from ipmasq.core.plain import StateError
+from ipmasq.core.policy import Ports
 from ipmasq.core.ports import PortPool, SharedPool
 from ipmasq.core.side import Side
 from ipmasq.core.timers import Bucket, Timers
@@ -233,11 +234,17 @@ def pool_of(pool: PortPool[Mapping]) -> Pool:
 
 def _enter_ports(pool: PortPool[Mapping], taken: set[int]) -> None:
     """Count the ports of shared mappings as used. Raises StateError if one is not of the pool."""
-    own = (range(low, high + 1) for low, high in pool.ports.ranges)
-    if foreign := taken.difference(*own):
+    if foreign := _foreign(pool.ports, taken):
         raise StateError(f"mapping {pool.number << 16 | min(foreign)}: is not of its pool")
     if isinstance(pool, SharedPool):
         pool.await_holders(len(taken))
+
+
+def _foreign(own: Ports, ports: set[int]) -> set[int]:
+    """Return which ports are not of these. Most pools have one range: then it takes long to look at each."""
+    if len(own.ranges) == 1 and ports and own.low <= min(ports) and max(ports) <= own.high:
+        return set()
+    return ports.difference(*(range(low, high + 1) for low, high in own.ranges))
 
 
 _SIDES = [(Side(both >> 1), Side(both & 1)) for both in range(4)]

@@ -276,7 +276,7 @@ def test_flows_whose_records_lag_have_their_whole_idle_time_again() -> None:
 
 def test_a_mapping_without_a_flow_is_dropped() -> None:
     others, compact = compacted(kept(talked(), START))
-    compact.forget(Kind.FLOW, 2)
+    del compact.flows[2], compact.moments[2]
     engine = Engine.from_records(POLICY, Random(2).randrange, others, START, compact=compact)
     assert engine.table.mappings.ports == {(17, CLIENT): 2}
     engine.check()

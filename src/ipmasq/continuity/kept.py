@@ -73,7 +73,7 @@ class Location:
             for _ in range(TIMES):
                 self._read_copy(reading, now, wall)
         except (OSError, StoreError, StateError) as error:
-            log.debug("the state is not read ahead: %s", error)
+            log.info("the state is read in the pause, which gets longer: %s", error)
             if reading is not None:
                 reading.close()
             return None

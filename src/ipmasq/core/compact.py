@@ -12,7 +12,6 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from ipmasq.core.changes import Kind
 from ipmasq.core.plain import StateError
 from ipmasq.core.rows import Rows
 from ipmasq.core.tcp_states import State
@@ -116,14 +115,6 @@ class Compact:
     moments: dict[int, float] = field(default_factory=dict)
     """When the rows of the flows were written; see `restoring.Kept`."""
     mappings: dict[int, bytes] = field(default_factory=dict)
-
-    def forget(self, kind: int, number: int | str) -> None:
-        """Forget the row of a thing, if it has one."""
-        if kind == Kind.FLOW and isinstance(number, int):
-            self.flows.pop(number, None)
-            self.moments.pop(number, None)
-        elif kind == Kind.MAPPING and isinstance(number, int):
-            self.mappings.pop(number, None)
 
     def check_rows(self) -> None:
         """Raise StateError if a row has a value that no flow or mapping can have."""

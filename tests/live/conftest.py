@@ -21,6 +21,7 @@ import pytest
 from pyroute2 import netns
 
 from tests.live.forked import Forked
+from tests.live.waiting import eventually
 from tests.namespaces import within
 
 INSIDE_HOST = "10.0.0.2"
@@ -141,6 +142,7 @@ class Running:
         before: tuple[str, ...] = (),
     ) -> None:
         """`before`: a command that runs it."""
+        self.network = network
         self.path = path
         self.path.write_text(json.dumps(settings))
         self.process: Forked | subprocess.Popen[str]
@@ -158,6 +160,13 @@ class Running:
     def reload(self, text: str) -> None:
         self.path.write_text(text)
         self.process.send_signal(signal.SIGHUP)
+
+    def has_rule(self, text: str, *, gone: bool = False) -> bool:
+        """Whether its routing rules come to say so (or, `gone`, not to). It has made them all when this
+        returns: it makes one after another."""
+        said = eventually(lambda: (text in self.network.ip("gw", "rule")) is not gone)
+        self.ask()
+        return said
 
     def reload_in_vain(self, text: str) -> None:
         """A file that it refuses; it has said so, and is back where it was, when this returns."""

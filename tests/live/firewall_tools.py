@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.live.conftest import Network
-from tests.live.test_tun import eventually
+from tests.live.waiting import eventually
 
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">

@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
-from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_socket
+from tests.live.test_tun import echo, tcp_server, tcp_talk, udp_socket
+from tests.live.waiting import eventually
 
 Start = Callable[..., Running]
 

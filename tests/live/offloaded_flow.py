@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.live.conftest import REMOTE, Network, Running
-from tests.live.test_tun import eventually, udp_socket
+from tests.live.test_tun import udp_socket
+from tests.live.waiting import eventually
 
 PORT = 5000
 LOST = 1.0

@@ -21,7 +21,8 @@ from tests.live.as_users import Started, started
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, run
 from tests.live.firewalls import DOCKER, SIZE, fetch, ftp_server, load
 from tests.live.test_firewalls import IPTABLES_USUAL, NFT_MASQUERADES, NFT_ONE_SERVER, NFT_USUAL
-from tests.live.test_tun import eventually, tcp_server, tcp_talk
+from tests.live.test_tun import tcp_server, tcp_talk
+from tests.live.waiting import eventually
 from tests.planes.ebpf.compiled import compiled
 
 pytestmark = pytest.mark.live

@@ -20,7 +20,8 @@ from tests.live.conftest import (
     run,
     says_only_what_it_undid,
 )
-from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_socket
+from tests.live.test_tun import echo, tcp_server, tcp_talk, udp_socket
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

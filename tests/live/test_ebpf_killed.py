@@ -15,7 +15,8 @@ from ipmasq.planes.ebpf.table import GRACE
 from tests.live.conftest import PUBLIC, REMOTE, Network, Running, run, says_only_what_it_undid
 from tests.live.offloaded_flow import offloaded_flow
 from tests.live.test_ebpf import transfer
-from tests.live.test_tun import PATIENCE, eventually, tcp_server, tcp_talk
+from tests.live.test_tun import tcp_server, tcp_talk
+from tests.live.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.live
 

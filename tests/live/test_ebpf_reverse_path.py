@@ -14,7 +14,8 @@ from tests.conformance import packets
 from tests.live.conftest import INSIDE_HOST, REMOTE, Network, Running, run
 from tests.live.offloaded_flow import PORT, OffloadedFlow, offloaded_flow
 from tests.live.test_ebpf_follows import FAR, second_wire
-from tests.live.test_tun import eventually, udp_socket
+from tests.live.test_tun import udp_socket
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

@@ -18,7 +18,8 @@ from ipmasq.wire.addresses import Endpoint, to_address
 from tests.gateway.firewall.waiting import answered
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
 from tests.live.firewalls import begin, each_plane, load, type_at_gateway
-from tests.live.test_tun import eventually, tcp_server, tcp_talk, udp_socket
+from tests.live.test_tun import tcp_server, tcp_talk, udp_socket
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

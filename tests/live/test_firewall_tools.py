@@ -28,7 +28,7 @@ from tests.live.firewalls import (
     published_servers_are_reached,
     published_servers_are_reached_from_inside,
 )
-from tests.live.test_tun import eventually
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

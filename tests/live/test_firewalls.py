@@ -34,7 +34,8 @@ from tests.live.firewalls import (
     published_servers_are_reached_from_inside,
     remedies,
 )
-from tests.live.test_tun import eventually, tcp_server, tcp_talk
+from tests.live.test_tun import tcp_server, tcp_talk
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

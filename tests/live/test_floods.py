@@ -13,7 +13,8 @@ import pytest
 from ipmasq.wire.addresses import to_address
 from tests.conformance import packets
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
-from tests.live.test_tun import eventually, tcp_server
+from tests.live.test_tun import tcp_server
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

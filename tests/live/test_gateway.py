@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
-from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk, udp_socket
+from tests.live.test_tun import echo, tcp_server, tcp_talk, udp_socket
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 
@@ -36,8 +37,8 @@ def test_another_outside_address_is_used_from_then_on(network: Network, gateway:
         network.ip("gw", f"addr del {PUBLIC}/24 dev go")
         network.ip("gw", f"addr replace {OTHER}/24 dev go")
         assert eventually(lambda: seen_as(network, client, server) == OTHER)
+    assert running.has_rule(PUBLIC, gone=True)
     assert echo(network, "out", OTHER) == (OTHER, 0)
-    assert PUBLIC not in network.ip("gw", "rule")
     assert "the public addresses are now: 203.0.113.9" in running.stop()
     assert OTHER not in network.ip("gw", "rule")
 
@@ -45,12 +46,12 @@ def test_another_outside_address_is_used_from_then_on(network: Network, gateway:
 def test_an_outside_interface_that_comes_back_is_used_again(
     network: Network, gateway: Start
 ) -> None:
-    gateway()
+    running = gateway()
     assert echo(network, "in", REMOTE) == (REMOTE, 0)
     network.ip("gw", "link del go")
-    assert eventually(lambda: PUBLIC not in network.ip("gw", "rule"))
+    assert running.has_rule(PUBLIC, gone=True)
     network.cable("out", REMOTE, "go", PUBLIC)
-    assert eventually(lambda: PUBLIC in network.ip("gw", "rule"))
+    assert running.has_rule(PUBLIC)
     assert echo(network, "in", REMOTE) == (REMOTE, 0)
 
 
@@ -64,7 +65,7 @@ def test_a_reload_adds_a_forward_and_keeps_what_runs(network: Network, gateway: 
             client = socket.create_connection((REMOTE, 5000), 5)
         with client, server.accept()[0] as accepted:
             running.reload(json.dumps({"forwards": [["web", 6, 80, INSIDE_HOST, 8080]]}))
-            assert eventually(lambda: "dport 81-60999" in network.ip("gw", "rule"))
+            assert running.has_rule("dport 81-60999")
             assert tcp_talk(network, "out", (PUBLIC, 80), inside) == REMOTE
             client.sendall(b"still here")
             assert accepted.recv(10, socket.MSG_WAITALL) == b"still here"
@@ -94,9 +95,9 @@ def test_what_the_plane_refuses_leaves_the_running_policy_in_place(
 def test_a_service_that_the_host_starts_later_inside_the_range_is_left_to_it(
     network: Network, gateway: Start
 ) -> None:
-    gateway()
+    running = gateway()
     with tcp_server(network, "gw", PUBLIC, 61005) as server:
-        assert eventually(lambda: "dport 61005" in network.ip("gw", "rule"))
+        assert running.has_rule("dport 61005")
         assert tcp_talk(network, "out", (PUBLIC, 61005), server) == REMOTE
 
 

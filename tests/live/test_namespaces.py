@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import Network
-from tests.live.test_tun import eventually
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

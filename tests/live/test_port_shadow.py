@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
-from tests.live.test_tun import eventually, tcp_server, tcp_talk, udp_socket
+from tests.live.test_tun import tcp_server, tcp_talk, udp_socket
 
 pytestmark = [pytest.mark.live, pytest.mark.row("A-22")]
 
@@ -54,13 +54,13 @@ def thief_of(network: Network, kind: socket.SocketKind) -> socket.socket:
     return thief
 
 
-def let_the_gateway_look(network: Network, protocol: socket.SocketKind, free: int = FREE) -> None:
+def let_the_gateway_look(running: Running, protocol: socket.SocketKind, free: int = FREE) -> None:
     """Until it has given up the last port of its range, which nobody has a mapping of."""
-    with thief_of(network, protocol) as other:
+    with thief_of(running.network, protocol) as other:
         other.bind(("0.0.0.0", free))
         if protocol is socket.SOCK_STREAM:
             other.listen()
-        assert eventually(lambda: f"dport {free}-65534" in network.ip("gw", "rule"))
+        assert running.has_rule(f"dport {free}-65534")
 
 
 def port_of(mapped: tuple[str, int]) -> int:
@@ -82,7 +82,7 @@ def test_datagrams_of_a_living_flow_are_its_own_whoever_takes_its_port(
         assert client.recv(100) == b"before"
         thief = stack.enter_context(thief_of(network, socket.SOCK_DGRAM))
         bind(thief, port_of(public))
-        let_the_gateway_look(network, socket.SOCK_DGRAM)
+        let_the_gateway_look(running, socket.SOCK_DGRAM)
         for number in range(10):
             server.sendto(b"answer %d" % number, public)
             assert client.recv(100) == b"answer %d" % number
@@ -109,7 +109,7 @@ def test_a_living_connection_goes_on_whoever_takes_its_port(
         bind(thief, port_of(public))
         if bind is not as_the_flow:
             thief.listen()
-        let_the_gateway_look(network, socket.SOCK_STREAM)
+        let_the_gateway_look(running, socket.SOCK_STREAM)
         for number in range(10):
             accepted.sendall(b"answer %d" % number)
             assert client.recv(100) == b"answer %d" % number
@@ -134,13 +134,13 @@ def test_flows_of_a_range_that_a_reload_has_changed_go_on(
         accepted, public = server.accept()
         with client, accepted:
             running.reload(json.dumps({**settings, "ports": "63000-63999"}))
-            assert eventually(lambda: "dport 62000-62999" in network.ip("gw", "rule"))
+            assert running.has_rule("dport 62000-62999")
             anywhere(thief, public[1])
             thief.listen()
-            let_the_gateway_look(network, socket.SOCK_STREAM, 63999)
+            let_the_gateway_look(running, socket.SOCK_STREAM, 63999)
             accepted.sendall(b"answer")
             assert client.recv(100) == b"answer"
-        assert eventually(lambda: "dport 1-62999" in network.ip("gw", "rule"))
+        assert running.has_rule("dport 1-62999")
 
 
 @pytest.mark.parametrize("plane", ["tun", "ebpf-tc"])
@@ -155,11 +155,11 @@ def test_flows_by_a_forward_that_is_gone_go_on_beside_a_service_of_the_host(
         accepted = inside.accept()[0]
         with client, accepted:
             running.reload(json.dumps({**settings, "ports": "61000-61999"}))
-            assert eventually(lambda: "dport 62000-65534" in network.ip("gw", "rule"))
+            assert running.has_rule("dport 62000-65534")
             with tcp_server(network, "gw", "0.0.0.0", 80) as service:
                 client.sendall(b"ask")
                 assert accepted.recv(100) == b"ask"
                 accepted.sendall(b"answer")
                 assert client.recv(100) == b"answer"
                 assert tcp_talk(network, "out", (PUBLIC, 80), service) == REMOTE
-        assert eventually(lambda: "dport 1-60999" in network.ip("gw", "rule"))
+        assert running.has_rule("dport 1-60999")

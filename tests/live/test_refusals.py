@@ -11,7 +11,8 @@ from contextlib import closing
 import pytest
 
 from tests.live.conftest import INSIDE_GATEWAY, REMOTE, Network, Running, says_only_what_it_undid
-from tests.live.test_tun import PATIENCE, tcp_server, tcp_talk, udp_socket
+from tests.live.test_tun import tcp_server, tcp_talk, udp_socket
+from tests.live.waiting import PATIENCE
 
 pytestmark = pytest.mark.live
 

@@ -14,7 +14,7 @@ import pytest
 from tests.live.conftest import REMOTE, Network, Running
 from tests.live.offloaded_flow import PORT, by_xdp, offloaded_flow
 from tests.live.test_ebpf_devices import bridged
-from tests.live.test_tun import eventually
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

@@ -12,7 +12,8 @@ import pytest
 
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running, run, trace
 from tests.live.offloaded_flow import offloaded_flow
-from tests.live.test_tun import echo, eventually, tcp_server, tcp_talk
+from tests.live.test_tun import echo, tcp_server, tcp_talk
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

@@ -11,7 +11,7 @@ import pytest
 
 from ipmasq.core.policy import Behaviour
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, Running
-from tests.live.test_tun import eventually
+from tests.live.waiting import eventually
 from tests.namespaces import within
 
 pytestmark = pytest.mark.live

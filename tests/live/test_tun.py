@@ -6,7 +6,6 @@ import json
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import INSIDE_GATEWAY, INSIDE_HOST, POOL, PUBLIC, REMOTE, Network, Running
+from tests.live.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.live
 
 Start = Callable[..., Running]
-PATIENCE = 5.0
 
 
 def tcp_server(network: Network, host: str, address: str, port: int) -> socket.socket:
@@ -64,16 +63,6 @@ def echo(network: Network, host: str, to: str, ttl: int = 64) -> tuple[str, int]
             kind = packet[(packet[0] & 15) * 4]
             if kind != 8:
                 return sender, kind
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    """Whether it comes to hold while our patience lasts."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network
-from tests.live.test_tun import PATIENCE
+from tests.live.waiting import PATIENCE
 
 FORWARDS = [["ftp", 6, 21, INSIDE_HOST, 21]]
 

@@ -17,7 +17,8 @@ from tests.live.continuity.pouring import pouring
 from tests.live.firewalls import load
 from tests.live.offloaded_flow import PORT, offloaded_flow
 from tests.live.test_firewalls import NFT_USUAL
-from tests.live.test_tun import eventually, tcp_server, tcp_talk, udp_socket
+from tests.live.test_tun import tcp_server, tcp_talk, udp_socket
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

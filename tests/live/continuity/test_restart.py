@@ -12,7 +12,8 @@ import pytest
 
 from tests.live.conftest import REMOTE, Network, Running
 from tests.live.continuity.sessions import FORWARDS, Bulk, Control, connect, control, resets
-from tests.live.test_tun import PATIENCE, udp_socket
+from tests.live.test_tun import udp_socket
+from tests.live.waiting import PATIENCE
 
 pytestmark = pytest.mark.live
 

@@ -17,7 +17,8 @@ import pytest
 from tests.live.as_users import started
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network, run
 from tests.live.firewalls import SIZE, VSFTPD
-from tests.live.test_tun import eventually, tcp_server
+from tests.live.test_tun import tcp_server
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 

@@ -76,8 +76,8 @@ class Availability:
         self._roll = Roll(self._connect, self._seal("members"), settings.group, self._describe)
         self._votes: Votes | None = None
         self._told_roles = dict.fromkeys(settings.shares or ("",), Role.STANDBY)
-        self._told_trouble, self._told_refused = "", 0
-        """The latter is how many records were refused."""
+        self._told_trouble, self._told_namesake, self._told_refused = "", "", 0
+        """The last is how many records were refused."""
         # A standby has its claims, too, and drops what they bring: keepalived may set the addresses before the role,
         # and the host must neither answer with resets for flows that it does not know nor forward untranslated packets.
         drive.answers, drive.until = False, -inf
@@ -302,6 +302,10 @@ class Availability:
         if self.trouble != self._told_trouble:
             self._told_trouble = self.trouble
             self._drive.say(StoreFailed(now, self.trouble) if self.trouble else StoreRecovered(now))
+        if self._roll.namesake != self._told_namesake:
+            self._told_namesake = self._roll.namesake
+            if self._told_namesake:
+                log.error("%s", self._told_namesake)
         self._publish_refused(now)
 
     def _publish_refused(self, now: float) -> None:
@@ -326,6 +330,23 @@ class Availability:
         """Why the store cannot be used, in a sentence; empty if it can."""
         return next((each.trouble for each in self.servings if each.trouble), "")
 
+    @property
+    def note(self) -> str:
+        """What is said of the group where it is said that the gateway runs."""
+        if self.role is Role.ACTIVE:
+            return f"; active in group {self.settings.group}"
+        return f"; a standby of group {self.settings.group}, which forwards nothing"
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return what a view of the gateway says of its group, as JSON values."""
+        return {
+            "name": self.settings.group,
+            "role": self.role.value,
+            "serves": [each.share for each in self._served if each.share],
+            "holder": "" if self.settings.shares else self.servings[0].fence.holder,
+            "trouble": self.trouble or self._roll.namesake,
+        }
+
     def status(self) -> Mapping[str, Any]:
         """Return facts about this member, as JSON values."""
         first, divided = self.servings[0].status(), bool(self.settings.shares)
@@ -333,7 +354,7 @@ class Availability:
             "group": self.settings.group,
             "name": self.settings.name,
             "store": self.settings.store.shown,
-            "trouble": self.trouble,
+            "trouble": self.trouble or self._roll.namesake,
             **({"role": self.role.value} if divided else first),
             "unwritten_packets": self.publisher.unwritten,
             "silenced_packets": self._drive.silenced,

@@ -177,6 +177,7 @@ class Availability:
         elif not follower.is_complete:
             log.warning("some records are missing, so some flows may not go on")
         unused = held.plain.unused_numbers()
+        before = self._drive.engine.table.count
         if len(names) > 1:
             self._join(policy, kept, held.plain)
             inherited = None
@@ -184,6 +185,7 @@ class Availability:
             self._become(self._restored(policy, kept, held.plain))
             # An engine that begins with no flows numbers them anew, too.
             inherited = self._drive.engine.manager.opened or None
+        log.info("%d flows go on at this gateway", self._drive.engine.table.count - before)
         belongs = of_share(self._drive.engine, serving.share)
         wait, after = self.settings.wait, self.settings.after
         made = Replication(self.publisher, serving.feed(), wait, after, belongs, inherited)

@@ -47,6 +47,7 @@ def test_all_that_runs_goes_on_after_the_active_gateway_has_died(two: Pair) -> N
         assert (resets(two, "in"), resets(two, "out")) == before
         traffic.check()
     assert two.status("gw2")["refused"] == {}
+    assert " flows go on at this gateway" in two.log("gw2")
 
 
 @pytest.mark.row("HA-7")
@@ -60,6 +61,8 @@ def test_all_that_runs_goes_on_after_the_role_was_handed_over_and_back(two: Pair
             two.retire(old)
             two.activate(new)
             traffic.run_for(RATE // 2)
+            for each in two.names:
+                eventually(lambda each=each, new=new: two.status(each)["holder"] == new)  # type: ignore[misc]
         assert (resets(two, "in"), resets(two, "out")) == before
         traffic.check()
 

@@ -333,6 +333,15 @@ class Availability:
         return next((each.trouble for each in self.servings if each.trouble), "")
 
     @property
+    def doubt(self) -> str:
+        """Why what an operator changes here does not last; empty if it does."""
+        if self.role is Role.ACTIVE:
+            return ""
+        holder = self.servings[0].fence.holder
+        which = f", {holder}" if holder else ""
+        return f"a standby forgets this when it takes over: change it at the active gateway{which}"
+
+    @property
     def note(self) -> str:
         """What is said of the group where it is said that the gateway runs."""
         if self.role is Role.ACTIVE:

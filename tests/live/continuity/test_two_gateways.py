@@ -157,7 +157,19 @@ def test_what_an_operator_has_changed_is_in_force_after_a_takeover(two: Pair) ->
     ):
         done = two.ask("gw1", *command)
         assert done.returncode == 0, done.stderr
+        assert "standby" not in done.stderr
     eventually(lambda: two.follows("gw2"))
+    for command in (
+        ("forward", "add", "tcp", "8081", "10.0.0.2:81"),
+        ("helper", "load", "tftp"),
+        ("helper", "unload", "tftp"),
+        ("timeouts", "set", "udp=99s"),
+    ):
+        done = two.ask("gw2", *command)
+        assert done.returncode == 0, done.stderr
+        assert (
+            "forgets this when it takes over: change it at the active gateway, gw1" in done.stderr
+        )
     fail_over(two)
     assert [each["name"] for each in listed(two, "forwards")] == ["web"]
     assert "ftp" not in [each["name"] for each in listed(two, "helpers")]

@@ -204,7 +204,7 @@ class Availability:
 
     def _followed(self, follower: Follower) -> Policy:
         try:
-            return self._operator.follow(follower.held.of_gateway())
+            return self._operator.follow(follower.held.of_gateway(), anew=not self._served)
         except StateError as error:
             log.error("the changes of another member's operator cannot be used: %s", error)
             return self._drive.engine.policy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,78 @@ def test_after_a_kill_nothing_leaves_untranslated(network: Network, gateway: Sta
     gateway().stop(signal.SIGKILL)
     with pytest.raises(AssertionError, match="No route to host"):
         network.ip("gw", f"route get 203.0.113.2 from {INSIDE_HOST} iif gi")
+
+
+ROUTING = "rules", "rules, IPv6", "routes", "proxies", "links"
+
+
+def kill_without_a_record(network: Network, directory: Path) -> None:
+    """Leave everything that a gateway does to routing, with addresses of its own, a pool and forwards."""
+
+    def run() -> None:
+        each = plane(directory)
+        each.open()
+        each.claim([*CLAIMS, Claim(6, to_address(PUBLIC), PortRange(80, 80))])
+        die()
+
+    with network.at("gw"):
+        assert os.WIFSIGNALED(in_a_child(run))
+    shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("claims", [CLAIMS, CLAIMS[:3], []])
+def test_a_start_adopts_what_is_on_no_record_and_undoes_it_at_its_end(
+    network: Network, tmp_path: Path, claims: list[Claim]
+) -> None:
+    before = trace(network)
+    with network.at("gw"):
+        fresh = plane(tmp_path / "fresh")
+        fresh.open()
+        fresh.claim(claims)
+        during = trace(network)
+        fresh.close()
+        kill_without_a_record(network, tmp_path / "lost")
+        second = plane(tmp_path / "next")
+        second.open()
+        second.claim(claims)
+        for name in ROUTING[:-1]:  # the devices have other numbers
+            made, expected = trace(network)[name], during[name]
+            assert sorted(made.splitlines()) == sorted(expected.splitlines())
+        second.close()
+    assert {name: trace(network)[name] for name in ROUTING} == {
+        name: before[name] for name in ROUTING
+    }
+
+
+def test_what_is_on_no_record_is_found_and_undone_by_command(
+    network: Network, tmp_path: Path
+) -> None:
+    before = trace(network)
+    kill_without_a_record(network, tmp_path / "lost")
+    with network.at("gw"):
+        left = find_leftovers(tmp_path)
+        assert left
+        assert undo_leftovers(tmp_path) == left
+        assert not find_leftovers(tmp_path)
+    assert {name: trace(network)[name] for name in ROUTING} == {
+        name: before[name] for name in ROUTING
+    }
+
+
+def test_a_gateway_that_runs_without_its_record_is_left_alone(
+    network: Network, tmp_path: Path
+) -> None:
+    before = trace(network)
+    with network.at("gw"):
+        each = plane(tmp_path / "elsewhere")
+        each.open()
+        each.claim(CLAIMS)
+        during = trace(network)
+        assert not find_leftovers(tmp_path)
+        assert not undo_leftovers(tmp_path)
+        assert trace(network) == during
+        each.close()
+    assert trace(network) == before
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

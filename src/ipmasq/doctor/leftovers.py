@@ -10,7 +10,7 @@ from ipmasq.doctor.finding import Finding
 from ipmasq.doctor.host import Host
 from ipmasq.planes.leftovers import find_leftovers
 from ipmasq.planes.plane import PlaneError
-from ipmasq.planes.tun.steering import DEVICE, TABLE
+from ipmasq.planes.tun.steering import DEVICE
 
 
 def find(host: Host) -> Iterator[Finding]:
@@ -33,13 +33,6 @@ def find(host: Host) -> Iterator[Finding]:
             f"ipmasq undo restores the host; so does the next start: ipmasq run {host.loaded.path}, "
             "or systemctl start ipmasq",
         )
-    elif _diverted():
-        yield Finding(
-            "leftovers",
-            f"packets are still routed to {_devices()} of a gateway that no longer runs",
-            "nothing is forwarded for inside hosts",
-            f"start it again, which undoes them: ipmasq run {host.loaded.path}, or systemctl start ipmasq",
-        )
 
 
 def _devices() -> str:
@@ -56,12 +49,3 @@ def _devices_exist() -> bool:
     """Return whether the devices have outlived the gateway, as they do until the grace time has passed."""
     names = {name for _, name in if_nameindex()}
     return names.issuperset(DEVICE.values())
-
-
-def _diverted() -> bool:
-    """Return whether the routing rules of a gateway are there."""
-    from pyroute2 import IPRoute
-
-    with IPRoute() as kernel:
-        tables = {rule.get_attr("FRA_TABLE") for rule in kernel.get_rules(family=2)}
-    return not tables.isdisjoint(TABLE.values())

@@ -1,7 +1,7 @@
 """What a gateway that was killed has left in this network namespace, and how it is undone.
 
 TUN devices and links of programs end with the process. Kernel settings, routing rules, routes and proxy entries
-do not; they are on record. Nor do filters of tc(8), which Linux before 6.6 has in the place of links.
+do not; they are on record, and without one, all but the settings are found (`unrecorded`). Nor do filters of tc(8), which Linux before 6.6 has in the place of links.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ipmasq.planes.tun.explained import explained
 from ipmasq.planes.tun.holder import make_holder
 from ipmasq.planes.tun.journal import Journal, holder, recorded
 from ipmasq.planes.tun.record import DIRECTORY, record_in
+from ipmasq.planes.tun.unrecorded import abandoned
 
 
 class Leftovers(NamedTuple):
@@ -42,7 +43,11 @@ def find_leftovers(directory: Path = DIRECTORY) -> Leftovers:
     cannot be read."""
     with explained():
         record = record_in(directory)
-        return NOTHING if holder(record) is not None else Leftovers(recorded(record))
+        if holder(record) is not None:
+            return NOTHING
+        known = recorded(record)
+        with IPRoute() as kernel:
+            return Leftovers((*known, *(each for each in abandoned(kernel) if each not in known)))
 
 
 def undo_leftovers(directory: Path = DIRECTORY) -> Leftovers:
@@ -53,13 +58,16 @@ def undo_leftovers(directory: Path = DIRECTORY) -> Leftovers:
     """
     with explained():
         record = record_in(directory)
-        if not record.exists() and holder(record) is None:
-            return NOTHING
         with IPRoute() as kernel:
+            has_record = record.exists() or holder(record) is not None
+            if not has_record and not abandoned(kernel):
+                return NOTHING
             journal = Journal(kernel, directory)
             make_holder(directory).end()  # The devices are gone with the process that keeps them.
             try:
-                return Leftovers(journal.leftovers, _remove_filters(kernel))
+                journal.adopt(unrecorded := abandoned(kernel))
+                found = *journal.leftovers, *unrecorded
+                return Leftovers(found, _remove_filters(kernel))
             finally:
                 journal.close()
 

@@ -1,7 +1,7 @@
 """The plane's changes to the host: each is a value that can be made, undone and recorded.
 
-Undoing is idempotent: it is no error if a change was never made, or was undone already. That is why a journal
-can be written *before* the change.
+Both are idempotent. It is no error to undo a change that was never made, or was undone already: that is why a journal
+can be written *before* the change. Nor is it to make one that is there already, as of a gateway whose record is lost.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class RuleAdded(Change):
     rule: RoutingRule
 
     def make(self, kernel: IPRoute) -> None:
-        _add_rule(kernel, self.family, self.rule, PROTOCOL_STATIC)
+        _unless({errno.EEXIST}, _add_rule, kernel, self.family, self.rule, PROTOCOL_STATIC)
 
     def undo(self, kernel: IPRoute) -> None:
         # EINVAL: a rule that the kernel does not understand was never there.
@@ -95,7 +95,7 @@ class UnreachableAdded(Change):
     table: int
 
     def make(self, kernel: IPRoute) -> None:
-        kernel.route("add", **self._route())
+        _unless({errno.EEXIST}, kernel.route, "add", **self._route())
 
     def undo(self, kernel: IPRoute) -> None:
         _unless(GONE, kernel.route, "del", **self._route())

@@ -76,7 +76,10 @@ def _open(name: str, flags: int) -> int:
         if descriptor >= 0:
             os.close(descriptor)
         if error.errno == errno.EBUSY:
-            raise PlaneError(f"another program already has the device {name}") from error
+            raise PlaneError(
+                f"another program already has the device {name}; if a gateway was killed, and /run/ipmasq is lost, "
+                "that is what keeps it for the grace time (state.grace): try again after that"
+            ) from error
         what = TROUBLES.get(error.errno or 0, f"the device {name} cannot be made: {error.strerror}")
         raise PlaneError(what) from error
     return descriptor

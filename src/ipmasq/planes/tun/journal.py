@@ -94,6 +94,12 @@ class Journal:
         for change in changes:
             change.make(self._kernel)
 
+    def adopt(self, changes: Sequence[Change]) -> None:
+        """Record changes that are in force and on no record. Raises OSError."""
+        if changes:
+            self._changes += changes
+            self._write()
+
     def setting(self, path: str, value: str) -> SettingChanged | None:
         """Return the change that gives a setting this value; None if it has it. Raises OSError."""
         if settings.read(path) == value:

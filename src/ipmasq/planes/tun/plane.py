@@ -34,6 +34,7 @@ from ipmasq.planes.tun.steering import (
     reserved,
 )
 from ipmasq.planes.tun.unclaimed import forget_unclaimed
+from ipmasq.planes.tun.unrecorded import adopt
 from ipmasq.planes.tun.vnet import SIZE, header_for, packet_from
 from ipmasq.planes.tun.watched import Restored, Watched
 from ipmasq.wire.addresses import Address, Network
@@ -331,15 +332,14 @@ class TunPlane:
         self.lock = self._journal.lock
         self._settings = Watched(self._journal)
         if found := self._journal.leftovers:
-            log.warning(
-                "a gateway was killed here and had left its changes, undone now: %s",
-                changes.told(found),
-            )
+            text = changes.told(found)
+            log.warning("a gateway was killed here and had left its changes, undone now: %s", text)
         for name in (self.where.outside, *self.where.inside):
             if not kernel.link_lookup(ifname=name):
                 raise PlaneError(f"there is no interface {name}")
-        self._rules, self.inherits = Rules(self._journal), bool(self._journal.adopted)
+        self.inherits = bool(self._journal.adopted)
         self._devices.open(self.grace)
+        self._rules = Rules(adopt(kernel, self._journal))
         for name in DEVICE.values():
             self._settings.own(settings.for_own_device(name))
         follow_mtu(self.kernel, self.where)

@@ -1,0 +1,131 @@
+"""Routing rules, routes and proxy entries of a killed gateway whose record is lost.
+
+The record is below /run, which ends with a container that has no mount there, or is removed by hand. The kernel still
+has what it was about, and what is exactly as a gateway makes it is the gateway's. Settings are not found: nothing says
+what they were before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from ipmasq.core.side import Side
+from ipmasq.planes.tun.changes import (
+    IPV4_FAMILY,
+    NTF_PROXY,
+    PROTOCOL_STATIC,
+    UNREACHABLE_METRIC,
+    Change,
+    LocalRuleRemoved,
+    ProxyAdded,
+    RuleAdded,
+    UnreachableAdded,
+    told,
+)
+from ipmasq.planes.tun.journal import Journal
+from ipmasq.planes.tun.routing import rule_of
+from ipmasq.planes.tun.steering import (
+    CLAIM,
+    DEVICE,
+    FROM_INSIDE,
+    KEEP,
+    LOCAL,
+    LOCAL_TABLE,
+    TABLE,
+    TO_INSIDE,
+    RoutingRule,
+)
+from ipmasq.wire.addresses import to_text
+
+PROTOCOL_KERNEL = 2  # RTPROT_KERNEL: that of the rules that are there from the start
+UNREACHABLE = 7  # RTN_UNREACHABLE
+TO_TABLE = 1  # FR_ACT_TO_TBL
+
+MOVED = RoutingRule(LOCAL, LOCAL_TABLE)
+NOT_OURS = "FRA_SRC", "FRA_OIFNAME", "FRA_FWMARK", "FRA_SPORT_RANGE", "FRA_UID_RANGE"
+
+
+log = logging.getLogger("ipmasq")
+
+
+def adopt(kernel: IPRoute, journal: Journal) -> Journal:
+    """Let what is in force be this gateway's own, unless it has taken over from a predecessor, and return the journal.
+    To be called by whoever has the devices: then no other gateway lives."""
+    found = [] if journal.adopted else in_force(kernel)
+    if found:
+        log.warning(
+            "a gateway was killed here and left changes without a record, which are undone when this one ends: %s; "
+            "the kernel settings that it changed are not known and stay",
+            told(found),
+        )
+    journal.adopt(found)
+    return journal
+
+
+def abandoned(kernel: IPRoute) -> Sequence[Change]:
+    """Return what is in force, unless there are devices: then a gateway lives, or what keeps its devices."""
+    if any(kernel.link_lookup(ifname=name) for name in DEVICE.values()):
+        return []
+    return in_force(kernel)
+
+
+def in_force(kernel: IPRoute) -> Sequence[Change]:
+    """Return the changes to routing that any gateway has made here, in the order in which it makes them."""
+    messages = list(kernel.get_rules(family=IPV4_FAMILY))
+    rules = [rule_of(each) for each in messages if _is_static(each)]
+    rules = [rule for rule in rules if is_own(rule)]
+    local = [rule_of(each) for each in messages]
+    found: list[Change] = list(_unreachable(kernel))
+    if MOVED in rules:
+        found.append(RuleAdded(IPV4_FAMILY, MOVED))
+        if not any(rule.table == LOCAL_TABLE and rule.priority == 0 for rule in local):
+            found.append(LocalRuleRemoved(IPV4_FAMILY, 0, PROTOCOL_KERNEL))
+    found += [RuleAdded(IPV4_FAMILY, rule) for rule in rules if rule != MOVED]
+    return [*found, *_proxies(kernel, rules)]
+
+
+def is_own(rule: RoutingRule) -> bool:
+    """Return whether a rule of the protocol `static` is one that `steering` makes for some gateway."""
+    inside, outside = TABLE[Side.INSIDE], TABLE[Side.OUTSIDE]
+    has_way, has_goal = rule.iif is not None, rule.to is not None
+    forms = {
+        KEEP: rule.table == LOCAL_TABLE and has_goal and not has_way and rule.ports is not None,
+        CLAIM: rule.table in (inside, outside) and has_way and has_goal,
+        LOCAL: rule == MOVED,
+        FROM_INSIDE: rule.table == inside and has_way and not has_goal,
+        TO_INSIDE: rule.table == outside and has_way and has_goal,
+    }
+    return forms.get(rule.priority, False)
+
+
+def _is_static(message: Any) -> bool:
+    """Return whether a rule has the protocol that a gateway gives its rules, and nothing that none of them has."""
+    plain = message["action"] == TO_TABLE and not any(map(message.get_attr, NOT_OURS))
+    return plain and message.get_attr("FRA_PROTOCOL") == PROTOCOL_STATIC
+
+
+def _unreachable(kernel: IPRoute) -> Iterator[Change]:
+    for table in TABLE.values():
+        for route in kernel.get_routes(family=IPV4_FAMILY, table=table):
+            if (route["type"], route.get_attr("RTA_PRIORITY")) == (UNREACHABLE, UNREACHABLE_METRIC):
+                yield UnreachableAdded(IPV4_FAMILY, table)
+
+
+def _proxies(kernel: IPRoute, rules: Sequence[RoutingRule]) -> Iterator[Change]:
+    """Yield the entries for addresses that a rule brings from the same interface to the outside device."""
+    claimed = {
+        (rule.iif, to_text(rule.to.address))
+        for rule in rules
+        if rule.priority == CLAIM and rule.table == TABLE[Side.OUTSIDE] and rule.to
+    }
+    indices = {name: (*kernel.link_lookup(ifname=name), 0)[0] for name, _ in claimed}
+    wanted = {(indices[name], address) for name, address in claimed}
+    # With a filter of its own, pyroute2 leaves the flags in the request, and so asks for proxy entries.
+    question = {"family": IPV4_FAMILY, "flags": NTF_PROXY, "dump_filter": lambda entry: True}
+    for entry in kernel.neigh("dump", **question):
+        if (entry["ifindex"], entry.get_attr("NDA_DST")) in wanted:
+            yield ProxyAdded(entry["ifindex"], entry.get_attr("NDA_DST"))

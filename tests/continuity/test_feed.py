@@ -172,6 +172,28 @@ def test_forged_foreign_and_replayed_entries_are_refused_and_counted(store: Stor
 
 
 @pytest.mark.row("A-40")
+def test_with_another_key_each_record_is_counted_once_and_seldom_read_again(store: Store):
+    wrong = Seal(b"the key of another group", "group", "records")
+    with feeding(store) as feed:
+        give_snapshot(feed, *(flow(number, ["good"]) for number in range(9)))
+        for number in range(297):
+            ticket = change(feed, flow(number, ["good"]))
+        wait_until(lambda: feed.acknowledged == ticket)
+    client, clock = store.client(), 0.0
+    follower = Follower(store.connect, wrong, "group", lambda: clock, lambda: None)
+    follower.hurries = True  # no question waits for long
+    follower.step()
+    before = client.info("stats")["total_net_output_bytes"]
+    client.xrange(STREAM)
+    once = client.info("stats")["total_net_output_bytes"] - before
+    for clock in range(1, 60):  # noqa: B007
+        follower.step()
+    read = client.info("stats")["total_net_output_bytes"] - before
+    assert 3 * once < read < 10 * once
+    assert follower.refused == {Refusal.FORGED: 300}
+
+
+@pytest.mark.row("A-40")
 def test_what_a_former_holder_still_writes_is_refused(store: Store):
     with (
         feeding(store, 1, "one") as old,

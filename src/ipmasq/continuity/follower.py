@@ -23,8 +23,9 @@ AT_ONCE = 512
 """Entries in one answer."""
 
 RETRY = 0.1
-BETWEEN_REWINDS = 1.0
-"""The least seconds between two attempts to read the whole stream."""
+FIRST_PAUSE, LAST_PAUSE = 1.0, 30.0
+"""The least seconds between two attempts to read the whole stream, since a whole snapshot is missing: doubled up to the
+last, until a record comes that is of use. With another key than the group's, none does."""
 
 TIME_EVERY = 1.0
 """Seconds between two comparisons of the clocks, and of the place in the stream with its end."""
@@ -62,8 +63,11 @@ class Follower:
         self._offset = 0.0
         """What to add to the store's time to get that of `clock`."""
         self._compared = self._rewound = self._current = -inf
+        self._pause = FIRST_PAUSE
         self._rereads = False
         """Whether entries are read that may have been read before."""
+        self._seen: tuple[int, ...] = (0,)
+        """The id up to which all entries were read before the present attempt."""
         self._finishes = False
         self._asked = self._answered = 0
         """How often `finish` was called, and the last call since which the stream was read to its end."""
@@ -128,14 +132,16 @@ class Follower:
     def _take(self, entries: list[tuple[bytes, dict[bytes, bytes]]], asked: int) -> None:
         for entry_id, fields in entries:
             self._last = entry_id.decode()
-            self._admit(fields.get(b"e", b""), entry_id)
+            is_new = not self._rereads or _number(entry_id) > self._seen
+            self._admit(fields.get(b"e", b""), entry_id, is_new)
         self.held.settle()
         if len(entries) < AT_ONCE:
             self._current = self._clock()
             self._rereads = False
         if not entries:
             self._finish_if_asked(asked)
-            if not self.is_complete and self._clock() - self._rewound > BETWEEN_REWINDS:
+            if not self.is_complete and self._clock() - self._rewound > self._pause:
+                self._pause = min(2 * self._pause, LAST_PAUSE)
                 self._rewind()
 
     def _finish_if_asked(self, asked: int) -> None:
@@ -151,6 +157,7 @@ class Follower:
 
     def _rewind(self) -> None:
         """Read the whole stream again, which begins with a snapshot. The records stay until that is whole."""
+        self._seen = max(self._seen, _number(self._last.encode()))
         self._last, self._rewound = "0", self._clock()
         self._fresh, self._rereads = None, True
         self.is_complete = False
@@ -167,6 +174,7 @@ class Follower:
         newest = client.xrevrange(self._stream, count=1)
         if newest and _number(newest[0][0]) < _number(self._last.encode()):
             self._rewind()  # the stream has begun anew, below where this member has read
+            self._seen = (0,)
 
     def _read(self, client: Client) -> list[tuple[bytes, dict[bytes, bytes]]]:
         block = None if self._finishes else BRIEFLY if self.hurries else BLOCK
@@ -175,7 +183,7 @@ class Follower:
 
     # -- entries
 
-    def _admit(self, data: bytes, entry_id: bytes) -> None:
+    def _admit(self, data: bytes, entry_id: bytes, is_new: bool) -> None:
         try:
             entry = self._seal.read(data)
             if self._rereads and entry.generation < self.sequence.generation:
@@ -186,9 +194,12 @@ class Follower:
                 self._fresh, self._is_renumbered = None, False
             batch = _batch(entry.payload)
         except RefusedError as error:
-            self.refused[error.refusal] += 1
-            self._changed()
+            if is_new:
+                self.refused[error.refusal] += 1
+                self._changed()
             return
+        if is_new:
+            self._pause = FIRST_PAUSE
         self.entries += 1
         moment = min(self._offset + int(entry_id.partition(b"-")[0]) / 1000, self._clock())
         if not follows and batch.part is not Part.BEGIN:

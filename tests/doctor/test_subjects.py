@@ -15,6 +15,7 @@ from ipmasq.doctor import (
     configuration,
     firewall,
     forwarding,
+    group,
     interfaces,
     kernel,
     kernel_helpers,
@@ -339,3 +340,11 @@ def test_a_server_of_a_network_that_is_not_inside_is_found(host: Host, tmp_path:
     )
     found = the(configuration.find, but(host, loaded=load(path)))
     assert "192.0.2.7" in found.what
+
+
+def test_a_standby_is_a_hint_since_another_member_may_forward(host: Host):
+    own = {"name": "office", "role": "standby", "holder": "gw-a"}
+    found = the(group.find, but(host, status={**STATUS, "group": own}))
+    assert found.is_hint
+    assert "standby and forwards nothing; gw-a is active" in found.what
+    assert not list(group.find(but(host, status={**STATUS, "group": {**own, "role": "active"}})))

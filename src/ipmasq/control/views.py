@@ -9,6 +9,7 @@ from ipmasq.control import answers, arguments
 from ipmasq.control.answer import Pause, Rows, ticks
 from ipmasq.control.gateway import Context
 from ipmasq.control.protocol import Kind, RequestError
+from ipmasq.control.role import silence
 from ipmasq.core.admission import is_inside
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
@@ -133,9 +134,13 @@ def explain(context: Context, about: arguments.WouldBe) -> Rows:
     dropped: Sequence[str] = ()
     if found.passage:
         dropped = yield from ticks(context.gateway.obstructions(found.passage))
+    explained = answers.explanation(found)
+    group = context.gateway.availability
+    if group is not None and (said := silence(group.summary())):
+        explained["steps"] = [said, *explained["steps"]]
     yield {
         "transfer": _transfer(context, found, protocol, destination, side),
-        **answers.explanation(found),
+        **explained,
         "side": side.name.lower(),
         "firewall": list(dropped),
     }

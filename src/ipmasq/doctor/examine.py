@@ -10,6 +10,7 @@ from ipmasq.doctor import (
     configuration,
     firewall,
     forwarding,
+    group,
     interfaces,
     kernel,
     kernel_helpers,
@@ -29,7 +30,13 @@ from ipmasq.doctor.lasting import DONE
 PATIENCE = 30.0
 """Seconds that a command may take."""
 
-ALWAYS: tuple[Subject, ...] = (configuration.find, kernel.find, clock.find, leftovers.find)
+ALWAYS: tuple[Subject, ...] = (
+    configuration.find,
+    kernel.find,
+    clock.find,
+    leftovers.find,
+    group.find,
+)
 """Those that need no configuration that can be used."""
 
 SUBJECTS: tuple[Subject, ...] = (

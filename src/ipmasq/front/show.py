@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from ipmasq.control.client import Client
+from ipmasq.control.role import silence
 from ipmasq.front import classic, output
 from ipmasq.front.asking import (
     SOCKET,
@@ -134,7 +135,7 @@ def _show_flows(
         # This request comes before the flows, since a connection has one answer at a time.
         whole_time = next(gateway.rows("timeouts"))["tcp_established"]
         free = _free(gateway) if chosen is Format.IP_MASQUERADE else (0, 0, 0)
-    rows = gateway.rows("flows", **filters)
+    rows = _or_silence(gateway, gateway.rows("flows", **filters))
     match chosen:
         case Format.JSON:
             _json(rows, limit)
@@ -278,11 +279,21 @@ def _show(
     **filters: object,
 ) -> None:
     with ask(socket) as gateway:
-        rows = gateway.rows(request, **filters)
+        rows = _or_silence(gateway, gateway.rows(request, **filters))
         if as_json:
             _json(rows, limit)
         else:
             _table(rows, columns, empty, limit)
+
+
+def _or_silence(gateway: Client, rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield the rows. If there are none, say so of a member of a group that has none since it forwards nothing."""
+    first = next(rows, None)
+    if first is not None:
+        yield first
+        yield from rows
+    elif said := silence(next(gateway.rows("status")).get("group")):
+        output.complain(said)
 
 
 def _some(rows: Iterator[Row], limit: int | None) -> Iterator[Row]:

@@ -375,3 +375,15 @@ def talk_nonsense(pair: Pair) -> None:
     Told(pair, "st", talk).result()
     server.close()
     pair.start_store()
+
+
+def test_a_standby_says_that_it_forwards_nothing_wherever_it_seems_to(two: Pair) -> None:
+    said = "is a standby and forwards nothing; gw1 is active"
+    for listing in ("flows", "mappings"):
+        shown = two.ask("gw2", "show", listing, "--json")
+        assert (json.loads(shown.stdout), said in shown.stderr) == ([], True)
+    question = "explain", "tcp", "10.0.0.2:40000", f"{REMOTE}:80"
+    assert said in json.loads(two.ask("gw2", *question, "--json").stdout)["steps"][0]
+    assert said not in two.ask("gw1", *question).stdout
+    found = json.loads(two.ask("gw2", "doctor", "--json").stdout)
+    assert [said in each["what"] for each in found if each.get("subject") == "group"] == [True]

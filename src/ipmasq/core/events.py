@@ -340,10 +340,11 @@ class StateRefused:
 
 @dataclass(frozen=True, slots=True)
 class StoreFailed:
-    """The store of the state, or the one that a group shares, cannot be used."""
+    """The store of the state, or the one that a group shares, cannot be used, and what follows from it."""
 
     at: float
     trouble: str
+    effect: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from ipmasq.gateway.drive import Drive, chance
 from ipmasq.gateway.holding import hold_ports
 from ipmasq.gateway.offloading import Offloading
 from ipmasq.gateway.operator import Operator
+from ipmasq.gateway.outage import EFFECTS, Outage
 from ipmasq.gateway.replication import Publisher, Replication, of_share
 from ipmasq.gateway.serving import Role, Serving
 from ipmasq.planes.plane import PlaneError
@@ -77,7 +78,8 @@ class Availability:
         self._roll = Roll(self._connect, self._seal("members"), settings.group, self._describe)
         self._votes: Votes | None = None
         self._told_roles = dict.fromkeys(settings.shares or ("",), Role.STANDBY)
-        self._told_trouble, self._told_namesake, self._told_refused = "", "", 0
+        self._outage = Outage()
+        self._told_namesake, self._told_refused = "", 0
         """The last is how many records were refused."""
         # A standby has its claims, too, and drops what they bring: keepalived may set the addresses before the role,
         # and the host must neither answer with resets for flows that it does not know nor forward untranslated packets.
@@ -305,9 +307,11 @@ class Availability:
                 self._told_roles[each.share] = role
                 known = each.fence.known
                 self._drive.say(RoleChanged(now, role.value, known, self.trouble, each.share))
-        if self.trouble != self._told_trouble:
-            self._told_trouble = self.trouble
-            self._drive.say(StoreFailed(now, self.trouble) if self.trouble else StoreRecovered(now))
+        trouble = self._outage.look(self.trouble, now)
+        if trouble:
+            self._drive.say(StoreFailed(now, trouble, EFFECTS[self.role]))
+        elif trouble is not None:
+            self._drive.say(StoreRecovered(now))
         if self._roll.namesake != self._told_namesake:
             self._told_namesake = self._roll.namesake
             if self._told_namesake:

@@ -79,7 +79,7 @@ def _about_state(event: Event) -> str:
         case events.StateRefused():
             return f"the state of an earlier process was refused: {event.reason}; the gateway begins without it"
         case events.StoreFailed():
-            return f"the store of the state cannot be used: {event.trouble}; the gateway goes on without it"
+            return f"the store of the state cannot be used: {event.trouble}; {event.effect}"
         case events.StoreRecovered():
             return "the store can be used again, and gets everything once more"
         case events.RecordsRefused():

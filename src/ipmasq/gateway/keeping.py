@@ -38,6 +38,9 @@ log = logging.getLogger("ipmasq")
 DURABLE = Path("/var/lib/ipmasq")
 """Where a state is kept that survives a restart of the host."""
 
+WITHOUT = "the gateway goes on without it"
+"""What follows if the state cannot be kept."""
+
 LONGEST_WAIT = 1.0
 """Seconds for which a packet waits for a disk at most."""
 
@@ -215,7 +218,7 @@ class Keeping:
         self._unfollow()
         self.found = Found()
         if self._drive is not None:
-            self._drive.say(StoreFailed(self._drive.loop.clock(), text))
+            self._drive.say(StoreFailed(self._drive.loop.clock(), text, WITHOUT))
 
     def _recovered(self) -> None:
         if self._drive is not None:

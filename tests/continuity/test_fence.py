@@ -87,6 +87,29 @@ def test_a_holder_that_is_cut_off_stops_before_another_one_begins(fence: Make, s
 
 
 @pytest.mark.row("HA-13")
+def test_a_holder_whose_password_was_changed_stops_before_another_one_begins(
+    store: Store, fence: Make
+):
+    """The store serves the other one, which has the new password."""
+    new = connector(Address.parse(f"{store.url}?password=new"))
+    one = fence("one")
+    one.want()
+    wait_until(lambda: holds(one))
+    store.client().config_set("requirepass", "new")
+    store.password = "new"
+    other = fence("other", connect=new)
+    other.want()
+    one._drop_client()
+    while not holds(other):
+        time.sleep(0.002)
+    assert not holds(one)
+    time.sleep(VALID)
+    assert holds(other)
+    assert not holds(one)
+    assert "uthentication" in one.trouble or "password" in one.trouble
+
+
+@pytest.mark.row("HA-13")
 def test_a_holder_returns_and_finds_another_one(fence: Make, silent: Connect):
     one, other = fence("one"), fence("other")
     one.want()

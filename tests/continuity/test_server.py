@@ -15,6 +15,7 @@ from ipmasq.continuity.server import (
     OPTIONS,
     TLS,
     Address,
+    DeniedError,
     SilentError,
     UselessError,
     connector,
@@ -87,7 +88,7 @@ def test_a_store_that_refuses_a_command_is_useless(store: Store):
 def test_a_wrong_password_is_told(store: Store):
     store.client().config_set("requirepass", "secret")
     error = error_of(store.url)
-    assert isinstance(error, UselessError)
+    assert isinstance(error, DeniedError)
     assert "uthentication" in str(error)
 
 
@@ -208,4 +209,4 @@ def test_the_primary_that_a_sentinel_names_is_used_with_its_password(
     wait_until(used)
     assert Lease(connector(Address.parse(url))(1.0), "office", "one").acquire(0).held
     wrong = url.replace(":pw@", ":no@")
-    assert isinstance(error_of(wrong, 1.0), UselessError)
+    assert isinstance(error_of(wrong, 1.0), DeniedError)

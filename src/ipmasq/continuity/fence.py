@@ -5,8 +5,8 @@ A member forwards only while it holds the lease of its group, and for no longer 
 
 A lease is renewed by a majority of the store and the members. Usually that is the store and the holder itself. If
 the store's machine answers that the store does not work, nobody else can acquire the lease, so the holder keeps
-it. If the store is silent, this member may be cut off: it keeps the lease only if all others answer that they
-will not acquire it meanwhile (`votes`).
+it. If the store is silent, this member may be cut off, and if the store refuses its password, it may serve others: it
+keeps the lease only if all others answer that they will not acquire it meanwhile (`votes`).
 """
 
 from __future__ import annotations

@@ -40,6 +40,10 @@ class SilentError(StoreError):
     """The store did not answer: it cannot be known whether others reach it."""
 
 
+class DeniedError(StoreError):
+    """The store refuses this member, as with a password that was changed: it may serve others."""
+
+
 class UselessError(StoreError):
     """The store's machine answered, and said that there is no store, or that it does not do what it was asked:
     so it serves no other member either."""
@@ -142,10 +146,11 @@ def told(error: Exception) -> StoreError:
     sentence = f"the store: {text}"
     if isinstance(error, of.TimeoutError | TimeoutError):
         return SilentError("the store does not answer in time")
+    denied = of.AuthenticationError, of.NoPermissionError, of.AuthenticationWrongNumberOfArgsError
+    if isinstance(error, denied) or text.startswith("DENIED"):  # by Redis' protected mode
+        return DeniedError(sentence)
     refused = isinstance(error.__cause__ or error.__context__, ConnectionRefusedError)
-    if isinstance(error, of.ConnectionError) and not isinstance(
-        error, of.BusyLoadingError | of.AuthenticationError
-    ):
+    if isinstance(error, of.ConnectionError) and not isinstance(error, of.BusyLoadingError):
         return UselessError(sentence) if refused else SilentError(sentence)
     if isinstance(error, OSError):
         return SilentError(sentence)

@@ -276,8 +276,7 @@ class SettingRestored:
 
     at: float
     name: str
-    """The name in the notation of sysctl(8) or ip(8): `net.ipv4.ip_early_demux`,
-    `ip rule 4: from all iif lan lookup 61001`."""
+    """As in sysctl(8) or ip(8): `net.ipv4.ip_early_demux`, `ip rule 4: from all iif lan lookup 61001`."""
     found: str
     """Empty of a rule or route that was removed."""
     wanted: str

@@ -5,14 +5,22 @@ the positions of its ends are too old to tell which segments are in window. They
 segments of both directions that agree with each other: each end acknowledges about what the other has sent. Who
 cannot see the connection can forge a segment, but not one that agrees with the other end's. Until then every
 segment is forwarded, and none changes the state.
+
+The first segments may be those that end the connection. A FIN counts as one of the two that must agree, and is believed
+together with the other one, if they are as near to each other as `window` wants it. A RST is believed if it stands exactly
+where the other end's latest segment has acknowledged.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ipmasq.core import offloading
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.offloading import Counters
 from ipmasq.core.speaker import Speaker
+from ipmasq.core.window import NEAR
 from ipmasq.wire import tcp
 from ipmasq.wire.tcp import ACK, FIN, RST, SYN, Segment
 
@@ -21,11 +29,25 @@ MOST_IN_FLIGHT = 1 << 24
 numbers that are guessed agree in one of 16,000 cases."""
 
 
+class Noted(NamedTuple):
+    """A segment of one end."""
+
+    half: Half
+    segment: Segment
+    payload: int
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The sequence number after it, and its acknowledgment."""
+        length = self.payload + bool(self.segment.flags & FIN)
+        return tcp.advance(self.segment.sequence, length), self.segment.acknowledgment
+
+
 class Pickups:
     """Flows whose positions are to be picked up, with the latest segment of each end."""
 
     def __init__(self) -> None:
-        self._flows: dict[int, dict[Speaker, tuple[int, int]]] = {}
+        self._flows: dict[int, dict[Speaker, Noted]] = {}
 
     def __contains__(self, flow: int) -> bool:
         return flow in self._flows
@@ -37,20 +59,31 @@ class Pickups:
         """Forget a flow that has ended, or whose positions are known otherwise."""
         self._flows.pop(flow, None)
 
-    def note(self, half: Half, segment: Segment, payload: int, acknowledgment: int) -> bool:
-        """Record a segment of a flow. Return whether the positions of both ends are known now."""
-        if segment.flags & (SYN | FIN | RST | ACK) != ACK:
-            return False
-        flow = half.flow
+    def note(self, noted: Noted) -> Sequence[Noted]:
+        """Record a segment of a flow. Return the segments that are believed now, of which it is the last: those of both ends,
+        whose positions are known now, or a RST."""
+        half, segment, _ = noted
+        flow, flags = half.flow, segment.flags
         seen = self._flows[flow.id]
-        seen[half.speaker] = tcp.advance(segment.sequence, payload), acknowledgment
-        if len(seen) < len(Speaker) or not _agree(flow, seen):
-            return False
-        for each in (flow.original, flow.reply):
-            end, acknowledged = seen[each.speaker]
-            each.position = end << 32 | acknowledged
+        if flags & RST:
+            other = seen.get(half.speaker.other)
+            exact = other is not None and other.segment.acknowledgment == segment.sequence
+            return (noted,) if exact else ()
+        if flags & (SYN | ACK) != ACK:
+            return ()
+        seen.pop(half.speaker, None)  # so that the latest one is the last
+        seen[half.speaker] = noted
+        if len(seen) < len(Speaker):
+            return ()
+        closes = any(each.segment.flags & FIN for each in seen.values())
+        positions = {speaker: each.position for speaker, each in seen.items()}
+        if not _agree(flow, positions, NEAR if closes else MOST_IN_FLIGHT):
+            return ()
+        for each in seen.values():
+            end, acknowledged = each.position
+            each.half.position = end << 32 | acknowledged
         del self._flows[flow.id]
-        return True
+        return tuple(seen.values())
 
     def agree(self, flow: Flow, counters: Counters) -> bool:
         """Return whether the positions of a flow were to be picked up, and are those that a fast path has noted, of the
@@ -62,7 +95,7 @@ class Pickups:
             if traffic is None or not traffic.packets:
                 return False
             seen[half.speaker] = traffic.position >> 32, traffic.position & 0xFFFFFFFF
-        return _agree(flow, seen)
+        return _agree(flow, seen, MOST_IN_FLIGHT)
 
 
 def report(pickups: Pickups, flow: Flow, counters: Counters, are_judged: bool) -> bool:
@@ -76,8 +109,8 @@ def report(pickups: Pickups, flow: Flow, counters: Counters, are_judged: bool) -
     return True
 
 
-def _agree(flow: Flow, seen: dict[Speaker, tuple[int, int]]) -> bool:
-    most = min(1 << flow.reach, MOST_IN_FLIGHT)
+def _agree(flow: Flow, seen: dict[Speaker, tuple[int, int]], most: int) -> bool:
+    most = min(1 << flow.reach, most)
     (end, acknowledged), (other_end, other_acknowledged) = (
         seen[Speaker.CLIENT],
         seen[Speaker.SERVER],

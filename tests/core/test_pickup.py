@@ -160,6 +160,9 @@ ENDINGS = {
     "with a FIN that comes twice": [
         (CLIENT, CLOSE), (CLIENT, CLOSE, 0, 1), (SERVER, CLOSE), (CLIENT, ACK)
     ],
+    "with words that come after the FIN": [
+        (CLIENT, CLOSE, 99), (CLIENT, ACK, 50, 100), (SERVER, CLOSE), (CLIENT, ACK)
+    ],
     "after a keep-alive": [
         (CLIENT, ACK, 0, 1), (SERVER, ACK), (CLIENT, CLOSE), (SERVER, CLOSE), (CLIENT, ACK)
     ],

@@ -43,17 +43,52 @@ class Noted(NamedTuple):
         return tcp.advance(self.segment.sequence, length), self.segment.acknowledgment
 
 
-class Pickups:
-    """Flows whose positions are to be picked up, with the latest segment of each end."""
+class Seen:
+    """What was seen of a flow whose positions are not known."""
+
+    __slots__ = ("fins", "latest")
 
     def __init__(self) -> None:
-        self._flows: dict[int, dict[Speaker, Noted]] = {}
+        self.latest: dict[Speaker, Noted] = {}
+        self.fins: dict[Speaker, Noted] = {}
+        """The latest FIN of each end, after which it may have sent again what came before."""
+
+    def note(self, noted: Noted) -> Sequence[Noted]:
+        """See `Pickups.note`. Of no RST."""
+        speaker, flow = noted.half.speaker, noted.half.flow
+        if noted.segment.flags & FIN:
+            self.fins[speaker] = noted
+        self.latest.pop(speaker, None)  # so that the latest one is the last
+        self.latest[speaker] = noted
+        if len(self.latest) < len(Speaker):
+            return ()
+        closes = any(each.segment.flags & FIN for each in self.latest.values())
+        positions = {speaker: each.position for speaker, each in self.latest.items()}
+        if not _agree(flow, positions, NEAR if closes else MOST_IN_FLIGHT):
+            return ()
+        for each in self.latest.values():
+            end, acknowledged = each.position
+            each.half.position = end << 32 | acknowledged
+        fins = [
+            each
+            for speaker, each in self.fins.items()
+            if _agree(flow, positions | {speaker: each.position}, NEAR)
+        ]
+        return (*fins, *self.latest.values())
+
+
+class Pickups:
+    """Flows whose positions are to be picked up."""
+
+    def __init__(self) -> None:
+        self._flows: dict[int, Seen | None] = {}
+        """By number; None of those of which nothing was seen, which may be very many."""
 
     def __contains__(self, flow: int) -> bool:
         return flow in self._flows
 
     def add(self, flow: int) -> None:
-        self._flows[flow] = {}
+        self._flows[flow] = None
 
     def discard(self, flow: int) -> None:
         """Forget a flow that has ended, or whose positions are known otherwise."""
@@ -63,27 +98,16 @@ class Pickups:
         """Record a segment of a flow. Return the segments that are believed now, of which it is the last: those of both ends,
         whose positions are known now, or a RST."""
         half, segment, _ = noted
-        flow, flags = half.flow, segment.flags
-        seen = self._flows[flow.id]
+        number, flags = half.flow.id, segment.flags
+        seen = self._flows[number] = self._flows[number] or Seen()
         if flags & RST:
-            other = seen.get(half.speaker.other)
-            exact = other is not None and other.segment.acknowledgment == segment.sequence
-            return (noted,) if exact else ()
-        if flags & (SYN | ACK) != ACK:
-            return ()
-        seen.pop(half.speaker, None)  # so that the latest one is the last
-        seen[half.speaker] = noted
-        if len(seen) < len(Speaker):
-            return ()
-        closes = any(each.segment.flags & FIN for each in seen.values())
-        positions = {speaker: each.position for speaker, each in seen.items()}
-        if not _agree(flow, positions, NEAR if closes else MOST_IN_FLIGHT):
-            return ()
-        for each in seen.values():
-            end, acknowledged = each.position
-            each.half.position = end << 32 | acknowledged
-        del self._flows[flow.id]
-        return tuple(seen.values())
+            other = seen.latest.get(half.speaker.other)
+            is_exact = other is not None and other.segment.acknowledgment == segment.sequence
+            return (noted,) if is_exact else ()
+        believed = seen.note(noted) if flags & (SYN | ACK) == ACK else ()
+        if believed:
+            del self._flows[number]
+        return believed
 
     def agree(self, flow: Flow, counters: Counters) -> bool:
         """Return whether the positions of a flow were to be picked up, and are those that a fast path has noted, of the

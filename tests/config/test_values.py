@@ -30,6 +30,17 @@ def test_what_is_no_duration_is_refused(written: object):
         values.duration(written)
 
 
+@pytest.mark.parametrize(("written", "seconds"), [(0, 0), ("0s", 0), ("2m", 120), (0.5, 0.5)])
+def test_a_duration_that_may_be_none_is_read(written: object, seconds: float):
+    assert values.duration_or_none(written) == seconds
+
+
+@pytest.mark.parametrize("written", [-1, "", False, None, float("inf"), float("nan")])
+def test_a_duration_that_may_be_none_is_one_otherwise(written: object):
+    with pytest.raises(ValueError, match="is not a duration"):
+        values.duration_or_none(written)
+
+
 @pytest.mark.parametrize("written", [0, -1, "0s", float("inf"), float("nan")])
 def test_a_duration_is_more_than_nothing_and_ends(written: object):
     with pytest.raises(ValueError, match="is not a duration"):

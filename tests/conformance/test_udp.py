@@ -149,6 +149,36 @@ def test_the_filter_admits_as_much_as_it_is_configured_to(filtering: Behaviour, 
             passage.is_dropped(Reason.FILTERED)
 
 
+@pytest.mark.row("6888-8")
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+@pytest.mark.parametrize("filtering", Behaviour)
+def test_after_a_loss_of_all_state_the_filter_depends_on_the_address_for_two_minutes(
+    filtering: Behaviour, protocol: str
+):
+    world = World(filtering=filtering)
+    world.engine.manager.admission.port_hold.lost_at = world.now
+    rest = (packets.SYN,) if protocol == "tcp" else ()
+    send = getattr(world, protocol)
+    public = send(IN1, 5000, OUT1, 80, *rest).one.source
+    world.later(119)
+    send(OUT2, 80, *public, *rest).is_dropped(Reason.FILTERED)
+    same_host, other_host = ADMITTED[filtering]
+    passage = send(OUT1, 81, *public, *rest)
+    assert bool(passage.packets) is same_host
+    world.later(1)
+    assert bool(send(OUT2, 81, *public, *rest).packets) is other_host
+
+
+@pytest.mark.row("6888-8")
+def test_how_long_ports_are_held_is_configurable():
+    world = World(filtering=Behaviour.ENDPOINT_INDEPENDENT)
+    world.engine.manager.admission.port_hold.lost_at = world.now
+    public = world.udp(IN1, 5000, OUT1, 80).one.source
+    world.udp(OUT2, 80, *public).is_dropped(Reason.FILTERED)
+    world.change(port_hold=0)
+    world.udp(OUT2, 80, *public).reaches(IN1, 5000)
+
+
 @pytest.mark.row("4787-8", "5382-3")
 def test_the_default_filter_is_address_dependent():
     assert World().engine.policy.filtering is Behaviour.ADDRESS_DEPENDENT

@@ -15,6 +15,7 @@ from pyroute2 import IPRoute
 
 from ipmasq.continuity.settings import StateSettings
 from ipmasq.core.policy import (
+    PORT_HOLD,
     Behaviour,
     Forward,
     HelperUse,
@@ -65,6 +66,7 @@ class Json:
             limits=Limits(**said.get("limits", {})),  # type: ignore[arg-type]
             helpers=tuple(use for use in (FTP, TFTP) if said.get(use.name)),
             filtering=Behaviour(int(str(said.get("filtering", 1)))),
+            port_hold=float(str(said.get("port_hold", PORT_HOLD))),
             forwards=tuple(
                 Forward(name, protocol, None, PortRange(port, port), to_address(host), to)
                 for name, protocol, port, host, to in said.get("forwards", ())  # type: ignore[attr-defined]

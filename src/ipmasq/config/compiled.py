@@ -41,6 +41,7 @@ def compile(loaded: Loaded, here: HostState) -> Policy:
         data_ports=data_ports,
         mapping=gateway.mapping,
         filtering=gateway.filtering,
+        port_hold=gateway.port_hold,
         rules=tuple(map(rule, config.rule.values())),
         default_action=gateway.default_action,
         forwards=tuple(map(forward, config.forward.values())),

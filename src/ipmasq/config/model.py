@@ -123,6 +123,7 @@ class GatewayTable(_Table):
     data_ports: Several | None = None
     mapping: Behaves = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaves = Behaviour.ADDRESS_DEPENDENT
+    port_hold: Annotated[float, PlainValidator(values.duration_or_none)] = policy.PORT_HOLD
     default_action: Does = Action.MASQUERADE
     icmp_errors: Switch = True
     resets: Switch = True

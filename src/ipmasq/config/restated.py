@@ -17,7 +17,15 @@ from ipmasq.config.toml import text_of
 from ipmasq.core.policy import Policy, Timeouts
 from ipmasq.wire.addresses import to_text
 
-KEPT = ("outside", "mapping", "filtering", "default_action", "icmp_errors", "resets")
+KEPT = (
+    "outside",
+    "mapping",
+    "filtering",
+    "port_hold",
+    "default_action",
+    "icmp_errors",
+    "resets",
+)
 """Settings of `[gateway]` that are the same everywhere."""
 
 

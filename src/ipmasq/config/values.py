@@ -119,6 +119,11 @@ def duration(value: object) -> float:
     return seconds
 
 
+def duration_or_none(value: object) -> float:
+    """Return seconds as `duration` does, or 0."""
+    return 0.0 if _seconds(value) == 0 else duration(value)
+
+
 def _seconds(value: object) -> float | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)

@@ -22,6 +22,7 @@ from ipmasq.core.policy import (
     Rule,
     Trigger,
 )
+from ipmasq.core.port_hold import PortHold
 from ipmasq.core.reasons import Reason
 from ipmasq.core.side import Side
 from ipmasq.core.table import Table
@@ -79,8 +80,15 @@ def is_inside(policy: Policy, address: Address) -> bool:
 
 
 class Admission:
-    def __init__(self, active: ActivePolicy, table: Table, expectations: ExpectationTable) -> None:
+    def __init__(
+        self,
+        active: ActivePolicy,
+        table: Table,
+        expectations: ExpectationTable,
+        clock: Callable[[], float],
+    ) -> None:
         self._active = active
+        self.port_hold = PortHold(active, clock)
         self.active_triggers: dict[str, ActiveTrigger] = {}
         """By the name of the trigger."""
         self._table = table
@@ -296,7 +304,7 @@ class Admission:
         if mapping.shared:
             note("it is shared by flows to other remote endpoints, so nobody knows whose it is")
             return Reason.FILTERED
-        filtering = self.policy.filtering
+        filtering = self.port_hold.filtering
         admitted = not mapping.narrow and (
             filtering is Behaviour.ENDPOINT_INDEPENDENT
             # A peer of that address may be any inside host, so for these it says nothing.
@@ -311,6 +319,8 @@ class Admission:
             f"{mapping.inside} is mapped to it; the {_dashed(filtering)} filter "
             f"{'admits' if admitted else 'does not admit'} {source}"
         )
+        if reason := self.port_hold.explain():
+            note(reason)
         held = self.find_socket(protocol, sender, destination)
         # A packet that a mapping admits belongs to the mapping, though any user of the host can bind its port
         # (port shadowing). The exception are replies to the host's own sockets, which the kernel's

@@ -59,7 +59,7 @@ class FlowManager:
         self.changes = changes = Changes()
         self.table = Table(self.active, chance, changes)
         self.expectations = ExpectationTable(self.table, changes)
-        self.admission = Admission(self.active, self.table, self.expectations)
+        self.admission = Admission(self.active, self.table, self.expectations, lambda: self.now)
         self.registered = RegisteredHelpers(policy.helpers)
         self.reassembly = Reassembly(policy.limits.fragmented_datagrams, changes)
         self.timers: Timers[Timed] = Timers(order)

@@ -284,6 +284,10 @@ class Share(NamedTuple):
     """The hosts that are masqueraded to them, and no others."""
 
 
+PORT_HOLD = 120.0
+"""RFC 6888, REQ-8."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     inside: tuple[Network, ...]
@@ -297,6 +301,8 @@ class Policy:
     """Public ports for expected flows; None means those of `ports`."""
     mapping: Behaviour = Behaviour.ENDPOINT_INDEPENDENT
     filtering: Behaviour = Behaviour.ADDRESS_DEPENDENT
+    port_hold: float = PORT_HOLD
+    """Seconds after a loss of all state in which a mapping admits nobody to whom its host has not sent (RFC 6888, REQ-8)."""
     rules: tuple[Rule, ...] = ()
     default_action: Action = Action.MASQUERADE
     forwards: tuple[Forward, ...] = ()

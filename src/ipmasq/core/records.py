@@ -29,7 +29,7 @@ from ipmasq.core.operate import Basis
 from ipmasq.core.plain import Plain
 from ipmasq.core.reassembly import Datagram
 
-VERSION = 3
+VERSION = 4
 """A new number whenever an older state cannot be read any more."""
 
 FLOW_NAMES = *NAMES, "over", "unconfirmed", "unconfirmed_inspected", "syn", "marks"
@@ -192,4 +192,5 @@ def rest(manager: FlowManager, now: float) -> Plain:
         "refusals": manager.refusals.to_state(now),
         "shortage": manager.shortage.to_state(now),
         "identifications": manager.identifications.to_state(),
+        "lost": manager.admission.port_hold.to_state(now),
     }

@@ -358,6 +358,7 @@ def _restore_rest(manager: FlowManager, state: Fields, moment: float) -> None:
     manager.refusals.restore(state.fields("refusals"), moment)
     manager.shortage.restore(state.fields("shortage"), moment)
     manager.identifications.restore(state.fields("identifications"))
+    manager.admission.port_hold.restore(state, "lost", moment)
 
 
 def _resume(manager: FlowManager, before: Basis) -> None:

@@ -29,6 +29,7 @@ from ipmasq.core.plain import StateError
 from ipmasq.core.policy import Policy
 from ipmasq.core.restoring import Kept
 from ipmasq.gateway.drive import Drive, chance
+from ipmasq.gateway.holding import hold_ports
 from ipmasq.gateway.offloading import Offloading
 from ipmasq.gateway.operator import Operator
 from ipmasq.gateway.replication import Publisher, Replication, of_share
@@ -184,6 +185,8 @@ class Availability:
             self._become(self._restored(policy, kept, held.plain))
             # An engine that begins with no flows numbers them anew, too.
             inherited = self._drive.engine.manager.opened or None
+        if not follower.is_complete:
+            hold_ports(self._drive.engine, self._loop.clock())
         belongs = of_share(self._drive.engine, serving.share)
         wait, after = self.settings.wait, self.settings.after
         made = Replication(self.publisher, serving.feed(), wait, after, belongs, inherited)
@@ -213,7 +216,7 @@ class Availability:
                 return Engine.from_records(policy, chance, kept, now, True, plain)
             except StateError as error:
                 log.error("the records cannot be used, so no flow goes on: %s", error)
-        return Engine(policy, chance, now)
+        return hold_ports(Engine(policy, chance, now), now)
 
     def _join(self, policy: Policy, kept: list[Kept], plain: Indexed) -> None:
         """Continue with the flows of one more share, beside those of the others."""
@@ -226,6 +229,7 @@ class Availability:
             log.error("the records cannot be used, so no flow goes on: %s", error)
             engine.apply(policy.serving(_names(before)), now)
             engine.apply(policy, now)
+            hold_ports(engine, now)
         self._offloading.enter([number for number in engine.table.flows if number > known])
 
     def drop(self, serving: Serving) -> None:

@@ -12,13 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Forward, Policy, Timeouts
 from ipmasq.core.views import Passage
 from ipmasq.gateway import garbage
 from ipmasq.gateway.availability import Availability
 from ipmasq.gateway.changes import changed_times, discarded
-from ipmasq.gateway.drive import Drive, Listener, chance
+from ipmasq.gateway.drive import Drive, Listener
 from ipmasq.gateway.firewall.related import Related
 from ipmasq.gateway.firewall.watch import FirewallWatch
 from ipmasq.gateway.following import Following
@@ -28,7 +27,7 @@ from ipmasq.gateway.heir import Heir
 from ipmasq.gateway.helpers import Helpers
 from ipmasq.gateway.host import notify_systemd
 from ipmasq.gateway.interfaces import interfaces
-from ipmasq.gateway.keeping import Keeping
+from ipmasq.gateway.keeping import Keeping, begun_engine
 from ipmasq.gateway.latency import Latency
 from ipmasq.gateway.lending import Lending, facts_of
 from ipmasq.gateway.logs import limiter
@@ -87,7 +86,7 @@ class Gateway:
             heir.plane if heir else make_plane(plane or setup.plane, setup, directory, is_heir)
         )
         policy = replace(setup.policy.serving(()), ttl_delta=self._plane.ttl_delta)
-        self.engine = engine = self._make_engine(policy)
+        self.engine = engine = begun_engine(self.keeping, policy, configuration, loop.clock())
         self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock, self._operated)
         self._sockets = Sockets()
@@ -114,13 +113,6 @@ class Gateway:
         self._is_kept, self._is_heir = False, heir is not None
         facts = facts_of(setup, self.keeping.path if self.keeping else None, directory)
         self.lending = Lending(self._drive, self._plane, self.offloading, self.keeping, facts)
-
-    def _make_engine(self, policy: Policy) -> Engine:
-        """Return an engine that goes on where an earlier process was, if there is one's state."""
-        now = self._loop.clock()
-        if self.keeping is None:
-            return Engine(policy, chance, now)
-        return self.keeping.engine(policy, self._configuration, now)
 
     def _group(self, setup: Setup) -> Availability | None:
         if setup.ha is None:

@@ -26,6 +26,7 @@ from ipmasq.core.policy import Policy
 from ipmasq.core.side import Side
 from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive, chance
+from ipmasq.gateway.holding import hold_ports
 from ipmasq.gateway.operated import Operated
 from ipmasq.gateway.outbox import Outbox, Send
 from ipmasq.gateway.setup import Configuration
@@ -96,7 +97,7 @@ class Keeping:
                 return made
         if found.refused:
             self._news.append(StateRefused(now, found.refused))
-        return Engine(policy, chance, now)
+        return hold_ports(Engine(policy, chance, now), now)
 
     def begin(self, drive: Drive) -> None:
         """Begin to keep what the engine remembers."""
@@ -243,3 +244,12 @@ class Keeping:
             "trouble": status.trouble,
             "restored_flows": self.restored,
         }
+
+
+def begun_engine(
+    keeping: Keeping | None, policy: Policy, configuration: Configuration, now: float
+) -> Engine:
+    """Return an engine that continues where an earlier process was, if its state is kept."""
+    if keeping is None:
+        return hold_ports(Engine(policy, chance, now), now)
+    return keeping.engine(policy, configuration, now)

@@ -52,6 +52,7 @@ class Fleet(Pair):
             plane = "{plane}"
             ports = "20000-40000"
             filtering = "endpoint-independent"
+            port_hold = 0
             [[forward]]
             public = "{PUBLIC}"
             port = 2121

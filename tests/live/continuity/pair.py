@@ -170,6 +170,7 @@ class Pair:
             plane = "{plane}"
             ports = "20000-40000"
             filtering = "endpoint-independent"
+            port_hold = 0
             [[forward]]
             port = 2121
             to = "{INSIDE}:21"

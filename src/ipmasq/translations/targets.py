@@ -80,10 +80,8 @@ def _is_cut(path: str) -> bool:
         if not os.path.isfile(path):
             return False
         with open(path, "rb") as file:
-            return (
-                file.seek(0, os.SEEK_END) > 0
-                and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
-            )
+            size = file.seek(0, os.SEEK_END)
+            return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
     except OSError:
         return False
 

@@ -186,6 +186,11 @@ class Running:
             self._said += line
         return json.loads(line)
 
+    def said(self) -> str:
+        """What it has said until now; empty if all is well."""
+        self.ask()
+        return self._said
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> str:
         """What it said; empty if all is well."""
         self.process.send_signal(how)

@@ -66,3 +66,20 @@ def test_those_near_the_limit_are_what_all_numbers_say(
         assert dict(counts.near()) == near
     counts.limit(later)
     counts.check()
+
+
+@given(st.dictionaries(st.integers(0, 9), st.integers(0, 60)), st.lists(st.integers(0, 9)))
+def test_many_keys_at_once_are_the_same_as_one_after_the_other(
+    more: dict[int, int], before: list[int]
+) -> None:
+    one, other = Counts[int](40), Counts[int](40)
+    for each in (one, other):
+        for key in before:
+            each.change(key, 1)
+    one.change_all(more)
+    for key, number in more.items():
+        if number:
+            other.change(key, number)
+    one.check()
+    assert one == other
+    assert sorted(one.near()) == sorted(other.near())

@@ -27,8 +27,7 @@ def same(made: FlowRows, model: dict[int, tuple[bytes, float]]) -> None:
     assert len(made) == len(model)
     assert sorted(made) == sorted(model)
     assert {number: each for number, *each in made.each()} == {n: [*m] for n, m in model.items()}
-    assert made.latest() == max((moment for _, moment in model.values()), default=0.0)
-    assert made.protocols() == {each[0] for each, _ in model.values()}
+    assert made.protocols() >= {each[0] for each, _ in model.values()}
     rows = [part[at : at + SIZE] for part in made.some(7) for at in range(0, len(part), SIZE)]
     assert sorted(rows) == sorted(each for each, _ in model.values())
     for number in range(-1, 140):
@@ -42,19 +41,34 @@ def test_whatever_comes_and_goes_the_rows_are_those_of_a_dictionary(
 ) -> None:
     monkeypatch.setattr(flow_rows, "LEAST", 4)
     chance, made, model = Random(seed), FlowRows(), dict[int, tuple[bytes, float]]()
+    latest = 0.0
     for _ in range(40):
         first = chance.randrange(100)
         numbers = chance.sample(range(first, first + 30), chance.randrange(1, 12))
         if chance.random() < 0.7:
             numbers.sort()
         add(made, model, numbers, chance)
+        latest = max(latest, *(moment for _, moment in model.values()))
         for number in chance.sample(sorted(model), len(model) // 4):
             new = row(chance), chance.random()
             made.replace(number, *new)
             model[number] = new
+            latest = max(latest, new[1])
         for number in chance.sample(range(140), 30):
             assert made.pop(number) == model.pop(number, None)
         same(made, model)
+        assert made.latest == latest
+
+
+def test_protocols_of_rows_are_known() -> None:
+    made, count = FlowRows(), flow_rows.LEAST
+    assert made.protocols() == set()
+    assert made.latest == 0.0
+    rows = b"".join(bytes((6 if number % 3 else 17, *bytes(SIZE - 1))) for number in range(count))
+    made.add(Rows(range(count), rows, SIZE), [1.0] * count)
+    assert made.protocols() == {6, 17}
+    made.add(Rows([count], bytes((1, *bytes(SIZE - 1))), SIZE), [1.0])
+    assert made.protocols() == {1, 6, 17}
 
 
 def test_a_block_of_which_little_is_left_keeps_no_memory() -> None:

@@ -106,3 +106,48 @@ def test_a_claimed_port_leaves_the_block_and_returns_to_the_pool_alone():
     assert len(pool) == 10
     block.end()
     assert len(pool) == 10
+
+
+@given(st.sets(st.integers(1, 20)), st.integers(0, 2**32), st.lists(st.integers(0, 2), max_size=40))
+def test_ports_that_are_claimed_at_once_are_taken_like_any_others(
+    claimed: set[int], seed: int, steps: list[int]
+):
+    pool, chance, taken = pool_of(1, 20), Random(seed), set(claimed)
+    pool.claim_all(set(claimed))
+    for step in steps:
+        port = chance.randint(1, 20)
+        if step == 0:
+            assert pool.claim(port) is (port not in taken)
+            taken.add(port)
+        elif step == 1 and port in taken:
+            pool.release(port)
+            taken.remove(port)
+        elif step == 2 and (given := pool.take(chance.randrange, ())) is not None:
+            assert given not in taken
+            taken.add(given)
+        assert len(pool) == 20 - len(taken)
+        assert pool.used == len(taken)
+        assert pool.has_none_free(taken)
+        assert pool.has_free(taken) is (len(taken) < 20)
+    free = {pool.take(chance.randrange, ()) for _ in range(len(pool))}
+    assert free == set(range(1, 21)) - taken
+
+
+def test_ports_are_claimed_once_more():
+    pool = pool_of(1, 20)
+    pool.claim_all({1, 2})
+    more = {3, 4}
+    pool.claim_all(more)
+    more.clear()
+    assert len(pool) == 16
+    assert pool.has_none_free({1, 2, 3, 4})
+    assert not pool.has_none_free({4, 5})
+
+
+def test_a_pool_without_holders_knows_of_none():
+    pool = pool_of(10, 12)
+    assert list(pool) == []
+    assert pool.at(11) is None
+    block = pool.lend(2, Random(1).randrange, ())
+    block.end()
+    assert len(pool) == 3

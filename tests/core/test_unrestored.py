@@ -21,7 +21,7 @@ from ipmasq.core.restoring import Kept, compacted
 from ipmasq.core.side import Side
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
-from tests.core.restored import Journal, Restored, difference, kept, plain, sort_free_ports
+from tests.core.restored import Journal, Restored, difference, kept, plain, tidy_pools
 from tests.core.stress import INNER, OUTER, POLICY, PUBLIC, Stress
 
 START = 2.0**24
@@ -38,7 +38,7 @@ class Later(Restored):
     def restart(self, now: float) -> None:
         """As after a crash, whether or not everything from the last one is restored."""
         self.events()
-        sort_free_ports(self.steady)
+        tidy_pools(self.steady)
         before = self.replaced
         before.refresh(0, 1 << 40, 0.0)
         before.mark_small()

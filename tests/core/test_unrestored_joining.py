@@ -18,7 +18,7 @@ from ipmasq.core.side import Side
 from ipmasq.core.views import FlowView
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
-from tests.core.restored import Journal, difference, kept, plain, restored, sort_free_ports
+from tests.core.restored import Journal, difference, kept, plain, restored, tidy_pools
 from tests.core.stress import Stress
 from tests.core.test_joining import HOST, START, divided
 from tests.core.test_restoring import happens
@@ -56,7 +56,7 @@ def waiting(engine: Engine) -> int:
 
 def same(one: Engine, other: Engine, now: float) -> None:
     for each in (one, other):
-        sort_free_ports(each)
+        tidy_pools(each)
         each.check()
     first, second = plain(one, now), plain(other, now)
     assert first == second, difference("state", first, second)

@@ -5,7 +5,7 @@ Whoever shows them must not walk through all hosts, of which there can be a mill
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -51,6 +51,16 @@ class Counts(dict[K, int]):
             self._leave(before, key)
         if now >= self._near_from:
             self._near.setdefault(now, {})[key] = None
+
+    def change_all(self, more: Mapping[K, int]) -> None:
+        """Add so many of each key. All at once are faster than one by one."""
+        if self:
+            for key, number in more.items():
+                if number:
+                    self.change(key, number)
+        else:
+            self.update((key, number) for key, number in more.items() if number)
+            self._near = self._examined()
 
     def limit(self, most: int) -> None:
         """Take another limit. This examines all keys, unless it is the limit already."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress, islice
+from itertools import compress, islice
 
 from ipmasq.core.compact import FLOW
 from ipmasq.core.rows import Rows
@@ -47,13 +47,13 @@ class _Block:
         present = self.present[at : at + count]
         return Rows(self.numbers[at : at + count], data, SIZE).only(present).data
 
-    @property
-    def is_whole(self) -> bool:
-        return self.left == len(self.numbers)
-
-    def latest(self) -> float:
-        """Return when the latest of its rows was written. To look at which are still here takes long."""
-        return max(self.moments if self.is_whole else compress(self.moments, self.present))
+    def protocols(self) -> set[int]:
+        """Return the protocols of its rows, also of those that have gone."""
+        found, rest = set[int](), bytes(self.data[::SIZE])
+        while rest:  # faster than to look at each, since there are few
+            found.add(rest[0])
+            rest = rest.replace(rest[:1], b"")
+        return found
 
     @property
     def last(self) -> int:
@@ -77,6 +77,8 @@ class FlowRows:
         self._rows: dict[int, bytes] = {}
         """Those that are in no block."""
         self._moments: dict[int, float] = {}
+        self.latest = 0.0
+        """When the latest row was written, also of those that have gone; 0 if there was none."""
 
     def __len__(self) -> int:
         return self._in_blocks + len(self._rows)
@@ -107,19 +109,15 @@ class FlowRows:
         while some := list(islice(numbers, count)):
             yield b"".join(filter(None, map(self._rows.get, some)))
 
-    def latest(self) -> float:
-        """Return when the latest row was written; 0 if there is none."""
-        moments = (block.latest() for block in self._blocks)
-        return max(chain(moments, self._moments.values()), default=0.0)
-
     def last(self) -> int:
         """Return the highest number; 0 if there is none."""
         in_blocks = self._blocks[-1].last if self._blocks else 0
         return max(in_blocks, max(self._rows, default=0))
 
     def protocols(self) -> set[int]:
+        """Return the protocols of the rows, and perhaps of some that have gone."""
         found = {row[0] for row in self._rows.values()}
-        return found.union(*(compress(block.data[::SIZE], block.present) for block in self._blocks))
+        return found.union(*(block.protocols() for block in self._blocks))
 
     def get(self, number: int) -> bytes | None:
         """Return the row of a flow, if there is one."""
@@ -155,6 +153,7 @@ class FlowRows:
     def add(self, rows: Rows, moments: Sequence[float]) -> None:
         """Add rows of other flows, with the moments when they were written."""
         numbers = rows.numbers
+        self.latest = max(self.latest, max(moments, default=0.0))
         if len(numbers) < LEAST or numbers[0] <= self._last or not rows.is_ascending:
             self._rows.update(zip(numbers, rows.each(), strict=True))
             self._moments.update(zip(numbers, moments, strict=True))
@@ -166,7 +165,7 @@ class FlowRows:
 
     def replace(self, number: int, row: bytes, moment: float) -> None:
         """Let another row take the place of that of a flow."""
-        found = self._find(number)
+        self.latest, found = max(self.latest, moment), self._find(number)
         if found is None:
             self._rows[number], self._moments[number] = row, moment
             return

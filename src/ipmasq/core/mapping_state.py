@@ -72,8 +72,7 @@ def wait_for(table: MappingTable, unrestored: Unrestored) -> None:
     if not unrestored.keys.isdisjoint(table.by_inside):
         raise StateError("state: two mappings of the same endpoint are current")
     table.unrestored = unrestored
-    for host, count in unrestored.ports.items():
-        table.ports.change(host, count)
+    table.ports.change_all(unrestored.ports)
 
 
 def restore_waiting(table: MappingTable, waiting: Waiting) -> Mapping:

@@ -27,7 +27,7 @@ class PortPool(Generic[Holder]):
 
     Every free port is equally likely, and taking one costs the same however few are left and however many
     ranges there are. A list finds a holder as fast as a dictionary does, in a sixth of the memory; its cells
-    between two ranges stay empty.
+    between two ranges stay empty. It is made for the first holder: a group of gateways has many pools without any.
     """
 
     def __init__(self, protocol: int, address: Address, ports: Ports, number: int = 0) -> None:
@@ -36,20 +36,31 @@ class PortPool(Generic[Holder]):
         self.protocol = protocol
         self.address = address
         self.ports = ports
-        self._free = array("H")
+        self._all = array("H")
+        """The free ports, and those of `_claimed`."""
         for low, high in ports.ranges:
-            self._free += _ALL[low : high + 1]
+            self._all += _ALL[low : high + 1]
+        self._claimed = set[int]()
+        """Ports of many holders that were claimed at once. Removing them takes long, so that is done when a free one is
+        looked for."""
         self._low = ports.low
-        self._holders: list[Holder | None] = [None] * (ports.high + 1 - ports.low)
+        self._holders: list[Holder | None] = []
 
     def __len__(self) -> int:
         """Number of free ports."""
-        return len(self._free)
+        return len(self._all) - len(self._claimed)
 
     @property
     def used(self) -> int:
         """Number of ports in use."""
-        return self.ports.size - len(self._free)
+        return self.ports.size - len(self)
+
+    @property
+    def _free(self) -> array[int]:
+        if self._claimed:
+            self._all = array("H", filterfalse(self._claimed.__contains__, self._all))
+            self._claimed = set()
+        return self._all
 
     def has_free(self, barred: Container[int]) -> bool:
         """Return whether there is a free port that is not barred."""
@@ -83,22 +94,22 @@ class PortPool(Generic[Holder]):
 
     def claim(self, port: int) -> bool:
         """Take this port. Return False if it is not free."""
+        free = self._free
         try:
-            index = self._free.index(port)
+            index = free.index(port)
         except ValueError:
             return False
-        self._free[index] = self._free[-1]
-        self._free.pop()
+        free[index] = free[-1]
+        free.pop()
         return True
 
     def claim_all(self, ports: set[int]) -> None:
         """Take these ports, all of which are free."""
-        if ports:
-            self._free = array("H", filterfalse(ports.__contains__, self._free))
+        self._claimed = self._claimed | ports
 
     def has_none_free(self, ports: set[int]) -> bool:
         """Return whether none of these ports is free."""
-        return ports.isdisjoint(self._free)
+        return ports <= self._claimed or ports.isdisjoint(self._free)
 
     def lend(self, count: int, chance: Chance, barred: Container[int]) -> Block[Holder]:
         """Lend up to `count` free ports that are not barred. Only the owner of the block can take one of
@@ -108,6 +119,8 @@ class PortPool(Generic[Holder]):
 
     def hold(self, port: int, holder: Holder) -> None:
         """Set the holder of a port that was taken."""
+        if not self._holders:
+            self._holders = [None] * (self.ports.high + 1 - self._low)
         self._holders[port - self._low] = holder
 
     def restore(self, port: int, holder: Holder) -> None:
@@ -116,7 +129,8 @@ class PortPool(Generic[Holder]):
 
     def release(self, port: int) -> None:
         """Free the port."""
-        self._holders[port - self._low] = None
+        if self._holders:
+            self._holders[port - self._low] = None
         self._free.append(port)
 
 
@@ -151,7 +165,7 @@ class SharedPool(PortPool[Holder]):
 
     def __len__(self) -> int:
         """Number of ports without a holder."""
-        return len(self._free) - self._used
+        return len(self._all) - self._used
 
     @property
     def used(self) -> int:
@@ -159,10 +173,10 @@ class SharedPool(PortPool[Holder]):
 
     def any(self, chance: Chance) -> int:
         """Return any port, whether it has a holder or not."""
-        return SHARED[self._free[chance(len(self._free))]]
+        return SHARED[self._all[chance(len(self._all))]]
 
     def all(self) -> Iterator[int]:
-        return iter(self._free)
+        return iter(self._all)
 
     def claim_all(self, ports: set[int]) -> None:
         """Do nothing: a shared port is never used up."""

@@ -127,7 +127,7 @@ def latest_of(rows: Rows, compact: Later | None = None) -> float:
     """Return the latest moment of which there is a record of a flow."""
     latest = max((each.moment for each in rows[Kind.FLOW]), default=0.0)
     if isinstance(compact, Indexed):
-        return max(latest, compact.flows.latest())
+        return max(latest, compact.flows.latest)
     return latest if compact is None else max(chain((latest,), compact.moments.values()))
 
 
@@ -208,8 +208,7 @@ def restore_later(manager: FlowManager, indexed: Indexed, latest: float | None) 
         unrestored.go_on_after(table.unrestored)
         manager.timers.cancel(table.unrestored)
     table.unrestored, manager.opened = unrestored, max(manager.opened, unrestored.last)
-    for host, count in unrestored.hosts.items():
-        table.hosts.change(host, count)
+    table.hosts.change_all(unrestored.hosts)
     unrestored.begin(
         partial(_enter, manager, latest),
         partial(mapping_state.restore_waiting, mappings),

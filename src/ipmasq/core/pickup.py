@@ -46,10 +46,13 @@ class Noted(NamedTuple):
 class Seen:
     """What was seen of a flow whose positions are not known."""
 
-    __slots__ = ("fins", "latest")
+    __slots__ = ("fins", "latest", "positions")
 
     def __init__(self) -> None:
+        self.positions: dict[Speaker, tuple[int, int]] = {}
+        """The position of each end by its latest segment, which may have been forwarded elsewhere."""
         self.latest: dict[Speaker, Noted] = {}
+        """The latest segment of each end, if that was received here."""
         self.fins: dict[Speaker, Noted] = {}
         """The latest FIN of each end, after which it may have sent again what came before."""
 
@@ -59,22 +62,30 @@ class Seen:
         if noted.segment.flags & FIN:
             self.fins[speaker] = noted
         self.latest.pop(speaker, None)  # so that the latest one is the last
-        self.latest[speaker] = noted
-        if len(self.latest) < len(Speaker):
-            return ()
+        self.latest[speaker], self.positions[speaker] = noted, noted.position
         closes = any(each.segment.flags & FIN for each in self.latest.values())
-        positions = {speaker: each.position for speaker, each in self.latest.items()}
-        if not _agree(flow, positions, NEAR if closes else MOST_IN_FLIGHT):
+        if not self.settle(flow, NEAR if closes else MOST_IN_FLIGHT):
             return ()
-        for each in self.latest.values():
-            end, acknowledged = each.position
-            each.half.position = end << 32 | acknowledged
         fins = [
             each
             for speaker, each in self.fins.items()
-            if _agree(flow, positions | {speaker: each.position}, NEAR)
+            if _agree(flow, self.positions | {speaker: each.position}, NEAR)
         ]
         return (*fins, *self.latest.values())
+
+    def note_elsewhere(self, half: Half, position: int) -> None:
+        """Note the position of an end by its latest segment, which was forwarded elsewhere."""
+        self.latest.pop(half.speaker, None)
+        self.positions[half.speaker] = position >> 32, position & 0xFFFFFFFF
+
+    def settle(self, flow: Flow, most: int) -> bool:
+        """Let the flow have these positions if both ends have sent something and they agree. Return whether it has."""
+        if len(self.positions) < len(Speaker) or not _agree(flow, self.positions, most):
+            return False
+        for half in (flow.original, flow.reply):
+            end, acknowledged = self.positions[half.speaker]
+            half.position = end << 32 | acknowledged
+        return True
 
 
 class Pickups:
@@ -101,36 +112,33 @@ class Pickups:
         number, flags = half.flow.id, segment.flags
         seen = self._flows[number] = self._flows[number] or Seen()
         if flags & RST:
-            other = seen.latest.get(half.speaker.other)
-            is_exact = other is not None and other.segment.acknowledgment == segment.sequence
-            return (noted,) if is_exact else ()
+            other = seen.positions.get(half.speaker.other)
+            return (noted,) if other is not None and other[1] == segment.sequence else ()
         believed = seen.note(noted) if flags & (SYN | ACK) == ACK else ()
         if believed:
             del self._flows[number]
         return believed
 
-    def agree(self, flow: Flow, counters: Counters) -> bool:
-        """Return whether the positions of a flow were to be picked up, and are those that a fast path has noted, of the
-        latest segments of both ends."""
-        if flow.id not in self._flows:
-            return False
-        seen: dict[Speaker, tuple[int, int]] = {}
+    def note_elsewhere(self, flow: Flow, counters: Counters) -> bool:
+        """Record what a fast path has forwarded of a flow, whose positions it has noted by the latest segments of its ends.
+        Return whether the positions of both are known now."""
+        seen = self._flows[flow.id] = self._flows[flow.id] or Seen()
         for half, traffic in zip((flow.original, flow.reply), counters, strict=True):
-            if traffic is None or not traffic.packets:
-                return False
-            seen[half.speaker] = traffic.position >> 32, traffic.position & 0xFFFFFFFF
-        return _agree(flow, seen, MOST_IN_FLIGHT)
+            if traffic is not None and traffic.packets:
+                seen.note_elsewhere(half, traffic.position)
+        return seen.settle(flow, MOST_IN_FLIGHT)
 
 
 def report(pickups: Pickups, flow: Flow, counters: Counters, are_judged: bool) -> bool:
     """Record counters of packets that were forwarded elsewhere. Unless they `are_judged`, their positions are those of the
     latest segments, in window or not. Return whether the positions of a flow are known now that were to be picked up."""
-    are_believed = are_judged or pickups.agree(flow, counters)
-    offloading.report(flow, counters, are_believed)
-    if flow.id not in pickups or None in counters or not are_believed:
+    offloading.report(flow, counters, are_judged)
+    if flow.id not in pickups:
         return False
-    pickups.discard(flow.id)
-    return True
+    are_known = None not in counters if are_judged else pickups.note_elsewhere(flow, counters)
+    if are_known:
+        pickups.discard(flow.id)
+    return are_known
 
 
 def _agree(flow: Flow, seen: dict[Speaker, tuple[int, int]], most: int) -> bool:

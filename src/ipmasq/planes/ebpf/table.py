@@ -223,7 +223,8 @@ class Table:
         """Return whether the slot is inherited."""
         if slot < len(self._inherited) and self._inherited[slot]:
             return True
-        return slot < room(self.slots.homes) and self.slots.is_filled(slot)
+        is_there = slot < room(self.slots.homes)
+        return is_there and self.slots.is_filled(slot) and not self.slots.is_adopted(slot)
 
     def _take_over(self, slot: int) -> None:
         """Let the slot be inherited no more."""

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.config.access import find_problems, has_group, unknown, wrong_with_file
+from ipmasq.config.access import (
+    find_problems,
+    has_group,
+    unknown,
+    wrong_with_file,
+    wrong_with_key,
+)
 
 
 def test_a_group_is_known_by_its_name_or_is_any_number():
@@ -60,3 +66,22 @@ def test_a_file_whose_directory_or_the_one_above_exists_can_be_written(tmp_path:
         == f"there is no directory {tmp_path / 'file'}"
     )
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
+def test_a_key_that_this_user_may_not_read_is_not_called_wrong(tmp_path: Path):
+    key = tmp_path / "key"
+    assert "cannot be read" in str(wrong_with_key(key))
+    key.write_text("0123456789abcdef")
+    key.chmod(0o644)
+    assert "every user" in str(wrong_with_key(key))
+    key.chmod(0o600)
+    assert wrong_with_key(key) is None
+    key.write_text("short")
+    assert "at least 16 bytes" in str(wrong_with_key(key))
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        assert wrong_with_key(key) is None
+    finally:
+        os.seteuid(0)

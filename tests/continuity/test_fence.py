@@ -183,3 +183,37 @@ def test_a_generation_is_above_all_that_a_member_knows_of(store: Store, fence: M
     one.want()
     wait_until(lambda: holds(one))
     assert one.generation == 42
+
+
+@pytest.mark.row("HA-13")
+def test_two_members_of_the_same_name_do_not_share_the_lease(fence: Make):
+    one, namesake = fence("one"), fence("one")
+    one.want()
+    wait_until(lambda: holds(one))
+    held = one.generation
+    namesake.want()
+    time.sleep(1.5 * LIFE)
+    assert holds(one)
+    assert one.generation == held, "it was never taken away"
+    assert not holds(namesake)
+    assert namesake.holder == "one"
+
+
+def test_a_process_that_was_killed_leaves_the_lease_to_the_next_of_its_member(fence: Make):
+    one = fence("one")
+    one.want()
+    wait_until(lambda: holds(one))
+    one._worker.end(1.0)  # without a word to the store
+    again = fence("one")
+    wait_until(lambda: holds(again), LIFE + 1)
+    assert again.generation > one.generation
+
+
+def test_a_standby_knows_who_has_the_lease_and_when_nobody_has(fence: Make):
+    one, standby = fence("one"), fence("standby")
+    one.want()
+    wait_until(lambda: standby.holder == "one")
+    assert standby.known == one.generation
+    one.give_up()
+    wait_until(lambda: standby.holder == "")
+    assert one.holder == ""

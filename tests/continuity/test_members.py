@@ -39,3 +39,17 @@ def test_a_description_that_is_not_authentic_is_left_out(store: Store):
 def test_a_member_that_says_nothing_any_more_is_lost():
     assert not ONE.is_lost
     assert replace(ONE, age=LOST_AFTER + 1).is_lost
+
+
+def test_two_members_of_the_same_name_are_noticed_by_both_and_a_new_process_is_none(store: Store):
+    client = store.client()
+    first, namesake = Members(SEAL, "group"), Members(SEAL, "group")
+    first.exchange(client, ONE)
+    namesake.exchange(client, ONE)
+    assert not namesake.has_namesake, "the first may have ended"
+    first.exchange(client, ONE)
+    assert first.has_namesake
+    namesake.exchange(client, ONE)
+    assert namesake.has_namesake
+    namesake.exchange(client, ONE)
+    assert not namesake.has_namesake, "the other one has ended meanwhile"

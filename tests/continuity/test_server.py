@@ -11,7 +11,15 @@ import pytest
 import redis
 
 from ipmasq.continuity.lease import Lease
-from ipmasq.continuity.server import Address, SilentError, UselessError, connector, told
+from ipmasq.continuity.server import (
+    OPTIONS,
+    TLS,
+    Address,
+    SilentError,
+    UselessError,
+    connector,
+    told,
+)
 from tests.continuity.stores import SERVER, Store, wait_until
 
 
@@ -23,6 +31,8 @@ from tests.continuity.stores import SERVER, Store, wait_until
         ("redis://store:x", "Port"),
         ("unix://", "names no socket"),
         ("redis+sentinel://one,two", "names no primary"),
+        ("rediss://store?ssl_ca_cert=/x", "an option that is none of .*, ssl_ca_certs,"),
+        ("redis://store?ssl_ca_certs=/x", "TLS, which needs rediss://"),
     ],
 )
 def test_a_url_that_names_no_store_is_refused(url: str, message: str):
@@ -31,7 +41,15 @@ def test_a_url_that_names_no_store_is_refused(url: str, message: str):
 
 
 def test_a_url_is_shown_without_its_password():
-    assert Address.parse("rediss://user:secret@store:6380/1?x=y").shown == "rediss://store:6380/1"
+    assert Address.parse("rediss://user:secret@store:6380/1?db=1").shown == "rediss://store:6380/1"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_library_knows_every_option_that_is_accepted(option: str):
+    scheme = "rediss" if option in TLS else "redis"
+    value = "none" if option == "ssl_cert_reqs" else "1"
+    client = connector(Address.parse(f"{scheme}://store?{option}={value}"))(1.0)
+    assert client.connection_pool.make_connection() is not None
 
 
 def test_sentinels_and_the_primary_are_found_in_the_url():

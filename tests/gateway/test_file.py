@@ -26,6 +26,7 @@ outside = "lo"
 ports = 6000
 opens = "7000-7010"
 """
+WITH_PUBLIC = TOML.replace('outside = "lo"', 'outside = "lo"\npublic = "203.0.113.1"')
 WEB = Forward("web", 6, None, PortRange(80, 80), IN1, 80)
 
 
@@ -72,9 +73,7 @@ def test_what_is_doubtful_in_the_file_is_doubtful_when_it_is_added(
 def test_a_mistake_in_the_file_is_refused_when_it_is_added(file: File):
     with pytest.raises(ValueError, match=r"^127\.0\.0\.9 cannot be the address of a server$"):
         file.review_forward(at("127.0.0.9"), ())
-    Path(file.path).write_text(
-        TOML.replace('outside = "lo"', 'outside = "lo"\npublic = "203.0.113.1"')
-    )
+    Path(file.path).write_text(WITH_PUBLIC)
     file.read()
     with pytest.raises(ValueError, match=r"10\.0\.0\.2 is not among the public addresses"):
         file.review_forward(replace(WEB, public=IN1), ())
@@ -141,3 +140,43 @@ def test_the_policy_is_restated_only_after_it_has_changed(
     changed = replace(policy, forwards=(WEB,))
     assert file.policy_text(changed) != file.policy_text(policy)
     assert restated == [policy, changed, policy]
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("control", '[control]\nmode = "0660"\n'),
+        ("state", '[state]\ngrace = "20s"\n'),
+        ("ha", "[ha]\nwait = 0.005\n"),
+    ],
+)
+def test_what_a_reload_cannot_change_is_said(file: File, table: str, text: str):
+    path = Path(file.path)
+    before = path.read_text()
+    complete = text if table != "ha" else text + _group(path.parent / "key")
+    path.write_text(WITH_PUBLIC + complete)
+    said = [each for each in file.read().warnings if "until a restart" in each]
+    assert len(said) == 1
+    assert f" {table}: has changed" in said[0]
+    path.write_text(before)
+    assert not [each for each in file.read().warnings if "until a restart" in each]
+
+
+def _group(key: Path) -> str:
+    key.write_text("0123456789abcdef")
+    key.chmod(0o600)
+    return f'group = "office"\nstore = "redis://192.0.2.1"\nkey_file = "{key}"\n'
+
+
+def test_a_missing_key_is_said_by_check_as_by_a_start(file: File):
+    path = Path(file.path)
+    table = _group(path.parent / "key")
+    path.write_text(WITH_PUBLIC + "[ha]\n" + table)
+    assert not check(path, read_host_state()).errors
+    (path.parent / "key").unlink()
+    (found,) = check(path, read_host_state()).errors
+    assert found.key == "ha.key_file"
+    assert "cannot be read" in found.message
+    assert not check(path).errors, "another machine has the key"
+    with pytest.raises(SetupError, match="cannot be read"):
+        file.read()

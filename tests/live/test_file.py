@@ -175,7 +175,7 @@ def test_a_reload_tells_and_logs_what_it_discards_and_what_needs_a_restart(
         finally:
             gateway.stop()
     assert told == [
-        f"{toml}:5: control: has changed: the control socket stays as it is until a restart",
+        f"{toml}:5: control: has changed: it stays as it was until a restart",
         "forward web was added while the gateway ran, and is not in the file: removed",
     ]
     assert [each for each in caplog.messages if each in told] == told

@@ -43,6 +43,13 @@ def test_a_package_has_the_version_of_the_project(package: Path, wheel: Path):
     assert package.name.split("_")[1] == wheel.name.split("-")[1]
 
 
+@pytest.mark.parametrize("kind", ["grafana", "keepalived", "prometheus"])
+def test_what_the_pages_tell_to_copy_is_in_the_package(package: Path, kind: str):
+    packed = finish(["dpkg-deb", "--contents", str(package)])
+    for each in (ROOT / "contrib" / kind).iterdir():
+        assert f"./usr/share/doc/ipmasq/examples/{kind}/{each.name}\n" in packed
+
+
 def test_the_package_is_as_small_as_the_documentation_says(package: Path):
     text = (ROOT / "docs" / "install.md").read_text("utf-8")
     said = re.search(r"The package has ([\d.]+) MB, and takes (\d+) MB on disk", text)

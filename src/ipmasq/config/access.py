@@ -1,4 +1,5 @@
-"""Checks whether the control socket and the translation log can be opened on this machine as configured."""
+"""Checks whether the control socket, the translation log and the key of a group can be opened on this machine as
+configured."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
+
+from ipmasq.continuity.settings import read_key
 
 Trouble = tuple[str, str]
 """The setting, `socket` or `group`, and what is wrong with it."""
@@ -62,6 +65,23 @@ def wrong_with_file(path: str) -> str | None:
         return f"{path}: {error}"
     if os.geteuid() == 0 and not os.access(directory, os.W_OK):
         return f"nothing can be made in {directory}"
+    return None
+
+
+Readable: TypeAlias = Callable[[Path], str | None]
+"""Returns what is wrong with the file of a key, or None."""
+
+
+def known_to_be_readable(path: Path) -> None:
+    """Find nothing wrong, since nothing is known of the machine."""
+
+
+def wrong_with_key(path: Path) -> str | None:
+    """Return why this key cannot be used. One that this user may not read is taken to be right: the gateway's may."""
+    try:
+        read_key(path)
+    except ValueError as error:
+        return None if isinstance(error.__cause__, PermissionError) else str(error)
     return None
 
 

@@ -59,7 +59,7 @@ def _no_port_left(config: Config, here: HostState, sides: Sides) -> Iterator[Mis
 
 
 def inaccessible(config: Config, here: HostState) -> Iterator[Mistake]:
-    """Find a control socket or a translation log that cannot be opened, before traffic is diverted."""
+    """Find a control socket, a translation log or a key that cannot be opened, before traffic is diverted."""
     control = config.control
     for setting, message in here.access(control.socket, control.group):
         yield ("control", setting), message
@@ -68,6 +68,9 @@ def inaccessible(config: Config, here: HostState) -> Iterator[Mistake]:
     file = config.translation_log.file
     if file is not None and (wrong := here.writable(str(file))):
         yield ("translation_log", "file"), wrong
+    key = config.ha.key_file
+    if key is not None and (wrong := here.readable(key)):
+        yield ("ha", "key_file"), wrong
 
 
 def local_doubts(config: Config, here: HostState) -> Iterator[Mistake]:

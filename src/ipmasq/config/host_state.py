@@ -11,11 +11,14 @@ from typing import NamedTuple, TypeAlias
 from ipmasq.config import routes
 from ipmasq.config.access import (
     Access,
+    Readable,
     Writable,
     find_problems,
+    known_to_be_readable,
     known_to_be_writable,
     unknown,
     wrong_with_file,
+    wrong_with_key,
 )
 from ipmasq.config.memory import available
 from ipmasq.core.policy import PortRange, port_list
@@ -68,6 +71,8 @@ class HostState:
     """What is wrong with a file that is to be written."""
     route_to: routes.Routes = routes.unknown
     """Finds the route of packets to an address."""
+    readable: Readable = known_to_be_readable
+    """What is wrong with the key of a group."""
 
     @property
     def own(self) -> frozenset[Address]:
@@ -98,6 +103,7 @@ def read_host_state(served: Served = nothing) -> HostState:
         find_problems,
         wrong_with_file,
         routes.route_to,
+        wrong_with_key,
     )
 
 

@@ -11,6 +11,7 @@ will not acquire it meanwhile (`votes`).
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable
 from math import inf
@@ -49,12 +50,13 @@ class Fence:
         self.known = 0
         """The highest generation that is known."""
         self.holder = ""
-        """The member that held the lease when the store was last asked."""
+        """The member that held the lease when the store was last asked; empty if none did, or if it does not answer."""
         self.trouble = ""
         """Why the store cannot be used, in a sentence."""
         self.wanted = False
         """Whether this member wants the lease."""
         self._connect, self._group, self._member = connect, group, member
+        self._process = secrets.token_hex(8)
         self._clock, self._changed, self._vote = clock, changed, vote
         self._client: Client | None = None
         self._lock = threading.Lock()
@@ -117,14 +119,15 @@ class Fence:
         """Raises what the library raises."""
         if self._client is None:
             self._client = self._connect(PATIENCE)
-        lease, sent = Lease(self._client, self._group, self._member), self._clock()
+        lease = Lease(self._client, self._group, self._member, self._process)
+        sent = self._clock()
         if self._asks_who_was_last:
             resumes, self._asks_who_was_last = lease.was_mine(), False
             with self._lock:
                 self.wanted = self.wanted or resumes
         if self.generation and not self.wanted:
             lease.release(self._for_good)
-            self.generation = 0
+            self.generation, self.holder = 0, ""
         elif self.generation:
             answer = lease.renew(self.generation)
             self._learn(answer.generation, answer.holder)
@@ -134,11 +137,14 @@ class Fence:
             self._learn(answer.generation, answer.holder)
             self._hold(answer.held, answer.generation, sent)
         else:
-            self._client.ping()
+            answer = lease.look()
+            self._learn(answer.generation, answer.holder)
 
     def _without_store(self, problem: StoreError) -> None:
         """Keep the lease, or acquire it, if the others consent."""
         sent, generation = self._clock(), self.generation
+        if not generation:
+            self.holder = ""
         if not self.wanted:
             self.generation = 0  # the store forgets the lease by itself
         elif generation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -60,7 +61,9 @@ class Members:
     """Calls raise what the library raises."""
 
     def __init__(self, seal: Seal, group: str) -> None:
-        self._seal = seal
+        self.has_namesake = False
+        """Whether another process describes itself by the name of this member, too."""
+        self._seal, self._process, self._described = seal, secrets.randbits(63), False
         self._key = key(group, "members")
 
     def exchange(self, client: Client, own: Member) -> list[Member]:
@@ -68,7 +71,11 @@ class Members:
         seconds, micros = client.time()
         now = seconds + micros / 1e6
         packed = msgpack.packb({**_plain(own), "time": now})
-        entry = Entry(own.name, own.generation, 0, packed)
+        entry = Entry(own.name, own.generation, self._process, packed)
+        self.has_namesake = self._described and self._is_of_another(
+            client.hget(self._key, own.name)
+        )
+        self._described = True
         client.hset(self._key, own.name, self._seal.write(entry))
         found = [self._read(data, now) for data in client.hgetall(self._key).values()]
         members = [each for each in found if each is not None]
@@ -78,6 +85,13 @@ class Members:
 
     def leave(self, client: Client, name: str) -> None:
         client.hdel(self._key, name)
+
+    def _is_of_another(self, data: bytes | None) -> bool:
+        """Return whether another process has written this since this one has."""
+        try:
+            return data is not None and self._seal.read(data).number != self._process
+        except RefusedError:
+            return False
 
     def _read(self, data: bytes, now: float) -> Member | None:
         try:
@@ -130,6 +144,13 @@ class Roll:
         with suppress(Exception):
             if self._client is not None:
                 self._members.leave(self._client, self._name)
+
+    @property
+    def namesake(self) -> str:
+        """A sentence if another member has the name of this one; otherwise empty."""
+        if not self._members.has_namesake:
+            return ""
+        return f"another member of the group has the name {self._name}, too: give each its own ([ha] name)"
 
     @property
     def peers(self) -> dict[str, tuple[str, int]]:

@@ -14,6 +14,18 @@ SENTINEL = "redis+sentinel"
 SCHEMES = ("redis", "rediss", "unix", SENTINEL, "rediss+sentinel")
 SENTINEL_PORT = 26379
 
+TLS = (
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_password",
+    "ssl_cert_reqs",
+    "ssl_check_hostname",
+)
+OPTIONS = ("db", "username", "password", "client_name", "health_check_interval", *TLS)
+"""What may stand behind the question mark of a URL."""
+
 Client: TypeAlias = Any
 """A `redis.Redis`."""
 Connect: TypeAlias = Callable[[float], Client]
@@ -48,6 +60,7 @@ class Address:
         parts = urlsplit(url)
         if parts.scheme not in SCHEMES:
             raise ValueError(f"begins with none of {', '.join(f'{s}://' for s in SCHEMES)}")
+        _check_options(parts.scheme, {key for key, _ in parse_qsl(parts.query, True)})
         if parts.scheme == "unix":
             if not parts.path:
                 raise ValueError("names no socket")
@@ -67,6 +80,14 @@ class Address:
         """The URL without the password."""
         scheme, _, rest = self.url.partition("://")
         return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
+def _check_options(scheme: str, given: set[str]) -> None:
+    """Raise ValueError for what the library does not know. An unknown name may be a part of a password."""
+    if not given.issubset(OPTIONS):
+        raise ValueError(f"has an option that is none of {', '.join(OPTIONS)}")
+    if given.intersection(TLS) and not scheme.startswith("rediss"):
+        raise ValueError(f"has options of TLS, which needs rediss:// in place of {scheme}://")
 
 
 def _host_ports(text: str) -> list[tuple[str, int]]:

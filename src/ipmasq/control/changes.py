@@ -41,6 +41,15 @@ def _saved(context: Context, save: bool) -> Row:
     return {"saved": context.gateway.saved_path} if save else {}
 
 
+def _doubts(context: Context) -> list[str]:
+    group = context.gateway.availability
+    return [group.doubt] if group is not None and group.doubt else []
+
+
+def _doubted(context: Context) -> Row:
+    return {"warnings": doubts} if (doubts := _doubts(context)) else {}
+
+
 def reload(context: Context, _: arguments.Nothing) -> Row:
     """Read the configuration file again and apply it."""
     try:
@@ -65,7 +74,7 @@ def forward_add(context: Context, new: arguments.NewForward) -> Answer:
         reviewed = yield from ticks(context.gateway.review_forward(forward))
         warnings = context.gateway.add_forward(forward, new.save, reviewed)
     found = yield from ticks(context.gateway.obstructions(forward))
-    told = [*warnings, *found]
+    told = [*warnings, *found, *_doubts(context)]
     if forward not in context.gateway.engine.forwards():
         told.append("it was removed meanwhile, by another request or by a reload")
     return {**answers.forward(forward), "warnings": told, **_saved(context, new.save)}
@@ -76,7 +85,7 @@ def forward_remove(context: Context, which: arguments.Saved) -> Row:
     forwards = context.gateway.engine.forwards()
     with _reported(f"forward {which.name}", (each.name for each in forwards)):
         context.gateway.remove_forward(which.name, which.save)
-    return {"name": which.name, **_saved(context, which.save)}
+    return {"name": which.name, **_saved(context, which.save), **_doubted(context)}
 
 
 def close(context: Context, which: arguments.WhichFlow) -> Row:
@@ -95,7 +104,7 @@ def helper_load(context: Context, new: arguments.NewHelper) -> Row:
         raise RequestError(Kind.FORBIDDEN, "only root may load a helper from a file")
     with _reported(f"helper {new.name or new.file}", installed_names()):
         name = context.gateway.load_helper(new.name, new.file, new.ports, new.save)
-    return {"name": name, **_saved(context, new.save)}
+    return {"name": name, **_saved(context, new.save), **_doubted(context)}
 
 
 def helper_reload(context: Context, which: arguments.Named) -> Row:
@@ -109,7 +118,7 @@ def helper_unload(context: Context, which: arguments.Saved) -> Row:
     """Unload a helper. Its connections continue."""
     with _reported(f"helper {which.name}", _loaded(context)):
         context.gateway.unload_helper(which.name, which.save)
-    return {"name": which.name, **_saved(context, which.save)}
+    return {"name": which.name, **_saved(context, which.save), **_doubted(context)}
 
 
 def _loaded(context: Context) -> list[str]:
@@ -127,6 +136,7 @@ def timeouts_set(context: Context, new: arguments.NewTimeouts) -> Row:
     timeouts = replace(before, **changed)
     context.gateway.set_timeouts(timeouts)
     warnings = [f"{'.'.join(path)}: {message}" for path, message in short_times(changed)]
+    warnings += _doubts(context)
     return {**answers.timeouts(timeouts), "warnings": warnings}
 
 

@@ -1,4 +1,4 @@
-"""Says at the client's side that a gateway was killed here, where none answers."""
+"""Says at the client's side that a gateway has left its changes here, where none answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def hint() -> str:
     with suppress(PlaneError):
         if find_leftovers():
             return (
-                "; one was killed, and its routing rules and kernel settings are still there: "
+                "; one was killed or stopped with --keep, and its routing rules and kernel settings are still there: "
                 "the next ipmasq run takes over or undoes them, ipmasq undo undoes them at once"
             )
     return ""

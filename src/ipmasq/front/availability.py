@@ -33,7 +33,7 @@ MEMBERS = (
 SHARES = (
     Column("share", lambda row: str(row["share"])),
     Column("role here", lambda row: str(row["role"])),
-    Column("holder", lambda row: str(row["holder"])),
+    Column("holder", lambda row: row["holder"] or "none"),
     Column("generation", lambda row: str(row["generation"]), justify="right"),
     Column("records", lambda row: str(row["records"]), justify="right"),
     Column("complete", lambda row: "yes" if row["complete"] else "no"),
@@ -104,12 +104,16 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
         output.say_json({**own, "shares": shares, "members": members})
         return
     for name, value in own.items():
-        output.say(f"{name.replace('_', ' '):<18} {_text(value)}")
+        output.say(f"{name.replace('_', ' '):<18} {_text(name, value)}")
     output.say("")
     if shares:
         tables.show(shares, SHARES, "")
         output.say("")
     tables.show(members, MEMBERS, "no member is known")
+    if members and not any(each["role"] == "active" for each in members):
+        output.complain(
+            "no member is active, so nothing is forwarded; keepalived makes one active, or ipmasq ha active"
+        )
 
 
 def _role(gateway: Any, share: str | None) -> str:
@@ -120,7 +124,11 @@ def _role(gateway: Any, share: str | None) -> str:
     return str(shares[share]["role"])
 
 
-def _text(value: Any) -> str:
+def _text(name: str, value: Any) -> str:
+    if name == "lag":
+        return "unknown" if value is None else f"{value} s"
+    if name == "takeover":
+        return f"{value} s" if value else "none"
     if isinstance(value, dict):
         return ", ".join(f"{number} {name}" for name, number in value.items()) or "none"
     if isinstance(value, bool):

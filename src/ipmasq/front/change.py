@@ -155,6 +155,7 @@ def helper_load(
         loaded = gateway.ask(
             "helper_load", name=name, file=file, ports=port or None, save=save or None
         )
+    _warn(loaded)
     output.say(f"helper {loaded['name']} is loaded{_saved(loaded)}")
 
 
@@ -311,6 +312,7 @@ def _warn(answer: dict[str, Any], words: Callable[[str], str] = str) -> None:
 def _change(socket: str, done: str, request: str, **arguments: object) -> None:
     with ask(socket) as gateway:
         answer = gateway.ask(request, **arguments)
+    _warn(answer)
     output.say(f"{done}{_saved(answer)}")
 
 

@@ -34,6 +34,10 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
         return
     found.pop("obstructions", None)  # `firewall` says the same
     found["flows"] = _of(found["flows"], found.pop("max_flows"))
+    if not found.get("group"):
+        found.pop("group", None)
+    elif not found["state"]:
+        found.pop("state")  # the store of the group has it
     for name, value in found.items():
         first, *others = _texts(name, value)
         output.say(f"{name.replace('_', ' '):<18} {first}")
@@ -63,6 +67,8 @@ def _texts(name: str, value: Any) -> list[str]:
         return [show(each) for each in value] or [NOTHING[name]]
     if name == "state":
         return [_state(value)]
+    if name == "group":
+        return [_group(value)]
     if isinstance(value, list):
         return [", ".join(map(str, value)) or "none"]
     return [str(value)]
@@ -79,6 +85,15 @@ def _state(found: dict[str, Any]) -> str:
     count = found["records"]
     records = "1 record" if count == 1 else f"{count:,} records"
     return f"kept in {found['path']}: {records}, {found['bytes']:,} bytes{again}"
+
+
+def _group(found: dict[str, Any]) -> str:
+    role, serves = found["role"], ", ".join(found["serves"])
+    served = f" for {serves}" * bool(serves)
+    silent = "" if role == "active" else ", forwards nothing"
+    other = f"; {found['holder']} is active" if found["holder"] and role == "standby" else ""
+    trouble = f"; {found['trouble']}" if found["trouble"] else ""
+    return f"{found['name']}: {role}{served}{silent}{other}{trouble} (ipmasq ha status)"
 
 
 def _host(row: dict[str, Any]) -> str:

@@ -77,8 +77,8 @@ class Availability:
         self._roll = Roll(self._connect, self._seal("members"), settings.group, self._describe)
         self._votes: Votes | None = None
         self._told_roles = dict.fromkeys(settings.shares or ("",), Role.STANDBY)
-        self._told_trouble, self._told_refused = "", 0
-        """The latter is how many records were refused."""
+        self._told_trouble, self._told_namesake, self._told_refused = "", "", 0
+        """The last is how many records were refused."""
         # A standby has its claims, too, and drops what they bring: keepalived may set the addresses before the role,
         # and the host must neither answer with resets for flows that it does not know nor forward untranslated packets.
         drive.answers, drive.until = False, -inf
@@ -178,6 +178,7 @@ class Availability:
         elif not follower.is_complete:
             log.warning("some records are missing, so some flows may not go on")
         unused = held.plain.unused_numbers()
+        before = self._drive.engine.table.count
         if len(names) > 1:
             self._join(policy, kept, held.plain)
             inherited = None
@@ -185,6 +186,7 @@ class Availability:
             self._become(self._restored(policy, kept, held.plain))
             # An engine that begins with no flows numbers them anew, too.
             inherited = self._drive.engine.manager.opened or None
+        log.info("%d flows go on at this gateway", self._drive.engine.table.count - before)
         if not follower.is_complete:
             hold_ports(self._drive.engine, self._loop.clock())
         belongs = of_share(self._drive.engine, serving.share)
@@ -202,7 +204,7 @@ class Availability:
 
     def _followed(self, follower: Follower) -> Policy:
         try:
-            return self._operator.follow(follower.held.of_gateway())
+            return self._operator.follow(follower.held.of_gateway(), anew=not self._served)
         except StateError as error:
             log.error("the changes of another member's operator cannot be used: %s", error)
             return self._drive.engine.policy
@@ -306,6 +308,10 @@ class Availability:
         if self.trouble != self._told_trouble:
             self._told_trouble = self.trouble
             self._drive.say(StoreFailed(now, self.trouble) if self.trouble else StoreRecovered(now))
+        if self._roll.namesake != self._told_namesake:
+            self._told_namesake = self._roll.namesake
+            if self._told_namesake:
+                log.error("%s", self._told_namesake)
         self._publish_refused(now)
 
     def _publish_refused(self, now: float) -> None:
@@ -330,6 +336,32 @@ class Availability:
         """Why the store cannot be used, in a sentence; empty if it can."""
         return next((each.trouble for each in self.servings if each.trouble), "")
 
+    @property
+    def doubt(self) -> str:
+        """Why what an operator changes here does not last; empty if it does."""
+        if self.role is Role.ACTIVE:
+            return ""
+        holder = self.servings[0].fence.holder
+        which = f", {holder}" if holder else ""
+        return f"a standby forgets this when it takes over: change it at the active gateway{which}"
+
+    @property
+    def note(self) -> str:
+        """What is said of the group where it is said that the gateway runs."""
+        if self.role is Role.ACTIVE:
+            return f"; active in group {self.settings.group}"
+        return f"; a standby of group {self.settings.group}, which forwards nothing"
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return what a view of the gateway says of its group, as JSON values."""
+        return {
+            "name": self.settings.group,
+            "role": self.role.value,
+            "serves": [each.share for each in self._served if each.share],
+            "holder": "" if self.settings.shares else self.servings[0].fence.holder,
+            "trouble": self.trouble or self._roll.namesake,
+        }
+
     def status(self) -> Mapping[str, Any]:
         """Return facts about this member, as JSON values."""
         first, divided = self.servings[0].status(), bool(self.settings.shares)
@@ -337,7 +369,7 @@ class Availability:
             "group": self.settings.group,
             "name": self.settings.name,
             "store": self.settings.store.shown,
-            "trouble": self.trouble,
+            "trouble": self.trouble or self._roll.namesake,
             **({"role": self.role.value} if divided else first),
             "unwritten_packets": self.publisher.unwritten,
             "silenced_packets": self._drive.silenced,

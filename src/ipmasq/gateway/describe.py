@@ -83,7 +83,9 @@ def _about_state(event: Event) -> str:
         case events.StoreRecovered():
             return "the store can be used again, and gets everything once more"
         case events.RecordsRefused():
-            return f"{event.count} records in the store were refused ({event.reasons})"
+            forged = "; is the key of all members the same?" * ("forged" in event.reasons)
+            records = "1 record" if event.count == 1 else f"{event.count:,} records"
+            return f"{records} in the store refused ({event.reasons}){forged}"
     raise AssertionError(event)
 
 

@@ -45,7 +45,10 @@ _Origin: TypeAlias = tuple[str, Path | None, str | None]
 
 Follower: TypeAlias = Callable[[Config], object]
 
-NEEDS_A_RESTART = "has changed: the control socket stays as it is until a restart"
+FIXED = ("control", "state", "ha")
+"""Tables that are in force from the start until the end of a process."""
+
+NEEDS_A_RESTART = "has changed: it stays as it was until a restart"
 
 
 class File:
@@ -54,8 +57,8 @@ class File:
         self._loaded: Loaded | None = None
         self._restated: tuple[Loaded, Policy, str] | None = None
         """What was restated last, since views ask often, and many forwards take long."""
-        self._control: ControlTable | None = None
-        """The settings of the control socket when the gateway started."""
+        self._first: Config | None = None
+        """What was first read without a mistake."""
         self._reserved: tuple[PortRange, ...] | None = None
         """`ip_local_reserved_ports` before the gateway added its own."""
         self.followers: list[Follower] = []
@@ -77,17 +80,18 @@ class File:
             self._executed(use, table.file, table.helper_class)
         for follow in self.followers:
             follow(loaded.config)
-        self._control = self._control or loaded.config.control
+        self._first = self._first or loaded.config
         warnings = [*report.warnings]
-        if loaded.config.control != self._control:
-            warnings.append(loaded.problem(("control",), NEEDS_A_RESTART))
+        for name in FIXED:
+            if getattr(loaded.config, name) != getattr(self._first, name):
+                warnings.append(loaded.problem((name,), NEEDS_A_RESTART))
         return replace(setup, warnings=tuple(map(str, warnings)))
 
     @property
     def control(self) -> ControlTable:
         """What the file said of the control socket when it was first read without a mistake."""
-        assert self._control is not None  # as the gateway has read it by then
-        return self._control
+        assert self._first is not None  # as the gateway has read it by then
+        return self._first.control
 
     @property
     def config(self) -> Config:

@@ -310,6 +310,7 @@ class Gateway:
             "settings_restored": self._settings.restored,
             "settings_wrong": self._settings.wrong(),
             "state": self.keeping.status() if self.keeping else {},
+            "group": self.availability.summary() if self.availability else {},
         }
 
     def policy_text(self) -> str:
@@ -387,6 +388,5 @@ class Gateway:
             self.reload()
 
     def _summary(self) -> str:
-        networks = ", ".join(map(str, self.engine.policy.inside))
-        where = f"{self._setup.outside} ({to_texts(self.engine.policy.public)})"
-        return f"{networks} behind {where}, ports {self.engine.policy.ports}"
+        group = self.availability.note if self.availability else ""
+        return f"{self._setup.extent(self.engine.policy)}{group}"

@@ -48,6 +48,8 @@ OPTION = "--successor"
 WOULD_GO_ON = "without a fast path the packets would still come to that of the gateway that runs; reload, or restart instead"
 """Its programs end when no process has them any more; until then they keep packets from the engine of this one."""
 
+HAS_ENDED = "the gateway from which this one was to take over has ended"
+
 
 class Heir(NamedTuple):
     """What was prepared."""
@@ -100,7 +102,7 @@ class Succession:
         kept = heir.setup.kept
         path = location_of_state(kept, self._directory).path if kept else None
         facts = facts_of(heir.setup, path, self._directory)
-        self._link.say(READY, {**facts, SOCKETS: [str(each.absolute()) for each in sockets]})
+        self._say(READY, {**facts, SOCKETS: [str(each.absolute()) for each in sockets]})
         self._replaces_programs = bool(self._await(OPEN))
 
     def open(self, heir: Heir) -> Heir:
@@ -116,13 +118,13 @@ class Succession:
         # What was loaded until now stays, so that no collection has to look at it.
         gc.collect()
         gc.freeze()
-        self._link.say(OPENED)
+        self._say(OPENED)
         heir.plane.changes = self._await(YOURS)
         return heir._replace(ahead=ahead)
 
     def run(self) -> None:
         """Say that this gateway runs, and wait until the predecessor gives up its place."""
-        self._link.say(RUNNING)
+        self._say(RUNNING)
         self._await(GO)
         self._has_ended = True
         if self._plane is not None:
@@ -140,11 +142,18 @@ class Succession:
 
         loop.watch(self._link.fileno(), over)
 
+    def _say(self, word: str, value: Any = None) -> None:
+        """Raises PlaneError."""
+        try:
+            self._link.say(word, value)
+        except OSError as error:
+            raise PlaneError(HAS_ENDED) from error
+
     def _await(self, word: str) -> Any:
         """Return the value that comes with this word. Raises PlaneError if another one comes."""
         heard = self._link.hear()
         if heard.word != word:
-            raise PlaneError("the gateway from which this one was to take over has ended")
+            raise PlaneError(HAS_ENDED)
         return heard.value
 
     def _fail(self, reason: str) -> None:

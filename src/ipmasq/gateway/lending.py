@@ -15,8 +15,8 @@ from ipmasq.gateway.setup import Setup
 from ipmasq.planes.tun.plane import TunPlane
 
 KEEPS_NOTHING = (
-    "nothing is kept here that a new process could take over ([state] keep = false, grace = 0,"
-    " or a group of gateways)"
+    "nothing is kept here that a new process could take over ([state] keep = false, or grace = 0); of a group of"
+    " gateways, restart one after the other (docs/two-gateways.md)"
 )
 
 

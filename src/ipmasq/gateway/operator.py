@@ -32,10 +32,11 @@ class Operator:
         """Let changes that are made here be published by this, for the other members."""
         self._operated.keep_by(publish)
 
-    def follow(self, rows: Mapping[str, object]) -> Policy:
+    def follow(self, rows: Mapping[str, object], anew: bool) -> Policy:
         """Return the policy that is in force with the changes of another member's operator, which are in these
-        rows (see `Operated`). Raises StateError."""
-        running = replace(self._engine.policy, helpers=self._helpers.in_use)
+        rows (see `Operated`). `anew`: without those that were made here. Raises StateError."""
+        running = self.forget() if anew else self._engine.policy
+        running = replace(running, helpers=self._helpers.in_use)
         policy, troubles = self._operated.restore(running, rows, self._configuration)
         for trouble in troubles:
             log.warning("%s", trouble)

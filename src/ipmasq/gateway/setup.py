@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ipmasq.continuity.settings import HaSettings, StateSettings
 from ipmasq.core.policy import Forward, HelperUse, Policy
+from ipmasq.wire.addresses import to_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Setup:
     def kept(self) -> StateSettings | None:
         """How its state is kept for a successor; None if it is not. A member of a group gets it from the others."""
         return self.state if self.state and self.state.keep and self.ha is None else None
+
+    def extent(self, policy: Policy) -> str:
+        """Return whom the gateway serves under this policy, and with what."""
+        networks = ", ".join(map(str, policy.inside))
+        return f"{networks} behind {self.outside} ({to_texts(policy.public)}), ports {policy.ports}"
 
 
 class SetupError(Exception):

@@ -228,7 +228,7 @@ class Offloader:
         self._refused.discard(flow)
         entry = self._entries.pop(flow, None)
         if entry is not None:
-            self._tell(entry, self._table.remove)
+            self._report_reading(entry, self._table.remove)
 
     def stop(self) -> None:
         """Report all counters for the last time."""
@@ -282,10 +282,10 @@ class Offloader:
             pass
 
     def _report(self, entry: Entry) -> None:
-        self._tell(entry, self._table.read)
+        self._report_reading(entry, self._table.read)
         self._settle(entry)
 
-    def _tell(self, entry: Entry, read: Read) -> None:
+    def _report_reading(self, entry: Entry, read: Read) -> None:
         """Tell the engine what was forwarded of a flow since the latest reading."""
         counters = self._read(entry, read)
         if counters != NOTHING:

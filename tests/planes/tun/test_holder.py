@@ -130,3 +130,23 @@ def test_an_orderly_end_closes_the_descriptors_before_it_returns(
 def test_nobody_gives_nothing(path: Path, tmp_path: Path) -> None:
     assert Keeper(path, tmp_path).take() == {}
     Keeper(path, tmp_path).end()
+
+
+def test_a_keeper_that_was_killed_is_noticed_and_another_one_can_hold(
+    path: Path, tmp_path: Path, late: Path, pipe: tuple[int, int]
+) -> None:
+    first = Keeper(path, tmp_path)
+    assert not first.has_gone(), "there is none yet"
+    first.hold({"one": pipe[1]}, 30)
+    assert not first.has_gone()
+    assert first._process is not None
+    first._process.kill()
+    assert eventually_true(first.has_gone)
+    first.end()
+    first.hold({"one": pipe[1]}, 30)
+    assert not first.has_gone()
+    second = Keeper(path, tmp_path)
+    assert list(second.take()) == ["one"]
+    second.end()
+    first.end()
+    assert not late.exists()

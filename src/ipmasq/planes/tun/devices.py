@@ -93,6 +93,19 @@ class Devices:
             with suppress(OSError):  # `open` has said that nothing is held
                 self._hold()
 
+    def look(self) -> None:
+        """Let another process hold them if the one that does was killed. Never raises."""
+        if not (self.descriptors and self._grace and self._holder.has_gone()):
+            return
+        try:
+            self.renew()
+        except OSError as error:
+            log.warning("no packet will wait for a successor of this process: %s", error)
+        else:
+            log.warning(
+                "the process that keeps the devices (keeper.py) was killed, and another one keeps them now"
+            )
+
     def renew(self) -> None:
         """Let another process hold them, so that the mount namespace of the present one can end. Raises OSError."""
         self._holder.end()

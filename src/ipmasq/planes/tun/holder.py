@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -26,6 +27,9 @@ class Holder(Protocol):
     def hold(self, descriptors: Mapping[str, int], grace: float) -> None:
         """Hold these descriptors, and no others, while this process lives and `grace` seconds longer. Raises
         OSError."""
+
+    def has_gone(self) -> bool:
+        """Return whether whatever holds them has ended, so that nothing is held."""
 
     def leave(self) -> None:
         """End without a word: a successor will take them."""
@@ -60,6 +64,13 @@ class Keeper:
         assert self._link is not None
         message = " ".join(["hold", str(grace), *descriptors])
         socket.send_fds(self._link, [message.encode()], list(descriptors.values()))
+
+    def has_gone(self) -> bool:
+        if self._link is None:
+            return False
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN)
+        return bool(poll.poll(0))  # it never speaks first, so this is the end
 
     def leave(self) -> None:
         if self._link is not None:

@@ -259,9 +259,9 @@ class TunPlane:
         """Restore settings, rules and routes that other software has changed, and return them. Raises PlaneError."""
         if self._is_lent:
             return ()
+        self._devices.look()
         with explained():
-            found, self._restored = self._restored, ()
-            found += self._watched.restore()
+            found, self._restored = (*self._restored, *self._watched.restore()), ()
             if self._routing is not None and self._rules is not None:
                 found += self._routing.restore(self.kernel, self._rules.made)
         if found:

@@ -68,8 +68,9 @@ struct slot {
 };
 
 #define WINDOW 128 /* slots behind its home slot in which a half may stand */
-#define ANYWHERE 31 /* the reach of a half that was filled from a row (fill.h), until the engine
-		     * has taken the flow over: its position is too old to judge by */
+#define ANYWHERE 31 /* the reach of a half that was filled from a row (fill.h): its position is too
+		     * old to judge by. The programs use only these bits of a reach. */
+#define ADOPTED 32 /* one more bit: the engine has taken over the flow, but does not know better */
 
 /* A device that packets leave by. */
 struct device {

@@ -9,7 +9,7 @@ from ipmasq.core.reasons import Reason
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance import packets
-from tests.conformance.conversation import CLIENT, SERVER, Conversation
+from tests.conformance.conversation import CLIENT, MSS, SERVER, Conversation
 from tests.conformance.packets import ACK, FIN, RST, SYN, TCP
 from tests.conformance.world import IN1, OUT1, World
 
@@ -19,9 +19,13 @@ FTP = HelperUse("ftp", Ftp, TCP, frozenset((21,)), Ftp.orthogonal)
 ports = pytest.mark.parametrize("port", [443, 21], ids=["plain", "inspected"])
 
 
-def connected(port: int, opened: bool = True, **more: object) -> Conversation:
+SCALED = MSS + b"\x03\x03\x07\x00"
+
+
+def connected(port: int, opened: bool = True, options: bytes = MSS) -> Conversation:
     world = World(helpers=(FTP,))
-    return Conversation(world, Endpoint(IN1, 4000), Endpoint(OUT1, port), opened=opened)
+    ends = Endpoint(IN1, 4000), Endpoint(OUT1, port)
+    return Conversation(world, *ends, opened=opened, options=options)
 
 
 @ports
@@ -78,3 +82,25 @@ def test_a_damaged_segment_changes_no_state(flags):
     passage = talk.world.send(bytes(data), intact=False)
     assert passage.reason is Reason.TRANSLATED
     assert talk.world.flow.state == "ESTABLISHED"
+
+
+@pytest.mark.parametrize("who", [CLIENT, SERVER])
+def test_a_connection_is_over_whose_fin_overtook_what_is_sent_again(who: int) -> None:
+    """The rest of a window was lost but for the FIN, which its receiver has and which is not sent again."""
+    talk = connected(443, options=SCALED)
+    talk.finish(1 - who)
+    end, other = talk.ends[who], talk.ends[1 - who]
+    start, last = end.said, end.said + 300_000
+    talk.send(who, FIN | ACK, seq=last)
+    assert talk.world.flow.state == "TIME_WAIT"
+    (flow,) = talk.world.engine.table.flows.values()
+    for at in range(0, 300_000, 60_000):
+        assert not flow.is_over
+        talk.send(who, ACK, b"again" * 200, seq=start + at)
+        talk.send(1 - who, ACK, ack=start + at + 1000)
+    talk.send(1 - who, ACK, ack=last + 1)
+    assert flow.is_over
+    for late in (0, 300_000):  # nor does what comes late make it live again
+        talk.send(who, ACK, seq=start + late, ack=end.awaited - 1)
+        talk.send(1 - who, ACK, seq=other.said - 1, ack=start + late)
+        assert flow.is_over

@@ -14,7 +14,7 @@ from ipmasq.core.tcp_states import State
 from ipmasq.offload.offload import Offloader
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
-from tests.conformance.packets import ACK, RST, SYN
+from tests.conformance.packets import ACK, FIN, RST, SYN
 from tests.core.restored import kept
 from tests.core.stress import INNER, OUTER, POLICY
 from tests.planes.ebpf.model import Model
@@ -193,22 +193,76 @@ def test_who_cannot_see_a_connection_cannot_say_where_it_is(forged: tuple[int, i
     assert member.counts()[0::2] == (5, 5)
     talk.back(member, (forged[0], forged[1]), RST)
     assert flow.state is State.ESTABLISHED
-    assert not talk.out(member, (100 + MOVED, 500 + MOVED))
-    assert not talk.back(member, (500 + MOVED, 100 + MOVED))
-    member.carry_out()
+    assert talk.out(member, (100 + MOVED, 500 + MOVED))
+    assert talk.back(member, (500 + MOVED, 100 + MOVED))
+    member.offload.refresh()
     assert flow.offloadable
     assert talk.out(member, (101 + MOVED, 500 + MOVED))
+    assert member.counts()[0::2] == (7, 7)
+    assert flow.original.end == (101 + MOVED) % 2**32
+    assert not talk.back(member, (500 + MOVED, 101 + MOVED), RST)
+    assert flow.state is State.TRANS
 
 
-def test_a_direction_that_was_silent_leaves_the_positions_to_the_engine() -> None:
+def test_a_connection_of_which_one_end_was_silent_is_forwarded_until_its_positions_are_known() -> (
+    None
+):
     talk = Talk()
     member = successor(active(talk))
-    assert talk.out(member)
+    assert talk.out(member, (100 + MOVED, 500 + MOVED))
     member.restore()
+    for _ in range(3):
+        assert not member.flow().offloadable
+        assert talk.out(member, (100 + MOVED, 500 + MOVED))
+        member.offload.refresh()
+    assert talk.back(member, (500 + MOVED, 100 + MOVED))
     assert not member.flow().offloadable
-    assert not talk.out(member)
-    assert not talk.back(member)
-    assert talk.out(member)
+    member.offload.refresh()
+    assert member.flow().offloadable
+    assert talk.out(member, (100 + MOVED, 500 + MOVED))
+    out_of_window = 100 + MOVED - (1 << 30), 500 + MOVED
+    talk.out(member, out_of_window)
+    member.offload.refresh()
+    assert member.flow().original.end == (100 + MOVED) % 2**32
+
+
+@pytest.mark.row("A-28")
+@pytest.mark.parametrize("flags", [FIN | ACK, RST, RST | ACK, SYN, SYN | ACK, FIN])
+@pytest.mark.parametrize("end", [0, 1])
+def test_forged_segments_do_not_leave_a_connection_to_the_engine(end: int, flags: int) -> None:
+    """The engine has one queue, which an attacker can fill."""
+    talk = Talk()
+    member = successor(active(talk))
+    say = (talk.out, talk.back)[end]
+    for forged in range(5):
+        say(member, (7 << forged, 9 << forged), flags)
+        assert member.flow().state is State.ESTABLISHED
+        assert talk.out(member, (100 + MOVED + forged, 500 + MOVED))
+        say(member, (8 << forged, 3 << forged), flags)
+        assert talk.back(member, (500 + MOVED, 100 + MOVED + forged))
+    say(member, (1 << 30, 1 << 30), flags)
+    member.carry_out()
+    assert member.flow().offloadable
+    assert talk.out(member, (105 + MOVED, 500 + MOVED))
+    assert not talk.back(member, (500 + MOVED, 105 + MOVED), FIN | ACK)
+    assert member.flow().state is State.S_FIN
+
+
+def test_what_was_filled_and_taken_over_is_known_to_a_successor_as_filled() -> None:
+    talk = Talk()
+    member = successor(active(talk))
+    member.restore()
+    assert talk.out(member, (100 + MOVED, 500 + MOVED))
+    member.fast.inherit()
+    others, compact = compacted(kept(member.engine, member.now))
+    made = Engine.from_records(POLICY, Random(1).randrange, others, member.now, True, compact)
+    again = Member(made, member.now, member.fast)
+    again.restore()
+    assert talk.out(again, (100 + MOVED, 500 + MOVED))
+    assert talk.back(again, (500 + MOVED, 100 + MOVED))
+    again.offload.refresh()
+    assert again.flow().offloadable
+    assert again.flow().original.end == (100 + MOVED) % 2**32
 
 
 def test_the_slots_of_a_flow_that_has_ended_are_discarded() -> None:

@@ -36,7 +36,7 @@ class TestAnything(Anything.TestCase):
     settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(8), 29])
 def test_a_long_life_is_the_same_with_a_fast_path(seed: int) -> None:
     two = Two(Model(), Random(seed))
     live(two, seed, 2500)

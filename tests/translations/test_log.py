@@ -193,6 +193,25 @@ def test_a_successor_does_not_wait_for_a_target_that_does_not_take_what_is_writt
     os.close(reader)
 
 
+def test_a_log_that_the_configuration_has_ended_ends_also_if_a_successor_comes_at_once(
+    gateway: Logged, tmp_path: Path
+):
+    gateway.open()
+    for port in range(5000, 5060):
+        gateway.send(packets.udp(IN1, port, OUT1, 53))
+    gateway.until(lambda: len(gateway.log._translations) == 60)
+    (outlet,) = gateway.log.outlets
+    outlet._most = 1  # so that nothing has room for now
+    gateway.log.follow(TranslationLogTable(file=str(tmp_path / "other.json")))
+    gateway.log.leave()
+    outlet._most = 1000
+    gateway.log.finish()
+    assert Counter(events(lines(gateway.file))) == {
+        "log_started": 1, "mapping_opened": 60, "mapping_closed": 60, "log_stopped": 1
+    }  # fmt: skip
+    assert outlet.is_done
+
+
 def _fill(pipe: int) -> int:
     """Fill a pipe. Return the number of bytes in it."""
     size = 0

@@ -16,6 +16,7 @@ from ipmasq.core.flow import Flow, Half
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.inspector import Inspector
 from ipmasq.core.opening import FirstPacket, open_flow
+from ipmasq.core.pickup import Noted
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembled
 from ipmasq.core.side import Side
@@ -168,7 +169,7 @@ class SlowPath:
         believed = (
             is_in_window(half, segment, payload, segment.acknowledgment)
             if flow.id not in self.manager.pickups
-            else self._picked_up(half, segment, payload, is_elsewhere)
+            else self._picked_up(packet, header, Noted(half, segment, payload), is_elsewhere)
         )
         if segment.flags & (tcp.SYN | tcp.FIN | tcp.RST):
             # Its receiver will drop a damaged segment, so it must not change the state.
@@ -183,15 +184,18 @@ class SlowPath:
         self._account(half, header.total, believed)
         return Verdict(Reason.TRANSLATED, (packet,))
 
-    def _picked_up(
-        self, half: Half, segment: tcp.Segment, payload: int, is_elsewhere: bool
-    ) -> bool:
-        """Handle a segment of a flow whose positions are not known. Return whether they are now."""
-        pickups = self.manager.pickups
+    def _picked_up(self, packet: Packet, header: Header, noted: Noted, is_elsewhere: bool) -> bool:
+        """Handle a segment of a flow whose positions are not known. Return whether it is believed."""
+        (half, segment, payload), pickups = noted, self.manager.pickups
         if is_elsewhere:  # the fast path has reported them
             pickups.discard(half.flow.id)
             return is_in_window(half, segment, payload, segment.acknowledgment)
-        return pickups.note(half, segment, payload, segment.acknowledgment)
+        if segment.flags & (tcp.FIN | tcp.RST) and not is_intact(packet, header):
+            return False
+        believed = pickups.note(noted)
+        for each in believed[:-1]:
+            track(self.manager, each.half, each.segment, each.payload, each.segment.acknowledgment)
+        return bool(believed)
 
     def _reopen(self, packet: Packet, header: Header, segment: tcp.Segment, half: Half) -> None:
         """Handle a SYN of a live connection, which may belong to a newer one; see `reopening`."""

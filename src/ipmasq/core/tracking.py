@@ -8,6 +8,12 @@ from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import Input, State, following
 from ipmasq.wire import tcp
 
+CLOSED_BY = (
+    frozenset((State.C_FIN, State.C_S_FIN)),
+    frozenset((State.S_FIN, State.C_S_FIN)),
+)
+"""By speaker: the states in which it has sent a FIN."""
+
 
 def track(
     manager: FlowManager, half: Half, segment: tcp.Segment, payload: int, acknowledgment: int
@@ -63,13 +69,25 @@ def _remember(
     if before is State.INIT:
         half.position = end << 32 | said
     else:
-        half.advance(end, said)
+        _advance(half, end, said, before)
     if flags & tcp.SYN and before is State.INIT:
         # Nobody has acknowledged the SYN yet, but from here on it can be acknowledged. The client still has
         # to, so its number is one before that (`Flow.is_opening`).
         server = half is half.flow.reply
         twin.acknowledged = segment.sequence if server else tcp.advance(segment.sequence, 1)
         half.flow.reach = _reach(half, segment)
+
+
+def _advance(half: Half, end: int, acknowledged: int, state: State) -> None:
+    """Move the position of an end. A FIN is the last that its sender sends, and its acknowledgment the last of the other end:
+    what is sent again after it, or comes late, moves neither back, however far behind it is."""
+    known, last = half.end, half.twin.end
+    has_acknowledged = state in CLOSED_BY[half.speaker.other] and half.acknowledged == last
+    half.advance(end, acknowledged)
+    if state in CLOSED_BY[half.speaker] and tcp.distance(half.end, known) > 0:
+        half.end = known
+    if has_acknowledged:
+        half.acknowledged = last
 
 
 def _reach(half: Half, segment: tcp.Segment) -> int:

@@ -37,13 +37,23 @@ class Entry:
     """A flow in the fast path: the slots of its directions with the marks of their latest readings, and
     whether it is offloaded."""
 
-    __slots__ = ("flow", "offloaded", "original", "original_mark", "reply", "reply_mark")
+    __slots__ = (
+        "flow",
+        "is_filled",
+        "offloaded",
+        "original",
+        "original_mark",
+        "reply",
+        "reply_mark",
+    )
 
     def __init__(self, flow: int, original: int, reply: int, offloaded: bool) -> None:
         self.flow = flow
         self.original, self.reply = original, reply
         self.original_mark = self.reply_mark = 0
         self.offloaded = offloaded
+        self.is_filled = False
+        """Whether its slots are still as they were filled from a row, since nobody knows the positions of its ends."""
 
 
 class Offloader:
@@ -106,15 +116,23 @@ class Offloader:
         entry, offloaded = self._entries.get(command.flow), isinstance(command, Offload)
         if entry is None:
             self._enter(command, offloaded)
-        elif offloaded and not entry.offloaded:
-            entry.offloaded = True
-            self._table.offload(entry.original, command.original)
-            self._table.offload(entry.reply, command.reply)
-        elif entry.offloaded and not offloaded:
-            entry.offloaded = False
-            self._table.track(entry.original)
-            self._table.track(entry.reply)
+        elif entry.is_filled:
             self._report(entry)
+        elif offloaded and not entry.offloaded:
+            self._set(entry, command)
+        elif entry.offloaded and not offloaded:
+            self._set(entry, command)
+            self._report(entry)
+
+    def _set(self, entry: Entry, command: Offload | Track) -> None:
+        """Let the slots of a flow be in its state."""
+        entry.offloaded, was_filled = isinstance(command, Offload), entry.is_filled
+        entry.is_filled = False
+        for slot, half in (entry.original, command.original), (entry.reply, command.reply):
+            if entry.offloaded or was_filled:
+                self._table.offload(slot, half)
+            if not entry.offloaded:
+                self._table.track(slot)
 
     def _enter(self, command: Offload | Track, offloaded: bool) -> None:
         if not _can_be_offloaded(command.original):
@@ -156,27 +174,22 @@ class Offloader:
         entry.original_mark, entry.reply_mark = original.mark, reply.mark
         self._entries[command.flow] = entry
         counters = original.traffic, reply.traffic
-        is_filled = original.is_filled or reply.is_filled
+        entry.is_filled = original.is_filled or reply.is_filled
         if counters != NOTHING:
             for traffic in counters:
                 self._count(traffic)
-            self._engine.report(command.flow, counters, not is_filled)
-        if is_filled:
-            self._restate(entry)
+            self._engine.report(command.flow, counters, not entry.is_filled)
+        self._settle(entry)
         return True
 
-    def _restate(self, entry: Entry) -> None:
-        """Let slots that were filled from a row be in the state of their flow."""
-        flow = self._engine.table.flow(entry.flow)
-        if flow is None:
-            return
-        command = command_for(flow)
-        entry.offloaded = isinstance(command, Offload)
-        for slot, half in (entry.original, command.original), (entry.reply, command.reply):
-            if entry.offloaded:
-                self._table.offload(slot, half)
-            else:
-                self._table.track(slot)
+    def _settle(self, entry: Entry) -> None:
+        """Let slots that were filled from a row be in the state of their flow, as soon as the positions of its ends are known.
+        Until then they forward every segment, as the engine would: what is forged comes to the engine in one queue with
+        whatever it has to forward, so flows must not be left to it because of that."""
+        if entry.is_filled and not self._engine.lacks_positions(entry.flow):
+            flow = self._engine.table.flow(entry.flow)
+            if flow is not None:
+                self._set(entry, command_for(flow))
 
     def _adopt_on_demand(self, flow: int) -> None:
         """Take over the slots of a flow that was not restated yet, before anything is judged by what was seen."""
@@ -215,7 +228,7 @@ class Offloader:
         self._refused.discard(flow)
         entry = self._entries.pop(flow, None)
         if entry is not None:
-            self._report(entry, self._table.remove)
+            self._report_reading(entry, self._table.remove)
 
     def stop(self) -> None:
         """Report all counters for the last time."""
@@ -230,9 +243,11 @@ class Offloader:
         if entry is None and self._table.inherits and flow <= self._last_restored:
             self._adopt_on_demand(flow)
             entry = self._entries.get(flow)
-        return (
-            self._read(entry, self._table.read) if entry is not None and entry.offloaded else None
-        )
+        if entry is not None and entry.is_filled:
+            self._report(entry)
+        if entry is None or not entry.offloaded or entry.is_filled:
+            return None
+        return self._read(entry, self._table.read)
 
     def tick(self, until: float = inf) -> None:
         """Renew the heartbeat; called about once a second. The fast path forwards no longer than `until`."""
@@ -266,10 +281,15 @@ class Offloader:
         while self.read_on():
             pass
 
-    def _report(self, entry: Entry, read: Read | None = None) -> None:
-        counters = self._read(entry, read or self._table.read)
+    def _report(self, entry: Entry) -> None:
+        self._report_reading(entry, self._table.read)
+        self._settle(entry)
+
+    def _report_reading(self, entry: Entry, read: Read) -> None:
+        """Tell the engine what was forwarded of a flow since the latest reading."""
+        counters = self._read(entry, read)
         if counters != NOTHING:
-            self._engine.report(entry.flow, counters)
+            self._engine.report(entry.flow, counters, not entry.is_filled)
 
     def _read(self, entry: Entry, read: Read) -> Counters:
         now = self._clock()

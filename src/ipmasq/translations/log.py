@@ -112,10 +112,15 @@ class TranslationLog:
             for outlet in self.outlets:
                 outlet.join(LEAVING / len(self.outlets))
             self._ending += [each for each in self.outlets if not each.is_done]
-            self._feeds, self._paths = [], []
+            self._paths = []
+        # An earlier log has no successor, and is still to end.
+        self._feeds = [feed for feed in self._feeds if feed is not self._beginning]
 
     def finish(self) -> None:
         """Wait a little until is written what was not at `leave`."""
+        while self._feeds:
+            pauses = [self._step(feed) for feed in list(self._feeds)]
+            time.sleep(min((each for each in pauses if each is not None), default=0.0))
         for outlet in self._ending:
             outlet.join()
         self._look()
@@ -131,9 +136,6 @@ class TranslationLog:
     def close(self) -> None:
         """End, and wait a little until what waits is written. May be called twice."""
         self.end()
-        while self._feeds:
-            pauses = [self._step(feed) for feed in list(self._feeds)]
-            time.sleep(min((each for each in pauses if each is not None), default=0.0))
         self.finish()
         if self._timer is not None:
             self._timer.cancel()

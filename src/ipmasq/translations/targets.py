@@ -28,24 +28,29 @@ class Target(Protocol):
 
 
 class FileTarget:
-    """A file to which lines are appended."""
+    """A file to which lines are appended. Each is written whole into one file."""
 
     def __init__(self, path: str) -> None:
         """Open it, so that it is known at once whether that is possible. Raises OSError."""
         self.name = path
         self._path = path
-        self._file: int | None = self._open()
-        self._is_old = False
+        self._written = 0
+        """Bytes of the first line that are in the file already: the disk was full in the middle of it."""
+        self._is_cut = self._is_old = False
+        """Whether the file ends in the middle of another line, and whether it may have another name by now."""
+        self._file: int | None = None
+        self._open()
 
     def write(self, lines: deque[bytes]) -> None:
         if self._is_old or self._file is None:
-            self.close()
-            self._file, self._is_old = self._open(), False
-        written = os.write(self._file, b"".join(lines))
-        while lines and written >= len(lines[0]):
-            written -= len(lines.popleft())
-        if written:  # the disk is full in the middle of a line, whose rest follows
-            lines[0] = lines[0][written:]
+            self._open()
+        assert self._file is not None
+        if self._is_cut:
+            os.write(self._file, b"\n")
+            self._is_cut = False
+        self._written += os.write(self._file, b"".join(lines)[self._written :])
+        while lines and self._written >= len(lines[0]):
+            self._written -= len(lines.popleft())
 
     def reopen(self) -> None:
         self._is_old = True
@@ -55,11 +60,30 @@ class FileTarget:
             os.close(self._file)
             self._file = None
 
-    def _open(self) -> int:
+    def _open(self) -> None:
         with suppress(OSError):  # the file's own error says what is wrong
             os.mkdir(os.path.dirname(self._path), 0o750)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return os.open(self._path, flags, 0o640)
+        opened = os.open(self._path, flags, 0o640)
+        before, self._file, self._is_old = self._file, opened, False
+        if before is not None:
+            is_same = os.path.sameopenfile(before, opened)
+            os.close(before)
+            if is_same:
+                return
+        self._written, self._is_cut = 0, _is_cut(self._path)
+
+
+def _is_cut(path: str) -> bool:
+    """Return whether a file ends in the middle of a line: whoever wrote it was killed, or the disk was full."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+    except OSError:
+        return False
 
 
 class DatagramTarget:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ import pytest
 from tests.live.conftest import REMOTE, Network, Running
 from tests.live.continuity.sessions import FORWARDS, Bulk, Control, connect, control, resets
 from tests.live.test_tun import udp_socket
-from tests.live.waiting import PATIENCE
+from tests.live.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.live
 
@@ -166,3 +167,36 @@ def test_with_all_state_lost_no_inside_address_leaves_and_new_connections_work(
     with control(network, "in", "out") as session:
         session.greet()
         session.transfer()
+
+
+@pytest.mark.parametrize("plane", ["tun", "ebpf-tc", "ebpf-xdp"])
+def test_connections_that_end_first_after_the_restart_give_their_ports_free(
+    network: Network, gateway: Start, plane: str
+) -> None:
+    """They were idle, so nobody knows their positions until they end: by either end, both at once, or a reset."""
+    settings = SETTINGS | {"plane": plane}
+    running = gateway(**settings)
+    with ExitStack() as stack:
+        idle = connect(network, stack, 6000, 20)
+        for client, server in idle:  # more than a window, which the records do not know
+            client.sendall(bytes(200_000))
+            left = 200_000
+            while left:
+                left -= len(server.recv(left))
+        time.sleep(1.0)
+        assert running.stop(signal.SIGKILL) == ""
+        running = gateway(**settings)
+        for number, (client, server) in enumerate(idle):
+            first, second = (client, server) if number % 2 else (server, client)
+            if number % 5 == 4:
+                first.sendall(b"!")
+                assert second.recv(1) == b"!"
+                second.sendall(b"?")
+                assert first.recv(1) == b"?"
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if number % 5 == 3:
+                first.shutdown(socket.SHUT_WR)
+            first.close()
+            second.close()
+    over = {"TIME_WAIT", "CLOSE"}
+    assert eventually(lambda: {each[0] for each in running.ask()["flows"]} <= over), running.ask()

@@ -129,7 +129,7 @@ class Kernel:
         slot = self.table.insert(half, offloaded, now, mark)
         if slot is not None:
             key = layout.key(half.match, half.protocol, half.side)
-            self._numbered[key], self._seen[slot] = slot, layout.seen_at(now)
+            self._numbered[key], self._seen[slot] = slot, layout.seen_at(now - LONG_AGO)
         return slot
 
     @property

@@ -112,9 +112,10 @@ class Model:
         if slot not in self.inherited:
             return None
         self.inherited.discard(slot)
-        is_filled = self.halves[slot][layout.REACH_AT] == layout.ANYWHERE
+        is_filled = self.halves[slot][layout.REACH_AT] & 31 == layout.ANYWHERE
         if is_filled:
-            self.halves[slot][layout.REACH_AT], since = 0, since or 0
+            self.halves[slot][layout.REACH_AT] |= layout.ADOPTED
+            since = since or 0
         if self.halves[slot][:12] != half.rewrite:
             self.remove(slot, 0, now)
             return None
@@ -202,7 +203,7 @@ class Model:
     def _count(self, half: bytearray, total: int, now: float, position: tuple[int, int]) -> None:
         seen, traffic, *known = self._report(half)
         traffic = traffic + (1 << layout.TRAFFIC_SHIFT) + total & (1 << 64) - 1
-        if self._is_in_window(position, known, 1 << half[layout.REACH_AT]):
+        if self._is_in_window(position, known, 1 << (half[layout.REACH_AT] & 31)):
             seen, known = layout.seen_at(now), self._moved(known, position)
         layout.REPORT.pack_into(half, layout.REPORT_AT, seen, traffic, *known)
 

@@ -19,6 +19,7 @@ from ipmasq.core.offloading import Rewrite, Traffic
 from ipmasq.core.side import Side
 from ipmasq.planes.ebpf import layout
 from ipmasq.planes.ebpf.layout import Hook, Reason
+from ipmasq.planes.ebpf.table import LONG_AGO
 from tests.conformance import packets
 from tests.conformance.packets import ACK, FIN, PSH, RST, SYN, TCP, UDP
 from tests.core.stress import INNER, OUTER, PUBLIC
@@ -124,7 +125,7 @@ def test_only_a_segment_within_reach_moves_what_is_known_of_its_speaker(
 ) -> None:
     """All are forwarded and counted. What lies a little behind is late, and takes nothing back."""
     payload, there = b"0123456789", (known, known ^ 0x80000000)
-    slot, now, seen = enter(any_path, position=joined(*there), reach=reach), 1.0, 0.0
+    slot, now, seen = enter(any_path, position=joined(*there), reach=reach), 1.0, -LONG_AGO
     for count, (ahead, acked) in enumerate(product(AROUND, AROUND), start=1):
         any_path.offload(slot, outwards(position=joined(*there), reach=reach))
         now += 0.01

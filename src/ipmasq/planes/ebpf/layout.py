@@ -82,7 +82,7 @@ DEVICES = 64
 ADMITTED = 0x10000000
 ROWS = 2048
 NOWHERE = 0xFFFFFFFF
-ANYWHERE = 31
+ANYWHERE, ADOPTED = 31, 32
 """The reach of a half that was filled from a row and that nobody has taken over yet. Of other halves it is less."""
 
 

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from ipmasq.planes.ebpf import layout
-from ipmasq.planes.ebpf.layout import ANYWHERE, Use
+from ipmasq.planes.ebpf.layout import ADOPTED, ANYWHERE, Use
 
 Memory = mmap.mmap | bytearray
 
@@ -121,15 +121,19 @@ class Slots:
         self._memory[slot * _SIZE + _USE] = use
 
     def is_filled(self, slot: int) -> bool:
-        """Return whether a slot was filled from a row, and was not taken over."""
+        """Return whether a slot was filled from a row, and its position was not set since."""
         at = slot * _SIZE
-        return self._memory[at + _USE] >= Use.TRACKED and self._memory[at + _NEAR] == ANYWHERE
+        reach = self._memory[at + _NEAR] & ~ADOPTED
+        return self._memory[at + _USE] >= Use.TRACKED and reach == ANYWHERE
+
+    def is_adopted(self, slot: int) -> bool:
+        """Return whether a slot that was filled was taken over since."""
+        return bool(self._memory[slot * _SIZE + _NEAR] & ADOPTED)
 
     def take_over(self, slot: int) -> None:
-        """Let it be a slot like others."""
-        at = slot * _SIZE + _NEAR
-        if self._memory[at] == ANYWHERE:
-            self._memory[at] = 0
+        """Note that a slot that was filled is taken over."""
+        if self.is_filled(slot):
+            self._memory[slot * _SIZE + _NEAR] |= ADOPTED
 
     def note(self, slots: Iterable[int]) -> None:
         """Note that these slots were filled."""

@@ -31,8 +31,8 @@ MOST_CHANGES = 5000
 """Slots that a predecessor may name as changed: what fits into a message of `ipmasq.gateway.handover`."""
 
 LONG_AGO = float(1 << 30 + layout.TIME_SHIFT) / 1e9
-"""Seconds before now at which halves that are filled from rows were in use, as they report: some days, which is before
-whatever the engine knows of them."""
+"""Seconds before now at which halves were in use when they are entered, as they report: some days, which is before
+whatever the engine knows of them. A segment out of window is counted, and makes them no younger."""
 
 SHARE = 16
 
@@ -40,7 +40,7 @@ SHARE = 16
 def entered(half: Rewrite, now: float, mark: int = 0) -> bytes:
     """Return a half whose counter is at `mark` and whose next hop is not known yet."""
     position = half.position >> 32, half.position & 0xFFFFFFFF
-    seen = layout.seen_at(now)
+    seen = layout.seen_at(now - LONG_AGO)
     return layout.Half.pack(half.rewrite, b"", 0, half.reach, 0, 0, 0, seen, mark, *position)
 
 
@@ -223,7 +223,8 @@ class Table:
         """Return whether the slot is inherited."""
         if slot < len(self._inherited) and self._inherited[slot]:
             return True
-        return slot < room(self.slots.homes) and self.slots.is_filled(slot)
+        is_there = slot < room(self.slots.homes)
+        return is_there and self.slots.is_filled(slot) and not self.slots.is_adopted(slot)
 
     def _take_over(self, slot: int) -> None:
         """Let the slot be inherited no more."""

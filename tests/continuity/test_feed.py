@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from ipmasq.continuity.batches import Part, pack
 from ipmasq.continuity.feed import MOST_WAITING, Feed
 from ipmasq.continuity.follower import Follower
 from ipmasq.continuity.lease import key
+from ipmasq.continuity.server import Client
 from ipmasq.core.changes import Record
 from tests.continuity.stores import Store, wait_until
 
@@ -207,6 +209,42 @@ def test_what_a_former_holder_still_writes_is_refused(store: Store):
         change(old, flow(1, ["old"]))
         wait_until(lambda: follower.refused[Refusal.REPLAYED] == 1)
         assert held(follower) == {(3, 1): ["new"]}
+
+
+@pytest.mark.row("HA-14")
+def test_a_follower_outlives_a_store_that_numbers_entries_with_nonsense(store: Store):
+    """What the store says is altered on its way, three times, after which the follower has read everything."""
+    spoilt: list[bytes] = []
+
+    class Spoiling:
+        def __init__(self, client: Client) -> None:
+            self._client = client
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._client, name)
+
+        def xread(self, *given: Any, **more: Any) -> Any:
+            found = self._client.xread(*given, **more)
+            if found and len(spoilt) < 3:
+                spoilt.append(b"nonsense-\xff")
+                return [
+                    (name, [(spoilt[-1], fields) for _, fields in some]) for name, some in found
+                ]
+            return found
+
+    with feeding(store) as feed:
+        give_snapshot(feed, flow(1, ["a"]))
+        follower = Follower(
+            lambda patience: Spoiling(store.connect(patience)),
+            SEAL, "group", time.monotonic, lambda: None,
+        )  # fmt: skip
+        follower.start()
+        try:
+            wait_until(lambda: follower.is_complete)
+        finally:
+            follower.close()
+    assert len(spoilt) == 3
+    assert held(follower) == {(3, 1): ["a"]}
 
 
 def test_a_removed_entry_makes_a_follower_incomplete_until_the_next_snapshot(store: Store):

@@ -179,7 +179,10 @@ class Follower:
     def _read(self, client: Client) -> list[tuple[bytes, dict[bytes, bytes]]]:
         block = None if self._finishes else BRIEFLY if self.hurries else BLOCK
         found: Any = client.xread({self._stream: self._last}, count=AT_ONCE, block=block)
-        return [entry for _, entries in found for entry in entries]
+        entries = [entry for _, entries in found for entry in entries]
+        for entry_id, _ in entries:
+            _number(entry_id)  # so that a store that says nonsense is one that cannot be used
+        return entries
 
     # -- entries
 

@@ -19,6 +19,7 @@ from ipmasq.continuity.settings import StateSettings
 from ipmasq.continuity.sqlite import remove
 from ipmasq.continuity.store import StoreError
 from ipmasq.continuity.writer import StateWriter, Status
+from ipmasq.core.changes import Kind
 from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event, StateRefused, StateRestored, StoreFailed, StoreRecovered
 from ipmasq.core.plain import StateError
@@ -83,6 +84,8 @@ class Keeping:
         file."""
         found = self.found
         if found.kept:
+            flows = sum(each.kind == Kind.FLOW for each in found.kept)
+            flows += len(found.plain.flows) if found.plain is not None else 0
             try:
                 changed, troubles = self.operated.restore(policy, found.others, configuration)
                 made = Engine.from_records(changed, chance, found.kept, now, True, found.plain)
@@ -97,6 +100,13 @@ class Keeping:
                 found.kept, found.plain = [], None
                 for trouble in troubles:
                     log.warning("%s", trouble)
+                if flows > self.restored:
+                    log.warning(
+                        "%d of the %d flows do not go on: the configuration or the host's addresses no longer allow "
+                        "them, or they have ended",
+                        flows - self.restored,
+                        flows,
+                    )
                 return made
         if found.refused:
             self._news.append(StateRefused(now, found.refused))

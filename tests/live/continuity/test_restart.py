@@ -200,3 +200,18 @@ def test_connections_that_end_first_after_the_restart_give_their_ports_free(
             second.close()
     over = {"TIME_WAIT", "CLOSE"}
     assert eventually(lambda: {each[0] for each in running.ask()["flows"]} <= over), running.ask()
+
+
+def test_flows_that_the_configuration_no_longer_allows_are_told(
+    network: Network, gateway: Start
+) -> None:
+    settings = {**SETTINGS, "ports": "61000-61999"}
+    first = gateway(**settings)
+    with ExitStack() as stack:
+        connect(network, stack, 5000, 3)
+        time.sleep(0.5)
+        first.stop(signal.SIGKILL)
+        network.ip("gw", "addr add 203.0.113.9/24 dev go")
+        second = gateway(**settings, public="203.0.113.9")
+        assert second.ask()["state"]["restored_flows"] == 0
+        assert "3 of the 3 flows do not go on: the configuration" in second.stop()

@@ -248,6 +248,66 @@ def test_forged_segments_do_not_leave_a_connection_to_the_engine(end: int, flags
     assert member.flow().state is State.S_FIN
 
 
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_connection_ends_though_the_fast_path_forwards_the_answer_to_its_first_fin(
+    is_read: bool,
+) -> None:
+    """The FIN comes before the positions are known, and its acknowledgment is what makes them known."""
+    talk = Talk()
+    member = successor(active(talk))
+    member.restore()
+    assert not talk.out(member, (100 + MOVED, 500 + MOVED), FIN | ACK)
+    assert talk.back(member, (500 + MOVED, 101 + MOVED))
+    if is_read:
+        member.offload.refresh()
+        assert member.flow().state is State.C_FIN
+    assert not talk.back(member, (500 + MOVED, 101 + MOVED), FIN | ACK)
+    assert member.flow().state is State.C_S_FIN
+    assert not talk.out(member, (101 + MOVED, 501 + MOVED))
+    assert member.flow().is_over
+
+
+def test_the_last_acknowledgment_comes_to_the_engine_when_both_fins_are_believed() -> None:
+    talk = Talk()
+    member = successor(active(talk))
+    member.restore()
+    assert not talk.out(member, (100 + MOVED, 500 + MOVED), FIN | ACK)
+    assert not talk.back(member, (500 + MOVED, 101 + MOVED), FIN | ACK)
+    assert member.flow().state is State.C_S_FIN
+    assert not talk.out(member, (101 + MOVED, 501 + MOVED))
+    assert member.flow().is_over
+
+
+def test_a_connection_that_was_reset_before_its_positions_are_known_is_left_to_the_engine() -> None:
+    """Data revives it, so the fast path must not forward them by itself."""
+    talk = Talk()
+    member = successor(active(talk))
+    member.restore()
+    assert talk.out(member, (100 + MOVED, 500 + MOVED))
+    assert not talk.back(member, (500 + MOVED, 100 + MOVED), RST)
+    assert member.flow().state is State.TRANS
+    assert not talk.back(member, (500 + MOVED, 100 + MOVED))
+    assert not talk.out(member, (100 + MOVED, 500 + MOVED))
+
+
+def test_a_connection_that_is_opened_again_before_its_positions_are_known_is_established() -> None:
+    """Both ends have lost the earlier one."""
+    talk, begin, answer = Talk(), 7 + (1 << 29), 1 << 28
+    member = successor(active(talk))
+    member.restore()
+    assert not talk.out(member, (begin - 1, 0), SYN)
+    assert not talk.back(member, (answer - 1, begin), SYN | ACK)
+    flow = member.flow()
+    assert (flow.state, flow.offloadable) == (State.ESTABLISHED, True)
+    assert talk.out(member, (begin, answer))
+    assert talk.back(member, (answer, begin))
+    member.offload.refresh()
+    assert not flow.is_opening
+    assert flow.original.position == begin << 32 | answer
+    assert not talk.back(member, (answer, begin), RST)
+    assert flow.state is State.TRANS
+
+
 def test_what_was_filled_and_taken_over_is_known_to_a_successor_as_filled() -> None:
     talk = Talk()
     member = successor(active(talk))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Self
 
-from ipmasq.core import operate, pickup, records
+from ipmasq.core import operate, records
 from ipmasq.core import snapshots as views_of
 from ipmasq.core.changes import Record
 from ipmasq.core.claims import claims
@@ -33,6 +33,7 @@ from ipmasq.core.registered import Call
 from ipmasq.core.restoring import Kept, Later, restore, restore_some
 from ipmasq.core.side import Side
 from ipmasq.core.slow_path import SlowPath
+from ipmasq.core.tracking import report
 from ipmasq.core.translate import translate
 from ipmasq.core.verdict import Verdict
 from ipmasq.core.views import (
@@ -206,15 +207,14 @@ class Engine:
             self._offloading.command(known)
 
     def report(self, flow: int, counters: Counters, are_judged: bool = True) -> None:
-        """Record counters of packets that were forwarded elsewhere; see `pickup.report`."""
-        known = self.table.flow(flow)
-        if known is not None and pickup.report(self.manager.pickups, known, counters, are_judged):
-            self.manager.judge_offloadable(known)
+        """Record counters of packets that were forwarded elsewhere; see `tracking.report`."""
+        if (known := self.table.flow(flow)) is not None:
+            report(self.manager, known, counters, are_judged)
 
     def lacks_positions(self, flow: int) -> bool:
         """Return whether a flow was forwarded by an earlier process's fast path, perhaps, and only that knows the
         positions of its ends; see `pickup`."""
-        return flow in self.manager.pickups
+        return flow in self.manager.pickups and not self.table.flows[flow].is_over
 
     @property
     def lost_events(self) -> int:

@@ -151,6 +151,7 @@ class FlowManager:
         self._forget_helper(flow, Reason.REPLACED)
         flow.state = State.INIT
         flow.original.position = flow.reply.position = 0
+        self.pickups.discard(flow.id)
         self.judge_offloadable(flow)
         self.set_timer(flow)
         if flow.opened_by is Side.OUTSIDE:

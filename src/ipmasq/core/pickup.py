@@ -66,12 +66,15 @@ class Seen:
         closes = any(each.segment.flags & FIN for each in self.latest.values())
         if not self.settle(flow, NEAR if closes else MOST_IN_FLIGHT):
             return ()
-        fins = [
+        return (*self.believed_fins(flow), *self.latest.values())
+
+    def believed_fins(self, flow: Flow) -> Sequence[Noted]:
+        """Return the FINs that agree with the positions, which are known now."""
+        return [
             each
             for speaker, each in self.fins.items()
             if _agree(flow, self.positions | {speaker: each.position}, NEAR)
         ]
-        return (*fins, *self.latest.values())
 
     def note_elsewhere(self, half: Half, position: int) -> None:
         """Note the position of an end by its latest segment, which was forwarded elsewhere."""
@@ -119,26 +122,32 @@ class Pickups:
             del self._flows[number]
         return believed
 
-    def note_elsewhere(self, flow: Flow, counters: Counters) -> bool:
+    def note_elsewhere(self, flow: Flow, counters: Counters) -> Sequence[Noted] | None:
         """Record what a fast path has forwarded of a flow, whose positions it has noted by the latest segments of its ends.
-        Return whether the positions of both are known now."""
+        Return the FINs that are believed now, if the positions of both are known now; otherwise None."""
         seen = self._flows[flow.id] = self._flows[flow.id] or Seen()
         for half, traffic in zip((flow.original, flow.reply), counters, strict=True):
             if traffic is not None and traffic.packets:
                 seen.note_elsewhere(half, traffic.position)
-        return seen.settle(flow, MOST_IN_FLIGHT)
+        return seen.believed_fins(flow) if seen.settle(flow, MOST_IN_FLIGHT) else None
 
 
-def report(pickups: Pickups, flow: Flow, counters: Counters, are_judged: bool) -> bool:
+def report(
+    pickups: Pickups, flow: Flow, counters: Counters, are_judged: bool
+) -> Sequence[Noted] | None:
     """Record counters of packets that were forwarded elsewhere. Unless they `are_judged`, their positions are those of the
-    latest segments, in window or not. Return whether the positions of a flow are known now that were to be picked up."""
+    latest segments, in window or not. If the positions of a flow are known now that were to be picked up, return the FINs
+    that are believed because of that: the segment with which it agrees may have been forwarded elsewhere."""
     offloading.report(flow, counters, are_judged)
     if flow.id not in pickups:
-        return False
-    are_known = None not in counters if are_judged else pickups.note_elsewhere(flow, counters)
-    if are_known:
+        return None
+    if are_judged:
+        believed: Sequence[Noted] | None = None if None in counters else ()
+    else:
+        believed = pickups.note_elsewhere(flow, counters)
+    if believed is not None:
         pickups.discard(flow.id)
-    return are_known
+    return believed
 
 
 def _agree(flow: Flow, seen: dict[Speaker, tuple[int, int]], most: int) -> bool:

@@ -194,7 +194,9 @@ class SlowPath:
             return False
         believed = pickups.note(noted)
         for each in believed[:-1]:
-            track(self.manager, each.half, each.segment, each.payload, each.segment.acknowledgment)
+            track(self.manager, *each, each.segment.acknowledgment)
+        if believed:  # a fast path that has forwarded everything is to leave to the engine what ends the connection
+            self._offloading.command(half.flow)
         return bool(believed)
 
     def _reopen(self, packet: Packet, header: Header, segment: tcp.Segment, half: Half) -> None:
@@ -218,6 +220,7 @@ class SlowPath:
             if syn is not None:
                 self._changes.flow(flow.id)
                 life.reopen(flow)
+                self._offloading.command(flow)  # its positions are known from its beginning
                 track(life, flow.original, syn, 0, 0)
                 if flow.inspector is not None:
                     flow.inspector.open(syn, life.now)

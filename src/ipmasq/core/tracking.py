@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ipmasq.core.flow import BASE_REACH, MOST_REACH, Half
+from ipmasq.core import pickup
+from ipmasq.core.flow import BASE_REACH, MOST_REACH, Flow, Half
 from ipmasq.core.flow_manager import FlowManager
+from ipmasq.core.offloading import Counters
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.tcp_states import Input, State, following
 from ipmasq.wire import tcp
@@ -39,6 +41,15 @@ def track(
     if flow.is_over:
         manager.finish(flow)
     manager.judge_offloadable(flow)
+
+
+def report(manager: FlowManager, flow: Flow, counters: Counters, are_judged: bool) -> None:
+    """Record counters of packets that were forwarded elsewhere; see `pickup.report`."""
+    believed = pickup.report(manager.pickups, flow, counters, are_judged)
+    if believed is not None:
+        for each in believed:
+            track(manager, *each, each.segment.acknowledgment)
+        manager.judge_offloadable(flow)
 
 
 def _inputs(half: Half, segment: tcp.Segment, payload: int, before: State) -> list[Input]:

@@ -31,6 +31,21 @@ def test_a_port_that_was_given_back_is_given_again():
     assert pool.take(Random(1).randrange, ()) == 5
 
 
+def test_ports_that_are_taken_already_are_counted_once_if_all_are_claimed_again():
+    """As when the mappings of another engine join."""
+    pool = pool_of(1, 10)
+    pool.claim_all({1, 2, 3})
+    assert (pool.used, len(pool)) == (3, 7)
+    assert pool.claim(4)
+    pool.claim_all({1, 2, 3, 4, 5, 6})
+    assert (pool.used, len(pool)) == (6, 4)
+    pool.claim_all({6, 7})
+    pool.claim_all(set())
+    assert (pool.used, len(pool)) == (7, 3)
+    assert pool.has_none_free(set(range(1, 8)))
+    assert sorted(pool.take(Random(2).randrange, ()) or 0 for _ in range(3)) == [8, 9, 10]
+
+
 def test_barred_ports_are_passed_over_and_stay_free():
     pool = pool_of(1, 10)
     barred = set(range(1, 10))

@@ -104,8 +104,11 @@ class PortPool(Generic[Holder]):
         return True
 
     def claim_all(self, ports: set[int]) -> None:
-        """Take these ports, all of which are free."""
-        self._claimed = self._claimed | ports
+        """Take these ports, of which some may be taken already."""
+        if not self.used:
+            self._claimed = set(ports)
+        elif ports:
+            self._all = array("H", filterfalse(ports.__contains__, self._free))
 
     def has_none_free(self, ports: set[int]) -> bool:
         """Return whether none of these ports is free."""

@@ -92,6 +92,29 @@ def test_whatever_has_happened_is_joined_and_left_again(seed: int) -> None:
         assert {view.id: view for view in engine.flows()} == own
 
 
+@pytest.mark.row("6888-8")
+def test_ports_are_held_as_long_as_either_member_would_have() -> None:
+    for lost_here, lost_there in ((None, START - 20), (START - 20, None), (START - 90, START - 20)):
+        other = Engine(divided(POLICY).serving(["two"]), Random(3).randrange, START)
+        engine = member(POLICY, START)
+        for each, lost_at in (engine, lost_here), (other, lost_there):
+            if lost_at is not None:
+                each.manager.admission.port_hold.lost_at = lost_at
+        engine.apply(divided(POLICY).serving(["one", "two"]), START)
+        engine.join(kept(other, START), START)
+        assert engine.manager.admission.port_hold.lost_at == START - 20
+
+
+def test_the_ports_in_use_are_counted_once_after_others_have_joined() -> None:
+    engine = member(POLICY, START)
+    other = Engine(divided(POLICY).serving(["two"]), Random(3).randrange, START)
+    used = {pool.address: pool.used for pool in engine.table.mappings.usage()}
+    engine.apply(divided(POLICY).serving(["one", "two"]), START)
+    engine.join(kept(other, START), START)
+    assert used
+    assert {pool.address: pool.used for pool in engine.table.mappings.usage()} == used
+
+
 def test_the_mappings_of_hosts_stay_whatever_else_a_member_serves() -> None:
     engine = member(policy(), 0.0)
     public = opened(engine, 0.0)

@@ -15,7 +15,7 @@ from ipmasq.core.compact import Compact
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.indexed import Indexed
 from ipmasq.core.plain import Fields, StateError
-from ipmasq.core.records import FLOW_NAMES
+from ipmasq.core.records import FLOW_NAMES, VERSION
 from ipmasq.core.restoring import (
     Kept,
     Rows,
@@ -53,9 +53,18 @@ def join(manager: FlowManager, kept: Iterable[Kept], plain: Compact) -> int:
         flows = enter(manager, rows, latest)
     finally:
         drop_unused(manager)
+    _hold_ports(manager, found)
     _mark(manager.changes, rows)
     restart_helpers(manager, flows)
     return len(flows) + len(waiting.flows)
+
+
+def _hold_ports(manager: FlowManager, rows: Rows) -> None:
+    """Hold back ports as long as the other engine would have."""
+    for each in rows[Kind.REST]:
+        state = Fields(each.row, "state")
+        if state.integer("version") == VERSION:
+            manager.admission.port_hold.restore(state, "lost", each.moment)
 
 
 def _mark(changes: Changes, rows: Rows) -> None:

@@ -86,7 +86,9 @@ class Gateway:
             heir.plane if heir else make_plane(plane or setup.plane, setup, directory, is_heir)
         )
         policy = replace(setup.policy.serving(()), ttl_delta=self._plane.ttl_delta)
-        self.engine = engine = begun_engine(self.keeping, policy, configuration, loop.clock())
+        self.engine = engine = begun_engine(
+            self.keeping, policy, configuration, loop.clock(), setup.ha is not None
+        )
         self._operated = self.keeping.operated if self.keeping else Operated()
         self._helpers = Helpers(engine, configuration, loop.clock, self._operated)
         self._sockets = Sockets()

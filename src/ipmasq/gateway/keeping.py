@@ -260,9 +260,15 @@ class Keeping:
 
 
 def begun_engine(
-    keeping: Keeping | None, policy: Policy, configuration: Configuration, now: float
+    keeping: Keeping | None,
+    policy: Policy,
+    configuration: Configuration,
+    now: float,
+    is_member: bool = False,
 ) -> Engine:
-    """Return an engine that continues where an earlier process was, if its state is kept."""
+    """Return an engine that continues where an earlier process was, if its state is kept. That of a member of a group knows
+    nothing until it takes over, and then what the group knows."""
     if keeping is None:
-        return hold_ports(Engine(policy, chance, now), now)
+        made = Engine(policy, chance, now)
+        return made if is_member else hold_ports(made, now)
     return keeping.engine(policy, configuration, now)

@@ -13,7 +13,7 @@ from ipmasq.planes.tun.steering import (
     base_rules,
     claim_rules,
 )
-from ipmasq.planes.tun.unrecorded import is_own
+from ipmasq.planes.tun.unrecorded import is_own, own_rules
 from ipmasq.wire.addresses import to_address, to_network
 
 OWN, POOL = to_address("203.0.113.1"), to_address("203.0.113.50")
@@ -47,3 +47,18 @@ def test_every_rule_that_a_gateway_makes_is_its_own(unmarked: int):
 )
 def test_rules_of_others_are_not(rule: RoutingRule):
     assert not is_own(rule)
+
+
+def test_rules_that_lead_to_local_are_its_own_only_beside_what_leads_to_its_tables():
+    """systemd-networkd gives its rules the same protocol."""
+    moved, kept = (
+        RoutingRule(LOCAL, LOCAL_TABLE),
+        RoutingRule(1, LOCAL_TABLE, None, to_network("203.0.113.1/32"), 6, PortRange(1, 99)),
+    )
+    (base, *_), others = (
+        base_rules(HOST),
+        [RoutingRule(100, 61001, "gi"), RoutingRule(0, LOCAL_TABLE)],
+    )
+    assert own_rules([moved, kept, *others], False) == []
+    assert own_rules([moved, kept, *others], True) == [moved, kept]
+    assert own_rules([moved, kept, base, *others], False) == [moved, kept, base]

@@ -8,7 +8,7 @@ what they were before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -76,16 +76,22 @@ def abandoned(kernel: IPRoute) -> Sequence[Change]:
 def in_force(kernel: IPRoute) -> Sequence[Change]:
     """Return the changes to routing that any gateway has made here, in the order in which it makes them."""
     messages = list(kernel.get_rules(family=IPV4_FAMILY))
-    rules = [rule_of(each) for each in messages if _is_static(each)]
-    rules = [rule for rule in rules if is_own(rule)]
-    local = [rule_of(each) for each in messages]
     found: list[Change] = list(_unreachable(kernel))
+    rules = own_rules(map(rule_of, filter(_is_static, messages)), bool(found))
+    local = [rule_of(each) for each in messages]
     if MOVED in rules:
         found.append(RuleAdded(IPV4_FAMILY, MOVED))
         if not any(rule.table == LOCAL_TABLE and rule.priority == 0 for rule in local):
             found.append(LocalRuleRemoved(IPV4_FAMILY, 0, PROTOCOL_KERNEL))
     found += [RuleAdded(IPV4_FAMILY, rule) for rule in rules if rule != MOVED]
     return [*found, *_proxies(kernel, rules)]
+
+
+def own_rules(rules: Iterable[RoutingRule], has_routes: bool) -> Sequence[RoutingRule]:
+    """Return those that a gateway has made. Rules that lead to `local` may be other software's, as of systemd-networkd, unless there
+    are others or routes (`has_routes`) of the tables that only a gateway has: it makes those first."""
+    own = [rule for rule in rules if is_own(rule)]
+    return own if has_routes or any(each.table in TABLE.values() for each in own) else []
 
 
 def is_own(rule: RoutingRule) -> bool:

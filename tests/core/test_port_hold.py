@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from ipmasq.core.changes import Kind
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Behaviour
 from ipmasq.core.reasons import Reason
@@ -13,7 +14,7 @@ from ipmasq.core.side import Side
 from ipmasq.wire.addresses import Endpoint
 from tests.conformance.packets import UDP
 from tests.conformance.world import IN1, OUT1, OUT2, World
-from tests.core.restored import plain, restored
+from tests.core.restored import kept, plain, restored
 from tests.core.stress import POLICY
 
 START = 2.0**24
@@ -35,6 +36,15 @@ def test_ports_are_held_for_the_rest_of_the_time_after_a_restart():
     other.tick(START + 120)
     assert not other.manager.admission.port_hold.is_on
     assert plain(other, START + 120) == plain(restored(other, Random(1), START + 120), START + 120)
+
+
+def test_a_state_without_it_is_one_of_an_earlier_release():
+    engine = Engine(POLICY, Random(1).randrange, START)
+    records = kept(engine, START)
+    (rest,) = [each for each in records if each.kind == Kind.REST]
+    del rest.row["lost"]
+    made = Engine.from_records(POLICY, Random(1).randrange, records, START)
+    assert not made.manager.admission.port_hold.is_on
 
 
 def test_an_explanation_says_why_the_filter_is_another_one_and_for_how_long():

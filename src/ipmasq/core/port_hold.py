@@ -48,6 +48,6 @@ class PortHold:
         return now - self.lost_at if self.is_on else None
 
     def restore(self, state: Fields, name: str, moment: float) -> None:
-        """Take over that of a state, unless it is over earlier than this one. Raises StateError."""
-        if not state.is_none(name):
+        """Take over that of a state, unless it is over earlier than this one. Earlier releases wrote none. Raises StateError."""
+        if name in state.names() and not state.is_none(name):
             self.lost_at = max(self.lost_at, moment - state.seconds(name))

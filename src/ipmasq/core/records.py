@@ -29,7 +29,7 @@ from ipmasq.core.operate import Basis
 from ipmasq.core.plain import Plain
 from ipmasq.core.reassembly import Datagram
 
-VERSION = 4
+VERSION = 3
 """A new number whenever an older state cannot be read any more."""
 
 FLOW_NAMES = *NAMES, "over", "unconfirmed", "unconfirmed_inspected", "syn", "marks"

@@ -19,7 +19,7 @@ from tests.live.continuity.pair import PUBLIC, REMOTE, Pair, eventually
 PATIENCE = 20.0
 RATE = 12 << 20
 """Bytes per second of each transfer."""
-SECONDS = 8
+SECONDS = 12
 EMPTY_DIRECTORY = Path("/run/vsftpd/empty")
 CHUNK = 1 << 16
 

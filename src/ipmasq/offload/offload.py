@@ -118,11 +118,10 @@ class Offloader:
             self._enter(command, offloaded)
         elif entry.is_filled:
             self._report(entry)
-        elif offloaded and not entry.offloaded:
+        elif offloaded is not entry.offloaded:
             self._set(entry, command)
-        elif entry.offloaded and not offloaded:
-            self._set(entry, command)
-            self._report(entry)
+            if not offloaded:
+                self._report(entry)
 
     def _set(self, entry: Entry, command: Offload | Track) -> None:
         """Let the slots of a flow be in its state."""

@@ -11,14 +11,15 @@ import pytest
 import redis
 
 from ipmasq.continuity.lease import Lease
+from ipmasq.continuity.sentinels import Connector
 from ipmasq.continuity.server import (
+    FILES,
     OPTIONS,
     TLS,
     Address,
     DeniedError,
     SilentError,
     UselessError,
-    connector,
     told,
 )
 from tests.continuity.stores import SERVER, Store, wait_until
@@ -41,6 +42,23 @@ def test_a_url_that_names_no_store_is_refused(url: str, message: str):
         Address.parse(url)
 
 
+@pytest.mark.parametrize("scheme", ["redis+sentinel", "rediss+sentinel"])
+def test_the_urls_of_a_primary_and_of_a_sentinel_have_what_concerns_them(scheme: str):
+    login = "sentinel_username=s&sentinel_password=b%26c"
+    tls = "&ssl_check_hostname=no" if scheme.startswith("rediss") else ""
+    found = Address.parse(f"{scheme}://u:a%2Fb@one,two/main/3?client_name=x&{login}{tls}")
+    own = scheme.partition("+")[0]
+    assert found.at("::1", 1) == f"{own}://u:a%2Fb@[::1]:1/3?client_name=x{tls}"
+    options = "username=s&password=b%26c"
+    rest = f"{tls[1:]}&{options}" if tls else options
+    assert found.of_sentinel("one", 26379) == f"{own}://one:26379?{rest}"
+
+
+def test_a_password_of_sentinels_needs_sentinels():
+    with pytest.raises(ValueError, match="an option that is none of"):
+        Address.parse("redis://store?sentinel_password=x")
+
+
 def test_a_url_is_shown_without_its_password():
     assert Address.parse("rediss://user:secret@store:6380/1?db=1").shown == "rediss://store:6380/1"
 
@@ -48,8 +66,8 @@ def test_a_url_is_shown_without_its_password():
 @pytest.mark.parametrize("option", OPTIONS)
 def test_the_library_knows_every_option_that_is_accepted(option: str):
     scheme = "rediss" if option in TLS else "redis"
-    value = "none" if option == "ssl_cert_reqs" else "1"
-    client = connector(Address.parse(f"{scheme}://store?{option}={value}"))(1.0)
+    value = __file__ if option in FILES else "none" if option == "ssl_cert_reqs" else "1"
+    client = Connector(Address.parse(f"{scheme}://store?{option}={value}"))(1.0)
     assert client.connection_pool.make_connection() is not None
 
 
@@ -62,7 +80,7 @@ def test_sentinels_and_the_primary_are_found_in_the_url():
 
 def error_of(url: str, patience: float = 0.2) -> Exception:
     with pytest.raises(Exception, match=r".*") as caught:
-        connector(Address.parse(url))(patience).ping()
+        Connector(Address.parse(url))(patience).ping()
     return told(caught.value)
 
 
@@ -158,7 +176,7 @@ def test_a_store_is_used_by_tls_with_a_user_and_a_password(
 ) -> None:
     _, port, made = protected
     url = f"rediss://gateway:s%2Fe%3Fcret@127.0.0.1:{port}?ssl_ca_certs={made}"
-    client = connector(Address.parse(url))(2.0)
+    client = Connector(Address.parse(url))(2.0)
     lease = Lease(client, "office", "one")
     assert lease.acquire(0).held
     assert client.acl_whoami() == "gateway"
@@ -170,43 +188,6 @@ def test_a_store_with_a_strange_certificate_is_not_used(protected: tuple[Store, 
     assert "certificate" in str(error)
 
 
-@pytest.fixture
-def watched(tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """A primary with a password, and a Sentinel that knows it as `main`; their ports."""
-    if SERVER is None:
-        pytest.skip("there is no redis-server")
-    primary, sentinel = free_port(), free_port()
-    store = Store(tmp_path, "--port", str(primary), "--bind", "127.0.0.1", "--requirepass", "pw")
-    file = tmp_path / "sentinel.conf"
-    file.write_text(
-        f"port {sentinel}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {primary} 1\n"
-        "sentinel auth-pass main pw\n"
-    )
-    process = subprocess.Popen([SERVER, str(file), "--sentinel"], stdout=subprocess.DEVNULL)
-    store.password = "pw"
-    try:
-        store.start()
-        yield primary, sentinel
-    finally:
-        store.stop()
-        process.kill()
-        process.wait()
-
-
-def test_the_primary_that_a_sentinel_names_is_used_with_its_password(
-    watched: tuple[int, int],
-) -> None:
-    primary, sentinel = watched
-    url = f"redis+sentinel://:pw@127.0.0.1:{free_port()},127.0.0.1:{sentinel}/main"
-
-    def used() -> bool:
-        try:
-            client = connector(Address.parse(url))(1.0)
-            return bool(client.config_get("port")["port"] == str(primary))
-        except redis.RedisError:
-            return False
-
-    wait_until(used)
-    assert Lease(connector(Address.parse(url))(1.0), "office", "one").acquire(0).held
-    wrong = url.replace(":pw@", ":no@")
-    assert isinstance(error_of(wrong, 1.0), DeniedError)
+def test_a_file_that_cannot_be_read_is_named():
+    error = error_of("rediss://127.0.0.1?ssl_ca_certs=/no/such/file")
+    assert "/no/such/file" in str(error)

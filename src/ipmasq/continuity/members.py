@@ -12,7 +12,7 @@ import msgpack
 
 from ipmasq.continuity.authentic import Entry, RefusedError, Seal
 from ipmasq.continuity.lease import key
-from ipmasq.continuity.server import Client, Connect
+from ipmasq.continuity.server import Client, Connect, SilentError, is_usable_after, told
 from ipmasq.continuity.worker import Worker
 
 EVERY = 1.0
@@ -132,7 +132,7 @@ class Roll:
         self._connect, self._describe = connect, describe
         self._members = Members(seal, group)
         self._client: Client | None = None
-        self._name = ""
+        self._name = self._refusal = ""
         self._worker = Worker("members", self.step)
 
     def start(self) -> None:
@@ -146,11 +146,12 @@ class Roll:
                 self._members.leave(self._client, self._name)
 
     @property
-    def namesake(self) -> str:
-        """A sentence if another member has the name of this one; otherwise empty."""
-        if not self._members.has_namesake:
-            return ""
-        return f"another member of the group has the name {self._name}, too: give each its own ([ha] name)"
+    def trouble(self) -> str:
+        """A sentence if another member has the name of this one, or the store lets this one not describe itself; otherwise
+        empty."""
+        if self._members.has_namesake:
+            return f"another member of the group has the name {self._name}, too: give each its own ([ha] name)"
+        return self._refusal
 
     @property
     def peers(self) -> dict[str, tuple[str, int]]:
@@ -166,8 +167,12 @@ class Roll:
             own = self._describe()
             self._name = own.name
             self.members = self._members.exchange(self._client, own)
-        except Exception:  # the lease and the records report what is wrong with the store
-            client, self._client = self._client, None
-            if client is not None:
-                client.close()
+            self._refusal = ""
+        except Exception as error:
+            problem = told(error)
+            # The lease and the records report a store that cannot be used at all.
+            self._refusal = "" if isinstance(problem, SilentError) else str(problem)
+            if self._client is not None and not is_usable_after(error):
+                self._client.close()
+                self._client = None
         return EVERY

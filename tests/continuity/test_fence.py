@@ -241,3 +241,19 @@ def test_a_standby_knows_who_has_the_lease_and_when_nobody_has(fence: Make):
     one.give_up()
     wait_until(lambda: standby.holder == "")
     assert one.holder == ""
+
+
+@pytest.mark.row("HA-13")
+def test_a_store_that_has_forgotten_a_lease_gives_none_before_that_one_has_ended(
+    fence: Make, silent: Connector, store: Store
+):
+    one, other = fence("one"), fence("other")
+    one.want()
+    wait_until(lambda: holds(one) and other.holder == "one")
+    other.want()
+    one._connect = silent
+    store.stop()
+    store.start()
+    wait_until(lambda: other.generation, LIFE + 2)
+    assert not holds(one)
+    assert other.generation > one.known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -95,6 +96,7 @@ def reaches(connect: Connector) -> bool:
 
 
 def port_of(connect: Connector) -> int:
+    wait_until(lambda: reaches(connect))
     return int(connect(1.0).config_get("port")["port"])
 
 
@@ -115,13 +117,11 @@ def test_what_is_wrong_is_told(
     watched: Watched, wrong: dict[str, str], error: type[Exception], message: str
 ) -> None:
     connect = Connector(Address.parse(watched.url(**wrong)))
-    with pytest.raises(error, match=message) as caught:
-        try:
-            connect(1.0).ping()
-        except redis.RedisError as found:
-            raise told(found) from found
+    with pytest.raises((redis.RedisError, SilentError)) as caught:
+        connect(1.0).ping()
     connect.close()
-    assert "\n" not in str(caught.value)
+    assert type(told(caught.value)) is error
+    assert re.search(f"{message}[^\n]*$", str(told(caught.value)))
 
 
 def test_a_name_that_does_not_resolve_is_told() -> None:
@@ -141,12 +141,9 @@ def test_a_former_primary_is_used_no_more(watched: Watched, connect: Connector) 
     with pytest.raises(SilentError, match="less than 2 sentinels"):
         connect.age(client)
     watched.name(1, 1)
-    with pytest.raises(SilentError, match="another primary") as caught:
-        for _ in range(200):
-            client.set("ipmasq:x", "3")
-            time.sleep(0.01)
-    assert caught.value
-    assert port_of(connect) == watched.servers[1]
+    wait_until(lambda: port_of(connect) == watched.servers[1])
+    with pytest.raises(SilentError, match="another primary"):
+        client.set("ipmasq:x", "3")
 
 
 def test_a_lease_that_a_new_primary_does_not_know_is_not_given_to_another_member(

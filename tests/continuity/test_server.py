@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from ipmasq.continuity.server import (
     UselessError,
     told,
 )
-from tests.continuity.stores import SERVER, Store, wait_until
+from tests.continuity.stores import SERVER, Store
 
 
 @pytest.mark.parametrize(
@@ -120,74 +122,121 @@ def free_port() -> int:
         return port
 
 
-def certificate(directory: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    made, key = directory / "cert.pem", directory / "key.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=store",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            str(key),
-            "-out",
-            str(made),
-        ],
-        check=True,
-        capture_output=True,
+DOC = Path(__file__).parents[2] / "docs" / "two-gateways.md"
+
+
+def block(begins: str) -> str:
+    """Return commands of docs/two-gateways.md, or lines of a file, as they are there."""
+    blocks: list[str] = re.findall(r"```\w*\n(.*?)```", DOC.read_text(), re.DOTALL)
+    return next(each for each in blocks if each.startswith(begins))
+
+
+def make_certificates(directory: Path, made: str) -> None:
+    """What the page makes, for this machine."""
+    made = made.replace(
+        "DNS:store.example,IP:192.168.9.1", "DNS:localhost,IP:127.0.0.1,IP:192.168.9.1"
     )
-    return made, key
+    commands = made.replace("chown redis", "chown root")
+    subprocess.run(["bash", "-ec", commands], cwd=directory, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the certificates of the page, and some that have ended: `old.pem` is signed, `store.pem` is valid."""
+    directory = tmp_path_factory.mktemp("certificates")
+    make_certificates(directory, block("openssl req -x509"))
+    signing = (
+        "openssl ca -batch -notext -config ca.conf -startdate 200101000000Z -enddate 200102000000Z"
+    )
+    (directory / "ca.conf").write_text(
+        "[ca]\ndefault_ca=x\n[x]\ndatabase=db\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\n"
+        "certificate=ca.pem\nprivate_key=ca.key\npolicy=p\ncopy_extensions=copy\n[p]\ncommonName=supplied\n"
+    )
+    commands = f"touch db; echo 77 > serial; {signing} -in store.csr -out old.pem"
+    subprocess.run(["bash", "-ec", commands], cwd=directory, check=True, capture_output=True)
+    return directory
 
 
 @pytest.fixture
-def protected(tmp_path: Path) -> Iterator[tuple[Store, int, Path]]:
-    """A store that speaks TLS at a port, and has a user with a password; its certificate."""
+def protected(request: pytest.FixtureRequest, tmp_path: Path, certificates: Path) -> Iterator[int]:
+    """The port of a store that speaks TLS, demands a certificate, and has the user of the page."""
     if SERVER is None:
         pytest.skip("there is no redis-server")
-    made, key = certificate(tmp_path)
-    port = free_port()
-    options = ("--tls-port", str(port), "--bind", "127.0.0.1", "--tls-auth-clients", "no")
+    port, made = free_port(), getattr(request, "param", "store.pem")
     files = (
-        "--tls-cert-file",
-        str(made),
-        "--tls-key-file",
-        str(key),
-        "--tls-ca-cert-file",
-        str(made),
+        *("--tls-cert-file", str(certificates / made)),
+        *("--tls-key-file", str(certificates / "store.key")),
+        *("--tls-ca-cert-file", str(certificates / "ca.pem")),
     )
-    user = ("--user", "gateway", "on", ">s/e?cret", "~ipmasq:*", "+@all")
-    store = Store(tmp_path, *options, *files, *user)
+    store = Store(tmp_path, "--tls-port", str(port), "--bind", "127.0.0.1", "127.0.0.2", *files)
     store.start()
-    yield store, port, made
+    _, _, line = block("cli=").partition("$cli ")
+    store.client().execute_command(*shlex.split(line.splitlines()[0]))
+    yield port
     store.stop()
 
 
+def url_of(port: int, certificates: Path, user: str = "gateway", host: str = "127.0.0.1") -> str:
+    """The URL of the page."""
+    found = re.search(r'store = "(rediss://gateway:.*)"', DOC.read_text())
+    assert found is not None
+    there = (
+        found[1].replace("192.168.9.1:6379", f"{host}:{port}").replace("gateway:", f"{user}:", 1)
+    )
+    return there.replace("/etc/ipmasq", str(certificates))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_store_is_used_by_tls_with_a_user_and_a_password(
-    protected: tuple[Store, int, Path],
+    protected: int, certificates: Path, host: str
 ) -> None:
-    _, port, made = protected
-    url = f"rediss://gateway:s%2Fe%3Fcret@127.0.0.1:{port}?ssl_ca_certs={made}"
-    client = Connector(Address.parse(url))(2.0)
-    lease = Lease(client, "office", "one")
-    assert lease.acquire(0).held
-    assert client.acl_whoami() == "gateway"
+    client = Connector(Address.parse(url_of(protected, certificates, host=host)))(2.0)
+    assert Lease(client, "office", "one").acquire(0).held
+    assert isinstance(told(_raised(lambda: client.lpush("ipmasq:{office}:x", "1"))), DeniedError)
+    assert isinstance(told(_raised(lambda: client.get("else"))), DeniedError)
 
 
-def test_a_store_with_a_strange_certificate_is_not_used(protected: tuple[Store, int, Path]) -> None:
-    _, port, _ = protected
-    error = error_of(f"rediss://gateway:s%2Fe%3Fcret@127.0.0.1:{port}", 2.0)
-    assert "certificate" in str(error)
+def _raised(do: Callable[[], object]) -> Exception:
+    with pytest.raises(redis.RedisError) as caught:
+        do()
+    return caught.value
 
 
-def test_a_file_that_cannot_be_read_is_named():
-    error = error_of("rediss://127.0.0.1?ssl_ca_certs=/no/such/file")
-    assert "/no/such/file" in str(error)
+@pytest.mark.parametrize(
+    ("protected", "change", "error", "message"),
+    [
+        ("store.pem", ("ca.pem", "store.pem"), SilentError, "certificate verify failed"),
+        (
+            "store.pem",
+            ("127.0.0.1", "127.0.0.2"),
+            SilentError,
+            "IP address mismatch",
+        ),
+        ("store.pem", ("&ssl_certfile", "#"), SilentError, "demand a certificate of its clients"),
+        ("old.pem", ("", ""), SilentError, "certificate has expired"),
+        ("store.pem", ("//gateway:", "//someone:"), DeniedError, "invalid username-password pair"),
+        ("store.pem", ("ca.pem", "none.pem"), SilentError, "No such file.*none.pem"),
+    ],
+    indirect=["protected"],
+)
+def test_what_is_wrong_with_a_protected_store_is_told(
+    protected: int,
+    certificates: Path,
+    change: tuple[str, str],
+    error: type[Exception],
+    message: str,
+) -> None:
+    found = error_of(url_of(protected, certificates).replace(*change, 1), 2.0)
+    assert (type(found), "\n" in str(found)) == (error, False)
+    assert re.search(message, str(found)), found
+
+
+def test_a_right_that_a_script_lacks_is_told(store: Store) -> None:
+    admin = store.client()
+    admin.acl_setuser(
+        "poor", enabled=True, nopass=True, keys=["*"], commands=["+eval", "+get", "+info"]
+    )
+    client = Connector(Address.parse(f"{store.url}?username=poor&password=x"))(2.0)
+    error = told(_raised(lambda: Lease(client, "office", "one").acquire(0)))
+    assert isinstance(error, DeniedError)
+    assert str(error) == "the store: this user has no permissions to run a command of a script"

@@ -120,7 +120,9 @@ class Feed:
                 self._begin_again(self._client)
             while self._queue:
                 self._write(self._client)
-            self._client.exists(self._last)  # so that the loss of the store is noticed without a batch, too
+            self._client.exists(
+                self._last
+            )  # so that the loss of the store is noticed without a batch, too
         except Exception as error:
             return self._give_up(error)
         return IDLE

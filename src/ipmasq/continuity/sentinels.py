@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 from typing import NamedTuple, TypeAlias
 
@@ -122,7 +121,9 @@ class Sentinels:
 
     def _trouble(self) -> str:
         said = "; ".join(f"{_shown(each.place)}: {_says(each.answer)}" for each in self._watches)
-        return f"less than {self._majority} sentinels name the same primary {self._service} ({said})"
+        return (
+            f"less than {self._majority} sentinels name the same primary {self._service} ({said})"
+        )
 
 
 def _says(answer: Answer) -> str:

@@ -138,6 +138,10 @@ def _host_ports(text: str) -> list[tuple[str, int]]:
     return found
 
 
+NO_CERTIFICATE = "Does it demand a certificate of its clients (ssl_certfile, ssl_keyfile)?"
+"""What follows an error after the handshake of TLS, since a server of TLS 1.3 says it by closing the connection."""
+
+
 def client_at(url: str, patience: float, check: Callable[[], object] = lambda: None) -> Client:
     """Return a client. A connection of it that was lost is not made anew: that there may be another server now, or one that has forgotten
     something, must not go unnoticed. `check` is called before each command, and raises what speaks against it."""
@@ -160,6 +164,7 @@ def client_at(url: str, patience: float, check: Callable[[], object] = lambda: N
 
 
 def _once(kind: Any, check: Callable[[], object]) -> Any:
+    from redis.exceptions import AuthenticationError
     from redis.exceptions import ConnectionError as LostError
 
     class Once(kind):  # type: ignore[misc]
@@ -173,6 +178,16 @@ def _once(kind: Any, check: Callable[[], object]) -> Any:
             made = super()._connect()
             self._was_made = True
             return made
+
+        def connect(self) -> None:
+            try:
+                super().connect()
+            except AuthenticationError:
+                raise
+            except LostError as error:
+                if self._was_made and getattr(self, "certfile", "") is None:
+                    raise LostError(f"{error} {NO_CERTIFICATE}") from error
+                raise
 
         def send_packed_command(self, command: Any, check_health: bool = True) -> None:
             check()

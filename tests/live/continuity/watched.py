@@ -1,7 +1,7 @@
 """Two gateways whose store is a primary and a replica that three sentinels watch.
 
-    r1 192.168.9.21, r2 192.168.9.22: a redis-server and a sentinel each; a third sentinel at 192.168.9.1
-    near 10.0.0.3: an inside host that always uses gw2, while the other one uses what has 10.0.0.1
+r1 192.168.9.21, r2 192.168.9.22: a redis-server and a sentinel each; a third sentinel at 192.168.9.1
+near 10.0.0.3: an inside host that always uses gw2, while the other one uses what has 10.0.0.1
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 
 import redis
 
+from tests.continuity.test_server import block
 from tests.live.continuity.pair import PORT, REMOTE, STORE, Pair, eventually
 from tests.live.continuity.traffic import Told
 
 SERVERS = {"r1": "192.168.9.21", "r2": "192.168.9.22"}
 SENTINELS = {"st": STORE, **SERVERS}
 SENTINEL_PORT = 26379
-PASSWORD = "pw"
+PASSWORD = "a-password-of-yours"
 DOWN_AFTER = 1000
 """Milliseconds after which a sentinel believes that a server is down."""
 
@@ -43,6 +44,8 @@ class Watched(Pair):
 
     def start_servers(self, sentinel_password: str = "") -> None:
         """Start all. r1 is the primary."""
+        if sentinel_password:
+            self.url = f"{Watched.url}?sentinel_password={sentinel_password}"
         for host in SERVERS:
             self.start_server(host)
         for host in SENTINELS:
@@ -56,23 +59,22 @@ class Watched(Pair):
             host,
             host,
             *("redis-server", "--port", str(PORT), "--save", "", "--dir", str(self.directory)),
-            *("--requirepass", PASSWORD, "--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0"),
+            *("--requirepass", PASSWORD, "--masterauth", PASSWORD),
+            *("--repl-diskless-sync-delay", "0"),
             *options,
         )
         eventually(lambda: self.at_server(host, lambda client: client.ping()))
 
     def start_sentinel(self, host: str, password: str) -> None:
+        lines = block("sentinel monitor").replace(f"{STORE} {PORT}", f"{SERVERS['r1']} {PORT}")
         own = f"requirepass {password}\nsentinel sentinel-pass {password}\n" if password else ""
         file = self.directory / f"sentinel-{host}.conf"
         file.write_text(
-            f"port {SENTINEL_PORT}\nprotected-mode no\ndir {self.directory}\n{own}"
-            f"sentinel monitor office {SERVERS['r1']} {PORT} 2\n"
-            f"sentinel auth-pass office {PASSWORD}\n"
+            f"port {SENTINEL_PORT}\nprotected-mode no\ndir {self.directory}\n{own}{lines}"
             f"sentinel down-after-milliseconds office {DOWN_AFTER}\n"
-            "sentinel failover-timeout office 5000\n"
         )
         self._sentinel_password = password
-        self.start(host, f"sentinel-{host}", "redis-sentinel", str(file))
+        self.start(host, f"sentinel-{host}", "redis-server", str(file), "--sentinel")
 
     def _is_watched(self) -> bool:
         for host in SENTINELS:
@@ -103,7 +105,8 @@ class Watched(Pair):
         """Return the server that a sentinel names."""
         question = "SENTINEL GET-MASTER-ADDR-BY-NAME", "office"
         found = self.sentinel(host, lambda client: client.execute_command(*question))
-        return next((each for each, at in SERVERS.items() if found and found[0] in (at, at.encode())), "")
+        named = found[0] if found else b""
+        return next((each for each, at in SERVERS.items() if named in (at, at.encode())), "")
 
     def part(self, ones: tuple[str, ...], others: tuple[str, ...]) -> None:
         """Let none of the former reach any of the latter, nor the other way round."""

@@ -1,0 +1,65 @@
+"""A store as docs/two-gateways.md protects it: TLS only, a certificate demanded, a user with the least rights."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.continuity.test_server import block, make_certificates, url_of
+from tests.live.conftest import run
+from tests.live.continuity.pair import NAMES, REMOTE, STORE, Pair, eventually
+from tests.live.continuity.traffic import RATE, Session, ftp_server
+from tests.namespaces import within
+
+pytestmark = pytest.mark.live
+
+
+class Protected(Pair):
+    def start_protected_store(self) -> None:
+        """As the page says, but for a directory and the name of the group."""
+        make_certificates(self.directory, block("openssl req -x509"))
+        lines = block("port 0").replace("/etc/redis", str(self.directory)) + block("bind 192")
+        (self.directory / "redis.conf").write_text(lines)
+        self.start("st", "store", "redis-server", str(self.directory / "redis.conf"))
+        self.url = url_of(6379, self.directory, host=STORE)
+        eventually(lambda: "Ready to accept" in self.log("store"))
+        self.admin(*block("cli=").partition("\n")[2].replace("{office}", "{pair}").splitlines())
+
+    def admin(self, *commands: str) -> str:
+        """Run commands of the page's `$cli`."""
+        first = block("cli=").partition("\n")[0]
+        script = "\n".join((f"cd {self.directory}", first, *commands))
+        return run(*within(self.name("st"), "bash", "-ec", script))
+
+
+def test_gateways_need_no_right_that_the_documentation_does_not_give(bare: Pair) -> None:
+    made = Protected(bare.directory)
+    made.prefix, made.processes = bare.prefix, bare.processes
+    made.start_protected_store()
+    for name in NAMES:
+        made.start_gateway(name, "tun")
+    made.activate("gw1")
+    with ftp_server(made, "out", 4 * RATE) as out:
+        session = Session(made, "in", REMOTE, 21, False)
+        eventually(lambda: session.came)
+        eventually(lambda: made.follows("gw2"))
+        made.retire("gw1")
+        made.activate("gw2")
+        session.check(out)
+    eventually(lambda: made.follows("gw1"))
+    assert made.admin("$cli ACL LOG").strip() == ""
+    check_that_a_missing_right_is_told(made)
+
+
+def check_that_a_missing_right_is_told(made: Protected) -> None:
+    """Of the lease, without which nobody can rely on the store, by all that an operator asks; once."""
+    said = "the store: this user has no permissions to run the 'eval' command"
+    made.admin("$cli ACL SETUSER gateway -eval")
+    eventually(lambda: f"cannot be used: {said}" in made.log("gw2"))
+    assert made.status("gw2")["trouble"] == said
+    assert said in made.ask("gw2", "doctor").stdout.replace("\n ", "")
+    assert made.status("gw1")["role"] == "standby"
+    made.admin("$cli ACL SETUSER gateway +eval")
+    eventually(lambda: "the store can be used again" in made.log("gw2"))
+    assert made.status("gw2")["role"] == "active"
+    assert made.log("gw2").count("cannot be used:") == 1
+    assert not any("Traceback" in made.log(each) for each in NAMES)

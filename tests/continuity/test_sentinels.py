@@ -30,10 +30,17 @@ class Watched:
     def start(self) -> None:
         for number, port in enumerate(self.servers):
             follows = ("--replicaof", f"127.0.0.1 {self.servers[0]}") if number else ()
-            place = ("--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
+            endpoint = (
+                "--port",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--repl-diskless-sync-delay",
+                "0",
+            )
             login = ("--requirepass", "pw", "--masterauth", "pw")
             (self._directory / str(port)).mkdir()
-            store = Store(self._directory / str(port), *place, *login, *follows)
+            store = Store(self._directory / str(port), *endpoint, *login, *follows)
             store.password = "pw"
             self._undo.callback(store.stop)
             store.start()
@@ -60,12 +67,12 @@ class Watched:
         for each in sentinels:
             with redis.Redis(port=self.sentinels[each], password="other") as client:
                 client.execute_command("SENTINEL REMOVE", "main")
-                place = "127.0.0.1", str(self.servers[server])
-                client.execute_command("SENTINEL MONITOR", "main", *place, "2")
+                endpoint = "127.0.0.1", str(self.servers[server])
+                client.execute_command("SENTINEL MONITOR", "main", *endpoint, "2")
 
     def url(self, password: str = "pw", other: str = "other", service: str = "main") -> str:
-        places = ",".join(f"127.0.0.1:{each}" for each in self.sentinels)
-        return f"redis+sentinel://:{password}@{places}/{service}?sentinel_password={other}"
+        endpoints = ",".join(f"127.0.0.1:{each}" for each in self.sentinels)
+        return f"redis+sentinel://:{password}@{endpoints}/{service}?sentinel_password={other}"
 
 
 @pytest.fixture

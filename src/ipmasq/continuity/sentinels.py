@@ -15,9 +15,9 @@ from typing import NamedTuple, TypeAlias
 from ipmasq.continuity.server import Address, Client, SilentError, client_at, told
 from ipmasq.continuity.worker import Worker
 
-Place: TypeAlias = tuple[str, int]
+Endpoint: TypeAlias = tuple[str, int]
 
-EVERY = 0.1
+EVERY = 0.05
 PATIENCE = 0.3
 """Seconds between two questions, and for which an answer is waited for."""
 
@@ -26,7 +26,7 @@ OUTDATED = 0.6
 
 
 class Answer(NamedTuple):
-    place: Place | None = None
+    endpoint: Endpoint | None = None
     """The primary; None if this sentinel does not name any."""
     asked: float = -inf
     trouble: str = "has not answered yet"
@@ -36,8 +36,8 @@ class Answer(NamedTuple):
 class Watch:
     """What one sentinel says."""
 
-    def __init__(self, place: Place, service: str, connect: Callable[[], Client]) -> None:
-        self.place, self.answer = place, Answer()
+    def __init__(self, endpoint: Endpoint, service: str, connect: Callable[[], Client]) -> None:
+        self.endpoint, self.answer = endpoint, Answer()
         self._service, self._connect = service, connect
         self._client: Client | None = None
         self._worker = Worker("sentinel", self.step)
@@ -74,8 +74,8 @@ class Sentinels:
     def __init__(self, address: Address) -> None:
         self._service = address.service
         self._watches = [
-            Watch(place, address.service, _connector(address.of_sentinel(*place)))
-            for place in address.sentinels
+            Watch(endpoint, address.service, _connector(address.of_sentinel(*endpoint)))
+            for endpoint in address.sentinels
         ]
         self._majority = len(self._watches) // 2 + 1
         self._runs = False
@@ -84,7 +84,7 @@ class Sentinels:
         for each in self._watches:
             each.close()
 
-    def primary(self, patience: float) -> Place:
+    def primary(self, patience: float) -> Endpoint:
         """Return where the primary is. Waits for the first answers. Raises SilentError."""
         if not self._runs:
             self._runs = True
@@ -97,41 +97,41 @@ class Sentinels:
             time.sleep(0.01)
         return found
 
-    def age(self, place: Place) -> float:
+    def age(self, endpoint: Endpoint) -> float:
         """Return for how many seconds no majority has been asked that has named this server. Raises SilentError if
         there is none now."""
         now = time.monotonic()
-        ages = sorted(now - each.asked for each in self._answers() if each.place == place)
+        ages = sorted(now - each.asked for each in self._answers() if each.endpoint == endpoint)
         if len(ages) < self._majority:
             raise SilentError(self._trouble())
         return ages[self._majority - 1]
 
-    def check(self, place: Place) -> None:
+    def check(self, endpoint: Endpoint) -> None:
         """Raises SilentError if a majority names another server."""
-        if self._named() not in (None, place):
+        if self._named() not in (None, endpoint):
             raise SilentError("the store: the sentinels name another primary now")
 
     def _answers(self) -> list[Answer]:
         oldest = time.monotonic() - OUTDATED
         return [answer for each in self._watches if (answer := each.answer).asked > oldest]
 
-    def _named(self) -> Place | None:
-        named = [each.place for each in self._answers() if each.place is not None]
+    def _named(self) -> Endpoint | None:
+        named = [each.endpoint for each in self._answers() if each.endpoint is not None]
         return next((each for each in named if named.count(each) >= self._majority), None)
 
     def _trouble(self) -> str:
-        said = "; ".join(f"{_shown(each.place)}: {_says(each.answer)}" for each in self._watches)
+        said = "; ".join(f"{_shown(each.endpoint)}: {_says(each.answer)}" for each in self._watches)
         return (
             f"less than {self._majority} sentinels name the same primary {self._service} ({said})"
         )
 
 
 def _says(answer: Answer) -> str:
-    return answer.trouble if answer.place is None else _shown(answer.place)
+    return answer.trouble if answer.endpoint is None else _shown(answer.endpoint)
 
 
-def _shown(place: Place) -> str:
-    return "{}:{}".format(*place)
+def _shown(endpoint: Endpoint) -> str:
+    return "{}:{}".format(*endpoint)
 
 
 def _connector(url: str) -> Callable[[], Client]:
@@ -150,8 +150,8 @@ class Connector:
         sentinels = self._sentinels
         if sentinels is None:
             return client_at(self._address.url, patience)
-        place = sentinels.primary(patience)
-        return client_at(self._address.at(*place), patience, lambda: sentinels.check(place))
+        endpoint = sentinels.primary(patience)
+        return client_at(self._address.at(*endpoint), patience, lambda: sentinels.check(endpoint))
 
     def close(self) -> None:
         if self._sentinels is not None:

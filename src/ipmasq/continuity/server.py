@@ -92,12 +92,12 @@ class Address:
         """Return the URL of a server that the sentinels name."""
         parts = urlsplit(self.url)
         login = parts.netloc.rpartition("@")[0]
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         database = parts.path.strip("/").partition("/")[2]
         options = [each for each in parse_qsl(parts.query) if each[0] not in SENTINEL_LOGIN]
         found = parts._replace(
             scheme=parts.scheme.partition("+")[0],
-            netloc=f"{login}@{place}" if login else place,
+            netloc=f"{login}@{endpoint}" if login else endpoint,
             path=f"/{database}",
             query=urlencode(options),
         )
@@ -111,8 +111,8 @@ class Address:
         options = {key: value for key, value in given.items() if key in TLS}
         options.update({name: value for name, value in login.items() if value})
         scheme = parts.scheme.partition("+")[0]
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return f"{scheme}://{place}?{urlencode(options)}"
+        endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"{scheme}://{endpoint}?{urlencode(options)}"
 
     @property
     def shown(self) -> str:
@@ -134,7 +134,7 @@ def _host_ports(text: str) -> list[tuple[str, int]]:
     found = []
     for each in text.split(","):
         host, colon, port = each.rpartition(":")
-        found.append((host, int(port)) if colon else (each, SENTINEL_PORT))
+        found.append((host.strip("[]"), int(port)) if colon else (each, SENTINEL_PORT))
     return found
 
 

@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     """Why it names none."""
 
 
-class Watch:
+class Asker:
     """What one sentinel says."""
 
     def __init__(self, endpoint: Endpoint, service: str, connect: Callable[[], Client]) -> None:
@@ -73,22 +73,22 @@ class Watch:
 class Sentinels:
     def __init__(self, address: Address) -> None:
         self._service = address.service
-        self._watches = [
-            Watch(endpoint, address.service, _connector(address.of_sentinel(*endpoint)))
+        self._askers = [
+            Asker(endpoint, address.service, _connector(address.of_sentinel(*endpoint)))
             for endpoint in address.sentinels
         ]
-        self._majority = len(self._watches) // 2 + 1
+        self._majority = len(self._askers) // 2 + 1
         self._runs = False
 
     def close(self) -> None:
-        for each in self._watches:
+        for each in self._askers:
             each.close()
 
     def primary(self, patience: float) -> Endpoint:
         """Return where the primary is. Waits for the first answers. Raises SilentError."""
         if not self._runs:
             self._runs = True
-            for each in self._watches:
+            for each in self._askers:
                 each.start()
         end = time.monotonic() + patience
         while (found := self._named()) is None:
@@ -113,14 +113,14 @@ class Sentinels:
 
     def _answers(self) -> list[Answer]:
         oldest = time.monotonic() - OUTDATED
-        return [answer for each in self._watches if (answer := each.answer).asked > oldest]
+        return [answer for each in self._askers if (answer := each.answer).asked > oldest]
 
     def _named(self) -> Endpoint | None:
         named = [each.endpoint for each in self._answers() if each.endpoint is not None]
         return next((each for each in named if named.count(each) >= self._majority), None)
 
     def _trouble(self) -> str:
-        said = "; ".join(f"{_shown(each.endpoint)}: {_says(each.answer)}" for each in self._watches)
+        said = "; ".join(f"{_shown(each.endpoint)}: {_says(each.answer)}" for each in self._askers)
         return (
             f"less than {self._majority} sentinels name the same primary {self._service} ({said})"
         )

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from ipmasq.continuity.authentic import Seal
+from ipmasq.continuity.feed import Feed
 from ipmasq.continuity.fence import Fence
 from ipmasq.continuity.lease import LIFE
 from ipmasq.continuity.sentinels import OUTDATED, Connector
@@ -142,15 +144,21 @@ def test_a_former_primary_is_used_no_more(watched: Watched, connect: Connector) 
     """Although it answers, and takes commands."""
     client = connect(1.0)
     client.set("ipmasq:x", "1")
+    feed = Feed(connect, Seal(b"a secret of the operator", "g", "records"), "g", "a", 1, str)
+    feed.wants_snapshot = False
+    feed.step()
     watched.name(1, 0)
     time.sleep(2 * OUTDATED)
     client.set("ipmasq:x", "2")  # nobody names another one by a majority
+    feed.step()
+    assert not feed.trouble
     with pytest.raises(SilentError, match="less than 2 sentinels"):
         connect.age(client)
     watched.name(1, 1)
     wait_until(lambda: port_of(connect) == watched.servers[1])
     with pytest.raises(SilentError, match="another primary"):
         client.set("ipmasq:x", "3")
+    wait_until(lambda: feed.step() and feed.wants_snapshot)
 
 
 def test_a_lease_that_a_new_primary_does_not_know_is_not_given_to_another_member(

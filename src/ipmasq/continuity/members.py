@@ -12,7 +12,7 @@ import msgpack
 
 from ipmasq.continuity.authentic import Entry, RefusedError, Seal
 from ipmasq.continuity.lease import key
-from ipmasq.continuity.server import Client, Connect, SilentError, is_usable_after, told
+from ipmasq.continuity.server import Client, Connect, is_usable_after, told
 from ipmasq.continuity.worker import Worker
 
 EVERY = 1.0
@@ -189,10 +189,9 @@ class Roll:
             self.members = self._members.exchange(self._client, own)
             self._answered, self._refusal = self._clock(), ""
         except Exception as error:
-            problem = told(error)
             # The lease and the records report a store that cannot be used at all.
-            self._refusal = "" if isinstance(problem, SilentError) else str(problem)
-            if self._client is not None and not is_usable_after(error):
+            self._refusal = str(told(error)) if is_usable_after(error) else ""
+            if self._client is not None and not self._refusal:
                 self._client.close()
                 self._client = None
         return EVERY

@@ -23,7 +23,7 @@ SERVERS = {"r1": "192.168.9.21", "r2": "192.168.9.22"}
 SENTINELS = {"st": STORE, **SERVERS}
 SENTINEL_PORT = 26379
 PASSWORD = "a-password-of-yours"
-DOWN_AFTER = 1000
+DOWN_AFTER = 500
 """Milliseconds after which a sentinel believes that a server is down."""
 
 ADDRESSES = {"gw1": "192.168.9.11", "gw2": "192.168.9.12", **SENTINELS}
@@ -50,7 +50,6 @@ class Watched(Pair):
             self.start_server(host)
         for host in SENTINELS:
             self.start_sentinel(host, sentinel_password)
-        eventually(self._is_watched)
 
     def start_server(self, host: str, *options: str) -> None:
         if host != "r1":
@@ -76,7 +75,8 @@ class Watched(Pair):
         self._sentinel_password = password
         self.start(host, f"sentinel-{host}", "redis-server", str(file), "--sentinel")
 
-    def _is_watched(self) -> bool:
+    def are_watched(self) -> bool:
+        """Whether the sentinels know each other and the replica, which has what the primary has."""
         for host in SENTINELS:
             found = self.sentinel(host, lambda client: client.sentinel_master("office"))
             if not found or found["num-slaves"] != 1 or found["num-other-sentinels"] != 2:

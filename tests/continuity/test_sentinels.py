@@ -154,6 +154,8 @@ def test_a_former_primary_is_used_no_more(watched: Watched, connect: Connector) 
     assert not feed.trouble
     with pytest.raises(SilentError, match="less than 2 sentinels"):
         connect.age(client)
+    with redis.Redis(port=watched.servers[1], password="pw") as replica:
+        replica.replicaof("NO", "ONE")
     watched.name(1, 1)
     wait_until(lambda: port_of(connect) == watched.servers[1])
     with pytest.raises(SilentError, match="another primary"):

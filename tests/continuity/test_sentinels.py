@@ -15,7 +15,7 @@ import redis
 from ipmasq.continuity.authentic import Seal
 from ipmasq.continuity.feed import Feed
 from ipmasq.continuity.fence import Fence
-from ipmasq.continuity.lease import LIFE
+from ipmasq.continuity.lease import LIFE, Lease
 from ipmasq.continuity.sentinels import OUTDATED, Connector
 from ipmasq.continuity.server import Address, DeniedError, SilentError, told
 from tests.continuity.stores import SERVER, Store, wait_until
@@ -155,6 +155,10 @@ def test_a_former_primary_is_used_no_more(watched: Watched, connect: Connector) 
     with pytest.raises(SilentError, match="less than 2 sentinels"):
         connect.age(client)
     with redis.Redis(port=watched.servers[1], password="pw") as replica:
+        with pytest.raises(redis.ReadOnlyError) as caught:
+            Lease(replica, "g", "a").acquire(0)
+        assert isinstance(told(caught.value), SilentError), "others may know the primary"
+        assert str(told(caught.value)).endswith("read only replica.")
         replica.replicaof("NO", "ONE")
     watched.name(1, 1)
     wait_until(lambda: port_of(connect) == watched.servers[1])

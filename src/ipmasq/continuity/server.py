@@ -215,7 +215,7 @@ def told(error: Exception) -> StoreError:
     if isinstance(error, StoreError):
         return error
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    sentence = f"the store: {text}"
+    sentence = f"the store: {text.partition(' script: ')[0]}"  # without its hash
     if isinstance(error, of.TimeoutError | TimeoutError):
         return SilentError("the store does not answer in time")
     denied = of.AuthenticationError, of.NoPermissionError, of.AuthenticationWrongNumberOfArgsError

@@ -20,7 +20,8 @@ from ipmasq.continuity.follower import AT_ONCE as FOLLOWED_AT_ONCE
 from ipmasq.continuity.follower import Follower
 from ipmasq.continuity.held import AT_ONCE as INDEXED_AT_ONCE
 from ipmasq.continuity.lease import key
-from ipmasq.continuity.server import Address, Client, Connect, connector
+from ipmasq.continuity.sentinels import Connector
+from ipmasq.continuity.server import Address, Client, Connect
 from ipmasq.core.engine import Engine
 from ipmasq.core.keys import pack
 from ipmasq.core.side import Side
@@ -93,7 +94,7 @@ def taken_over(count: int) -> Taken:
         with subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL) as process:
             try:
                 _until(Path(store).exists)
-                return _measure(active, connector(Address.parse(f"unix://{store}")), count)
+                return _measure(active, Connector(Address.parse(f"unix://{store}")), count)
             finally:
                 process.kill()
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import redis
 
-from ipmasq.continuity.server import Address, Connect, connector
+from ipmasq.continuity.sentinels import Connector
+from ipmasq.continuity.server import Address
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 
@@ -31,8 +32,8 @@ class Store:
         return f"unix://{self._socket}"
 
     @property
-    def connect(self) -> Connect:
-        return connector(Address.parse(self.url))
+    def connect(self) -> Connector:
+        return Connector(Address.parse(self.url))
 
     def client(self) -> Any:
         return redis.Redis.from_url(self.url, password=self.password)

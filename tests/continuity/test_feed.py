@@ -325,3 +325,13 @@ def test_an_entry_of_the_last_number_that_there_is_does_not_blind_a_follower(sto
         give_snapshot(feed, flow(1, ["new"]))
         wait_until(lambda: held(follower) == {(3, 1): ["new"]})
         wait_until(lambda: follower.is_complete)
+
+
+def test_everything_is_wanted_again_if_the_store_is_lost_while_nothing_is_written(store: Store):
+    with feeding(store) as feed:
+        give_snapshot(feed, flow(1, "a"))
+        wait_until(lambda: feed.acknowledged == 3)
+        feed.wants_snapshot = False
+        store.stop()
+        store.start()
+        wait_until(lambda: feed.wants_snapshot)

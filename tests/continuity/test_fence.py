@@ -12,7 +12,8 @@ import pytest
 
 from ipmasq.continuity.fence import PATIENCE, VALID, Fence
 from ipmasq.continuity.lease import LIFE, key
-from ipmasq.continuity.server import Address, Connect, connector
+from ipmasq.continuity.sentinels import Connector
+from ipmasq.continuity.server import Address
 from tests.continuity.stores import Store, wait_until
 
 Make = Callable[..., Fence]
@@ -33,13 +34,13 @@ def fence(store: Store) -> Iterator[Make]:
 
 
 @pytest.fixture
-def silent(tmp_path: Path) -> Iterator[Connect]:
+def silent(tmp_path: Path) -> Iterator[Connector]:
     """Connects to a server that never answers, as through a link that is cut."""
     path = str(tmp_path / "silent")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen(64)
-        yield connector(Address.parse(f"unix://{path}"))
+        yield Connector(Address.parse(f"unix://{path}"))
 
 
 def holds(fence: Fence) -> bool:
@@ -72,7 +73,7 @@ def test_a_lease_that_is_given_up_passes_to_the_next_at_once(fence: Make):
 
 
 @pytest.mark.row("HA-13")
-def test_a_holder_that_is_cut_off_stops_before_another_one_begins(fence: Make, silent: Connect):
+def test_a_holder_that_is_cut_off_stops_before_another_one_begins(fence: Make, silent: Connector):
     one, other = fence("one"), fence("other")
     one.want()
     wait_until(lambda: holds(one))
@@ -91,7 +92,7 @@ def test_a_holder_whose_password_was_changed_stops_before_another_one_begins(
     store: Store, fence: Make
 ):
     """The store serves the other one, which has the new password."""
-    new = connector(Address.parse(f"{store.url}?password=new"))
+    new = Connector(Address.parse(f"{store.url}?password=new"))
     one = fence("one")
     one.want()
     wait_until(lambda: holds(one))
@@ -110,7 +111,7 @@ def test_a_holder_whose_password_was_changed_stops_before_another_one_begins(
 
 
 @pytest.mark.row("HA-13")
-def test_a_holder_returns_and_finds_another_one(fence: Make, silent: Connect):
+def test_a_holder_returns_and_finds_another_one(fence: Make, silent: Connector):
     one, other = fence("one"), fence("other")
     one.want()
     wait_until(lambda: holds(one))
@@ -240,3 +241,19 @@ def test_a_standby_knows_who_has_the_lease_and_when_nobody_has(fence: Make):
     one.give_up()
     wait_until(lambda: standby.holder == "")
     assert one.holder == ""
+
+
+@pytest.mark.row("HA-13")
+def test_a_store_that_has_forgotten_a_lease_gives_none_before_that_one_has_ended(
+    fence: Make, silent: Connector, store: Store
+):
+    one, other = fence("one"), fence("other")
+    one.want()
+    wait_until(lambda: holds(one) and other.holder == "one")
+    other.want()
+    one._connect = silent
+    store.stop()
+    store.start()
+    wait_until(lambda: other.generation, LIFE + 2)
+    assert not holds(one)
+    assert other.generation > one.known

@@ -11,6 +11,8 @@ import pytest
 from ipmasq.continuity.authentic import Seal
 from ipmasq.continuity.lease import key
 from ipmasq.continuity.members import LOST_AFTER, Member, Members, Roll
+from ipmasq.continuity.sentinels import Connector
+from ipmasq.continuity.server import Address
 from tests.continuity.stores import Store
 
 SEAL = Seal(b"a secret of the operator", "group", "members")
@@ -81,6 +83,20 @@ def test_a_member_that_has_never_reached_the_store_knows_itself():
     roll = Roll(nowhere, SEAL, "group", partial(_same, ONE), lambda: 5.0)
     roll.step()
     assert roll.now() == [ONE]
+
+
+def test_a_member_that_may_not_describe_itself_says_so_until_it_may(store: Store):
+    admin = store.client()
+    commands = ["+hget", "+hgetall", "+hdel", "+time"]
+    rights = {"enabled": True, "nopass": True, "keys": ["*"]}
+    admin.acl_setuser("poor", **rights, commands=commands)
+    connect = Connector(Address.parse(f"{store.url}?username=poor&password=x"))
+    roll = Roll(connect, SEAL, "group", partial(_same, ONE), lambda: 5.0)
+    roll.step()
+    assert roll.trouble == "the store: this user has no permissions to run the 'hset' command"
+    admin.acl_setuser("poor", **rights, commands=["+hset"])
+    roll.step()
+    assert roll.trouble == ""
 
 
 def _same(member: Member) -> Member:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
 from ipmasq.continuity.lease import Lease
+from ipmasq.continuity.sentinels import Connector
 from ipmasq.continuity.server import (
+    FILES,
     OPTIONS,
     TLS,
     Address,
     DeniedError,
     SilentError,
     UselessError,
-    connector,
     told,
 )
-from tests.continuity.stores import SERVER, Store, wait_until
+from tests.continuity.stores import SERVER, Store
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,23 @@ def test_a_url_that_names_no_store_is_refused(url: str, message: str):
         Address.parse(url)
 
 
+@pytest.mark.parametrize("scheme", ["redis+sentinel", "rediss+sentinel"])
+def test_the_urls_of_a_primary_and_of_a_sentinel_have_what_concerns_them(scheme: str):
+    login = "sentinel_username=s&sentinel_password=b%26c"
+    tls = "&ssl_check_hostname=no" if scheme.startswith("rediss") else ""
+    found = Address.parse(f"{scheme}://u:a%2Fb@one,two/main/3?client_name=x&{login}{tls}")
+    own = scheme.partition("+")[0]
+    assert found.at("::1", 1) == f"{own}://u:a%2Fb@[::1]:1/3?client_name=x{tls}"
+    options = "username=s&password=b%26c"
+    rest = f"{tls[1:]}&{options}" if tls else options
+    assert found.of_sentinel("one", 26379) == f"{own}://one:26379?{rest}"
+
+
+def test_a_password_of_sentinels_needs_sentinels():
+    with pytest.raises(ValueError, match="an option that is none of"):
+        Address.parse("redis://store?sentinel_password=x")
+
+
 def test_a_url_is_shown_without_its_password():
     assert Address.parse("rediss://user:secret@store:6380/1?db=1").shown == "rediss://store:6380/1"
 
@@ -48,8 +68,8 @@ def test_a_url_is_shown_without_its_password():
 @pytest.mark.parametrize("option", OPTIONS)
 def test_the_library_knows_every_option_that_is_accepted(option: str):
     scheme = "rediss" if option in TLS else "redis"
-    value = "none" if option == "ssl_cert_reqs" else "1"
-    client = connector(Address.parse(f"{scheme}://store?{option}={value}"))(1.0)
+    value = __file__ if option in FILES else "none" if option == "ssl_cert_reqs" else "1"
+    client = Connector(Address.parse(f"{scheme}://store?{option}={value}"))(1.0)
     assert client.connection_pool.make_connection() is not None
 
 
@@ -62,7 +82,7 @@ def test_sentinels_and_the_primary_are_found_in_the_url():
 
 def error_of(url: str, patience: float = 0.2) -> Exception:
     with pytest.raises(Exception, match=r".*") as caught:
-        connector(Address.parse(url))(patience).ping()
+        Connector(Address.parse(url))(patience).ping()
     return told(caught.value)
 
 
@@ -102,111 +122,121 @@ def free_port() -> int:
         return port
 
 
-def certificate(directory: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    made, key = directory / "cert.pem", directory / "key.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=store",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            str(key),
-            "-out",
-            str(made),
-        ],
-        check=True,
-        capture_output=True,
+DOC = Path(__file__).parents[2] / "docs" / "two-gateways.md"
+
+
+def block(begins: str) -> str:
+    """Return commands of docs/two-gateways.md, or lines of a file, as they are there."""
+    blocks: list[str] = re.findall(r"```\w*\n(.*?)```", DOC.read_text(), re.DOTALL)
+    return next(each for each in blocks if each.startswith(begins))
+
+
+def make_certificates(directory: Path, made: str) -> None:
+    """What the page makes, for this machine."""
+    made = made.replace(
+        "DNS:store.example,IP:192.168.9.1", "DNS:localhost,IP:127.0.0.1,IP:192.168.9.1"
     )
-    return made, key
+    commands = made.replace("chown redis", "chown root")
+    subprocess.run(["bash", "-ec", commands], cwd=directory, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the certificates of the page, and some that have ended: `old.pem` is signed, `store.pem` is valid."""
+    directory = tmp_path_factory.mktemp("certificates")
+    make_certificates(directory, block("openssl req -x509"))
+    signing = (
+        "openssl ca -batch -notext -config ca.conf -startdate 200101000000Z -enddate 200102000000Z"
+    )
+    (directory / "ca.conf").write_text(
+        "[ca]\ndefault_ca=x\n[x]\ndatabase=db\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\n"
+        "certificate=ca.pem\nprivate_key=ca.key\npolicy=p\ncopy_extensions=copy\n[p]\ncommonName=supplied\n"
+    )
+    commands = f"touch db; echo 77 > serial; {signing} -in store.csr -out old.pem"
+    subprocess.run(["bash", "-ec", commands], cwd=directory, check=True, capture_output=True)
+    return directory
 
 
 @pytest.fixture
-def protected(tmp_path: Path) -> Iterator[tuple[Store, int, Path]]:
-    """A store that speaks TLS at a port, and has a user with a password; its certificate."""
+def protected(request: pytest.FixtureRequest, tmp_path: Path, certificates: Path) -> Iterator[int]:
+    """The port of a store that speaks TLS, demands a certificate, and has the user of the page."""
     if SERVER is None:
         pytest.skip("there is no redis-server")
-    made, key = certificate(tmp_path)
-    port = free_port()
-    options = ("--tls-port", str(port), "--bind", "127.0.0.1", "--tls-auth-clients", "no")
+    port, made = free_port(), getattr(request, "param", "store.pem")
     files = (
-        "--tls-cert-file",
-        str(made),
-        "--tls-key-file",
-        str(key),
-        "--tls-ca-cert-file",
-        str(made),
+        *("--tls-cert-file", str(certificates / made)),
+        *("--tls-key-file", str(certificates / "store.key")),
+        *("--tls-ca-cert-file", str(certificates / "ca.pem")),
     )
-    user = ("--user", "gateway", "on", ">s/e?cret", "~ipmasq:*", "+@all")
-    store = Store(tmp_path, *options, *files, *user)
+    store = Store(tmp_path, "--tls-port", str(port), "--bind", "127.0.0.1", "127.0.0.2", *files)
     store.start()
-    yield store, port, made
+    _, _, line = block("cli=").partition("$cli ")
+    store.client().execute_command(*shlex.split(line.splitlines()[0]))
+    yield port
     store.stop()
 
 
-def test_a_store_is_used_by_tls_with_a_user_and_a_password(
-    protected: tuple[Store, int, Path],
-) -> None:
-    _, port, made = protected
-    url = f"rediss://gateway:s%2Fe%3Fcret@127.0.0.1:{port}?ssl_ca_certs={made}"
-    client = connector(Address.parse(url))(2.0)
-    lease = Lease(client, "office", "one")
-    assert lease.acquire(0).held
-    assert client.acl_whoami() == "gateway"
-
-
-def test_a_store_with_a_strange_certificate_is_not_used(protected: tuple[Store, int, Path]) -> None:
-    _, port, _ = protected
-    error = error_of(f"rediss://gateway:s%2Fe%3Fcret@127.0.0.1:{port}", 2.0)
-    assert "certificate" in str(error)
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """A primary with a password, and a Sentinel that knows it as `main`; their ports."""
-    if SERVER is None:
-        pytest.skip("there is no redis-server")
-    primary, sentinel = free_port(), free_port()
-    store = Store(tmp_path, "--port", str(primary), "--bind", "127.0.0.1", "--requirepass", "pw")
-    file = tmp_path / "sentinel.conf"
-    file.write_text(
-        f"port {sentinel}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {primary} 1\n"
-        "sentinel auth-pass main pw\n"
+def url_of(port: int, certificates: Path, user: str = "gateway", host: str = "127.0.0.1") -> str:
+    """The URL of the page."""
+    found = re.search(r'store = "(rediss://gateway:.*)"', DOC.read_text())
+    assert found is not None
+    there = (
+        found[1].replace("192.168.9.1:6379", f"{host}:{port}").replace("gateway:", f"{user}:", 1)
     )
-    process = subprocess.Popen([SERVER, str(file), "--sentinel"], stdout=subprocess.DEVNULL)
-    store.password = "pw"
-    try:
-        store.start()
-        yield primary, sentinel
-    finally:
-        store.stop()
-        process.kill()
-        process.wait()
+    return there.replace("/etc/ipmasq", str(certificates))
 
 
-def test_the_primary_that_a_sentinel_names_is_used_with_its_password(
-    watched: tuple[int, int],
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_store_is_used_by_tls_with_a_user_and_a_password(
+    protected: int, certificates: Path, host: str
 ) -> None:
-    primary, sentinel = watched
-    url = f"redis+sentinel://:pw@127.0.0.1:{free_port()},127.0.0.1:{sentinel}/main"
+    client = Connector(Address.parse(url_of(protected, certificates, host=host)))(2.0)
+    assert Lease(client, "office", "one").acquire(0).held
+    assert isinstance(told(_raised(lambda: client.lpush("ipmasq:{office}:x", "1"))), DeniedError)
+    assert isinstance(told(_raised(lambda: client.get("else"))), DeniedError)
 
-    def used() -> bool:
-        try:
-            client = connector(Address.parse(url))(1.0)
-            return bool(client.config_get("port")["port"] == str(primary))
-        except redis.RedisError:
-            return False
 
-    wait_until(used)
-    assert Lease(connector(Address.parse(url))(1.0), "office", "one").acquire(0).held
-    wrong = url.replace(":pw@", ":no@")
-    assert isinstance(error_of(wrong, 1.0), DeniedError)
+def _raised(do: Callable[[], object]) -> Exception:
+    with pytest.raises(redis.RedisError) as caught:
+        do()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("protected", "change", "error", "message"),
+    [
+        ("store.pem", ("ca.pem", "store.pem"), SilentError, "certificate verify failed"),
+        (
+            "store.pem",
+            ("127.0.0.1", "127.0.0.2"),
+            SilentError,
+            "IP address mismatch",
+        ),
+        ("store.pem", ("&ssl_certfile", "#"), SilentError, "demand a certificate of its clients"),
+        ("old.pem", ("", ""), SilentError, "certificate has expired"),
+        ("store.pem", ("//gateway:", "//someone:"), DeniedError, "invalid username-password pair"),
+        ("store.pem", ("ca.pem", "none.pem"), SilentError, "No such file.*none.pem"),
+    ],
+    indirect=["protected"],
+)
+def test_what_is_wrong_with_a_protected_store_is_told(
+    protected: int,
+    certificates: Path,
+    change: tuple[str, str],
+    error: type[Exception],
+    message: str,
+) -> None:
+    found = error_of(url_of(protected, certificates).replace(*change, 1), 2.0)
+    assert (type(found), "\n" in str(found)) == (error, False)
+    assert re.search(message, str(found)), found
+
+
+def test_a_right_that_a_script_lacks_is_told(store: Store) -> None:
+    admin = store.client()
+    admin.acl_setuser(
+        "poor", enabled=True, nopass=True, keys=["*"], commands=["+eval", "+get", "+info"]
+    )
+    client = Connector(Address.parse(f"{store.url}?username=poor&password=x"))(2.0)
+    error = told(_raised(lambda: Lease(client, "office", "one").acquire(0)))
+    assert isinstance(error, DeniedError)
+    assert str(error) == "the store: this user has no permissions to run a command of a script"

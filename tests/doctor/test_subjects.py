@@ -342,6 +342,12 @@ def test_a_server_of_a_network_that_is_not_inside_is_found(host: Host, tmp_path:
     assert "192.0.2.7" in found.what
 
 
+def test_what_is_wrong_with_the_store_of_a_group_is_found(host: Host):
+    own = {"name": "office", "role": "active", "holder": "", "trouble": "the store: no"}
+    found = the(group.find, but(host, status={**STATUS, "group": own}))
+    assert (found.what, found.is_hint) == ("the store: no", False)
+
+
 def test_a_standby_is_a_hint_since_another_member_may_forward(host: Host):
     own = {"name": "office", "role": "standby", "holder": "gw-a"}
     found = the(group.find, but(host, status={**STATUS, "group": own}))

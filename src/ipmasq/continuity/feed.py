@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ipmasq.continuity.authentic import Entry, Seal
 from ipmasq.continuity.batches import Part
 from ipmasq.continuity.lease import key
-from ipmasq.continuity.server import Client, Connect, told
+from ipmasq.continuity.server import Client, Connect, is_usable_after, told
 from ipmasq.continuity.worker import Worker
 
 MOST_WAITING = 32 << 20
@@ -120,6 +120,9 @@ class Feed:
                 self._begin_again(self._client)
             while self._queue:
                 self._write(self._client)
+            self._client.exists(
+                self._last
+            )  # so that the loss of the store is noticed without a batch, too
         except Exception as error:
             return self._give_up(error)
         return IDLE
@@ -159,9 +162,9 @@ class Feed:
     def _give_up(self, error: Exception) -> float:
         """Drop what is waiting. Return the seconds until the next attempt."""
         self.trouble = str(told(error))
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        if self._client is not None and not is_usable_after(error):
+            self._client.close()
+            self._client = None
         self.dropped += len(self._queue) + 1
         self._queue.clear()
         self._bytes = 0

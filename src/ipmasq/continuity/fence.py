@@ -7,6 +7,10 @@ A lease is renewed by a majority of the store and the members. Usually that is t
 the store's machine answers that the store does not work, nobody else can acquire the lease, so the holder keeps
 it. If the store is silent, this member may be cut off, and if the store refuses its password, it may serve others: it
 keeps the lease only if all others answer that they will not acquire it meanwhile (`votes`).
+
+A store that has begun anew, or a replica that has become the primary, may not know of a lease that it gave just before. So a member
+that comes to such a store acquires nothing there for LIFE: by then whoever had that lease has renewed it there, or has
+fallen silent.
 """
 
 from __future__ import annotations
@@ -17,7 +21,15 @@ from collections.abc import Callable
 from math import inf
 
 from ipmasq.continuity.lease import LIFE, Lease
-from ipmasq.continuity.server import Client, Connect, StoreError, UselessError, told
+from ipmasq.continuity.sentinels import Connector
+from ipmasq.continuity.server import (
+    Client,
+    DeniedError,
+    StoreError,
+    UselessError,
+    is_usable_after,
+    told,
+)
 from ipmasq.continuity.worker import Worker
 
 VALID = 0.7
@@ -30,11 +42,14 @@ RETRY_EVERY = 0.05
 PATIENCE = 0.3
 """Seconds to wait for one answer of the store."""
 
+LEAP = 16
+"""Generations that are left out in a store that may have lost the latest ones, so that none is used twice."""
+
 
 class Fence:
     def __init__(
         self,
-        connect: Connect,
+        connect: Connector,
         group: str,
         member: str,
         clock: Callable[[], float],
@@ -65,6 +80,11 @@ class Fence:
         self._for_good = False
         self._barred = -inf
         """Until when the lease must not be acquired, since this member has agreed not to."""
+        self._doubted = -inf
+        """Until when it must not be, since the store may have lost that of another member."""
+        self._run = ""
+        """Which process of the store this member has used last."""
+        self._leap = 0
         self._worker = Worker("lease", self.step)
 
     def start(self) -> None:
@@ -104,41 +124,51 @@ class Fence:
         before = self.generation, self.trouble
         try:
             self._ask_store()
-            self.trouble = ""
+            self.trouble, hurries = "", not self.generation
         except Exception as error:
             problem = told(error)
-            self.trouble = str(problem)
-            self._drop_client()
+            self.trouble, hurries = str(problem), not isinstance(problem, DeniedError)
+            if not is_usable_after(error):
+                self._drop_client()
             self._without_store(problem)
         if (self.generation, self.trouble) != before:
             self._changed()
-        as_wanted = not self.trouble and bool(self.generation) == self.wanted
-        return RENEW_EVERY if as_wanted else RETRY_EVERY
+        return RETRY_EVERY if hurries and self.wanted else RENEW_EVERY
 
     def _ask_store(self) -> None:
         """Raises what the library raises."""
-        if self._client is None:
-            self._client = self._connect(PATIENCE)
-        lease = Lease(self._client, self._group, self._member, self._process)
-        sent = self._clock()
+        client = self._client or self._reach()
+        lease = Lease(client, self._group, self._member, self._process)
+        now = self._clock()
+        sent = now - self._connect.age(client)
         if self._asks_who_was_last:
             resumes, self._asks_who_was_last = lease.was_mine(), False
             with self._lock:
                 self.wanted = self.wanted or resumes
+        may_acquire = now >= max(self._barred, self._doubted)
         if self.generation and not self.wanted:
             lease.release(self._for_good)
             self.generation, self.holder = 0, ""
-        elif self.generation:
+        elif self.generation and (may_acquire or now < self.until):
             answer = lease.renew(self.generation)
             self._learn(answer.generation, answer.holder)
             self._hold(answer.held, self.generation, sent)
-        elif self.wanted and sent >= self._barred:
-            answer = lease.acquire(self.known)
+        elif self.wanted and may_acquire:
+            answer = lease.acquire(self.known + self._leap)
+            self._leap = 0
             self._learn(answer.generation, answer.holder)
             self._hold(answer.held, answer.generation, sent)
         else:
             answer = lease.look()
             self._learn(answer.generation, answer.holder)
+
+    def _reach(self) -> Client:
+        self._client = client = self._connect(PATIENCE)
+        run = str(client.info("server").get("run_id", ""))
+        if not self._connect.is_alone or self._run not in ("", run):
+            self._doubted, self._leap = self._clock() + LIFE, LEAP
+        self._run = run
+        return client
 
     def _without_store(self, problem: StoreError) -> None:
         """Keep the lease, or acquire it, if the others consent."""
@@ -148,7 +178,8 @@ class Fence:
         if not self.wanted:
             self.generation = 0  # the store forgets the lease by itself
         elif generation:
-            if isinstance(problem, UselessError) or self._vote(generation):
+            serves_nobody = self._connect.is_alone and isinstance(problem, UselessError)
+            if serves_nobody or self._vote(generation):
                 self._hold(True, generation, sent)
         elif sent >= self._barred and self._vote(self.known + 1):
             self.known += 1
@@ -163,6 +194,7 @@ class Fence:
         self.known, self.holder = max(self.known, generation), holder
 
     def _drop_client(self) -> None:
+        self._run = self._run or "not reached yet"
         client, self._client = self._client, None
         if client is not None:
             client.close()

@@ -11,7 +11,7 @@ from ipmasq.continuity.authentic import Refusal, RefusedError, Seal, Sequence
 from ipmasq.continuity.batches import Batch, DamagedError, Part, unpack
 from ipmasq.continuity.held import Held
 from ipmasq.continuity.lease import key
-from ipmasq.continuity.server import Client, Connect, told
+from ipmasq.continuity.server import Client, Connect, is_usable_after, told
 from ipmasq.continuity.worker import Worker
 
 PATIENCE = 1.0
@@ -22,7 +22,9 @@ expected."""
 AT_ONCE = 512
 """Entries in one answer."""
 
-RETRY = 0.1
+RETRY, LAST_RETRY = 0.1, 1.0
+"""Seconds before the first attempt to use a store again that has failed; doubled up to the last."""
+
 FIRST_PAUSE, LAST_PAUSE = 1.0, 30.0
 """The least seconds between two attempts to read the whole stream, since a whole snapshot is missing: doubled up to the
 last, until a record comes that is of use. With another key than the group's, none does."""
@@ -63,7 +65,7 @@ class Follower:
         self._offset = 0.0
         """What to add to the store's time to get that of `clock`."""
         self._compared = self._rewound = self._current = -inf
-        self._pause = FIRST_PAUSE
+        self._pause, self._retry = FIRST_PAUSE, RETRY
         self._rereads = False
         """Whether entries are read that may have been read before."""
         self._seen: tuple[int, ...] = (0,)
@@ -121,11 +123,13 @@ class Follower:
             self._set_trouble("")
         except Exception as error:
             self._set_trouble(str(told(error)))
-            client, self._client = self._client, None
-            if client is not None:
-                client.close()
+            if self._client is not None and not is_usable_after(error):
+                self._client.close()
+                self._client = None
             self._finish_if_asked(asked)
-            return RETRY
+            pause, self._retry = self._retry, min(2 * self._retry, LAST_RETRY)
+            return pause
+        self._retry = RETRY
         self._take(entries, asked)
         return 0.0
 

@@ -12,7 +12,7 @@ import msgpack
 
 from ipmasq.continuity.authentic import Entry, RefusedError, Seal
 from ipmasq.continuity.lease import key
-from ipmasq.continuity.server import Client, Connect
+from ipmasq.continuity.server import Client, Connect, is_usable_after, told
 from ipmasq.continuity.worker import Worker
 
 EVERY = 1.0
@@ -144,7 +144,7 @@ class Roll:
         self._connect, self._describe, self._clock = connect, describe, clock
         self._members = Members(seal, group)
         self._client: Client | None = None
-        self._name = ""
+        self._name = self._refusal = ""
         self._worker = Worker("members", self.step)
 
     def start(self) -> None:
@@ -158,11 +158,12 @@ class Roll:
                 self._members.leave(self._client, self._name)
 
     @property
-    def namesake(self) -> str:
-        """A sentence if another member has the name of this one; otherwise empty."""
-        if not self._members.has_namesake:
-            return ""
-        return f"another member of the group has the name {self._name}, too: give each its own ([ha] name)"
+    def trouble(self) -> str:
+        """A sentence if another member has the name of this one, or the store lets this one not describe itself; otherwise
+        empty."""
+        if self._members.has_namesake:
+            return f"another member of the group has the name {self._name}, too: give each its own ([ha] name)"
+        return self._refusal
 
     def now(self) -> list[Member]:
         """Return this member, and the others as they are known now: while the store does not answer, nobody hears of them,
@@ -186,9 +187,11 @@ class Roll:
             own = self._describe()
             self._name = own.name
             self.members = self._members.exchange(self._client, own)
-            self._answered = self._clock()
-        except Exception:  # the lease and the records report what is wrong with the store
-            client, self._client = self._client, None
-            if client is not None:
-                client.close()
+            self._answered, self._refusal = self._clock(), ""
+        except Exception as error:
+            # The lease and the records report a store that cannot be used at all.
+            self._refusal = str(told(error)) if is_usable_after(error) else ""
+            if self._client is not None and not self._refusal:
+                self._client.close()
+                self._client = None
         return EVERY

@@ -10,6 +10,14 @@ from ipmasq.doctor.host import Host
 
 
 def find(host: Host) -> Iterator[Finding]:
+    group = (host.status or {}).get("group") or {}
+    if trouble := group.get("trouble"):
+        yield Finding(
+            "group",
+            trouble,
+            "the members cannot rely on each other, or learn nothing of each other's flows",
+            "make the store usable for this member: [ha] of its configuration, docs/two-gateways.md",
+        )
     if said := silence((host.status or {}).get("group")):
         yield Finding(
             "group",

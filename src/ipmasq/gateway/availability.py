@@ -17,7 +17,7 @@ from typing import Any
 from ipmasq.continuity.authentic import Seal
 from ipmasq.continuity.follower import Follower
 from ipmasq.continuity.members import Member, Roll
-from ipmasq.continuity.server import connector
+from ipmasq.continuity.sentinels import Connector
 from ipmasq.continuity.settings import HaSettings
 from ipmasq.continuity.votes import Votes
 from ipmasq.continuity.worker import Bell
@@ -60,7 +60,7 @@ class Availability:
         self._drive, self._loop = drive, drive.loop
         self._offloading, self._operator, self._changed = offloading, operator, changed
         self._bell = Bell()
-        self._connect = connector(settings.store)
+        self._connect = Connector(settings.store)
         self.publisher = Publisher(drive.engine, self._loop)
         operator.publish_by(self.publisher.set)
         self.servings = [
@@ -80,7 +80,7 @@ class Availability:
         self._votes: Votes | None = None
         self._told_roles = dict.fromkeys(settings.shares or ("",), Role.STANDBY)
         self._outage = Outage()
-        self._told_namesake, self._told_refused = "", 0
+        self._told_of_roll, self._told_refused = "", 0
         """The last is how many records were refused."""
         # A standby has its claims, too, and drops what they bring: keepalived may set the addresses before the role,
         # and the host must neither answer with resets for flows that it does not know nor forward untranslated packets.
@@ -112,6 +112,7 @@ class Availability:
         for each in self.servings:
             each.stop()
         self._roll.close()
+        self._connect.close()
         if self._votes is not None:
             self._loop.unwatch(self._votes.fileno())
             self._votes.close()
@@ -313,11 +314,14 @@ class Availability:
             self._drive.say(StoreFailed(now, trouble, EFFECTS[self.role]))
         elif trouble is not None:
             self._drive.say(StoreRecovered(now))
-        if self._roll.namesake != self._told_namesake:
-            self._told_namesake = self._roll.namesake
-            if self._told_namesake:
-                log.error("%s", self._told_namesake)
+        self._publish_trouble_of_roll()
         self._publish_refused(now)
+
+    def _publish_trouble_of_roll(self) -> None:
+        trouble = "" if self.trouble else self._roll.trouble
+        if trouble and trouble != self._told_of_roll:
+            self._told_of_roll = trouble
+            log.error("%s", trouble)
 
     def _publish_refused(self, now: float) -> None:
         refused = self.refused
@@ -364,7 +368,7 @@ class Availability:
             "role": self.role.value,
             "serves": [each.share for each in self._served if each.share],
             "holder": "" if self.settings.shares else self.servings[0].fence.holder,
-            "trouble": self.trouble or self._roll.namesake,
+            "trouble": self.trouble or self._roll.trouble,
         }
 
     def status(self) -> Mapping[str, Any]:
@@ -374,7 +378,7 @@ class Availability:
             "group": self.settings.group,
             "name": self.settings.name,
             "store": self.settings.store.shown,
-            "trouble": self.trouble or self._roll.namesake,
+            "trouble": self.trouble or self._roll.trouble,
             **({"role": self.role.value} if divided else first),
             "unwritten_packets": self.publisher.unwritten,
             "silenced_packets": self._drive.silenced,

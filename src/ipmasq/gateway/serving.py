@@ -16,7 +16,7 @@ from ipmasq.continuity.authentic import Seal
 from ipmasq.continuity.feed import Feed
 from ipmasq.continuity.fence import Fence
 from ipmasq.continuity.follower import Follower
-from ipmasq.continuity.server import Connect
+from ipmasq.continuity.sentinels import Connector
 from ipmasq.continuity.settings import HaSettings
 from ipmasq.gateway.replication import Replication
 
@@ -75,7 +75,7 @@ class Serving:
         self,
         share: str,
         settings: HaSettings,
-        connect: Connect,
+        connect: Connector,
         clock: Callable[[], float],
         ring: Callable[[], object],
         vote: Callable[[int, str], bool],
@@ -239,8 +239,8 @@ class Serving:
     @property
     def trouble(self) -> str:
         """Why the store cannot be used, in a sentence; empty if it can."""
-        feed = self.replication.feed.trouble if self.replication is not None else ""
-        return self.fence.trouble or feed
+        records = self.replication.feed if self.replication is not None else self.follower
+        return self.fence.trouble or (records.trouble if records is not None else "")
 
     @property
     def counts(self) -> Counts:

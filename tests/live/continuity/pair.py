@@ -50,6 +50,8 @@ def eventually(true: Callable[[], object], limit: float = 30.0) -> float:
 class Pair:
     names: tuple[str, ...] = NAMES
     hosts: tuple[str, ...] = ("st", "in", "out")
+    url = f"redis://{STORE}:{PORT}"
+    """Where the gateways find the store."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -180,7 +182,7 @@ class Pair:
             socket = "{self.directory}/{name}.sock"
             [ha]
             group = "pair"
-            store = "redis://{STORE}:{PORT}"
+            store = "{self.url}"
             key_file = "{self.directory}/ha.key"
             name = "{name}"
             votes = "192.168.9.{number}:{VOTES}"

@@ -137,6 +137,35 @@ class Session:
         )
 
 
+class Fetches:
+    """An FTP session that fetches a little file again and again, each time by a PORT."""
+
+    def __init__(self, pair: Pair, host: str, address: str, root: Path) -> None:
+        self.count = 0
+        self._ends = False
+        self._address, self._whole = address, (root / "little").read_bytes()
+        self._fetching = Told(pair, host, self._run)
+
+    def _run(self) -> None:
+        with ftplib.FTP(self._address, timeout=PATIENCE) as session:
+            session.login()
+            session.set_pasv(False)
+            while not self._ends:
+                came: list[bytes] = []
+                session.retrbinary("RETR little", came.append)
+                assert b"".join(came) == self._whole
+                self.count += 1
+
+    def go_on(self) -> None:
+        """Wait for three more."""
+        goal = self.count + 3
+        eventually(lambda: self.count >= goal or not self._fetching.is_alive())
+
+    def end(self) -> None:
+        self._ends = True
+        self._fetching.result()
+
+
 # -- other traffic
 
 

@@ -142,7 +142,9 @@ def told(error: Exception) -> StoreError:
     """Return what an exception of the library, or of the system, means to the members of a group."""
     from redis import exceptions as of
 
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # Before this, the library shows the command, with whatever records of flows it has.
+    said = str(error).rpartition(" of pipeline caused error: ")[2]
+    text = said.splitlines()[0] if said else type(error).__name__
     sentence = f"the store: {text}"
     if isinstance(error, of.TimeoutError | TimeoutError):
         return SilentError("the store does not answer in time")

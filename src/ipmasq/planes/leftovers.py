@@ -1,7 +1,7 @@
 """What a gateway that was killed has left in this network namespace, and how it is undone.
 
 TUN devices and links of programs end with the process. Kernel settings, routing rules, routes and proxy entries
-do not; they are on record, and without one, all but the settings are found (`unrecorded`). Nor do filters of tc(8),
+do not, nor do pinned programs; they are on record, and without one, all but the settings are found (`unrecorded`). Nor do filters of tc(8),
 which Linux before 6.6 has in the place of links.
 """
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import NoReturn
 
 import pytest
 
 from ipmasq.continuity.authentic import Seal
 from ipmasq.continuity.lease import key
-from ipmasq.continuity.members import LOST_AFTER, Member, Members
+from ipmasq.continuity.members import LOST_AFTER, Member, Members, Roll
 from tests.continuity.stores import Store
 
 SEAL = Seal(b"a secret of the operator", "group", "members")
@@ -53,3 +55,33 @@ def test_two_members_of_the_same_name_are_noticed_by_both_and_a_new_process_is_n
     assert namesake.has_namesake
     namesake.exchange(client, ONE)
     assert not namesake.has_namesake, "the other one has ended meanwhile"
+
+
+def test_who_is_not_heard_of_is_lost_and_asked_all_the_same_while_the_store_does_not_answer(
+    store: Store,
+):
+    now = 100.0
+    rolls = [
+        Roll(store.connect, SEAL, "group", partial(_same, each), lambda: now) for each in (ONE, TWO)
+    ]
+    for roll in rolls * 2:
+        roll.step()
+    assert [each.present_role for each in rolls[1].now()] == ["active", "standby"]
+    store.stop()
+    now += LOST_AFTER + 1
+    rolls[1].step()
+    assert [each.present_role for each in rolls[1].now()] == ["lost", "standby"]
+    assert rolls[1].peers == {"one": ("192.0.2.1", 7343)}, "only its consent shows that it is lost"
+
+
+def test_a_member_that_has_never_reached_the_store_knows_itself():
+    def nowhere(patience: float) -> NoReturn:
+        raise OSError("no store")
+
+    roll = Roll(nowhere, SEAL, "group", partial(_same, ONE), lambda: 5.0)
+    roll.step()
+    assert roll.now() == [ONE]
+
+
+def _same(member: Member) -> Member:
+    return member

@@ -66,11 +66,15 @@ def test_who_may_not_use_the_socket_is_told_so(gateway: Running, tmp_path: Path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
-def test_who_may_not_run_a_gateway_is_told_what_it_needs():
+@pytest.mark.parametrize("mode", [0o755, 0o777], ids=["no-socket", "socket"])
+def test_who_may_not_run_a_gateway_is_told_what_it_needs(mode: int):
     with tempfile.TemporaryDirectory() as readable:
-        Path(readable).chmod(0o755)
+        Path(readable).chmod(mode)
         config = Path(readable, "gateway.toml")
-        config.write_text('[gateway]\ninside = "10.0.0.0/24"\noutside = "lo"\n')
+        config.write_text(
+            '[gateway]\ninside = "10.0.0.0/24"\noutside = "lo"\n'
+            f'[control]\nsocket = "{readable}/control.sock"\n'
+        )
         done = subprocess.run(
             [*NOBODY, "run", "-c", config], capture_output=True, text=True, timeout=30
         )

@@ -56,6 +56,11 @@ class Member:
     def is_lost(self) -> bool:
         return self.age > LOST_AFTER
 
+    @property
+    def present_role(self) -> str:
+        """Its role, or `lost` if it has been silent for long."""
+        return "lost" if self.is_lost else self.role
+
 
 class Members:
     """Calls raise what the library raises."""
@@ -125,11 +130,18 @@ class Roll:
     """Describes this member in the store, and knows the others, in a thread of its own."""
 
     def __init__(
-        self, connect: Connect, seal: Seal, group: str, describe: Callable[[], Member]
+        self,
+        connect: Connect,
+        seal: Seal,
+        group: str,
+        describe: Callable[[], Member],
+        clock: Callable[[], float],
     ) -> None:
         self.members: list[Member] = []
-        """All members, as the store was last asked."""
-        self._connect, self._describe = connect, describe
+        """All members, as the store said when it last answered."""
+        self._answered = 0.0
+        """When that was."""
+        self._connect, self._describe, self._clock = connect, describe, clock
         self._members = Members(seal, group)
         self._client: Client | None = None
         self._name = ""
@@ -152,6 +164,14 @@ class Roll:
             return ""
         return f"another member of the group has the name {self._name}, too: give each its own ([ha] name)"
 
+    def now(self) -> list[Member]:
+        """Return this member, and the others as they are known now: while the store does not answer, nobody hears of them,
+        and they become older."""
+        own, silent = self._describe(), self._clock() - self._answered
+        others = [replace(each, age=each.age + silent) for each in self.members]
+        members = [own, *(each for each in others if each.name != own.name)]
+        return sorted(members, key=lambda each: each.name)
+
     @property
     def peers(self) -> dict[str, tuple[str, int]]:
         """Where the other members that were alive answer questions; those that do not answer any are at a place
@@ -166,6 +186,7 @@ class Roll:
             own = self._describe()
             self._name = own.name
             self.members = self._members.exchange(self._client, own)
+            self._answered = self._clock()
         except Exception:  # the lease and the records report what is wrong with the store
             client, self._client = self._client, None
             if client is not None:

@@ -49,7 +49,7 @@ def members(context: Context, _: arguments.Nothing) -> Rows:
     for each in _of(context).members():
         yield {
             "name": each.name,
-            "role": "lost" if each.is_lost else each.role,
+            "role": each.present_role,
             "generation": each.generation,
             "complete": each.complete,
             "lag": None if each.lag is None else round(each.lag, 3),

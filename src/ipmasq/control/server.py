@@ -312,6 +312,8 @@ def _explained(path: Path) -> Iterator[None]:
         reason = f"there is no group {error}"
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
+        if isinstance(error, PermissionError):
+            reason += " (the gateway needs root, or a control.socket where this user may write)"
         raise SocketError(f"cannot serve the control socket {path}: {reason}") from None
 
 

@@ -75,7 +75,8 @@ class Availability:
             )
             for share in settings.shares or ("",)
         ]
-        self._roll = Roll(self._connect, self._seal("members"), settings.group, self._describe)
+        seal, clock = self._seal("members"), drive.loop.clock
+        self._roll = Roll(self._connect, seal, settings.group, self._describe, clock)
         self._votes: Votes | None = None
         self._told_roles = dict.fromkeys(settings.shares or ("",), Role.STANDBY)
         self._outage = Outage()
@@ -279,7 +280,7 @@ class Availability:
         return self._votes.ask(generation, share)
 
     def _describe(self) -> Member:
-        """Describe this member; called from a thread."""
+        """Describe this member; also called from a thread."""
         if self._votes is not None:
             self._votes.peers = self._roll.peers
         followers = [each.follower for each in self.servings if each.follower is not None]
@@ -385,7 +386,7 @@ class Availability:
             yield {"share": each.share, **each.status()}
 
     def members(self) -> Iterator[Member]:
-        yield from self._roll.members
+        yield from self._roll.now()
 
 
 def _names(policy: Policy) -> list[str]:

@@ -31,7 +31,7 @@ def families(group: Availability | None) -> Iterator[Metric]:
 
 def _counts(group: Availability | None) -> Iterator[Metric]:
     servings = group.servings if group is not None else ()
-    known = [each.role for each in group.members()] if group is not None else []
+    known = [each.present_role for each in group.members()] if group is not None else []
     members = {(role,): float(known.count(role)) for role in ROLES if group is not None}
     yield gauge("ha_members", "Members of the group by their roles.", members, ["role"])
     usable = {(): float(not group.trouble)} if group is not None else {}

@@ -23,6 +23,8 @@ REQUEST = b"\0\1boot.img\0octet\0"
 ACKNOWLEDGED = b"\0\4\0"
 BLOCKS = 3
 COUNT, RATE, TRIES = 1500, 300, 4
+PAUSE = 0.5
+"""Seconds until a client asks again. The server waits for longer."""
 
 
 def attack(network: Network) -> Verdict:
@@ -33,6 +35,7 @@ def attack(network: Network) -> Verdict:
             time.sleep(1)  # the flood has caused far more flows than there are ports by then
             got = [_fetches(network)]
             while flood.is_alive():
+                time.sleep(PAUSE)  # each file takes a port, too
                 got.append(_fetches(network))
         asked = _asks(network)
     text = f"{sum(got)} of {len(got)} files arrived"
@@ -48,7 +51,7 @@ def _requests() -> Iterator[bytes]:
 def _fetches(network: Network) -> bool:
     """Whether a client gets all blocks, each within a few tries."""
     with network.udp(STRANGER) as client:
-        client.settimeout(0.5)
+        client.settimeout(PAUSE)
         to: tuple[str, int] = (PUBLIC, 69)
         said = REQUEST
         for block in range(1, BLOCKS + 1):
@@ -56,6 +59,7 @@ def _fetches(network: Network) -> bool:
             if answer is None or answer[0][:4] != b"\0\3\0" + bytes((block,)):
                 return False
             to, said = answer[1], ACKNOWLEDGED + bytes((block,))
+        client.sendto(said, to)
         return True
 
 
@@ -100,12 +104,13 @@ def _server(network: Network) -> Iterator[None]:
 
 def _answer(own: socket.socket, client: tuple[str, int], lasting: bool) -> None:
     """`lasting`: the client is known to acknowledge, so the others need not be waited for."""
-    own.settimeout(0.3)
-    for block in range(1, BLOCKS + 1):
+    own.settimeout(2 * PAUSE)
+    block = 1
+    while block <= BLOCKS:
         own.sendto(b"\0\3\0" + bytes((block,)) + bytes(512), client)
         if not lasting:
             return
         try:
-            own.recv(600)
+            block = own.recv(600)[3] + 1
         except TimeoutError:
             return

@@ -206,9 +206,9 @@ def connect(
     return made
 
 
-def resets(network: Network) -> int:
-    """How many resets the kernels of all hosts have sent."""
-    total = 0
+def resets(network: Network) -> dict[str, int]:
+    """How many resets the kernel of each host has sent."""
+    sent = {}
     for host in ("in", "gw", "out"):
         with network.at(host):
             names, values = (
@@ -216,5 +216,5 @@ def resets(network: Network) -> int:
                 for line in Path("/proc/thread-self/net/snmp").read_text().splitlines()
                 if line.startswith("Tcp:")
             )
-            total += int(values[names.index("OutRsts")])
-    return total
+            sent[host] = int(values[names.index("OutRsts")])
+    return sent

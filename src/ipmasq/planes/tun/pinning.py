@@ -54,9 +54,9 @@ def pinned(directory: Path) -> Sequence[Change]:
     """Return what a gateway of this network namespace has pinned, on record or not, in the order in which that is done."""
     name = namespace()
     own = directory / f"{OWN_BPFFS}{name}"
-    places = [each for each in (directory / PREPARED, bpffs.SYSTEM, own) if bpffs.is_bpffs(each)]
-    found: list[Change] = [BpffsMounted(str(own))] if own in places else []
-    pins = [os.fspath(each / f"{PINS}{name}") for each in places]
+    mounted = [each for each in (directory / PREPARED, bpffs.SYSTEM, own) if bpffs.is_bpffs(each)]
+    found: list[Change] = [BpffsMounted(str(own))] if own in mounted else []
+    pins = [os.fspath(each / f"{PINS}{name}") for each in mounted]
     return [*found, *(ProgramsPinned(each) for each in pins if os.path.isdir(each))]
 
 

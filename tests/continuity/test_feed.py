@@ -281,6 +281,26 @@ def test_a_store_that_restarts_empty_gets_a_snapshot(store: Store):
 
 
 @pytest.mark.row("HA-14")
+@pytest.mark.parametrize("others", [False, True])
+def test_a_store_that_loses_everything_while_nothing_is_written_gets_a_snapshot(
+    store: Store, others: bool
+):
+    """But not from a member that has lost its lease."""
+    feed = Feed(store.connect, SEAL, "group", "one", 1, lambda: None)
+    feed.wants_snapshot = False
+    give_snapshot(feed, flow(1, "one"))
+    for _ in range(3):
+        feed.step()
+        assert not feed.wants_snapshot
+    store.client().flushall()
+    if others:
+        store.client().set(key("group", "generation"), 2)
+    feed.step()
+    assert not feed.trouble
+    assert feed.wants_snapshot is not others
+
+
+@pytest.mark.row("HA-14")
 def test_a_full_store_drops_batches_and_gets_a_snapshot_once_it_has_room(store: Store):
     client = store.client()
     with feeding(store) as feed, following(store) as follower:

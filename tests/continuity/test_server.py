@@ -105,6 +105,16 @@ def test_a_store_that_refuses_a_command_is_useless(store: Store):
     assert isinstance(told(caught.value), UselessError)
 
 
+def test_what_was_to_be_written_is_not_told(store: Store):
+    client = store.client()
+    client.set("text", "x")
+    pipeline = client.pipeline(transaction=False)
+    pipeline.xadd("text", {"e": b"PASS\nsecret"})
+    with pytest.raises(Exception, match="secret") as caught:
+        pipeline.execute()
+    assert str(told(caught.value)).startswith("the store: WRONGTYPE ")
+
+
 def test_a_wrong_password_is_told(store: Store):
     store.client().config_set("requirepass", "secret")
     error = error_of(store.url)

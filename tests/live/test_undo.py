@@ -10,11 +10,14 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from pyroute2 import IPRoute
 
 from ipmasq.core.policy import ALL_PORTS, Claim, PortRange
+from ipmasq.planes import bpffs
 from ipmasq.planes.leftovers import find_leftovers, undo_leftovers
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import changes
+from ipmasq.planes.tun.journal import namespace
 from ipmasq.planes.tun.plane import TunPlane
 from ipmasq.wire.addresses import to_address, to_network
 from tests.live.conftest import (
@@ -60,8 +63,16 @@ def in_a_child(do: Callable[[], None]) -> int:
     return os.waitpid(child, 0)[1]
 
 
+def _with_changes_of_an_operator(network: Network) -> dict[str, str]:
+    """Make some that are like a gateway's."""
+    network.ip("gw", f"neigh add proxy {POOL} dev go")
+    network.ip("gw", "rule add pref 3 from 10.9.9.0/24 lookup local")
+    network.ip("gw", "rule add pref 4 iif gi fwmark 0x7 lookup 61001")
+    return trace(network)
+
+
 def test_after_an_orderly_end_the_host_is_as_it_was(network: Network, gateway: Start) -> None:
-    before = trace(network)
+    before = _with_changes_of_an_operator(network)
     running = gateway(public=POOL, forwards=[FORWARD])
     during = trace(network)
     assert during["rules"] != before["rules"]
@@ -86,6 +97,16 @@ def test_after_a_kill_nothing_leaves_untranslated(network: Network, gateway: Sta
     gateway().stop(signal.SIGKILL)
     with pytest.raises(AssertionError, match="No route to host"):
         network.ip("gw", f"route get 203.0.113.2 from {INSIDE_HOST} iif gi")
+
+
+def pin(directory: Path) -> Path:
+    """Leave a bpffs and names in it, as a fast path does that was killed."""
+    with IPRoute() as kernel:
+        own = directory / f"bpf-{namespace()}"
+        changes.BpffsMounted(str(own)).make(kernel)
+        changes.ProgramsPinned(str(own / f"ipmasq-{namespace()}")).make(kernel)
+        changes.ProgramsPinned(str(own / "ipmasq-1-2")).make(kernel)  # another namespace's
+    return own
 
 
 ROUTING = "rules", "rules, IPv6", "routes", "proxies", "links"
@@ -118,7 +139,10 @@ def test_a_start_adopts_what_is_on_no_record_and_undoes_it_at_its_end(
         fresh.close()
         kill_without_a_record(network, tmp_path / "lost")
         second = plane(tmp_path / "next")
+        (tmp_path / "next").mkdir()
+        pins = pin(tmp_path / "next")
         second.open()
+        assert not bpffs.is_bpffs(pins)
         second.claim(claims)
         for name in ROUTING[:-1]:  # the devices have other numbers
             made, expected = trace(network)[name], during[name]
@@ -135,9 +159,11 @@ def test_what_is_on_no_record_is_found_and_undone_by_command(
     before = trace(network)
     kill_without_a_record(network, tmp_path / "lost")
     with network.at("gw"):
+        pins = pin(tmp_path)
         left = find_leftovers(tmp_path)
-        assert left
+        assert len([each for each in left.changes if isinstance(each, changes.ProgramsPinned)]) == 1
         assert undo_leftovers(tmp_path) == left
+        assert not bpffs.is_bpffs(pins)
         assert not find_leftovers(tmp_path)
     assert {name: trace(network)[name] for name in ROUTING} == {
         name: before[name] for name in ROUTING

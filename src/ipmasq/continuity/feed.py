@@ -40,6 +40,13 @@ return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1])
 """Removes what precedes an entry, or everything, unless there is a lease of a higher generation."""
 
 
+LOST = """
+if tonumber(redis.call('GET', KEYS[2]) or '0') > tonumber(ARGV[2]) then return 0 end
+return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 0 and 1 or 0
+"""
+"""Whether an entry is missing, unless there is a lease of a higher generation."""
+
+
 class _Waiting(NamedTuple):
     ticket: int
     part: Part
@@ -118,11 +125,10 @@ class Feed:
                 self._client = self._connect(PATIENCE)
             if self.trouble:
                 self._begin_again(self._client)
+            if not self._queue:
+                self._look(self._client)
             while self._queue:
                 self._write(self._client)
-            self._client.exists(
-                self._last
-            )  # so that the loss of the store is noticed without a batch, too
         except Exception as error:
             return self._give_up(error)
         return IDLE
@@ -132,6 +138,16 @@ class Feed:
         client.eval(TRIM, 2, self._stream, self._last, "", str(self._generation))
         self.trouble, self.wants_snapshot = "", True
         self._changed()
+
+    def _look(self, client: Client) -> None:
+        """Want a snapshot if the store has lost the latest one, as when it was restarted: whoever has nothing to write would
+        not notice."""
+        if not self._begun:
+            return
+        begun, generation = self._begun.decode(), str(self._generation)
+        if client.eval(LOST, 2, self._stream, self._last, begun, generation):
+            self._begun, self.wants_snapshot = b"", True
+            self._changed()
 
     def _write(self, client: Client) -> None:
         waiting = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]

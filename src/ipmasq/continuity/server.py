@@ -214,7 +214,9 @@ def told(error: Exception) -> StoreError:
 
     if isinstance(error, StoreError):
         return error
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # Before this, the library shows the command, with whatever records of flows it has.
+    said = str(error).rpartition(" of pipeline caused error: ")[2]
+    text = said.splitlines()[0] if said else type(error).__name__
     sentence = f"the store: {text.partition(' script: ')[0]}"  # without its hash
     if isinstance(error, of.TimeoutError | TimeoutError):
         return SilentError("the store does not answer in time")

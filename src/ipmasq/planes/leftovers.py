@@ -1,7 +1,7 @@
 """What a gateway that was killed has left in this network namespace, and how it is undone.
 
 TUN devices and links of programs end with the process. Kernel settings, routing rules, routes and proxy entries
-do not; they are on record, and without one, all but the settings are found (`unrecorded`). Nor do filters of tc(8),
+do not, nor do pinned programs; they are on record, and without one, all but the settings are found (`unrecorded`). Nor do filters of tc(8),
 which Linux before 6.6 has in the place of links.
 """
 
@@ -48,7 +48,8 @@ def find_leftovers(directory: Path = DIRECTORY) -> Leftovers:
             return NOTHING
         known = recorded(record)
         with IPRoute() as kernel:
-            return Leftovers((*known, *(each for each in abandoned(kernel) if each not in known)))
+            others = abandoned(kernel, directory)
+            return Leftovers((*known, *(each for each in others if each not in known)))
 
 
 def undo_leftovers(directory: Path = DIRECTORY) -> Leftovers:
@@ -61,12 +62,12 @@ def undo_leftovers(directory: Path = DIRECTORY) -> Leftovers:
         record = record_in(directory)
         with IPRoute() as kernel:
             has_record = record.exists() or holder(record) is not None
-            if not has_record and not abandoned(kernel):
+            if not has_record and not abandoned(kernel, directory):
                 return NOTHING
             journal = Journal(kernel, directory)
             make_holder(directory).end()  # The devices are gone with the process that keeps them.
             try:
-                journal.adopt(unrecorded := abandoned(kernel))
+                journal.adopt(unrecorded := abandoned(kernel, directory))
                 found = *journal.leftovers, *unrecorded
                 return Leftovers(found, _remove_filters(kernel))
             finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipmasq.planes.tun import holder
+from ipmasq.planes.tun import holder, keeper
 from ipmasq.planes.tun.holder import Keeper
 
 PATIENCE = 10.0
@@ -125,6 +125,18 @@ def test_an_orderly_end_closes_the_descriptors_before_it_returns(
     assert not is_held(reading)
     os.close(reading)
     assert not late.exists()
+
+
+def test_a_keeper_whose_gateway_was_killed_before_it_gave_anything_ends(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "UNUSED", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as gone:
+            gone.connect(str(path))
+        assert keeper.Keeper(listener).run()
 
 
 def test_nobody_gives_nothing(path: Path, tmp_path: Path) -> None:

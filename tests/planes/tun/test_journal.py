@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -55,6 +56,32 @@ def test_changes_are_on_record_until_they_are_undone(directory: Path):
     assert json.loads(record.read_text())["changes"] == [json.loads(json.dumps(change().written()))]
     journal.close()
     assert list(directory.iterdir()) == []
+
+
+def test_what_could_not_be_recorded_or_made_is_made_by_the_next_attempt(directory: Path):
+    made: list[bool] = []
+
+    def refuse() -> None:
+        made.append(True)
+        if len(made) == 2:
+            raise OSError(errno.ENOBUFS, "no")
+
+    journal = Journal(Kernel(refuse), directory)
+    changes = [change(), RuleAdded(2, RoutingRule(101, 7))]
+    draft = directory / f"tun-{NAMESPACE}.new"
+    draft.mkdir()
+    with pytest.raises(OSError, match=r"tun-\d+\.json"):
+        journal.make(changes)
+    draft.rmdir()
+    assert not made
+    assert not journal.made(RuleAdded)
+    with pytest.raises(OSError, match="no"):
+        journal.make(changes)
+    assert journal.made(RuleAdded) == changes[:1]
+    journal.make(changes)
+    assert journal.made(RuleAdded) == changes
+    assert len(made) == 3
+    journal.close()
 
 
 def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_is_left_alone(

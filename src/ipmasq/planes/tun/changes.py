@@ -62,7 +62,7 @@ class RuleAdded(Change):
 
     def undo(self, kernel: IPRoute) -> None:
         # EINVAL: a rule that the kernel does not understand was never there.
-        _unless(GONE | {errno.EINVAL}, kernel.rule, "del", **_rule(self.family, self.rule))
+        _unless(GONE | {errno.EINVAL}, _del_rule, kernel, self.family, self.rule, PROTOCOL_STATIC)
 
     def written(self) -> dict[str, Any]:
         rule = self.rule._replace(to=self.rule.to and str(self.rule.to))  # type: ignore[arg-type]
@@ -79,7 +79,8 @@ class LocalRuleRemoved(Change):
     protocol: int
 
     def make(self, kernel: IPRoute) -> None:
-        kernel.rule("del", **_rule(self.family, RoutingRule(self.priority, LOCAL_TABLE)))
+        rule = RoutingRule(self.priority, LOCAL_TABLE)
+        _unless(GONE, _del_rule, kernel, self.family, rule, self.protocol)
 
     def undo(self, kernel: IPRoute) -> None:
         rule = RoutingRule(self.priority, LOCAL_TABLE)
@@ -217,7 +218,7 @@ def lets_pass(change: Change) -> bool:
 
 
 def told(found: Sequence[Change]) -> str:
-    """Return settings by name, and the number of changes to routing."""
+    """Return settings by name, the number of changes to routing, and whether programs were left."""
     settings_set_back = [
         f"{each.name} is {each.was or 'empty'} again"
         for each in found
@@ -225,7 +226,12 @@ def told(found: Sequence[Change]) -> str:
     ]
     kinds = RuleAdded, LocalRuleRemoved, UnreachableAdded, ProxyAdded
     routing = sum(isinstance(each, kinds) for each in found)
-    return ", ".join([*settings_set_back, f"{routing} routing rules, routes and proxy entries"])
+    programs = ["programs of the fast path"] * any(
+        isinstance(each, ProgramsPinned) for each in found
+    )
+    return ", ".join(
+        [*settings_set_back, f"{routing} routing rules, routes and proxy entries", *programs]
+    )
 
 
 def _check_setting(path: str) -> None:
@@ -248,6 +254,12 @@ def family_of(address: bytes) -> int:
 
 def _add_rule(kernel: IPRoute, family: int, rule: RoutingRule, protocol: int) -> None:
     kernel.rule("add", protocol=protocol, **_rule(family, rule))
+
+
+def _del_rule(kernel: IPRoute, family: int, rule: RoutingRule, protocol: int) -> None:
+    """The kernel deletes the first rule that has what is named here, whatever else that has: without the protocol it may be
+    an operator's."""
+    kernel.rule("del", protocol=protocol, **_rule(family, rule))
 
 
 def _rule(family: int, rule: RoutingRule) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Devices:
         self.descriptors: dict[Side, int] = {}
         self.sides: dict[int, Side] = {}
         """The inverse."""
+        self.were_taken = False
+        """Whether they are those of an earlier process."""
         self._holder = make_holder(directory)
         self._grace = 0.0
         self._pins = -1
@@ -48,6 +50,7 @@ class Devices:
         if are_devices(given, DEVICE.values()):
             for side, name in DEVICE.items():
                 self._use(side, given[name])
+            self.were_taken = True
             self._pins = given.get(PINS, -1)
             return True
         for descriptor in given.values():

@@ -50,8 +50,7 @@ class Journal:
         self._kernel = kernel
         self._changes: list[Change] = []
         self._told: set[str] = set()
-        self.namespace = f"{os.stat('/proc/self/ns/net').st_ino}-{cookie()}"
-        """A name of this network namespace that no other one ever gets."""
+        self.directory, self.namespace = directory, namespace()
         self._record = record_in(directory)
         try:
             directory.mkdir(mode=0o755, exist_ok=True)
@@ -81,18 +80,21 @@ class Journal:
 
     def make(self, changes: Iterable[Change]) -> None:
         """Record changes, then make them. Raises OSError or NetlinkError; what was made until then is on
-        record."""
+        record, and the rest can be made later."""
         known = [each for each in self._changes if not isinstance(each, SettingChanged)]
         changes = [change for change in changes if change not in known]
         if not changes:
             return
-        paths = {change.path for change in changes if isinstance(change, SettingChanged)}
-        self._changes = [
-            change for change in self._changes if getattr(change, "path", None) not in paths
-        ] + changes
-        self._write()
-        for change in changes:
-            change.make(self._kernel)
+        before, made = self._changes, list[Change]()
+        self._changes = _followed(before, changes)
+        try:
+            self._write()
+            for change in changes:
+                change.make(self._kernel)
+                made.append(change)
+        except BaseException:
+            self._changes = _followed(before, made)
+            raise
 
     def adopt(self, changes: Sequence[Change]) -> None:
         """Record changes that are in force and on no record. Raises OSError."""
@@ -118,9 +120,13 @@ class Journal:
         gone = list(changes)
         if not gone:
             return
-        for change in gone:
-            change.undo(self._kernel)
-        self._changes = [change for change in self._changes if change not in gone]
+        undone: list[Change] = []
+        try:
+            for change in gone:
+                change.undo(self._kernel)
+                undone.append(change)
+        finally:
+            self._changes = [change for change in self._changes if change not in undone]
         self._write()
 
     def close(self) -> None:
@@ -175,9 +181,12 @@ class Journal:
             "changes": [change.written() for change in self._changes],
         }
         draft = self._record.with_suffix(".new")
-        with open(draft, "w", encoding="utf-8", opener=_opener) as file:
-            file.write(json.dumps(record, indent=1))
-        draft.replace(self._record)
+        try:
+            with open(draft, "w", encoding="utf-8", opener=_opener) as file:
+                file.write(json.dumps(record, indent=1))
+            draft.replace(self._record)
+        except OSError as error:  # of a full disk, it has no name
+            raise OSError(error.errno, error.strerror, str(self._record)) from error
 
 
 def recorded(record: Path) -> list[Change]:
@@ -226,6 +235,12 @@ def reserved(directory: Path = DIRECTORY) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)  # the next gateway may be another user's
         os.close(descriptor)
+
+
+def _followed(before: Iterable[Change], changes: Sequence[Change]) -> list[Change]:
+    """Return all changes after some were made: of a setting, the latest one."""
+    paths = {change.path for change in changes if isinstance(change, SettingChanged)}
+    return [*(each for each in before if getattr(each, "path", None) not in paths), *changes]
 
 
 def _undo(kernel: IPRoute, changes: list[Change]) -> None:
@@ -289,6 +304,11 @@ def _sign(descriptor: int) -> None:
 
 def _process(descriptor: int) -> str:
     return os.pread(descriptor, 20, 0).decode() or "unknown"
+
+
+def namespace() -> str:
+    """Return a name of this network namespace that no other one ever gets."""
+    return f"{os.stat('/proc/self/ns/net').st_ino}-{cookie()}"
 
 
 def cookie() -> int:

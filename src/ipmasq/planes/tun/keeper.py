@@ -23,6 +23,8 @@ from contextlib import suppress
 MOST = 8
 """The most descriptors of a message."""
 MESSAGE = 1024
+UNUSED = 30.0
+"""Seconds after which nothing was given: whoever has started this process was killed before."""
 
 
 def check_peer(link: socket.socket) -> None:
@@ -41,7 +43,7 @@ class Keeper:
         """The connection of the gateway, as a descriptor."""
         self._held: dict[str, int] = {}
         self._grace = 0.0
-        self._deadline: float | None = None
+        self._deadline: float | None = time.monotonic() + UNUSED
 
     def run(self) -> bool:
         """Run until the end. Return whether the grace time has passed without a successor."""

@@ -8,13 +8,14 @@ those of the devices, and the path on record is used only where it is known to l
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ipmasq.planes import bpffs
 from ipmasq.planes.tun.changes import OWN_BPFFS, PINS, BpffsMounted, Change, ProgramsPinned
 from ipmasq.planes.tun.devices import Devices
-from ipmasq.planes.tun.journal import Journal
+from ipmasq.planes.tun.journal import Journal, namespace
 
 PREPARED = "bpf"
 """The name of a bpffs that the service's unit has mounted below the gateway's directory."""
@@ -47,6 +48,16 @@ def unpin(journal: Journal, devices: Devices) -> None:
         journal.undo(found)
     with suppress(OSError):  # a mount in another mount namespace leaves the directory
         _own(journal, devices.directory).rmdir()
+
+
+def pinned(directory: Path) -> Sequence[Change]:
+    """Return what a gateway of this network namespace has pinned, on record or not, in the order in which that is done."""
+    name = namespace()
+    own = directory / f"{OWN_BPFFS}{name}"
+    mounted = [each for each in (directory / PREPARED, bpffs.SYSTEM, own) if bpffs.is_bpffs(each)]
+    found: list[Change] = [BpffsMounted(str(own))] if own in mounted else []
+    pins = [os.fspath(each / f"{PINS}{name}") for each in mounted]
+    return [*found, *(ProgramsPinned(each) for each in pins if os.path.isdir(each))]
 
 
 def _forget_elsewhere(journal: Journal, devices: Devices) -> None:

@@ -339,7 +339,7 @@ class TunPlane:
                 raise PlaneError(f"there is no interface {name}")
         self.inherits = bool(self._journal.adopted)
         self._devices.open(self.grace)
-        self._rules = Rules(adopt(kernel, self._journal))
+        self._rules = Rules(adopt(kernel, self._journal, self._devices))
         for name in DEVICE.values():
             self._settings.own(settings.for_own_device(name))
         follow_mtu(self.kernel, self.where)
@@ -390,7 +390,7 @@ class TunPlane:
             indices = kernel.link_lookup(ifname=where.outside)
             if addresses and indices:
                 self._watched.set(settings.proxying(where.outside))
-            made.answer_for(addresses, indices)
+            made.answer_for(kernel, addresses, indices)
         forwarding = settings.forwarding((where.outside, *where.inside))
         self._watched.leave(path for path in self._forwarding if path not in forwarding)
         self._watched.set(forwarding)

@@ -17,7 +17,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ipmasq.core.policy import PortRange
 from ipmasq.planes.netlink import Reports
-from ipmasq.planes.tun.changes import IPV4_FAMILY, UNREACHABLE_METRIC, RuleAdded, UnreachableAdded
+from ipmasq.planes.tun.changes import (
+    IPV4_FAMILY,
+    UNREACHABLE_METRIC,
+    LocalRuleRemoved,
+    RuleAdded,
+    UnreachableAdded,
+)
 from ipmasq.planes.tun.steering import DEVICE, LOCAL, LOCAL_TABLE, TABLE, RoutingRule
 from ipmasq.planes.tun.watched import Restored
 from ipmasq.wire.addresses import Network, to_address
@@ -27,6 +33,8 @@ GROUPS = 0x40 | 0x80
 RTM_DELROUTE, RTM_NEWRULE, RTM_DELRULE = 25, 32, 33
 RT_TABLE_COMPAT = 252
 """The value in place of the number of a table beyond 255, like ours."""
+
+ANY_PROTOCOL = 0
 
 _TABLE = struct.Struct("=4xB")
 
@@ -105,7 +113,8 @@ def _add_rules(kernel: IPRoute, rules: Iterable[RoutingRule]) -> str:
 
 def _removed(kernel: IPRoute, rules: Sequence[RoutingRule]) -> Iterator[Restored]:
     for rule in rules:
-        trouble = _troubles(lambda rule: RuleAdded(IPV4_FAMILY, rule).undo(kernel), [rule])
+        change = LocalRuleRemoved(IPV4_FAMILY, rule.priority, ANY_PROTOCOL)
+        trouble = _troubles(lambda change: change.make(kernel), [change])
         yield Restored(f"ip rule {rule_text(rule)}", "present", "absent", trouble)
 
 

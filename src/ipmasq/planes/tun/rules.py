@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+from pyroute2 import IPRoute
 
 from ipmasq.planes.tun import changes
-from ipmasq.planes.tun.changes import IPV4_FAMILY, ProxyAdded, RuleAdded
+from ipmasq.planes.tun.changes import IPV4_FAMILY, NTF_PROXY, ProxyAdded, RuleAdded
 from ipmasq.planes.tun.journal import Journal
 from ipmasq.planes.tun.steering import LOCAL, RoutingRule
 from ipmasq.wire.addresses import Address, to_text
@@ -28,10 +31,23 @@ class Rules:
         if is_all:
             self.made = tuple(rules)
 
-    def answer_for(self, addresses: Iterable[Address], indices: Iterable[int]) -> None:
-        """Answer ARP requests for these addresses and no others, on the interfaces of these indices. Raises
-        NetlinkError."""
+    def answer_for(
+        self, kernel: IPRoute, addresses: Iterable[Address], indices: Sequence[int]
+    ) -> None:
+        """Answer ARP requests for these addresses and no others, on the interfaces of these indices. Entries that an operator
+        has made stay the operator's. Raises NetlinkError."""
         wanted = tuple(ProxyAdded(i, to_text(a)) for a in addresses for i in indices)
+        if not set(wanted) <= set(self._proxies):
+            others = proxies(kernel) - set(self._proxies)
+            wanted = tuple(each for each in wanted if each not in others)
         self._journal.make(wanted)
         self._journal.undo(each for each in self._proxies if each not in wanted)
         self._proxies = wanted
+
+
+def proxies(kernel: IPRoute) -> AbstractSet[ProxyAdded]:
+    """Return all entries for which the kernel answers ARP requests."""
+    # With a filter of its own, pyroute2 leaves the flags in the request, and so asks for proxy entries.
+    question = {"family": IPV4_FAMILY, "flags": NTF_PROXY, "dump_filter": lambda entry: True}
+    found = kernel.neigh("dump", **question)
+    return {ProxyAdded(entry["ifindex"], entry.get_attr("NDA_DST")) for entry in found}

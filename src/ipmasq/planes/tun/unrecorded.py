@@ -1,4 +1,4 @@
-"""Routing rules, routes and proxy entries of a killed gateway whose record is lost.
+"""Routing rules, routes, proxy entries and pinned programs of a killed gateway whose record is lost.
 
 The record is below /run, which ends with a container that has no mount there, or is removed by hand. The kernel still
 has what it was about, and what is exactly as a gateway makes it is the gateway's. Settings are not found: nothing says
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -16,7 +17,6 @@ from pyroute2 import IPRoute
 from ipmasq.core.side import Side
 from ipmasq.planes.tun.changes import (
     IPV4_FAMILY,
-    NTF_PROXY,
     PROTOCOL_STATIC,
     UNREACHABLE_METRIC,
     Change,
@@ -26,8 +26,11 @@ from ipmasq.planes.tun.changes import (
     UnreachableAdded,
     told,
 )
+from ipmasq.planes.tun.devices import Devices
 from ipmasq.planes.tun.journal import Journal
+from ipmasq.planes.tun.pinning import pinned, unpin
 from ipmasq.planes.tun.routing import rule_of
+from ipmasq.planes.tun.rules import proxies
 from ipmasq.planes.tun.steering import (
     CLAIM,
     DEVICE,
@@ -52,10 +55,10 @@ NOT_OURS = "FRA_SRC", "FRA_OIFNAME", "FRA_FWMARK", "FRA_SPORT_RANGE", "FRA_UID_R
 log = logging.getLogger("ipmasq")
 
 
-def adopt(kernel: IPRoute, journal: Journal) -> Journal:
+def adopt(kernel: IPRoute, journal: Journal, devices: Devices) -> Journal:
     """Let what is in force be this gateway's own, unless it has taken over from a predecessor, and return the journal.
-    To be called by whoever has the devices: then no other gateway lives."""
-    found = [] if journal.adopted else in_force(kernel)
+    To be called when the devices are open: then no other gateway lives."""
+    found = [] if journal.adopted else in_force(kernel, journal.directory)
     if found:
         log.warning(
             "a gateway was killed here and left changes without a record, which are undone when this one ends: %s; "
@@ -63,18 +66,25 @@ def adopt(kernel: IPRoute, journal: Journal) -> Journal:
             told(found),
         )
     journal.adopt(found)
+    if not devices.were_taken:  # the programs lead to devices that are gone
+        unpin(journal, devices)
     return journal
 
 
-def abandoned(kernel: IPRoute) -> Sequence[Change]:
+def abandoned(kernel: IPRoute, directory: Path) -> Sequence[Change]:
     """Return what is in force, unless there are devices: then a gateway lives, or what keeps its devices."""
     if any(kernel.link_lookup(ifname=name) for name in DEVICE.values()):
         return []
-    return in_force(kernel)
+    return in_force(kernel, directory)
 
 
-def in_force(kernel: IPRoute) -> Sequence[Change]:
-    """Return the changes to routing that any gateway has made here, in the order in which it makes them."""
+def in_force(kernel: IPRoute, directory: Path) -> Sequence[Change]:
+    """Return what any gateway has pinned and changed of the routing here, in the order in which it does that. `directory` is
+    that of the record of changes."""
+    return [*pinned(directory), *_routing(kernel)]
+
+
+def _routing(kernel: IPRoute) -> Sequence[Change]:
     messages = list(kernel.get_rules(family=IPV4_FAMILY))
     found: list[Change] = list(_unreachable(kernel))
     rules = own_rules(map(rule_of, filter(_is_static, messages)), bool(found))
@@ -129,9 +139,5 @@ def _proxies(kernel: IPRoute, rules: Sequence[RoutingRule]) -> Iterator[Change]:
         if rule.priority == CLAIM and rule.table == TABLE[Side.OUTSIDE] and rule.to
     }
     indices = {name: (*kernel.link_lookup(ifname=name), 0)[0] for name, _ in claimed}
-    wanted = {(indices[name], address) for name, address in claimed}
-    # With a filter of its own, pyroute2 leaves the flags in the request, and so asks for proxy entries.
-    question = {"family": IPV4_FAMILY, "flags": NTF_PROXY, "dump_filter": lambda entry: True}
-    for entry in kernel.neigh("dump", **question):
-        if (entry["ifindex"], entry.get_attr("NDA_DST")) in wanted:
-            yield ProxyAdded(entry["ifindex"], entry.get_attr("NDA_DST"))
+    wanted = {ProxyAdded(indices[name], address) for name, address in claimed}
+    yield from wanted & proxies(kernel)

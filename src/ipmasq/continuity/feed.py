@@ -141,8 +141,9 @@ class Feed:
 
     def _look(self, client: Client) -> None:
         """Want a snapshot if the store has lost the latest one, as when it was restarted: whoever has nothing to write would
-        not notice."""
+        not notice. Raises what the library raises, if the store has gone or is another one now."""
         if not self._begun:
+            client.get(self._last)
             return
         begun, generation = self._begun.decode(), str(self._generation)
         if client.eval(LOST, 2, self._stream, self._last, begun, generation):

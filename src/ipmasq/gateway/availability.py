@@ -318,10 +318,12 @@ class Availability:
         self._publish_refused(now)
 
     def _publish_trouble_of_roll(self) -> None:
-        trouble = "" if self.trouble else self._roll.trouble
-        if trouble and trouble != self._told_of_roll:
-            self._told_of_roll = trouble
+        trouble = self._roll.trouble
+        if trouble and trouble != self._told_of_roll and not self.trouble:
             log.error("%s", trouble)
+        elif trouble:
+            return
+        self._told_of_roll = trouble
 
     def _publish_refused(self, now: float) -> None:
         refused = self.refused

@@ -123,6 +123,7 @@ def _measure(active: Engine, connect: Connect, count: int) -> Taken:
     inside, server = ends(count // 2)
     kept, plain = follower.held.of_engine(), follower.held.plain
     made = Engine.from_records(active.policy, Random(1).randrange, kept, began, True, plain)
+    garbage.keep_new()
     pass_through(made, segment(inside, server, 0, 0), Side.INSIDE, began)
     entered = time.monotonic() - began
     assert made.table.count == count

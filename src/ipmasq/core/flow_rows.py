@@ -50,9 +50,9 @@ class _Block:
     def protocols(self) -> set[int]:
         """Return the protocols of its rows, also of those that have gone."""
         found, rest = set[int](), bytes(self.data[::SIZE])
-        while rest:  # faster than to look at each, since there are few
+        while rest:  # faster than to look at each, since there are few, and mostly one
             found.add(rest[0])
-            rest = rest.replace(rest[:1], b"")
+            rest = rest.strip(rest[:1]).replace(rest[:1], b"")
         return found
 
     @property

@@ -104,9 +104,9 @@ class PortPool(Generic[Holder]):
         return True
 
     def claim_all(self, ports: set[int]) -> None:
-        """Take these ports, of which some may be taken already."""
+        """Take these ports, of which some may be taken already. The set belongs to this object then."""
         if not self.used:
-            self._claimed = set(ports)
+            self._claimed = ports
         elif ports:
             self._all = array("H", filterfalse(ports.__contains__, self._free))
 

@@ -65,6 +65,7 @@ class Offloading:
         flows = list(self._engine.table.flows) if fast.table.capacity else ()
         self._unentered = iter(flows)
         self._unfilled = iter(()) if is_filled else self._waiting()
+        garbage.keep_new()  # after a takeover, the index of a million flows, which would be looked through in the middle
         self._catch_up(offloader)
 
     def enter(self, flows: Iterable[int]) -> None:

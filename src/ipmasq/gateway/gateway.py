@@ -122,6 +122,7 @@ class Gateway:
         operator = Operator(
             self.engine, self._operated, self._helpers, self._configuration, self._of_file
         )
+        self.offloading.takes_over = True
         return Availability(setup.ha, self._drive, self.offloading, operator, self.latency.renew)
 
     def _of_file(self) -> Policy:

@@ -45,6 +45,8 @@ class Offloading:
         self.offloader = Offloader(self._engine, plane.fast.table, self._loop.clock)
         """The present fast path's."""
         self._floods = Floods(plane.fast)
+        self.takes_over = False
+        """Whether takeovers are expected, so that what they need is made ready."""
         self._reading = self._catching_up = False
         self._unentered: Iterator[int] = iter(())
         """Flows that the fast path may not know yet."""
@@ -65,6 +67,8 @@ class Offloading:
         flows = list(self._engine.table.flows) if fast.table.capacity else ()
         self._unentered = iter(flows)
         self._unfilled = iter(()) if is_filled else self._waiting()
+        if self.takes_over and not fast.table.can_fill:
+            log.debug("a takeover enters flows one by one")
         garbage.keep_new()  # after a takeover, the index of a million flows, which would be looked through in the middle
         self._catch_up(offloader)
 

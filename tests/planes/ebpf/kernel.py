@@ -14,7 +14,7 @@ from pyroute2 import IPRoute, netns
 
 from ipmasq.core.compact import FLOW
 from ipmasq.core.offloading import Rewrite
-from ipmasq.planes.ebpf import filling, layout, libbpf
+from ipmasq.planes.ebpf import layout, libbpf
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.exits import Exits
 from ipmasq.planes.ebpf.layout import Hook, Reason
@@ -105,7 +105,6 @@ class Kernel:
         """`image`: not the programs of the package, but these."""
         self.hook = hook
         self.loaded = libbpf.Object(image or OBJECT.read_bytes(), sizes(capacity))
-        filling.load(self.loaded)
         self.table = Table(self.loaded, capacity)
         self.capacity = capacity
         self.table.via(devices["in0"], devices["out0"])

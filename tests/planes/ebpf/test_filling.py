@@ -225,8 +225,13 @@ def test_who_finds_the_table_after_a_crash_knows_what_was_filled() -> None:
     loaded.close()
 
 
+class WithoutProgram(libbpf.Object):
+    def program(self, name: str) -> int:
+        raise OSError(f"the kernel does not take {name}")
+
+
 def test_without_the_program_nothing_is_filled() -> None:
-    loaded = libbpf.Object(OBJECT.read_bytes(), sizes(10))
+    loaded = WithoutProgram(OBJECT.read_bytes(), sizes(10))
     made = Table(loaded, 10)
     assert not made.can_fill
     made.fill(row(1), NOW)

@@ -18,21 +18,23 @@ FRAME = bytes(64)
 """What the kernel wants a program to be run on."""
 
 
-def load(loaded: libbpf.Object) -> None:
-    """Load the program if the kernel takes it. Without it, flows are entered one by one."""
-    with suppress(OSError):
-        loaded.load([PROGRAM])
-
-
 class Filler:
     def __init__(self, loaded: libbpf.Object) -> None:
-        self._program = loaded.loaded(PROGRAM)
+        self._loaded = loaded
+        self._program: int | None = None
+        self._is_tried = False
         self._rows = _shared(loaded, "rows", layout.ROWS * FLOW.size)
         self._filled = _shared(loaded, "filled", layout.ROWS * layout.Filled.size)
         self._filling = _shared(loaded, "filling", layout.Filling.size)
 
     @property
     def is_possible(self) -> bool:
+        """Whether the kernel takes the program, which is loaded when this is asked for the first time: that takes 0.1 s, which
+        only a member of a group needs to spend. Without it, flows are entered one by one."""
+        if not self._is_tried:
+            self._is_tried = True
+            with suppress(OSError):
+                self._program = self._loaded.program(PROGRAM)
         return self._program is not None
 
     def fill(self, rows: memoryview, seen: int) -> tuple[int, memoryview]:

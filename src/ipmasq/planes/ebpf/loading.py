@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib.resources import files
 
 from ipmasq.core.side import Side
-from ipmasq.planes.ebpf import filling, libbpf
+from ipmasq.planes.ebpf import libbpf
 from ipmasq.planes.ebpf.attach import tc_program, up_program, xdp_program
 from ipmasq.planes.ebpf.devices import Device
 from ipmasq.planes.ebpf.once import DOWN, enter_program, leave_program
@@ -55,7 +55,6 @@ def load(
         if error.errno is None:
             raise PlaneError(f"there is no {libbpf.LIBRARY} (package libbpf1)") from error
         raise PlaneError(refusal(error, flows)) from error
-    filling.load(loaded)
     return loaded
 
 

@@ -14,11 +14,12 @@ from ipmasq.core.changes import Key, Kind
 from ipmasq.core.compact import Compact
 from ipmasq.core.engine import Engine
 from ipmasq.core.plain import StateError
-from ipmasq.core.policy import Policy
+from ipmasq.core.policy import Policy, PortRange, Ports, port_set
 from ipmasq.core.reasons import Reason
 from ipmasq.core.records import INSPECTOR
 from ipmasq.core.restoring import Kept, compacted
 from ipmasq.core.side import Side
+from ipmasq.core.unrestored import _foreign
 from ipmasq.wire.packet import Packet
 from tests.conformance import packets
 from tests.core.restored import Journal, Restored, difference, kept, plain, tidy_pools
@@ -349,3 +350,12 @@ def test_a_row_with_any_other_byte_is_refused_or_consistent(seed: int) -> None:
         except StateError:
             refused += 1
     assert refused > 5
+
+
+@pytest.mark.parametrize(
+    "own", [PortRange(61000, 61003), port_set([PortRange(61000, 61001), PortRange(61003, 61003)])]
+)
+def test_ports_that_are_not_of_a_pool_are_found(own: Ports) -> None:
+    some = {0, 1, 60999, 61000, 61001, 61002, 61003, 61004, 65535}
+    assert _foreign(own, some) == {port for port in some if port not in own}
+    assert _foreign(own, {61000, 61003}) == set()

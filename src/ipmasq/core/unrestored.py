@@ -241,10 +241,15 @@ def _enter_ports(pool: PortPool[Mapping], taken: set[int]) -> None:
 
 
 def _foreign(own: Ports, ports: set[int]) -> set[int]:
-    """Return which ports are not of these. Most pools have one range: then it takes long to look at each."""
-    if len(own.ranges) == 1 and ports and own.low <= min(ports) and max(ports) <= own.high:
-        return set()
-    return ports.difference(*(range(low, high + 1) for low, high in own.ranges))
+    """Return which ports are not of these. A pool has many, and mostly others are few."""
+    return ports & _others(own)
+
+
+@lru_cache(maxsize=16)
+def _others(own: Ports) -> frozenset[int]:
+    """Return all ports but these."""
+    every = range(1 << 16)
+    return frozenset(every).difference(*(every[low : high + 1] for low, high in own.ranges))
 
 
 _SIDES = [(Side(both >> 1), Side(both & 1)) for both in range(4)]

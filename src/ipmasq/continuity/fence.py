@@ -163,6 +163,7 @@ class Fence:
             self._learn(answer.generation, answer.holder)
 
     def _reach(self) -> Client:
+        """Connect. Nothing is acquired for a while at a store that may have lost a lease. Raises what the library raises."""
         self._client = client = self._connect(PATIENCE)
         run = str(client.info("server").get("run_id", ""))
         if not self._connect.is_alone or self._run not in ("", run):

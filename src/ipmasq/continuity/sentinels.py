@@ -122,7 +122,7 @@ class Sentinels:
     def _trouble(self) -> str:
         said = "; ".join(f"{_shown(each.endpoint)}: {_says(each.answer)}" for each in self._askers)
         return (
-            f"less than {self._majority} sentinels name the same primary {self._service} ({said})"
+            f"fewer than {self._majority} sentinels name the same primary {self._service} ({said})"
         )
 
 

@@ -63,7 +63,7 @@ class FlowTable(Protocol):
 
     @property
     def can_fill(self) -> bool:
-        """Whether `fill` does anything."""
+        """Whether `fill` does anything. What it needs is made ready when this is asked for the first time (0.1 s)."""
 
     def fill(self, rows: bytes, now: float) -> None:
         """Fill slots for both directions of flows that another gateway has served, from rows (see

@@ -6,12 +6,20 @@ serves, is added.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tests.live.continuity.pair import GATEWAY, INSIDE, PUBLIC, STORE, VOTES, Pair, announce
+from tests.live.continuity.pair import (
+    GATEWAY,
+    INSIDE,
+    PUBLIC,
+    STORE,
+    VOTES,
+    Pair,
+    announce,
+    standing,
+)
 
 NEIGHBOUR = "10.0.0.66"
 """The host of share `one`."""
@@ -100,11 +108,5 @@ class Fleet(Pair):
         assert self.ask(name, "ha", "standby", share).returncode == 0
 
 
-@contextmanager
-def fleet(directory: Path) -> Iterator[Fleet]:
-    made = Fleet(directory)
-    try:
-        made.up()
-        yield made
-    finally:
-        made.down()
+def fleet(directory: Path) -> AbstractContextManager[Fleet]:
+    return standing(Fleet(directory))

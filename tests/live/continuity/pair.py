@@ -17,9 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from pyroute2 import netns
@@ -233,9 +233,15 @@ def announce(device: str, address: str) -> None:
         raw.send(head + own + ip + bytes(6) + ip)
 
 
+P = TypeVar("P", bound=Pair)
+
+
+def pair(directory: Path) -> AbstractContextManager[Pair]:
+    return standing(Pair(directory))
+
+
 @contextmanager
-def pair(directory: Path) -> Iterator[Pair]:
-    made = Pair(directory)
+def standing(made: P) -> Iterator[P]:
     try:
         made.up()
         yield made

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from tests.continuity.test_server import block
-from tests.live.continuity.pair import PORT, REMOTE, STORE, Pair, eventually
+from tests.live.continuity.pair import PORT, REMOTE, STORE, Pair, eventually, standing
 from tests.live.continuity.traffic import Told
 
 SERVERS = {"r1": "192.168.9.21", "r2": "192.168.9.22"}
@@ -156,10 +156,6 @@ class Beats:
             each.result()
         self._server.close()
 
-    def gap(self) -> float:
-        """Return the longest time without any."""
-        return max((b - a for a, b in zip(self.came, self.came[1:], strict=False)), default=0.0)
-
 
 def overlap(one: Beats, other: Beats, slot: float = 0.02) -> float:
     """Return for how many seconds datagrams came through both."""
@@ -167,11 +163,5 @@ def overlap(one: Beats, other: Beats, slot: float = 0.02) -> float:
     return len(both) * slot
 
 
-@contextmanager
-def watched(directory: Path) -> Iterator[Watched]:
-    made = Watched(directory)
-    try:
-        made.up()
-        yield made
-    finally:
-        made.down()
+def watched(directory: Path) -> AbstractContextManager[Watched]:
+    return standing(Watched(directory))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -134,6 +134,14 @@ REACH = """address => Promise.all(['view/doctor', 'view/flows', 'events'].map(
   (path) => fetch(`${address}/api/${path}`, { mode: 'no-cors', credentials: 'include' }).catch(() => {})))"""
 
 
+def hear(page: Page, true: Callable[[], bool]) -> None:
+    """Take what the browser reports, which may come after what it reports on, until a condition is true."""
+    for _ in range(200):
+        if true():
+            return
+        page.wait_for_timeout(50)
+
+
 def test_a_page_of_another_port_has_nothing_done_by_a_name_without_tls(
     gateway: Running, browser: Browser, elsewhere: int
 ):
@@ -155,6 +163,7 @@ def test_a_page_of_another_port_has_nothing_done_by_a_name_without_tls(
         wire.on("Network.requestWillBeSentExtraInfo", lambda it: asked.append(it["headers"]))
         wire.send("Network.enable")
         other.evaluate(REACH, address)
+        hear(other, lambda: len(answers) == len(asked) == 3)
         assert answers == [403] * 3
         assert not any("Sec-Fetch-Site" in headers for headers in asked)
         assert all("ipmasq" in headers["Cookie"] for headers in asked)

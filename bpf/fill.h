@@ -2,10 +2,12 @@
 /*
  * Fills in flows that another gateway has served, from their rows, for the one that takes over. The
  * gateway writes some rows into a map and has the program run as often (BPF_PROG_TEST_RUN), each
- * time for the next row: Python would take a minute for a million.
+ * time for the next row: Python would take a minute for a million. Mostly the program waits for
+ * memory, so the rows are divided into lanes, and it runs for all of them at once, each on a
+ * processor of its own.
  *
  * The halves are entered by the rule of `Slots.insert` (src/ipmasq/planes/ebpf/slots.py). The
- * gateway waits meanwhile, so nobody else writes keys.
+ * gateway waits meanwhile, so only lanes write keys. A lane claims a slot before it writes into it.
  */
 #ifndef IPMASQ_FILL_H
 #define IPMASQ_FILL_H
@@ -24,6 +26,53 @@
 #define from_little64(x) __builtin_bswap64(x)
 #endif
 
+/* The end of a key as the one word that can be compared and swapped. */
+union tail {
+	struct {
+		__u8 protocol, side, use, reach;
+	};
+	__u32 word;
+};
+
+#define TRIES 16 /* more than other lanes change a word in between */
+
+static always_inline union tail read_tail(const struct slot *slot)
+{
+	return (union tail){ .word = *(const volatile __u32 *)&slot->key.protocol };
+}
+
+static always_inline int swap_tail(struct slot *slot, union tail old, union tail new)
+{
+	__u32 *word = (void *)&slot->key.protocol;
+
+	return __sync_val_compare_and_swap(word, old.word, new.word) == old.word;
+}
+
+/* Claim an empty slot. Return 0 if it is none, or another lane has changed it meanwhile: the next one
+ * is as good. */
+static always_inline int claim(struct slot *slot)
+{
+	union tail old = read_tail(slot), new = old;
+
+	new.use = QUARANTINED;
+	return old.use == EMPTY && swap_tail(slot, old, new);
+}
+
+/* Let a home slot say that a half stands so far behind it. */
+static always_inline int extend_reach(struct slot *first, __u32 distance)
+{
+	for (int n = 0; n < TRIES; n++) {
+		union tail old = read_tail(first), new = old;
+
+		if (old.reach >= distance)
+			return 1;
+		new.reach = distance;
+		if (swap_tail(first, old, new))
+			return 1;
+	}
+	return 0;
+}
+
 /* Return the number of the slot; NOWHERE if the key is there already, or there is no room. */
 static noinline __u32 enter_half(const struct key *key, const struct half *half, enum use use)
 {
@@ -33,13 +82,15 @@ static noinline __u32 enter_half(const struct key *key, const struct half *half,
 	if (!first || find(key))
 		return NOWHERE;
 	for (__u32 distance = 0; distance <= WINDOW && slot; distance++) {
-		if (slot->key.use == EMPTY) {
+		if (claim(slot)) {
+			if (!extend_reach(first, distance)) {
+				slot->key.use = EMPTY;
+				return NOWHERE;
+			}
 			slot->half = *half;
 			slot->key.slice = key->slice;
 			slot->key.protocol = key->protocol;
 			slot->key.side = key->side;
-			if (first->key.reach < distance)
-				first->key.reach = distance;
 			barrier();
 			slot->key.use = use;
 			return at;
@@ -105,14 +156,20 @@ static always_inline __u32 fill_half(const struct row *row, const struct key *ke
 	return enter_half(key, &half, row->bits & IS_OFFLOADABLE ? OFFLOADED : TRACKED);
 }
 
-static always_inline int fill_in(void)
+/* Fill in the next row of a lane, whose number is the first byte of the packet. */
+static always_inline int fill_in(struct __sk_buff *skb)
 {
-	__u32 zero = 0, at;
-	struct filling *present = bpf_map_lookup_elem(&filling, &zero);
+	const __u8 *first = (void *)(long)skb->data;
+	__u32 lane, at;
+	struct filling *present;
 	struct filled *result;
 	struct row *row;
 	struct key key;
 
+	if ((void *)(first + 1) > (void *)(long)skb->data_end)
+		return 0;
+	lane = *first;
+	present = bpf_map_lookup_elem(&filling, &lane);
 	if (!present)
 		return 0;
 	at = present->next++;

@@ -49,7 +49,7 @@ SEC("tc") int down_from_inside(struct __sk_buff *skb) { return down_inside(skb);
 SEC("tc") int down_from_outside(struct __sk_buff *skb) { return down_outside(skb); }
 
 /* Attached nowhere: the gateway runs it, once for each row (fill.h). */
-SEC("tc") int fill(struct __sk_buff *skb) { (void)skb; return fill_in(); }
+SEC("tc") int fill(struct __sk_buff *skb) { return fill_in(skb); }
 
 /* For the far end of a veth pair, which accepts redirected frames only if it has a program. */
 SEC("xdp") int xdp_pass(void *context) { (void)context; return XDP_PASS; }

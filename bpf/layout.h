@@ -131,7 +131,8 @@ struct row {
 
 #define IS_OFFLOADABLE 1
 #define HAS_MARKS 8
-#define ROWS 2048 /* rows that are filled in at a time */
+#define ROWS 4096 /* rows that are filled in at a time */
+#define LANES 4	  /* parts of them that are filled in side by side */
 
 /* The result for a row: the numbers of the slots that were filled, or NOWHERE. */
 struct filled {
@@ -141,6 +142,7 @@ struct filled {
 
 #define NOWHERE 0xffffffffU
 
+/* A lane. */
 struct filling {
 	__u32 next;   /* the row that is filled in next */
 	__u32 seen;   /* what the halves report as `seen` */

@@ -67,7 +67,7 @@ struct {
 	kind(value, struct bpf_devmap_val);
 } targets SEC(".maps");
 
-/* For fill.h: rows, the result for each, and which one is next. */
+/* For fill.h: rows, the result for each, and the lanes. */
 struct {
 	number(type, BPF_MAP_TYPE_ARRAY);
 	number(map_flags, BPF_F_MMAPABLE);
@@ -87,7 +87,7 @@ struct {
 struct {
 	number(type, BPF_MAP_TYPE_ARRAY);
 	number(map_flags, BPF_F_MMAPABLE);
-	number(max_entries, 1);
+	number(max_entries, LANES);
 	kind(key, __u32);
 	kind(value, struct filling);
 } filling SEC(".maps");

@@ -81,6 +81,11 @@ def table(capacity: int, crowded: int = 0) -> Iterator[Table]:
         loaded.close()
 
 
+def processors(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let there be so many."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)))
+
+
 def seen(now: float) -> int:
     """What halves that are filled in at this moment report."""
     model = Model()
@@ -91,9 +96,10 @@ def seen(now: float) -> int:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("crowded", "numbers"), [(0, 3000), (3, 200), (60, 90), (1, 20)])
 def test_the_program_enters_what_python_would_enter_byte_by_byte(
-    seed: int, crowded: int, numbers: int
+    seed: int, crowded: int, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With few home slots there is no room for some."""
+    """With few home slots there is no room for some. With one processor there is one order."""
+    processors(monkeypatch, 1)
     chance, capacity = Random(seed), 5000
     with table(capacity, crowded) as made:
         memory = bytearray(len(made._memory))
@@ -122,6 +128,34 @@ def test_the_program_enters_what_python_would_enter_byte_by_byte(
         assert made._used == used + count
         assert made._left == count
         assert (refused > 0) == bool(crowded)
+
+
+@pytest.mark.parametrize("lanes", [2, layout.LANES])
+@pytest.mark.parametrize(("crowded", "count"), [(0, layout.ROWS), (60, layout.ROWS), (2000, 600)])
+def test_lanes_that_run_side_by_side_enter_each_half_once(
+    lanes: int, crowded: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All keys want one of few slots, or there is room for all: what was entered is found, and nothing else is there."""
+    processors(monkeypatch, lanes)
+    for turn in range(20):
+        with table(2 * layout.ROWS, crowded) as made:
+            rows = [row(number) for number in range(count)]
+            made.fill(b"".join(rows), NOW)
+            wanted = {
+                key: (half, use)
+                for row in rows
+                for key, half, use in halves_of(FLOW.unpack(row), seen(NOW))
+            }
+            found = {key: slot for key in wanted if (slot := made.slots.find(key)) is not None}
+            memory, slots = made._memory[:], room(made.slots.homes)
+            for key, slot in found.items():
+                at = slot * SIZE
+                assert (memory[at + layout.Key.size : at + SIZE], memory[at + 14]) == wanted[key]
+            uses = memory[14 : slots * SIZE : SIZE]
+            assert uses.count(Use.OFFLOADED) == len(set(found.values())) == len(found), turn
+            assert uses.count(Use.EMPTY) == slots - len(found)
+            assert made._used == made._left == len(found)
+            assert crowded == 60 or len(found) == 2 * count
 
 
 def test_no_more_is_filled_than_there_is_room_for() -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import mmap
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
+from itertools import pairwise
 
 from ipmasq.core.compact import FLOW
 from ipmasq.planes.ebpf import layout, libbpf
@@ -14,8 +18,11 @@ log = logging.getLogger("ipmasq")
 
 PROGRAM = "fill"
 
-FRAME = bytes(64)
-"""What the kernel wants a program to be run on."""
+FRAMES = [bytes((lane,)) + bytes(63) for lane in range(layout.LANES)]
+"""What the program is run on for each lane."""
+
+LEAST = 200
+"""Rows for which a lane is worth waking a thread."""
 
 
 class Filler:
@@ -25,7 +32,7 @@ class Filler:
         self._is_tried = False
         self._rows = _shared(loaded, "rows", layout.ROWS * FLOW.size)
         self._filled = _shared(loaded, "filled", layout.ROWS * layout.Filled.size)
-        self._filling = _shared(loaded, "filling", layout.Filling.size)
+        self._filling = _shared(loaded, "filling", layout.LANES * layout.Filling.size)
 
     @property
     def is_possible(self) -> bool:
@@ -40,33 +47,58 @@ class Filler:
     def fill(self, rows: memoryview, seen: int) -> tuple[int, memoryview]:
         """Fill in at most `layout.ROWS` rows. Return the number of slots that were filled, and the numbers of those of each
         row, `layout.NOWHERE` for those that were not."""
-        count = len(rows) // FLOW.size
         self._rows[: len(rows)] = rows
-        self._set_header(0, seen, 0)
-        self._run(count)
-        done, _, slots, _ = layout.Filling.unpack_from(self._filling)
-        with memoryview(self._filled) as filled:
-            numbers = filled[: done * layout.Filled.size].tobytes()
+        lanes = list(enumerate(_divided(len(rows) // FLOW.size)))
+        for lane, part in lanes:
+            self._write_lane(lane, part.start, seen)
+        # The lanes must come to their end before anybody else writes into the table.
+        others = [self._pool.submit(self._run, lane, part.stop) for lane, part in lanes[1:]]
+        self._run(0, lanes[0][1].stop)
+        for each in others:
+            each.result()
+        slots, numbers = 0, bytearray()
+        for lane, part in lanes:
+            done, _, filled, _ = self._read_lane(lane)
+            slots += filled
+            size = layout.Filled.size
+            numbers += self._filled[part.start * size : done * size]
         return slots, memoryview(numbers).cast("I")
 
-    def _run(self, count: int) -> None:
-        """Run the program until it has seen all rows; a signal ends a run. If it fails, it is not used any more."""
-        done = 0
-        while done < count and self._program is not None:
+    def _run(self, lane: int, end: int) -> None:
+        """Run the program for the rows of a lane; a signal ends a run. If it fails, it is not used any more."""
+        while (left := end - self._read_lane(lane)[0]) > 0 and self._program is not None:
             try:
-                libbpf.run_once(self._program, FRAME, repeat=count - done)
+                libbpf.run_once(self._program, FRAMES[lane], repeat=left)
             except OSError as error:
-                if error.errno != errno.EINTR:
-                    log.warning("flows are entered into the fast path one by one: %s", error)
+                if error.errno != errno.EINTR and self._program is not None:
                     self._program = None
-            done = layout.Filling.unpack_from(self._filling)[0]
+                    log.warning("flows are entered into the fast path one by one: %s", error)
 
-    def _set_header(self, *numbers: int) -> None:
-        layout.Filling.pack_into(self._filling, 0, *numbers, 0)
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(layout.LANES - 1, "fill")
+
+    def _write_lane(self, lane: int, start: int, seen: int) -> None:
+        layout.Filling.pack_into(self._filling, lane * layout.Filling.size, start, seen, 0, 0)
+
+    def _read_lane(self, lane: int) -> tuple[int, int, int, int]:
+        found: tuple[int, int, int, int] = layout.Filling.unpack_from(
+            self._filling, lane * layout.Filling.size
+        )
+        return found
 
     def close(self) -> None:
+        if "_pool" in vars(self):
+            self._pool.shutdown()
         for each in (self._rows, self._filled, self._filling):
             each.close()
+
+
+def _divided(count: int) -> list[range]:
+    """Return the rows of each lane: no more lanes than processors, since with one more, all would wait for its turn."""
+    lanes = max(1, min(layout.LANES, len(os.sched_getaffinity(0)), count // LEAST))
+    ends = [count * lane // lanes for lane in range(lanes + 1)]
+    return [range(*each) for each in pairwise(ends)]
 
 
 def _shared(loaded: libbpf.Object, name: str, size: int) -> mmap.mmap:

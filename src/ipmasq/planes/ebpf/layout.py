@@ -80,7 +80,7 @@ TRAFFIC_SHIFT = 38
 WINDOW = 128
 DEVICES = 64
 ADMITTED = 0x10000000
-ROWS = 2048
+ROWS, LANES = 4096, 4
 NOWHERE = 0xFFFFFFFF
 ANYWHERE, ADOPTED = 31, 32
 """The reach of a half that was filled from a row and that nobody has taken over yet. Of other halves it is less."""

@@ -51,12 +51,14 @@ class Taken(NamedTuple):
     size: float
     """Bytes of the store's memory per flow."""
     received: float
-    """Seconds until everything has come from the store and is authentic: less is not possible for `read`."""
+    """Seconds until everything has come from the store and is authentic: less is not possible for `ahead`."""
     tables: float
     """Seconds for entering the keys of all flows and mappings into the tables by which they are found, if they only had
-    to be entered."""
-    read: float
-    """Seconds until an empty member has read everything."""
+    to be entered: less is not possible for `indexed`."""
+    ahead: float
+    """Seconds from the lease until all flows stand in the fast path of an empty member, which has no index of them yet."""
+    indexed: float
+    """Seconds that it takes to index them then."""
     entered: float
     """Seconds from the lease to the first packet, for one that has followed."""
     fast: float
@@ -77,8 +79,9 @@ def takeover(runs: int) -> Iterator[Figure]:
         yield Figure(f"{start}.followed.s", "s", [each.entered for each in taken])
         yield Figure(f"{start}.fast.s", "s", [each.fast for each in taken])
         yield Figure(f"{start}.rest.s", "s", [each.rest for each in taken])
-        empty = [each.read + each.entered for each in taken]
-        yield Figure(f"{start}.empty.s", "s", empty)
+        yield Figure(f"{start}.empty.s", "s", [each.ahead for each in taken])
+        served = [each.ahead + each.indexed + each.entered for each in taken]
+        yield Figure(f"{start}.empty.served.s", "s", served)
 
 
 def taken_over(count: int) -> Taken:
@@ -116,9 +119,15 @@ def _measure(active: Engine, connect: Connect, count: int) -> Taken:
     follower = Follower(connect, seal, "bench", time.monotonic, lambda: None)
     began = time.monotonic()
     follower.finish()
-    while not follower.is_finished:
+    while not follower.is_read:
         follower.step()
     read = time.monotonic() - began
+    ahead = read + _filled(follower.held.newest(FILLED_AT_ONCE), count, engine(active.policy))
+    began = time.monotonic()
+    follower.index()
+    while not follower.is_finished:
+        follower.step()
+    indexed = time.monotonic() - began
     began = time.monotonic()
     inside, server = ends(count // 2)
     kept, plain = follower.held.of_engine(), follower.held.plain
@@ -127,14 +136,15 @@ def _measure(active: Engine, connect: Connect, count: int) -> Taken:
     pass_through(made, segment(inside, server, 0, 0), Side.INSIDE, began)
     entered = time.monotonic() - began
     assert made.table.count == count
-    fast = entered + _fill(made, count)
+    assert made.table.unrestored is not None
+    fast = entered + _filled(made.table.unrestored.rows(FILLED_AT_ONCE), count, made)
     began = time.perf_counter()
     while not made.is_restored:
         made.restore_some(AT_ONCE)
         garbage.keep_new()
     assert len(made.table.flows) == count
     rest = time.perf_counter() - began
-    return Taken(replicated, size, received, _enter(count), read, entered, fast, rest)
+    return Taken(replicated, size, received, _enter(count), ahead, indexed, entered, fast, rest)
 
 
 def _enter(count: int) -> float:
@@ -151,16 +161,16 @@ def _enter(count: int) -> float:
     return taken
 
 
-def _fill(made: Engine, count: int) -> float:
-    """Return how long it takes to fill the table of a fast path with the flows that are not restored yet."""
+def _filled(rows: Iterator[bytes], count: int, made: Engine) -> float:
+    """Return how long it takes to fill the table of a fast path with these flows."""
     image = files("ipmasq.planes.ebpf").joinpath(OBJECT).read_bytes()
     programs = libbpf.Object(image, sizes(2 * count), [PROGRAM])
     with closing(programs), closing(Table(programs, 2 * count)) as table:
         offloader = Offloader(made, table, time.monotonic)
-        assert made.table.unrestored is not None
+        assert table.can_fill
         began = time.perf_counter()
-        for rows in made.table.unrestored.rows(FILLED_AT_ONCE):
-            offloader.fill(rows)
+        for some in rows:
+            offloader.fill(some)
         taken = time.perf_counter() - began
         there = [_stands(table, number) for number in range(0, count, count // 97)]
         assert sum(there) >= len(there) - 1, "all but the one that a packet has restored"

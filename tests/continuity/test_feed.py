@@ -16,6 +16,8 @@ from ipmasq.continuity.follower import Follower
 from ipmasq.continuity.lease import key
 from ipmasq.continuity.server import Client
 from ipmasq.core.changes import Record
+from ipmasq.core.compact import FLOW, unpack_flow
+from ipmasq.core.tcp_states import State
 from tests.continuity.stores import Store, wait_until
 
 SEAL = Seal(b"a secret of the operator", "group", "records")
@@ -276,6 +278,67 @@ def test_a_removed_entry_makes_a_follower_incomplete_until_the_next_snapshot(sto
             give_snapshot(feed, flow(1, ["b"]), flow(2, ["c"]))
             wait_until(lambda: follower.is_complete)
             assert held(follower) == {(3, 1): ["b"], (3, 2): ["c"]}
+
+
+def plain_flow(number: int, packets: int) -> Record:
+    """One that has a row."""
+    return flow(
+        number,
+        [
+            *(6, 1, 16, number.to_bytes(12), packets, 5, 0, (number + 1000).to_bytes(12), 5, 5, 0),
+            *(3.0, 1.0, int(State.ESTABLISHED), True, False, False, 1, "rule", False),
+            *(None, 100.0, None, None, None, None, None, None, None),
+        ],
+    )
+
+
+@pytest.mark.row("HA-7")
+def test_a_follower_that_has_just_begun_says_what_it_has_read_before_it_indexes_it(store: Store):
+    """If its caller decides otherwise, it follows on, and the next time there is nothing to wait for."""
+    with feeding(store) as feed, following(store) as late:
+        give_snapshot(feed, plain_flow(1, 1), plain_flow(2, 2))
+        change(feed, plain_flow(2, 3), flow(1, None), plain_flow(4, 4))
+        wait_until(lambda: feed.acknowledged == 4)
+        wait_until(lambda: late.entries == 4)
+        late.finish()
+        wait_until(lambda: late.is_finished)
+        with begun_to_finish(store) as follower:
+            assert packets_of(b"".join(follower.held.newest(10))) == {2: 3, 4: 4}
+            assert len(follower.held) >= 2
+            time.sleep(0.3)
+            assert follower.is_read
+            assert not follower.is_finished
+            follower.index()
+            wait_until(lambda: follower.is_finished)
+            assert not follower.is_read
+            found, expected = follower.held.rows_as_records(), late.held.rows_as_records()
+            assert [each[:3] for each in found] == [each[:3] for each in expected]
+        with begun_to_finish(store) as follower:
+            follower.go_on()
+            change(feed, plain_flow(5, 5))
+            wait_until(lambda: follower.entries == 5)
+            follower.finish()
+            wait_until(lambda: follower.is_finished)
+            assert packets_of(b"".join(follower.held.plain.flows.some(10))) == {2: 3, 4: 4, 5: 5}
+
+
+@contextmanager
+def begun_to_finish(store: Store) -> Iterator[Follower]:
+    """A follower that is to finish before it has read anything, and that has read everything."""
+    follower = Follower(store.connect, SEAL, "group", time.monotonic, lambda: None)
+    follower.finish()
+    follower.start()
+    try:
+        wait_until(lambda: follower.is_read)
+        yield follower
+    finally:
+        follower.close()
+
+
+def packets_of(rows: bytes) -> dict[int, int]:
+    """Packets by the number in a flow's key."""
+    each = map(unpack_flow, (rows[at : at + FLOW.size] for at in range(0, len(rows), FLOW.size)))
+    return {int.from_bytes(row[3], "big"): row[4] for row in each}  # type: ignore[arg-type,misc]
 
 
 @pytest.mark.row("HA-14")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from random import Random
 
 import pytest
@@ -10,6 +12,7 @@ from ipmasq.continuity.batches import Part, pack, unpack
 from ipmasq.continuity.held import Held
 from ipmasq.core import restoring
 from ipmasq.core.changes import Kind, Record
+from ipmasq.core.compact import FLOW
 from ipmasq.core.engine import Engine
 from ipmasq.core.indexed import Indexed
 from ipmasq.core.restoring import Kept
@@ -95,3 +98,42 @@ def test_rows_that_are_indexed_together_are_those_that_came_last() -> None:
     assert contents(at_once.plain) == contents(one_by_one.plain)
     moments = {each.moment for each in at_once.rows_as_records() if each.kind == Kind.FLOW}
     assert moments == {START + 1, START + 2}
+
+
+@pytest.mark.row("HA-7")
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_indexed_late_is_what_would_have_been_indexed_as_it_came(seed: int) -> None:
+    """Rows that change, records of flows that are plain no more, and ends come in any order."""
+    chance, records = Random(seed), list(talked().records(START))
+    late, at_once = Held(), Held()
+    late.defer()
+    for turn in range(12):
+        some = [any_change(chance, each) for each in chance.sample(records, len(records) // 2)]
+        changed = unpack(pack(Part.PART, some)).changed
+        late.apply(changed, START + turn)
+        at_once.apply(changed, START + turn)
+    at_once.settle()
+    assert late.is_deferred
+    assert rows_of(late.newest(2)) == rows_of(at_once.plain.flows.some(1))
+    late.index()
+    assert not late.is_deferred
+    assert list(late.newest(2)) == []
+    assert late.records == at_once.records
+    assert sorted(late.rows_as_records()) == sorted(at_once.rows_as_records())
+    assert contents(late.plain) == contents(at_once.plain)
+
+
+def any_change(chance: Random, record: Record) -> Record:
+    """The same, or something else of this thing."""
+    if record.kind != Kind.FLOW or chance.random() < 0.5:
+        return record
+    other = list(record.row) if isinstance(record.row, list | tuple) else []
+    if other:
+        other[4] = chance.randrange(1 << 40)  # packets
+    return record._replace(row=chance.choice([None, ["no", "row"], other]))
+
+
+def rows_of(parts: Iterable[bytes]) -> Counter[bytes]:
+    return Counter(
+        part[at : at + FLOW.size] for part in parts for at in range(0, len(part), FLOW.size)
+    )

@@ -30,6 +30,11 @@ class Flows:
     def __init__(self) -> None:
         self.names: list[object] = []
 
+    def expect(self, serving: Serving, follower: Follower) -> None:
+        follower.index()
+
+    def expect_nothing(self, serving: Serving) -> None: ...
+
     def take_over(self, serving: Serving, follower: Follower) -> Replication:
         self.names = sorted(follower.held.of_gateway())
         raise TakenOverError

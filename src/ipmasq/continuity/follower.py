@@ -44,7 +44,8 @@ class Follower:
         known: int = 0,
     ) -> None:
         """Entries of generations below `known` are refused. `changed` is called from the thread when records
-        are refused, the trouble changes, or the stream has been read to its end after `finish`."""
+        are refused, the trouble changes, or the stream has been read to its end after `finish`; and once more if
+        then `is_read` has to be answered by `index`."""
         self.held = Held()
         """The records; only to be used after the thread has ended."""
         self.is_complete = False
@@ -73,6 +74,8 @@ class Follower:
         self._finishes = False
         self._asked = self._answered = 0
         """How often `finish` was called, and the last call since which the stream was read to its end."""
+        self._waits = self._may_index = False
+        """Whether it waits for `index`, and whether that was called."""
         self._worker = Worker("following", self.step)
 
     def start(self) -> None:
@@ -83,14 +86,26 @@ class Follower:
 
     def finish(self) -> None:
         """Read what is in the stream by now, and stop to read (`is_finished`). If the store does not answer,
-        there is nothing more to read."""
+        there is nothing more to read. Who has followed for so short a time that nothing is indexed yet (see `Held.defer`)
+        says so (`is_read`) and waits for `index`."""
         self._asked += 1
+        self._waits = self._may_index = False
         self._finishes = True
         self._worker.wake()
 
     def go_on(self) -> None:
         """Follow again after `finish`."""
         self._finishes = False
+        self._worker.wake()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether everything is read, and nothing indexed: the caller may use `held.newest`, and then calls `index`."""
+        return self._finishes and self._waits
+
+    def index(self) -> None:
+        """Index what was read, and then be finished."""
+        self._may_index, self._waits = True, False
         self._worker.wake()
 
     @property
@@ -111,7 +126,7 @@ class Follower:
 
     def step(self) -> float:
         """Read and apply what is new. Return the seconds until the next step. Never raises."""
-        if self.is_finished:
+        if self.is_finished or self.is_read:
             return BLOCK / 1000
         asked = self._asked
         try:
@@ -142,17 +157,29 @@ class Follower:
         if len(entries) < AT_ONCE:
             self._current = self._clock()
             self._rereads = False
+            if not self._finishes:
+                self._index()
         if not entries:
             self._finish_if_asked(asked)
             if not self.is_complete and self._clock() - self._rewound > self._pause:
                 self._pause = min(2 * self._pause, LAST_PAUSE)
                 self._rewind()
 
+    def _index(self) -> None:
+        for each in self.held, self._fresh:
+            if each is not None:
+                each.index()
+
     def _finish_if_asked(self, asked: int) -> None:
         """`asked`: how often `finish` was called before this step."""
-        if self._finishes:
+        if not self._finishes:
+            return
+        if self.held.is_deferred and self.is_complete and not self._may_index:
+            self._waits = True
+        else:
+            self._index()
             self._answered = asked
-            self._changed()
+        self._changed()
 
     def _set_trouble(self, trouble: str) -> None:
         before, self.trouble = self.trouble, trouble
@@ -216,6 +243,8 @@ class Follower:
     def _apply(self, batch: Batch, moment: float) -> None:
         if batch.part is Part.BEGIN:
             self._fresh = Held() if self.held else self.held
+            if self._rereads:
+                self._fresh.defer()
         elif batch.part is Part.ANEW:
             self._is_renumbered = True
         if self._fresh is not None:

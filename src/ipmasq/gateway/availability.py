@@ -1,8 +1,7 @@
 """The role of this gateway in a group: active, or ready to take over; in a divided group, for each share of it.
 
-Whoever is to be active is decided elsewhere (keepalived, by `ipmasq ha`). Here it takes effect: see `Serving`. There
-is one engine, which has the flows of all shares that are served here. A standby has no flows, and drops what reaches
-it.
+Whoever is to be active is decided elsewhere (keepalived, by `ipmasq ha`). Here it takes effect: see `Serving` for leases,
+and `Takeovers` for flows. A standby has none, and drops what reaches it.
 """
 
 from __future__ import annotations
@@ -15,26 +14,19 @@ from math import inf, isfinite
 from typing import Any
 
 from ipmasq.continuity.authentic import Seal
-from ipmasq.continuity.follower import Follower
 from ipmasq.continuity.members import Member, Roll
 from ipmasq.continuity.sentinels import Connector
 from ipmasq.continuity.settings import HaSettings
 from ipmasq.continuity.votes import Votes
 from ipmasq.continuity.worker import Bell
-from ipmasq.core.changes import Kind
-from ipmasq.core.engine import Engine
 from ipmasq.core.events import RecordsRefused, RoleChanged, StoreFailed, StoreRecovered
-from ipmasq.core.indexed import Indexed
-from ipmasq.core.plain import StateError
 from ipmasq.core.policy import Policy
-from ipmasq.core.restoring import Kept
-from ipmasq.gateway.drive import Drive, chance
-from ipmasq.gateway.holding import hold_ports
+from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.offloading import Offloading
 from ipmasq.gateway.operator import Operator
 from ipmasq.gateway.outage import EFFECTS, Outage
-from ipmasq.gateway.replication import Publisher, Replication, of_share
 from ipmasq.gateway.serving import Role, Serving
+from ipmasq.gateway.takeovers import Takeovers
 from ipmasq.planes.plane import PlaneError
 
 log = logging.getLogger("ipmasq")
@@ -58,11 +50,11 @@ class Availability:
         """`changed` is called when the engine continues as another one."""
         self.settings = settings
         self._drive, self._loop = drive, drive.loop
-        self._offloading, self._operator, self._changed = offloading, operator, changed
+        self._takeovers = Takeovers(
+            settings, drive, offloading, operator, changed, lambda: self._served
+        )
         self._bell = Bell()
         self._connect = Connector(settings.store)
-        self.publisher = Publisher(drive.engine, self._loop)
-        operator.publish_by(self.publisher.set)
         self.servings = [
             Serving(
                 share,
@@ -71,7 +63,7 @@ class Availability:
                 self._loop.clock,
                 self._bell.ring,
                 self._vote,
-                self,
+                self._takeovers,
             )
             for share in settings.shares or ("",)
         ]
@@ -101,7 +93,7 @@ class Availability:
             self._loop.watch(self._votes.fileno(), self._votes.answer)
         self._loop.watch(self._bell.fileno(), self._rung)
         self._loop.every(LOOK_EVERY, self.look)
-        self._loop.between(self.publisher.turn)
+        self._loop.between(self._takeovers.publisher.turn)
         for each in self.servings:
             each.start()
         self._roll.start()
@@ -164,106 +156,12 @@ class Availability:
             each.look()
         # One that is not sure of one of its leases has lost the store, so it is not sure of any.
         self._drive.until = min((each.until for each in self._served), default=-inf)
-        self._offloading.limit()
+        self._takeovers.limit()
         self._publish()
 
     def _rung(self) -> None:
         self._bell.hush()
         self.look()
-
-    def take_over(self, serving: Serving, follower: Follower) -> Replication:
-        """See `Flows`."""
-        names = [*(each.share for each in self._served), serving.share]
-        policy = self._followed(follower).serving(names)
-        held = follower.held
-        kept = held.of_engine()
-        if not any(each.kind == Kind.REST for each in kept):
-            log.warning("nobody has left any records: this gateway begins with no flows")
-        elif not follower.is_complete:
-            log.warning("some records are missing, so some flows may not go on")
-        unused = held.plain.unused_numbers()
-        before = self._drive.engine.table.count
-        if len(names) > 1:
-            self._join(policy, kept, held.plain)
-            inherited = None
-        else:
-            self._become(self._restored(policy, kept, held.plain))
-            # An engine that begins with no flows numbers them anew, too.
-            inherited = self._drive.engine.manager.opened or None
-        log.info("%d flows go on at this gateway", self._drive.engine.table.count - before)
-        if not follower.is_complete:
-            hold_ports(self._drive.engine, self._loop.clock())
-        belongs = of_share(self._drive.engine, serving.share)
-        wait, after = self.settings.wait, self.settings.after
-        made = Replication(self.publisher, serving.feed(), wait, after, belongs, inherited)
-        if inherited is None:
-            made.number_anew()
-        self.publisher.add(made)
-        if inherited is not None:
-            # The engine has dropped mappings that nothing uses, and may have loaded other helpers.
-            self.publisher.mark([(Kind.REST, 0), *((Kind.MAPPING, number) for number in unused)])
-        self._drive.write_ahead = self.publisher.write_ahead
-        self._answer(True)
-        return made
-
-    def _followed(self, follower: Follower) -> Policy:
-        try:
-            return self._operator.follow(follower.held.of_gateway(), anew=not self._served)
-        except StateError as error:
-            log.error("the changes of another member's operator cannot be used: %s", error)
-            return self._drive.engine.policy
-
-    def _restored(self, policy: Policy, kept: list[Kept], plain: Indexed) -> Engine:
-        """Return an engine from what was followed, or an empty one if that is of no use."""
-        now = self._loop.clock()
-        if any(each.kind == Kind.REST for each in kept):
-            try:
-                # The former member may have sent packets since it wrote the records.
-                return Engine.from_records(policy, chance, kept, now, True, plain)
-            except StateError as error:
-                log.error("the records cannot be used, so no flow goes on: %s", error)
-        return hold_ports(Engine(policy, chance, now), now)
-
-    def _join(self, policy: Policy, kept: list[Kept], plain: Indexed) -> None:
-        """Continue with the flows of one more share, beside those of the others."""
-        engine, now = self._drive.engine, self._loop.clock()
-        before, known = engine.policy, engine.manager.opened
-        engine.apply(policy, now)
-        try:
-            engine.join(kept, now, plain.compact)
-        except StateError as error:
-            log.error("the records cannot be used, so no flow goes on: %s", error)
-            engine.apply(policy.serving(_names(before)), now)
-            engine.apply(policy, now)
-            hold_ports(engine, now)
-        self._offloading.enter([number for number in engine.table.flows if number > known])
-
-    def drop(self, serving: Serving) -> None:
-        """See `Flows`."""
-        engine, now, left = self._drive.engine, self._loop.clock(), self._served
-        if left:
-            engine.apply(engine.policy.serving([each.share for each in left]), now)
-            self._drive.publish()
-            self._answer(True)
-            return
-        self._drive.until, self._drive.write_ahead = -inf, None
-        self._offloading.limit()
-        self._become(Engine(self._operator.forget().serving(()), chance, now))
-        self._answer(False)
-
-    def _become(self, engine: Engine) -> None:
-        self._offloading.forget()
-        self._drive.publish()
-        self._drive.engine.become(engine)
-        self._offloading.begin()
-        self._changed()
-
-    def _answer(self, value: bool) -> None:
-        self._drive.answers = value
-        try:
-            self._drive.claim()
-        except PlaneError as error:
-            log.error("%s", error)
 
     # -- other members
 
@@ -382,7 +280,7 @@ class Availability:
             "store": self.settings.store.shown,
             "trouble": self.trouble or self._roll.trouble,
             **({"role": self.role.value} if divided else first),
-            "unwritten_packets": self.publisher.unwritten,
+            "unwritten_packets": self._takeovers.publisher.unwritten,
             "silenced_packets": self._drive.silenced,
         }
 
@@ -393,8 +291,3 @@ class Availability:
 
     def members(self) -> Iterator[Member]:
         yield from self._roll.now()
-
-
-def _names(policy: Policy) -> list[str]:
-    """Return the shares that are served under a policy."""
-    return [each.name for each in policy.shares if each.public[0] in policy.public]

@@ -54,6 +54,8 @@ class Offloading:
         """Rows of flows that are not restored yet, likewise."""
         self._is_forgotten = False
         """Whether what is left in the fast path belongs to no flow."""
+        self.ahead_until = -inf
+        """Until when the fast path may forward although the gateway may not: see `ipmasq.gateway.ahead`."""
 
     def begin(self) -> None:
         """Use the plane's present fast path."""
@@ -155,12 +157,21 @@ class Offloading:
     @property
     def _until(self) -> float:
         """Until when the fast path may forward: not at all while it has flows that the engine may have ended."""
-        return -inf if self._is_forgotten else self._drive.until
+        return -inf if self._is_forgotten else max(self._drive.until, self.ahead_until)
+
+    @property
+    def can_fill(self) -> bool:
+        """Whether the fast path can be filled with flows that the next engine will have: not while it is emptied."""
+        return not (self._catching_up or self._is_forgotten) and self._plane.fast.table.can_fill
 
     def forget(self) -> None:
         """Remove all flows from the fast path, since the engine begins anew; then `begin`."""
         self._is_forgotten = True
         self.offloader.forget()
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        """Leave what is in the fast path to the next engine; then `begin`."""
         self._drive.executors.remove(self.offloader.carry_out)
         self.offloader.stop()
 

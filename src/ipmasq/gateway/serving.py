@@ -36,6 +36,12 @@ class Role(StrEnum):
 class Flows(Protocol):
     """The flows of this member."""
 
+    def expect(self, serving: Serving, follower: Follower) -> None:
+        """Let the fast path forward what the follower has read, while the rest of a takeover lasts; then have it indexed."""
+
+    def expect_nothing(self, serving: Serving) -> None:
+        """Forward no more of it: there is no takeover."""
+
     def take_over(self, serving: Serving, follower: Follower) -> Replication:
         """Continue with the flows that were followed."""
 
@@ -200,8 +206,12 @@ class Serving:
         if follower is None:
             return
         if self._finishing != generation:
+            if self._finishing:
+                self._flows.expect_nothing(self)  # another member may have served it meanwhile
             self._finishing, self._begun = generation, self._clock()
             follower.finish()
+        elif follower.is_read:
+            self._flows.expect(self, follower)
         elif follower.is_finished:
             self._stop_following()
             self.generation, self._finishing = generation, 0
@@ -211,6 +221,7 @@ class Serving:
     def _follow_on(self) -> None:
         """The lease has gone while the last records were read, and others may come until it is held again."""
         self._finishing = 0
+        self._flows.expect_nothing(self)
         if self.follower is not None:
             self.follower.go_on()
 

@@ -77,7 +77,7 @@ class Held:
     def newest(self, count: int) -> Iterator[bytes]:
         """Yield the latest row of each plain flow that has come since `defer`, about so many at a time, the newest first."""
         known, some, size = set[int | str](), list[bytes](), 0
-        for changed, _ in reversed(self._deferred or ()):
+        for changed, _ in reversed(list(self._deferred or ())):
             flows = changed.flows
             if not known.isdisjoint(flows.numbers):
                 flows = flows.only([number not in known for number in flows.numbers])

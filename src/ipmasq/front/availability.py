@@ -104,7 +104,7 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
         output.say_json({**own, "shares": shares, "members": members})
         return
     for name, value in own.items():
-        output.say(f"{name.replace('_', ' '):<18} {_text(name, value)}")
+        output.say_fact(name, _text(name, value))
     output.say("")
     if shares:
         tables.show(shares, SHARES, "")

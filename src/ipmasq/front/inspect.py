@@ -39,10 +39,7 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
     elif not found["state"]:
         found.pop("state")  # the store of the group has it
     for name, value in found.items():
-        first, *others = _texts(name, value)
-        output.say(f"{name.replace('_', ' '):<18} {first}")
-        for each in others:
-            output.say(f"{'':<18} {each}")
+        output.say_fact(name, *_texts(name, value))
 
 
 NOTHING = {

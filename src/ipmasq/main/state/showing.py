@@ -77,9 +77,8 @@ def say(facts: Mapping[str, Any]) -> None:
         "inspected": _counts(facts["inspected"]),
     }
     for name, value in lines.items():
-        output.say(f"{name:<18} {value}")
-    for at, text in enumerate(facts["changed"] or ["nothing"]):
-        output.say(f"{'' if at else 'changed by hand':<18} {text}")
+        output.say_fact(name, value)
+    output.say_fact("changed by hand", *(facts["changed"] or ["nothing"]))
     if facts["file"].endswith(REFUSED) and not facts["trouble"]:
         output.say("Its form is sound: the log of the gateway that refused it says why.")
 

@@ -37,6 +37,11 @@ def known_rows() -> frozenset[str]:
     return frozenset(row["id"] for document in documents for row in document["rows"])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the soak, which takes longest for its few tests: at the end, one worker would go on with it alone."""
+    items.sort(key=lambda item: "soak" not in item.path.parts)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A mark that names no row would show nothing in docs/conformance.md: fail its test."""
     wrong = {row for mark in item.iter_markers("row") for row in mark.args} - known_rows()

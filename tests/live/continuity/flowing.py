@@ -3,6 +3,7 @@ of which each one is missed."""
 
 from __future__ import annotations
 
+import ftplib
 import hashlib
 import random
 import socket
@@ -67,16 +68,22 @@ def server(network: Network, host: str, directory: Path) -> Iterator[bytes]:
     process = network.start(host, "vsftpd", str(file))
     try:
         with network.at(host):
-            eventually(lambda: _listens(2121), "vsftpd listens")
+            eventually(lambda: serves(2121), "vsftpd listens")
         yield content
     finally:
         process.kill()
         process.communicate()
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def serves(port: int) -> bool:
+    """Whether a whole FTP session succeeds on this host. One that is left early would be reset, sooner or later."""
+    session = ftplib.FTP()
+    try:
+        session.connect("127.0.0.1", port, PATIENCE)
+    except ConnectionRefusedError:
+        return False
+    session.quit()
+    return True
 
 
 class Download:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
-from pathlib import Path
 from random import Random
 
 from tests.live.conftest import INSIDE_HOST, PUBLIC, REMOTE, Network
@@ -204,17 +203,3 @@ def connect(
             client = stack.enter_context(socket.create_connection((REMOTE, port), PATIENCE))
         made.append((client, stack.enter_context(accepted(listening))))
     return made
-
-
-def resets(network: Network) -> dict[str, int]:
-    """How many resets the kernel of each host has sent."""
-    sent = {}
-    for host in ("in", "gw", "out"):
-        with network.at(host):
-            names, values = (
-                line.split()
-                for line in Path("/proc/thread-self/net/snmp").read_text().splitlines()
-                if line.startswith("Tcp:")
-            )
-            sent[host] = int(values[names.index("OutRsts")])
-    return sent

@@ -22,8 +22,8 @@ from tests.live.continuity.traffic import (
     Everything,
     Told,
     ftp_server,
-    resets,
 )
+from tests.live.resets import no_resets
 
 pytestmark = pytest.mark.live
 
@@ -41,10 +41,9 @@ def test_all_that_runs_goes_on_after_the_active_gateway_has_died(two: Pair) -> N
         traffic = Everything(two, out, inside)
         traffic.run_for(RATE)
         eventually(lambda: two.follows("gw2"))
-        before = resets(two, "in"), resets(two, "out")
-        fail_over(two)
-        traffic.run_for(RATE)
-        assert (resets(two, "in"), resets(two, "out")) == before
+        with no_resets(two):
+            fail_over(two)
+            traffic.run_for(RATE)
         traffic.check()
     assert two.status("gw2")["refused"] == {}
     assert " flows go on at this gateway" in two.log("gw2")
@@ -55,15 +54,14 @@ def test_all_that_runs_goes_on_after_the_role_was_handed_over_and_back(two: Pair
     with ftp_server(two, "out") as out, ftp_server(two, "in") as inside:
         traffic = Everything(two, out, inside)
         traffic.run_for(RATE // 2)
-        before = resets(two, "in"), resets(two, "out")
-        for old, new in (("gw1", "gw2"), ("gw2", "gw1")):
-            eventually(lambda new=new: two.follows(new))  # type: ignore[misc]
-            two.retire(old)
-            two.activate(new)
-            traffic.run_for(RATE // 2)
-            for each in two.names:
-                eventually(lambda each=each, new=new: two.status(each)["holder"] == new)  # type: ignore[misc]
-        assert (resets(two, "in"), resets(two, "out")) == before
+        with no_resets(two):
+            for old, new in (("gw1", "gw2"), ("gw2", "gw1")):
+                eventually(lambda new=new: two.follows(new))  # type: ignore[misc]
+                two.retire(old)
+                two.activate(new)
+                traffic.run_for(RATE // 2)
+                for each in two.names:
+                    eventually(lambda each=each, new=new: two.status(each)["holder"] == new)  # type: ignore[misc]
         traffic.check()
 
 
@@ -195,7 +193,7 @@ def through(pair: Pair, name: str) -> None:
 
 def comes_until(datagrams: Datagrams) -> float:
     """Return when the last question came to the server, once none has come for a second."""
-    eventually(lambda: time.monotonic() - datagrams.last > 1)
+    eventually(lambda: time.time() - datagrams.last > 1)
     return datagrams.last
 
 
@@ -204,8 +202,8 @@ def test_a_gateway_that_is_cut_off_from_the_others_falls_silent_within_a_second(
     through(two, "gw1")
     datagrams = Datagrams(two)
     eventually(lambda: datagrams.answered > 100)
-    cut = time.monotonic()
     two.cut("gw1", "gm")
+    cut = time.time()
     assert comes_until(datagrams) - cut < 1.0
     assert two.status("gw1")["role"] == "fenced"
     time.sleep(8)  # reasons change while no neighbour answers
@@ -226,7 +224,7 @@ def test_a_gateway_that_hangs_falls_silent_within_a_second(two: Pair) -> None:
     through(two, "gw1")
     datagrams = Datagrams(two)
     eventually(lambda: datagrams.answered > 100)
-    hung = time.monotonic()
+    hung = time.time()
     two.processes["gw1"].send_signal(signal.SIGSTOP)
     assert comes_until(datagrams) - hung < 1.0
     two.activate("gw2")
@@ -243,9 +241,9 @@ def test_a_standby_forwards_nothing_and_answers_nothing(two: Pair) -> None:
     eventually(lambda: two.follows("gw2"))
     through(two, "gw2")
     datagrams = Datagrams(two)
+    eventually(lambda: two.status("gw2")["silenced_packets"] > 0)
     time.sleep(1)
     assert datagrams.heard == 0
-    assert two.status("gw2")["silenced_packets"] > 0
     through(two, "gw1")
     eventually(lambda: datagrams.answered > 10)
     datagrams.end()

@@ -14,9 +14,10 @@ from ipmasq.planes.tun.journal import holder
 from ipmasq.planes.tun.record import record_in
 from tests.live.conftest import REMOTE, Network, trace
 from tests.live.continuity.flowing import Datagrams, Download, server
-from tests.live.continuity.sessions import Control, control, resets
+from tests.live.continuity.sessions import Control, control
 from tests.live.continuity.stepping import STEPS
 from tests.live.continuity.upgrading import Gateway, eventually, running
+from tests.live.resets import no_resets
 
 pytestmark = pytest.mark.live
 
@@ -50,22 +51,21 @@ def test_sessions_transfers_and_flows_go_on_in_the_successor_and_in_its_successo
             for how in (["--ftp-pasv"], ["--ftp-port", "-"])
         ]
         datagrams = stack.enter_context(Datagrams(network))
-        before, processes = resets(network), {gateway.status()["process"]}
-
-        for number in range(2):
-            done = ipmasq(gateway, "upgrade", "--socket", str(gateway.socket))
-            assert done.returncode == 0, done.stderr + gateway.said()
-            processes.add(gateway.status()["process"])
-            assert f"process {gateway.status()['process']} has taken over" in done.stdout
-            for each in sessions:
-                each.transfer()
-                each.talk(f"after upgrade {number}")
-        assert len(processes) == 3
-        for download in downloads:
-            assert download.is_under_way
-            download.check(content)
-        datagrams.check()
-        assert resets(network) == before
+        processes = {gateway.status()["process"]}
+        with no_resets(network, gateways=("gw",)):
+            for number in range(2):
+                done = ipmasq(gateway, "upgrade", "--socket", str(gateway.socket))
+                assert done.returncode == 0, done.stderr + gateway.said()
+                processes.add(gateway.status()["process"])
+                assert f"process {gateway.status()['process']} has taken over" in done.stdout
+                for each in sessions:
+                    each.transfer()
+                    each.talk(f"after upgrade {number}")
+            assert len(processes) == 3
+            for download in downloads:
+                assert download.is_under_way
+                download.check(content)
+            datagrams.check()
         check_is_stopped(gateway)
     assert trace(network) == untouched
 
@@ -114,8 +114,8 @@ def test_whatever_happens_to_the_successor_at_any_step_this_process_goes_on(
     ):
         session.greet()
         session.transfer()
-        had, runs = resets(network), steering(network)
-        with Datagrams(network) as datagrams:
+        runs = steering(network)
+        with no_resets(network, gateways=("gw",)), Datagrams(network) as datagrams:
             for step, what in HAPPENING:
                 gateway.at(step, what)
                 said = gateway.upgrade()
@@ -123,7 +123,6 @@ def test_whatever_happens_to_the_successor_at_any_step_this_process_goes_on(
                 check_goes_on(gateway, session, f"{step} {what}")
                 assert steering(network) == runs, (step, what)
             datagrams.check()
-        assert resets(network) == had
         gateway.at("-", "-")
         assert gateway.upgrade() == ""
         session.transfer()
@@ -151,15 +150,14 @@ def test_if_both_end_without_a_word_the_next_gateway_goes_on(
     with running(network, tmp_path, "tun") as gateway, control(network, "in", "out") as session:
         session.greet()
         session.transfer()
-        had = resets(network)
-        gateway.at("opened", "SIGKILL")
-        with pytest.raises(UnreachableError):
-            gateway.upgrade()
-        eventually(lambda: not gateway.living(), "a successor without its predecessor ends")
-        with running(network, tmp_path, "tun"):
-            session.talk("again")
-            session.transfer()
-            assert resets(network) == had
+        with no_resets(network, gateways=("gw",)):
+            gateway.at("opened", "SIGKILL")
+            with pytest.raises(UnreachableError):
+                gateway.upgrade()
+            eventually(lambda: not gateway.living(), "a successor without its predecessor ends")
+            with running(network, tmp_path, "tun"):
+                session.talk("again")
+                session.transfer()
     assert trace(network) == untouched
 
 

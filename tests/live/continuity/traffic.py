@@ -6,7 +6,7 @@ import ftplib
 import hashlib
 import random
 import socket
-import subprocess
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 
+from tests.live.continuity.flowing import serves
 from tests.live.continuity.pair import PUBLIC, REMOTE, Pair, eventually
 
 PATIENCE = 20.0
@@ -22,6 +23,7 @@ RATE = 12 << 20
 SECONDS = 12
 EMPTY_DIRECTORY = Path("/run/vsftpd/empty")
 CHUNK = 1 << 16
+SO_TIMESTAMPNS = 35
 
 
 class Told(threading.Thread):
@@ -89,13 +91,8 @@ def ftp_server(pair: Pair, host: str, rate: int = RATE) -> Iterator[Path]:
         pair.start(host, f"vsftpd-{host}", "vsftpd", str(file))
     assert errors is not None
     with pair.at(host):
-        eventually(lambda: _listens(21))
+        eventually(lambda: serves(21))
     yield root
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Session:
@@ -160,6 +157,9 @@ class Fetches:
         """Wait for three more."""
         goal = self.count + 3
         eventually(lambda: self.count >= goal or not self._fetching.is_alive())
+        if not self._fetching.is_alive():
+            self._fetching.result()
+        assert self.count >= goal
 
     def end(self) -> None:
         self._ends = True
@@ -210,10 +210,11 @@ class Datagrams:
             self._server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._server.bind((REMOTE, port))
         self._server.settimeout(0.1)
+        self._server.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.senders: set[tuple[str, int]] = set()
         self.asked = self.heard = self.answered = 0
         self.last = 0.0
-        """When the latest question came."""
+        """When the latest question came to the host, by `time.time`; this program may be late."""
         self.pause = 0.0
         """The longest time between two answers since this was set to 0."""
         self._ends = False
@@ -223,9 +224,10 @@ class Datagrams:
     def _serve(self) -> None:
         while not self._ends:
             with suppress(TimeoutError):
-                data, sender = self._server.recvfrom(100)
+                data, ((_, _, moment),), _, sender = self._server.recvmsg(100, 64)
                 self.senders.add(sender)
-                self.heard, self.last = self.heard + 1, time.monotonic()
+                seconds, nanoseconds = struct.unpack("qq", moment)
+                self.heard, self.last = self.heard + 1, seconds + nanoseconds / 1e9
                 self._server.sendto(data, sender)
 
     def _ask(self) -> None:
@@ -316,17 +318,3 @@ class Everything:
         self.bulk.check()
         self.datagrams.check()
         self.idle.check()
-
-
-def resets(pair: Pair, host: str) -> int:
-    """Resets that a host has sent or received (RFC 1213: tcpOutRsts, tcpEstabResets)."""
-    with pair.at(host):
-        lines = [
-            line.split()
-            for line in subprocess.run(
-                ["cat", "/proc/net/snmp"], capture_output=True, text=True, check=True
-            ).stdout.splitlines()
-            if line.startswith("Tcp:")
-        ]
-    counts = dict(zip(lines[0][1:], map(int, lines[1][1:]), strict=True))
-    return counts["OutRsts"] + counts["EstabResets"]

@@ -25,7 +25,7 @@ from ipmasq.gateway.claims import (
     without_host_ports,
 )
 from ipmasq.gateway.loop import Loop
-from ipmasq.gateway.outbox import Send
+from ipmasq.gateway.outbox import Leaving
 from ipmasq.planes.plane import LivePlane, PlaneError
 from ipmasq.wire.addresses import Address, Endpoint
 from ipmasq.wire.packet import Packet
@@ -34,8 +34,8 @@ T = TypeVar("T")
 Listener: TypeAlias = Callable[[Sequence[Event]], object]
 Receive: TypeAlias = Callable[[Packet, Side, float], Verdict]
 Executor: TypeAlias = Callable[[Sequence[Command]], object]
-WriteAhead: TypeAlias = Callable[[Sequence[Packet], Side, Send], bool]
-"""Takes the packets of a verdict, to be sent later, or returns False."""
+WriteAhead: TypeAlias = Callable[[Sequence[Leaving]], bool]
+"""Takes packets, to be sent later, or returns False."""
 
 chance = secrets.SystemRandom().randrange
 """The one source of randomness."""
@@ -190,7 +190,9 @@ class Drive:
             if verdict.commands:
                 self.carry_out(verdict.commands)
             send = plane.hand_back if verdict.reason is Reason.HOST else plane.send
-            if self.write_ahead is not None and self.write_ahead(verdict.packets, came[1], send):
+            if self.write_ahead is not None and self.engine.has_dependent_changes:
+                own = self._own()  # they may depend on these changes, too
+                self._leave([*own, *(Leaving(send, each, came[1]) for each in verdict.packets)])
                 continue
             for packet in verdict.packets:
                 send(packet, came[1])
@@ -207,11 +209,17 @@ class Drive:
         """Carry out the engine's pending commands, and send its own packets."""
         if commands := self.engine.commands():
             self.carry_out(commands)
-        for packet, side in self.engine.outgoing():
-            if now >= self.until:
-                continue
-            send = self.plane.send
-            if self.write_ahead is None or not self.write_ahead((packet,), side, send):
+        own = self._own()
+        if own and now < self.until:
+            self._leave(own)
+
+    def _own(self) -> list[Leaving]:
+        return [Leaving(self.plane.send, *each) for each in self.engine.outgoing()]
+
+    def _leave(self, packets: Sequence[Leaving]) -> None:
+        """Send packets at once, or all of them when what any depends on is written."""
+        if self.write_ahead is None or not self.write_ahead(packets):
+            for send, packet, side in packets:
                 send(packet, side)
 
     def _between(self, now: float) -> float | None:

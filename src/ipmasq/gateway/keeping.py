@@ -24,15 +24,13 @@ from ipmasq.core.engine import Engine
 from ipmasq.core.events import Event, StateRefused, StateRestored, StoreFailed, StoreRecovered
 from ipmasq.core.plain import StateError
 from ipmasq.core.policy import Policy
-from ipmasq.core.side import Side
 from ipmasq.gateway import garbage
 from ipmasq.gateway.drive import Drive, chance
 from ipmasq.gateway.holding import hold_ports
 from ipmasq.gateway.operated import Operated
-from ipmasq.gateway.outbox import Outbox, Send
+from ipmasq.gateway.outbox import Leaving, Outbox
 from ipmasq.gateway.setup import Configuration
 from ipmasq.planes.tun.journal import cookie
-from ipmasq.wire.packet import Packet
 
 log = logging.getLogger("ipmasq")
 
@@ -173,7 +171,7 @@ class Keeping:
             self._writer.go_on(self._drive.loop.clock())
             self._drive.write_ahead = self.write_ahead
 
-    def write_ahead(self, packets: Sequence[Packet], side: Side, send: Send) -> bool:
+    def write_ahead(self, packets: Sequence[Leaving]) -> bool:
         """Write what packets depend on before they leave; see `ipmasq.gateway.drive.WriteAhead`."""
         drive, writer, outbox = self._drive, self._writer, self._outbox
         if (
@@ -188,7 +186,7 @@ class Keeping:
         writer.write(drive.loop.clock(), lambda: self._is_kept(ticket))
         if self._acknowledged >= ticket:
             return False  # it is written already
-        outbox.hold(ticket, send, packets, side)
+        outbox.hold(ticket, packets)
         return True
 
     def _is_kept(self, ticket: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import NamedTuple, TypeAlias
 
 from ipmasq.core.side import Side
@@ -13,12 +14,18 @@ from ipmasq.wire.packet import Packet
 Send: TypeAlias = Callable[[Packet, Side], object]
 
 
-class _Held(NamedTuple):
-    ticket: int
-    deadline: float
+class Leaving(NamedTuple):
+    """A packet that is to leave."""
+
     send: Send
     packet: Packet
     side: Side
+
+
+class _Held(NamedTuple):
+    ticket: int
+    deadline: float
+    leaving: Leaving
 
 
 class Outbox:
@@ -31,14 +38,14 @@ class Outbox:
         self._loop, self._wait = loop, wait
         self._packets: deque[_Held] = deque()
 
-    def hold(self, ticket: int, send: Send, packets: Iterable[Packet], side: Side) -> None:
+    def hold(self, ticket: int, packets: Iterable[Leaving]) -> None:
         """Hold packets until the ticket is acknowledged. Their buffers may be used again."""
         deadline = self._loop.clock() + self._wait
-        for packet in packets:
+        for send, packet, side in packets:
             kept = Packet(bytearray(packet.data), packet.partial, packet.segment, packet.note)
-            self._packets.append(_Held(ticket, deadline, send, kept, side))
+            self._packets.append(_Held(ticket, deadline, Leaving(send, kept, side)))
             self.held += 1
-        self._loop.later(self._wait, self._give_up)
+        self._loop.later(self._wait, self._expire)
 
     def release(self, acknowledged: int) -> None:
         """Send the packets whose tickets are acknowledged."""
@@ -49,12 +56,15 @@ class Outbox:
         """Drop all, since this gateway must not send any more."""
         self._packets.clear()
 
-    def _give_up(self) -> None:
-        now = self._loop.clock()
-        while self._packets and self._packets[0].deadline <= now:
+    def give_up(self, until: float = inf) -> None:
+        """Send all, or those that have waited until then: nothing will be acknowledged in time."""
+        while self._packets and self._packets[0].deadline <= until:
             self.late += 1
             self._send()
 
+    def _expire(self) -> None:
+        self.give_up(self._loop.clock())
+
     def _send(self) -> None:
-        held = self._packets.popleft()
-        held.send(held.packet, held.side)
+        send, packet, side = self._packets.popleft().leaving
+        send(packet, side)

@@ -18,7 +18,7 @@ from ipmasq.core.changes import Key, Kind, Record
 from ipmasq.core.engine import Engine
 from ipmasq.core.side import Side
 from ipmasq.gateway.loop import Loop
-from ipmasq.gateway.outbox import Outbox, Send
+from ipmasq.gateway.outbox import Leaving, Outbox, Send
 from ipmasq.wire.packet import Packet
 
 PART = 256
@@ -178,7 +178,7 @@ class Publisher:
             (at for each in self._replications if (at := each.next) is not None), default=None
         )
 
-    def write_ahead(self, packets: Sequence[Packet], side: Side, send: Send) -> bool:
+    def write_ahead(self, packets: Sequence[Leaving]) -> bool:
         """Hold packets if they depend on what has changed: see `ipmasq.gateway.drive.WriteAhead`."""
         if not self._engine.has_dependent_changes:
             return False
@@ -186,12 +186,16 @@ class Publisher:
         if not packets:
             return True
         if not written:
+            for each in self._replications:
+                if each.feed.trouble:
+                    each.outbox.give_up()  # earlier ones leave earlier
             self.unwritten += len(packets)
             return False
         for replication, ticket in written[1:]:
-            send = partial(_hold, replication.outbox, ticket, send)
+            hold = partial(_hold, replication.outbox, ticket)
+            packets = [each._replace(send=partial(hold, each.send)) for each in packets]
         replication, ticket = written[0]
-        replication.outbox.hold(ticket, send, packets, side)
+        replication.outbox.hold(ticket, packets)
         return True
 
     def collect(self, now: float) -> list[tuple[Replication, int]]:
@@ -245,7 +249,7 @@ class Publisher:
 
 
 def _hold(outbox: Outbox, ticket: int, send: Send, packet: Packet, side: Side) -> None:
-    outbox.hold(ticket, send, (packet,), side)
+    outbox.hold(ticket, (Leaving(send, packet, side),))
 
 
 def _mark(engine: Engine, key: Key) -> None:

@@ -186,6 +186,10 @@ class Running:
             self._said += line
         return json.loads(line)
 
+    def has_written(self) -> bool:
+        """Whether it comes to have written all that it knows."""
+        return eventually(lambda: bool(self.ask()["is_written"]))
+
     def said(self) -> str:
         """What it has said until now; empty if all is well."""
         self.ask()

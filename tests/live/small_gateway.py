@@ -101,6 +101,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
         "plane": gateway.status()["plane"],
         "firewall": gateway.status()["firewall"],
         "state": gateway.status()["state"],
+        "is_written": not gateway.engine.has_changes,
         "entered": len(offload.numbers()),
         "fast": offload.packets,
         "room": gateway._plane.fast.table.capacity // 2,

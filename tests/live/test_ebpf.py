@@ -21,7 +21,7 @@ from tests.live.conftest import (
     says_only_what_it_undid,
 )
 from tests.live.test_tun import echo, tcp_server, tcp_talk, udp_socket
-from tests.live.waiting import eventually
+from tests.live.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.live
 
@@ -167,11 +167,11 @@ def test_a_killed_gateway_leaves_no_program_and_the_next_one_works(
 
         for _ in range(3):
             assert asked()
-            server.settimeout(0.3)
-        client.settimeout(0.3)
         first.stop(signal.SIGKILL)
+        server.settimeout(0.3)
         assert not asked()
         second = gateway(plane="ebpf-tc")
+        server.settimeout(PATIENCE)
         assert asked()
     assert says_only_what_it_undid(second.stop())
 

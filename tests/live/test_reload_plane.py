@@ -101,11 +101,13 @@ def test_every_packet_that_goes_by_during_a_change_is_counted(
     with offloaded_flow(network, running) as flow:
         flow.server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 26)
         before = running.ask()["flows"][0][2]
-        over = threading.Event()
+        over, sent = threading.Event(), 0
 
         def send() -> None:
+            nonlocal sent
             while not over.is_set():
                 flow.client.send(b"one of many")
+                sent += 1
                 time.sleep(1e-4)
 
         flow.client.connect((REMOTE, PORT))
@@ -114,12 +116,20 @@ def test_every_packet_that_goes_by_during_a_change_is_counted(
         try:
             for room in (10, 1000):
                 running.reload(json.dumps({"plane": "ebpf-tc", "limits": {"flows": room}}))
+                goal = sent + 1000
                 assert eventually(lambda room=room: running.ask()["room"] == room)
+                assert eventually(lambda goal=goal: sent >= goal)
         finally:
             over.set()
             sender.join()
         arrived = heard(flow.server)
-        ((_, _, out, _),) = running.ask()["flows"]
+
+        def are_counted() -> bool:
+            nonlocal arrived
+            ((_, _, out, _),) = running.ask()["flows"]
+            arrived += heard(flow.server)
+            return bool(out - before == arrived)
+
+        assert eventually(are_counted)
         assert arrived > 1000
-        assert out - before == arrived
     assert running.stop() == ""

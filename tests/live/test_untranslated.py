@@ -13,7 +13,9 @@ import pytest
 
 from tests.background import in_background
 from tests.live.conftest import INSIDE_HOST, REMOTE, Network, Running
+from tests.live.continuity.pouring import received
 from tests.live.test_tun import udp_socket
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 
@@ -65,7 +67,7 @@ def test_no_inside_address_leaves_while_a_gateway_ends_or_what_it_left_is_undone
 ) -> None:
     with seen_outside(network) as found, flood(network):
         first = gateway(plane=plane)
-        time.sleep(0.3)
+        assert eventually(lambda: received(network, "out") > 200)
         first.stop(signal.SIGKILL)
         gateway(plane=plane).stop(signal.SIGTERM)
         time.sleep(0.1)

@@ -91,7 +91,10 @@ def test_a_gateway_that_is_gone_is_told_once(monkeypatch: pytest.MonkeyPatch):
     async def run() -> list[str]:
         told = feed()
         following = asyncio.ensure_future(told.run())
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(30):
+            while not told.since(0):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)  # it is tried again and again
         following.cancel()
         return [message.kind for message in told.since(0)]
 

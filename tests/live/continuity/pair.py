@@ -141,7 +141,7 @@ class Pair:
             client = redis.Redis(STORE, PORT, socket_timeout=2)
             try:
                 return use(client)
-            except redis.ConnectionError:
+            except (redis.ConnectionError, redis.TimeoutError):
                 return None
             finally:
                 client.close()

@@ -49,7 +49,7 @@ def for_xdp(network: Network, plane: str) -> None:
 
 def kill(running: Running) -> None:
     """Kill it when it has written what it knows."""
-    time.sleep(WRITTEN)
+    assert running.has_written()
     assert running.stop(signal.SIGKILL) == ""
 
 

@@ -96,7 +96,7 @@ class Watched(Pair):
             client = redis.Redis("127.0.0.1", port, password=password, socket_timeout=2)
             try:
                 return use(client)
-            except redis.ConnectionError:
+            except (redis.ConnectionError, redis.TimeoutError):
                 return None
             finally:
                 client.close()

@@ -234,11 +234,11 @@ class Follower:
             return
         if is_new:
             self._pause = FIRST_PAUSE
-        self.entries += 1
         moment = min(self._offset + int(entry_id.partition(b"-")[0]) / 1000, self._clock())
         if not follows and batch.part is not Part.BEGIN:
             self._fresh, self.is_complete = None, False
         self._apply(batch, moment)
+        self.entries += 1
 
     def _apply(self, batch: Batch, moment: float) -> None:
         if batch.part is Part.BEGIN:

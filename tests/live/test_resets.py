@@ -26,7 +26,7 @@ def said(by: tuple[str, int], flags: int, seq: int, ack: int, payload: bytes = b
 
 
 @pytest.mark.parametrize(
-    ("fins", "place", "is_over"),
+    ("fins", "position", "is_over"),
     [
         ([said(SERVER, FIN | ACK, 100, 7, b"ab"), said(CLIENT, FIN | ACK, 7, 103)], 8, True),
         ([said(SERVER, FIN | ACK, LAST, 7), said(CLIENT, FIN | ACK, LAST, 0)], 0, True),
@@ -38,12 +38,12 @@ def said(by: tuple[str, int], flags: int, seq: int, ack: int, payload: bytes = b
     ],
 )
 def test_a_connection_is_over_once_both_have_ended_it(
-    fins: list[Facts], place: int, is_over: bool
+    fins: list[Facts], position: int, is_over: bool
 ) -> None:
     endings = Endings()
     for each in fins:
         endings.note(each)
-    assert endings.is_over(said(CLIENT, RST, place, 0)) is is_over
+    assert endings.is_over(said(CLIENT, RST, position, 0)) is is_over
 
 
 def connected(network: Network) -> tuple[socket.socket, socket.socket]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -238,6 +239,7 @@ def test_a_replay_has_bounded_time_and_ends_when_its_process_is_killed(tmp_path:
     replay = Path("/proc", started.read_text().strip())
     seconds = f"Max cpu time              {replays.PATIENCE + 1:.0f} "
     wait("its limits", lambda: seconds in (replay / "limits").read_text())
+    assert os.getpriority(os.PRIO_PROCESS, int(replay.name)) == replays.NICE
     process.kill()
     process.wait(30)
     wait("its end", lambda: has_ended(replay))

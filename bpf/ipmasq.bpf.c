@@ -48,7 +48,7 @@ SEC("tc") int leave_outside_bare(struct __sk_buff *skb) { return leave_outside(s
 SEC("tc") int down_from_inside(struct __sk_buff *skb) { return down_inside(skb); }
 SEC("tc") int down_from_outside(struct __sk_buff *skb) { return down_outside(skb); }
 
-/* Attached nowhere: the gateway runs it, once for each row (fill.h). */
+/* Attached nowhere: the gateway runs it (fill.h). */
 SEC("tc") int fill(struct __sk_buff *skb) { return fill_in(skb); }
 
 /* For the far end of a veth pair, which accepts redirected frames only if it has a program. */

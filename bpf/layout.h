@@ -131,8 +131,9 @@ struct row {
 
 #define IS_OFFLOADABLE 1
 #define HAS_MARKS 8
-#define ROWS 4096 /* rows that are filled in at a time */
+#define ROWS 8192 /* rows that are filled in at a time */
 #define LANES 4	  /* parts of them that are filled in side by side */
+#define AT_ONCE 8 /* rows that the program fills in when it runs once */
 
 /* The result for a row: the numbers of the slots that were filled, or NOWHERE. */
 struct filled {
@@ -142,12 +143,13 @@ struct filled {
 
 #define NOWHERE 0xffffffffU
 
-/* A lane. */
+/* A lane. It is one cache line, so that lanes do not wait for each other. */
 struct filling {
-	__u32 next;   /* the row that is filled in next */
-	__u32 seen;   /* what the halves report as `seen` */
-	__u32 slots;  /* how many were filled */
-	__u32 zero;
+	__u32 next;  /* the row that is filled in next */
+	__u32 end;   /* the row behind its last one */
+	__u32 seen;  /* what the halves report as `seen` */
+	__u32 slots; /* how many were filled */
+	__u32 zero[12];
 };
 
 /* Which account pays for a packet that goes up to the engine (policer.h). */

@@ -26,7 +26,7 @@ AT_ONCE = 200
 """Flows that are entered into a new fast path before packets have their turn: about 2 ms."""
 
 
-FILLED_AT_ONCE = 4000
+FILLED_AT_ONCE = 8000
 """Flows of an earlier process that are entered by their rows before packets have their turn: about 2 ms, too."""
 
 

@@ -126,6 +126,7 @@ def test_reasons_hooks_and_constants_have_the_same_numbers() -> None:
     said += [f"TIME_SHIFT == {layout.TIME_SHIFT}", f"TRAFFIC_SHIFT == {layout.TRAFFIC_SHIFT}"]
     said += [f"WINDOW == {layout.WINDOW}", f"DEVICES == {layout.DEVICES}"]
     said += [f"ROWS == {layout.ROWS}", f"LANES == {layout.LANES}"]
+    said += [f"AT_ONCE == {layout.AT_ONCE}"]
     said += [f"NOWHERE == {layout.NOWHERE}"]
     said += [f"ANYWHERE == {layout.ANYWHERE}", f"ADOPTED == {layout.ADOPTED}"]
     said += [f"IS_OFFLOADABLE == {IS_OFFLOADABLE}", f"HAS_MARKS == {HAS_MARKS}"]

@@ -50,25 +50,29 @@ class Filler:
         self._rows[: len(rows)] = rows
         lanes = list(enumerate(_divided(len(rows) // FLOW.size)))
         for lane, part in lanes:
-            self._write_lane(lane, part.start, seen)
+            self._write_lane(lane, part, seen)
         # The lanes must come to their end before anybody else writes into the table.
-        others = [self._pool.submit(self._run, lane, part.stop) for lane, part in lanes[1:]]
-        self._run(0, lanes[0][1].stop)
+        others = [self._pool.submit(self._run, lane) for lane, _ in lanes[1:]]
+        self._run(0)
         for each in others:
             each.result()
         slots, numbers = 0, bytearray()
         for lane, part in lanes:
-            done, _, filled, _ = self._read_lane(lane)
+            done, _, _, filled, _ = self._read_lane(lane)
             slots += filled
             size = layout.Filled.size
             numbers += self._filled[part.start * size : done * size]
         return slots, memoryview(numbers).cast("I")
 
-    def _run(self, lane: int, end: int) -> None:
+    def _run(self, lane: int) -> None:
         """Run the program for the rows of a lane; a signal ends a run. If it fails, it is not used any more."""
-        while (left := end - self._read_lane(lane)[0]) > 0 and self._program is not None:
+        while self._program is not None:
+            done, end, *_ = self._read_lane(lane)
+            if done >= end:
+                break
             try:
-                libbpf.run_once(self._program, FRAMES[lane], repeat=left)
+                runs = -(-(end - done) // layout.AT_ONCE)
+                libbpf.run_once(self._program, FRAMES[lane], repeat=runs)
             except OSError as error:
                 if error.errno != errno.EINTR and self._program is not None:
                     self._program = None
@@ -78,13 +82,14 @@ class Filler:
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(layout.LANES - 1, "fill")
 
-    def _write_lane(self, lane: int, start: int, seen: int) -> None:
-        layout.Filling.pack_into(self._filling, lane * layout.Filling.size, start, seen, 0, 0)
+    def _write_lane(self, lane: int, part: range, seen: int) -> None:
+        at = lane * layout.Filling.size
+        layout.Filling.pack_into(self._filling, at, part.start, part.stop, seen, 0, b"")
 
-    def _read_lane(self, lane: int) -> tuple[int, int, int, int]:
-        found: tuple[int, int, int, int] = layout.Filling.unpack_from(
-            self._filling, lane * layout.Filling.size
-        )
+    def _read_lane(self, lane: int) -> tuple[int, int, int, int, bytes]:
+        """Return the fields of `layout.FILLING`."""
+        at = lane * layout.Filling.size
+        found: tuple[int, int, int, int, bytes] = layout.Filling.unpack_from(self._filling, at)
         return found
 
     def close(self) -> None:

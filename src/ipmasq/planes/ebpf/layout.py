@@ -45,7 +45,7 @@ STATE = (
     ("zero", "I"),
 )
 FILLED = (("original", "I"), ("reply", "I"))
-FILLING = (("next", "I"), ("seen", "I"), ("slots", "I"), ("zero", "I"))
+FILLING = (("next", "I"), ("end", "I"), ("seen", "I"), ("slots", "I"), ("zero", "48s"))
 PAYER = (("whose", "4s"), ("side", "H"), ("kind", "H"))
 ACCOUNT_STATE = (("spent_until", "Q"), ("dropped", "Q"))
 
@@ -80,7 +80,7 @@ TRAFFIC_SHIFT = 38
 WINDOW = 128
 DEVICES = 64
 ADMITTED = 0x10000000
-ROWS, LANES = 4096, 4
+ROWS, LANES, AT_ONCE = 8192, 4, 8
 NOWHERE = 0xFFFFFFFF
 ANYWHERE, ADOPTED = 31, 32
 """The reach of a half that was filled from a row and that nobody has taken over yet. Of other halves it is less."""

@@ -322,6 +322,35 @@ def test_a_follower_that_has_just_begun_says_what_it_has_read_before_it_indexes_
             assert packets_of(b"".join(follower.held.plain.flows.some(10))) == {2: 3, 4: 4, 5: 5}
 
 
+def test_what_comes_between_the_last_reading_and_the_next_call_is_read_before_that_is_answered(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is lost and held again while an answer of the store is on its way."""
+    follower = Follower(store.connect, SEAL, "group", time.monotonic, lambda: None)
+    read, calls = follower._read, [0]
+    with feeding(store) as feed:
+        give_snapshot(feed, plain_flow(1, 1))
+        wait_until(lambda: feed.acknowledged == 3)
+
+        def read_late(client: Client) -> Any:
+            entries = read(client)
+            if not entries and not calls[0]:
+                calls[0] += 1
+                follower.go_on()
+                change(feed, flow(1, None), plain_flow(2, 2))
+                wait_until(lambda: feed.acknowledged == 4)
+                follower.finish()
+            return entries
+
+        monkeypatch.setattr(follower, "_read", read_late)
+        follower.finish()
+        wait_until(lambda: follower.step() or follower.is_read)
+        assert calls == [1]
+        assert packets_of(b"".join(follower.held.newest(10))) == {2: 2}
+        follower.index()
+        wait_until(lambda: follower.step() or follower.is_finished)
+
+
 @contextmanager
 def begun_to_finish(store: Store) -> Iterator[Follower]:
     """A follower that is to finish before it has read anything, and that has read everything."""

@@ -74,8 +74,8 @@ class Follower:
         self._finishes = False
         self._asked = self._answered = 0
         """How often `finish` was called, and the last call since which the stream was read to its end."""
-        self._waits = self._may_index = False
-        """Whether it waits for `index`, and whether that was called."""
+        self._waits = self._indexed = 0
+        """The last call for which it waits for `index`, and the last one for which that was called."""
         self._worker = Worker("following", self.step)
 
     def start(self) -> None:
@@ -89,7 +89,6 @@ class Follower:
         there is nothing more to read. Who has followed for so short a time that nothing is indexed yet (see `Held.defer`)
         says so (`is_read`) and waits for `index`."""
         self._asked += 1
-        self._waits = self._may_index = False
         self._finishes = True
         self._worker.wake()
 
@@ -101,11 +100,11 @@ class Follower:
     @property
     def is_read(self) -> bool:
         """Whether everything is read, and nothing indexed: the caller may use `held.newest`, and then calls `index`."""
-        return self._finishes and self._waits
+        return self._finishes and self._waits == self._asked != self._indexed
 
     def index(self) -> None:
         """Index what was read, and then be finished."""
-        self._may_index, self._waits = True, False
+        self._indexed = self._asked
         self._worker.wake()
 
     @property
@@ -171,11 +170,11 @@ class Follower:
                 each.index()
 
     def _finish_if_asked(self, asked: int) -> None:
-        """`asked`: how often `finish` was called before this step."""
-        if not self._finishes:
+        """`asked`: how often `finish` was called before this step. There may be more in the stream if it was called since."""
+        if not self._finishes or asked != self._asked:
             return
-        if self.held.is_deferred and self.is_complete and not self._may_index:
-            self._waits = True
+        if self.held.is_deferred and self.is_complete and self._indexed != asked:
+            self._waits = asked
         else:
             self._index()
             self._answered = asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import struct
@@ -86,6 +87,11 @@ def processors(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)))
 
 
+def uses(made: Table) -> bytes:
+    """Return the state of each slot."""
+    return made._memory[14 : room(made.slots.homes) * SIZE : SIZE]
+
+
 def seen(now: float) -> int:
     """What halves that are filled in at this moment report."""
     model = Model()
@@ -147,15 +153,64 @@ def test_lanes_that_run_side_by_side_enter_each_half_once(
                 for key, half, use in halves_of(FLOW.unpack(row), seen(NOW))
             }
             found = {key: slot for key in wanted if (slot := made.slots.find(key)) is not None}
-            memory, slots = made._memory[:], room(made.slots.homes)
+            memory = made._memory[:]
             for key, slot in found.items():
                 at = slot * SIZE
                 assert (memory[at + layout.Key.size : at + SIZE], memory[at + 14]) == wanted[key]
-            uses = memory[14 : slots * SIZE : SIZE]
-            assert uses.count(Use.OFFLOADED) == len(set(found.values())) == len(found), turn
-            assert uses.count(Use.EMPTY) == slots - len(found)
+            used = uses(made)
+            assert used.count(Use.OFFLOADED) == len(set(found.values())) == len(found), turn
+            assert used.count(Use.EMPTY) == len(used) - len(found)
             assert made._used == made._left == len(found)
             assert crowded == 60 or len(found) == 2 * count
+
+
+@pytest.mark.parametrize("threads", range(layout.LANES))
+def test_without_more_threads_lanes_run_one_after_the_other(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processors(monkeypatch, layout.LANES)
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def start_some(thread: threading.Thread) -> None:
+        if len(started) == threads:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    with table(4 * layout.ROWS) as made:
+        for at in (0, layout.ROWS):
+            rows = [row(number) for number in range(at, at + layout.ROWS)]
+            made.fill(b"".join(rows), NOW)
+        assert made._used == 4 * layout.ROWS
+        assert uses(made).count(Use.OFFLOADED) == 4 * layout.ROWS
+
+
+@pytest.mark.parametrize("lane", range(layout.LANES))
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOMEM])
+def test_a_lane_that_fails_in_the_middle_leaves_no_slot_behind(
+    lane: int, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the others have filled until then is known, and nothing is filled afterwards."""
+    processors(monkeypatch, layout.LANES)
+    run = libbpf.run_once
+
+    def fail(program: int, data: bytes, repeat: int) -> object:
+        if data[0] != lane:
+            return run(program, data, repeat=repeat)
+        run(program, data, repeat=repeat // 2)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(libbpf, "run_once", fail)
+    with table(4 * layout.ROWS) as made:
+        made.fill(b"".join(row(number) for number in range(2 * layout.ROWS)), NOW)
+        assert not made.can_fill
+        assert layout.ROWS // 4 <= made._used < 2 * layout.ROWS
+        assert uses(made).count(Use.OFFLOADED) == made._used == made._left
+        assert uses(made).count(Use.QUARANTINED) == 0
+        while made.discard():
+            pass
+        assert uses(made).count(Use.OFFLOADED) == made._used == 0
 
 
 def test_no_more_is_filled_than_there_is_room_for() -> None:

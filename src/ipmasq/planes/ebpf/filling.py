@@ -30,6 +30,7 @@ class Filler:
         self._loaded = loaded
         self._program: int | None = None
         self._is_tried = False
+        self._lanes = layout.LANES
         self._rows = _shared(loaded, "rows", layout.ROWS * FLOW.size)
         self._filled = _shared(loaded, "filled", layout.ROWS * layout.Filled.size)
         self._filling = _shared(loaded, "filling", layout.LANES * layout.Filling.size)
@@ -48,14 +49,10 @@ class Filler:
         """Fill in at most `layout.ROWS` rows. Return the number of slots that were filled, and the numbers of those of each
         row, `layout.NOWHERE` for those that were not."""
         self._rows[: len(rows)] = rows
-        lanes = list(enumerate(_divided(len(rows) // FLOW.size)))
+        lanes = list(enumerate(_divided(len(rows) // FLOW.size, self._lanes)))
         for lane, part in lanes:
             self._write_lane(lane, part, seen)
-        # The lanes must come to their end before anybody else writes into the table.
-        others = [self._pool.submit(self._run, lane) for lane, _ in lanes[1:]]
-        self._run(0)
-        for each in others:
-            each.result()
+        self._run_all(len(lanes))
         slots, numbers = 0, bytearray()
         for lane, part in lanes:
             done, _, _, filled, _ = self._read_lane(lane)
@@ -64,15 +61,30 @@ class Filler:
             numbers += self._filled[part.start * size : done * size]
         return slots, memoryview(numbers).cast("I")
 
+    def _run_all(self, count: int) -> None:
+        """Run the program for so many lanes. None runs any more when this returns, since others write into the table then."""
+        others = []
+        try:
+            for lane in range(1, count):
+                others.append(self._pool.submit(self._run, lane))
+        except RuntimeError:  # this process may have no more threads
+            self._pool.shutdown(cancel_futures=True)
+            self._lanes, others = 1, []
+            for lane in range(1, count):
+                self._run(lane)
+        self._run(0)
+        for each in others:
+            each.result()
+
     def _run(self, lane: int) -> None:
         """Run the program for the rows of a lane; a signal ends a run. If it fails, it is not used any more."""
-        while self._program is not None:
+        while (program := self._program) is not None:  # another lane may set it to None
             done, end, *_ = self._read_lane(lane)
             if done >= end:
-                break
+                return
+            runs = -(-(end - done) // layout.AT_ONCE)
             try:
-                runs = -(-(end - done) // layout.AT_ONCE)
-                libbpf.run_once(self._program, FRAMES[lane], repeat=runs)
+                libbpf.run_once(program, FRAMES[lane], repeat=runs)
             except OSError as error:
                 if error.errno != errno.EINTR and self._program is not None:
                     self._program = None
@@ -99,9 +111,9 @@ class Filler:
             each.close()
 
 
-def _divided(count: int) -> list[range]:
+def _divided(count: int, most: int) -> list[range]:
     """Return the rows of each lane: no more lanes than processors, since with one more, all would wait for its turn."""
-    lanes = max(1, min(layout.LANES, len(os.sched_getaffinity(0)), count // LEAST))
+    lanes = max(1, min(most, len(os.sched_getaffinity(0)), count // LEAST))
     ends = [count * lane // lanes for lane in range(lanes + 1)]
     return [range(*each) for each in pairwise(ends)]
 

@@ -47,7 +47,9 @@ class Taking:
 
     def begin(self) -> None:
         self.ahead.begin(self.serving, self.follower)
+        turns = iter(range(10 * MANY))
         while not was_asked_to_index(self.follower):
+            assert next(turns, None) is not None, "it waits for ever"
             self.gateway.turn()
         self.limit()
 
@@ -82,6 +84,7 @@ def having_read(before: Member, now: float) -> Follower:
 
     follower = Follower(connect, Seal(b"key", "group", "records"), "group", lambda: now, lambda: 0)
     follower.held.defer()
+    follower.finish()
     before.carry_out()
     before.offload.refresh()
     records = [Record(*each[:3]) for each in kept(before.engine, before.now, now)]
@@ -91,7 +94,7 @@ def having_read(before: Member, now: float) -> Follower:
 
 
 def was_asked_to_index(follower: Follower) -> bool:
-    return follower._may_index
+    return follower._indexed == follower._asked
 
 
 def test_everything_is_forwarded_as_long_as_the_lease_lasts_and_counted_by_the_next_engine() -> (
@@ -142,6 +145,28 @@ def test_a_lease_that_is_lost_while_it_is_filled_in_ends_that() -> None:
     taking.gateway.turn()
     assert was_asked_to_index(taking.follower)
     assert 0 < filled == len(taking.gateway.fast.slots) < 2 * MANY
+
+
+def test_a_failure_does_not_let_the_follower_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    taking = Taking(talks())
+    offloader, came = taking.gateway.offloading.offloader, [0]
+    fill = offloader.fill
+
+    def fail_once(rows: bytes) -> None:
+        came[0] += 1
+        if came[0] == 1:
+            raise MemoryError
+        fill(rows)
+
+    monkeypatch.setattr(offloader, "fill", fail_once)
+    with pytest.raises(MemoryError):
+        taking.ahead.begin(taking.serving, taking.follower)
+    taking.begin()
+    assert came == [1 + MANY // 5]
+    assert 0 < taking.forwarded(taking.gateway.now) < MANY
+    taking.become()
+    taking.gateway.settle()
+    assert taking.gateway.offloading.offloader.entered == MANY
 
 
 def test_a_fast_path_that_replaces_another_one_meanwhile_gets_everything_from_the_engine() -> None:

@@ -67,7 +67,7 @@ class Second:
 
     def __init__(self, store: Store, said: list[Talk], policy: Policy = POLICY) -> None:
         self.said, self.fast, self.loop = said, Model(), Loop()
-        settings = HaSettings("group", Address.parse(store.url), KEY, "second")
+        self.settings = settings = HaSettings("group", Address.parse(store.url), KEY, "second")
         plane: Any = SimpleNamespace(fast=NoFastPath(table=self.fast), claim=lambda *_: None)
         operator: Any = SimpleNamespace(
             publish_by=lambda _: None, follow=lambda *_, **__: policy, forget=lambda: policy
@@ -117,6 +117,12 @@ class Second:
         while not until():
             assert time.monotonic() < end
             self.loop.round()
+
+    def wait_until_ahead(self) -> None:
+        """Until the fast path forwards some of what was read."""
+        serving = self.serving
+        self.rounds(lambda: serving.follower is not None and serving.follower.is_read)
+        self.look()
 
     def close(self) -> None:
         self.serving.stop()
@@ -197,10 +203,10 @@ def test_a_lease_that_is_lost_before_there_is_an_engine_ends_it(
     with closing(Second(store, said)) as second:
         second.begin(monkeypatch)
         serving = second.serving
-        second.rounds(lambda: serving.follower is not None and serving.follower.is_read)
-        second.look()
+        second.wait_until_ahead()
         assert second.forwarded() > 0
         serving.stand_by()
+        assert second.forwarded() == 0, "another member may have the lease at once"
         wait_until(lambda: not serving.fence.generation)
         second.look()
         assert second.forwarded() == 0
@@ -209,3 +215,44 @@ def test_a_lease_that_is_lost_before_there_is_an_engine_ends_it(
         second.rounds(lambda: serving.replication)
         second.rounds(lambda: second.offloading.offloader.entered == MANY)
         assert second.forwarded() == MANY
+
+
+@pytest.mark.row("HA-13")
+def test_nothing_is_forwarded_when_the_gateway_stops_before_there_is_an_engine(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = talks()
+    publish(store, active(*said))
+    with closing(Second(store, said)) as second:
+        second.begin(monkeypatch)
+        second.wait_until_ahead()
+        assert second.forwarded() > 0
+        second.takeovers.stop()
+        assert second.forwarded() == 0
+
+
+def test_the_lease_of_another_share_that_is_lost_changes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what stands in the fast path would be forwarded under the other's lease when that is had again."""
+    said = talks()
+    publish(store, active(*said))
+    with closing(Second(store, said)) as second:
+        second.begin(monkeypatch)
+        second.wait_until_ahead()
+        follower = second.serving.follower
+        second.rounds(lambda: follower is not None and not follower.is_read)
+        other = Serving(
+            "",
+            second.settings,
+            store.connect,
+            second.loop.clock,
+            int,
+            lambda *_: False,
+            second.takeovers,
+        )
+        second.takeovers.expect_nothing(other)
+        second.look()
+        assert second.forwarded() > 0
+        second.rounds(lambda: second.serving.replication)
+        assert second.takeovers.early == MANY

@@ -45,17 +45,23 @@ class Ahead:
         self._go_on(self._filled, follower, follower.held.newest(FILLED_AT_ONCE))
 
     def _go_on(self, offloader: Offloader, follower: Follower, rows: Iterator[bytes]) -> None:
+        # Before anything that can fail, or the follower would wait for ever.
+        again = self._loop.later(0, partial(self._go_on, offloader, follower, rows))
         is_present = self._filled is offloader is self._offloading.offloader
         some = next(rows, None) if is_present else None
         if some is None:
+            again.cancel()
             if is_present:
                 log.info("the fast path forwards what was read; the engine follows")
             follower.index()
             return
         offloader.fill(some)
-        self._loop.later(0, partial(self._go_on, offloader, follower, rows))
 
-    def end(self, serving: Serving | None) -> bool:
+    def is_for(self, serving: Serving) -> bool:
+        """Whether this takeover is the one that is expected."""
+        return self._serving is serving
+
+    def end(self, serving: Serving | None = None) -> bool:
         """Expect nothing any more. Return whether the fast path has been filled for this takeover."""
         is_filled = self._serving is serving and self._filled is self._offloading.offloader
         self._serving = self._filled = None

@@ -100,7 +100,7 @@ class Availability:
 
     def stop(self) -> None:
         """Give up the role, and let another member have it at once."""
-        self._drive.until = -inf
+        self._takeovers.stop()
         for each in self.servings:
             each.stop()
         self._roll.close()

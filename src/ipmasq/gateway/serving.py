@@ -144,6 +144,8 @@ class Serving:
             self._leaving = _Leaving(replication.feed, ticket, self._clock() + FLUSH_TIMEOUT)
             self._flows.drop(self)
         elif self._leaving is None:
+            if self._finishing:
+                self._follow_on()
             self.fence.give_up()
 
     @property
@@ -219,7 +221,7 @@ class Serving:
             self.taken_over = self._clock() - self._begun
 
     def _follow_on(self) -> None:
-        """The lease has gone while the last records were read, and others may come until it is held again."""
+        """The lease has gone, or goes, while the last records were read, and others may come until it is held again."""
         self._finishing = 0
         self._flows.expect_nothing(self)
         if self.follower is not None:

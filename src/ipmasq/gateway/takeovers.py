@@ -59,6 +59,12 @@ class Takeovers:
         self._offloading.ahead_until = self._ahead.until
         self._offloading.limit()
 
+    def stop(self) -> None:
+        """Forward nothing any more, since the leases are given up next."""
+        self._drive.until = -inf
+        self._ahead.end()
+        self.limit()
+
     def expect(self, serving: Serving, follower: Follower) -> None:
         """See `Flows`."""
         if self._served:
@@ -68,7 +74,7 @@ class Takeovers:
 
     def expect_nothing(self, serving: Serving) -> None:
         """See `Flows`."""
-        if self._ahead.end(serving):
+        if self._ahead.is_for(serving) and self._ahead.end(serving):
             self._offloading.forget()
             self._offloading.begin()
 

@@ -24,17 +24,19 @@ from ipmasq.continuity.settings import HaSettings
 from ipmasq.core.changes import Kind, Record
 from ipmasq.core.engine import Engine
 from ipmasq.core.policy import Policy
+from ipmasq.core.restoring import Kept
 from ipmasq.core.side import Side
 from ipmasq.gateway.drive import Drive
 from ipmasq.gateway.loop import Loop
 from ipmasq.gateway.offloading import Offloading
-from ipmasq.gateway.replication import Replication
+from ipmasq.gateway.replication import Replication, of_share
 from ipmasq.gateway.serving import Serving
 from ipmasq.gateway.takeovers import Takeovers
 from ipmasq.planes.fastpath import NoFastPath
 from tests.continuity.stores import Store, wait_until
 from tests.core.restored import kept
 from tests.core.stress import POLICY
+from tests.core.test_unrestored_joining import both_shares
 from tests.gateway.test_offloading_filled import MANY, talks
 from tests.offload.test_filled import Member, Talk, active
 from tests.planes.ebpf.model import Model
@@ -65,14 +67,16 @@ class Watched(Takeovers):
 class Second:
     """A member whose process has just begun, and which has the lease already."""
 
-    def __init__(self, store: Store, said: list[Talk], policy: Policy = POLICY) -> None:
+    def __init__(
+        self, store: Store, said: list[Talk], policy: Policy = POLICY, share: str = ""
+    ) -> None:
         self.said, self.fast, self.loop = said, Model(), Loop()
         self.settings = settings = HaSettings("group", Address.parse(store.url), KEY, "second")
         plane: Any = SimpleNamespace(fast=NoFastPath(table=self.fast), claim=lambda *_: None)
         operator: Any = SimpleNamespace(
             publish_by=lambda _: None, follow=lambda *_, **__: policy, forget=lambda: policy
         )
-        self.engine = Engine(POLICY, Random(2).randrange, self.loop.clock())
+        self.engine = Engine(policy.serving(()), Random(2).randrange, self.loop.clock())
         self.drive = Drive(self.engine, plane, self.loop)
         self.drive.answers, self.drive.until = False, -inf
         self.offloading = Offloading(self.drive, plane)
@@ -83,7 +87,7 @@ class Second:
         self.takeovers.watch = self.forwarded
         ring, clock = lambda: None, self.loop.clock
         connect, vote = store.connect, lambda *_: False
-        self.serving = Serving("", settings, connect, clock, ring, vote, self.takeovers)
+        self.serving = Serving(share, settings, connect, clock, ring, vote, self.takeovers)
         self.loop.every(0.005, self.look)
 
     def _served(self) -> list[Serving]:
@@ -132,8 +136,12 @@ def publish(store: Store, before: Member, leave_out: Kind | None = None) -> None
     """Leave all records of a member in the store."""
     before.carry_out()
     before.offload.refresh()
-    records = [Record(*each[:3]) for each in kept(before.engine, before.now)]
-    feed = Feed(store.connect, Seal(KEY, "group", "records"), "group", "first", 1, lambda: None)
+    write(store, "group", kept(before.engine, before.now), leave_out)
+
+
+def write(store: Store, part: str, found: list[Kept], leave_out: Kind | None = None) -> None:
+    records = [Record(*each[:3]) for each in found]
+    feed = Feed(store.connect, Seal(KEY, part, "records"), part, "first", 1, lambda: None)
     feed.append(Part.BEGIN, pack(Part.BEGIN))
     for each in records:
         if each.kind != leave_out:
@@ -141,7 +149,7 @@ def publish(store: Store, before: Member, leave_out: Kind | None = None) -> None
     feed.append(Part.END, pack(Part.END))
     feed.step()
     assert not feed.trouble
-    store.client().set(key("group", "generation"), 1)
+    store.client().set(key(part, "generation"), 1)
 
 
 @pytest.mark.row("HA-7")
@@ -256,3 +264,20 @@ def test_the_lease_of_another_share_that_is_lost_changes_nothing(
         assert second.forwarded() > 0
         second.rounds(lambda: second.serving.replication)
         assert second.takeovers.early == MANY
+
+
+def test_a_share_goes_on_whose_former_member_has_served_another_one_before(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its records number pools from those of the other share on."""
+    before, both, now = both_shares(1)
+    belongs = of_share(before, "two")
+    records = [each for each in kept(before, now) if belongs(each[:2])]
+    settings = HaSettings("group", Address.parse(store.url), KEY, "second")
+    write(store, settings.part("two"), records)
+    with closing(Second(store, [], both, "two")) as second:
+        second.begin(monkeypatch)
+        second.rounds(lambda: second.serving.replication)
+        assert second.engine.table.count == sum(each.kind == Kind.FLOW for each in records) > 0
+        second.rounds(lambda: second.engine.is_restored and not second.fast.inherits)
+        second.engine.check()

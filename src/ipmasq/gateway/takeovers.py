@@ -96,7 +96,8 @@ class Takeovers:
         else:
             self._become(self._restored(policy, kept, held.plain), serving)
             # An engine that begins with no flows numbers them anew, too.
-            inherited = self._drive.engine.manager.opened or None
+            is_same = _are_all_pools(kept)
+            inherited = (self._drive.engine.manager.opened or None) if is_same else None
         log.info("%d flows go on at this gateway", self._drive.engine.table.count - before)
         if not follower.is_complete:
             hold_ports(self._drive.engine, self._loop.clock())
@@ -126,7 +127,11 @@ class Takeovers:
         if any(each.kind == Kind.REST for each in kept):
             try:
                 # The former member may have sent packets since it wrote the records.
-                return Engine.from_records(policy, chance, kept, now, True, plain)
+                if _are_all_pools(kept):
+                    return Engine.from_records(policy, chance, kept, now, True, plain)
+                engine = Engine(policy, chance, now)
+                engine.join(kept, now, plain.compact)
+                return engine
             except StateError as error:
                 log.error("the records cannot be used, so no flow goes on: %s", error)
         return hold_ports(Engine(policy, chance, now), now)
@@ -175,6 +180,13 @@ class Takeovers:
             self._drive.claim()
         except PlaneError as error:
             log.error("%s", error)
+
+
+def _are_all_pools(kept: list[Kept]) -> bool:
+    """Return whether these are all pools of the former member: one that has served other shares, too, has counted theirs
+    in between."""
+    numbers = sorted(int(each.key) for each in kept if each.kind == Kind.POOL)
+    return numbers == list(range(len(numbers)))
 
 
 def _names(policy: Policy) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from ipmasq.continuity.encoding import encode
 from ipmasq.core.changes import Kind
+from ipmasq.core.offloading import Traffic
 from ipmasq.core.records import FLOW_NAMES
 from tests.conformance import packets
 from tests.conformance.packets import SYN
@@ -78,6 +79,23 @@ def test_flows_that_were_in_use_are_refreshed_in_parts() -> None:
     assert record.key == 5
     assert isinstance(record.row, tuple)
     assert record.row[FLOW_NAMES.index("last_seen")] == 0.0
+
+
+def test_what_a_fast_path_reports_too_late_for_a_refresh_is_a_change_at_once() -> None:
+    world = a_world()
+    world.udp(IN1, 4000, OUT1, 53)
+    keys(world)
+    world.later(10)
+    begun = world.engine.manager.changes.refreshed_from = world.now
+    world.engine.report(1, (Traffic(begun + 0.5, 3, 300, 0), None))
+    assert keys(world) == []
+    world.engine.refresh(0, 3, begun)
+    assert keys(world) == [(Kind.FLOW, 1)]
+    world.engine.manager.changes.refreshed_from = begun + 1
+    world.engine.report(1, (Traffic(begun + 0.9, 4, 400, 0), None))
+    (record,) = world.engine.changed(world.now)
+    assert isinstance(record.row, tuple)
+    assert record.row[FLOW_NAMES.index("out_packets")] == 8
 
 
 def test_a_packet_depends_on_the_records_of_an_inspected_flow_only() -> None:

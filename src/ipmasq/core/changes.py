@@ -6,6 +6,7 @@ Whatever changes a thing marks it here. Without a store nothing is marked, which
 from __future__ import annotations
 
 from enum import IntEnum
+from math import inf
 from typing import NamedTuple, TypeAlias
 
 
@@ -56,7 +57,15 @@ def read_record(values: object) -> Record:
 class Changes:
     """Things that have changed."""
 
-    __slots__ = ("flows", "is_dependent", "is_kept", "mappings", "others", "rest")
+    __slots__ = (
+        "flows",
+        "is_dependent",
+        "is_kept",
+        "mappings",
+        "others",
+        "refreshed_from",
+        "rest",
+    )
 
     def __init__(self) -> None:
         self.is_kept = False
@@ -68,10 +77,18 @@ class Changes:
         self.is_dependent = False
         """Whether a packet depends on a change: if the packet left and the change were lost, the connection
         could not go on. So the change must be written before."""
+        self.refreshed_from = -inf
+        """The next round of `Engine.refresh` looks for what was seen from this moment on. A fast path reports later what it has
+        forwarded, and of a flow that was seen before this moment, so its report is a change."""
 
     def flow(self, number: int) -> None:
         if self.is_kept:
             self.flows.add(number)
+
+    def reported(self, number: int, seen: float) -> None:
+        """Mark a flow of which a fast path has reported something, unless a refresh will notice that it was seen then."""
+        if seen < self.refreshed_from:
+            self.flow(number)
 
     def inspected(self, number: int) -> None:
         """Mark a flow that an inspector has handled, on which the packets that leave depend."""

@@ -46,6 +46,7 @@ def track(
 def report(manager: FlowManager, flow: Flow, counters: Counters, are_judged: bool) -> None:
     """Record counters of packets that were forwarded elsewhere; see `pickup.report`."""
     believed = pickup.report(manager.pickups, flow, counters, are_judged)
+    manager.changes.reported(flow.id, flow.last_seen)
     if believed is not None:
         for each in believed:
             track(manager, *each, each.segment.acknowledgment)

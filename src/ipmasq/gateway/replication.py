@@ -244,6 +244,7 @@ class Publisher:
             return
         if not self._refreshed:
             self._since, self._round = self._round, self.loop.clock()
+            self._engine.manager.changes.refreshed_from = self._round
         self._refreshed = self._engine.refresh(self._refreshed, REFRESHED, self._since)
         self.loop.later(REFRESH_EVERY, self._refresh)
 

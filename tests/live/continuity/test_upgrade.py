@@ -150,14 +150,14 @@ def test_if_both_end_without_a_word_the_next_gateway_goes_on(
     with running(network, tmp_path, "tun") as gateway, control(network, "in", "out") as session:
         session.greet()
         session.transfer()
-        with no_resets(network, gateways=("gw",)):
+        with ExitStack() as until_the_end, no_resets(network, gateways=("gw",)):
             gateway.at("opened", "SIGKILL")
             with pytest.raises(UnreachableError):
                 gateway.upgrade()
             eventually(lambda: not gateway.living(), "a successor without its predecessor ends")
-            with running(network, tmp_path, "tun"):
-                session.talk("again")
-                session.transfer()
+            until_the_end.enter_context(running(network, tmp_path, "tun"))
+            session.talk("again")
+            session.transfer()
     assert trace(network) == untouched
 
 

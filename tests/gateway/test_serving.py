@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -41,14 +39,6 @@ class Flows:
 
     def drop(self, serving: Serving) -> None:
         raise AssertionError("nothing is served here")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path)
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.mark.row("HA-7")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from math import inf
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -42,14 +41,6 @@ from tests.offload.test_filled import Member, Talk, active
 from tests.planes.ebpf.model import Model
 
 KEY = b"a secret of the operator"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path)
-    made.start()
-    yield made
-    made.stop()
 
 
 class Watched(Takeovers):

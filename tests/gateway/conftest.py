@@ -1,0 +1,3 @@
+"""What tests of replication need as well as those of `tests.continuity`."""
+
+from tests.continuity.conftest import store as store

@@ -2,7 +2,9 @@
 
 A reset that a host sends for a connection that is over counts for nothing. A FIN that waits for longer than its sender
 does (on a busy machine, or while the gateway is replaced) is sent again, both are acknowledged, and the second
-acknowledgment comes to a port where there is no connection any more, which a host answers so (RFC 9293, 3.10.7.1).
+acknowledgment comes to a port where there is no connection any more, which a host answers so (RFC 9293, 3.10.7.1). The
+answer stands where that segment's acknowledgment is: behind the host's FIN, or right before it if the segment was sent
+before the FIN arrived.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class Endings:
 
     def __init__(self) -> None:
         self._fins: defaultdict[Way, set[tuple[int, int]]] = defaultdict(set)
-        """Of each direction: where a FIN ends, and what it acknowledges."""
+        """Of each direction: behind which sequence number a FIN ends, and what it acknowledges."""
 
     def note(self, segment: Facts) -> None:
         if segment.flags & FIN:
@@ -54,11 +56,19 @@ class Endings:
             self._fins[segment.source, segment.destination].add((end, segment.ack))
 
     def is_over(self, reset: Facts) -> bool:
-        """Whether the one that resets has ended the connection, which the other one had ended before: the reset is where
-        its FIN ends, and this has acknowledged the other's."""
+        """Whether both ends have ended the connection before: the reset is right behind or right before its sender's
+        own FIN, after which nothing can come that was not sent yet."""
         own = self._fins[reset.source, reset.destination]
-        ends = {end for end, _ in self._fins[reset.destination, reset.source]}
-        return any(end == reset.seq and ack in ends for end, ack in own)
+        others = self._fins[reset.destination, reset.source]
+        return bool(others) and any((end - reset.seq) & 0xFFFFFFFF <= 1 for end, _ in own)
+
+    def said(self, reset: Facts) -> Iterator[str]:
+        """Tell the FINs of a reset's connection."""
+        ends = (reset.source, reset.destination), (reset.destination, reset.source)
+        for (source, destination), (end, ack) in (
+            (way, fin) for way in ends for fin in sorted(self._fins[way])
+        ):
+            yield f"FIN from {source[0]}:{source[1]} to {destination[0]}:{destination[1]} to {end}, acknowledges {ack}"
 
 
 class Sent:
@@ -82,6 +92,7 @@ class Sent:
             if segment.flags & RST and is_own and not endings.is_over(segment):
                 (host, port), (to, at) = segment.source, segment.destination
                 yield f"sent by {host}:{port} to {to}:{at}, sequence number {segment.seq}"
+                yield from endings.said(segment)
 
     def _seen(self) -> Iterator[tuple[Facts, bool]]:
         while True:

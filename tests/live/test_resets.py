@@ -30,8 +30,10 @@ def said(by: tuple[str, int], flags: int, seq: int, ack: int, payload: bytes = b
     [
         ([said(SERVER, FIN | ACK, 100, 7, b"ab"), said(CLIENT, FIN | ACK, 7, 103)], 8, True),
         ([said(SERVER, FIN | ACK, LAST, 7), said(CLIENT, FIN | ACK, LAST, 0)], 0, True),
-        ([said(SERVER, FIN | ACK, 100, 7, b"ab"), said(CLIENT, FIN | ACK, 7, 103)], 7, False),
-        ([said(SERVER, FIN | ACK, 100, 7, b"ab"), said(CLIENT, FIN | ACK, 7, 102)], 8, False),
+        ([said(SERVER, FIN | ACK, 100, 7, b"ab"), said(CLIENT, FIN | ACK, 7, 103)], 7, True),
+        ([said(CLIENT, FIN | ACK, 7, 102), said(SERVER, FIN | ACK, 102, 7)], 8, True),
+        ([said(SERVER, FIN | ACK, 100, 7, b"ab"), said(CLIENT, FIN | ACK, 7, 103)], 6, False),
+        ([said(SERVER, FIN | ACK, 100, 7, b"ab"), said(CLIENT, FIN | ACK, 7, 103)], 9, False),
         ([said(CLIENT, FIN | ACK, 7, 103)], 8, False),
         ([said(SERVER, FIN | ACK, 100, 7, b"ab")], 8, False),
         ([], 8, False),

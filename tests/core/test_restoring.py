@@ -24,7 +24,7 @@ from ipmasq.core.reasons import Reason
 from ipmasq.core.records import FLOW_NAMES, VERSION
 from ipmasq.helpers.ftp import Ftp
 from ipmasq.wire.addresses import to_address, to_network
-from tests.core.conversation import Conversation, Side, policy
+from tests.core.conversation import RST, Conversation, Side, policy
 from tests.core.restored import Journal, Restored, difference, kept, plain, restored, written
 from tests.core.stress import CHANGES, POLICY, Stress
 from tests.core.transfer import active
@@ -249,6 +249,71 @@ def test_a_line_that_is_withheld_waits_for_its_rest_however_long_nobody_ran() ->
     assert talk.engine.outgoing() == []
     sent = talk.client(b",0,2,4,1\r\n")
     assert sent.payload.startswith(b"PORT 203,0,113,1,")
+
+
+def outdated(talk: Conversation) -> None:
+    """A session goes on, and then with an engine that has a state from before."""
+    state, before = kept(talk.engine, talk.now), talk.now
+    heard = 0
+    for port in (b"4,1", b"14,201"):
+        heard += len(talk.client(b"PORT 10,0,0,2," + port + b"\r\n").payload)
+        talk.heard[Side.OUTSIDE] = heard
+        talk.server(b"200 fine\r\n")
+        talk.hears(Side.INSIDE, talk.said[Side.OUTSIDE])
+    talk.engine = Engine.from_records(
+        talk.engine.policy, Random(1).randrange, state, before, is_lagging=True
+    )
+    talk.events.clear()
+
+
+@pytest.mark.parametrize("side", [Side.INSIDE, Side.OUTSIDE])
+def test_a_session_that_was_in_use_since_its_state_was_recorded_is_reset(side: Side) -> None:
+    talk = Conversation().open()
+    outdated(talk)
+    position, heard = talk.said[side], talk.heard[side]
+    talk.send(side, b"NOOP\r\n")
+    assert not talk.events
+    again = talk.send(side, b"NOOP\r\n")
+    assert again.reason is Reason.OUTDATED
+    assert not again.through
+    (answer,) = again.answers
+    assert answer.segment.flags & RST
+    assert answer.segment.sequence == talk.first[side.other] + heard, "it is believed (RFC 5961)"
+    assert position == talk.said[side]
+    (closed,) = [each for each in talk.events if isinstance(each, events.FlowClosed)]
+    assert closed.reason is Reason.OUTDATED
+    assert not list(talk.engine.flows())
+
+
+def test_a_session_is_reset_if_what_is_missing_was_said_by_one_end_only() -> None:
+    """Where the other end acknowledges that, it would be skipped by as many bytes too many as it was lengthened."""
+    talk = Conversation().open()
+    state, before = kept(talk.engine, talk.now), talk.now
+    heard = len(talk.client(b"PORT 10,0,0,2,4,1\r\n").payload)
+    talk.engine = Engine.from_records(
+        talk.engine.policy, Random(1).randrange, state, before, is_lagging=True
+    )
+    assert talk.hears(Side.OUTSIDE, heard).reason is Reason.OUTDATED
+    assert not list(talk.engine.flows())
+
+
+def test_a_session_that_has_gone_on_with_the_latest_state_is_not_reset() -> None:
+    """Both ends acknowledge more than has come here: they may, as with an engine that was not restored."""
+    talk = Conversation().open()
+    talk.engine = Engine.from_records(
+        talk.engine.policy,
+        Random(1).randrange,
+        kept(talk.engine, talk.now),
+        talk.now,
+        is_lagging=True,
+    )
+    assert talk.client(b"NOOP\r\n").payload == b"NOOP\r\n"
+    talk.hears(Side.OUTSIDE, 6)
+    talk.said[Side.INSIDE] += 6
+    talk.heard[Side.INSIDE] = 20
+    for _ in range(3):
+        assert talk.send(Side.INSIDE, b"NOOP\r\n").reason is Reason.HELD
+    assert list(talk.engine.flows())
 
 
 # -- what cannot be restored

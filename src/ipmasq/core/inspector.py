@@ -45,6 +45,8 @@ BLOCKED = Inspected(Reason.HELPER_DROP)
 CORRUPT = Inspected(Reason.BAD_CHECKSUM)
 NO_ROOM = Inspected(Reason.STREAM_LIMIT)
 NO_WORK = Inspected(Reason.WORK_LIMIT)
+OUTDATED = Inspected(Reason.OUTDATED)
+"""The flow cannot continue, and is to be ended."""
 
 
 class NoMemoryError(Exception):
@@ -102,6 +104,10 @@ class Inspector(Protocol):
 
     def release(self) -> None:
         """End inspection; earlier changes remain in effect."""
+
+    def doubt(self) -> None:
+        """Expect that its state, from which it was restored, may be older than what the ends have said."""
+        return
 
     def close(self) -> None:
         """Free everything, since the flow has ended."""

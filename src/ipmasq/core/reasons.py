@@ -56,6 +56,10 @@ class Reason(IntEnum):
         "its host has reached the limit of lines that helpers inspect per second",
     )
     ELSEWHERE = 33, "another member of the group serves the inside host or the public address"
+    OUTDATED = (
+        34,
+        "an inspected connection has gone on since its state was recorded, so it cannot continue",
+    )
     # Endings.
     IDLE = 40, "its idle time has passed"
     ENDED = 41, "closed by both ends"

@@ -14,6 +14,7 @@ from ipmasq.core.datagram_inspector import DatagramInspector
 from ipmasq.core.flow import Flow
 from ipmasq.core.flow_manager import FlowManager
 from ipmasq.core.indexed import Indexed
+from ipmasq.core.inspector import Inspector
 from ipmasq.core.invariants import check
 from ipmasq.core.mapping import Mapping
 from ipmasq.core.offloading import Marks
@@ -279,7 +280,9 @@ def _restore_flows(manager: FlowManager, rows: Rows, is_lagging: bool) -> list[F
         if not state.is_none("inspector"):
             # While nobody ran, nobody could send the rest of a line that is withheld, nor acknowledge anything.
             moment = manager.now if is_lagging else each.moment
-            _restore_inspector(manager, table.flows[int(each.key)], state, moment)
+            inspector = _restore_inspector(manager, table.flows[int(each.key)], state, moment)
+            if is_lagging:
+                inspector.doubt()
     for flow in flows:
         _pick_up(manager, flow)
     return flows
@@ -316,7 +319,7 @@ def _ranks(made: list[tuple[Kept, Fields]], key: str) -> Iterator[tuple[int, int
             yield int(each.key), rank
 
 
-def _restore_inspector(manager: FlowManager, flow: Flow, state: Fields, moment: float) -> None:
+def _restore_inspector(manager: FlowManager, flow: Flow, state: Fields, moment: float) -> Inspector:
     kind = TcpInspector if flow.protocol == ipv4.TCP else DatagramInspector
     services, helpers = manager.announcements, manager.registered
     flow.inspector = inspector = kind.from_state(
@@ -325,6 +328,7 @@ def _restore_inspector(manager: FlowManager, flow: Flow, state: Fields, moment: 
     manager.inspected.change(flow.payer, COST)
     inspector.registered.watching += inspector.is_inspecting
     _set_timer(manager, inspector, state, moment, "inspector_due")
+    return inspector
 
 
 # -- the rest

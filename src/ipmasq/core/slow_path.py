@@ -19,6 +19,7 @@ from ipmasq.core.opening import FirstPacket, open_flow
 from ipmasq.core.pickup import Noted
 from ipmasq.core.reasons import Reason
 from ipmasq.core.reassembly import Datagram, Reassembled
+from ipmasq.core.refusals import reset
 from ipmasq.core.side import Side
 from ipmasq.core.tcp_states import State
 from ipmasq.core.tracking import track
@@ -239,6 +240,11 @@ class SlowPath:
         done = inspector.receive(
             packet, header, segment, half.speaker, self._ttl_delta, manager.now
         )
+        if done.reason is Reason.OUTDATED:
+            # Its sender has shown that it is an end of the connection, so it is told, on whichever side it is.
+            manager.end(half.flow, Reason.OUTDATED)
+            answer = reset(packet, header)
+            return Verdict(done.reason, () if answer is None else (answer,))
         if done.reason.is_drop:
             return Verdict(done.reason)
         if done.taken is not None:

@@ -11,14 +11,14 @@ from ipmasq.core.attachment import Attachment, HelperServices
 from ipmasq.core.budget import Account, Memory, Rate
 from ipmasq.core.cutting import Sent
 from ipmasq.core.flow import Flow, Half
-from ipmasq.core.inspector import BLOCKED, CORRUPT, NO_ROOM, NO_WORK, Inspected, Inspector
+from ipmasq.core.inspector import BLOCKED, CORRUPT, NO_ROOM, NO_WORK, OUTDATED, Inspected, Inspector
 from ipmasq.core.plain import Fields, Plain
 from ipmasq.core.reasons import Reason
 from ipmasq.core.registered import Registered
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
 from ipmasq.core.stream import StreamFullError
-from ipmasq.core.tcp_rewriter import TcpRewriter
+from ipmasq.core.tcp_rewriter import OutdatedError, TcpRewriter
 from ipmasq.core.tcp_states import State
 from ipmasq.core.timers import Bucket
 from ipmasq.core.translate import compose, is_intact, rebuild, renumber, translate_packet
@@ -140,6 +140,8 @@ class TcpInspector(Inspector):
             sent = self._handle(speaker, taken, data, packet.segment, now)
         except StreamFullError:
             return NO_ROOM
+        except OutdatedError:
+            return OUTDATED
         if self._attachment.blocked:
             return BLOCKED
         if taken.flags & FIN and not self.rewriter.ended(speaker):
@@ -155,7 +157,7 @@ class TcpInspector(Inspector):
         self, speaker: Speaker, segment: Segment, payload: bytes, size: int, now: float
     ) -> list[Sent]:
         """Return what to send for a segment in window; its host pays for the helper's work. Raises
-        StreamFullError."""
+        StreamFullError and OutdatedError."""
         before = self._attachment.work
         sent = self.rewriter.receive(speaker, segment, payload, size, now)
         spent = self._attachment.work - before
@@ -227,6 +229,9 @@ class TcpInspector(Inspector):
     def release(self) -> None:
         self.is_inspecting = False
         self.rewriter.release()
+
+    def doubt(self) -> None:
+        self.rewriter.is_doubtful = True
 
     def close(self) -> None:
         self.rewriter.close()

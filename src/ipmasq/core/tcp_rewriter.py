@@ -34,6 +34,11 @@ timestamp to be used in the gateway's own segments. A control connection has no 
 segment meets this condition once in 2^30, however large the windows are."""
 
 
+class OutdatedError(Exception):
+    """The ends have gone on since the state was recorded from which a rewriter was restored. What they have said, and by
+    how much it was shifted, is not known."""
+
+
 class TcpRewriter:
     def __init__(
         self,
@@ -54,6 +59,8 @@ class TcpRewriter:
         self._hold = hold
         self._is_open = False
         """Whether the handshake is complete. Before that, nothing is kept."""
+        self.is_doubtful = False
+        """Whether its state may be older than what the ends have said, and no segment has shown yet that it is not."""
 
     def to_state(self, now: float) -> Plain:
         """Return it as plain values, without the listener."""
@@ -103,7 +110,8 @@ class TcpRewriter:
         self, speaker: Speaker, segment: Segment, payload: bytes, size: int = 0, now: float = 0.0
     ) -> list[Sent]:
         """Return what to send for this segment in window of `speaker` (see `ipmasq.core.window`); `size` is
-        the payload of each of its parts if it stands for several (GSO). Raises StreamFullError."""
+        the payload of each of its parts if it stands for several (GSO). Raises StreamFullError and
+        OutdatedError."""
         me, other = self.directions[speaker], self.directions[1 - speaker]
         stream = me.stream
         if segment.flags & (RST | SYN) or stream is None:
@@ -229,6 +237,7 @@ class TcpRewriter:
             original = min(original, stream.received)
         else:
             other.claimed = None
+            self.is_doubtful &= ahead != 0
         if stream.acked_early <= original:
             other.delivery.repeat_at = inf
         if stream.undecided and edited >= stream.ready:
@@ -243,6 +252,8 @@ class TcpRewriter:
         claimed, other.claimed = other.claimed, original
         if stream.transparent is not None or not (is_exact or claimed == original):
             return
+        if self.is_doubtful:
+            raise OutdatedError
         other.claimed = None
         if self._framer.overlap is None:
             self.release()  # the beginning of the next message is no longer known

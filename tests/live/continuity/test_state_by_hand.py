@@ -74,6 +74,31 @@ def test_an_ftp_session_with_shifted_numbers_goes_on_from_a_saved_state(
             session.talk("at last")
 
 
+def test_an_ftp_session_that_was_in_use_since_the_copy_is_reset(
+    network: Network, tmp_path: Path
+) -> None:
+    first, second = (configuration(tmp_path, name) for name in ("first", "second"))
+    socket, saved = str(tmp_path / "first.sock"), str(tmp_path / "saved")
+    with ExitStack() as stack:
+        with started(network, first, tmp_path / "first.sock") as gateway:
+            session = stack.enter_context(control(network, "in", "out"))
+            session.greet()
+            done = ipmasq(network, "state", "save", saved, "--socket", socket)
+            assert done.returncode == 0, done.stderr
+            session.transfer()
+            gateway.process.kill()
+            gateway.process.wait()
+        assert ipmasq(network, "undo").returncode == 0
+        loaded = ipmasq(network, "state", "load", saved, "-c", str(second))
+        assert loaded.returncode == 0, loaded.stderr
+        with started(network, second, tmp_path / "second.sock"):
+            session.client.say("STAT after")
+            with pytest.raises(ConnectionResetError):
+                session.client.hear()
+            shown = ipmasq(network, "show", "stats", "--socket", str(tmp_path / "second.sock"))
+            assert "outdated" in shown.stdout
+
+
 def test_what_cannot_be_loaded_is_refused_in_one_sentence_and_changes_nothing(
     network: Network, tmp_path: Path
 ) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ipmasq.setup.writing import Server
 
 WIDTH = 78
+UNANSWERED = (
+    "setup asks questions, and there is nobody to answer them, so nothing was written; ipmasq setup --yes takes the proposed"
+    " answers"
+)
 UNIT = "ipmasq.service"
 UNITS = tuple(
     Path(each, UNIT)
@@ -101,17 +105,28 @@ def _ask_outside(found: Survey, here: HostState) -> str:
 
     for name in (found.outside, *found.inside, *found.others):
         say(f"  {describe(name, here)}")
-    return str(typer.prompt("Which interface leads outside", default=found.outside))
+    return _ask("Which interface leads outside", found.outside)
 
 
 def _ask_inside(found: Survey, here: HostState) -> list[str]:
-    answer = typer.prompt("Behind which are the inside hosts", default=" ".join(found.inside))
-    return str(answer).replace(",", " ").split()
+    answer = _ask("Behind which are the inside hosts", " ".join(found.inside))
+    return answer.replace(",", " ").split()
 
 
 def _ask_server() -> Server | None:
     question = "Publish a server that is inside, ADDRESS or ADDRESS:PORT (empty: none)"
-    return _server(str(typer.prompt(question, default="", show_default=False)))
+    return _server(_ask(question))
+
+
+def _ask(question: str, proposed: str = "") -> str:
+    """Raises typer.Exit if nobody answers: the input has ended."""
+    try:
+        return str(typer.prompt(question, default=proposed, show_default=bool(proposed)))
+    except typer.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):  # Ctrl-C
+            raise
+        say()
+        raise give_up(UNANSWERED) from None
 
 
 def _server(text: str | None) -> Server | None:

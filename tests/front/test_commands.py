@@ -480,3 +480,15 @@ def test_a_table_in_a_pipe_has_every_column(gateway: Running, ipmasq: Ipmasq):
     assert whole[:6] == ["flow", "proto", "inside", "public", "remote", "state"]
     assert whole[-1] == "origin"
     assert narrow == ["flow", "proto", "inside", "remote"]
+
+
+@pytest.mark.parametrize("command", ["status", "show flows", "upgrade", "close 1", "reload"])
+def test_every_command_says_that_a_gateway_was_killed_here(
+    ipmasq: Ipmasq, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    monkeypatch.setattr("ipmasq.control.leftovers.hint", lambda: "; one was killed")
+    done = ipmasq(*command.split())
+    assert done.returncode == 4
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("ipmasq: no gateway runs here: ")
+    assert said.endswith("; one was killed")

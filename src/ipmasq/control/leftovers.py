@@ -9,9 +9,11 @@ from ipmasq.planes.tun.record import record_in
 
 def hint() -> str:
     """Return what to add to the message that no gateway answers. Empty if nothing is left of one."""
-    with suppress(OSError):
+    try:
         if not record_in().exists():
             return ""
+    except OSError:
+        return ""
     from ipmasq.planes.leftovers import PlaneError, find_leftovers  # which takes a moment
 
     with suppress(PlaneError):

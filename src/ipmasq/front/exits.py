@@ -68,7 +68,9 @@ class Group(TyperGroup):
                 complain(detail)
             raise give_up(error.message, CODES.get(error.kind, Code.FAILED)) from None
         except UnreachableError as error:
-            raise give_up(str(error), Code.UNREACHABLE) from None
+            from ipmasq.control.leftovers import hint
+
+            raise give_up(f"{error}{hint()}", Code.UNREACHABLE) from None
         except BrokenPipeError:
             _discard_output()
             raise typer.Exit(Code.BROKEN_PIPE) from None

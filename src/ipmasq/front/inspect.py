@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ipmasq.control.client import UnreachableError
-from ipmasq.control.leftovers import hint
 from ipmasq.front import output
 from ipmasq.front.asking import SOCKET, Json, Socket, ask
 from ipmasq.front.exits import Code, give_up
@@ -24,11 +22,8 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
     Example:
       ipmasq status
     """
-    try:
-        with ask(socket) as gateway:
-            found = next(gateway.rows("status"))
-    except UnreachableError as error:
-        raise UnreachableError(f"{error}{hint()}") from None
+    with ask(socket) as gateway:
+        found = next(gateway.rows("status"))
     if as_json:
         output.say_json(found)
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ipmasq.control.client import Client, UnreachableError
+from ipmasq.control.client import Client
 from ipmasq.control.protocol import SOCKET_VARIABLE
 from ipmasq.control.socket_path import usual_socket, usual_view_socket
 from ipmasq.front.exits import Code, give_up
@@ -36,10 +36,7 @@ def top(
     path = socket or _socket()
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise give_up("top needs a terminal; for a program: ipmasq show flows --json", Code.USAGE)
-    try:
-        Client(path).close()
-    except UnreachableError as error:
-        raise give_up(str(error), Code.UNREACHABLE) from None
+    Client(path).close()
     from ipmasq.front.top.app import Top
     from ipmasq.front.upstream import Upstream
 

@@ -18,6 +18,7 @@ from ipmasq.gateway.upgrade import Upgrade
 from ipmasq.main.observers import Observers
 from ipmasq.main.service.paths import program
 from ipmasq.planes.plane import PlaneError
+from ipmasq.planes.tun.started import note
 
 VIEW_MODE = 0o660
 """The mode of the socket on which nothing can be changed: its group may use it."""
@@ -31,7 +32,7 @@ class Program:
     ) -> None:
         """Prepare everything, and with a `succession` wait until the predecessor has handed over. Raises SetupError,
         PlaneError, SocketError."""
-        self._loop, self._succession = loop, succession
+        self._loop, self._file, self._succession = loop, file, succession
         heir = succession.prepare(file, plane) if succession else None
         if heir is None:
             self._gateway = Gateway(file, loop, plane=plane)
@@ -49,6 +50,7 @@ class Program:
             self._gateway = Gateway(file, loop, plane=plane, heir=heir)
         gateway = self._gateway
         self._upgrade = Upgrade(loop, gateway.lending, gateway.reloads, command())
+        self._sockets = [str(each.path) for each in served]
         doctor = [str(program()), "doctor", "--json", "--socket", str(access.path), "--", file.path]
         self._control = Control(gateway, loop, access, viewing, doctor, self._upgrade)
         gateway.listeners.extend((self._control.observe, logs.Writer(gateway.engine.table.host_of)))
@@ -61,6 +63,7 @@ class Program:
         """Run until the end. Raises PlaneError, SocketError, ObserverError; in that case nothing is left behind."""
         try:
             self._begin()
+            note(self._file.path, self._sockets)
             try:
                 if self._succession is None:
                     # The socket is opened last, so that whoever finds it finds a gateway that works.

@@ -24,7 +24,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun import settings
 from ipmasq.planes.tun.changes import Change, SettingChanged, lets_pass, read
-from ipmasq.planes.tun.record import DIRECTORY, record_in
+from ipmasq.planes.tun.record import DIRECTORY, STARTED, record_in
 
 SO_NETNS_COOKIE = 71
 
@@ -135,7 +135,7 @@ class Journal:
             return
         _undo(self._kernel, self._changes)
         self._changes = []
-        for suffix in (".json", ".new", ".lock"):
+        for suffix in (".json", ".new", STARTED, ".lock"):
             self._record.with_suffix(suffix).unlink(missing_ok=True)
         os.close(self._lock)
         self._lock = -1

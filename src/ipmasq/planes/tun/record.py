@@ -7,6 +7,9 @@ from pathlib import Path
 
 DIRECTORY = Path("/run/ipmasq")
 
+STARTED = ".start"
+"""The suffix of the file beside it that says how the gateway was started."""
+
 
 def record_in(directory: Path = DIRECTORY) -> Path:
     """Return the record of changes in this network namespace."""

@@ -19,12 +19,14 @@ from ipmasq.doctor import (
     interfaces,
     kernel,
     kernel_helpers,
+    leftovers,
     mtu,
     names,
     offloads,
     programs,
     routes,
     rp_filter,
+    state,
     usage,
 )
 from ipmasq.doctor.command import _say_one
@@ -32,7 +34,11 @@ from ipmasq.doctor.examine import examine, mend
 from ipmasq.doctor.finding import Finding, Subject
 from ipmasq.doctor.host import Host, Link
 from ipmasq.doctor.lasting import how_long
+from ipmasq.front.asking import CONFIG
 from ipmasq.gateway.firewall.finding import Finding as Obstruction
+from ipmasq.planes.leftovers import Leftovers
+from ipmasq.planes.tun.changes import UnreachableAdded
+from ipmasq.planes.tun.started import Started
 from ipmasq.wire.addresses import Address, to_address
 
 TOML = """
@@ -354,3 +360,64 @@ def test_a_standby_is_a_hint_since_another_member_may_forward(host: Host):
     assert found.is_hint
     assert "standby and forwards nothing; gw-a is active" in found.what
     assert not list(group.find(but(host, status={**STATUS, "group": {**own, "role": "active"}})))
+
+
+def test_a_state_that_cannot_be_kept_is_a_hint_with_what_follows(host: Host):
+    full = {"path": "/run/state.db", "kept": False, "trouble": "/run/state.db: disk is full"}
+    found = the(state.find, but(host, status={**STATUS, "state": full}))
+    assert found.is_hint
+    assert "disk is full" in found.what
+    assert "crashes" in found.effect
+    assert "ipmasq upgrade" in found.effect
+    assert "make room for /run/state.db" in found.remedy
+    for well in ({}, {**full, "kept": True, "trouble": ""}, {"path": "/run/s", "kept": False}):
+        assert not list(state.find(but(host, status={**STATUS, "state": well})))
+    assert not list(state.find(host))
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway was killed here; nothing says how it was started."""
+    left = Leftovers([UnreachableAdded(2, 61001)])
+    monkeypatch.setattr("ipmasq.doctor.leftovers.find_leftovers", lambda: left)
+    monkeypatch.setattr("ipmasq.doctor.leftovers.noted", lambda: None)
+
+
+@pytest.mark.usefixtures("killed")
+def test_what_a_killed_gateway_left_comes_before_a_file_that_does_not_exist(
+    host: Host, tmp_path: Path
+):
+    first, second = examine(but(host, loaded=load(tmp_path / "none.toml")))
+    assert (first.subject, first.is_hint) == ("leftovers", False)
+    assert "ipmasq run with its configuration" in first.remedy
+    assert "none.toml" not in first.remedy
+    assert (second.subject, second.is_hint) == ("configuration", True)
+    assert "none.toml: there is no such file" in second.what
+    assert "ipmasq doctor FILE" in second.remedy
+
+
+@pytest.mark.usefixtures("killed")
+def test_a_mistake_in_a_file_that_exists_stops_a_start_after_a_kill_too(host: Host, tmp_path: Path):
+    path = tmp_path / "wrong.toml"
+    path.write_text(TOML + "outsid = 1\n")
+    first, second = examine(but(host, loaded=load(path)))
+    assert f"ipmasq run {path}" in first.remedy
+    assert (second.subject, second.is_hint) == ("configuration", False)
+
+
+@pytest.mark.usefixtures("killed")
+@pytest.mark.parametrize(("config", "has_service"), [("/root/own.toml", False), (CONFIG, True)])
+def test_the_next_start_is_that_of_the_killed_gateway(
+    host: Host, monkeypatch: pytest.MonkeyPatch, config: str, has_service: bool
+):
+    monkeypatch.setattr("ipmasq.doctor.leftovers.noted", lambda: Started(config, ()))
+    remedy = the(leftovers.find, host).remedy
+    assert f"ipmasq run {config}" in remedy
+    assert ("systemctl start ipmasq" in remedy) is has_service
+    assert leftovers.killed_config() == config
+
+
+def test_nothing_is_left_where_a_gateway_runs(host: Host, monkeypatch: pytest.MonkeyPatch):
+    left = Leftovers([UnreachableAdded(2, 61001)])
+    monkeypatch.setattr("ipmasq.doctor.leftovers.find_leftovers", lambda: left)
+    assert not list(leftovers.find(but(host, status=STATUS)))

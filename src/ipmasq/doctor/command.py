@@ -26,7 +26,7 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help=f"The configuration; by default that of the running gateway, else {CONFIG}.",
+            help=f"The configuration; by default that of the gateway that runs or was killed here, else {CONFIG}.",
             show_default=False,
         ),
     ] = None,
@@ -50,10 +50,11 @@ def doctor(
     from ipmasq.doctor.examine import examine, mend
     from ipmasq.doctor.finding import Finding
     from ipmasq.doctor.host import ask_forwards, ask_gateway, look
+    from ipmasq.doctor.leftovers import killed_config
     from ipmasq.doctor.rights import left_out
 
     status = ask_gateway(socket)
-    path = file or (status or {}).get("config") or CONFIG
+    path = file or (status or {}).get("config") or killed_config() or CONFIG
     found = examine(look(path, status, ask_forwards(socket)))
     done, tried = [], set[Finding]()
     while fix and (safe := [each for each in found if each.safe and each not in tried]):

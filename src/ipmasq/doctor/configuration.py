@@ -13,6 +13,7 @@ from ipmasq.config.targets import doubtful_targets, strange_publics
 from ipmasq.config.warnings import find_warnings
 from ipmasq.doctor.finding import Finding
 from ipmasq.doctor.host import Host
+from ipmasq.doctor.leftovers import are_left
 
 STOPS = "the gateway does not start, and a reload changes nothing"
 WARNS = "the gateway runs, but not as its operator may expect"
@@ -38,6 +39,14 @@ def find(host: Host) -> Iterator[Finding]:
 
 
 def _finding(problem: Problem, effect: str, host: Host) -> Finding:
+    if not Path(problem.path).exists() and are_left(host):  # which matters more
+        return Finding(
+            "configuration",
+            f"{problem.path}: {problem.message}",
+            "only what a killed gateway has left was looked for",
+            "name the configuration of the gateway: ipmasq doctor FILE",
+            is_hint=True,
+        )
     location = problem.path if problem.line is None else f"{problem.path}, line {problem.line}"
     what = ": ".join(each for each in (problem.key, problem.message) if each)
     then = f"ipmasq check {problem.path}" if host.status is None else "ipmasq reload"

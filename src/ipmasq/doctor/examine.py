@@ -21,6 +21,7 @@ from ipmasq.doctor import (
     programs,
     routes,
     rp_filter,
+    state,
     usage,
 )
 from ipmasq.doctor.finding import Finding, Subject
@@ -31,11 +32,12 @@ PATIENCE = 30.0
 """Seconds that a command may take."""
 
 ALWAYS: tuple[Subject, ...] = (
+    leftovers.find,
     configuration.find,
     kernel.find,
     clock.find,
-    leftovers.find,
     group.find,
+    state.find,
 )
 """Those that need no configuration that can be used."""
 

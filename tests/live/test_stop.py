@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ipmasq.planes.tun.record import record_in
-from tests.live.as_users import started
-from tests.live.conftest import Network, trace
+from tests.live.as_users import LIMIT, started
+from tests.live.conftest import Network, run, trace
 from tests.live.test_undo_command import file, ipmasq
 
 pytestmark = pytest.mark.live
@@ -48,6 +50,50 @@ def test_with_keep_everything_is_left_to_the_next_one(network: Network, file: Pa
         done = ipmasq(network, "stop", "--keep")
         assert done.returncode == 1
         assert "left nothing: its configuration keeps no state" in done.stderr
+    assert trace(network) == before
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    directory = tmp_path / "full"
+    directory.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=300k,mode=755", "none", str(directory))
+    try:
+        with suppress(OSError), (directory / "filling").open("wb", buffering=0) as filling:
+            while filling.write(bytes(4096)):
+                pass
+        yield directory
+    finally:
+        run("umount", str(directory))
+
+
+def test_with_keep_it_goes_on_while_its_state_cannot_be_written(
+    network: Network, file: Path, full_disk: Path
+) -> None:
+    before = trace(network)
+    file.write_text(file.read_text() + f'[state]\ndirectory = "{full_disk}"\n')
+    with started(network, file, file.with_name("control.sock")) as gateway:
+        done = ipmasq(network, "stop", "--keep")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("ipmasq: the gateway goes on")
+        assert "full" in done.stderr
+        assert "end everything with ipmasq stop" in done.stderr
+        assert gateway.process.poll() is None
+        assert ipmasq(network, "stop").returncode == 0
+    assert trace(network) == before
+
+
+def test_sigusr2_ends_it_all_the_same_and_the_log_says_what_is_lost(
+    network: Network, file: Path, full_disk: Path
+) -> None:
+    before = trace(network)
+    file.write_text(file.read_text() + f'[state]\ndirectory = "{full_disk}"\n')
+    with started(network, file, file.with_name("control.sock")) as gateway:
+        gateway.process.send_signal(signal.SIGUSR2)
+        gateway.said, _ = gateway.process.communicate(timeout=LIMIT)
+        assert gateway.process.returncode == 0
+        assert "told to leave everything to a successor, but the state cannot" in gateway.said
+    assert ipmasq(network, "undo").returncode == 0
     assert trace(network) == before
 
 

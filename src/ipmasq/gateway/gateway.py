@@ -202,6 +202,8 @@ class Gateway:
     def keep(self) -> None:
         """End the loop; everything is left to a successor, if the operator has allowed that."""
         self._is_kept = bool(self._plane.grace)
+        if self._is_kept and (hindrance := self.lending.hindrance):
+            log.warning("told to leave everything to a successor, but %s", hindrance)
         self._loop.stop()
 
     # -- what an operator does
@@ -298,7 +300,7 @@ class Gateway:
             "version": version("ipmasq"),
             "process": os.getpid(),
             "uptime": round(self._loop.clock() - self._started, 3),
-            "config": self._configuration.path,
+            "config": os.path.abspath(self._configuration.path),
             "plane": self._plane.fast.describe(),
             "outside": self._setup.outside,
             "inside": list(self._setup.inside),

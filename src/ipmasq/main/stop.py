@@ -6,9 +6,9 @@ import os
 import select
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ WAIT = 30.0
 
 LONGEST = 86_400.0
 """Seconds to wait at most."""
+
+PATIENCE = 3.0
+"""Seconds that the gateway may take to say whether it keeps its state. One that does not is told to end all the same."""
 
 MAY_NOT = "you may not stop the gateway: ask as root, or as its user"
 
@@ -35,7 +38,8 @@ def stop(
     """End the gateway that runs here, and wait until it has.
 
     It undoes its changes to the host and forgets all connections, as after SIGTERM. With --keep it leaves them to the
-    next ipmasq run, as after SIGUSR2; established flows are forwarded meanwhile, for as long as state.grace says.
+    next ipmasq run, as after SIGUSR2; established flows are forwarded meanwhile, for as long as state.grace says. That
+    is refused, and the gateway goes on, while it cannot write its state, as on a full disk.
 
     Of the systemd service, systemctl stop ipmasq is the usual way. This does the same: systemd does not restart a
     service that has ended in order. Exit code 4 if no gateway runs, 1 if it has not ended in time.
@@ -51,6 +55,8 @@ def stop(
         raise give_up(f"--wait: at most {LONGEST:g} seconds", Code.USAGE)
     record = record_in()
     with _running(record) as (process, descriptor):
+        if keep:
+            _check_kept(process)
         signal.pidfd_send_signal(descriptor, signal.SIGUSR2 if keep else signal.SIGTERM)
         if not _has_ended(descriptor, wait):
             text = f"the gateway (process {process}) has not ended after {wait:g} s; it was told to, so ask again later"
@@ -88,6 +94,26 @@ def _process(record: Path) -> int:
     if not found.isdecimal():
         raise give_up("a gateway is just being started or ended here; ask again")
     return int(found)
+
+
+def _check_kept(process: int) -> None:
+    """Raise typer.Exit if the gateway's state is not written, so that a successor would know no connection."""
+    from ipmasq.control.client import Client, UnreachableError, default_socket
+    from ipmasq.control.protocol import RequestError
+    from ipmasq.planes.tun.started import noted
+
+    known, status = noted(), dict[str, Any]()
+    path = known.sockets[0] if known and known.sockets else default_socket()
+    with suppress(UnreachableError, RequestError), Client(path, PATIENCE) as gateway:
+        status = next(gateway.rows("status"))
+    state = status.get("state")
+    if state and not state["kept"] and status["process"] == process:
+        if not (trouble := state.get("trouble")):
+            raise give_up("the gateway has only just started and keeps no state yet; ask again")
+        raise give_up(
+            f"the gateway goes on, since a successor would know no connection: its state is not kept at present: {trouble};"
+            " make it possible to write there and ask again, or end everything with ipmasq stop"
+        )
 
 
 def _refused(error: OSError) -> typer.Exit:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from ipmasq.control.socket_path import usual_socket
 from ipmasq.planes.leftovers import find_leftovers, undo_leftovers
-from tests.live.as_users import started
+from ipmasq.planes.tun.record import DIRECTORY
+from tests.live.as_users import LIMIT, started
 from tests.live.conftest import Network, Running, run, trace
+from tests.live.waiting import eventually
 
 pytestmark = pytest.mark.live
 
@@ -72,8 +77,61 @@ def test_programs_are_told_what_was_undone(network: Network, file: Path) -> None
     said = json.loads(ipmasq(network, "undo", "--json").stdout)
     assert said["settings"]["net.ipv4.conf.gi.forwarding"] == "0"
     assert said["routing"] > 5
+    assert said["sockets"] == [str(file.with_name("control.sock"))]
     said = json.loads(ipmasq(network, "undo", "--json").stdout)
-    assert said == {"settings": {}, "routing": 0, "filters": 0}
+    assert said == {"settings": {}, "routing": 0, "filters": 0, "sockets": []}
+
+
+def test_every_command_says_that_one_was_killed_and_doctor_names_its_configuration(
+    network: Network, file: Path
+) -> None:
+    killed(network, file)
+    path = str(file.with_name("control.sock"))
+    flows = ipmasq(network, "show", "flows", "--socket", path)
+    assert flows.returncode == 4
+    assert "one was killed" in flows.stderr
+    first, *_ = json.loads(ipmasq(network, "doctor", "--json", "--socket", path).stdout)
+    assert first["subject"] == "leftovers"
+    assert f"ipmasq run {file};" in first["fix"]
+    assert ipmasq(network, "undo").returncode == 0
+
+
+def test_no_file_of_the_killed_gateway_stays_in_its_directory(network: Network, file: Path) -> None:
+    """It ran in a mount namespace of its own, as `ip netns exec` makes one: its bpffs is not mounted here."""
+    with network.at("gw"):
+        number, path = os.stat("/proc/self/ns/net").st_ino, Path(usual_socket())
+
+    def files() -> set[str]:
+        """Those of this network namespace, or of an earlier one with its number."""
+        return {each.name for each in DIRECTORY.glob("*") if f"-{number}" in each.name}
+
+    before = files()
+    text = file.read_text().partition("[control]")[0]
+    file.write_text(f'{text}[state]\ndirectory = "{file.parent}"\n')
+    own = ["unshare", "--mount", "sh", "-c", 'umount -l /sys/fs/bpf; exec "$@"', "sh"]
+    process = network.start("gw", *own, sys.executable, "-m", "ipmasq", "run", str(file))
+    try:
+        assert eventually(path.exists), process.poll()
+        assert list(DIRECTORY.glob(f"bpf-{number}-*"))
+    finally:
+        process.kill()
+        process.communicate(timeout=LIMIT)
+    done = ipmasq(network, "undo")
+    assert f"removed: {path}, a socket that nobody served" in done.stdout
+    assert files() <= before
+
+
+def test_a_socket_that_somebody_serves_is_never_removed(network: Network, file: Path) -> None:
+    killed(network, file)
+    path = file.with_name("control.sock")
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        done = ipmasq(network, "undo")
+        assert done.returncode == 0
+        assert "removed" not in done.stdout
+        assert path.exists()
 
 
 def test_nothing_is_changed_while_a_gateway_runs_which_is_named(

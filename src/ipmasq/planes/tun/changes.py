@@ -10,6 +10,7 @@ import errno
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -165,9 +166,11 @@ class BpffsMounted(Change):
         bpffs.mount(Path(self.path))
 
     def undo(self, kernel: IPRoute) -> None:
-        # In another mount namespace than its own there is nothing to undo: it ends with that.
         if bpffs.is_bpffs(Path(self.path)):
             bpffs.unmount(Path(self.path))
+        else:  # in another mount namespace than its own, or it is not mounted any more
+            with suppress(OSError):
+                Path(self.path).rmdir()
 
 
 @dataclass(frozen=True, slots=True)

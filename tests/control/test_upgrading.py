@@ -44,6 +44,14 @@ def test_a_successor_that_fails_is_told_to_whoever_has_asked():
     made.close()
 
 
+def test_each_of_several_mistakes_is_told_apart():
+    made = Upgrading("say('failed', 'tun.toml:20: no\\ntun.toml:21: \\x1b[2J'); hear()")
+    with pytest.raises(RequestError, match=r"goes on$") as error:
+        answered(made)
+    assert error.value.details == ("tun.toml:20: no", "tun.toml:21: \x1b[2J")
+    made.close()
+
+
 def test_what_hinders_it_is_told():
     made = Upgrading("", ["/nowhere/ipmasq"])
     with pytest.raises(RequestError, match="no process can be started: No such file"):

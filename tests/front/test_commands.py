@@ -276,11 +276,11 @@ def test_a_doubtful_forward_is_published_and_warned_of(gateway: Running, ipmasq:
 def test_a_reload_shows_every_mistake_and_has_its_own_exit_code(gateway: Running, ipmasq: Ipmasq):
     done = ipmasq("reload")
     assert (done.returncode, done.stderr) == (0, "ipmasq: warning: a warning\n")
-    gateway.gateway.mistakes = ("gateway.toml:3: no", "gateway.toml:9: no")
+    gateway.gateway.mistakes = ("gateway.toml:3: no", "gateway.toml:9: \x1b[2J")
     done = ipmasq("reload")
     assert done.returncode == 3
-    assert "gateway.toml:3: no" in done.stderr
-    assert "gateway.toml:9: no" in done.stderr
+    assert "ipmasq: gateway.toml:3: no\n" in done.stderr
+    assert "ipmasq: gateway.toml:9: \\x1b[2J\n" in done.stderr
 
 
 def test_the_example_is_a_configuration_without_mistakes(ipmasq: Ipmasq, tmp_path: Path):

@@ -24,7 +24,7 @@ def upgrade(context: Context, _: arguments.Nothing) -> Answer:
     while upgrade.is_under_way and not upgrade.has_left:
         yield Pause.TICK
     if not upgrade.has_left:
-        raise RequestError(Kind.REFUSED, upgrade.trouble)
+        raise RequestError(Kind.REFUSED, upgrade.trouble, upgrade.details)
     return {"process": process, "waited": round(upgrade.waited, 4)}
 
 

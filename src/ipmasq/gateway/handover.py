@@ -7,7 +7,7 @@
     successor: running         it has read the state, and waits
     predecessor: go            the successor is the gateway
     successor: taken           it handles packets
-    successor: failed REASON   in place of any of its messages; then it ends
+    successor: failed REASON   in place of any of its messages; then it ends. Several reasons have a line each
 
 A predecessor that reads anything else, or nothing in time, ends the successor and goes on: until `taken` it has handled no
 packet. A successor that reads the end in place of an answer ends as if it was killed.
@@ -27,6 +27,9 @@ SOCKETS = "sockets"
 
 LONGEST = 1 << 16
 """Bytes of a message."""
+
+LONGEST_REASON = 5000
+"""Characters of the reason of `failed`, each of which may take twelve bytes of a message."""
 
 
 class Message(NamedTuple):

@@ -19,6 +19,7 @@ from ipmasq.continuity.reading import Reading
 from ipmasq.gateway.handover import (
     FAILED,
     GO,
+    LONGEST_REASON,
     OPEN,
     OPENED,
     READY,
@@ -157,8 +158,9 @@ class Succession:
         return heard.value
 
     def _fail(self, reason: str) -> None:
-        log.error("this process does not take over: %s", reason)
+        for each in reason.split("\n"):  # each mistake of a configuration has its line
+            log.error("this process does not take over: %s", each)
         with suppress(OSError):
-            self._link.say(FAILED, reason[:1000])
+            self._link.say(FAILED, reason[:LONGEST_REASON])
         logging.shutdown()
         os._exit(1)

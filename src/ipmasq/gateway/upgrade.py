@@ -92,6 +92,8 @@ class Upgrade:
         """Whether the successor is the gateway, so that this process has nothing to undo."""
         self.trouble = ""
         """Why the last successor did not take over."""
+        self.details: tuple[str, ...] = ()
+        """A sentence for each of the reasons, if there are several; then `trouble` does not have them."""
         self.is_lost = False
         """Whether what was lent could not be taken back. Then this process ends as if it was killed: the next one finds
         everything, or the keeper undoes it."""
@@ -138,6 +140,7 @@ class Upgrade:
         finally:
             its.close()
         self._link, self.trouble, self._reloads.barred = link, "", UNDER_WAY
+        self.details = ()
         self._awaited, self.sockets = READY, ()
         log.info("process %d is started to take over", self._process.pid)
         self._lending.get_ready()
@@ -200,9 +203,13 @@ class Upgrade:
                 self._process.wait(ENDING)
         process, code = self._end_successor()
         how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
-        what = reason or f"it has ended {how}"
-        self.trouble = f"process {process} has not taken over, and this one goes on: {what}"
-        log.error("%s", self.trouble)
+        reasons = tuple((reason or f"it has ended {how}").split("\n"))
+        self.trouble = f"process {process} has not taken over, and this one goes on"
+        if len(reasons) == 1:
+            self.trouble += f": {reasons[0]}"
+        self.details = reasons if len(reasons) > 1 else ()
+        for each in (*self.details, self.trouble):
+            log.error("%s", each)
         self._reloads.barred = ""
         self.taken_back()
         if self._reloads.is_due:

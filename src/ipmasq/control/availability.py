@@ -45,17 +45,19 @@ def status(context: Context, _: arguments.Nothing) -> Row:
 
 
 def members(context: Context, _: arguments.Nothing) -> Rows:
-    """Yield the members of the group, as they have described themselves in the store."""
+    """Yield the members of the group, as they have described themselves in the store. One that is lost serves nothing, and
+    how far it follows is not known."""
     for each in _of(context).members():
+        is_known = not each.is_lost
         yield {
             "name": each.name,
             "role": each.present_role,
             "generation": each.generation,
-            "complete": each.complete,
-            "lag": None if each.lag is None else round(each.lag, 3),
+            "complete": each.complete if is_known else None,
+            "lag": round(each.lag, 3) if is_known and each.lag is not None else None,
             "refused": each.refused,
             "version": each.version,
-            "serves": list(each.serves),
+            "serves": list(each.serves) if is_known else [],
             "age": round(each.age, 3),
         }
 

@@ -20,14 +20,16 @@ app = typer.Typer(
 
 POLL = 0.02
 
+RECORDS = {True: "complete", False: "incomplete", None: "-"}
+
 MEMBERS = (
     Column("member", lambda row: str(row["name"])),
     Column("role", lambda row: str(row["role"])),
     Column("generation", lambda row: str(row["generation"]), justify="right"),
-    Column("records", lambda row: "complete" if row["complete"] else "incomplete"),
-    Column("lag", lambda row: "" if row["lag"] is None else f"{row['lag']}s", justify="right"),
+    Column("records", lambda row: RECORDS[row["complete"]]),
+    Column("lag", lambda row: _lag(row), justify="right"),
     Column("refused", lambda row: str(row["refused"]), justify="right"),
-    Column("serves", lambda row: ", ".join(row["serves"])),
+    Column("serves", lambda row: ", ".join(row["serves"]) or _unless_lost(row)),
     Column("version", lambda row: str(row["version"]), rank=1),
 )
 SHARES = (
@@ -114,6 +116,15 @@ def status(as_json: Json = False, socket: Socket = SOCKET) -> None:
         output.complain(
             "no member is active, so nothing is forwarded; keepalived makes one active, or ipmasq ha active"
         )
+
+
+def _lag(row: tables.Row) -> str:
+    return _unless_lost(row) if row["lag"] is None else f"{row['lag']}s"
+
+
+def _unless_lost(row: tables.Row) -> str:
+    """Return what stands for nothing."""
+    return "-" if row["role"] == "lost" else ""
 
 
 def _role(gateway: Any, share: str | None) -> str:

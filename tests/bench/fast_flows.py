@@ -47,7 +47,7 @@ def filled() -> list[tuple[str, str, float]]:
             idle = steps(offload)
             made.once(SMALL, MOST, translated=True, back=False)
             busy = steps(offload)
-            assert offload.packets == MOST, "a packet of each flow"
+            assert offload.tally.packets == MOST, "a packet of each flow"
     return [
         ("flow.kernel.bytes", "bytes/flow", used[0] / MOST),
         ("flow.kernel.grown.bytes", "bytes/flow", used[1] / MOST),

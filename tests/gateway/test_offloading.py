@@ -69,3 +69,34 @@ def test_flows_stay_in_a_table_that_is_used_anew(soon: Soon) -> None:
     assert not table.inherits, "what belongs to no flow was discarded"
     assert table.slots == before
     drive.stop()
+
+
+def test_what_was_forwarded_counts_on_in_a_table_that_replaces_another_one() -> None:
+    loop = Loop()
+    loop.every(0.01, lambda: None)
+    plane: Any = MemoryPlane(POLICY.inside)
+    plane.fast = NoFastPath(table=Model())
+    engine = Engine(POLICY, Random(1).randrange, loop.clock())
+    drive = Drive(engine, plane, loop)
+    offloading = Offloading(drive, plane)
+    drive.start()
+    offloading.begin()
+    data = packets.udp(IN1, 5000, OUT1, 53)
+    plane.deliver(data, Side.INSIDE)
+    while not (sent := plane.collect(Side.OUTSIDE)):
+        loop.round()
+    public = bytes(sent[0].data[12:16]), int.from_bytes(sent[0].data[20:22], "big")
+    plane.deliver(packets.udp(OUT1, 53, *public), Side.OUTSIDE)
+    while not plane.collect(Side.INSIDE):
+        loop.round()
+    for number in range(1, 4):
+        offloading.look()
+        assert plane.fast.table.forward(data, Side.INSIDE, loop.clock()) is not None
+        offloading.end()
+        plane.fast = NoFastPath(table=Model())
+        offloading.begin()
+        while not offloading.offloader.numbers():
+            loop.round()
+        offloaded = next(each for each in offloading.counters() if each.name == "offloaded")
+        assert offloaded.value == number
+    drive.stop()

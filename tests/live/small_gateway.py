@@ -103,7 +103,7 @@ def facts(gateway: Gateway) -> dict[str, object]:
         "state": gateway.status()["state"],
         "is_written": not gateway.engine.has_changes,
         "entered": len(offload.numbers()),
-        "fast": offload.packets,
+        "fast": offload.tally.packets,
         "room": gateway._plane.fast.table.capacity // 2,
         "slow": gateway.engine.counts[0],
         "left": {each.name: each.value for each in gateway.fast_path() if each.value},

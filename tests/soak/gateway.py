@@ -103,7 +103,7 @@ class Facts:
                 for reason in Reason
                 if engine.counts[reason]
             },
-            "offloaded": self._gateway.offloading.offloader.packets,
+            "offloaded": self._gateway.offloading.offloader.tally.packets,
         }
 
     def _diagnosis(self) -> dict[str, object]:

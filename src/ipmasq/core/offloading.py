@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 from ipmasq.core.flow import Flow, Half
 from ipmasq.core.side import Side
 from ipmasq.core.speaker import Speaker
+from ipmasq.core.tally import Tally
 from ipmasq.wire import ipv4
 from ipmasq.wire.addresses import Endpoint
 
@@ -61,7 +62,7 @@ fast path knows what the numbers mean. They are kept with the flow's counters, s
 misses nor repeats what was forwarded since."""
 
 MarkSource: TypeAlias = Callable[[int], Marks | None]
-"""Returns the marks of a flow, by its number."""
+"""Returns the marks of a flow, by its number, for its record."""
 
 
 class Track(NamedTuple):
@@ -147,9 +148,10 @@ class Offloading:
         self.mark_source: MarkSource | None = None
         self.inherited: dict[int, Marks] = {}
         """Marks of flows that an earlier process has offloaded, until the fast path has taken them over."""
+        self.tally = Tally()
 
     def marks_of(self, flow: int) -> Marks | None:
-        """Return the marks of a flow, by its number; None if no fast path has it."""
+        """Return the marks of a flow for its record, by its number; None if no fast path has it."""
         marks = None if self.mark_source is None else self.mark_source(flow)
         return self.inherited.get(flow) if marks is None else marks
 

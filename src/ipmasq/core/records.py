@@ -48,7 +48,6 @@ LAGGING = (
 def records(manager: FlowManager, now: float) -> Iterator[Record]:
     """Yield the records of everything."""
     mappings, flows = manager.table.mappings, manager.table.all()
-    yield Record(Kind.REST, 0, rest(manager, now))
     for pool in mappings.numbered:
         yield Record(Kind.POOL, pool.number, mappings.pool_row(pool.number))
     for mapping in mappings:
@@ -61,13 +60,14 @@ def records(manager: FlowManager, now: float) -> Iterator[Record]:
         yield Record(Kind.TRIGGER, name, trigger.to_state(now))
     for datagram in manager.reassembly:
         yield Record(Kind.DATAGRAM, datagram.number, datagram.to_state(now))
+    yield Record(Kind.REST, 0, rest(manager, now))
 
 
 def changed(manager: FlowManager, now: float) -> list[Record]:
     """Return the records of what has changed since the last call, and forget the changes."""
     changes, table = manager.changes, manager.table
     mappings, flows = table.mappings, table.flows
-    found = [Record(Kind.REST, 0, rest(manager, now))] if changes.rest else []
+    found: list[Record] = []
     if changes.others:
         found += _others(manager, now)
     row_of, kind = mappings.row, Kind.MAPPING
@@ -79,6 +79,8 @@ def changed(manager: FlowManager, now: float) -> list[Record]:
         if row is not None and row[INSPECTOR] is not None:
             _leave_out_early(row[INSPECTOR])
         found.append(_make(Record, (kind, number, row)))
+    if changes.rest:  # made after the records of flows, with which its tally goes
+        found.insert(0, Record(Kind.REST, 0, rest(manager, now)))
     changes.clear()
     return found
 
@@ -192,5 +194,6 @@ def rest(manager: FlowManager, now: float) -> Plain:
         "refusals": manager.refusals.to_state(now),
         "shortage": manager.shortage.to_state(now),
         "identifications": manager.identifications.to_state(),
+        "offloaded": manager.offloading.tally.to_state(),
         "lost": manager.admission.port_hold.to_state(now),
     }

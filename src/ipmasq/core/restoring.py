@@ -362,6 +362,8 @@ def _restore_rest(manager: FlowManager, state: Fields, moment: float) -> None:
     manager.shortage.restore(state.fields("shortage"), moment)
     manager.identifications.restore(state.fields("identifications"))
     manager.admission.port_hold.restore(state, "lost", moment)
+    if "offloaded" in state.names():  # an older gateway did not write it
+        manager.offloading.tally.restore(state.fields("offloaded"))
 
 
 def _resume(manager: FlowManager, before: Basis) -> None:

@@ -214,6 +214,6 @@ class Offloading:
         if fast.table.capacity:
             offloaded = "forwarded by the fast path, as the engine decided"
             refused = "flows for which the fast path had no room"
-            yield Counter("offloaded", self.offloader.packets, offloaded)
+            yield Counter("offloaded", self.offloader.tally.packets, offloaded)
             yield Counter("refused", self.offloader.refused, refused)
         yield from fast.counters()

@@ -14,8 +14,8 @@ def families(gateway: RunningGateway) -> Iterator[Metric]:
     offloader = gateway.offloading.offloader
     yield gauge("fast_path_flows", "Flows in the fast path's table.", offloader.entered)
     yield gauge("fast_path_flows_limit", "Flows for which it has room.", offloader.room)
-    yield counter("fast_path_packets", "Packets that it forwarded.", offloader.packets)
-    yield counter("fast_path_bytes", "Bytes that it forwarded.", offloader.bytes)
+    yield counter("fast_path_packets", "Packets that it forwarded.", offloader.tally.packets)
+    yield counter("fast_path_bytes", "Bytes that it forwarded.", offloader.tally.bytes)
     text = "Flows for which it had no room."
     yield counter("fast_path_refused_flows", text, offloader.refused)
     passed, dropped = _counters(gateway)

@@ -45,6 +45,7 @@ class Entry:
         "original_mark",
         "reply",
         "reply_mark",
+        "unkept",
     )
 
     def __init__(self, flow: int, original: int, reply: int, offloaded: bool) -> None:
@@ -54,6 +55,8 @@ class Entry:
         self.offloaded = offloaded
         self.is_filled = False
         """Whether its slots are still as they were filled from a row, since nobody knows the positions of its ends."""
+        self.unkept = 0
+        """What was counted since the record of the flow was written: see `ipmasq.core.tally.Tally`."""
 
 
 class Offloader:
@@ -78,9 +81,9 @@ class Offloader:
         """The number of flows for which the table had no room."""
         self._refused: set[int] = set()
         """Those of them that are alive."""
-        self.packets = 0
-        """The number of packets that were forwarded, as far as is known; `bytes` likewise."""
-        self.bytes = 0
+        self.tally = engine.manager.offloading.tally
+        """Of what was forwarded, as far as is known, by this fast path and by earlier ones of the engine."""
+        self.tally.keep_all()
         if table.capacity:
             engine.set_counter_source(self.counters)
         engine.set_mark_source(self._marks if table.capacity else None)
@@ -176,7 +179,7 @@ class Offloader:
         entry.is_filled = original.is_filled or reply.is_filled
         if counters != NOTHING:
             for traffic in counters:
-                self._count(traffic)
+                self._count(entry, traffic)
             self._engine.report(command.flow, counters, not entry.is_filled)
         self._settle(entry)
         return True
@@ -214,7 +217,14 @@ class Offloader:
     def _marks(self, flow: int) -> Marks | None:
         """Return the marks of the latest readings of a flow, for a successor: the engine's `MarkSource`."""
         entry = self._entries.get(flow)
-        return None if entry is None else (entry.original_mark, entry.reply_mark)
+        if entry is None:
+            return None
+        self._keep(entry)
+        return entry.original_mark, entry.reply_mark
+
+    def _keep(self, entry: Entry) -> None:
+        self.tally.keep(entry.unkept)
+        entry.unkept = 0
 
     def _move(self, command: Move) -> None:
         entry = self._entries.get(command.flow)
@@ -228,6 +238,7 @@ class Offloader:
         entry = self._entries.pop(flow, None)
         if entry is not None:
             self._report_reading(entry, self._table.remove)
+            self._keep(entry)
 
     def stop(self) -> None:
         """Report all counters for the last time."""
@@ -298,17 +309,16 @@ class Offloader:
             entry.original_mark = original.mark
         if reply is not None:
             entry.reply_mark = reply.mark
-        return self._counted(original), self._counted(reply)
+        return self._counted(entry, original), self._counted(entry, reply)
 
-    def _counted(self, reading: Reading | None) -> Traffic | None:
+    def _counted(self, entry: Entry, reading: Reading | None) -> Traffic | None:
         traffic = reading.traffic if reading is not None else None
-        self._count(traffic)
+        self._count(entry, traffic)
         return traffic
 
-    def _count(self, traffic: Traffic | None) -> None:
+    def _count(self, entry: Entry, traffic: Traffic | None) -> None:
         if traffic is not None:
-            self.packets += traffic.packets
-            self.bytes += traffic.bytes
+            entry.unkept += self.tally.add(traffic.packets, traffic.bytes)
 
 
 Read = Callable[[int, int, float], Reading | None]

@@ -51,13 +51,16 @@ def test_sessions_transfers_and_flows_go_on_in_the_successor_and_in_its_successo
             for how in (["--ftp-pasv"], ["--ftp-port", "-"])
         ]
         datagrams = stack.enter_context(Datagrams(network))
+        eventually(lambda: plane == "tun" or gateway.offloaded() > 100, "much goes by")
         processes = {gateway.status()["process"]}
         with no_resets(network, gateways=("gw",)):
             for number in range(2):
+                offloaded = gateway.offloaded()
                 done = ipmasq(gateway, "upgrade", "--socket", str(gateway.socket))
                 assert done.returncode == 0, done.stderr + gateway.said()
                 processes.add(gateway.status()["process"])
                 assert f"process {gateway.status()['process']} has taken over" in done.stdout
+                assert gateway.offloaded() >= offloaded
                 for each in sessions:
                     each.transfer()
                     each.talk(f"after upgrade {number}")

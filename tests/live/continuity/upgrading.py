@@ -83,6 +83,13 @@ class Gateway:
             (status,) = client.rows("status")
         return dict(status)
 
+    def offloaded(self) -> int:
+        """The packets that the fast path has forwarded, as far as the gateway has read."""
+        with Client(str(self.socket)) as client:
+            return sum(
+                int(row["packets"]) for row in client.rows("stats") if row["reason"] == "offloaded"
+            )
+
     def at(self, step: str, what: str) -> None:
         """Let this happen to the next successor; see `stepping`."""
         self._steps.write_text(f"{step} {what}")

@@ -297,6 +297,24 @@ def test_a_session_is_reset_if_what_is_missing_was_said_by_one_end_only() -> Non
     assert not list(talk.engine.flows())
 
 
+def test_a_session_whose_inspection_began_with_bytes_in_flight_is_not_reset() -> None:
+    """After a restart the positions of a plain flow are not known exactly, nor where its inspection begins then."""
+    talk = Conversation(policy(helpers=())).open()
+
+    def restart() -> None:
+        state = kept(talk.engine, talk.now)
+        used = talk.engine.policy
+        talk.engine = Engine.from_records(used, Random(1).randrange, state, talk.now, True)
+
+    restart()
+    talk.server(b"220 welcome\r\n")
+    talk.server(b"220 once more\r\n")
+    talk.engine.apply(policy(), talk.now)
+    restart()
+    assert talk.hears(Side.INSIDE, talk.said[Side.OUTSIDE]).reason is Reason.TRANSLATED
+    assert talk.client(b"NOOP\r\n").payload == b"NOOP\r\n"
+
+
 def test_a_session_that_has_gone_on_with_the_latest_state_is_not_reset() -> None:
     """Both ends acknowledge more than has come here: they may, as with an engine that was not restored."""
     talk = Conversation().open()

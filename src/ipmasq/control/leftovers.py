@@ -16,7 +16,7 @@ def hint() -> str:
         return ""
     from ipmasq.planes.leftovers import PlaneError, find_leftovers  # which takes a moment
 
-    with suppress(PlaneError):
+    with suppress(PlaneError, OSError):
         if find_leftovers():
             return (
                 "; one was killed or stopped with --keep, and its routing rules and kernel settings are still there: "

@@ -83,7 +83,7 @@ class Delivery:
 
 
 class Direction:
-    __slots__ = ("claimed", "delivery", "end", "reader", "speaker", "stream")
+    __slots__ = ("claimed", "delivery", "end", "is_joined", "reader", "speaker", "stream")
 
     def __init__(self, speaker: Speaker) -> None:
         self.speaker = speaker
@@ -91,6 +91,8 @@ class Direction:
         """What is remembered of the speaker's headers."""
         self.stream: Stream | None = None
         """What the speaker sends; None if its SYN was not seen."""
+        self.is_joined = False
+        """Whether inspection began in the middle of it, so that bytes may have passed that were never seen here."""
         self.reader: MessageReader | None = None
         self.delivery = Delivery()
         self.claimed: int | None = None
@@ -104,6 +106,7 @@ class Direction:
             "reader": None if self.reader is None else self.reader.to_state(),
             "delivery": self.delivery.to_state(now),
             "claimed": self.claimed,
+            "is_joined": self.is_joined,
         }
 
     def restore(
@@ -119,6 +122,8 @@ class Direction:
             self.reader = MessageReader.from_state(reader, framer)
         self.delivery = Delivery.from_state(state.fields("delivery"), now)
         self.claimed = state.integer_or_none("claimed", -MOST)
+        # An older gateway did not write it: what is not known to have been seen from its beginning may have gaps.
+        self.is_joined = "is_joined" not in state.names() or state.boolean("is_joined")
 
     def forward_withheld(self) -> None:
         """Forward what is withheld unchanged."""

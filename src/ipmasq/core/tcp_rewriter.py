@@ -210,6 +210,7 @@ class TcpRewriter:
             me.stream.close()
         me.stream = Stream(first, self._limit, self._account(), unseen, self._framer)
         me.reader = MessageReader(self._framer, unseen, at_start)
+        me.is_joined = not at_start
         self._is_open |= not at_start
         if self.listener is None:
             me.stream.release()
@@ -252,7 +253,7 @@ class TcpRewriter:
         claimed, other.claimed = other.claimed, original
         if stream.transparent is not None or not (is_exact or claimed == original):
             return
-        if self.is_doubtful:
+        if self.is_doubtful and not other.is_joined:
             raise OutdatedError
         other.claimed = None
         if self._framer.overlap is None:

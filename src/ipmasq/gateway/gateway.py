@@ -73,6 +73,7 @@ class Gateway:
         to the host, `plane` the name of a plane that overrides the configuration's. `heir` is what was prepared for
         taking over from a gateway that runs. Raises SetupError."""
         self._configuration = configuration
+        self._file = os.path.abspath(configuration.path)
         self._loop = loop
         # Before the first look at the host, so that no later change is missed.
         self._following = Following(loop, self._adapt, heir.changes if heir else None)
@@ -300,7 +301,7 @@ class Gateway:
             "version": version("ipmasq"),
             "process": os.getpid(),
             "uptime": round(self._loop.clock() - self._started, 3),
-            "config": os.path.abspath(self._configuration.path),
+            "config": self._file,
             "plane": self._plane.fast.describe(),
             "outside": self._setup.outside,
             "inside": list(self._setup.inside),

@@ -103,11 +103,12 @@ def _check_kept(process: int) -> None:
     from ipmasq.planes.tun.started import noted
 
     known, status = noted(), dict[str, Any]()
-    path = known.sockets[0] if known and known.sockets else default_socket()
+    is_trusted = known is not None and known.config and known.sockets
+    path = known.sockets[0] if known and is_trusted else default_socket()
     with suppress(UnreachableError, RequestError), Client(path, PATIENCE) as gateway:
-        status = next(gateway.rows("status"))
+        status = next(gateway.rows("status"), status)
     state = status.get("state")
-    if state and not state["kept"] and status["process"] == process:
+    if isinstance(state, dict) and not state.get("kept") and status.get("process") == process:
         if not (trouble := state.get("trouble")):
             raise give_up("the gateway has only just started and keeps no state yet; ask again")
         raise give_up(

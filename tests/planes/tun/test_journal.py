@@ -14,7 +14,7 @@ from pyroute2 import IPRoute
 from ipmasq.planes import bpffs
 from ipmasq.planes.plane import PlaneError
 from ipmasq.planes.tun.changes import RuleAdded, SettingChanged
-from ipmasq.planes.tun.journal import Journal
+from ipmasq.planes.tun.journal import Journal, recorded
 from ipmasq.planes.tun.steering import RoutingRule
 
 NAMESPACE = os.stat("/proc/self/ns/net").st_ino
@@ -102,6 +102,14 @@ def test_a_draft_that_is_a_link_is_refused_and_what_it_leads_to_is_left_alone(
         journal.make([change()])
     assert victim.read_text() == "as it was"
     journal.close()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 60_000])
+def test_a_damaged_record_is_refused(directory: Path, text: str):
+    record = directory / "tun-1.json"
+    record.write_text(text)
+    with pytest.raises(PlaneError, match="is not a record of changes"):
+        recorded(record)
 
 
 def test_a_record_that_names_a_file_elsewhere_is_not_undone(directory: Path, victim: Path):

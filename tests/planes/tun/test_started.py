@@ -51,7 +51,7 @@ def test_another_namespace_that_got_the_same_number_is_not_meant(tmp_path: Path)
     assert noted(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"namespace": 1', "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"namespace": 1', "\x00", "[" * 60_000])
 def test_a_damaged_file_says_nothing(tmp_path: Path, text: str):
     note(STARTED.config, STARTED.sockets, tmp_path)
     the_file(tmp_path).write_text(text)

@@ -199,7 +199,7 @@ def recorded(record: Path) -> list[Change]:
         return changes if text["namespace"] == cookie() else []
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PlaneError(
             f"{record} is not a record of changes; look at it, then remove it"
         ) from error

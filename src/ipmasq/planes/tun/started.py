@@ -29,9 +29,9 @@ class Started:
 def note(config: str, sockets: Iterable[str], directory: Path = DIRECTORY) -> None:
     """Write how this gateway was started. Commands do without if it cannot be written. To be called while it has the lock of
     its record; that is closed with this file."""
-    path = record_in(directory).with_suffix(STARTED)
-    fact = asdict(Started(os.path.abspath(config), tuple(map(os.path.abspath, sockets))))
     with suppress(OSError):
+        path = record_in(directory).with_suffix(STARTED)
+        fact = asdict(Started(os.path.abspath(config), tuple(map(os.path.abspath, sockets))))
         path.unlink(missing_ok=True)
         with open(path, "x", encoding="utf-8") as file:
             json.dump({"namespace": cookie(), **fact}, file)
@@ -40,7 +40,7 @@ def note(config: str, sockets: Iterable[str], directory: Path = DIRECTORY) -> No
 def noted(directory: Path = DIRECTORY) -> Started | None:
     """Return how the gateway that runs here was started, or the one that was killed or left everything to a successor. None
     if nothing is known."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         path = record_in(directory).with_suffix(STARTED)
         # The directory may belong to a user with fewer rights: no symbolic link, and nothing that would block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -81,6 +83,23 @@ def test_with_keep_it_goes_on_while_its_state_cannot_be_written(
         assert gateway.process.poll() is None
         assert ipmasq(network, "stop").returncode == 0
     assert trace(network) == before
+
+
+def test_its_state_is_known_also_where_its_working_directory_is_gone(
+    network: Network, file: Path, full_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(file.read_text() + f'[state]\ndirectory = "{full_disk}"\n')
+    gone = file.parent / "gone"
+    gone.mkdir()
+    shutil.copy(file, gone)
+    monkeypatch.chdir(gone)
+    with started(network, Path(file.name), file.with_name("control.sock")):
+        shutil.rmtree(gone)
+        monkeypatch.chdir("/")
+        shown = ipmasq(network, "status", "--json", "--socket", str(file.with_name("control.sock")))
+        assert json.loads(shown.stdout)["config"] == str(gone / file.name)
+        assert ipmasq(network, "stop", "--keep").returncode == 1
+        assert ipmasq(network, "stop").returncode == 0
 
 
 def test_sigusr2_ends_it_all_the_same_and_the_log_says_what_is_lost(

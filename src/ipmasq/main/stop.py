@@ -108,7 +108,12 @@ def _check_kept(process: int) -> None:
     with suppress(UnreachableError, RequestError), Client(path, PATIENCE) as gateway:
         status = next(gateway.rows("status"), status)
     state = status.get("state")
-    if isinstance(state, dict) and not state.get("kept") and status.get("process") == process:
+    if (
+        state
+        and isinstance(state, dict)
+        and not state.get("kept")
+        and status.get("process") == process
+    ):
         if not (trouble := state.get("trouble")):
             raise give_up("the gateway has only just started and keeps no state yet; ask again")
         raise give_up(

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from ipmasq.gateway.firewall.finding import Finding
-from tests.browser.conftest import Visit, enter, violations
+from tests.browser.conftest import Visit, enter, give, violations
 from tests.conformance import packets
 from tests.control.running import IN1, IN2, OUT1, Running, conversation, running
 from tests.front.web.serving import TOKEN, Served, served
@@ -424,8 +424,7 @@ def test_a_wrong_token_is_called_wrong(gateway: Running, visit: Visit):
     with served(gateway.path, token=TOKEN) as pages:
         page = visit(pages.address)
         expect(page.get_by_role("alert")).to_have_count(0)
-        page.get_by_label("Token").fill("another token, of a friend")
-        page.keyboard.press("Enter")
+        give(page, "another token, of a friend")
         expect(page.get_by_role("alert")).to_have_text("This is not the token.")
         enter(page)
 

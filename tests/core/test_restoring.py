@@ -270,7 +270,7 @@ def outdated(talk: Conversation) -> None:
 def test_a_session_that_was_in_use_since_its_state_was_recorded_is_reset(side: Side) -> None:
     talk = Conversation().open()
     outdated(talk)
-    position, heard = talk.said[side], talk.heard[side]
+    heard = talk.heard[side]
     talk.send(side, b"NOOP\r\n")
     assert not talk.events
     again = talk.send(side, b"NOOP\r\n")
@@ -279,7 +279,6 @@ def test_a_session_that_was_in_use_since_its_state_was_recorded_is_reset(side: S
     (answer,) = again.answers
     assert answer.segment.flags & RST
     assert answer.segment.sequence == talk.first[side.other] + heard, "it is believed (RFC 5961)"
-    assert position == talk.said[side]
     (closed,) = [each for each in talk.events if isinstance(each, events.FlowClosed)]
     assert closed.reason is Reason.OUTDATED
     assert not list(talk.engine.flows())

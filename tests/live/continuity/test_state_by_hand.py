@@ -40,6 +40,13 @@ def configuration(tmp_path: Path, name: str) -> Path:
     return path
 
 
+def done_well(network: Network, *command: str) -> str:
+    """What a command says that does not fail."""
+    done = ipmasq(network, *command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_an_ftp_session_with_shifted_numbers_goes_on_from_a_saved_state(
     network: Network, tmp_path: Path
 ) -> None:
@@ -51,8 +58,7 @@ def test_an_ftp_session_with_shifted_numbers_goes_on_from_a_saved_state(
             session.greet()
             session.transfer()
             session.talk("before")
-            done = ipmasq(network, "state", "save", saved, "--socket", socket)
-            assert done.returncode == 0, done.stderr
+            done_well(network, "state", "save", saved, "--socket", socket)
             shown = json.loads(ipmasq(network, "state", "show", "--json", saved).stdout)
             assert shown["inspected"] == {"ftp": 1}
             assert shown["written_by"] == version("ipmasq")
@@ -62,9 +68,8 @@ def test_an_ftp_session_with_shifted_numbers_goes_on_from_a_saved_state(
             gateway.process.kill()
             gateway.process.wait()
         assert ipmasq(network, "undo").returncode == 0
-        loaded = ipmasq(network, "state", "load", saved, "-c", str(second))
-        assert loaded.returncode == 0, loaded.stderr
-        assert "the next ipmasq run goes on with them" in loaded.stdout
+        loaded = done_well(network, "state", "load", saved, "-c", str(second))
+        assert "the next ipmasq run goes on with them" in loaded
         with (
             started(network, second, tmp_path / "second.sock"),
             no_resets(network, gateways=("gw",)),
@@ -83,14 +88,12 @@ def test_an_ftp_session_that_was_in_use_since_the_copy_is_reset(
         with started(network, first, tmp_path / "first.sock") as gateway:
             session = stack.enter_context(control(network, "in", "out"))
             session.greet()
-            done = ipmasq(network, "state", "save", saved, "--socket", socket)
-            assert done.returncode == 0, done.stderr
+            done_well(network, "state", "save", saved, "--socket", socket)
             session.transfer()
             gateway.process.kill()
             gateway.process.wait()
         assert ipmasq(network, "undo").returncode == 0
-        loaded = ipmasq(network, "state", "load", saved, "-c", str(second))
-        assert loaded.returncode == 0, loaded.stderr
+        done_well(network, "state", "load", saved, "-c", str(second))
         with started(network, second, tmp_path / "second.sock"):
             session.client.say("STAT after")
             with pytest.raises(ConnectionResetError):
